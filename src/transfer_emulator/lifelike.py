@@ -1,0 +1,133 @@
+"""Workflows such as companies run, and single examples of a definition and of an execution."""
+
+import secrets
+from dataclasses import dataclass
+
+from transfer_emulator.estate import Dice, Estate, Store, StoredFile
+from transfer_emulator.steps import StepScript
+from transfer_emulator.writing import Wire
+
+PARTNERS = (
+    "acme-bank",
+    "globex-corp",
+    "initech",
+    "umbrella-re",
+    "hooli.eu",
+    "stark-logistics",
+    "wayne@claims",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowScript:
+    """One workflow: what arrives, how often, and what is done with it."""
+
+    description: str
+    store: Store
+    subject: str
+    suffix: str
+    every_s: int
+    steps: tuple[StepScript, ...]
+    on_exception: tuple[StepScript, ...] = ()
+
+    def definition(self, estate: Estate) -> Wire:
+        """As DescribeWorkflow shows it, but for the id and the ARN."""
+        return {
+            "Description": self.description,
+            "Steps": [step.definition(estate, self.store) for step in self.steps],
+            "OnExceptionSteps": [step.definition(estate, self.store) for step in self.on_exception],
+            "Tags": [
+                {"Key": "aws:transfer:customer", "Value": self.subject},
+                {"Key": "cost-centre", "Value": "4711"},
+            ],
+        }
+
+    def arriving_file(self, estate: Estate, dice: Dice) -> tuple[StoredFile, str]:
+        """A new file, and the user who sent it."""
+        user_name = dice.choice(PARTNERS)
+        month, number = dice.randint(1, 12), dice.randint(1, 999_999)
+        path = f"inbound/{user_name}/2026/{month:02}/{self.subject}-{number:06}.{self.suffix}"
+        home = estate.home(self.store)
+        return StoredFile(self.store, home, path, dice.hex(32), dice.hex(32)), user_name
+
+
+QUARANTINE = StepScript("COPY", "quarantine", "quarantine")
+WORKFLOWS = (
+    WorkflowScript(
+        description="Decrypt validate and archive inbound payments",
+        store="S3",
+        subject="payments",
+        suffix="xml.pgp",
+        every_s=17,
+        steps=(
+            StepScript("DECRYPT", "decrypt-pgp", "clear"),
+            StepScript("CUSTOM", "validate-iso20022", "validate-payments"),
+            StepScript("COPY", "archive", "archive"),
+            StepScript("TAG", "tag-as-processed", "processed"),
+            StepScript("DELETE", "delete-original"),
+        ),
+        on_exception=(QUARANTINE, StepScript("TAG", "tag-as-failed", "failed")),
+    ),
+    WorkflowScript(
+        description="Ingest claims documents on EFS",
+        store="EFS",
+        subject="claims",
+        suffix="zip.pgp",
+        every_s=23,
+        steps=(
+            StepScript("DECRYPT", "decrypt-pgp", "clear"),
+            StepScript("CUSTOM", "virus-scan", "scan-for-viruses"),
+            StepScript("COPY", "hand-over", "claims-intake"),
+            StepScript("DELETE", "delete-original"),
+        ),
+        on_exception=(QUARANTINE, StepScript("CUSTOM", "page-operations", "page-operations")),
+    ),
+    WorkflowScript(
+        description="Scan and tag trade confirmations",
+        store="S3",
+        subject="trades",
+        suffix="csv",
+        every_s=29,
+        steps=(
+            StepScript("CUSTOM", "virus-scan", "scan-for-viruses"),
+            StepScript("TAG", "tag-as-clean", "clean"),
+            StepScript("COPY", "to-data-lake", "data-lake"),
+        ),
+        on_exception=(QUARANTINE, StepScript("DELETE", "delete-infected")),
+    ),
+    WorkflowScript(
+        description="Distribute EDI orders",
+        store="S3",
+        subject="orders",
+        suffix="edi",
+        every_s=37,
+        steps=(
+            StepScript("COPY", "to-erp", "erp-inbox"),
+            StepScript("COPY", "to-warehouse", "warehouse-inbox"),
+            StepScript("CUSTOM", "acknowledge", "send-acknowledgement"),
+        ),
+    ),
+)
+
+
+def new_workflow_id() -> str:
+    return f"w-{secrets.token_hex(9)[:17]}"
+
+
+def lifelike_definition(account_id: str, region: str) -> Wire:
+    """The definition of the first of `WORKFLOWS` there."""
+    return WORKFLOWS[0].definition(Estate.of(account_id, region))
+
+
+def lifelike_execution(account_id: str, region: str, execution_id: str) -> Wire:
+    """An execution of that workflow after two steps, with every member that AWS could show."""
+    dice = Dice(execution_id)
+    estate = Estate.of(account_id, region)
+    file, user_name = WORKFLOWS[0].arriving_file(estate, dice)
+    wire = estate.described(execution_id, file, user_name, dice)
+    results = []
+    for step in WORKFLOWS[0].steps[:2]:
+        result, file = step.run(file, estate, dice)
+        results.append(result)
+    posix = {"Uid": 1001, "Gid": 1001, "SecondaryGids": [2000, 2001]}
+    return {**wire, "PosixProfile": posix, "Status": "IN_PROGRESS", "Results": {"Steps": results}}

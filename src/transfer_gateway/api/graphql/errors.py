@@ -1,0 +1,167 @@
+"""Failures in GraphQL, both ways: as data for typed clients, in `errors[]` for plain ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+from graphql import GraphQLError, GraphQLSyntaxError
+from strawberry.types.execution import PreExecutionError
+
+from transfer_gateway.api.errors import TABLE, log_failure, log_fault
+from transfer_gateway.api.graphql.types import Execution, declare_enum
+from transfer_gateway.domain.errors import ErrorCode, GatewayError
+from transfer_gateway.domain.identity import AccountId, Region  # noqa: TC001  Strawberry reads the annotations
+
+if TYPE_CHECKING:
+    from strawberry.types.execution import ExecutionResult
+
+declare_enum(
+    ErrorCode,
+    "What went wrong. Codes are never renamed.",
+    EXECUTION_NOT_FOUND="AWS has no such execution in progress.",
+    ACCOUNT_NOT_AVAILABLE="The account or region is not configured, or not visible to you.",
+    ACCESS_DENIED="AWS refused the call.",
+    ROLE_NOT_ASSUMABLE="STS refused the role.",
+    THROTTLED="A limit is reached, AWS's or the gateway's.",
+    UPSTREAM_UNAVAILABLE="AWS gave no usable answer.",
+    DEADLINE_EXCEEDED="The request's time was up.",
+    BAD_USER_INPUT="The request is malformed; the message says how. In `errors[]` only.",
+    UNAUTHENTICATED="Nobody, or nobody to be trusted, is calling. In `errors[]` only.",
+    FORBIDDEN="The caller may not do this. In `errors[]` only.",
+    INTERNAL_SERVER_ERROR="A fault of the gateway. In `errors[]` only.",
+)
+
+
+@strawberry.interface(description="A failure as data. What each type means, its own description says.")
+class Error:
+    code: ErrorCode = strawberry.field(description="What went wrong, to match on.")
+    message: str = strawberry.field(description="What went wrong, for people.")
+    retryable: bool = strawberry.field(description="Whether the same request may succeed later.")
+    retry_after: float | None = strawberry.field(description="Seconds to wait before that, where known.")
+    account_id: AccountId | None = strawberry.field(description="The account that it is about.")
+    region: Region | None = strawberry.field(description="The region that it is about.")
+    aws_request_id: str | None = strawberry.field(description="AWS's id of the call, for AWS Support.")
+
+
+@strawberry.type(
+    description="AWS has no such execution in progress. AWS forgets executions when they end, "
+    "so it may have finished; AWS doesn't tell."
+)
+class ExecutionNotFound(Error):
+    pass
+
+
+@strawberry.type(
+    description="The account or region is not configured, or not visible to you: AWS was not asked."
+)
+class AccountNotAvailable(Error):
+    pass
+
+
+@strawberry.type(description="AWS refused the call: the gateway's role lacks a permission in that account.")
+class AccessDenied(Error):
+    pass
+
+
+@strawberry.type(description="The gateway's role in that account could not be assumed.")
+class RoleNotAssumable(Error):
+    pass
+
+
+@strawberry.type(description="AWS's limit, or the gateway's own for that account and region, is reached.")
+class Throttled(Error):
+    pass
+
+
+@strawberry.type(description="AWS failed, could not be reached, or gave no usable answer.")
+class UpstreamUnavailable(Error):
+    pass
+
+
+@strawberry.type(description="The request's time was up before AWS had answered.")
+class DeadlineExceeded(Error):
+    pass
+
+
+_TYPES = {
+    cls.__name__: cls
+    for cls in (
+        ExecutionNotFound,
+        AccountNotAvailable,
+        AccessDenied,
+        RoleNotAssumable,
+        Throttled,
+        UpstreamUnavailable,
+        DeadlineExceeded,
+    )
+}
+
+ExecutionOrError = Annotated[
+    Execution
+    | ExecutionNotFound
+    | AccountNotAvailable
+    | AccessDenied
+    | RoleNotAssumable
+    | Throttled
+    | UpstreamUnavailable
+    | DeadlineExceeded,
+    strawberry.union("ExecutionOrError", description="An execution, or why it could not be had."),
+]
+
+
+def to_data(error: GatewayError) -> Error:
+    """The error as an object of its type. Raises the error itself where it has none."""
+    outward = TABLE[error.code]
+    if outward.graphql_type is None:
+        raise error
+    log_failure(error)
+    return _TYPES[outward.graphql_type](
+        code=error.code,
+        message=error.message,
+        retryable=outward.retryable,
+        retry_after=error.retry_after_s,
+        account_id=error.account_id,
+        region=error.region,
+        aws_request_id=error.aws_request_id,
+    )
+
+
+def to_errors(result: ExecutionResult, request_id: str) -> list[dict[str, Any]]:
+    """`errors[]` of an answer. Whatever is no GatewayError and no fault of the document is masked."""
+    return [_formatted(error, _extensions(error, result, request_id)) for error in result.errors or ()]
+
+
+def _formatted(error: GraphQLError, extensions: dict[str, Any]) -> dict[str, Any]:
+    masked = extensions["code"] == ErrorCode.INTERNAL_SERVER_ERROR
+    formatted: dict[str, Any] = {"message": "Internal server error." if masked else error.message}
+    if error.locations:
+        formatted["locations"] = [location.formatted for location in error.locations]
+    if error.path:
+        formatted["path"] = error.path
+    return formatted | {"extensions": extensions}
+
+
+def _extensions(error: GraphQLError, result: ExecutionResult, request_id: str) -> dict[str, Any]:
+    cause: BaseException | None = error
+    while isinstance(cause, GraphQLError) and cause.original_error is not None:
+        cause = cause.original_error
+    if isinstance(cause, GatewayError):
+        log_failure(cause)
+        told = {
+            "code": cause.code,
+            "retryable": TABLE[cause.code].retryable,
+            "retryAfter": cause.retry_after_s,
+            "accountId": cause.account_id,
+            "region": cause.region,
+            "awsRequestId": cause.aws_request_id,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+    if isinstance(cause, GraphQLSyntaxError):
+        return {"code": "GRAPHQL_PARSE_FAILED"}
+    if isinstance(result, PreExecutionError):
+        return {"code": "GRAPHQL_VALIDATION_FAILED"}
+    if error.path is None:  # the variables don't fit
+        return {"code": ErrorCode.BAD_USER_INPUT}
+    log_fault(cause)
+    return {"code": ErrorCode.INTERNAL_SERVER_ERROR, "requestId": request_id}

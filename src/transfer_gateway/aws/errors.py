@@ -1,0 +1,219 @@
+"""botocore → GatewayError: one table of error codes, one of exceptions, and the border that applies them.
+
+Matched on the code, never on botocore's exception class: AWS returns codes that its own model lacks.
+Sources: botocore's models of Transfer and STS; AWS's lists of common errors.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from botocore import exceptions as boto
+from botocore.parsers import ResponseParserError
+
+from transfer_gateway.domain.errors import (
+    AccessDenied,
+    BadUserInput,
+    ExecutionNotFound,
+    GatewayError,
+    InternalServerError,
+    RoleNotAssumable,
+    Throttled,
+    UpstreamUnavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region
+
+
+class SessionNoLongerGood(AccessDenied):
+    """AWS no longer takes these credentials. Assume the role again and try once more."""
+
+
+class Service(StrEnum):
+    TRANSFER = "transfer"
+    STS = "sts"
+
+
+CODES: dict[str, type[GatewayError]] = {
+    "ResourceNotFoundException": ExecutionNotFound,
+    # Our ids fit AWS's patterns, so what AWS still calls invalid only the caller can mend.
+    "InvalidRequestException": BadUserInput,
+    "InvalidNextTokenException": BadUserInput,
+    "ValidationException": BadUserInput,
+    "ValidationError": BadUserInput,
+    "AccessDenied": AccessDenied,
+    "AccessDeniedException": AccessDenied,
+    "UnauthorizedOperation": AccessDenied,
+    "NotAuthorized": AccessDenied,
+    "OptInRequired": AccessDenied,
+    "SubscriptionRequiredException": AccessDenied,
+    # A signature that AWS refuses: a skewed clock, or a credential that was tampered with.
+    "IncompleteSignature": AccessDenied,
+    "IncompleteSignatureException": AccessDenied,
+    "InvalidSignatureException": AccessDenied,
+    "MissingAuthenticationToken": AccessDenied,
+    "MissingAuthenticationTokenException": AccessDenied,
+    "RequestExpired": AccessDenied,
+    "SignatureDoesNotMatch": AccessDenied,
+    "ExpiredToken": SessionNoLongerGood,
+    "ExpiredTokenException": SessionNoLongerGood,
+    "InvalidClientTokenId": SessionNoLongerGood,
+    "UnrecognizedClientException": SessionNoLongerGood,
+    # STS's own refusals: of AssumeRole, and of the calls by which the service gets its own credentials.
+    "ExpiredTradeInTokenException": RoleNotAssumable,
+    "IDPRejectedClaim": RoleNotAssumable,
+    "InvalidAuthorizationMessageException": RoleNotAssumable,
+    "InvalidIdentityToken": RoleNotAssumable,
+    "JWTPayloadSizeExceededException": RoleNotAssumable,
+    "MalformedPolicyDocument": RoleNotAssumable,
+    "OutboundWebIdentityFederationDisabledException": RoleNotAssumable,
+    "PackedPolicyTooLarge": RoleNotAssumable,
+    "RegionDisabledException": RoleNotAssumable,
+    "SessionDurationEscalationException": RoleNotAssumable,
+    "IDPCommunicationError": UpstreamUnavailable,
+    # botocore's own list of codes that mean throttling.
+    "BandwidthLimitExceeded": Throttled,
+    "EC2ThrottledException": Throttled,
+    "LimitExceededException": Throttled,
+    "PriorRequestNotComplete": Throttled,
+    "ProvisionedThroughputExceededException": Throttled,
+    "RequestLimitExceeded": Throttled,
+    "RequestThrottled": Throttled,
+    "RequestThrottledException": Throttled,
+    "SlowDown": Throttled,
+    "ThrottledException": Throttled,
+    "Throttling": Throttled,
+    "ThrottlingException": Throttled,
+    "TooManyRequestsException": Throttled,
+    "TransactionInProgressException": Throttled,
+    "InternalFailure": UpstreamUnavailable,
+    "InternalServerError": UpstreamUnavailable,
+    "InternalServiceError": UpstreamUnavailable,
+    "RequestTimeout": UpstreamUnavailable,
+    "RequestTimeoutException": UpstreamUnavailable,
+    "ServiceUnavailable": UpstreamUnavailable,
+    "ServiceUnavailableException": UpstreamUnavailable,
+    # Nothing that reads answers so: whoever is at that address is not the AWS we know.
+    "ConflictException": UpstreamUnavailable,
+    "InvalidAction": UpstreamUnavailable,
+    "ResourceExistsException": UpstreamUnavailable,
+    "UnknownOperationException": UpstreamUnavailable,
+    "SerializationException": InternalServerError,
+}
+
+# First match wins. What is in neither table is a fault of ours and is left to the door to mask.
+EXCEPTIONS: tuple[tuple[tuple[type[Exception], ...], type[GatewayError]], ...] = (
+    (
+        (
+            boto.NoCredentialsError,
+            boto.PartialCredentialsError,
+            boto.CredentialRetrievalError,
+            boto.InvalidConfigError,
+            boto.ConfigNotFound,
+            boto.LoginError,
+            boto.ProfileNotFound,
+            boto.RefreshWithMFAUnsupportedError,
+            boto.MetadataRetrievalError,
+            boto.SSOError,
+            boto.TokenRetrievalError,
+        ),
+        RoleNotAssumable,  # the service's own credentials: nothing can be signed
+    ),
+    (
+        (
+            boto.ConnectionError,
+            boto.HTTPClientError,
+            boto.IncompleteReadError,
+            boto.InvalidProxiesConfigError,
+            ResponseParserError,
+            aiohttp.ClientError,
+            OSError,
+        ),
+        UpstreamUnavailable,
+    ),
+)
+
+_SAYS: dict[type[GatewayError], str] = {
+    AccessDenied: "AWS refused {action} in {place}: the gateway's role there lacks the permission.",
+    SessionNoLongerGood: "AWS refused {action} in {place}: it does not accept the role's session.",
+    BadUserInput: "AWS calls the request invalid: {aws}",
+    RoleNotAssumable: "The gateway's role in {place} cannot be assumed.",
+    Throttled: "AWS throttles {action} in {place}.",
+    UpstreamUnavailable: "AWS could not answer {action} in {place}.",
+    InternalServerError: "AWS could not read the gateway's request.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What is being asked of AWS, and about whom. `key` where the call is about one execution."""
+
+    service: Service
+    operation: str
+    account_id: AccountId
+    region: Region | None = None
+    key: ExecutionKey | None = None
+
+    def failed(self, kind: type[GatewayError], *, aws_said: str = "", **known: Any) -> GatewayError:  # noqa: ANN401  GatewayError's own
+        """The error for callers, in our words. AWS's go into `detail`, where they may name roles."""
+        if kind is ExecutionNotFound and self.key is not None:
+            return ExecutionNotFound.of(self.key, aws_request_id=known.get("aws_request_id"))
+        place = f"account {self.account_id}" + (f", region {self.region}" if self.region else "")
+        message = _SAYS[kind].format(action=f"{self.service}:{self.operation}", place=place, aws=aws_said)
+        return kind(message, account_id=self.account_id, region=self.region, **known)
+
+
+@contextmanager
+def foreign_errors(call: Call) -> Iterator[None]:
+    """The border: a foreign error raised inside leaves as a GatewayError about that call."""
+    try:
+        yield
+    except boto.ClientError as error:
+        raise _from_answer(call, error.response) from error
+    except tuple(kind for kinds, _ in EXCEPTIONS for kind in kinds) as error:
+        ours = next(ours for kinds, ours in EXCEPTIONS if isinstance(error, kinds))
+        raise call.failed(ours, detail=f"{type(error).__name__}: {error}") from error
+
+
+def kind_of(service: Service, code: str, status: int) -> type[GatewayError]:
+    """What an AWS error code means; an unknown one is judged by its HTTP status.
+
+    `code` is the status itself where the body held none (an HTML page, an empty body).
+    """
+    kind = CODES.get(code)
+    if kind is None:
+        throttled, unauthorized = status == 429, status in (401, 403)  # noqa: PLR2004  HTTP's own numbers
+        kind = Throttled if throttled else AccessDenied if unauthorized else UpstreamUnavailable
+    if service is Service.STS and issubclass(kind, AccessDenied | BadUserInput | ExecutionNotFound):
+        return RoleNotAssumable
+    return kind
+
+
+def _from_answer(call: Call, answer: dict[str, Any]) -> GatewayError:
+    error, meta = answer.get("Error", {}), answer.get("ResponseMetadata", {})
+    code, said = str(error.get("Code", "")), str(error.get("Message", ""))
+    return call.failed(
+        kind_of(call.service, code, int(meta.get("HTTPStatusCode", 0))),
+        aws_said=said,
+        aws_request_id=meta.get("RequestId"),
+        retry_after_s=_retry_after_s(answer),
+        detail=f"{code}: {said}",
+    )
+
+
+def _retry_after_s(response: dict[str, Any]) -> float | None:
+    """Seconds from a modelled `RetryAfterSeconds` or a Retry-After header; a date there is ignored."""
+    told = response.get("RetryAfterSeconds") or response.get("ResponseMetadata", {}).get(
+        "HTTPHeaders", {}
+    ).get("retry-after")
+    try:
+        return max(0.0, float(told)) if told is not None else None
+    except (TypeError, ValueError):
+        return None

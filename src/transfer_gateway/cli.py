@@ -1,0 +1,210 @@
+"""The command line. The only place that knows the emulator, and only for the demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import tempfile
+import time
+from importlib.metadata import version as package_version
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import uvloop
+
+from transfer_gateway import server
+from transfer_gateway.api.graphql.schema import build_schema
+from transfer_gateway.settings import ENV_PREFIX, AccountsFile, ConfigurationError, Settings
+from transfer_gateway.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from transfer_emulator import World
+    from transfer_emulator.world import Running
+    from transfer_gateway.domain.account import Accounts
+
+app = typer.Typer(
+    help="What AWS Transfer Family's managed workflows are doing, right now, across every AWS account.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+HttpPort = Annotated[
+    int | None, typer.Option(help="Port of the HTTP door; 0: any free one.", min=0, max=65535)
+]
+
+
+def _settings_help() -> str:
+    """Every setting, for `--help`: the fields are the one list of them."""
+    lines = ["Settings, all of them environment variables:"]
+    for name, field in Settings.model_fields.items():
+        default = (
+            "required"
+            if field.is_required()
+            else f"default {'none' if field.default is None else field.default}"
+        )
+        lines.append(f"{ENV_PREFIX}{name.upper()} ({default}): {field.description}")
+    return "\n\n".join(lines)
+
+
+@app.command()
+def demo(http_port: HttpPort = None) -> None:
+    """Run the service beside an emulated AWS whose executions start, progress, fail and end."""
+    _run(lambda: _demo(http_port))
+
+
+@app.command(epilog=_settings_help())
+def serve(http_port: HttpPort = None) -> None:
+    """Run the service. AWS credentials and endpoints come from AWS's ordinary variables."""
+    settings = _settings(http_port=http_port)
+    _run(lambda: server.serve(settings, on_ready=lambda url: typer.echo(f"GraphQL: {url}/graphql")))
+
+
+@app.command(name="check-config", epilog=_settings_help())
+def check_config(
+    assume: Annotated[bool, typer.Option("--assume", help="Really assume each account's role.")] = False,  # noqa: FBT002  a flag
+) -> None:
+    """Check settings and accounts file; with --assume each role too. Starts nothing."""
+    settings = _settings()
+    accounts: Accounts = _or_exit(AccountsFile(settings.accounts_file).load)
+    typer.echo(f"{settings.accounts_file}: {len(accounts)} accounts, {len(accounts.regions())} regions: ok")
+    if assume:
+        _run(lambda: _check_roles(settings, accounts))
+
+
+@app.command(name="export-schema")
+def export_schema() -> None:
+    """Print the GraphQL schema."""
+    typer.echo(build_schema().as_str())
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(package_version("transfer-gateway"))
+
+
+def main() -> None:
+    app()
+
+
+def _settings(**overrides: object) -> Settings:
+    settings: Settings = _or_exit(lambda: Settings.from_environment(**overrides))
+    configure_logging(settings.log_level, settings.log_format)
+    return settings
+
+
+def _or_exit(step: Callable[[], Any]) -> Any:  # noqa: ANN401  whatever the step gives
+    """The step's value; on wrong configuration its problems, a line each, and exit code 2."""
+    try:
+        return step()
+    except ConfigurationError as error:
+        for problem in error.problems:
+            typer.echo(f"error: {problem}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _run(program: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run it to its end; 2 for wrong configuration, 1 for a port that is taken."""
+    try:
+        _or_exit(lambda: uvloop.run(program()))
+    except server.PortNotAvailable as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+async def _check_roles(settings: Settings, accounts: Accounts) -> None:
+    """Assume every role and print, account by account, how it went; exit code 1 when any could not be."""
+    async with server.build_gateway(settings, accounts) as gateway:
+        outcomes = await gateway.check_roles()
+    for account, failure in outcomes:
+        outcome = f"{failure.code}: {failure.detail or failure.message}" if failure else "ok"
+        typer.echo(f"{account.id}  {account.alias or '-':<24}  {outcome}")
+    if any(failure for _, failure in outcomes):
+        raise typer.Exit(1)
+
+
+async def _demo(http_port: int | None) -> None:
+    """The same service as `serve`, pointed at the emulator by nothing but AWS's variables and a file."""
+    from transfer_emulator import Emulator, demo_world  # noqa: PLC0415  the service alone never loads it
+
+    world = demo_world(seed=random.randrange(2**32), accounts=3, regions=("eu-west-1", "us-east-1"))  # noqa: S311  scenery
+    with tempfile.NamedTemporaryFile("w", suffix="-accounts.yaml") as accounts_file:
+        accounts_file.write(_demo_accounts(world))
+        accounts_file.flush()
+        async with Emulator(world, port=0) as emulator:
+            _point_aws_at(emulator.environment())
+            settings = _settings(accounts_file=accounts_file.name, http_port=http_port)
+            await server.serve(settings, on_ready=lambda url: _print_demo(url, emulator.url, world))
+
+
+def _point_aws_at(environment: dict[str, str]) -> None:
+    """Leave nothing of this machine's AWS set-up in force: the demo never reaches a real account."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(environment)
+    os.environ.update(
+        AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_EC2_METADATA_DISABLED="true"
+    )
+
+
+def _demo_accounts(world: World) -> str:
+    names = ("payments-prod", "claims", "logistics")
+    lines = [f"defaults: {{ regions: [{', '.join(world.regions)}] }}", "accounts:"]
+    for name, account in zip(names, world.accounts(), strict=True):
+        (role,) = account.roles.values()
+        external_id = f', external_id: "{role.external_id}"' if role.external_id else ""
+        lines.append(f'  - {{ id: "{account.account_id}", alias: {name}{external_id} }}')
+    return "\n".join(lines) + "\n"
+
+
+_DEMO_QUERY = """
+query Demo($key: ExecutionKey!) {
+  executionOrError(key: $key) {
+    __typename
+    ... on Execution {
+      id account { alias } status
+      initialFileLocation { s3FileLocation { bucket key versionId etag } efsFileLocation { fileSystemId path } }
+      serviceMetadata { userDetails { userName serverId sessionId } }
+      executionRole loggingConfiguration { loggingRole logGroupName } posixProfile { uid gid secondaryGids }
+      results { steps { ...step } onExceptionSteps { ...step } }
+      observedAt
+    }
+    ... on Error { code message retryable awsRequestId }
+  }
+}
+fragment step on ExecutionStepResult { stepType outputs error { type message } }
+"""
+
+
+def _print_demo(url: str, aws_url: str, world: World) -> None:
+    """Where to go, and a query that works right now, on an execution that has steps to show and time to live."""
+    now = time.time()
+
+    def worth(row: Running) -> tuple[bool, float]:
+        account_id, region, workflow_id, execution_id, _, seconds_left = row
+        wire = world.target(account_id, region).workflows[workflow_id].execution(execution_id, now) or {}
+        return bool(wire.get("Results", {}).get("Steps")) and seconds_left > 30, seconds_left  # noqa: PLR2004  to paste it
+
+    in_progress = [row for row in world.running(now) if row[4] == "IN_PROGRESS"]
+    account_id, region, workflow_id, execution_id, _, seconds_left = max(in_progress, key=worth)
+    key = {"accountId": account_id, "region": region, "workflowId": workflow_id, "executionId": execution_id}
+    body = json.dumps({"query": " ".join(_DEMO_QUERY.split()), "variables": {"key": key}})
+    typer.echo(
+        f"""
+transfer-gateway demo: {len(world.accounts())} accounts x {len(world.regions)} regions of an emulated AWS.
+
+  GraphQL  {url}/graphql
+  AWS      {aws_url}  (emulated; what runs in it: {aws_url}/_emulator/executions)
+
+An execution that is in progress for another {seconds_left:.0f} s. Ask again later: when it has ended,
+the answer is EXECUTION_NOT_FOUND, as from AWS.
+
+curl -s {url}/graphql -H 'content-type: application/json' -d '{body}'
+
+Ctrl-C ends it.
+"""
+    )

@@ -1,0 +1,1 @@
+"""Pure values and their rules. No I/O, no AWS, no GraphQL, no protobuf."""

@@ -1,0 +1,59 @@
+"""The accounts that the gateway looks into, and how it gets in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from transfer_gateway.domain.errors import AccountNotAvailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from transfer_gateway.domain.identity import AccountId, Region, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as the accounts file describes it.
+
+    `role_arn` None: reached with the service's own credentials, without AssumeRole. The external id is
+    a shared secret of sorts, so it stays out of `repr`.
+    """
+
+    id: AccountId
+    alias: str | None
+    regions: tuple[Region, ...]
+    role_arn: str | None
+    external_id: str | None = field(repr=False)
+    session_duration_s: int
+
+
+class Accounts:
+    """All configured accounts, by id; order as configured. Never changes: a reload builds another."""
+
+    __slots__ = ("_by_id",)
+
+    def __init__(self, accounts: Iterable[Account]) -> None:
+        self._by_id: Mapping[AccountId, Account] = MappingProxyType({a.id: a for a in accounts})
+
+    def get(self, target: Target) -> Account:
+        """The account of a target. Raises: AccountNotAvailable for an unknown account or region."""
+        account = self._by_id.get(target.account_id)
+        if account is None or target.region not in account.regions:
+            raise AccountNotAvailable.of(target.account_id, target.region)
+        return account
+
+    def find(self, account_id: AccountId) -> Account | None:
+        return self._by_id.get(account_id)
+
+    def regions(self) -> tuple[Region, ...]:
+        """Every region in use, each once, in the order of first use."""
+        return tuple(dict.fromkeys(region for account in self for region in account.regions))
+
+    def __iter__(self) -> Iterator[Account]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)

@@ -1,0 +1,162 @@
+"""A workflow execution as AWS describes it, field by field.
+
+`None` means that AWS left the member out. Enums hold the values known when this was written plus
+UNRECOGNIZED; the raw companion keeps AWS's own word, so that nothing is lost.
+Source: `DescribedExecution` in botocore's Transfer model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
+
+
+class AwsEnum(StrEnum):
+    """AWS's own values. One that AWS adds tomorrow becomes UNRECOGNIZED, which each enum has."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> Self:
+        return cls["UNRECOGNIZED"]
+
+
+class ExecutionStatus(AwsEnum):
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    EXCEPTION = "EXCEPTION"
+    HANDLING_EXCEPTION = "HANDLING_EXCEPTION"
+    UNRECOGNIZED = "UNRECOGNIZED"
+
+
+class StepType(AwsEnum):
+    COPY = "COPY"
+    CUSTOM = "CUSTOM"
+    TAG = "TAG"
+    DELETE = "DELETE"
+    DECRYPT = "DECRYPT"
+    UNRECOGNIZED = "UNRECOGNIZED"
+
+
+class StepErrorType(AwsEnum):
+    PERMISSION_DENIED = "PERMISSION_DENIED"
+    CUSTOM_STEP_FAILED = "CUSTOM_STEP_FAILED"
+    THROTTLED = "THROTTLED"
+    ALREADY_EXISTS = "ALREADY_EXISTS"
+    NOT_FOUND = "NOT_FOUND"
+    BAD_REQUEST = "BAD_REQUEST"
+    TIMEOUT = "TIMEOUT"
+    INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+    UNRECOGNIZED = "UNRECOGNIZED"
+
+
+@dataclass(frozen=True, slots=True)
+class S3FileLocation:
+    bucket: str | None
+    key: str | None
+    version_id: str | None
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EfsFileLocation:
+    file_system_id: str | None
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileLocation:
+    """Where the file was when the execution began."""
+
+    s3_file_location: S3FileLocation | None
+    efs_file_location: EfsFileLocation | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserDetails:
+    user_name: str
+    server_id: str
+    session_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceMetadata:
+    user_details: UserDetails
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingConfiguration:
+    logging_role: str | None
+    log_group_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PosixProfile:
+    """POSIX ids on EFS: 0…4294967295, more than a signed 32-bit integer holds."""
+
+    uid: int
+    gid: int
+    secondary_gids: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepError:
+    """Why a step of the workflow failed: part of the answer, not an error of ours."""
+
+    type: StepErrorType
+    raw_type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    step_type: StepType | None
+    raw_step_type: str | None
+    outputs: str | None
+    error: StepError | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionResults:
+    steps: tuple[Step, ...] | None
+    on_exception_steps: tuple[Step, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A described execution. `observed_at` is when AWS's answer arrived, UTC."""
+
+    key: ExecutionKey
+    initial_file_location: FileLocation | None
+    service_metadata: ServiceMetadata | None
+    execution_role: str | None
+    logging_configuration: LoggingConfiguration | None
+    posix_profile: PosixProfile | None
+    status: ExecutionStatus | None
+    raw_status: str | None
+    results: ExecutionResults | None
+    observed_at: datetime
+
+    @property
+    def id(self) -> str:
+        return str(self.key)
+
+    @property
+    def account_id(self) -> AccountId:
+        return self.key.account_id
+
+    @property
+    def region(self) -> Region:
+        return self.key.region
+
+    @property
+    def workflow_id(self) -> WorkflowId:
+        return self.key.workflow_id
+
+    @property
+    def execution_id(self) -> ExecutionId:
+        return self.key.execution_id

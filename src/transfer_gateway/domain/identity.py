@@ -1,0 +1,99 @@
+"""Who and where: ids that are checked once, on the way in, and trusted from there on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from transfer_gateway.domain.errors import BadUserInput
+
+
+class Identifier(str):
+    """A string that matches its AWS pattern. Building one is the check.
+
+    Raises: BadUserInput, whose message names the type, shows the pattern and quotes what was sent.
+    """
+
+    __slots__ = ()
+    PATTERN: ClassVar[re.Pattern[str]]
+    EXAMPLE: ClassVar[str]
+
+    def __new__(cls, value: object) -> Self:
+        if not isinstance(value, str) or cls.PATTERN.fullmatch(value) is None:
+            raise BadUserInput(
+                f"{cls.__name__} must match {cls.PATTERN.pattern}, such as {cls.EXAMPLE}; got {repr(value)[:80]}."
+            )
+        return super().__new__(cls, value)
+
+
+class AccountId(Identifier):
+    """Twelve digits. Source: the AWS Organizations model."""
+
+    __slots__ = ()
+    PATTERN = re.compile(r"[0-9]{12}")
+    EXAMPLE = "111111111111"
+
+
+class Region(Identifier):
+    """An AWS region's code, of any partition."""
+
+    __slots__ = ()
+    PATTERN = re.compile(r"[a-z]{2,4}(-[a-z]+){1,2}-[0-9]{1,2}")
+    EXAMPLE = "eu-west-1"
+
+
+class WorkflowId(Identifier):
+    """Unique within an account and region. Source: the Transfer model."""
+
+    __slots__ = ()
+    PATTERN = re.compile(r"w-([a-z0-9]{17})")
+    EXAMPLE = "w-1a2b3c4d5e6f7a8b9"
+
+
+class ExecutionId(Identifier):
+    """Unique within a workflow. Source: the Transfer model."""
+
+    __slots__ = ()
+    PATTERN = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+    EXAMPLE = "3f2b1c4d-5e6f-4a8b-9c0d-1e2f3a4b5c6d"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One account in one region: the unit of AWS's limits, and of failure."""
+
+    account_id: AccountId
+    region: Region
+
+    def __str__(self) -> str:
+        return f"{self.account_id}/{self.region}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionKey:
+    """The global identity of an execution: AWS's own ids say neither account nor region.
+
+    Its string form, `account/region/workflow/execution`, is the `id` that callers see.
+    """
+
+    account_id: AccountId
+    region: Region
+    workflow_id: WorkflowId
+    execution_id: ExecutionId
+
+    @classmethod
+    def parse(cls, text: str) -> ExecutionKey:
+        """Read the string form back. Raises: BadUserInput."""
+        parts = text.split("/")
+        if len(parts) != 4:  # noqa: PLR2004  the four fields above
+            raise BadUserInput("An execution's id has the form accountId/region/workflowId/executionId.")
+        account_id, region, workflow_id, execution_id = parts
+        return cls(AccountId(account_id), Region(region), WorkflowId(workflow_id), ExecutionId(execution_id))
+
+    @property
+    def target(self) -> Target:
+        return Target(self.account_id, self.region)
+
+    def __str__(self) -> str:
+        return f"{self.account_id}/{self.region}/{self.workflow_id}/{self.execution_id}"
