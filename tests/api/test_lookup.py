@@ -1,0 +1,361 @@
+"""One execution, end to end: GraphQL on the wire, through an assumed role, to AWS on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from transfer_emulator import UNKNOWN_ENUM_VALUE, Emulator, Fault, FaultKind, World
+from wire import GUARDED, HOME, PLAIN, QUERY, Gateway, place, to_input
+
+if TYPE_CHECKING:
+    from transfer_gateway.domain.identity import ExecutionKey
+
+ABSENT = "00000000-0000-4000-8000-000000000000"
+
+
+async def test_whole_structure(gateway: Gateway, world: World) -> None:
+    """Every member that AWS sends comes back, under the same name, with the same value."""
+    wire = {
+        "InitialFileLocation": {
+            "S3FileLocation": {"Bucket": "landing", "Key": "in/a.pgp", "VersionId": "v1", "Etag": "e1"},
+            "EfsFileLocation": {"FileSystemId": "fs-12345678", "Path": "/in/a.pgp"},
+        },
+        "ServiceMetadata": {
+            "UserDetails": {"UserName": "acme", "ServerId": "s-0123456789abcdef0", "SessionId": "abc123"}
+        },
+        "ExecutionRole": "arn:aws:iam::111111111111:role/workflow",
+        "LoggingConfiguration": {
+            "LoggingRole": "arn:aws:iam::111111111111:role/logging",
+            "LogGroupName": "/aws/transfer/s-0123456789abcdef0",
+        },
+        "PosixProfile": {"Uid": 4294967295, "Gid": 0, "SecondaryGids": [1, 4294967295]},
+        "Status": "HANDLING_EXCEPTION",
+        "Results": {
+            "Steps": [
+                {"StepType": "DECRYPT", "Outputs": '{"ok":true}'},
+                {"StepType": "COPY", "Error": {"Type": "ALREADY_EXISTS", "Message": "It is there."}},
+            ],
+            "OnExceptionSteps": [{"StepType": "TAG", "Outputs": ""}],
+        },
+    }
+    key = place(world, execution=wire)
+    before = datetime.now(UTC)
+    found = await gateway.look_up(key)
+    assert before <= datetime.fromisoformat(found.pop("observedAt")) <= datetime.now(UTC)
+    assert found == {
+        "__typename": "Execution",
+        "id": str(key),
+        "accountId": PLAIN,
+        "region": "eu-west-1",
+        "account": {"alias": "payments-prod"},
+        "workflowId": key.workflow_id,
+        "executionId": key.execution_id,
+        "initialFileLocation": {
+            "s3FileLocation": {"bucket": "landing", "key": "in/a.pgp", "versionId": "v1", "etag": "e1"},
+            "efsFileLocation": {"fileSystemId": "fs-12345678", "path": "/in/a.pgp"},
+        },
+        "serviceMetadata": {
+            "userDetails": {"userName": "acme", "serverId": "s-0123456789abcdef0", "sessionId": "abc123"}
+        },
+        "executionRole": "arn:aws:iam::111111111111:role/workflow",
+        "loggingConfiguration": {
+            "loggingRole": "arn:aws:iam::111111111111:role/logging",
+            "logGroupName": "/aws/transfer/s-0123456789abcdef0",
+        },
+        "posixProfile": {"uid": 4294967295, "gid": 0, "secondaryGids": [1, 4294967295]},
+        "status": "HANDLING_EXCEPTION",
+        "rawStatus": "HANDLING_EXCEPTION",
+        "results": {
+            "steps": [
+                {"stepType": "DECRYPT", "rawStepType": "DECRYPT", "outputs": '{"ok":true}', "error": None},
+                {
+                    "stepType": "COPY",
+                    "rawStepType": "COPY",
+                    "outputs": None,
+                    "error": {
+                        "type": "ALREADY_EXISTS",
+                        "rawType": "ALREADY_EXISTS",
+                        "message": "It is there.",
+                    },
+                },
+            ],
+            "onExceptionSteps": [{"stepType": "TAG", "rawStepType": "TAG", "outputs": "", "error": None}],
+        },
+    }
+
+
+@pytest.mark.parametrize("account_id", [PLAIN, GUARDED, HOME], ids=["role", "external-id", "own-credentials"])
+async def test_every_way_in(gateway: Gateway, world: World, aws: Emulator, account_id: str) -> None:
+    """A role, a role with an external id, and an account reached with the service's own credentials."""
+    found = await gateway.look_up(place(world, account_id))
+    assert (found["__typename"], found["accountId"]) == ("Execution", account_id)
+    assert aws.calls.count(operation="AssumeRole") == (0 if account_id == HOME else 1)
+
+
+STRANGE_KEY = "входящие/日本語/🚚 " + "ü" * 480 + ".pgp"
+
+
+@pytest.mark.parametrize(
+    ("wire", "path", "expected"),
+    [
+        pytest.param({}, ("status",), None, id="nothing-at-all"),
+        pytest.param({"Results": {}}, ("results", "steps"), None, id="results-without-steps"),
+        pytest.param(
+            {"PosixProfile": {"Uid": 4294967295, "Gid": 4294967295}},
+            ("posixProfile", "uid"),
+            4294967295,
+            id="largest-uid",
+        ),
+        pytest.param(
+            {"InitialFileLocation": {"S3FileLocation": {"Bucket": "bbb", "Key": STRANGE_KEY}}},
+            ("initialFileLocation", "s3FileLocation", "key"),
+            STRANGE_KEY,
+            id="unicode-key",
+        ),
+        pytest.param(
+            {"InitialFileLocation": {"S3FileLocation": {"Bucket": "bbb", "Key": "k" * 1024}}},
+            ("initialFileLocation", "s3FileLocation", "key"),
+            "k" * 1024,
+            id="longest-key",
+        ),
+        pytest.param({"Status": "PAUSED"}, ("status",), "UNRECOGNIZED", id="unknown-status"),
+        pytest.param({"Status": "PAUSED"}, ("rawStatus",), "PAUSED", id="unknown-status-raw"),
+    ],
+)
+async def test_unusual_answers(
+    gateway: Gateway, world: World, wire: dict[str, Any], path: tuple[str, ...], expected: object
+) -> None:
+    """Whatever AWS may leave out or add, the rest is answered."""
+    found: Any = await gateway.look_up(place(world, execution=wire))
+    for name in path:
+        found = found[name]
+    assert found == expected
+
+
+async def test_values_and_members_of_tomorrow(gateway: Gateway, world: World, aws: Emulator) -> None:
+    """Every enum value unknown and every structure with a new member: answered, the raw word kept."""
+    key = place(world)
+    aws.faults.add(Fault(FaultKind.UNKNOWN_ENUM, operation="DescribeExecution"))
+    aws.faults.add(Fault(FaultKind.UNKNOWN_MEMBER, operation="DescribeExecution"))
+    found = await gateway.look_up(key)
+    assert (found["status"], found["rawStatus"]) == ("UNRECOGNIZED", UNKNOWN_ENUM_VALUE)
+    step = found["results"]["steps"][0]
+    assert (step["stepType"], step["rawStepType"]) == ("UNRECOGNIZED", UNKNOWN_ENUM_VALUE)
+
+
+async def test_finished_execution_both_ways(gateway: Gateway, world: World) -> None:
+    """What has finished is EXECUTION_NOT_FOUND: as data, and as null with the same code in errors[]."""
+    key = place(world)
+    world.remove(key.account_id, key.region, key.workflow_id, key.execution_id)
+    as_data = await gateway.look_up(key)
+    assert as_data["__typename"] == "ExecutionNotFound"
+    assert "may have finished" in as_data["message"]
+    assert (as_data["code"], as_data["retryable"], as_data["failedAccountId"], as_data["failedRegion"]) == (
+        "EXECUTION_NOT_FOUND",
+        False,
+        PLAIN,
+        "eu-west-1",
+    )
+    assert as_data["awsRequestId"]
+
+    answer = await gateway.ask(
+        "query($key: ExecutionKey!) { execution(key: $key) { id } }", key=to_input(key)
+    )
+    (error,) = answer["errors"]
+    assert answer["data"] == {"execution": None}
+    assert (error["message"], error["path"]) == (as_data["message"], ["execution"])
+    assert error["extensions"].pop("awsRequestId")
+    assert error["extensions"] == {
+        "code": "EXECUTION_NOT_FOUND",
+        "retryable": False,
+        "accountId": PLAIN,
+        "region": "eu-west-1",
+    }
+
+
+DESCRIBE, ASSUME = "DescribeExecution", "AssumeRole"
+
+
+def refusal(operation: str, code: str, status: int = 400) -> Fault:
+    return Fault(
+        FaultKind.ERROR, account_id=PLAIN, operation=operation, code=code, status=status, message="Said AWS."
+    )
+
+
+def fault(operation: str, kind: FaultKind, **figures: Any) -> Fault:
+    return Fault(kind, account_id=PLAIN, operation=operation, **figures)
+
+
+FAILURES = [
+    ("describe-throttling-exception", refusal(DESCRIBE, "ThrottlingException"), "THROTTLED"),
+    ("describe-throttling", refusal(DESCRIBE, "Throttling"), "THROTTLED"),
+    ("describe-too-many-requests", refusal(DESCRIBE, "TooManyRequestsException", 429), "THROTTLED"),
+    ("describe-request-limit", refusal(DESCRIBE, "RequestLimitExceeded", 503), "THROTTLED"),
+    ("describe-throttled-at-a-rate", fault(DESCRIBE, FaultKind.THROTTLE, rate_per_s=0), "THROTTLED"),
+    ("describe-empty-429", fault(DESCRIBE, FaultKind.EMPTY_429), "THROTTLED"),
+    ("describe-denied", fault(DESCRIBE, FaultKind.DENY), "ACCESS_DENIED"),
+    ("describe-denied-in-other-words", refusal(DESCRIBE, "AccessDenied", 403), "ACCESS_DENIED"),
+    ("describe-unknown-403", refusal(DESCRIBE, "NeverHeardOf", 403), "ACCESS_DENIED"),
+    ("describe-expired-token", refusal(DESCRIBE, "ExpiredTokenException"), "ACCESS_DENIED"),
+    ("describe-expired-token-sts", refusal(DESCRIBE, "ExpiredToken"), "ACCESS_DENIED"),
+    ("describe-unrecognized-client", refusal(DESCRIBE, "UnrecognizedClientException"), "ACCESS_DENIED"),
+    ("describe-invalid-client-token", refusal(DESCRIBE, "InvalidClientTokenId", 403), "ACCESS_DENIED"),
+    ("describe-bad-signature", refusal(DESCRIBE, "InvalidSignatureException"), "ACCESS_DENIED"),
+    ("describe-500", fault(DESCRIBE, FaultKind.SERVER_ERROR), "UPSTREAM_UNAVAILABLE"),
+    ("describe-503", fault(DESCRIBE, FaultKind.SERVER_ERROR, status=503), "UPSTREAM_UNAVAILABLE"),
+    ("describe-html-502", fault(DESCRIBE, FaultKind.HTML_502), "UPSTREAM_UNAVAILABLE"),
+    ("describe-unknown-code", refusal(DESCRIBE, "NeverHeardOf", 400), "UPSTREAM_UNAVAILABLE"),
+    ("describe-unknown-operation", refusal(DESCRIBE, "UnknownOperationException"), "UPSTREAM_UNAVAILABLE"),
+    ("describe-reset", fault(DESCRIBE, FaultKind.RESET), "UPSTREAM_UNAVAILABLE"),
+    ("describe-truncated-json", fault(DESCRIBE, FaultKind.TRUNCATED_BODY), "UPSTREAM_UNAVAILABLE"),
+    ("describe-short-body", fault(DESCRIBE, FaultKind.SHORT_BODY), "UPSTREAM_UNAVAILABLE"),
+    ("describe-hangs", fault(DESCRIBE, FaultKind.HANG), "UPSTREAM_UNAVAILABLE"),
+    ("describe-not-found", refusal(DESCRIBE, "ResourceNotFoundException"), "EXECUTION_NOT_FOUND"),
+    ("assume-denied", fault(ASSUME, FaultKind.DENY), "ROLE_NOT_ASSUMABLE"),
+    ("assume-region-disabled", refusal(ASSUME, "RegionDisabledException", 403), "ROLE_NOT_ASSUMABLE"),
+    ("assume-expired-own-token", refusal(ASSUME, "ExpiredToken", 403), "ROLE_NOT_ASSUMABLE"),
+    ("assume-invalid-own-token", refusal(ASSUME, "InvalidClientTokenId", 403), "ROLE_NOT_ASSUMABLE"),
+    ("assume-invalid", refusal(ASSUME, "ValidationError"), "ROLE_NOT_ASSUMABLE"),
+    ("assume-throttled", fault(ASSUME, FaultKind.THROTTLE, rate_per_s=0), "THROTTLED"),
+    # botocore cannot read STS answers that are not XML, and drops their status with them.
+    ("assume-empty-429", fault(ASSUME, FaultKind.EMPTY_429), "UPSTREAM_UNAVAILABLE"),
+    ("assume-500", fault(ASSUME, FaultKind.SERVER_ERROR), "UPSTREAM_UNAVAILABLE"),
+    ("assume-html-502", fault(ASSUME, FaultKind.HTML_502), "UPSTREAM_UNAVAILABLE"),
+    ("assume-reset", fault(ASSUME, FaultKind.RESET), "UPSTREAM_UNAVAILABLE"),
+    ("assume-truncated-xml", fault(ASSUME, FaultKind.TRUNCATED_BODY), "UPSTREAM_UNAVAILABLE"),
+    ("assume-short-body", fault(ASSUME, FaultKind.SHORT_BODY), "UPSTREAM_UNAVAILABLE"),
+]
+# Failures that come without an answer of AWS's, so without its request id.
+NO_ANSWER = {FaultKind.RESET, FaultKind.HANG, FaultKind.SHORT_BODY, FaultKind.HTML_502, FaultKind.EMPTY_429}
+RETRYABLE = {"THROTTLED", "UPSTREAM_UNAVAILABLE", "DEADLINE_EXCEEDED"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [pytest.param(fault, code, id=name) for name, fault, code in FAILURES]
+)
+async def test_every_failure_has_its_code(
+    gateway: Gateway, world: World, aws: Emulator, fault: Fault, code: str
+) -> None:
+    """Each row of AWS's errors, made on the wire, arrives as its code, with account, region and request id.
+
+    Another account, asked at the same time, does not notice.
+    """
+    key, neighbour = place(world), place(world, GUARDED)
+    aws.faults.add(fault)
+    failed, found = await asyncio.gather(gateway.look_up(key), gateway.look_up(neighbour))
+    assert (failed["code"], failed["failedAccountId"]) == (code, PLAIN)
+    assert failed["retryable"] == (code in RETRYABLE)
+    assert failed["failedRegion"] == "eu-west-1"
+    truncated_sts = fault.kind is FaultKind.TRUNCATED_BODY and fault.operation == ASSUME
+    if fault.kind not in NO_ANSWER and not truncated_sts:
+        assert failed["awsRequestId"]
+    assert "Said AWS." not in failed["message"]
+    assert found["__typename"] == "Execution"
+
+
+async def test_invalid_request_is_the_callers(gateway: Gateway, world: World, aws: Emulator) -> None:
+    """What AWS itself calls invalid is BAD_USER_INPUT, with AWS's words, in errors[]."""
+    key = place(world)
+    aws.faults.add(refusal(DESCRIBE, "InvalidRequestException"))
+    answer = await gateway.ask(QUERY, key=to_input(key))
+    assert answer["data"] is None
+    assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "Said AWS." in answer["errors"][0]["message"]
+
+
+async def test_deadline(gateway: Gateway, world: World, aws: Emulator) -> None:
+    """What AWS has not answered when the request's time is up is DEADLINE_EXCEEDED."""
+    key = place(world)
+    # Each wait alone is within the limit for one answer of AWS's; together they pass the request's.
+    aws.faults.add(Fault(FaultKind.LATENCY, seconds=1.8))
+    failed = await gateway.look_up(key)
+    assert (failed["code"], failed["failedAccountId"], failed["failedRegion"]) == (
+        "DEADLINE_EXCEEDED",
+        PLAIN,
+        "eu-west-1",
+    )
+
+
+async def test_session_revoked_in_between(gateway: Gateway, world: World, aws: Emulator) -> None:
+    """When AWS no longer accepts the session, the role is assumed again, once, and the caller sees nothing."""
+    key = place(world)
+    await gateway.look_up(key)
+    aws.faults.add(Fault(FaultKind.REVOKED, account_id=PLAIN, operation=DESCRIBE))
+    found = await asyncio.gather(*(gateway.look_up(key) for _ in range(20)))
+    assert {answer["__typename"] for answer in found} == {"Execution"}
+    assert aws.calls.count(operation=ASSUME) == 2
+
+
+async def test_session_never_accepted(gateway: Gateway, world: World, aws: Emulator) -> None:
+    """Where AWS refuses every session, requests fail at once; they don't each assume the role anew."""
+    key = place(world)
+    aws.faults.add(refusal(DESCRIBE, "ExpiredTokenException"))
+    for _ in range(10):
+        assert (await gateway.look_up(key))["code"] == "ACCESS_DENIED"
+    assert aws.calls.count(operation=ASSUME) == 2
+
+
+@pytest.mark.parametrize("field", ["executionOrError", "execution"])
+@pytest.mark.parametrize(
+    ("account_id", "region"),
+    [("123123123123", "eu-west-1"), (PLAIN, "ap-southeast-2")],
+    ids=["account", "region"],
+)
+async def test_unknown_target(
+    gateway: Gateway, aws: Emulator, world: World, field: str, account_id: str, region: str
+) -> None:
+    """An account or region that is not configured is ACCOUNT_NOT_AVAILABLE, and AWS is not asked."""
+    key = to_input(place(world)) | {"accountId": account_id, "region": region}
+    selection = "{ ... on Error { code } }" if field == "executionOrError" else "{ id }"
+    answer = await gateway.ask(f"query($key: ExecutionKey!) {{ {field}(key: $key) {selection} }}", key=key)
+    code = (answer["data"][field] or answer["errors"][0]["extensions"])["code"]
+    assert code == "ACCOUNT_NOT_AVAILABLE"
+    assert aws.calls.by_call() == {}
+
+
+async def test_accounts(gateway: Gateway) -> None:
+    """The configured accounts, in their order."""
+    answer = await gateway.ask("{ accounts { id accountId alias regions } }")
+    assert answer["data"]["accounts"] == [
+        {"id": account_id, "accountId": account_id, "alias": alias, "regions": ["eu-west-1", "us-east-1"]}
+        for account_id, alias in [(PLAIN, "payments-prod"), (GUARDED, "claims"), (HOME, "home")]
+    ]
+
+
+NODE = "query($id: ID!) { node(id: $id) { __typename id } }"
+
+
+async def test_node_finds_what_has_an_id(gateway: Gateway, world: World) -> None:
+    """The id of an execution or an account finds it again."""
+    key = place(world)
+    for node_id, typename in ((str(key), "Execution"), (PLAIN, "Account")):
+        answer = await gateway.ask(NODE, id=node_id)
+        assert answer == {"data": {"node": {"__typename": typename, "id": node_id}}}
+
+
+@pytest.mark.parametrize(
+    ("node_id", "code"),
+    [
+        ("", "BAD_USER_INPUT"),
+        ("a/b", "BAD_USER_INPUT"),
+        ("1/2/3/4", "BAD_USER_INPUT"),
+        ("123123123123", "ACCOUNT_NOT_AVAILABLE"),
+        (f"{PLAIN}/eu-west-1/w-{'0' * 17}/{ABSENT}", "EXECUTION_NOT_FOUND"),
+    ],
+)
+async def test_node_without_an_object(gateway: Gateway, node_id: str, code: str) -> None:
+    """Any other id is null, with a code that says why."""
+    answer = await gateway.ask(NODE, id=node_id)
+    assert answer["data"] == {"node": None}
+    assert answer["errors"][0]["extensions"]["code"] == code
+
+
+async def test_observed_at_moves_on(gateway: Gateway, world: World) -> None:
+    """`observedAt` is the time of the answer at hand, not of an earlier one."""
+    key: ExecutionKey = place(world)
+    first, second = [datetime.fromisoformat((await gateway.look_up(key))["observedAt"]) for _ in range(2)]
+    assert timedelta() < second - first < timedelta(seconds=30)

@@ -1,0 +1,133 @@
+"""The schema, held against AWS's own model and against the file that clients read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from graphql import (
+    GraphQLEnumType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLSchema,
+    get_named_type,
+    introspection_from_schema,
+    is_introspection_type,
+)
+
+from transfer_gateway.api.errors import TABLE
+from transfer_gateway.api.graphql.schema import build_schema
+from transfer_gateway.domain.errors import ErrorCode
+from transfer_gateway.domain.identity import ExecutionId, WorkflowId
+
+SCHEMA = build_schema()
+GRAPHQL: GraphQLSchema = SCHEMA._schema
+TRANSFER = botocore.session.get_session().get_service_model("transfer")
+
+# Answered from the key that was asked with, so it is always there, whatever AWS leaves out.
+FROM_THE_KEY = {"DescribedExecution.ExecutionId"}
+
+
+def field_name(member: str) -> str:
+    return member[0].lower() + member[1:]
+
+
+def differences(shape: Any, kind: Any) -> list[str]:
+    """Where a GraphQL type does not mirror a shape of botocore's model, member by member."""
+    found: list[str] = []
+    for member, inner in shape.members.items():
+        place = f"{shape.name}.{member}"
+        field = kind.fields.get(field_name(member))
+        if field is None:
+            found.append(f"{place}: the schema lacks it")
+            continue
+        required = member in shape.required_members or place in FROM_THE_KEY
+        if isinstance(field.type, GraphQLNonNull) is not required:
+            found.append(f"{place}: nullable in one, not in the other")
+        found += differences_of_values(place, inner, kind, field.type)
+    return found
+
+
+def differences_of_values(place: str, shape: Any, parent: Any, kind: Any) -> list[str]:
+    bare = kind.of_type if isinstance(kind, GraphQLNonNull) else kind
+    if shape.type_name == "structure":
+        return differences(shape, bare)
+    if shape.type_name == "list":
+        if not isinstance(bare, GraphQLList) or not isinstance(bare.of_type, GraphQLNonNull):
+            return [f"{place}: is a list in AWS's model"]
+        return differences_of_values(f"{place}[]", shape.member, parent, bare.of_type)
+    if getattr(shape, "enum", None):
+        missing = {*shape.enum, "UNRECOGNIZED"} ^ set(bare.values)
+        name = place.rpartition(".")[2]
+        raw = parent.fields.get(f"raw{name}")
+        return [f"{place}: {value}" for value in missing] + ([] if raw else [f"{place}: no raw companion"])
+    expected = {"string": {"String", "ExecutionId"}, "long": {"Long"}}[shape.type_name]
+    return [] if bare.name in expected else [f"{place}: {shape.type_name} as {bare.name}"]
+
+
+def test_mirrors_described_execution() -> None:
+    """Every member of `DescribedExecution` is in the schema, with its nullability and every enum value."""
+    assert differences(TRANSFER.shape_for("DescribedExecution"), GRAPHQL.type_map["Execution"]) == []
+
+
+def test_mirror_sees_what_is_missing() -> None:
+    """The test above can fail: against a type that lacks everything, it names every member."""
+    empty = GraphQLObjectType("Empty", {})
+    assert len(differences(TRANSFER.shape_for("DescribedExecution"), empty)) == 8
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(WorkflowId, "WorkflowId"), (ExecutionId, "ExecutionId")])
+def test_ids_have_aws_patterns(kind: Any, shape: str) -> None:
+    """Our patterns are those of AWS's model."""
+    pattern = TRANSFER.shape_for(shape).metadata["pattern"].replace("\\-", "-")
+    assert kind.PATTERN.pattern == pattern
+
+
+def test_every_code_has_its_type() -> None:
+    """Each code of the catalogue is in the schema, and each that comes as data is a member of the union."""
+    codes = GRAPHQL.type_map["ErrorCode"]
+    assert isinstance(codes, GraphQLEnumType)
+    assert set(codes.values) == {code.value for code in ErrorCode}
+    members = {kind.name for kind in GRAPHQL.type_map["ExecutionOrError"].types}  # type: ignore[attr-defined]  # a union
+    assert members == {"Execution"} | {row.graphql_type for row in TABLE.values() if row.graphql_type}
+
+
+def test_exported_schema_is_current() -> None:
+    """`schema.graphql` is what `transfer-gateway export-schema` prints."""
+    exported = Path(__file__).parents[2] / "schema.graphql"
+    assert exported.read_text() == SCHEMA.as_str() + "\n", (
+        "run: transfer-gateway export-schema > schema.graphql"
+    )
+
+
+def test_everything_is_described() -> None:
+    """Every type, field, argument and enum value says what it means."""
+    bare: list[str] = []
+    introspected: Any = introspection_from_schema(GRAPHQL)
+    for kind in introspected["__schema"]["types"]:
+        if kind["name"].startswith("__") or is_introspection_type(GRAPHQL.type_map[kind["name"]]):
+            continue
+        parts = [(kind["name"], kind)]
+        for field in (
+            (kind.get("fields") or []) + (kind.get("inputFields") or []) + (kind.get("enumValues") or [])
+        ):
+            parts.append((f"{kind['name']}.{field['name']}", field))
+            parts += [
+                (f"{kind['name']}.{field['name']}({arg['name']})", arg) for arg in field.get("args") or []
+            ]
+        bare += [name for name, part in parts if not part["description"]]
+    assert bare == []
+
+
+def test_ids_are_scalars() -> None:
+    """Ids are their own scalars wherever they stand."""
+    key = GRAPHQL.type_map["ExecutionKey"]
+    assert {name: get_named_type(field.type).name for name, field in key.fields.items()} == {  # type: ignore[attr-defined]  # an input
+        "accountId": "AccountId",
+        "region": "Region",
+        "workflowId": "WorkflowId",
+        "executionId": "ExecutionId",
+    }

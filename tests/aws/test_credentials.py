@@ -1,0 +1,261 @@
+"""The session cache, against STS on the wire. Time is passed in where a session must grow old."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from transfer_emulator import Emulator, Fault, FaultKind
+from transfer_gateway.aws.client import ConnectionSettings
+from transfer_gateway.aws.credentials import SessionCache
+from transfer_gateway.aws.sts import Sts
+from transfer_gateway.domain.account import Account
+from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
+from transfer_gateway.domain.identity import AccountId, Region
+from wire import GUARDED, HOME, PLAIN
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+REGION = Region("eu-west-1")
+CONNECTION = ConnectionSettings(connect_timeout_s=2, read_timeout_s=2, max_connections=100)
+ASSUME = "AssumeRole"
+
+
+class Time:
+    """A clock that runs by itself and can be put forward."""
+
+    ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead_s
+
+
+def account(
+    account_id: str = PLAIN, external_id: str | None = None, role: str = "TransferGatewayReader"
+) -> Account:
+    return Account(
+        id=AccountId(account_id),
+        alias=None,
+        regions=(REGION,),
+        role_arn=f"arn:aws:iam::{account_id}:role/{role}",
+        external_id=external_id,
+        session_duration_s=3600,
+    )
+
+
+@asynccontextmanager
+async def cache(now: Time | None = None, max_concurrency: int = 32) -> AsyncIterator[SessionCache]:
+    async with (
+        Sts(CONNECTION, region=None, fallback_region=REGION) as sts,
+        SessionCache(
+            sts, session_name="test", max_concurrency=max_concurrency, now=now or Time()
+        ) as sessions,
+    ):
+        yield sessions
+
+
+async def outcome(sessions: SessionCache, account: Account) -> str:
+    try:
+        await sessions.get(account, REGION)
+    except GatewayError as error:
+        return error.code
+    return "ok"
+
+
+async def test_one_flight_for_all(aws: Emulator) -> None:
+    """200 callers on a cold session cost one AssumeRole and share the session."""
+    async with cache() as sessions:
+        got = await asyncio.gather(*(sessions.get(account()) for _ in range(200)))
+    assert len({id(session) for session in got}) == 1
+    assert aws.calls.count(operation=ASSUME) == 1
+
+
+async def test_denial_is_remembered(aws: Emulator) -> None:
+    """200 callers while STS denies cost at most two calls, and all are told within a second."""
+    aws.faults.add(Fault(FaultKind.DENY, operation=ASSUME))
+    async with cache() as sessions, asyncio.timeout(1):
+        codes = await asyncio.gather(*(outcome(sessions, account()) for _ in range(200)))
+        codes += [await outcome(sessions, account()) for _ in range(50)]
+    assert set(codes) == {"ROLE_NOT_ASSUMABLE"}
+    assert aws.calls.count(operation=ASSUME) <= 2
+
+
+async def test_denial_is_forgotten(aws: Emulator) -> None:
+    """Once the role is assumable again, it is assumed, after a wait that callers are told."""
+    now = Time()
+    aws.faults.add(Fault(FaultKind.DENY, operation=ASSUME, times=2))
+    async with cache(now) as sessions:
+        assert await outcome(sessions, account()) == "ROLE_NOT_ASSUMABLE"
+        with pytest.raises(RoleNotAssumable) as told:
+            await sessions.get(account(), REGION)
+        assert told.value.retry_after_s is not None
+        assert 0 < told.value.retry_after_s < 2
+        assert told.value.region == REGION
+        now.ahead_s += told.value.retry_after_s
+        assert await outcome(sessions, account()) == "ROLE_NOT_ASSUMABLE"
+        now.ahead_s += 60
+        assert await outcome(sessions, account()) == "ok"
+    assert aws.calls.count(operation=ASSUME) == 3
+
+
+async def test_renewed_ahead_of_expiry(aws: Emulator) -> None:
+    """A session near its end is renewed in the background; callers go on with the old one meanwhile."""
+    now = Time()
+    async with cache(now) as sessions:
+        first = await sessions.get(account())
+        now.ahead_s = 3600 * 0.91
+        assert await sessions.get(account()) is first
+        async with asyncio.timeout(5):
+            while await sessions.get(account()) is first:
+                await asyncio.sleep(0.01)
+    assert aws.calls.count(operation=ASSUME) == 2
+
+
+async def test_not_renewed_early(aws: Emulator) -> None:
+    """A session with more than a quarter of its life left is left alone."""
+    now = Time()
+    async with cache(now) as sessions:
+        await sessions.get(account())
+        now.ahead_s = 3600 * 0.7
+        await sessions.get(account())
+    assert aws.calls.count(operation=ASSUME) == 1
+
+
+@pytest.mark.parametrize("kind", [FaultKind.SERVER_ERROR, FaultKind.RESET, FaultKind.DENY])
+async def test_sts_down_while_session_lasts(aws: Emulator, kind: FaultKind) -> None:
+    """With STS down and five minutes left, every request is served and STS asked a few times at most."""
+    now = Time()
+    async with cache(now) as sessions:
+        first = await sessions.get(account())
+        aws.faults.add(Fault(kind, operation=ASSUME))
+        now.ahead_s = 3600 - 300
+        for _ in range(20):
+            served = await asyncio.gather(*(sessions.get(account()) for _ in range(50)))
+            assert {id(session) for session in served} == {id(first)}
+            await asyncio.sleep(0.01)
+        assert aws.calls.count(operation=ASSUME) <= 4
+        now.ahead_s = 3601
+        assert await outcome(sessions, account()) != "ok"
+        aws.faults.clear()
+        now.ahead_s = 3701
+        assert await outcome(sessions, account()) == "ok"
+
+
+async def test_sts_gone_and_back(aws: Emulator) -> None:
+    """An STS that can't be reached at all is UPSTREAM_UNAVAILABLE, until it is back."""
+    now = Time()
+    async with cache(now) as sessions:
+        await aws.stop()
+        with pytest.raises(UpstreamUnavailable) as error:
+            await sessions.get(account())
+        assert error.value.account_id == PLAIN
+        await aws.start()
+        now.ahead_s = 2
+        assert await outcome(sessions, account()) == "ok"
+
+
+async def test_a_caller_that_gives_up(aws: Emulator) -> None:
+    """A caller's cancellation ends its own wait; the flight goes on for the others."""
+    aws.faults.add(Fault(FaultKind.LATENCY, operation=ASSUME, seconds=0.3))
+    async with cache() as sessions:
+        hasty = asyncio.create_task(sessions.get(account()))
+        patient = asyncio.create_task(sessions.get(account()))
+        await asyncio.sleep(0.1)
+        hasty.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hasty
+        assert (await patient).expires_at > time.time()
+    assert aws.calls.count(operation=ASSUME) == 1
+
+
+async def test_the_last_caller_gives_up(aws: Emulator) -> None:
+    """Even with nobody waiting, a flight ends well: the next caller finds the session."""
+    aws.faults.add(Fault(FaultKind.LATENCY, operation=ASSUME, seconds=0.2))
+    async with cache() as sessions:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await sessions.get(account())
+        await asyncio.sleep(0.4)
+        await sessions.get(account())
+    assert aws.calls.count(operation=ASSUME) == 1
+
+
+async def test_external_ids_keep_sessions_apart(aws: Emulator) -> None:
+    """The same role with another external id is another session: one can't be had through the other."""
+    async with cache() as sessions:
+        assert await outcome(sessions, account(GUARDED, "x-42")) == "ok"
+        assert await outcome(sessions, account(GUARDED, "x-43")) == "ROLE_NOT_ASSUMABLE"
+        assert await outcome(sessions, account(GUARDED)) == "ROLE_NOT_ASSUMABLE"
+        assert await outcome(sessions, account(PLAIN, "x-42")) == "ok"
+        assert await outcome(sessions, account(GUARDED, role="Absent")) == "ROLE_NOT_ASSUMABLE"
+    assert aws.calls.count(operation=ASSUME) == 5
+
+
+async def test_everything_asked_is_in_the_key(aws: Emulator) -> None:
+    """A change of anything that STS is told means another session."""
+    plain = account()
+    async with cache() as sessions:
+        await sessions.get(plain)
+        await sessions.get(replace(plain, alias="another name", regions=()))
+        await sessions.get(replace(plain, session_duration_s=900))
+        await sessions.get(replace(plain, external_id="x-1"))
+    assert aws.calls.count(operation=ASSUME) == 3
+
+
+async def test_concurrency_is_capped(aws: Emulator) -> None:
+    """However many roles are wanted at once, STS gets at most so many calls at a time."""
+    for number in range(40):
+        aws.world.add_account(f"4{number:011}")
+    aws.faults.add(Fault(FaultKind.LATENCY, operation=ASSUME, seconds=0.05))
+    async with cache(max_concurrency=4) as sessions:
+        await asyncio.gather(*(sessions.get(account(f"4{number:011}")) for number in range(40)))
+    assert aws.calls.count(operation=ASSUME) == 40
+    assert aws.calls.max_in_flight == 4
+
+
+async def test_no_role_means_own_credentials(aws: Emulator) -> None:
+    """An account without a role is reached with the service's own credentials, and STS is not asked."""
+    async with cache() as sessions:
+        session = await sessions.get(replace(account(HOME), role_arn=None))
+    assert session.credentials.access_key == aws.world.home_key.access_key_id
+    assert aws.calls.by_call() == {}
+
+
+@pytest.mark.parametrize("role_arn", [None, f"arn:aws:iam::{PLAIN}:role/TransferGatewayReader"])
+async def test_no_credentials_at_all(
+    aws: Emulator, monkeypatch: pytest.MonkeyPatch, role_arn: str | None
+) -> None:
+    """A service without credentials says so, of every account, and doesn't ask AWS unsigned."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    async with cache() as sessions:
+        assert await outcome(sessions, replace(account(), role_arn=role_arn)) == "ROLE_NOT_ASSUMABLE"
+    assert aws.calls.by_call() == {}
+
+
+async def test_removed_accounts_are_forgotten(aws: Emulator) -> None:
+    """A session outlives a reload only while its role is still configured."""
+    async with cache() as sessions:
+        await sessions.get(account())
+        await sessions.get(account(GUARDED, "x-42"))
+        sessions.keep_only([account()])
+        await sessions.get(account())
+        await sessions.get(account(GUARDED, "x-42"))
+    assert aws.calls.count(operation=ASSUME, account_id=PLAIN) == 1
+    assert aws.calls.count(operation=ASSUME, account_id=GUARDED) == 2
+
+
+async def test_secrets_stay_out_of_repr(aws: Emulator) -> None:
+    """Nothing that a log may print shows a credential or an external id."""
+    async with cache() as sessions:
+        guarded = account(GUARDED, "x-42")
+        session = await sessions.get(guarded)
+        shown = f"{session!r} {guarded!r} {sessions!r}"
+    for secret in (session.credentials.secret_key, session.credentials.token, "x-42"):
+        assert secret not in shown

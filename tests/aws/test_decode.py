@@ -1,0 +1,84 @@
+"""Wire dict → domain, for every shape that botocore's model allows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import botocore.session
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transfer_gateway.aws.decode import IncompleteAnswer, decode_execution
+from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
+
+MODEL = botocore.session.get_session().get_service_model("transfer")
+KEY = ExecutionKey(
+    AccountId("111111111111"),
+    Region("eu-west-1"),
+    WorkflowId("w-00000000000000000"),
+    ExecutionId("00000000-0000-4000-8000-000000000000"),
+)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def wire(shape: Any) -> st.SearchStrategy[Any]:
+    """Any value of a shape: optional members there or not, enum values known or new."""
+    if shape.type_name == "structure":
+        members = {name: wire(member) for name, member in shape.members.items()}
+        required = {name: members.pop(name) for name in shape.required_members}
+        return st.fixed_dictionaries(required, optional=members)
+    if shape.type_name == "list":
+        return st.lists(wire(shape.member), max_size=3)
+    if shape.type_name == "long":
+        return st.integers(0, 4294967295)
+    return (
+        st.sampled_from([*getattr(shape, "enum", []), "NEW"]) if getattr(shape, "enum", None) else st.text()
+    )
+
+
+def flat(value: Any) -> list[Any]:
+    """Every leaf of a wire dict."""
+    if isinstance(value, dict):
+        return [leaf for inner in value.values() for leaf in flat(inner)]
+    return [leaf for inner in value for leaf in flat(inner)] if isinstance(value, list) else [value]
+
+
+@given(wire(MODEL.shape_for("DescribeExecutionResponse")))
+def test_nothing_is_lost(answer: dict[str, Any]) -> None:
+    """Every value that AWS sent is somewhere in the domain object."""
+    execution = decode_execution(answer, KEY, NOW)
+    shown = repr(execution)
+    sent = {name: value for name, value in answer["Execution"].items() if name != "ExecutionId"}
+    assert [leaf for leaf in flat(sent) if repr(leaf) not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "lacks"),
+    [
+        ({}, "Execution"),
+        ({"Execution": {"ServiceMetadata": {}}}, "UserDetails"),
+        ({"Execution": {"ServiceMetadata": {"UserDetails": {"UserName": "u"}}}}, "ServerId"),
+        ({"Execution": {"PosixProfile": {"Uid": 1}}}, "Gid"),
+        ({"Execution": {"Results": {"Steps": [{"Error": {"Type": "TIMEOUT"}}]}}}, "Message"),
+    ],
+)
+def test_what_aws_promises_must_be_there(answer: dict[str, Any], lacks: str) -> None:
+    """An answer without a member that AWS's model requires is refused, and the member named."""
+    with pytest.raises(IncompleteAnswer, match=f"^{lacks}$"):
+        decode_execution(answer, KEY, NOW)
+
+
+def test_zero_is_a_value() -> None:
+    """Root's uid is 0 and an empty output is an output: neither is taken for missing."""
+    execution = decode_execution(
+        {"Execution": {"PosixProfile": {"Uid": 0, "Gid": 0}, "Results": {"Steps": [{"Outputs": ""}]}}},
+        KEY,
+        NOW,
+    )
+    assert execution.posix_profile is not None
+    assert execution.posix_profile.uid == 0
+    assert execution.results is not None
+    assert execution.results.steps is not None
+    assert execution.results.steps[0].outputs == ""

@@ -1,0 +1,166 @@
+"""The border's table is complete: what botocore can raise is either mapped or known to be a fault of ours."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import aiobotocore.response
+import aiohttp
+import botocore.exceptions
+import botocore.parsers
+import botocore.session
+import pytest
+from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
+
+from transfer_gateway.aws.errors import CODES, EXCEPTIONS, Call, Service, foreign_errors, kind_of
+from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, Throttled, UpstreamUnavailable
+from transfer_gateway.domain.identity import AccountId
+
+CALL = Call(Service.TRANSFER, "DescribeExecution", AccountId("111111111111"))
+
+# What only a wrong call, a wrong client set-up or a service other than ours makes botocore raise.
+# Left to the doors, which mask it as INTERNAL_SERVER_ERROR. A class that is new in botocore goes here or
+# into the table.
+OURS = {
+    "AliasConflictParameterError", "ApiVersionNotFoundError", "AwsChunkedWrapperError",
+    "BaseEndpointResolverError", "BotoCoreError", "CapacityNotAvailableError", "ChecksumError",
+    "ConfigParseError", "DataNotFoundError", "EndpointProviderError", "EndpointResolutionError",
+    "EndpointVariantError", "FlexibleChecksumError", "InvalidChecksumConfigError", "InvalidDNSNameError",
+    "InvalidDefaultsMode", "InvalidEndpointConfigurationError", "InvalidEndpointDiscoveryConfigurationError",
+    "InvalidExpressionError", "InvalidHostLabelError", "InvalidIMDSEndpointError",
+    "InvalidIMDSEndpointModeError", "InvalidMaxRetryAttemptsError", "InvalidRegionError",
+    "InvalidRetryConfigurationError", "InvalidRetryModeError", "InvalidS3AddressingStyleError",
+    "InvalidS3UsEast1RegionalEndpointConfigError", "InvalidSTSRegionalEndpointsConfigError",
+    "MD5UnavailableError", "MissingDependencyException", "MissingParametersError", "MissingServiceIdError",
+    "NoAuthTokenError", "NoRegionError", "OperationNotPageableError", "PaginationError",
+    "ParamValidationError", "RangeError", "ServiceNotInRegionError", "StubAssertionError",
+    "StubResponseError", "UnStubbedResponseError", "UndefinedModelAttributeError",
+    "UnknownClientMethodError", "UnknownCredentialError", "UnknownEndpointError",
+    "UnknownEndpointResolutionBuiltInName", "UnknownFIPSEndpointError", "UnknownKeyError",
+    "UnknownParameterError", "UnknownServiceError", "UnknownServiceStyle", "UnknownSignatureVersionError",
+    "UnknownTokenProviderError", "UnseekableStreamError", "UnsupportedOutpostResourceError",
+    "UnsupportedS3AccesspointConfigurationError", "UnsupportedS3ArnError", "UnsupportedS3ConfigurationError",
+    "UnsupportedS3ControlArnError", "UnsupportedS3ControlConfigurationError",
+    "UnsupportedServiceProtocolsError", "UnsupportedSignatureVersionError", "UnknownRegionError",
+    "ValidationError", "WaiterConfigError", "WaiterError",
+}  # fmt: skip
+
+
+def exceptions_of(*modules: Any) -> list[type[Exception]]:
+    return [
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and issubclass(kind, Exception) and not issubclass(kind, Warning)
+    ]
+
+
+def is_mapped(kind: type[Exception]) -> bool:
+    return issubclass(kind, (botocore.exceptions.ClientError, *(k for kinds, _ in EXCEPTIONS for k in kinds)))
+
+
+def test_every_exception_is_mapped_or_ours() -> None:
+    """An exception class that botocore gains, or loses, fails this test until somebody has decided."""
+    left = {
+        kind.__name__
+        for kind in exceptions_of(botocore.exceptions, botocore.parsers, aiobotocore.response)
+        if not is_mapped(kind)
+    }
+    in_event_streams = {"NoInitialResponseError", "ParseError"}  # which neither service has
+    assert left - in_event_streams == OURS
+
+
+def test_every_exception_of_the_http_client_is_mapped() -> None:
+    """aiohttp's errors never leave unmapped, should aiobotocore let one through."""
+    clients = [kind for kind in exceptions_of(aiohttp) if issubclass(kind, aiohttp.ClientError)]
+    assert len(clients) > 10
+    assert [kind.__name__ for kind in clients if not is_mapped(kind)] == []
+
+
+@pytest.mark.parametrize("service", Service)
+def test_every_modelled_code_is_mapped(service: Service) -> None:
+    """Every error shape of the two services' models has its row, under the code that goes over the wire."""
+    model = botocore.session.get_session().get_service_model(service)
+    shapes = [model.shape_for(name) for name in model.shape_names]
+    codes = {
+        shape.metadata.get("error", {}).get("code", shape.name)
+        for shape in shapes
+        if shape.metadata.get("exception")
+    }
+    assert codes - set(CODES) == set()
+
+
+def test_every_retryable_code_of_botocore_is_retryable_here() -> None:
+    """What botocore itself would retry as throttled or transient is so in our table too."""
+    throttled = ThrottledRetryableChecker._THROTTLED_ERROR_CODES
+    assert [code for code in throttled if CODES.get(code) is not Throttled] == []
+    transient = TransientRetryableChecker._TRANSIENT_ERROR_CODES
+    assert [code for code in transient if CODES.get(code) not in {UpstreamUnavailable, Throttled}] == []
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_sts_never_speaks_of_the_execution(code: str) -> None:
+    """Whatever STS refuses, it is the role that can't be assumed, or STS that can't answer for now."""
+    assert kind_of(Service.STS, code, 400).code in {
+        "ROLE_NOT_ASSUMABLE",
+        "THROTTLED",
+        "UPSTREAM_UNAVAILABLE",
+        "INTERNAL_SERVER_ERROR",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (botocore.exceptions.NoCredentialsError(), "ROLE_NOT_ASSUMABLE"),
+        (botocore.exceptions.CredentialRetrievalError(provider="p", error_msg="m"), "ROLE_NOT_ASSUMABLE"),
+        (botocore.exceptions.ReadTimeoutError(endpoint_url="u"), "UPSTREAM_UNAVAILABLE"),
+        (botocore.exceptions.SSLError(endpoint_url="u", error="e"), "UPSTREAM_UNAVAILABLE"),
+        (botocore.parsers.ResponseParserError("garbage"), "UPSTREAM_UNAVAILABLE"),
+        (aiohttp.ClientPayloadError("short"), "UPSTREAM_UNAVAILABLE"),
+        (ConnectionResetError("reset"), "UPSTREAM_UNAVAILABLE"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
+)
+def test_exceptions_cross_the_border(error: Exception, code: str) -> None:
+    """Inside the border a foreign exception becomes ours, about the account, with the cause kept."""
+    with pytest.raises(GatewayError) as caught, foreign_errors(CALL):
+        raise error
+    assert (caught.value.code, caught.value.account_id) == (code, "111111111111")
+    assert caught.value.__cause__ is error
+
+
+def test_faults_of_ours_pass() -> None:
+    """What is no failure of AWS's is not dressed up as one."""
+    with pytest.raises(ZeroDivisionError), foreign_errors(CALL):
+        _ = 1 / 0
+
+
+@pytest.mark.parametrize(
+    ("response", "seconds"),
+    [
+        ({"RetryAfterSeconds": "7"}, 7.0),
+        ({"ResponseMetadata": {"HTTPHeaders": {"retry-after": "2.5"}}}, 2.5),
+        ({"ResponseMetadata": {"HTTPHeaders": {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}}}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after(response: dict[str, Any], seconds: float | None) -> None:
+    """When AWS says how long to wait, callers are told."""
+    answer = {"Error": {"Code": "ThrottlingException", "Message": ""}} | response
+    with pytest.raises(Throttled) as caught, foreign_errors(CALL):
+        raise botocore.exceptions.ClientError(answer, "DescribeExecution")
+    assert caught.value.retry_after_s == seconds
+
+
+def test_aws_words_go_to_the_log_only() -> None:
+    """AWS's message may name roles, so it is in the detail, not in the message."""
+    answer = {"Error": {"Code": "AccessDenied", "Message": "arn:aws:iam::1:role/Secret may not"}}
+    with (
+        pytest.raises(RoleNotAssumable) as caught,
+        foreign_errors(Call(Service.STS, "AssumeRole", CALL.account_id)),
+    ):
+        raise botocore.exceptions.ClientError(answer, "AssumeRole")
+    assert "Secret" not in caught.value.message
+    assert "Secret" in (caught.value.detail or "")

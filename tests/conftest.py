@@ -1,0 +1,87 @@
+"""A made-up AWS on the wire, and the service in front of it. Nothing here replaces a part of either."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from transfer_emulator import Emulator, Role, World
+from transfer_gateway import server
+from transfer_gateway.settings import Settings
+from wire import GUARDED, HOME, PLAIN, REGION, Gateway, calling
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def no_aws_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test meets a credential, a profile or a setting of whoever runs it."""
+    for name in os.environ:
+        if name.startswith(("AWS_", "TRANSFER_GATEWAY_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def world() -> World:
+    """PLAIN's role asks for nothing, GUARDED's for an external id."""
+    world = World(home_account_id=HOME, regions=(REGION, "us-east-1"))
+    world.add_account(PLAIN)
+    trusted = (f"arn:aws:iam::{HOME}:root",)
+    world.add_account(GUARDED, roles=[Role("TransferGatewayReader", trusted, external_id="x-42")])
+    return world
+
+
+@pytest.fixture
+async def aws(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
+    """The emulator, with AWS's own variables pointing at it."""
+    async with Emulator(world, port=0) as emulator:
+        for name, value in emulator.environment().items():
+            monkeypatch.setenv(name, value)
+        yield emulator
+
+
+@pytest.fixture
+def accounts_file(tmp_path: Path) -> Path:
+    path = tmp_path / "accounts.yaml"
+    path.write_text(
+        f"""
+defaults: {{ regions: [{REGION}, us-east-1] }}
+accounts:
+  - {{ id: "{PLAIN}", alias: payments-prod }}
+  - {{ id: "{GUARDED}", alias: claims, external_id: "x-42" }}
+  - {{ id: "{HOME}", alias: home, role_arn: null }}
+"""
+    )
+    return path
+
+
+@pytest.fixture
+def settings(accounts_file: Path) -> Callable[..., Settings]:
+    """Settings with the accounts file, any free port, and whatever a test says."""
+
+    def build(**overrides: object) -> Settings:
+        return Settings.from_environment(**{"accounts_file": accounts_file, "http_port": 0} | overrides)
+
+    return build
+
+
+@pytest.fixture
+async def service(
+    aws: Emulator,
+    settings: Callable[..., Settings],
+) -> AsyncIterator[server.Service]:
+    async with server.running(settings(request_timeout_s=3, aws_read_timeout_s=2)) as service:
+        yield service
+
+
+@pytest.fixture
+async def gateway(service: server.Service) -> AsyncIterator[Gateway]:
+    async with calling(service.url) as gateway:
+        yield gateway

@@ -1,0 +1,130 @@
+"""AWS's own command line against the emulator's, both as processes."""
+
+import asyncio
+import errno
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from transfer_emulator import Emulator, World, demo_world
+
+SCRIPTS = Path(sys.executable).parent
+
+
+async def run_aws(environment: dict[str, str], home: Path, *arguments: str) -> tuple[int, str]:
+    """Run the AWS CLI with nothing but `environment`; its exit code and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        SCRIPTS / "aws",
+        *arguments,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), **environment},
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, (out or err).decode()
+
+
+@pytest.fixture
+async def company() -> AsyncIterator[Emulator]:
+    """A lifelike company on a port."""
+    async with Emulator(demo_world(seed=7, accounts=2, regions=("eu-west-1", "us-east-1"))) as emulator:
+        yield emulator
+
+
+async def test_the_aws_cli_assumes_a_role_and_reads_executions(company: Emulator, tmp_path: Path) -> None:
+    """Identity, AssumeRole, lists with paging, a workflow and an execution, as anybody would try it."""
+
+    async def aws(*arguments: str, **session: str) -> Any:
+        code, told = await run_aws({**company.environment(), **session}, tmp_path, *arguments)
+        assert code == 0, told
+        return json.loads(told)
+
+    assert (await aws("sts", "get-caller-identity"))["Account"] == "999999999999"
+    role_arn = company.world.accounts()[0].role_arn()
+    credentials = (await aws("sts", "assume-role", "--role-arn", role_arn, "--role-session-name", "cli"))[
+        "Credentials"
+    ]
+    session = {
+        "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": credentials["SessionToken"],
+    }
+    workflows = (await aws("transfer", "list-workflows", "--page-size", "1", **session))["Workflows"]
+    assert len(workflows) == 4
+    longest = max(
+        (
+            row
+            for row in company.world.running(company.clock.now())
+            if row[:2] == ("111111111111", "eu-west-1")
+        ),
+        key=lambda row: row[5],
+    )
+    workflow_id, execution_id = longest[2:4]
+    listed = await aws(
+        "transfer", "list-executions", "--workflow-id", workflow_id, "--page-size", "1", **session
+    )
+    assert execution_id in {execution["ExecutionId"] for execution in listed["Executions"]}
+    described = await aws(
+        *("transfer", "describe-execution"),
+        *("--workflow-id", workflow_id, "--execution-id", execution_id),
+        **session,
+    )
+    assert described["Execution"]["ExecutionId"] == execution_id
+
+
+async def test_the_aws_cli_shows_awss_errors(company: Emulator, tmp_path: Path) -> None:
+    """A denial is told as the CLI tells AWS's."""
+    role_arn = "arn:aws:iam::111111111111:role/NoSuchRole"
+    arguments = ("sts", "assume-role", "--role-arn", role_arn, "--role-session-name", "cli")
+    code, told = await run_aws(company.environment(), tmp_path, *arguments)
+    assert code != 0
+    assert "An error occurred (AccessDenied) when calling the AssumeRole operation" in told
+
+
+async def check_that_a_reset_is_one(url: str) -> None:
+    """The process runs under uvloop, whose sockets are not Python's: the fault must reset those too."""
+    async with aiohttp.ClientSession(url) as http:
+        async with http.post("/_emulator/faults", json={"kind": "reset"}) as response:
+            assert response.status == 200
+        with pytest.raises(aiohttp.ClientOSError) as failure:
+            await http.post("/", data=b"")
+    assert failure.value.errno == errno.ECONNRESET
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_the_emulators_command_runs_until_told_to_stop(number: signal.Signals) -> None:
+    """`transfer-emulator` prints one line of shell, answers, and exits with 0 on Ctrl-C or SIGTERM."""
+    process = await asyncio.create_subprocess_exec(
+        SCRIPTS / "transfer-emulator",
+        *("--accounts", "1", "--regions", "eu-central-1", "--session-lifetime-s", "0.5"),
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        line = (await process.stdout.readline()).decode()
+        await check_that_a_reset_is_one(line.rpartition(" ")[2].strip())
+    finally:
+        process.send_signal(number)
+        out, err = await process.communicate()
+    assert (process.returncode, out, err) == (0, b"", b"")
+    assert line.startswith("export AWS_ENDPOINT_URL_TRANSFER=http://127.0.0.1:")
+    assert "AWS_REGION=eu-central-1" in line
+
+
+async def test_the_environment_is_all_that_a_client_needs(world: World) -> None:
+    """Endpoint of both services, the home account's key and a region; a long-lived key has no token."""
+    async with Emulator(world) as emulator:
+        environment = emulator.environment()
+    assert environment["AWS_ENDPOINT_URL_TRANSFER"] == environment["AWS_ENDPOINT_URL_STS"] == emulator.url
+    assert environment["AWS_ACCESS_KEY_ID"].startswith("AKIA")
+    assert environment["AWS_REGION"] == environment["AWS_DEFAULT_REGION"] == "eu-west-1"
+    assert "AWS_SESSION_TOKEN" not in environment

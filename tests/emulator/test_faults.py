@@ -1,0 +1,319 @@
+"""What goes wrong on request, as it looks on the wire and to AWS's own client."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import aiohttp
+import pytest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError, ReadTimeoutError
+
+from transfer_emulator import UNKNOWN_ENUM_VALUE, UNKNOWN_MEMBER_NAME, Emulator, Fault, FaultKind, World
+
+ACCOUNT = "111111111111"
+HOME = "999999999999"
+REGION = "eu-west-1"
+READER = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/TransferGatewayReader", "RoleSessionName": "tests"}
+BOTH = pytest.mark.parametrize(
+    ("service", "operation"), [("transfer", "ListWorkflows"), ("sts", "AssumeRole")]
+)
+
+
+@pytest.fixture
+def execution(world: World) -> dict[str, str]:
+    """The ids of an execution in the home account with a failed step."""
+    workflow_id = world.add_workflow(HOME, REGION)
+    failed = {"StepType": "COPY", "Error": {"Type": "NOT_FOUND", "Message": "gone"}}
+    wire = {"Status": "IN_PROGRESS", "Results": {"Steps": [failed]}}
+    return {"WorkflowId": workflow_id, "ExecutionId": world.place(HOME, REGION, workflow_id, wire)}
+
+
+async def until_in_flight(emulator: Emulator, number: int) -> None:
+    async with asyncio.timeout(5):
+        while emulator.calls.in_flight != number:
+            await asyncio.sleep(0.01)
+
+
+def asked_by(operation: str) -> dict[str, str]:
+    return READER if operation == "AssumeRole" else {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "in_json", "in_query"),
+    [
+        pytest.param(
+            Fault(FaultKind.THROTTLE), (400, "ThrottlingException"), (400, "Throttling"), id="throttled"
+        ),
+        pytest.param(
+            Fault(FaultKind.DENY), (400, "AccessDeniedException"), (403, "AccessDenied"), id="denied"
+        ),
+        pytest.param(
+            Fault(FaultKind.SERVER_ERROR), (500, "InternalServiceError"), (500, "InternalFailure"), id="500"
+        ),
+        pytest.param(
+            Fault(FaultKind.SERVER_ERROR, status=503),
+            (503, "ServiceUnavailableException"),
+            (503, "ServiceUnavailable"),
+            id="503",
+        ),
+        *(
+            pytest.param(
+                Fault(FaultKind.ERROR, code=code, status=status), (status, code), (status, code), id=code
+            )
+            for code, status in [
+                ("Throttling", 400),
+                ("TooManyRequestsException", 429),
+                ("RequestLimitExceeded", 503),
+                ("ResourceNotFoundException", 400),
+                ("InvalidRequestException", 400),
+                ("UnrecognizedClientException", 400),
+                ("InvalidClientTokenId", 403),
+                ("ExpiredToken", 403),
+                ("RegionDisabledException", 403),
+            ]
+        ),
+    ],
+)
+async def test_an_error_in_awss_words(
+    emulator: Emulator, aws: Any, fault: Fault, in_json: tuple[int, str], in_query: tuple[int, str]
+) -> None:
+    """Every code that a gateway must know can be had, by either protocol; and it is gone when cleared."""
+    for service, operation, expected in [
+        ("transfer", "ListWorkflows", in_json),
+        ("sts", "AssumeRole", in_query),
+    ]:
+        emulator.faults.add(fault)
+        answer = await aws.raw(service, operation, asked_by(operation))
+        assert (answer.status, answer.code) == expected
+        emulator.faults.clear()
+        assert (await aws.raw(service, operation, asked_by(operation))).status == 200
+
+
+async def test_a_denial_names_who_and_what(emulator: Emulator, aws: Any) -> None:
+    """AccessDenied says whom it denies which action on which resource."""
+    emulator.faults.add(Fault(FaultKind.DENY))
+    answer = await aws.raw("transfer", "ListWorkflows", {})
+    assert answer.message.startswith(
+        f"User: arn:aws:iam::{HOME}:user/transfer-gateway is not authorized to perform: transfer:ListWorkflows"
+    )
+    answer = await aws.raw("sts", "AssumeRole", READER)
+    assert answer.message.endswith(f"sts:AssumeRole on resource: {READER['RoleArn']}")
+
+
+@BOTH
+async def test_an_html_502(emulator: Emulator, aws: Any, service: str, operation: str) -> None:
+    """A load balancer's page: AWS's client makes the code '502' of it."""
+    emulator.faults.add(Fault(FaultKind.HTML_502))
+    answer = await aws.raw(service, operation, asked_by(operation))
+    assert (answer.status, answer.headers["Content-Type"]) == (502, "text/html")
+    assert answer.body.startswith(b"<html>")
+    told = await aws.refused(aws.client("transfer"), "list_workflows")
+    assert told["Error"]["Code"] == "502"
+
+
+@BOTH
+async def test_an_empty_429(emulator: Emulator, aws: Any, service: str, operation: str) -> None:
+    """A status and nothing else."""
+    emulator.faults.add(Fault(FaultKind.EMPTY_429))
+    answer = await aws.raw(service, operation, asked_by(operation))
+    assert (answer.status, answer.body) == (429, b"")
+
+
+async def test_latency_delays_and_then_answers(emulator: Emulator, aws: Any) -> None:
+    """The answer is the usual one, that much later; latencies add up."""
+    for _ in range(2):
+        emulator.faults.add(Fault(FaultKind.LATENCY, seconds=0.15))
+    started_at = time.monotonic()
+    assert (await aws.raw("transfer", "ListWorkflows", {})).status == 200
+    assert 0.3 <= time.monotonic() - started_at < 2
+
+
+async def test_a_hanging_call_ends_with_its_client(emulator: Emulator, aws: Any) -> None:
+    """Nothing is answered; when the client leaves, the call is no longer in flight."""
+    emulator.faults.add(Fault(FaultKind.HANG))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await aws.raw("transfer", "ListWorkflows", {})
+    await until_in_flight(emulator, 0)
+    assert emulator.calls.max_in_flight == 1
+
+
+async def test_a_hanging_call_ends_with_the_emulator(emulator: Emulator, aws: Any) -> None:
+    """`stop` releases what a fault holds back, at once."""
+    emulator.faults.add(Fault(FaultKind.HANG))
+    async with asyncio.TaskGroup() as tasks:
+        hanging = tasks.create_task(failing(aws))
+        await until_in_flight(emulator, 1)
+        started_at = time.monotonic()
+        await emulator.stop()
+        assert time.monotonic() - started_at < 1
+    assert isinstance(hanging.result(), aiohttp.ClientError | OSError)
+
+
+async def failing(aws: Any) -> Exception:
+    with pytest.raises((aiohttp.ClientError, OSError)) as failure:
+        await aws.raw("transfer", "ListWorkflows", {})
+    return failure.value
+
+
+async def test_a_reset_is_a_tcp_reset(emulator: Emulator, aws: Any) -> None:
+    """The connection does not end, it breaks: the socket says ECONNRESET."""
+    emulator.faults.add(Fault(FaultKind.RESET))
+    request = aws.signed("transfer", "ListWorkflows", {})
+    request.headers["Content-Length"] = str(len(request.data))
+    head = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    with pytest.raises(ConnectionResetError):
+        await aws.exchange(f"POST / HTTP/1.1\r\n{head}\r\n".encode() + request.data)
+    assert emulator.calls.in_flight == 0
+
+
+@BOTH
+async def test_a_truncated_body_is_a_complete_200(
+    emulator: Emulator, aws: Any, service: str, operation: str
+) -> None:
+    """HTTP is satisfied, the JSON or XML within is cut in half."""
+    whole = await aws.raw(service, operation, asked_by(operation))
+    emulator.faults.add(Fault(FaultKind.TRUNCATED_BODY))
+    cut = await aws.raw(service, operation, asked_by(operation))
+    assert cut.status == 200
+    assert int(cut.headers["Content-Length"]) == len(cut.body) == len(whole.body) // 2
+
+
+@BOTH
+async def test_a_short_body_breaks_off(emulator: Emulator, aws: Any, service: str, operation: str) -> None:
+    """Content-Length promises more than comes before the connection ends."""
+    emulator.faults.add(Fault(FaultKind.SHORT_BODY))
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await aws.raw(service, operation, asked_by(operation))
+
+
+async def test_revoked_sessions_have_expired_and_new_ones_work(emulator: Emulator, aws: Any) -> None:
+    """Sessions from before the fault end mid-session; those of other accounts and later ones do not."""
+    before = await aws.session()
+    other = await aws.session("222222222222", ExternalId="x-42")
+    emulator.faults.add(Fault(FaultKind.REVOKED, account_id=ACCOUNT))
+    answer = await aws.raw("transfer", "ListWorkflows", {}, credentials=before)
+    assert (answer.status, answer.code) == (400, "ExpiredTokenException")
+    answer = await aws.raw("sts", "GetCallerIdentity", {}, credentials=before)
+    assert (answer.status, answer.code) == (403, "ExpiredToken")
+    after = await aws.session()
+    assert (await aws.raw("transfer", "ListWorkflows", {}, credentials=after)).status == 200
+    assert (await aws.raw("transfer", "ListWorkflows", {}, credentials=other)).status == 200
+    assert (await aws.raw("transfer", "ListWorkflows", {})).status == 200
+
+
+async def test_enum_values_of_a_later_model(emulator: Emulator, aws: Any, execution: dict[str, str]) -> None:
+    """Status, step type and error type that botocore does not know pass through its parser."""
+    emulator.faults.add(Fault(FaultKind.UNKNOWN_ENUM))
+    answer = await aws.call(aws.client("transfer"), "describe_execution", **execution)
+    step = answer["Execution"]["Results"]["Steps"][0]
+    told = (answer["Execution"]["Status"], step["StepType"], step["Error"]["Type"])
+    assert told == (UNKNOWN_ENUM_VALUE,) * 3
+    assert answer["WorkflowId"] == execution["WorkflowId"]
+
+
+async def test_members_of_a_later_model(emulator: Emulator, aws: Any, execution: dict[str, str]) -> None:
+    """An extra member in the execution and in a step: on the wire, and dropped by botocore."""
+    plain = await aws.call(aws.client("transfer"), "describe_execution", **execution)
+    emulator.faults.add(Fault(FaultKind.UNKNOWN_MEMBER))
+    emulator.faults.add(Fault(FaultKind.UNKNOWN_ENUM, times=1))
+    wire = json.loads((await aws.raw("transfer", "DescribeExecution", execution)).body)["Execution"]
+    assert UNKNOWN_MEMBER_NAME in wire
+    assert UNKNOWN_MEMBER_NAME in wire["Results"]["Steps"][0]
+    answer = await aws.call(aws.client("transfer"), "describe_execution", **execution)
+    assert answer["Execution"] == plain["Execution"]
+    assert UNKNOWN_MEMBER_NAME.encode() in (await aws.raw("sts", "AssumeRole", READER)).body
+    await aws.session()
+
+
+async def test_throttling_lets_its_rate_through(emulator: Emulator, aws: Any) -> None:
+    """Five at once and then five a second; another region of the account has a budget of its own."""
+    emulator.faults.add(Fault(FaultKind.THROTTLE, rate_per_s=5, service="transfer"))
+    started_at = time.monotonic()
+    async with asyncio.TaskGroup() as tasks:
+        calls = [tasks.create_task(aws.raw("transfer", "ListWorkflows", {})) for _ in range(20)]
+    passed = [call.result().status for call in calls].count(200)
+    assert 5 <= passed <= 5 + 5 * (time.monotonic() - started_at)
+    assert (await aws.raw("transfer", "ListWorkflows", {}, region="us-east-1")).status == 200
+    await asyncio.sleep(0.25)
+    assert (await aws.raw("transfer", "ListWorkflows", {})).status == 200
+
+
+async def test_a_fault_is_for_whom_it_names(emulator: Emulator, aws: Any) -> None:
+    """Account, region, operation and service each narrow it; AssumeRole's account is the role's."""
+    session = await aws.session()
+
+    async def statuses() -> list[int]:
+        return [
+            (await aws.raw("transfer", "ListWorkflows", {})).status,
+            (await aws.raw("transfer", "ListWorkflows", {}, credentials=session)).status,
+            (await aws.raw("transfer", "ListWorkflows", {}, credentials=session, region="us-east-1")).status,
+            (await aws.raw("sts", "AssumeRole", READER)).status,
+            (await aws.raw("sts", "GetCallerIdentity", {})).status,
+        ]
+
+    cases: list[tuple[dict[str, Any], list[int]]] = [
+        ({"account_id": ACCOUNT}, [200, 429, 429, 429, 200]),
+        ({"region": "us-east-1"}, [200, 200, 429, 200, 200]),
+        ({"operation": "AssumeRole"}, [200, 200, 200, 429, 200]),
+        ({"service": "sts"}, [200, 200, 200, 429, 429]),
+        ({"account_id": ACCOUNT, "service": "transfer", "region": REGION}, [200, 429, 200, 200, 200]),
+    ]
+    for narrowed, expected in cases:
+        emulator.faults.add(Fault(FaultKind.EMPTY_429, **narrowed))
+        assert await statuses() == expected
+        emulator.faults.clear()
+
+
+async def test_a_fault_can_happen_a_number_of_times(emulator: Emulator, aws: Any) -> None:
+    """The first two matching calls suffer, the third does not; then the next fault's turn comes."""
+    emulator.faults.add(Fault(FaultKind.EMPTY_429, times=2))
+    last = emulator.faults.add(Fault(FaultKind.HTML_502))
+    statuses = [(await aws.raw("transfer", "ListWorkflows", {})).status for _ in range(3)]
+    assert statuses == [429, 429, 502]
+    assert list(emulator.faults.active()) == [last]
+    emulator.faults.remove(last)
+    assert (await aws.raw("transfer", "ListWorkflows", {})).status == 200
+
+
+async def test_faults_come_before_credentials_are_told_wrong(emulator: Emulator, aws: Any) -> None:
+    """A load balancer's 502 asks nobody who they are."""
+    emulator.faults.add(Fault(FaultKind.HTML_502))
+    answer = await aws.raw("transfer", "ListWorkflows", {}, credentials=Credentials("AKIAUNKNOWN", "s"))
+    assert answer.status == 502
+
+
+async def test_boto3_runs_into_its_read_timeout(emulator: Emulator, aws: Any) -> None:
+    """A hang is a hang for AWS's client too."""
+    emulator.faults.add(Fault(FaultKind.HANG))
+    client = aws.client("transfer", read_timeout=0.3)
+    with pytest.raises(ReadTimeoutError):
+        await aws.call(client, "list_workflows")
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"kind": FaultKind.LATENCY, "seconds": -1.0}, "seconds"),
+        ({"kind": FaultKind.LATENCY, "seconds": float("nan")}, "seconds"),
+        ({"kind": FaultKind.THROTTLE, "rate_per_s": float("inf")}, "rate_per_s"),
+        ({"kind": FaultKind.RESET, "times": 0}, "times"),
+        ({"kind": FaultKind.ERROR}, "code"),
+        ({"kind": FaultKind.SERVER_ERROR, "status": 200}, "status"),
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused(given: dict[str, Any], field: str) -> None:
+    """By the name of the field that is wrong."""
+    with pytest.raises(ValueError, match=f"^{field}: "):
+        Fault(**given)
+
+
+async def test_a_client_error_is_what_boto3_raises(emulator: Emulator, aws: Any) -> None:
+    """botocore's own error class for a modelled code."""
+    emulator.faults.add(Fault(FaultKind.SERVER_ERROR, status=503))
+    client = aws.client("transfer")
+    with pytest.raises(ClientError) as refusal:
+        await aws.call(client, "describe_workflow", WorkflowId="w-0123456789abcdef0")
+    assert isinstance(refusal.value, client.exceptions.ServiceUnavailableException)

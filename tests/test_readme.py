@@ -1,0 +1,55 @@
+"""The README says what is true now."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from transfer_gateway.api.errors import TABLE
+from transfer_gateway.settings import ENV_PREFIX, Settings, parse_accounts
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def section(title: str) -> str:
+    """The text under a heading, down to the next heading of any level."""
+    return re.split(r"\n#+ ", README.partition(f"# {title}\n")[2])[0]
+
+
+def fenced(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_quick_start_has_two_commands() -> None:
+    """Exactly two: the main job, and the tests."""
+    assert fenced(section("Quick start"), "sh") == [
+        "pip install uv && uv run transfer-gateway demo\n",
+        "pip install uv && uv run pytest\n",
+    ]
+
+
+def test_settings_table() -> None:
+    """Every setting, with its default and its meaning."""
+    rows = [
+        f"| `{ENV_PREFIX}{name.upper()}` "
+        f"| {'required' if field.is_required() else '' if field.default is None else f'`{field.default}`'} "
+        f"| {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    assert [line for line in section("Settings").splitlines() if line.startswith("| `")] == rows
+
+
+def test_errors_table() -> None:
+    """Every code, with its type and whether to retry."""
+    rows = [line.split(" | ") for line in section("Errors").splitlines() if re.match(r"\| [A-Z_]+ \|", line)]
+    told = {row[0].strip("| "): (row[2], row[3].strip("| ")) for row in rows}
+    assert told == {
+        code.value: (row.graphql_type or "in `errors[]` only", "yes" if row.retryable else "no")
+        for code, row in TABLE.items()
+    }
+
+
+def test_accounts_file_example() -> None:
+    """The accounts file shown is one."""
+    (example,) = fenced(section("Accounts file"), "yaml")
+    assert len(parse_accounts(example.encode(), name="README.md")) == 3

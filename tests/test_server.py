@@ -1,0 +1,147 @@
+"""The running service as a whole: reload, scale, independence of the emulator."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+import pytest
+from aiobotocore.client import AioBaseClient
+from aiohttp import web
+from moto.server import ThreadedMotoServer
+
+from transfer_emulator import Emulator, World
+from transfer_gateway import server
+from wire import GUARDED, HOME, PLAIN, QUERY, REGION, Gateway, calling, place, to_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from transfer_gateway.settings import Settings
+
+
+async def test_accounts_file_is_followed(
+    aws: Emulator, world: World, settings: Callable[..., Settings], accounts_file: Path
+) -> None:
+    """A changed accounts file takes effect, new regions too; a bad version changes nothing."""
+    world.add_account("444444444444")
+    keys = [place(world, PLAIN), place(world, "444444444444", "us-east-1")]
+    accounts_file.write_text(f'accounts:\n  - {{ id: "{PLAIN}", regions: [{REGION}] }}\n')
+
+    async def codes() -> list[str]:
+        return [(await gateway.look_up(key)).get("code", "found") for key in keys]
+
+    async def becomes(expected: list[str]) -> None:
+        async with asyncio.timeout(10):
+            while await codes() != expected:
+                await asyncio.sleep(0.05)
+
+    async with server.running(settings(accounts_reload_s=0.1)) as service, calling(service.url) as gateway:
+        assert await codes() == ["found", "ACCOUNT_NOT_AVAILABLE"]
+        accounts_file.write_text('accounts:\n  - { id: "444444444444", regions: [us-east-1] }\n')
+        await becomes(["ACCOUNT_NOT_AVAILABLE", "found"])
+        accounts_file.write_text("accounts: [")
+        await asyncio.sleep(0.5)
+        assert await codes() == ["ACCOUNT_NOT_AVAILABLE", "found"]
+        accounts_file.write_text(
+            f"defaults: {{ regions: [{REGION}, us-east-1] }}\n"
+            f'accounts:\n  - {{ id: "{PLAIN}" }}\n  - {{ id: "444444444444" }}\n'
+        )
+        await becomes(["found", "found"])
+    assert aws.calls.count(operation="AssumeRole", account_id="444444444444") == 1
+
+
+async def test_thousand_accounts(
+    aws: Emulator, settings: Callable[..., Settings], accounts_file: Path
+) -> None:
+    """One execution in each of 1,000 accounts: 1,000 AssumeRole, 1,000 DescribeExecution, no new client."""
+    keys = []
+    for number in range(1000):
+        account_id = f"6{number:011}"
+        aws.world.add_account(account_id)
+        keys.append(place(aws.world, account_id))
+    listed = "".join(f'  - {{ id: "{key.account_id}" }}\n' for key in keys)
+    accounts_file.write_text(f"defaults: {{ regions: [{REGION}] }}\naccounts:\n{listed}")
+    async with server.running(settings(request_timeout_s=60, aws_read_timeout_s=60)) as service:
+        async with calling(service.url) as gateway:
+            clients = clients_alive()
+            found = await asyncio.gather(*(gateway.look_up(key) for key in keys))
+            assert [answer["id"] for answer in found] == [str(key) for key in keys]
+            assert clients_alive() == clients
+        assert (aws.calls.count(operation="AssumeRole"), aws.calls.count(operation="DescribeExecution")) == (
+            1000,
+            1000,
+        )
+
+
+def clients_alive() -> int:
+    return sum(isinstance(thing, AioBaseClient) for thing in gc.get_objects())
+
+
+async def test_cold_session_many_requests(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """200 requests at once on a cold session: one AssumeRole, all answered."""
+    key = place(world)
+    found = await asyncio.gather(*(gateway.look_up(key) for _ in range(200)))
+    assert {answer["__typename"] for answer in found} == {"Execution"}
+    assert aws.calls.count(operation="AssumeRole") == 1
+
+
+async def test_other_implementations(
+    monkeypatch: pytest.MonkeyPatch, settings: Callable[..., Settings], accounts_file: Path
+) -> None:
+    """Pointed at other implementations of STS and Transfer by AWS's variables alone, it works the same."""
+    key = to_input(place(World(home_account_id=PLAIN, regions=(REGION,)), PLAIN))
+    asked: list[dict[str, Any]] = []
+
+    async def transfer(request: web.Request) -> web.Response:
+        asked.append({"target": request.headers["X-Amz-Target"], **orjson.loads(await request.read())})
+        body = {"WorkflowId": key["workflowId"], "Execution": {"Status": "IN_PROGRESS", "Unheard": [1]}}
+        return web.Response(body=orjson.dumps(body), content_type="application/x-amz-json-1.1")
+
+    app = web.Application()
+    app.router.add_post("/", transfer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    try:
+        host, port = moto.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://{host}:{port}")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_TRANSFER", f"http://127.0.0.1:{runner.addresses[0][1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        async with server.running(settings()) as service, calling(service.url) as gateway:
+            answer = await gateway.ask(QUERY, key=key)
+    finally:
+        moto.stop()
+        await runner.cleanup()
+    assert answer["data"]["executionOrError"]["status"] == "IN_PROGRESS"
+    assert asked == [
+        {
+            "target": "TransferService.DescribeExecution",
+            "WorkflowId": key["workflowId"],
+            "ExecutionId": key["executionId"],
+        }
+    ]
+
+
+async def test_nothing_is_left(aws: Emulator, world: World, settings: Callable[..., Settings]) -> None:
+    """When the service is gone, no task of it goes on, and nobody listens on its port."""
+    keys = [place(world, account) for account in (PLAIN, GUARDED, HOME)]
+    before = asyncio.all_tasks()
+    async with server.running(settings()) as service, calling(service.url) as gateway:
+        await asyncio.gather(*(gateway.look_up(key) for key in keys))
+        with pytest.raises(server.PortNotAvailable):
+            async with server.running(settings(http_port=int(service.url.rpartition(":")[2]))):
+                pass
+    async with calling(service.url) as gateway:
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await gateway.look_up(keys[0])
+    left = [task.get_name() for task in asyncio.all_tasks() - before if "RequestHandler" not in repr(task)]
+    assert left == []

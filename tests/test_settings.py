@@ -1,0 +1,204 @@
+"""Settings and the accounts file: what is read, and how every problem is told with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transfer_gateway.domain.account import Account
+from transfer_gateway.settings import AccountsFile, ConfigurationError, Settings, parse_accounts
+
+GOOD = """\
+defaults: { role_name: Reader, regions: [eu-west-1], external_id: "d-1", session_duration_s: 1800 }
+accounts:
+  - { id: "111111111111", alias: payments-prod, regions: [eu-west-1, us-east-1] }
+  - { id: "222222222222", role_arn: "arn:aws:iam::222222222222:role/path/Custom", external_id: "x-42" }
+  - { id: "333333333333", role_arn: null, external_id: null, session_duration_s: 900 }
+  - { id: "444444444444", regions: [cn-north-1] }
+  - { id: "555555555555", regions: [us-gov-west-1] }
+"""
+
+
+def parse(text: str) -> list[Account]:
+    return list(parse_accounts(text.encode(), name="accounts.yaml"))
+
+
+def problems(text: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as refused:
+        parse(text)
+    return refused.value.problems
+
+
+def test_accounts_file() -> None:
+    """Defaults apply where an account says nothing; an explicit null means none."""
+    payments, claims, home, china, government = parse(GOOD)
+    assert payments.role_arn == "arn:aws:iam::111111111111:role/Reader"
+    assert (payments.alias, payments.regions, payments.external_id, payments.session_duration_s) == (
+        "payments-prod",
+        ("eu-west-1", "us-east-1"),
+        "d-1",
+        1800,
+    )
+    assert (claims.role_arn, claims.external_id, claims.regions) == (
+        "arn:aws:iam::222222222222:role/path/Custom",
+        "x-42",
+        ("eu-west-1",),
+    )
+    assert (home.role_arn, home.external_id, home.session_duration_s) == (None, None, 900)
+    assert china.role_arn == "arn:aws-cn:iam::444444444444:role/Reader"
+    assert government.role_arn == "arn:aws-us-gov:iam::555555555555:role/Reader"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", "accounts.yaml: must be a mapping", id="empty"),
+        pytest.param("- a\n- b\n", "accounts.yaml: must be a mapping", id="a-list"),
+        pytest.param("accounts: [\n", "accounts.yaml:2:1: ", id="not-yaml"),
+        pytest.param("a: 1\na: 2\n", "accounts.yaml:2:1: found duplicate key", id="key-twice"),
+        pytest.param("\x00", "accounts.yaml: is not YAML", id="binary"),
+        pytest.param("defaults: {}\n", "accounts.yaml:1:1: accounts: is required", id="no-accounts"),
+        pytest.param("accounts: []\n", "accounts.yaml:1:1: accounts: ", id="none"),
+        pytest.param(
+            "accounts:\n  - { id: 111111111111, regions: [eu-west-1] }\n",
+            "accounts.yaml:2:7: accounts[0].id: must be 12 digits in quotes",
+            id="id-without-quotes",
+        ),
+        pytest.param(
+            'accounts:\n  - { id: "1", regions: [eu-west-1] }\n',
+            "accounts.yaml:2:7: accounts[0].id: AccountId must match [0-9]{12}",
+            id="bad-id",
+        ),
+        pytest.param(
+            'accounts:\n  - id: "111111111111"\n    regions: [eu-west-1, Ireland]\n',
+            "accounts.yaml:3:26: accounts[0].regions[1]: Region must match",
+            id="bad-region",
+        ),
+        pytest.param(
+            'accounts:\n  - { id: "111111111111" }\n',
+            "accounts.yaml:2:5: accounts[0]: needs regions, here or in defaults",
+            id="no-regions",
+        ),
+        pytest.param(
+            'accounts:\n  - { id: "111111111111", regions: [eu-west-1], rol_arn: null }\n',
+            "accounts.yaml:2:49: accounts[0].rol_arn: is not a known key",
+            id="misspelt-key",
+        ),
+        pytest.param(
+            'accounts:\n  - { id: "111111111111", regions: [eu-west-1], role_arn: Reader }\n',
+            "accounts.yaml:2:49: accounts[0].role_arn: ",
+            id="no-arn",
+        ),
+        pytest.param(
+            "defaults: { regions: [eu-west-1] }\n"
+            'accounts:\n  - { id: "111111111111", role_arn: "arn:aws:iam::222222222222:role/R" }\n',
+            "accounts.yaml:3:5: accounts[0]: role_arn is a role of account 222222222222, not of 111111111111",
+            id="role-of-another-account",
+        ),
+        pytest.param(
+            'defaults: { session_duration_s: 60 }\naccounts:\n  - { id: "111111111111", regions: [eu-west-1] }\n',
+            "accounts.yaml:1:13: defaults.session_duration_s: ",
+            id="short-session",
+        ),
+        pytest.param(
+            'defaults: { regions: [eu-west-1] }\naccounts:\n  - { id: "111111111111" }\n  - { id: "111111111111" }\n',
+            "accounts.yaml:4:7: accounts[1].id: 111111111111 is listed twice",
+            id="account-twice",
+        ),
+        pytest.param(
+            "defaults: { regions: [eu-west-1] }\naccounts:\n"
+            '  - { id: "111111111111", alias: a }\n  - { id: "222222222222", alias: a }\n',
+            "accounts.yaml:4:27: accounts[1].alias: a is listed twice",
+            id="alias-twice",
+        ),
+    ],
+)
+def test_problems_have_a_place(text: str, expected: str) -> None:
+    """A problem names file, line, column and path, and says what is wrong."""
+    (problem,) = problems(text)
+    assert problem.startswith(expected)
+
+
+def test_every_problem_is_told_at_once() -> None:
+    """A file with several problems is not mended one run at a time."""
+    text = 'accounts:\n  - { id: "1", regions: [] }\n  - { regions: [x], alias: "" }\n'
+    assert len(problems(text)) == 5
+
+
+def test_no_secret_in_a_problem() -> None:
+    """An external id that is refused is not printed."""
+    (problem,) = problems(
+        'accounts:\n  - { id: "111111111111", regions: [eu-west-1], external_id: "hush hush" }\n'
+    )
+    assert "hush" not in problem
+
+
+@given(st.text() | st.text(alphabet="acounts:-{}[]\"' \n\t&*!|>%@#,1"))
+def test_any_text(text: str) -> None:
+    """Whatever the file holds, it is accounts or a ConfigurationError."""
+    try:
+        parse_accounts(text.encode("utf-8", "surrogatepass"), name="f")
+    except ConfigurationError as error:
+        assert all(error.problems)  # noqa: PT017  either outcome is right
+
+
+def test_changes_are_noticed_once(tmp_path: Path) -> None:
+    """A changed file is read again; a bad version is told once, a missing file too, and a good one heals it."""
+    path = tmp_path / "accounts.yaml"
+    path.write_text(GOOD)
+    file = AccountsFile(path)
+    assert len(file.load()) == 5
+    assert file.load_if_changed() is None
+    path.write_text("nonsense")
+    with pytest.raises(ConfigurationError):
+        file.load_if_changed()
+    assert file.load_if_changed() is None
+    path.unlink()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        file.load_if_changed()
+    assert file.load_if_changed() is None
+    path.write_text(GOOD)
+    accounts = file.load_if_changed()
+    assert accounts is not None
+    assert len(accounts) == 5
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings come from the environment; the command line wins; an empty variable counts as unset."""
+    monkeypatch.setenv("TRANSFER_GATEWAY_ACCOUNTS_FILE", "a.yaml")
+    monkeypatch.setenv("TRANSFER_GATEWAY_HTTP_PORT", "9000")
+    monkeypatch.setenv("TRANSFER_GATEWAY_REQUEST_TIMEOUT_S", "")
+    settings = Settings.from_environment()
+    assert (settings.accounts_file, settings.http_port, settings.request_timeout_s) == (
+        Path("a.yaml"),
+        9000,
+        10.0,
+    )
+    assert Settings.from_environment(http_port=1, accounts_file=None).http_port == 1
+
+
+def test_wrong_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every wrong variable is named, all at once."""
+    monkeypatch.setenv("TRANSFER_GATEWAY_HTTP_PORT", "70000")
+    monkeypatch.setenv("TRANSFER_GATEWAY_STS_REGION", "Ireland")
+    monkeypatch.setenv("TRANSFER_GATEWAY_AUTH", "oidc")
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.from_environment()
+    assert [problem.partition(":")[0] for problem in refused.value.problems] == [
+        f"TRANSFER_GATEWAY_{name}" for name in ("ACCOUNTS_FILE", "AUTH", "HTTP_PORT", "STS_REGION")
+    ]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_loopback_is_served(host: str) -> None:
+    assert Settings.from_environment(accounts_file="a", http_host=host).http_host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.com", "", " "])
+def test_other_addresses_are_refused(host: str) -> None:
+    """Without authentication the service can't be put where others reach it."""
+    with pytest.raises(ConfigurationError, match=r"TRANSFER_GATEWAY_HTTP_HOST: .*loopback"):
+        Settings.from_environment(accounts_file="a", http_host=host)

@@ -1,0 +1,123 @@
+"""What tests share: a client of the service, and executions to look up. All on the wire."""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from multidict import CIMultiDictProxy
+
+    from transfer_emulator import World
+
+HOME, PLAIN, GUARDED = "999999999999", "111111111111", "222222222222"
+REGION = "eu-west-1"
+JSON = {"content-type": "application/json"}
+
+QUERY = """
+query Lookup($key: ExecutionKey!) {
+  executionOrError(key: $key) {
+    __typename
+    ... on Execution {
+      id accountId region account { alias } workflowId executionId
+      initialFileLocation { s3FileLocation { bucket key versionId etag } efsFileLocation { fileSystemId path } }
+      serviceMetadata { userDetails { userName serverId sessionId } }
+      executionRole loggingConfiguration { loggingRole logGroupName }
+      posixProfile { uid gid secondaryGids } status rawStatus
+      results {
+        steps { stepType rawStepType outputs error { type rawType message } }
+        onExceptionSteps { stepType rawStepType outputs error { type rawType message } }
+      }
+      observedAt
+    }
+    ... on Error {
+      code message retryable retryAfter awsRequestId failedAccountId: accountId failedRegion: region
+    }
+  }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Gateway:
+    """A client of a running service, which it asks over HTTP as any other client would."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
+        self.url = url
+        self._http = http
+
+    async def send(
+        self,
+        method: str,
+        path: str = "/graphql",
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        **options: Any,
+    ) -> Answer:
+        data = None if body is None else io.BytesIO(body)
+        async with self._http.request(
+            method, self.url + path, data=data, headers=headers, **options
+        ) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
+    async def post(self, body: Any, **headers: str) -> Answer:
+        """POST what may be a GraphQL request, as JSON."""
+        return await self.send("POST", body=json.dumps(body).encode(), headers=JSON | headers)
+
+    async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = (await self.post({"query": query, "variables": variables})).json()
+        return answer
+
+    async def look_up(self, key: ExecutionKey) -> dict[str, Any]:
+        answer = await self.ask(QUERY, key=to_input(key))
+        assert "errors" not in answer, answer
+        found: dict[str, Any] = answer["data"]["executionOrError"]
+        return found
+
+
+@asynccontextmanager
+async def calling(url: str) -> AsyncIterator[Gateway]:
+    """A client of the service at `url`."""
+    connector = aiohttp.TCPConnector(limit=100)
+    async with aiohttp.ClientSession(connector=connector, skip_auto_headers=("content-type",)) as http:
+        yield Gateway(url, http)
+
+
+def to_input(key: ExecutionKey) -> dict[str, str]:
+    return {
+        "accountId": key.account_id,
+        "region": key.region,
+        "workflowId": key.workflow_id,
+        "executionId": key.execution_id,
+    }
+
+
+def place(
+    world: World, account_id: str = PLAIN, region: str = REGION, execution: dict[str, Any] | None = None
+) -> ExecutionKey:
+    """Put an execution into a new workflow of that account and region."""
+    workflow_id = world.add_workflow(account_id, region)
+    execution_id = world.place(account_id, region, workflow_id, execution)
+    return ExecutionKey(
+        AccountId(account_id), Region(region), WorkflowId(workflow_id), ExecutionId(execution_id)
+    )
