@@ -3,73 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import re
-import signal
 import socket
+import subprocess
 import sys
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from command import run, started
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway.settings import Settings
 from wire import JSON, PLAIN, QUERY, calling, place, to_input
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator
-
-COMMAND = str(Path(sys.executable).with_name("transfer-gateway"))
-PIPES = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
-
-
-async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
-    """A command to its end: exit code, output, errors."""
-    process = await asyncio.create_subprocess_exec(COMMAND, *arguments, env=os.environ | environment, **PIPES)  # type: ignore[arg-type]  # two pipes
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode, out.decode(), err.decode()
-
-
-@asynccontextmanager
-async def started(*arguments: str, **environment: str) -> AsyncIterator[tuple[Process, str, str]]:
-    """A command that stays: the process, what it printed once it was ready, and its URL. Killed if it is left."""
-    process = await asyncio.create_subprocess_exec(COMMAND, *arguments, env=os.environ | environment, **PIPES)  # type: ignore[arg-type]  # two pipes
-    assert process.stdout is not None
-    try:
-        printed = ""
-        async with asyncio.timeout(60):
-            while not (match := re.search(r"(http://\S+)/graphql(?s:.*)(?:Ctrl-C|$)", printed)):
-                line = (await process.stdout.readline()).decode()
-                assert line, "it ended early"
-                printed += line
-            while arguments[0] == "demo" and "Ctrl-C" not in printed:
-                printed += (await process.stdout.readline()).decode()
-        yield process, printed, match[1]
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        process._transport.close()  # type: ignore[attr-defined]  # else its pipes outlive the loop
-
-
-async def stop(process: Process) -> tuple[int | None, str]:
-    """SIGTERM, then exit code and everything logged."""
-    process.send_signal(signal.SIGTERM)
-    _, err = await asyncio.wait_for(process.communicate(), 30)
-    return process.returncode, err.decode()
+    from pathlib import Path
 
 
 async def test_demo_prints_a_query_that_works() -> None:
     """The first command: its query with live ids, sent as printed, answers with the whole structure."""
-    async with started("demo", "--http-port", "0") as (process, printed, url):
-        body = re.search(r"^curl .* -d '(.*)'$", printed, re.MULTILINE)
+    async with started("demo", "--http-port", "0", until="Ctrl-C") as demo:
+        body = re.search(r"^curl .* -d '(.*)'$", demo.printed, re.MULTILINE)
         assert body is not None
-        async with calling(url) as gateway:
+        async with calling(demo.url) as gateway:
             answer = (await gateway.send("POST", body=body[1].encode(), headers=JSON)).json()
             found = answer["data"]["executionOrError"]
             assert (found["__typename"], found["status"]) == ("Execution", "IN_PROGRESS")
@@ -80,7 +37,7 @@ async def test_demo_prints_a_query_that_works() -> None:
             gone["variables"]["key"]["executionId"] = "00000000-0000-4000-8000-000000000000"
             answer = (await gateway.post(gone)).json()
             assert answer["data"]["executionOrError"]["code"] == "EXECUTION_NOT_FOUND"
-        code, log = await stop(process)
+        code, log = await demo.stop()
         assert code == 0
         assert "Traceback" not in log
 
@@ -93,8 +50,11 @@ async def test_demo_never_meets_real_credentials() -> None:
         "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
         "AWS_SESSION_TOKEN": "real",
     }
-    async with started("demo", "--http-port", "0", **real) as (_, printed, url), calling(url) as gateway:
-        body = re.search(r"^curl .* -d '(.*)'$", printed, re.MULTILINE)
+    async with (
+        started("demo", "--http-port", "0", until="Ctrl-C", **real) as demo,
+        calling(demo.url) as gateway,
+    ):
+        body = re.search(r"^curl .* -d '(.*)'$", demo.printed, re.MULTILINE)
         assert body is not None
         answer = (await gateway.post(json.loads(body[1]))).json()
         assert answer["data"]["executionOrError"]["__typename"] == "Execution"
@@ -107,12 +67,12 @@ async def test_serve(aws: Emulator, world: World, accounts_file: Path) -> None:
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
         "TRANSFER_GATEWAY_LOG_LEVEL": "debug",
     }
-    async with started("serve", "--http-port", "0", **environment) as (process, _, url):
-        async with calling(url) as gateway:
+    async with started("serve", "--http-port", "0", **environment) as serving:
+        async with calling(serving.url) as gateway:
             body = {"query": QUERY, "variables": {"key": to_input(key)}}
             answer = (await gateway.post(body, **{"x-request-id": "my-id"})).json()
             assert answer["data"]["executionOrError"]["id"] == str(key)
-        code, log = await stop(process)
+        code, log = await serving.stop()
     assert code == 0
     events = [json.loads(line) for line in log.splitlines()]
     names = [event["event"] for event in events]
@@ -139,18 +99,14 @@ async def test_requests_under_way_are_finished(aws: Emulator, world: World, acco
     key = place(world)
     aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=1))
     async with (
-        started("serve", "--http-port", "0", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)) as (
-            process,
-            _,
-            url,
-        ),
-        calling(url) as gateway,
+        started("serve", "--http-port", "0", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)) as serving,
+        calling(serving.url) as gateway,
     ):
         under_way = asyncio.create_task(gateway.look_up(key))
         async with asyncio.timeout(10):
             while not aws.calls.count(operation="DescribeExecution"):
                 await asyncio.sleep(0.01)
-        code, _ = await stop(process)
+        code, _ = await serving.stop()
         assert (await under_way)["id"] == str(key)
     assert code == 0
 
@@ -166,17 +122,17 @@ async def test_second_signal_ends_at_once(aws: Emulator, world: World, accounts_
         "TRANSFER_GATEWAY_SHUTDOWN_GRACE_S": "100",
     }
     async with (
-        started("serve", "--http-port", "0", **environment) as (process, _, url),
-        calling(url) as gateway,
+        started("serve", "--http-port", "0", **environment) as serving,
+        calling(serving.url) as gateway,
     ):
         under_way = asyncio.create_task(gateway.look_up(key))
         async with asyncio.timeout(10):
             while not aws.calls.count(operation="DescribeExecution"):
                 await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
+        serving.signal()
         await asyncio.sleep(0.5)
-        assert process.returncode is None
-        code, log = await stop(process)
+        assert serving.process.returncode is None
+        code, log = await serving.stop()
         await asyncio.wait([under_way])
     if under_way.exception() is None:  # it may still have been answered, though not with the execution
         assert under_way.result()["code"] == "UPSTREAM_UNAVAILABLE"
@@ -262,7 +218,5 @@ async def test_export_schema_needs_no_configuration() -> None:
 
 def test_emulator_stays_out_of_the_service() -> None:
     """`serve` never loads the emulator: it is not in memory after importing all that it runs."""
-    import subprocess  # noqa: PLC0415  only here
-
     program = "import sys, transfer_gateway.cli; sys.exit('transfer_emulator' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0  # noqa: S603  ours

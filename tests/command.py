@@ -1,0 +1,71 @@
+"""The command, run as a person runs it: as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_COMMAND = Path(sys.executable).with_name("transfer-gateway")
+
+
+async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
+    """A command to its end: exit code, output, errors."""
+    process = await asyncio.create_subprocess_exec(
+        _COMMAND, *arguments, env=os.environ | environment, stdout=PIPE, stderr=PIPE
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, out.decode(), err.decode()
+
+
+@dataclass(frozen=True)
+class Started:
+    """A command that stays: what it printed until it was ready, and the URL in that."""
+
+    process: Process
+    printed: str
+    url: str
+    _log: IO[bytes]
+
+    def signal(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    async def stop(self) -> tuple[int | None, str]:
+        """SIGTERM, then exit code and everything logged."""
+        self.signal()
+        await asyncio.wait_for(self.process.communicate(), 30)
+        self._log.seek(0)
+        return self.process.returncode, self._log.read().decode()
+
+
+@asynccontextmanager
+async def started(*arguments: str, until: str = "GraphQL", **environment: str) -> AsyncIterator[Started]:
+    """Start a command and read its output up to a line with `until`. Killed if it is left running."""
+    with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would stop it
+        process = await asyncio.create_subprocess_exec(
+            _COMMAND, *arguments, env=os.environ | environment, stdout=PIPE, stderr=log
+        )
+        assert process.stdout is not None
+        try:
+            printed = ""
+            async with asyncio.timeout(60):
+                while until not in printed:
+                    line = await process.stdout.readline()
+                    assert line, "it ended early"
+                    printed += line.decode()
+            url = next(word for word in printed.split() if word.endswith("/graphql")).removesuffix("/graphql")
+            yield Started(process, printed, url, log)
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.communicate()
