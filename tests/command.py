@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import termios
 from asyncio.subprocess import PIPE, Process
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,33 @@ async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str
     )
     out, err = await asyncio.wait_for(process.communicate(), 60)
     return process.returncode, out.decode(), err.decode()
+
+
+async def run_on_terminal(*arguments: str, **environment: str) -> tuple[int | None, str]:
+    """A command to its end, as on a terminal of 120 columns: exit code, and all that was shown there."""
+    ours, terminal = os.openpty()
+    termios.tcsetwinsize(terminal, (50, 120))
+    try:
+        process = await asyncio.create_subprocess_exec(
+            _COMMAND,
+            *arguments,
+            env=os.environ | {"TERM": "xterm"} | environment,
+            stdout=terminal,
+            stderr=PIPE,
+        )
+    finally:
+        os.close(terminal)
+    reading = asyncio.create_task(asyncio.to_thread(_read_to_end, ours))
+    await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, (await reading).decode()
+
+
+def _read_to_end(terminal: int) -> bytes:
+    shown = b""
+    with open(terminal, "rb", buffering=0) as file, suppress(OSError):  # EIO is its end
+        while piece := file.read(65_536):
+            shown += piece
+    return shown
 
 
 @dataclass(frozen=True)

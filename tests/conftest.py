@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def no_aws_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test meets a credential, a profile or a setting of whoever runs it."""
+    """No test meets a credential, a profile, a proxy or a setting of whoever runs it."""
     for name in os.environ:
         if name.startswith(("AWS_", "TRANSFER_GATEWAY_")):
             monkeypatch.delenv(name)
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost,::1")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

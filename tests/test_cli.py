@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from command import run, started
-from transfer_emulator import Emulator, Fault, FaultKind, World
+from command import run, run_on_terminal, started
+from organization import denied, founded, telling
+from transfer_emulator import Emulator, Fault, FaultKind, World, demo_world
 from transfer_gateway.settings import Settings
-from wire import JSON, PLAIN, QUERY, calling, place, to_input
+from wire import GUARDED, JSON, PLAIN, QUERY, calling, place, to_input
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,8 +44,11 @@ async def test_demo_prints_a_query_that_works() -> None:
 
 
 async def test_demo_never_meets_real_credentials() -> None:
-    """Whatever AWS set-up the user has, the demo uses its own."""
+    """Whatever AWS set-up or proxy the user has, the demo uses its own and none."""
     real = {
+        "HTTP_PROXY": "http://127.0.0.1:1",
+        "NO_PROXY": "internal.example",
+        "no_proxy": "",
         "AWS_PROFILE": "production",
         "AWS_ACCESS_KEY_ID": "AKIAREAL",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
@@ -111,33 +115,51 @@ async def test_requests_under_way_are_finished(aws: Emulator, world: World, acco
     assert code == 0
 
 
-async def test_second_signal_ends_at_once(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """A second SIGTERM does not wait for what hangs."""
-    key = place(world)
+@pytest.mark.parametrize(
+    ("grace_s", "signals"),
+    [
+        pytest.param("0", 1, id="no-grace"),
+        pytest.param("1", 1, id="grace-over"),
+        pytest.param("100", 2, id="second-signal"),
+    ],
+)
+async def test_what_hangs_is_cut_off(
+    aws: Emulator, world: World, accounts_file: Path, grace_s: str, signals: int
+) -> None:
+    """After the grace, or at a second SIGTERM, a request that hangs gets 503 and a line in the log; exit code 0."""
+    request = {"query": QUERY, "variables": {"key": to_input(place(world))}}
     aws.faults.add(Fault(FaultKind.HANG, operation="DescribeExecution"))
     environment = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
         "TRANSFER_GATEWAY_REQUEST_TIMEOUT_S": "100",
         "TRANSFER_GATEWAY_AWS_READ_TIMEOUT_S": "100",
-        "TRANSFER_GATEWAY_SHUTDOWN_GRACE_S": "100",
+        "TRANSFER_GATEWAY_SHUTDOWN_GRACE_S": grace_s,
     }
     async with (
         started("serve", "--http-port", "0", **environment) as serving,
         calling(serving.url) as gateway,
     ):
-        under_way = asyncio.create_task(gateway.look_up(key))
+        under_way = asyncio.create_task(gateway.post(request))
         async with asyncio.timeout(10):
             while not aws.calls.count(operation="DescribeExecution"):
                 await asyncio.sleep(0.01)
-        serving.signal()
-        await asyncio.sleep(0.5)
-        assert serving.process.returncode is None
-        code, log = await serving.stop()
-        await asyncio.wait([under_way])
-    if under_way.exception() is None:  # it may still have been answered, though not with the execution
-        assert under_way.result()["code"] == "UPSTREAM_UNAVAILABLE"
-    assert code == 0
-    assert "Traceback" not in log
+        if signals == 2:
+            serving.signal()
+            await asyncio.sleep(0.5)
+            assert serving.process.returncode is None
+        async with asyncio.timeout(5):
+            code, log = await serving.stop()
+        answer = await under_way
+    assert (code, answer.status) == (0, 503)
+    assert answer.json()["errors"][0]["extensions"]["code"] == "UPSTREAM_UNAVAILABLE"
+    events = [json.loads(line) for line in log.splitlines()]
+    assert [event["event"] for event in events if event["event"] != "role_assumed"] == [
+        "serving",
+        "shutting_down",
+        "http_request",
+        "stopped",
+    ]
+    assert [event["status"] for event in events if event["event"] == "http_request"] == [503]
 
 
 @pytest.mark.parametrize("command", ["serve", "check-config"])
@@ -174,27 +196,108 @@ async def test_port_taken(accounts_file: Path) -> None:
     assert "Traceback" not in err
 
 
-async def test_check_config(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """check-config says ok; with --assume it tries each role, says which fail and why, and exits 1 then."""
+async def test_check_config(aws: Emulator, accounts_file: Path) -> None:
+    """check-config reads; with --assume it tries each target, says which fail and why, and exits 1 then."""
     environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
     code, out, _ = await run("check-config", **environment)
     assert (code, out) == (0, f"{accounts_file}: 3 accounts, 2 regions: ok\n")
     assert aws.calls.by_call() == {}
 
-    code, out, _ = await run("check-config", "--assume", **environment)
-    assert code == 0
-    assert [line.split() for line in out.splitlines()[1:]] == [
-        [account.account_id, name, "ok"]
-        for account, name in zip([*world.accounts(), None], ["payments-prod", "claims", "home"], strict=True)
-        if account
-    ] + [["999999999999", "home", "ok"]]
+    code, out, err = await run("check-config", "--assume", **environment)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1:] == [
+        "111111111111  payments-prod  eu-west-1  ok",
+        "111111111111  payments-prod  us-east-1  ok",
+        "222222222222  claims         eu-west-1  ok",
+        "222222222222  claims         us-east-1  ok",
+        "999999999999  home           eu-west-1  ok",
+        "999999999999  home           us-east-1  ok",
+    ]
+    assert aws.calls.count(operation="AssumeRole") == 2
 
     aws.faults.add(Fault(FaultKind.DENY, account_id=PLAIN, operation="AssumeRole"))
-    code, out, _ = await run("check-config", "--assume", **environment)
+    aws.faults.add(
+        Fault(FaultKind.DENY, account_id=GUARDED, region="us-east-1", operation="DescribeExecution")
+    )
+    code, out, err = await run("check-config", "--assume", **environment)
+    assert (code, err) == (1, "")
+    lines = [line.split("  ")[-1] for line in out.splitlines()[1:]]
+    assert all(
+        "ROLE_NOT_ASSUMABLE: AccessDenied: User: arn:aws:iam::999999999999" in line for line in lines[:2]
+    )
+    assert lines[2] == "ok"
+    assert lines[3].startswith("ACCESS_DENIED: AccessDeniedException: User: arn:aws:sts::222222222222")
+    assert lines[4:] == ["ok", "ok"]
+
+
+async def test_the_emulators_accounts_file(tmp_path: Path) -> None:
+    """With what the emulator prints and serves, the service reaches every account of it."""
+    accounts_file = tmp_path / "accounts.yaml"
+    world = demo_world(seed=7, accounts=4, regions=("eu-west-1",))
+    async with Emulator(world) as emulator, calling(emulator.url) as control:
+        accounts_file.write_bytes((await control.send("GET", "/_emulator/accounts.yaml")).body)
+        environment = emulator.environment() | {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
+        code, out, err = await run("check-config", "--assume", **environment)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1:] == [
+        "111111111111  payments-prod  eu-west-1  ok",
+        "222222222222  claims         eu-west-1  ok",
+        "333333333333  logistics      eu-west-1  ok",
+        "444444444444  -              eu-west-1  ok",
+    ]
+
+
+async def test_check_config_on_a_terminal(aws: Emulator, accounts_file: Path) -> None:
+    """The same as a table, after a bar that moves."""
+    aws.faults.add(Fault(FaultKind.DENY, account_id=PLAIN, operation="AssumeRole"))
+    code, shown = await run_on_terminal(
+        "check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
+    )
     assert code == 1
+    assert "checking targets" in shown
+    assert "6/6" in shown
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert re.search(r"│ 999999999999 │ home +│ us-east-1 │ ok +│", text)
+    assert re.search(
+        r"│ 111111111111 │ payments-prod +│ eu-west-1 │ ROLE_NOT_ASSUMABLE: AccessDenied: User:", text
+    )
+    assert "\x1b[32mok" in shown
+
+
+async def test_check_config_discovers(aws: Emulator, world: World, accounts_file: Path) -> None:
+    """With --assume discovered accounts are tried too; a discovery that fails is said, and the rest tried."""
+    accounts_file.write_text(
+        f'defaults: {{ regions: [eu-west-1] }}\naccounts: [{{ id: "{PLAIN}" }}]\ndiscover: {{ organizations: {{}} }}\n'
+    )
+    with founded() as organization:
+        added = organization.add_account("payments")
+        world.add_account(added)
+        environment = {
+            "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+            "AWS_ENDPOINT_URL_ORGANIZATIONS": organization.url,
+        }
+        code, out, _ = await run("check-config", **environment)
+        assert (code, out) == (
+            0,
+            f"{accounts_file}: 1 accounts, 1 regions, discovery from AWS Organizations: ok\n",
+        )
+        code, out, _ = await run("check-config", "--assume", **environment)
     lines = out.splitlines()[1:]
-    assert "ROLE_NOT_ASSUMABLE: AccessDenied: User: arn:aws:iam::999999999999" in lines[0]
-    assert all(line.endswith("ok") for line in lines[1:])
+    assert (code, lines[0]) == (1, "discovery: 2 more accounts: ok")
+    assert lines[1] == f"{PLAIN}  -         eu-west-1  ok"
+    assert f"{added}  payments  eu-west-1  ok" in lines[2:]
+    assert any(
+        line.startswith("123456789012  master    eu-west-1  ROLE_NOT_ASSUMABLE: ") for line in lines[2:]
+    )
+
+    async with telling(denied()) as told:
+        environment["AWS_ENDPOINT_URL_ORGANIZATIONS"] = told.url
+        code, out, _ = await run("check-config", "--assume", **environment)
+    assert code == 1
+    assert out.splitlines()[1:] == [
+        "discovery: ACCESS_DENIED: AccessDeniedException: AccessDeniedException, said AWS",
+        f"{PLAIN}  -  eu-west-1  ok",
+    ]
 
 
 async def test_version_and_help() -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from graphql import parse, validate
+
 from transfer_gateway.api.errors import TABLE
+from transfer_gateway.api.graphql.schema import build_schema
+from transfer_gateway.aws.organizations import LISTS
+from transfer_gateway.aws.transfer import Transfer
 from transfer_gateway.settings import ENV_PREFIX, Settings, parse_accounts
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -26,6 +31,20 @@ def test_quick_start_has_two_commands() -> None:
         "pip install uv && uv run transfer-gateway demo\n",
         "pip install uv && uv run pytest\n",
     ]
+
+
+def test_queries_fit_the_schema() -> None:
+    """Every query shown can be run."""
+    queries = fenced(README, "graphql")
+    assert queries
+    for query in queries:
+        assert validate(build_schema()._schema, parse(query)) == [], query
+
+
+def test_permissions_of_the_role() -> None:
+    """The role's permissions are the operations in use."""
+    operations = {name.title().replace("_", "") for name in vars(Transfer) if not name.startswith("_")}
+    assert set(re.findall(r"`transfer:(\w+)`", section("Accounts file"))) == operations
 
 
 def test_settings_table() -> None:
@@ -52,4 +71,12 @@ def test_errors_table() -> None:
 def test_accounts_file_example() -> None:
     """The accounts file shown is one."""
     (example,) = fenced(section("Accounts file"), "yaml")
-    assert len(parse_accounts(example.encode(), name="README.md")) == 3
+    assert len(parse_accounts(example.encode(), name="README.md").listed) == 3
+
+
+def test_discovery_example() -> None:
+    """The one with discovery too, and the permissions are those of the operations in use."""
+    text = section("Accounts from AWS Organizations")
+    (example,) = fenced(text, "yaml")
+    assert parse_accounts(example.encode(), name="README.md").discovery is not None
+    assert set(re.findall(r"`organizations:(\w+)`", text)) == set(LISTS)

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfer_gateway.domain.account import Account
+from transfer_gateway.domain.discovery import OuId
+from transfer_gateway.domain.identity import AccountId
 from transfer_gateway.settings import AccountsFile, ConfigurationError, Settings, parse_accounts
 
 GOOD = """\
@@ -16,14 +18,14 @@ defaults: { role_name: Reader, regions: [eu-west-1], external_id: "d-1", session
 accounts:
   - { id: "111111111111", alias: payments-prod, regions: [eu-west-1, us-east-1] }
   - { id: "222222222222", role_arn: "arn:aws:iam::222222222222:role/path/Custom", external_id: "x-42" }
-  - { id: "333333333333", role_arn: null, external_id: null, session_duration_s: 900 }
+  - { id: "333333333333", role_arn: null, external_id: null }
   - { id: "444444444444", regions: [cn-north-1] }
   - { id: "555555555555", regions: [us-gov-west-1] }
 """
 
 
 def parse(text: str) -> list[Account]:
-    return list(parse_accounts(text.encode(), name="accounts.yaml"))
+    return list(parse_accounts(text.encode(), name="accounts.yaml").listed)
 
 
 def problems(text: str) -> tuple[str, ...]:
@@ -47,9 +49,140 @@ def test_accounts_file() -> None:
         "x-42",
         ("eu-west-1",),
     )
-    assert (home.role_arn, home.external_id, home.session_duration_s) == (None, None, 900)
+    assert (home.role_arn, home.external_id, home.session_duration_s) == (None, None, 1800)
     assert china.role_arn == "arn:aws-cn:iam::444444444444:role/Reader"
     assert government.role_arn == "arn:aws-us-gov:iam::555555555555:role/Reader"
+
+
+DISCOVER = """\
+defaults: { role_name: Reader, regions: [cn-north-1, eu-west-1, cn-north-1], external_id: "d-1" }
+discover:
+  organizations:
+    role_arn: "arn:aws:iam::888888888888:role/OrganizationReader"
+    external_id: "o-1"
+    include_ous: [ou-ab12-11111111, r-ab12]
+    exclude_ous: [ou-ab12-22222222]
+    exclude_accounts: ["111111111111"]
+    refresh_s: 60
+"""
+
+
+def test_discovery() -> None:
+    """With `discover` no account need be listed; what it says is read as it stands."""
+    sources = parse_accounts(DISCOVER.encode(), name="accounts.yaml")
+    found = sources.discovery
+    assert found is not None
+    reader = found.reader
+    assert reader is not None
+    assert (len(sources.listed), sources.regions()) == (0, ("cn-north-1", "eu-west-1"))
+    assert (reader.id, reader.role_arn, reader.external_id) == (
+        "888888888888",
+        "arn:aws:iam::888888888888:role/OrganizationReader",
+        "o-1",
+    )
+    assert (found.include_ous, found.exclude_ous, found.exclude_accounts, found.refresh_s) == (
+        frozenset(map(OuId, ["ou-ab12-11111111", "r-ab12"])),
+        frozenset(map(OuId, ["ou-ab12-22222222"])),
+        frozenset(map(AccountId, ["111111111111"])),
+        60.0,
+    )
+
+
+@pytest.mark.parametrize("accounts", ["", "accounts: []\n", "accounts:\n"])
+def test_discovery_defaults(accounts: str) -> None:
+    """By default: the whole organization, with the service's own credentials, every 300 s."""
+    text = f"defaults: {{ regions: [eu-west-1] }}\ndiscover: {{ organizations: {{}} }}\n{accounts}"
+    found = parse_accounts(text.encode(), name="f").discovery
+    assert found is not None
+    assert (found.reader, found.refresh_s) == (None, 300.0)
+    assert not found.include_ous | found.exclude_ous
+    assert not found.exclude_accounts
+
+
+def discovering(organizations: str) -> str:
+    return f"defaults: {{ regions: [eu-west-1] }}\ndiscover:\n  organizations: {organizations}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            "defaults: { regions: [eu-west-1] }\ndiscover:\n",
+            "accounts.yaml:1:1: accounts: is required, with at least one account, unless",
+            id="null",
+        ),
+        pytest.param(
+            "defaults: { regions: [eu-west-1] }\ndiscover: {}\n",
+            "accounts.yaml:2:1: discover.organizations: is required",
+            id="empty",
+        ),
+        pytest.param(
+            "defaults: { regions: [eu-west-1] }\ndiscover: { organisations: {}, organizations: {} }\n",
+            "accounts.yaml:2:13: discover.organisations: is not a known key",
+            id="misspelt",
+        ),
+        pytest.param(
+            discovering(""), "accounts.yaml:3:3: discover.organizations: must be a mapping", id="no-mapping"
+        ),
+        pytest.param(
+            "discover: { organizations: {} }\n",
+            "accounts.yaml:1:13: discover.organizations: needs regions in defaults",
+            id="no-regions",
+        ),
+        pytest.param(
+            discovering("{ include_ou: [r-ab12] }"),
+            "accounts.yaml:3:20: discover.organizations.include_ou: is not a known key",
+            id="misspelt-key",
+        ),
+        pytest.param(
+            discovering("{ role_arn: Reader }"),
+            "accounts.yaml:3:20: discover.organizations.role_arn: ",
+            id="no-arn",
+        ),
+        pytest.param(
+            discovering('{ external_id: "x-42" }'),
+            "accounts.yaml:3:3: discover.organizations: external_id needs a role_arn",
+            id="external-id-without-role",
+        ),
+        pytest.param(
+            discovering("{ include_ous: [] }"),
+            "accounts.yaml:3:20: discover.organizations.include_ous: List should have at least 1 item",
+            id="no-ous",
+        ),
+        pytest.param(
+            discovering("{ include_ous: [r-ab12, Production] }"),
+            "accounts.yaml:3:42: discover.organizations.include_ous[1]: OuId must match (r-",
+            id="an-ou-by-name",
+        ),
+        pytest.param(
+            discovering("{ exclude_ous: r-ab12 }"),
+            "accounts.yaml:3:20: discover.organizations.exclude_ous: ",
+            id="no-list",
+        ),
+        pytest.param(
+            discovering("{ include_ous: [r-ab12], exclude_ous: [ou-ab12-11111111, r-ab12] }"),
+            "accounts.yaml:3:75: discover.organizations.exclude_ous[1]: r-ab12 is in include_ous too",
+            id="in-and-out",
+        ),
+        pytest.param(
+            discovering("{ exclude_accounts: [111111111111] }"),
+            "accounts.yaml:3:39: discover.organizations.exclude_accounts[0]: must be 12 digits in quotes",
+            id="account-without-quotes",
+        ),
+        *(
+            pytest.param(
+                discovering(f"{{ refresh_s: {value} }}"),
+                "accounts.yaml:3:20: discover.organizations.refresh_s: ",
+                id=f"refresh-{value}",
+            )
+            for value in ("0.5", "86401", ".nan", "often", "true")
+        ),
+    ],
+)
+def test_problems_of_discovery_have_a_place(text: str, expected: str) -> None:
+    """As everywhere in the file."""
+    (problem,) = problems(text)
+    assert problem.startswith(expected)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +193,17 @@ def test_accounts_file() -> None:
         pytest.param("accounts: [\n", "accounts.yaml:2:1: ", id="not-yaml"),
         pytest.param("a: 1\na: 2\n", "accounts.yaml:2:1: found duplicate key", id="key-twice"),
         pytest.param("\x00", "accounts.yaml: is not YAML", id="binary"),
+        pytest.param("a: 2026-02-30\n", "accounts.yaml: is not YAML", id="no-such-day"),
+        pytest.param("a: !!int x\n", "accounts.yaml: is not YAML", id="no-number"),
+        pytest.param("a: !!bool x\n", "accounts.yaml: is not YAML", id="no-truth"),
+        pytest.param("a: &a {<<: *a}\n", "accounts.yaml", id="a-loop"),
+        pytest.param('"\\UFFFFFFFF"\n', "accounts.yaml", id="no-character"),
+        pytest.param("[" * 3000, "accounts.yaml", id="too-deep"),
+        pytest.param(
+            'accounts:\n  - { id: "111111111111", regions: [eu-west-1], role_arn: null, external_id: "x-1" }\n',
+            "accounts.yaml:2:5: accounts[0]: external_id is for a role, and role_arn is null",
+            id="external-id-without-role",
+        ),
         pytest.param("defaults: {}\n", "accounts.yaml:1:1: accounts: is required", id="no-accounts"),
         pytest.param("accounts: []\n", "accounts.yaml:1:1: accounts: ", id="none"),
         pytest.param(
@@ -150,7 +294,7 @@ def test_changes_are_noticed_once(tmp_path: Path) -> None:
     path = tmp_path / "accounts.yaml"
     path.write_text(GOOD)
     file = AccountsFile(path)
-    assert len(file.load()) == 5
+    assert len(file.load().listed) == 5
     assert file.load_if_changed() is None
     path.write_text("nonsense")
     with pytest.raises(ConfigurationError):
@@ -161,9 +305,9 @@ def test_changes_are_noticed_once(tmp_path: Path) -> None:
         file.load_if_changed()
     assert file.load_if_changed() is None
     path.write_text(GOOD)
-    accounts = file.load_if_changed()
-    assert accounts is not None
-    assert len(accounts) == 5
+    sources = file.load_if_changed()
+    assert sources is not None
+    assert len(sources.listed) == 5
 
 
 def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -24,8 +26,8 @@ REGION = "eu-west-1"
 JSON = {"content-type": "application/json"}
 
 QUERY = """
-query Lookup($key: ExecutionKey!) {
-  executionOrError(key: $key) {
+query Lookup($key: ExecutionKey!, $maxAge: Float) {
+  executionOrError(key: $key, maxAge: $maxAge) {
     __typename
     ... on Execution {
       id accountId region account { alias } workflowId executionId
@@ -71,7 +73,7 @@ class Gateway:
         method: str,
         path: str = "/graphql",
         body: bytes | None = None,
-        headers: dict[str, str] | None = None,
+        headers: dict[str, str] | list[tuple[str, str]] | None = None,
         **options: Any,
     ) -> Answer:
         data = None if body is None else io.BytesIO(body)
@@ -88,8 +90,8 @@ class Gateway:
         answer: dict[str, Any] = (await self.post({"query": query, "variables": variables})).json()
         return answer
 
-    async def look_up(self, key: ExecutionKey) -> dict[str, Any]:
-        answer = await self.ask(QUERY, key=to_input(key))
+    async def look_up(self, key: ExecutionKey, max_age: float | None = None) -> dict[str, Any]:
+        answer = await self.ask(QUERY, key=to_input(key), maxAge=max_age)
         assert "errors" not in answer, answer
         found: dict[str, Any] = answer["data"]["executionOrError"]
         return found
@@ -101,6 +103,17 @@ async def calling(url: str) -> AsyncIterator[Gateway]:
     connector = aiohttp.TCPConnector(limit=100)
     async with aiohttp.ClientSession(connector=connector, skip_auto_headers=("content-type",)) as http:
         yield Gateway(url, http)
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A bare connection, for what no client of HTTP would send."""
+    place = urlsplit(url)
+    reader, writer = await asyncio.open_connection(place.hostname, place.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
 
 
 def to_input(key: ExecutionKey) -> dict[str, str]:

@@ -5,6 +5,11 @@ import asyncio
 import shlex
 import signal
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from botocore.session import Session
 
 from transfer_emulator.scenario import demo_world
 from transfer_emulator.server import Emulator
@@ -14,26 +19,57 @@ if sys.platform == "win32":  # has no uvloop
 else:
     from uvloop import run
 
+Number = TypeVar("Number", int, float)
+
 
 def main() -> None:
     """Run the emulator. The one line printed is shell: `eval` it, and the AWS CLI talks to the emulator."""
-    arguments = _parser().parse_args()
-    run(_serve(arguments))
+    parser = _parser()
+    arguments = parser.parse_args()
+    try:
+        run(_serve(arguments))
+    except OSError as error:
+        reason = str(error).rpartition(": ")[2]
+        parser.exit(1, f"error: cannot listen on {arguments.host}:{arguments.port}: {reason}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="transfer-emulator", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="loopback unless told otherwise")
-    parser.add_argument("--port", type=int, default=0, help="0 takes any free one")
-    parser.add_argument("--accounts", type=int, default=3, help="how many, besides the one that calls")
-    parser.add_argument("--regions", default="eu-west-1,us-east-1", help="comma-separated")
+    parser.add_argument("--port", type=_from_to(int, 0, 65_535), default=0, help="0 takes any free one")
+    parser.add_argument(
+        "--accounts", type=_from_to(int, 1, 10_000), default=3, help="how many, besides the one that calls"
+    )
+    parser.add_argument("--regions", type=_regions, default="eu-west-1,us-east-1", help="comma-separated")
     parser.add_argument("--seed", type=int, default=7, help="the same seed shows the same at the same time")
-    parser.add_argument("--session-lifetime-s", type=float, help="of every assumed session, whatever it asks")
+    parser.add_argument(
+        "--session-lifetime-s",
+        type=_from_to(float, 0.1, 43_200),
+        help="of every assumed session, whatever it asks",
+    )
     return parser
 
 
+def _from_to(kind: type[Number], least: Number, most: Number) -> Callable[[str], Number]:
+    def parse(text: str) -> Number:
+        with suppress(ValueError):
+            if least <= (number := kind(text)) <= most:
+                return number
+        raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__} from {least} to {most}")
+
+    return parse
+
+
+def _regions(text: str) -> tuple[str, ...]:
+    regions = tuple(dict.fromkeys(text.split(",")))
+    known = Session().get_available_regions("transfer")
+    if unknown := [region for region in regions if region not in known]:
+        raise argparse.ArgumentTypeError(f"no region where AWS has Transfer: {', '.join(map(repr, unknown))}")
+    return regions
+
+
 async def _serve(arguments: argparse.Namespace) -> None:
-    world = demo_world(arguments.seed, arguments.accounts, tuple(arguments.regions.split(",")))
+    world = demo_world(arguments.seed, arguments.accounts, arguments.regions)
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

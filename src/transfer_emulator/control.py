@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import chain, repeat
 
 import orjson
 from aiohttp import web
@@ -15,6 +16,7 @@ from transfer_emulator.writing import Wire
 
 PREFIX = "/_emulator/"
 _NUMBERS = {"seconds": (int, float), "rate_per_s": (int, float), "times": (int,), "status": (int,)}
+_ALIASES = ("payments-prod", "claims", "logistics")
 _TEXTS = {"account_id", "region", "operation", "service", "code", "message"}
 
 
@@ -29,6 +31,8 @@ class Control:
 
     async def answer(self, request: web.BaseRequest) -> web.Response:
         name = request.raw_path.removeprefix(PREFIX).partition("?")[0]
+        if (request.method, name) == ("GET", "accounts.yaml"):
+            return web.Response(text=accounts_yaml(self.world), content_type="application/yaml")
         act = self._routes().get((request.method, name))
         if act is None:
             return _json({"error": f"no {request.method} {PREFIX}{name} here"}, status=404)
@@ -77,6 +81,22 @@ class Control:
         names = ("account_id", "region", "workflow_id", "execution_id", "status", "seconds_left")
         running = self.world.running(self.clock.now())
         return {"executions": [dict(zip(names, _finite(row), strict=True)) for row in running]}
+
+
+def accounts_yaml(world: World) -> str:
+    """An accounts file for transfer-gateway: every account by its first role. The first three have an alias."""
+    lines = [f"defaults: {{ regions: [{', '.join(world.regions)}] }}", "accounts:"]
+    for account, alias in zip(world.accounts(), chain(_ALIASES, repeat(None)), strict=False):
+        for role in list(account.roles.values())[:1]:
+            told = {
+                "id": account.account_id,
+                "alias": alias,
+                "role_arn": role.arn(account.account_id),
+                "external_id": role.external_id,
+            }
+            members = (f'{name}: "{value}"' for name, value in told.items() if value is not None)
+            lines.append(f"  - {{ {', '.join(members)} }}")
+    return "\n".join(lines) + "\n"
 
 
 def fault_from(given: Wire) -> Fault:

@@ -53,8 +53,10 @@ class Workflow:
         return scripted.wire(now) if scripted else None
 
     def executions(self, now: float) -> dict[str, Wire]:
+        """By id, for lists: there even a placed execution that was given no id says its own."""
         scripted = self.arrivals.running(now) if self.arrivals else {}
-        return {key: execution.wire(now) for key, execution in scripted.items()} | self.placed
+        placed = {key: {"ExecutionId": key} | execution for key, execution in self.placed.items()}
+        return {key: execution.wire(now) for key, execution in scripted.items()} | placed
 
     def ends_at(self, execution_id: str, now: float) -> float:
         """When it will vanish by itself; never (infinity), if it was placed."""

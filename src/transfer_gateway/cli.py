@@ -9,12 +9,15 @@ import tempfile
 import time
 from importlib.metadata import version as package_version
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.request import getproxies_environment
 
 import typer
 import uvloop
 
-from transfer_gateway import server
+from transfer_gateway import report, server
 from transfer_gateway.api.graphql.schema import build_schema
+from transfer_gateway.core.check import check_targets
+from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.settings import ENV_PREFIX, AccountsFile, ConfigurationError, Settings
 from transfer_gateway.telemetry import configure_logging
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from transfer_emulator import World
     from transfer_emulator.world import Running
     from transfer_gateway.domain.account import Accounts
+    from transfer_gateway.domain.discovery import AccountSources
 
 app = typer.Typer(
     help="What AWS Transfer Family's managed workflows are doing, right now, across every AWS account.",
@@ -65,14 +69,22 @@ def serve(http_port: HttpPort = None) -> None:
 
 @app.command(name="check-config", epilog=_settings_help())
 def check_config(
-    assume: Annotated[bool, typer.Option("--assume", help="Really assume each account's role.")] = False,  # noqa: FBT002  a flag
+    assume: Annotated[  # noqa: FBT002  a flag
+        bool,
+        typer.Option("--assume", help="Really discover the accounts, assume each role and call Transfer."),
+    ] = False,
 ) -> None:
-    """Check settings and accounts file; with --assume each role too. Starts nothing."""
+    """Check settings and accounts file; with --assume each account and region too. Starts nothing."""
     settings = _settings()
-    accounts: Accounts = _or_exit(AccountsFile(settings.accounts_file).load)
-    typer.echo(f"{settings.accounts_file}: {len(accounts)} accounts, {len(accounts.regions())} regions: ok")
+    sources: AccountSources = _or_exit(AccountsFile(settings.accounts_file).load)
+    discovery = ", discovery from AWS Organizations" if sources.discovery else ""
+    typer.echo(
+        f"{settings.accounts_file}: {len(sources.listed)} accounts, {len(sources.regions())} regions{discovery}: ok"
+    )
     if assume:
-        _run(lambda: _check_roles(settings, accounts))
+        if settings.log_level != "debug":  # all else that the log has to say, the table says
+            configure_logging("critical", settings.log_format)
+        _run(lambda: _check_targets(settings, sources))
 
 
 @app.command(name="export-schema")
@@ -116,24 +128,39 @@ def _run(program: Callable[[], Coroutine[Any, Any, None]]) -> None:
         raise typer.Exit(1) from None
 
 
-async def _check_roles(settings: Settings, accounts: Accounts) -> None:
-    """Assume every role and print, account by account, how it went; exit code 1 when any could not be."""
-    async with server.build_gateway(settings, accounts) as gateway:
-        outcomes = await gateway.check_roles()
-    for account, failure in outcomes:
-        outcome = f"{failure.code}: {failure.detail or failure.message}" if failure else "ok"
-        typer.echo(f"{account.id}  {account.alias or '-':<24}  {outcome}")
-    if any(failure for _, failure in outcomes):
+async def _check_targets(settings: Settings, sources: AccountSources) -> None:
+    """Try every target and print how it went, one row each; exit code 1 when anything failed."""
+    async with server.build_core(settings, sources) as core:
+        accounts, discovered = await _discover(core, sources)
+        targets = sum(len(account.regions) for account in accounts)
+        with report.progress(targets) as advance:
+            checks = await check_targets(accounts, core.transfer, on_checked=lambda _: advance())
+    report.print_checked(checks)
+    if not discovered or any(checked.failure for checked in checks):
         raise typer.Exit(1)
+
+
+async def _discover(core: server.Core, sources: AccountSources) -> tuple[Accounts, bool]:
+    """The accounts to check, and whether all could be found."""
+    if sources.discovery is None:
+        return sources.listed, True
+    try:
+        accounts = sources.merge(await core.organizations.list_members(sources.discovery))
+    except GatewayError as error:
+        typer.echo(f"discovery: {error.code}: {error.detail or error.message}")
+        return sources.listed, False
+    typer.echo(f"discovery: {len(accounts) - len(sources.listed)} more accounts: ok")
+    return accounts, True
 
 
 async def _demo(http_port: int | None) -> None:
     """The same service as `serve`, pointed at the emulator by nothing but AWS's variables and a file."""
     from transfer_emulator import Emulator, demo_world  # noqa: PLC0415  the service alone never loads it
+    from transfer_emulator.control import accounts_yaml  # noqa: PLC0415
 
     world = demo_world(seed=random.randrange(2**32), accounts=3, regions=("eu-west-1", "us-east-1"))  # noqa: S311  scenery
     with tempfile.NamedTemporaryFile("w", suffix="-accounts.yaml") as accounts_file:
-        accounts_file.write(_demo_accounts(world))
+        accounts_file.write(accounts_yaml(world))
         accounts_file.flush()
         async with Emulator(world, port=0) as emulator:
             _point_aws_at(emulator.environment())
@@ -142,23 +169,18 @@ async def _demo(http_port: int | None) -> None:
 
 
 def _point_aws_at(environment: dict[str, str]) -> None:
-    """Leave nothing of this machine's AWS set-up in force: the demo never reaches a real account."""
+    """Leave nothing of this machine's AWS set-up in force, nor its proxy: the demo never reaches a real account."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(environment)
+    no_proxy = ",".join(filter(None, (getproxies_environment().get("no"), "127.0.0.1,localhost,::1")))
     os.environ.update(
-        AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull, AWS_EC2_METADATA_DISABLED="true"
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+        AWS_EC2_METADATA_DISABLED="true",
+        NO_PROXY=no_proxy,
+        no_proxy=no_proxy,
     )
-
-
-def _demo_accounts(world: World) -> str:
-    names = ("payments-prod", "claims", "logistics")
-    lines = [f"defaults: {{ regions: [{', '.join(world.regions)}] }}", "accounts:"]
-    for name, account in zip(names, world.accounts(), strict=True):
-        (role,) = account.roles.values()
-        external_id = f', external_id: "{role.external_id}"' if role.external_id else ""
-        lines.append(f'  - {{ id: "{account.account_id}", alias: {name}{external_id} }}')
-    return "\n".join(lines) + "\n"
 
 
 _DEMO_QUERY = """

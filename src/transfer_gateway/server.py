@@ -6,30 +6,33 @@ Read `running` top to bottom: that is the program.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import uvicorn
-
 from transfer_gateway.api.health import Readiness
 from transfer_gateway.api.http import create_app
-from transfer_gateway.aws.client import ConnectionSettings, TransferClients
+from transfer_gateway.api.http_server import HttpServer
+from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.credentials import SessionCache
+from transfer_gateway.aws.errors import Service as AwsService
+from transfer_gateway.aws.organizations import ATTEMPTS, Organizations
 from transfer_gateway.aws.sts import Sts
 from transfer_gateway.aws.transfer import Transfer
 from transfer_gateway.core.gateway import Gateway
+from transfer_gateway.core.pacing import Pacing, PacingLimits
+from transfer_gateway.core.roster import Roster
+from transfer_gateway.flights import Flights
 from transfer_gateway.settings import AccountsFile, ConfigurationError
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from fastapi import FastAPI
-
-    from transfer_gateway.domain.account import Accounts
+    from transfer_gateway.domain.discovery import AccountSources
     from transfer_gateway.settings import Settings
 
 _log = get_logger(__name__)
@@ -48,6 +51,15 @@ class Service:
     hurry: Callable[[], None]  # while it drains: wait no longer
 
 
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What the doors and `check-config` share."""
+
+    gateway: Gateway
+    transfer: Transfer
+    organizations: Organizations
+
+
 async def serve(settings: Settings, *, on_ready: Callable[[str], None] = lambda _url: None) -> None:
     """Run until SIGTERM or SIGINT, then let requests under way finish; a second signal ends them at once.
 
@@ -57,6 +69,9 @@ async def serve(settings: Settings, *, on_ready: Callable[[str], None] = lambda 
     with _signals() as signals:
         async with running(settings) as service:
             signals.on_second = service.hurry
+            # What start-up made (botocore's models, the schema) stays: collections need not look at it again.
+            gc.collect()
+            gc.freeze()
             on_ready(service.url)
             await signals.first.wait()
     _log.info("stopped")
@@ -66,96 +81,112 @@ async def serve(settings: Settings, *, on_ready: Callable[[str], None] = lambda 
 async def running(settings: Settings) -> AsyncIterator[Service]:
     """The whole service for as long as the context lasts. Raises: ConfigurationError, PortNotAvailable."""
     accounts_file = AccountsFile(settings.accounts_file)
-    accounts = accounts_file.load()
+    sources = accounts_file.load()
     readiness = Readiness()
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings.http_host, settings.http_port))
-        gateway = await stack.enter_async_context(build_gateway(settings, accounts))
-        http = _HttpServer(
+        core = await stack.enter_async_context(build_core(settings, sources))
+        gateway, roster = core.gateway, Roster(sources, core.organizations, core.gateway.use_accounts)
+        http = HttpServer(
             create_app(
                 gateway,
                 readiness,
+                loopback_hosts_only=settings.auth == "none",
                 request_timeout_s=settings.request_timeout_s,
                 max_body_bytes=settings.http_max_body_bytes,
             ),
             settings.shutdown_grace_s,
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        reload = tasks.create_task(_reload_accounts(accounts_file, gateway, settings.accounts_reload_s))
+        following = (
+            tasks.create_task(_follow_file(accounts_file, roster, settings.accounts_reload_s)),
+            tasks.create_task(_follow_organization(roster, readiness)),
+        )
         serving = tasks.create_task(http.serve(sockets=[listener]))
-        readiness.ready = True
+        readiness.ready, readiness.reason = sources.discovery is None, "discovering accounts"
         url = _url(listener)
-        _log.info("serving", http=url, accounts=len(accounts), auth=settings.auth)
+        _log.info("serving", http=url, accounts=len(roster.accounts), auth=settings.auth)
         try:
             yield Service(gateway, url, hurry=http.hurry)
         finally:
             readiness.ready, readiness.reason = False, "shutting down"
             _log.info("shutting_down", grace_s=settings.shutdown_grace_s)
-            reload.cancel()
+            for task in following:
+                task.cancel()
             http.should_exit = True
             await serving
 
 
 @asynccontextmanager
-async def build_gateway(settings: Settings, accounts: Accounts) -> AsyncIterator[Gateway]:
+async def build_core(settings: Settings, sources: AccountSources) -> AsyncIterator[Core]:
     """The core with its AWS clients, which close last."""
-    connection = ConnectionSettings(
-        connect_timeout_s=settings.aws_connect_timeout_s,
-        read_timeout_s=settings.aws_read_timeout_s,
-        max_connections=settings.aws_max_connections,
-    )
-    sts = Sts(connection, region=settings.sts_region, fallback_region=accounts.regions()[0])
+    connection = _connection(settings)
+    sts = Sts(connection, region=settings.sts_region, fallback_region=sources.regions()[0])
     async with (
         sts,
         TransferClients(connection) as clients,
-        SessionCache(
+        RegionalClients(AwsService.ORGANIZATIONS, connection, attempts=ATTEMPTS) as organizations_clients,
+        Flights() as flights,
+    ):
+        sessions = SessionCache(
             sts,
+            flights,
             session_name=settings.role_session_name,
             max_concurrency=settings.assume_role_max_concurrency,
-        ) as sessions,
-    ):
-        await clients.open(accounts.regions())
-        yield Gateway(accounts, transfer=Transfer(clients, sessions), clients=clients, sessions=sessions)
+        )
+        await clients.open(sources.regions())
+        transfer = Transfer(clients, sessions)
+        gateway = Gateway(
+            sources.listed,
+            transfer=transfer,
+            clients=clients,
+            sessions=sessions,
+            pacing=Pacing(_limits(settings)),
+            flights=flights,
+            request_timeout_s=settings.request_timeout_s,
+            snapshots_max_entries=settings.snapshots_max_entries,
+            snapshots_max_bytes=settings.snapshots_max_bytes,
+            cursor_secret=settings.cursor_secret.get_secret_value() if settings.cursor_secret else None,
+        )
+        yield Core(gateway, transfer, Organizations(organizations_clients, sts, sessions))
 
 
-async def _reload_accounts(file: AccountsFile, gateway: Gateway, every_s: float) -> None:
+def _connection(settings: Settings) -> ConnectionSettings:
+    return ConnectionSettings(
+        connect_timeout_s=settings.aws_connect_timeout_s,
+        read_timeout_s=settings.aws_read_timeout_s,
+        max_connections=settings.aws_max_in_flight,
+    )
+
+
+def _limits(settings: Settings) -> PacingLimits:
+    return PacingLimits(
+        rate_per_s=settings.target_rate_per_s,
+        burst=settings.target_burst,
+        max_in_flight=settings.target_max_in_flight,
+        max_in_flight_overall=settings.aws_max_in_flight,
+    )
+
+
+async def _follow_file(file: AccountsFile, roster: Roster, every_s: float) -> None:
     """Follow the accounts file. A bad version is refused, and today's accounts are kept."""
     while True:
         await asyncio.sleep(every_s)
         try:
-            accounts = await asyncio.to_thread(file.load_if_changed)
+            sources = await asyncio.to_thread(file.load_if_changed)
+            if sources is not None:
+                await roster.follow(sources)
+                _log.info("accounts_file_reloaded", accounts=len(roster.accounts))
         except ConfigurationError as error:
             _log.error("accounts_file_refused", problems=error.problems)
-            continue
-        if accounts is not None:
-            await gateway.use_accounts(accounts)
-            _log.info("accounts_file_reloaded", accounts=len(accounts))
 
 
-class _HttpServer(uvicorn.Server):
-    """uvicorn, without its signals: those are ours (it raises them again, so that nothing after it runs)."""
-
-    def __init__(self, app: FastAPI, grace_s: float) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                log_level="warning",
-                server_header=False,
-                timeout_graceful_shutdown=max(1, round(grace_s)),
-            )
-        )
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def hurry(self) -> None:
-        self.force_exit = True
+async def _follow_organization(roster: Roster, readiness: Readiness) -> None:
+    """Discover again and again. Ready when it has been tried once, if there is any account to serve."""
+    while True:
+        again_in_s = await roster.discover()
+        readiness.ready, readiness.reason = roster.lack is None, roster.lack or ""
+        await roster.rest(again_in_s)
 
 
 @dataclass(slots=True)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
+from asyncio.subprocess import PIPE
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from wire import JSON, PLAIN, QUERY, Gateway, place, to_input
+from transfer_emulator import Fault, FaultKind
+from transfer_gateway import server
+from wire import JSON, PLAIN, QUERY, Gateway, calling, connected, place, to_input
 
 if TYPE_CHECKING:
-    from transfer_emulator import World
+    from collections.abc import Callable
+
+    from transfer_emulator import Emulator, World
+    from transfer_gateway.settings import Settings
+
+POST = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+BODY = b'{"query":"{__typename}"}'
 
 KEY = {
     "accountId": PLAIN,
@@ -88,6 +101,17 @@ async def test_malformed_requests(
         pytest.param("{", {}, "GRAPHQL_PARSE_FAILED", "Syntax Error", id="syntax"),
         pytest.param("{ nonsense }", {}, "GRAPHQL_VALIDATION_FAILED", "nonsense", id="unknown-field"),
         pytest.param("mutation { a }", {}, "GRAPHQL_VALIDATION_FAILED", "mutation", id="mutation"),
+        pytest.param(
+            "query A { __typename } query B { __typename }",
+            {},
+            "BAD_USER_INPUT",
+            "`operationName` is required",
+            id="two-operations",
+        ),
+        pytest.param(
+            "fragment a on Query { __typename }", {}, "BAD_USER_INPUT", "no operation", id="fragment-only"
+        ),
+        pytest.param("type A { a: Int }", {}, "BAD_USER_INPUT", "no operation", id="type-only"),
         pytest.param(QUERY, {}, "BAD_USER_INPUT", "$key", id="no-variable"),
         pytest.param(
             QUERY, {"key": KEY | {"accountId": "1"}}, "BAD_USER_INPUT", "[0-9]{12}", id="account-id"
@@ -153,6 +177,47 @@ async def test_bad_documents_and_variables(
     assert len(response.body) < 2_000
 
 
+async def test_operation_name(gateway: Gateway) -> None:
+    """Of several operations the one named runs."""
+    query = "query A { a: __typename } query B { b: __typename }"
+    response = await gateway.post({"query": query, "operationName": "B"})
+    assert response.json() == {"data": {"b": "Query"}}
+
+
+@pytest.mark.parametrize(
+    ("accepts", "status", "media_type"),
+    [
+        ([], 400, "application/json"),
+        (["text/html, */*;q=0.8"], 400, "application/json"),
+        (["Application/JSON"], 200, "application/json"),
+        (["application/json; charset=utf-8;q=0.9"], 200, "application/json"),
+        (["application/json-seq"], 400, "application/json"),
+        (["application/json;q=0, */*"], 400, "application/json"),
+        (["APPLICATION/GraphQL-Response+JSON"], 400, "application/graphql-response+json"),
+        (
+            ["application/json, application/graphql-response+json;q=0.5"],
+            400,
+            "application/graphql-response+json",
+        ),
+        (
+            ["application/json", "application/graphql-response+json"],
+            400,
+            "application/graphql-response+json",
+        ),
+        (["application/graphql-response+json; q=0.00, application/json"], 200, "application/json"),
+        (["application/graphql-response+json2, application/json"], 200, "application/json"),
+        ([",;q, ;;=,"], 400, "application/json"),
+    ],
+)
+async def test_accept(gateway: Gateway, accepts: list[str], status: int, media_type: str) -> None:
+    """Media ranges are compared whole, in any case, from every Accept header, and without those of q=0."""
+    headers = [*JSON.items(), *(("accept", value) for value in accepts)]
+    response = await gateway.send(
+        "POST", body=b'{"query":"{"}', headers=headers, skip_auto_headers=("accept",)
+    )
+    assert (response.status, response.headers["content-type"]) == (status, media_type)
+
+
 async def test_get(gateway: Gateway, world: World) -> None:
     """Queries work by GET too."""
     variables = json.dumps({"key": to_input(place(world))})
@@ -163,13 +228,121 @@ async def test_get(gateway: Gateway, world: World) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/graphql", 400), ("PUT", "/graphql", 405), ("GET", "/nowhere", 404), ("POST", "/livez", 405)],
+    [
+        ("GET", "/graphql", 400),
+        ("PUT", "/graphql", 405),
+        ("GET", "/nowhere", 404),
+        ("GET", "/graphql/", 404),
+        ("POST", "/livez", 405),
+    ],
 )
 async def test_wrong_place(gateway: Gateway, method: str, path: str, status: int) -> None:
     """A wrong method or path gets its status and the same form of error; no page of anyone's."""
-    response = await gateway.send(method, path)
+    response = await gateway.send(method, path, allow_redirects=False)
     assert response.status == status
     assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+    if status == 405:
+        allowed = "GET, POST" if path == "/graphql" else "GET, HEAD"
+        assert ", ".join(sorted(response.headers["allow"].split(", "))) == allowed
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LocalHost:8080", 200),
+        ("127.0.0.1:80", 200),
+        ("127.9.9.9", 200),
+        ("[::1]:8080", 200),
+        ("evil.example:8080", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("localhost@evil.example", 421),
+        ("0.0.0.0", 421),
+        ("", 421),
+    ],
+)
+async def test_host(gateway: Gateway, host: str, status: int) -> None:
+    """Only a loopback Host is answered: a web page that leads here by DNS rebinding sends its own."""
+    response = await gateway.send("GET", params={"query": "{__typename}"}, headers={"host": host})
+    assert response.status == status
+    assert ("errors" in response.json()) is (status != 200)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param(b'Content-Length: 100\r\n\r\n{"qu', id="within-the-body"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n", id="bad-chunk"),
+    ],
+)
+async def test_a_client_that_leaves(service: server.Service, rest: bytes) -> None:
+    """A request that never becomes whole is no fault of ours: one line in the log, with 499."""
+    with capture_logs() as logged:
+        async with connected(service.url) as (_, writer):
+            writer.write(POST + rest)
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(10):
+            while not logged:
+                await asyncio.sleep(0.01)
+    assert [(entry["event"], entry["status"]) for entry in logged] == [("http_request", 499)]
+
+
+async def test_a_body_that_does_not_arrive(aws: Emulator, settings: Callable[..., Settings]) -> None:
+    """A body has the request's time to arrive; then 408, and the connection is closed."""
+    async with (
+        server.running(settings(request_timeout_s=0.2)) as service,
+        connected(service.url) as (reader, writer),
+    ):
+        writer.write(POST + b'Content-Length: 100\r\n\r\n{"qu')
+        async with asyncio.timeout(10):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"\r\nconnection: close" in head
+    assert "0.2 s" in json.loads(body)["errors"][0]["message"]
+
+
+async def test_the_end_of_the_grace(aws: Emulator, world: World, settings: Callable[..., Settings]) -> None:
+    """A service that ends leaves no request behind: what hangs after the grace is answered with 503 by then."""
+    body = json.dumps({"query": QUERY, "variables": {"key": to_input(place(world))}}).encode()
+    aws.faults.add(Fault(FaultKind.HANG, operation="DescribeExecution"))
+    patient = settings(shutdown_grace_s=0.2, request_timeout_s=100, aws_read_timeout_s=100)
+    async with AsyncExitStack() as stack:
+        async with server.running(patient) as service:
+            reader, writer = await stack.enter_async_context(connected(service.url))
+            writer.write(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            async with asyncio.timeout(10):
+                while not aws.calls.count(operation="DescribeExecution"):
+                    await asyncio.sleep(0.01)
+            ending = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - ending < 1
+        assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.parametrize("step", [1000, 7])
+@pytest.mark.parametrize("offer", [b"h2c", b"websocket", b"TLS/1.0"])
+async def test_upgrades_are_ignored(
+    service: server.Service, caplog: pytest.LogCaptureFixture, offer: bytes, step: int
+) -> None:
+    """An offer of another protocol changes nothing, as Java's HttpClient expects that makes it with every POST."""
+    length = b"Content-Length: %d\r\n" % len(BODY)
+    offering = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %b\r\nHTTP2-Settings: AAMAAABk\r\n" % offer
+    sent = POST + length + offering + b"\r\n" + BODY + POST + length + b"Connection: close\r\n\r\n" + BODY
+    async with connected(service.url) as (reader, writer):
+        for start in range(0, len(sent), step):
+            writer.write(sent[start : start + step])
+            await asyncio.sleep(0.001)
+        async with asyncio.timeout(10):
+            answers = await reader.read()
+    assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b'{"data":{"__typename":"Query"}}') == 2
+    assert caplog.messages == []
+
+
+async def test_no_proxy(service: server.Service) -> None:
+    """CONNECT, which HTTP/1.1 takes for an upgrade too, gets 400 and the connection's end."""
+    async with connected(service.url) as (reader, writer):
+        writer.write(b"CONNECT example.com:443 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
 
 
 async def test_request_id(gateway: Gateway) -> None:
@@ -183,6 +356,57 @@ async def test_health(gateway: Gateway) -> None:
     """A running service is alive and ready."""
     assert (await gateway.send("GET", "/livez")).json() == {"status": "alive"}
     assert (await gateway.send("GET", "/readyz")).json() == {"status": "ready"}
+    for probe in ("/livez", "/readyz"):
+        answer = await gateway.send("HEAD", probe)
+        assert (answer.status, answer.body) == (200, b"")
+
+
+FAULTY = """
+import asyncio, socket
+from transfer_gateway.api.http import RequestLog
+from transfer_gateway.api.http_server import HttpServer
+from transfer_gateway.telemetry import configure_logging
+
+async def app(scope, receive, send):
+    password = "hunter" + str(2)
+    raise RuntimeError("unforeseen")
+
+configure_logging("debug", "json")
+listener = socket.create_server(("127.0.0.1", 0))
+print("http://127.0.0.1:%d" % listener.getsockname()[1], flush=True)
+asyncio.run(HttpServer(RequestLog(app), grace_s=0).serve(sockets=[listener]))
+"""
+
+
+async def test_a_fault_of_ours() -> None:
+    """An unforeseen exception is a 500 without detail; the log has its trace once, without the frames' variables."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", FAULTY, stdout=PIPE, stderr=PIPE)
+    try:
+        assert process.stdout is not None
+        url = (await process.stdout.readline()).decode().strip()
+        async with calling(url) as gateway:
+            response = await gateway.send("GET", headers={"x-request-id": "my-id"})
+    finally:
+        process.kill()
+        _, log = await process.communicate()
+    assert (response.status, response.headers["x-request-id"]) == (500, "my-id")
+    assert response.json() == {
+        "errors": [
+            {
+                "message": "Internal server error. Request id: my-id.",
+                "extensions": {"code": "INTERNAL_SERVER_ERROR", "requestId": "my-id"},
+            }
+        ]
+    }
+    events = [json.loads(line) for line in log.splitlines()]
+    assert [event["event"] for event in events if event["level"] != "debug"] == [
+        "internal_fault",
+        "http_request",
+    ]
+    (trace,) = events[-2]["exception"]
+    assert (trace["exc_type"], trace["exc_value"]) == ("RuntimeError", "unforeseen")
+    assert trace["frames"][-1]["name"] == "app"
+    assert b"hunter2" not in log
 
 
 anything = st.recursive(

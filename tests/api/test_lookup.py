@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from transfer_emulator import UNKNOWN_ENUM_VALUE, Emulator, Fault, FaultKind, World
 from wire import GUARDED, HOME, PLAIN, QUERY, Gateway, place, to_input
-
-if TYPE_CHECKING:
-    from transfer_gateway.domain.identity import ExecutionKey
 
 ABSENT = "00000000-0000-4000-8000-000000000000"
 
@@ -213,7 +210,7 @@ FAILURES = [
     ("describe-reset", fault(DESCRIBE, FaultKind.RESET), "UPSTREAM_UNAVAILABLE"),
     ("describe-truncated-json", fault(DESCRIBE, FaultKind.TRUNCATED_BODY), "UPSTREAM_UNAVAILABLE"),
     ("describe-short-body", fault(DESCRIBE, FaultKind.SHORT_BODY), "UPSTREAM_UNAVAILABLE"),
-    ("describe-hangs", fault(DESCRIBE, FaultKind.HANG), "UPSTREAM_UNAVAILABLE"),
+    ("describe-hangs", fault(DESCRIBE, FaultKind.HANG), "DEADLINE_EXCEEDED"),
     ("describe-not-found", refusal(DESCRIBE, "ResourceNotFoundException"), "EXECUTION_NOT_FOUND"),
     ("assume-denied", fault(ASSUME, FaultKind.DENY), "ROLE_NOT_ASSUMABLE"),
     ("assume-region-disabled", refusal(ASSUME, "RegionDisabledException", 403), "ROLE_NOT_ASSUMABLE"),
@@ -285,7 +282,7 @@ async def test_session_revoked_in_between(gateway: Gateway, world: World, aws: E
     key = place(world)
     await gateway.look_up(key)
     aws.faults.add(Fault(FaultKind.REVOKED, account_id=PLAIN, operation=DESCRIBE))
-    found = await asyncio.gather(*(gateway.look_up(key) for _ in range(20)))
+    found = await asyncio.gather(*(gateway.look_up(key, max_age=0) for _ in range(20)))
     assert {answer["__typename"] for answer in found} == {"Execution"}
     assert aws.calls.count(operation=ASSUME) == 2
 
@@ -354,8 +351,14 @@ async def test_node_without_an_object(gateway: Gateway, node_id: str, code: str)
     assert answer["errors"][0]["extensions"]["code"] == code
 
 
-async def test_observed_at_moves_on(gateway: Gateway, world: World) -> None:
-    """`observedAt` is the time of the answer at hand, not of an earlier one."""
-    key: ExecutionKey = place(world)
-    first, second = [datetime.fromisoformat((await gateway.look_up(key))["observedAt"]) for _ in range(2)]
-    assert timedelta() < second - first < timedelta(seconds=30)
+async def test_a_region_that_refuses_sessions(gateway: Gateway, world: World, aws: Emulator) -> None:
+    """A region that takes no sessions (it may not be enabled) doesn't hurt the account's other regions."""
+    good, bad = place(world), place(world, region="us-east-1")
+    code = "UnrecognizedClientException"
+    aws.faults.add(Fault(FaultKind.ERROR, region="us-east-1", operation=DESCRIBE, code=code))
+    for _ in range(15):
+        assert (await gateway.look_up(good, max_age=0))["__typename"] == "Execution"
+        refused = await gateway.look_up(bad, max_age=0)
+        assert (refused["code"], refused["failedRegion"]) == ("ACCESS_DENIED", "us-east-1")
+        assert "eu-west-1" not in refused["message"]
+    assert aws.calls.count(operation=ASSUME) <= 3

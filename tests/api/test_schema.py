@@ -28,7 +28,7 @@ GRAPHQL: GraphQLSchema = SCHEMA._schema
 TRANSFER = botocore.session.get_session().get_service_model("transfer")
 
 # Answered from the key that was asked with, so it is always there, whatever AWS leaves out.
-FROM_THE_KEY = {"DescribedExecution.ExecutionId"}
+FROM_THE_KEY = {"DescribedExecution.ExecutionId", "DescribedWorkflow.WorkflowId"}
 
 
 def field_name(member: str) -> str:
@@ -64,19 +64,27 @@ def differences_of_values(place: str, shape: Any, parent: Any, kind: Any) -> lis
         name = place.rpartition(".")[2]
         raw = parent.fields.get(f"raw{name}")
         return [f"{place}: {value}" for value in missing] + ([] if raw else [f"{place}: no raw companion"])
-    expected = {"string": {"String", "ExecutionId"}, "long": {"Long"}}[shape.type_name]
+    expected = {
+        "string": {"String", "ExecutionId", "WorkflowId"},
+        "integer": {"Int"},
+        "long": {"Long"},
+    }[shape.type_name]
     return [] if bare.name in expected else [f"{place}: {shape.type_name} as {bare.name}"]
 
 
-def test_mirrors_described_execution() -> None:
-    """Every member of `DescribedExecution` is in the schema, with its nullability and every enum value."""
-    assert differences(TRANSFER.shape_for("DescribedExecution"), GRAPHQL.type_map["Execution"]) == []
+@pytest.mark.parametrize(
+    ("shape", "kind"), [("DescribedExecution", "Execution"), ("DescribedWorkflow", "Workflow")]
+)
+def test_mirrors_what_aws_describes(shape: str, kind: str) -> None:
+    """Every member of AWS's shape is in the schema, with its nullability and every enum value."""
+    assert differences(TRANSFER.shape_for(shape), GRAPHQL.type_map[kind]) == []
 
 
-def test_mirror_sees_what_is_missing() -> None:
+@pytest.mark.parametrize(("shape", "members"), [("DescribedExecution", 8), ("DescribedWorkflow", 7)])
+def test_mirror_sees_what_is_missing(shape: str, members: int) -> None:
     """The test above can fail: against a type that lacks everything, it names every member."""
     empty = GraphQLObjectType("Empty", {})
-    assert len(differences(TRANSFER.shape_for("DescribedExecution"), empty)) == 8
+    assert len(differences(TRANSFER.shape_for(shape), empty)) == members
 
 
 @pytest.mark.parametrize(("kind", "shape"), [(WorkflowId, "WorkflowId"), (ExecutionId, "ExecutionId")])
@@ -86,13 +94,23 @@ def test_ids_have_aws_patterns(kind: Any, shape: str) -> None:
     assert kind.PATTERN.pattern == pattern
 
 
-def test_every_code_has_its_type() -> None:
-    """Each code of the catalogue is in the schema, and each that comes as data is a member of the union."""
+def test_every_code_is_in_the_schema() -> None:
+    """The schema has the catalogue's codes, and no others."""
     codes = GRAPHQL.type_map["ErrorCode"]
     assert isinstance(codes, GraphQLEnumType)
     assert set(codes.values) == {code.value for code in ErrorCode}
-    members = {kind.name for kind in GRAPHQL.type_map["ExecutionOrError"].types}  # type: ignore[attr-defined]  # a union
-    assert members == {"Execution"} | {row.graphql_type for row in TABLE.values() if row.graphql_type}
+
+
+@pytest.mark.parametrize(
+    ("kind", "others"),
+    [("Execution", ErrorCode.WORKFLOW_NOT_FOUND), ("Workflow", ErrorCode.EXECUTION_NOT_FOUND)],
+)
+def test_every_code_has_its_type(kind: str, others: ErrorCode) -> None:
+    """Each code that comes as data is a member of the union, but for what only the other kind can be."""
+    members = {member.name for member in GRAPHQL.type_map[f"{kind}OrError"].types}  # type: ignore[attr-defined]  # a union
+    assert members == {kind} | {
+        row.graphql_type for code, row in TABLE.items() if row.graphql_type and code != others
+    }
 
 
 def test_exported_schema_is_current() -> None:
@@ -122,12 +140,16 @@ def test_everything_is_described() -> None:
     assert bare == []
 
 
-def test_ids_are_scalars() -> None:
+@pytest.mark.parametrize(
+    ("key", "ids"),
+    [
+        ("ExecutionKey", ["AccountId", "Region", "WorkflowId", "ExecutionId"]),
+        ("WorkflowKey", ["AccountId", "Region", "WorkflowId"]),
+    ],
+)
+def test_ids_are_scalars(key: str, ids: list[str]) -> None:
     """Ids are their own scalars wherever they stand."""
-    key = GRAPHQL.type_map["ExecutionKey"]
-    assert {name: get_named_type(field.type).name for name, field in key.fields.items()} == {  # type: ignore[attr-defined]  # an input
-        "accountId": "AccountId",
-        "region": "Region",
-        "workflowId": "WorkflowId",
-        "executionId": "ExecutionId",
+    fields = GRAPHQL.type_map[key].fields  # type: ignore[attr-defined]  # an input
+    assert {name: get_named_type(field.type).name for name, field in fields.items()} == {
+        field_name(name): name for name in ids
     }

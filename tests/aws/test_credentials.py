@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,12 @@ from transfer_gateway.aws.sts import Sts
 from transfer_gateway.domain.account import Account
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
 from transfer_gateway.domain.identity import AccountId, Region
+from transfer_gateway.flights import Flights
 from wire import GUARDED, HOME, PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 REGION = Region("eu-west-1")
 CONNECTION = ConnectionSettings(connect_timeout_s=2, read_timeout_s=2, max_connections=100)
@@ -51,13 +53,10 @@ def account(
 
 @asynccontextmanager
 async def cache(now: Time | None = None, max_concurrency: int = 32) -> AsyncIterator[SessionCache]:
-    async with (
-        Sts(CONNECTION, region=None, fallback_region=REGION) as sts,
-        SessionCache(
-            sts, session_name="test", max_concurrency=max_concurrency, now=now or Time()
-        ) as sessions,
-    ):
-        yield sessions
+    async with Sts(CONNECTION, region=None, fallback_region=REGION) as sts, Flights() as flights:
+        yield SessionCache(
+            sts, flights, session_name="test", max_concurrency=max_concurrency, now=now or Time()
+        )
 
 
 async def outcome(sessions: SessionCache, account: Account) -> str:
@@ -142,9 +141,6 @@ async def test_sts_down_while_session_lasts(aws: Emulator, kind: FaultKind) -> N
         assert aws.calls.count(operation=ASSUME) <= 4
         now.ahead_s = 3601
         assert await outcome(sessions, account()) != "ok"
-        aws.faults.clear()
-        now.ahead_s = 3701
-        assert await outcome(sessions, account()) == "ok"
 
 
 async def test_sts_gone_and_back(aws: Emulator) -> None:
@@ -259,3 +255,75 @@ async def test_secrets_stay_out_of_repr(aws: Emulator) -> None:
         shown = f"{session!r} {guarded!r} {sessions!r}"
     for secret in (session.credentials.secret_key, session.credentials.token, "x-42"):
         assert secret not in shown
+
+
+async def test_backoff_grows_and_ends(aws: Emulator) -> None:
+    """Each further failure is remembered longer, up to half a minute, however many there are; a success ends it."""
+    now = Time()
+    waits = []
+    aws.faults.add(Fault(FaultKind.DENY, operation=ASSUME))
+    async with cache(now) as sessions:
+        for _ in range(7):
+            with suppress(RoleNotAssumable):
+                await sessions.get(account())
+            with pytest.raises(RoleNotAssumable) as told:
+                await sessions.get(account())
+            waits.append(told.value.retry_after_s or 0.0)
+            now.ahead_s += waits[-1] + 0.001
+        assert all(0.75 * 2**n <= wait_s <= 1.25 * 2**n for n, wait_s in enumerate(waits[:5]))
+        assert all(20 < wait_s <= 37.5 for wait_s in waits[5:])
+        entry = next(iter(sessions._entries.values()))
+        entry.failed.count = 10_000
+        assert await outcome(sessions, account()) == "ROLE_NOT_ASSUMABLE"
+        aws.faults.clear()
+        now.ahead_s += 40
+        assert await outcome(sessions, account()) == "ok"
+        sessions.drop(account(), await sessions.get(account()))
+        aws.faults.add(Fault(FaultKind.DENY, operation=ASSUME))
+        with suppress(RoleNotAssumable):
+            await sessions.get(account())
+        with pytest.raises(RoleNotAssumable) as told:
+            await sessions.get(account())
+        assert (told.value.retry_after_s or 0.0) < 1.3
+
+
+async def test_leaving_ends_flights(aws: Emulator) -> None:
+    """When the cache's flights are left, none goes on."""
+    aws.faults.add(Fault(FaultKind.HANG, operation=ASSUME))
+    async with cache() as sessions:
+        waiting = asyncio.create_task(sessions.get(account()))
+        async with asyncio.timeout(5):
+            while not aws.calls.in_flight:
+                await asyncio.sleep(0.01)
+    assert (await asyncio.gather(waiting, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("assume")]
+
+
+async def test_what_sts_is_told(aws: Emulator) -> None:
+    """The role's session name and duration are those that were configured."""
+    async with cache() as sessions:
+        session = await sessions.get(replace(account(), session_duration_s=900))
+    assert 890 < session.expires_at - time.time() <= 900
+    (key,) = (key for key in aws.world.keys._sessions.values())
+    assert key.caller.arn.endswith("/TransferGatewayReader/test")
+
+
+async def test_credentials_that_come_later(
+    aws: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A service that starts before its credentials are there uses them once they are."""
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    now = Time()
+    async with cache(now) as sessions:
+        assert await outcome(sessions, account()) == "ROLE_NOT_ASSUMABLE"
+        key = aws.world.home_key
+        file.write_text(
+            f"[default]\naws_access_key_id={key.access_key_id}\naws_secret_access_key={key.secret}\n"
+        )
+        async with asyncio.timeout(15):
+            while await outcome(sessions, account()) != "ok":
+                now.ahead_s += 60
+                await asyncio.sleep(0.2)

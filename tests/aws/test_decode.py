@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfer_gateway.aws.decode import IncompleteAnswer, decode_execution
+from transfer_gateway.aws.decode_workflow import decode_listed_workflows, decode_workflow
+from transfer_gateway.domain.execution import StepPlace
 from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
 
 MODEL = botocore.session.get_session().get_service_model("transfer")
@@ -31,7 +33,7 @@ def wire(shape: Any) -> st.SearchStrategy[Any]:
         return st.fixed_dictionaries(required, optional=members)
     if shape.type_name == "list":
         return st.lists(wire(shape.member), max_size=3)
-    if shape.type_name == "long":
+    if shape.type_name in ("integer", "long"):
         return st.integers(0, 4294967295)
     return (
         st.sampled_from([*getattr(shape, "enum", []), "NEW"]) if getattr(shape, "enum", None) else st.text()
@@ -52,6 +54,81 @@ def test_nothing_is_lost(answer: dict[str, Any]) -> None:
     shown = repr(execution)
     sent = {name: value for name, value in answer["Execution"].items() if name != "ExecutionId"}
     assert [leaf for leaf in flat(sent) if repr(leaf) not in shown] == []
+
+
+@given(wire(MODEL.shape_for("DescribeWorkflowResponse")))
+def test_nothing_of_a_workflow_is_lost(answer: dict[str, Any]) -> None:
+    """The same of a workflow; and each step has the name that its details have."""
+    workflow = decode_workflow(answer, KEY.workflow, NOW)
+    shown = repr(workflow)
+    sent = {name: value for name, value in answer["Workflow"].items() if name != "WorkflowId"}
+    assert [leaf for leaf in flat(sent) if repr(leaf) not in shown] == []
+    for step, sent_step in zip(workflow.steps or (), sent.get("Steps", []), strict=True):
+        details = [value for member, value in sent_step.items() if member.endswith("Details")]
+        assert step.name in [detail.get("Name") for detail in details] + ([] if details else [None])
+
+
+@given(st.lists(st.text()))
+def test_nothing_of_listed_workflows_is_lost(descriptions: list[str]) -> None:
+    """Every workflow of a list is there, in the list's order, with all that the list says of it."""
+    sent = [
+        {"WorkflowId": f"w-{at:017}", "Arn": f"arn:{at}", "Description": description}
+        for at, description in enumerate(descriptions)
+    ]
+    found = decode_listed_workflows({"Workflows": sent}, KEY.target, NOW)
+    assert [(row.key.workflow_id, row.arn, row.description) for row in found] == [
+        (row["WorkflowId"], row["Arn"], row["Description"]) for row in sent
+    ]
+    assert {row.key.target for row in found} <= {KEY.target}
+
+
+@given(wire(MODEL.shape_for("DescribeExecutionResponse")))
+def test_each_result_knows_its_place(answer: dict[str, Any]) -> None:
+    """A step's result knows workflow and position; the same answer twice is equal, and hashes so."""
+    execution = decode_execution(answer, KEY, NOW)
+    again = decode_execution(answer, KEY, NOW)
+    assert execution == again
+    assert hash(execution) == hash(again)
+    for on_exception in (False, True):
+        results = execution.results
+        steps = results and (results.on_exception_steps if on_exception else results.steps)
+        assert [step.place for step in steps or ()] == [
+            StepPlace(KEY.workflow, on_exception, at) for at in range(len(steps or ()))
+        ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "lacks"),
+    [
+        ({}, "Workflow"),
+        ({"Workflow": {}}, "Arn"),
+        ({"Workflow": {"Arn": "a", "Tags": [{"Key": "k"}]}}, "Value"),
+        ({"Workflow": {"Arn": "a", "Steps": [{"DecryptStepDetails": {}}]}}, "Type"),
+        (
+            {"Workflow": {"Arn": "a", "OnExceptionSteps": [{"DecryptStepDetails": {"Type": "PGP"}}]}},
+            "DestinationFileLocation",
+        ),
+    ],
+)
+def test_what_aws_promises_of_a_workflow_must_be_there(answer: dict[str, Any], lacks: str) -> None:
+    """An answer without a member that AWS's model requires is refused, and the member named."""
+    with pytest.raises(IncompleteAnswer, match=f"^{lacks}$"):
+        decode_workflow(answer, KEY.workflow, NOW)
+
+
+@pytest.mark.parametrize(
+    ("answer", "lacks"),
+    [
+        ({}, "Workflows"),
+        ({"Workflows": [{"WorkflowId": KEY.workflow_id}]}, "Arn"),
+        ({"Workflows": [{"Arn": "a"}]}, "WorkflowId"),
+        ({"Workflows": [{"WorkflowId": "w-1", "Arn": "a"}]}, "a well-formed WorkflowId"),
+    ],
+)
+def test_listed_workflows_have_id_and_arn(answer: dict[str, Any], lacks: str) -> None:
+    """A list with an entry that lacks what callers are promised is refused."""
+    with pytest.raises(IncompleteAnswer, match=f"^{lacks}$"):
+        decode_listed_workflows(answer, KEY.target, NOW)
 
 
 @pytest.mark.parametrize(

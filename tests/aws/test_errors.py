@@ -14,6 +14,7 @@ import pytest
 from botocore.retries.standard import ThrottledRetryableChecker, TransientRetryableChecker
 
 from transfer_gateway.aws.errors import CODES, EXCEPTIONS, Call, Service, foreign_errors, kind_of
+from transfer_gateway.aws.organizations import LISTS
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, Throttled, UpstreamUnavailable
 from transfer_gateway.domain.identity import AccountId
 
@@ -33,8 +34,8 @@ OURS = {
     "InvalidRetryConfigurationError", "InvalidRetryModeError", "InvalidS3AddressingStyleError",
     "InvalidS3UsEast1RegionalEndpointConfigError", "InvalidSTSRegionalEndpointsConfigError",
     "MD5UnavailableError", "MissingDependencyException", "MissingParametersError", "MissingServiceIdError",
-    "NoAuthTokenError", "NoRegionError", "OperationNotPageableError", "PaginationError",
-    "ParamValidationError", "RangeError", "ServiceNotInRegionError", "StubAssertionError",
+    "NoAuthTokenError", "NoRegionError", "OperationNotPageableError", "ParamValidationError",
+    "RangeError", "ServiceNotInRegionError", "StubAssertionError",
     "StubResponseError", "UnStubbedResponseError", "UndefinedModelAttributeError",
     "UnknownClientMethodError", "UnknownCredentialError", "UnknownEndpointError",
     "UnknownEndpointResolutionBuiltInName", "UnknownFIPSEndpointError", "UnknownKeyError",
@@ -78,17 +79,26 @@ def test_every_exception_of_the_http_client_is_mapped() -> None:
     assert [kind.__name__ for kind in clients if not is_mapped(kind)] == []
 
 
-@pytest.mark.parametrize("service", Service)
+@pytest.mark.parametrize("service", [Service.TRANSFER, Service.STS])
 def test_every_modelled_code_is_mapped(service: Service) -> None:
     """Every error shape of the two services' models has its row, under the code that goes over the wire."""
     model = botocore.session.get_session().get_service_model(service)
     shapes = [model.shape_for(name) for name in model.shape_names]
-    codes = {
-        shape.metadata.get("error", {}).get("code", shape.name)
-        for shape in shapes
-        if shape.metadata.get("exception")
-    }
+    codes = {code_of(shape) for shape in shapes if shape.metadata.get("exception")}
     assert codes - set(CODES) == set()
+
+
+@pytest.mark.parametrize("operation", LISTS)
+def test_every_code_of_organizations_in_use_is_mapped(operation: str) -> None:
+    """Of Organizations' many error shapes, those of each operation in use; and it lists what we say."""
+    model = botocore.session.get_session().get_service_model(Service.ORGANIZATIONS)
+    operation_model = model.operation_model(operation)
+    assert {code_of(shape) for shape in operation_model.error_shapes} - set(CODES) == set()
+    assert LISTS[operation] in operation_model.output_shape.members
+
+
+def code_of(shape: Any) -> str:
+    return str(shape.metadata.get("error", {}).get("code", shape.name))
 
 
 def test_every_retryable_code_of_botocore_is_retryable_here() -> None:

@@ -15,6 +15,7 @@ from transfer_gateway.domain.identity import (
     Region,
     Target,
     WorkflowId,
+    WorkflowKey,
 )
 
 KINDS = (AccountId, Region, WorkflowId, ExecutionId)
@@ -25,7 +26,17 @@ keys = st.builds(ExecutionKey, *(st.from_regex(kind.PATTERN, fullmatch=True).map
 def test_key_round_trip(key: ExecutionKey) -> None:
     """The string form of a key reads back as the same key."""
     assert ExecutionKey.parse(str(key)) == key
-    assert key.target == Target(key.account_id, key.region)
+    assert WorkflowKey.parse(str(key.workflow)) == key.workflow
+    assert key.target == key.workflow.target == Target(key.account_id, key.region)
+
+
+@given(keys, keys)
+def test_order_of_keys(one: ExecutionKey, other: ExecutionKey) -> None:
+    """Keys are in the order of what they begin with: account, region, workflow, execution."""
+    assert (one < other) == ((one.workflow, one.execution_id) < (other.workflow, other.execution_id))
+    assert (one.workflow < other.workflow) == (
+        (one.target, one.workflow_id) < (other.target, other.workflow_id)
+    )
 
 
 @given(st.text() | keys.map(lambda key: f"{key}/") | keys.map(lambda key: f" {key}"))
@@ -33,6 +44,8 @@ def test_other_text_is_no_key(text: str) -> None:
     """Anything else is refused as the caller's input, never with another exception."""
     with pytest.raises(BadUserInput):
         ExecutionKey.parse(text)
+    with pytest.raises(BadUserInput):
+        WorkflowKey.parse(text)
 
 
 @pytest.mark.parametrize("kind", KINDS)

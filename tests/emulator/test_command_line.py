@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import signal
+import socket
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
@@ -118,6 +119,46 @@ async def test_the_emulators_command_runs_until_told_to_stop(number: signal.Sign
     assert (process.returncode, out, err) == (0, b"", b"")
     assert line.startswith("export AWS_ENDPOINT_URL_TRANSFER=http://127.0.0.1:")
     assert "AWS_REGION=eu-central-1" in line
+
+
+async def refused(*arguments: str) -> tuple[int | None, str]:
+    """Run the emulator's command, which is to end by itself: its exit code, and the last line of its errors."""
+    process = await asyncio.create_subprocess_exec(
+        SCRIPTS / "transfer-emulator", *arguments, stdout=PIPE, stderr=PIPE
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert out == b""
+    assert b"Traceback" not in err
+    return process.returncode, err.decode().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--port", "70000"),
+        ("--port", "http"),
+        ("--accounts", "-1"),
+        ("--regions", ""),
+        ("--regions", "eu-west-1,nope"),
+        ("--session-lifetime-s", "-5"),
+        ("--session-lifetime-s", "nan"),
+    ],
+)
+async def test_wrong_arguments(option: str, value: str) -> None:
+    """A value that makes no sense is named, with what would; exit code 2."""
+    code, line = await refused(f"{option}={value}")
+    assert code == 2
+    assert line.startswith(f"transfer-emulator: error: argument {option}: ")
+
+
+async def test_port_taken() -> None:
+    """One line, exit code 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert await refused("--port", str(port)) == (
+            1,
+            f"error: cannot listen on 127.0.0.1:{port}: address already in use",
+        )
 
 
 async def test_the_environment_is_all_that_a_client_needs(world: World) -> None:

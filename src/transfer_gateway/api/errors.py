@@ -10,7 +10,12 @@ from transfer_gateway.telemetry import get_logger
 _log = get_logger(__name__)
 
 # What callers cause by asking: no news for an operator.
-_EVERYDAY = {ErrorCode.EXECUTION_NOT_FOUND, ErrorCode.ACCOUNT_NOT_AVAILABLE, ErrorCode.BAD_USER_INPUT}
+_EVERYDAY = {
+    ErrorCode.EXECUTION_NOT_FOUND,
+    ErrorCode.WORKFLOW_NOT_FOUND,
+    ErrorCode.ACCOUNT_NOT_AVAILABLE,
+    ErrorCode.BAD_USER_INPUT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Outward:
 
 TABLE: dict[ErrorCode, Outward] = {
     ErrorCode.EXECUTION_NOT_FOUND: Outward("ExecutionNotFound", 404, retryable=False),
+    ErrorCode.WORKFLOW_NOT_FOUND: Outward("WorkflowNotFound", 404, retryable=False),
     ErrorCode.ACCOUNT_NOT_AVAILABLE: Outward("AccountNotAvailable", 404, retryable=False),
     ErrorCode.ACCESS_DENIED: Outward("AccessDenied", 502, retryable=False),
     ErrorCode.ROLE_NOT_ASSUMABLE: Outward("RoleNotAssumable", 502, retryable=False),

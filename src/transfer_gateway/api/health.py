@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+_METHODS = ["GET", "HEAD"]
+
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether to send requests here. `server.py` sets it: not before the start, not while draining."""
+    """Whether to send requests here: not before there is any account to serve. `server.py` sets it.
+
+    A service that drains refuses new connections, which is what tells whoever probes it.
+    """
 
     ready: bool = False
     reason: str = "starting"
@@ -19,11 +24,11 @@ class Readiness:
 def health_routes(readiness: Readiness) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/livez")
+    @router.api_route("/livez", methods=_METHODS)
     async def livez() -> JSONResponse:
         return JSONResponse({"status": "alive"})
 
-    @router.get("/readyz")
+    @router.api_route("/readyz", methods=_METHODS)
     async def readyz() -> JSONResponse:
         if readiness.ready:
             return JSONResponse({"status": "ready"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import FastAPI
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from transfer_gateway.api.errors import log_fault
@@ -29,18 +31,29 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNORECASE)
 _PROBES = ("/livez", "/readyz")
+_CLIENT_LEFT = 499  # nobody reads it but the log; nginx's number for this
 
 
 def create_app(
-    gateway: Gateway, readiness: Readiness, *, request_timeout_s: float, max_body_bytes: int
+    gateway: Gateway,
+    readiness: Readiness,
+    *,
+    loopback_hosts_only: bool,
+    request_timeout_s: float,
+    max_body_bytes: int,
 ) -> FastAPI:
     """The ASGI application. No pages of FastAPI's own: they load scripts from elsewhere."""
-    app = FastAPI(title="transfer-gateway", openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="transfer-gateway", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     graphql = GraphQLView(gateway, request_timeout_s=request_timeout_s, max_body_bytes=max_body_bytes)
     app.router.routes.append(Route("/graphql", graphql))
     app.include_router(health_routes(readiness))
     app.add_exception_handler(HTTPException, _http_error)
+    if loopback_hosts_only:
+        app.add_middleware(LoopbackHosts)
     app.add_middleware(RequestLog)
     return app
 
@@ -51,6 +64,26 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     response = error_response(error.status_code, f"{error.detail}.".replace("..", "."))
     response.headers.update(error.headers or {})
     return response
+
+
+class LoopbackHosts:
+    """Refuses requests whose Host is no loopback name or address.
+
+    A web page whose name is made to lead here (DNS rebinding) passes for this service's own in its browser,
+    and could read all answers. But its requests still carry its name.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            hosts = Headers(scope=scope).getlist("host")
+            if not all(_LOOPBACK.fullmatch(host) for host in hosts):
+                response = error_response(421, "Host must be localhost or a loopback address.")
+                await response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 class RequestLog:
@@ -81,22 +114,35 @@ class RequestLog:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
+            except ClientDisconnect:
+                status = _CLIENT_LEFT
+            except asyncio.CancelledError:  # by the server, when it can't wait for the answer any longer
+                if not status:
+                    response = error_response(
+                        503, "The service is shutting down.", ErrorCode.UPSTREAM_UNAVAILABLE
+                    )
+                    await response(scope, receive, send_with_id)
+                raise
             except Exception as error:  # the door: nothing of a fault goes out but its request's id
                 log_fault(error)
                 if status:
                     raise
                 response = error_response(
-                    500, f"Internal server error. Request id: {request_id}.", ErrorCode.INTERNAL_SERVER_ERROR
+                    500,
+                    f"Internal server error. Request id: {request_id}.",
+                    ErrorCode.INTERNAL_SERVER_ERROR,
+                    requestId=request_id,
                 )
                 await response(scope, receive, send_with_id)
-            log = _log.debug if scope["path"] in _PROBES else _log.info
-            log(
-                "http_request",
-                method=scope["method"],
-                path=scope["path"],
-                status=status,
-                took_ms=round((time.perf_counter() - started) * 1000, 1),
-            )
+            finally:
+                log = _log.debug if scope["path"] in _PROBES else _log.info
+                log(
+                    "http_request",
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=status,
+                    took_ms=round((time.perf_counter() - started) * 1000, 1),
+                )
 
 
 def _request_id(scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""botocore's clients: few, opened at start-up, shared by every account.
+"""botocore's clients: few, opened once, shared by every account.
 
 One Transfer client a region serves all accounts, because a client for each costs about 36 ms of CPU and
 1 MB (docs/decisions/0001). Whose call it is, is said by the credentials it is signed with: per call, from
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
+
+from transfer_gateway.aws.errors import Service, foreign_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,13 +39,13 @@ class ConnectionSettings:
     max_connections: int
 
 
-class UnsignedCall(RuntimeError):
-    """A Transfer call that nobody gave credentials for: a fault of ours."""
+class UnsignedCall(Exception):
+    """A call that nobody gave credentials for: a fault of ours."""
 
 
 @contextmanager
 def signed_with(credentials: ReadOnlyCredentials) -> Iterator[None]:
-    """Sign every Transfer call of this context with these credentials."""
+    """Sign every call of this context with these credentials; STS's, which has its own, aside."""
     before = _signer.set(credentials)
     try:
         yield
@@ -52,7 +54,7 @@ def signed_with(credentials: ReadOnlyCredentials) -> Iterator[None]:
 
 
 class _CallersCredentials(AioCredentials):  # type: ignore[misc]  # botocore is untyped
-    """What a Transfer client holds in place of credentials of its own: whatever `signed_with` set."""
+    """What a client holds in place of credentials of its own: whatever `signed_with` set."""
 
     def __init__(self) -> None:
         super().__init__(access_key="per-call", secret_key="per-call", method="per-call")  # noqa: S106  no secret
@@ -60,7 +62,7 @@ class _CallersCredentials(AioCredentials):  # type: ignore[misc]  # botocore is 
     async def get_frozen_credentials(self) -> ReadOnlyCredentials:
         credentials = _signer.get()
         if credentials is None:
-            raise UnsignedCall("a Transfer call outside of signed_with()")
+            raise UnsignedCall("a call outside of signed_with()")
         return credentials
 
 
@@ -71,22 +73,26 @@ class _CallersCredentialsProvider:
         return _CallersCredentials()
 
 
-class TransferClients:
-    """The Transfer client of each region. `open` before first use; closing closes all."""
+class RegionalClients:
+    """A service's client of each region. `open` before first use; closing closes all."""
 
-    def __init__(self, connection: ConnectionSettings) -> None:
+    def __init__(self, service: Service, connection: ConnectionSettings, *, attempts: int = 1) -> None:
+        self._service = service
         self._session = AioSession()
         self._session.register_component("credential_provider", _CallersCredentialsProvider())
-        self._config = client_config(connection)
+        self._config = client_config(connection, attempts=attempts)
         self._clients: dict[Region, Any] = {}
         self._open = AsyncExitStack()
 
     async def open(self, regions: Iterable[Region]) -> None:
-        """Make sure that each region has its client."""
+        """Make sure that each region has its client. Raises: ConfigurationError."""
         for region in regions:
             if region not in self._clients:
-                client = self._session.create_client("transfer", region_name=region, config=self._config)
-                self._clients[region] = await self._open.enter_async_context(client)
+                with foreign_configuration():
+                    client = self._session.create_client(
+                        self._service.value, region_name=region, config=self._config
+                    )
+                    self._clients[region] = await self._open.enter_async_context(client)
 
     def __getitem__(self, region: Region) -> Any:  # noqa: ANN401  botocore's clients are untyped
         return self._clients[region]
@@ -100,17 +106,25 @@ class TransferClients:
         await self._open.aclose()
 
 
-def client_config(connection: ConnectionSettings) -> AioConfig:
+class TransferClients(RegionalClients):
+    """Transfer's."""
+
+    def __init__(self, connection: ConnectionSettings) -> None:
+        super().__init__(Service.TRANSFER, connection)
+
+
+def client_config(connection: ConnectionSettings, *, attempts: int = 1) -> AioConfig:
     """The one configuration of all our clients.
 
-    No retries in botocore: its quotas are per client, so one account's throttling would spend another's.
+    No retries in botocore where accounts share a client: its quotas are per client, so one account's
+    throttling would spend another's. `attempts` is for a client that only one account's calls go through.
     A fixed user agent, and no validation of what was validated on the way in: 15 to 20 % of a call's CPU.
     """
     return AioConfig(
         connect_timeout=connection.connect_timeout_s,
         read_timeout=connection.read_timeout_s,
         max_pool_connections=connection.max_connections,
-        retries={"mode": "standard", "total_max_attempts": 1},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         parameter_validation=False,
         user_agent=f"transfer-gateway/{version('transfer-gateway')}",
     )

@@ -5,7 +5,7 @@ A session is
 - renewed ahead of its expiry, in the background, at a moment that differs from role to role;
 - served until it really expires, when STS is down;
 and a failure is remembered for a while that grows with each further one, so that a role which can't be
-assumed costs STS a few calls, not one a request.
+assumed costs STS a few calls, not one a request. So is a region's refusal of sessions that others take.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import asyncio
 import random
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from transfer_gateway.aws.sts import Role
-from transfer_gateway.domain.errors import GatewayError, UpstreamUnavailable
+from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
 
     from botocore.credentials import ReadOnlyCredentials
 
     from transfer_gateway.aws.sts import Sts
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.identity import Region
+    from transfer_gateway.flights import Flights
 
 _log = get_logger(__name__)
 
@@ -44,28 +44,46 @@ class AssumedRoleSession:
     credentials: ReadOnlyCredentials = field(repr=False)
     renew_at: float
     expires_at: float
+    accepted_in: set[Region] = field(default_factory=set, compare=False)  # where AWS has taken it
+
+
+@dataclass(slots=True)
+class _Failures:
+    """Failures in a row: the last, how many, and when it is worth trying again."""
+
+    last: GatewayError | None = None
+    count: int = 0
+    ask_again_at: float = 0.0
+
+    def add(self, failure: GatewayError, now: float) -> None:
+        first_s, longest_s = _BACKOFF_S
+        wait_s = min(longest_s, first_s * 2.0 ** min(self.count, 10))
+        spread = random.uniform(0.8, 1.2)  # noqa: S311  spreads load, guards nothing
+        self.last, self.count, self.ask_again_at = failure, self.count + 1, now + wait_s * spread
+
+    def raise_unless_due(self, region: Region | None, now: float) -> None:
+        """Raises: the last failure, with the time left, while that is not over."""
+        if self.last is not None and now < self.ask_again_at:
+            raise self.last.again(region=region, retry_after_s=self.ask_again_at - now)
 
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known of one role."""
+    """What is known of one role. `refused_in`: a region may refuse a session that others take."""
 
     session: AssumedRoleSession | None = None
     flight: asyncio.Task[AssumedRoleSession | GatewayError] | None = None
-    failure: GatewayError | None = None
-    failures: int = 0
-    ask_again_at: float = 0.0
+    failed: _Failures = field(default_factory=_Failures)
+    refused_in: dict[Region, _Failures] = field(default_factory=dict)
 
 
 class SessionCache:
-    """Sessions by role. An async context manager: leaving it ends its flights.
-
-    `now` gives seconds since the epoch.
-    """
+    """Sessions by role. `now` gives seconds since the epoch."""
 
     def __init__(
         self,
         sts: Sts,
+        flights: Flights,
         *,
         session_name: str,
         max_concurrency: int,
@@ -76,7 +94,7 @@ class SessionCache:
         self._places = asyncio.Semaphore(max_concurrency)
         self._now = now
         self._entries: dict[Role, _Entry] = {}
-        self._flights: set[asyncio.Task[AssumedRoleSession | GatewayError]] = set()
+        self._flights = flights
 
     async def get(self, account: Account, region: Region | None = None) -> AssumedRoleSession:
         """A session that is good now, as far as we know. `region` is what errors are told to be about.
@@ -87,44 +105,58 @@ class SessionCache:
         if role is None:
             own = await self._sts.own_credentials(account.id, region)
             return AssumedRoleSession(own, renew_at=float("inf"), expires_at=float("inf"))
-        entry = self._entries.setdefault(role, _Entry())
-        now = self._now()
-        may_ask = now >= entry.ask_again_at
+        entry, now = self._entries.setdefault(role, _Entry()), self._now()
+        if region is not None and region in entry.refused_in:
+            entry.refused_in[region].raise_unless_due(region, now)
         if entry.session is not None and now < entry.session.expires_at:
-            if now >= entry.session.renew_at and may_ask:
+            if now >= entry.session.renew_at and now >= entry.failed.ask_again_at:
                 self._fly(role, account, entry)
             return entry.session
-        if not may_ask and entry.failure is not None:
-            raise entry.failure.again(region=region, retry_after_s=entry.ask_again_at - now)
+        entry.failed.raise_unless_due(region, now)
         outcome = await asyncio.shield(self._fly(role, account, entry))
         if isinstance(outcome, GatewayError):
             raise outcome.again(region=region)
         return outcome
 
-    async def replace(
-        self, account: Account, region: Region, refused: AssumedRoleSession
-    ) -> AssumedRoleSession:
-        """Another session, after AWS refused one. Whoever comes first drops it; the others share the next."""
-        role = self._role(account)
-        entry = self._entries.get(role) if role is not None else None
-        if entry is not None and entry.session is refused:
+    def accept(self, account: Account, region: Region, session: AssumedRoleSession) -> None:
+        """AWS took the session there: earlier refusals are forgotten."""
+        session.accepted_in.add(region)
+        self._entry(account).refused_in.pop(region, None)
+
+    def refuse(self, account: Account, region: Region, reason: GatewayError) -> None:
+        """Even after all that can be done about it AWS refuses the role's sessions there: remember it."""
+        failures, now = self._entry(account).refused_in.setdefault(region, _Failures()), self._now()
+        if now < failures.ask_again_at:
+            return  # another request was refused at the same time
+        failures.add(reason, now)
+        _log.warning(
+            "session_refused", account=account.id, region=region, times=failures.count, detail=reason.detail
+        )
+
+    def drop(self, account: Account, session: AssumedRoleSession) -> None:
+        """Serve this session no more. Whoever comes first drops it; the others share the next."""
+        entry = self._entry(account)
+        if entry.session is session:
             entry.session = None
             _log.info("session_dropped", account=account.id)
-        return await self.get(account, region)
 
-    def refuse(self, account: Account, refused: AssumedRoleSession, reason: GatewayError) -> None:
-        """Even a fresh session was refused: remember it as a failure, lest every request assume anew."""
-        role = self._role(account)
-        entry = self._entries.get(role) if role is not None else None
-        if entry is not None and entry.session is refused:
-            entry.session = None
-            self._remember(entry, reason)
+    def is_regional(self, account: Account, region: Region, refused: AssumedRoleSession) -> bool:
+        """Whether a refusal is more likely the region's fault than the session's.
+
+        So it is, the first time, where other regions take the session: this one may not be enabled.
+        """
+        elsewhere = bool(refused.accepted_in) and region not in refused.accepted_in
+        return elsewhere and region not in self._entry(account).refused_in
 
     def keep_only(self, accounts: Iterable[Account]) -> None:
         """Forget the sessions of roles that are no longer configured."""
         kept = {self._role(account) for account in accounts}
         for role in [role for role in self._entries if role not in kept]:
             del self._entries[role]
+
+    def _entry(self, account: Account) -> _Entry:
+        role = self._role(account)
+        return self._entries.setdefault(role, _Entry()) if role else _Entry()
 
     def _role(self, account: Account) -> Role | None:
         if account.role_arn is None:
@@ -135,9 +167,7 @@ class SessionCache:
         self, role: Role, account: Account, entry: _Entry
     ) -> asyncio.Task[AssumedRoleSession | GatewayError]:
         if entry.flight is None:
-            entry.flight = asyncio.create_task(self._assume(role, account, entry), name=f"assume {role.arn}")
-            self._flights.add(entry.flight)
-            entry.flight.add_done_callback(self._flights.discard)
+            entry.flight = self._flights.start(self._assume(role, account, entry), name=f"assume {role.arn}")
         return entry.flight
 
     async def _assume(self, role: Role, account: Account, entry: _Entry) -> AssumedRoleSession | GatewayError:
@@ -156,36 +186,29 @@ class SessionCache:
             return self._remember(entry, error)
         finally:
             entry.flight = None
-        now, expires_at = self._now(), assumed.expires_at.timestamp()
-        renew_after = random.uniform(*_RENEW_AFTER)  # noqa: S311  spreads load, guards nothing
+        now = self._now()
+        if assumed.expires_at <= now:
+            skewed = "STS gave a session that is over already: the gateway's clock is ahead."
+            return self._remember(entry, RoleNotAssumable(skewed, account_id=account.id))
+        renew_after = random.uniform(*_RENEW_AFTER)  # noqa: S311  as above
         entry.session = AssumedRoleSession(
-            assumed.credentials, renew_at=now + (expires_at - now) * renew_after, expires_at=expires_at
+            assumed.credentials,
+            renew_at=now + (assumed.expires_at - now) * renew_after,
+            expires_at=assumed.expires_at,
         )
-        entry.failure, entry.failures, entry.ask_again_at = None, 0, 0.0
+        entry.failed = _Failures()
         _log.info("role_assumed", account=account.id, role=role.arn, took_ms=round((now - started) * 1000))
         return entry.session
 
     def _remember(self, entry: _Entry, failure: GatewayError) -> GatewayError:
-        first, longest = _BACKOFF_S
-        wait_s = min(longest, first * 2**entry.failures) * random.uniform(0.8, 1.2)  # noqa: S311  as above
-        entry.failure, entry.failures, entry.ask_again_at = failure, entry.failures + 1, self._now() + wait_s
+        now = self._now()
+        entry.failed.add(failure, now)
         _log.warning(
             "role_not_assumed",
             account=failure.account_id,
             code=failure.code,
             detail=failure.detail or failure.message,
             aws_request_id=failure.aws_request_id,
-            next_try_in_s=round(wait_s, 1),
+            next_try_in_s=round(entry.failed.ask_again_at - now, 1),
         )
         return failure
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for flight in self._flights:
-            flight.cancel()
-        if self._flights:
-            await asyncio.wait(self._flights)

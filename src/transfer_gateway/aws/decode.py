@@ -1,18 +1,21 @@
-"""Wire dict → domain: the only PascalCase keys in the codebase.
+"""Wire dict → domain, of executions, and what all decoding needs; workflows are in `decode_workflow`.
 
-botocore has parsed the JSON; members it doesn't know are already gone. A member that its model requires
-and AWS left out makes the whole answer unusable, since callers are promised that field.
+The only PascalCase keys in the codebase are in these two. botocore has parsed the JSON; members it doesn't
+know are already gone. A member that its model requires and AWS left out makes the whole answer unusable,
+since callers are promised that field.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from transfer_gateway.domain.errors import BadUserInput
 from transfer_gateway.domain.execution import (
     EfsFileLocation,
     Execution,
     ExecutionResults,
     ExecutionStatus,
+    ExecutionSummary,
     FileLocation,
     LoggingConfiguration,
     PosixProfile,
@@ -21,15 +24,18 @@ from transfer_gateway.domain.execution import (
     Step,
     StepError,
     StepErrorType,
+    StepPlace,
     StepType,
     UserDetails,
 )
+from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, Identifier
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.domain.identity import WorkflowKey
 
+Id = TypeVar("Id", bound=Identifier)
 Wire = dict[str, Any]
 
 
@@ -39,7 +45,7 @@ class IncompleteAnswer(Exception):
 
 def decode_execution(answer: Wire, key: ExecutionKey, observed_at: datetime) -> Execution:
     """DescribeExecution's answer. Raises: IncompleteAnswer. Source: `DescribeExecutionResponse`."""
-    wire = _required(answer, "Execution")
+    wire = required(answer, "Execution")
     status = wire.get("Status")
     return Execution(
         key=key,
@@ -50,42 +56,79 @@ def decode_execution(answer: Wire, key: ExecutionKey, observed_at: datetime) -> 
         posix_profile=_posix_profile(wire.get("PosixProfile")),
         status=ExecutionStatus(status) if status is not None else None,
         raw_status=status,
-        results=_results(wire.get("Results")),
+        results=_results(wire.get("Results"), key.workflow),
         observed_at=observed_at,
     )
 
 
-def _required(wire: Wire, member: str) -> Any:  # noqa: ANN401  whatever AWS sent
+def decode_listed_executions(answer: Wire, key: WorkflowKey, observed_at: datetime) -> list[ExecutionSummary]:
+    """A page of ListExecutions. Raises: IncompleteAnswer. Source: `ListExecutionsResponse`."""
+    summaries = []
+    for wire in required(answer, "Executions"):
+        execution_id = identifier(ExecutionId, wire, "ExecutionId")
+        status = wire.get("Status")
+        summaries.append(
+            ExecutionSummary(
+                key=ExecutionKey(key.account_id, key.region, key.workflow_id, execution_id),
+                initial_file_location=_file_location(wire.get("InitialFileLocation")),
+                service_metadata=_service_metadata(wire.get("ServiceMetadata")),
+                status=ExecutionStatus(status) if status is not None else None,
+                raw_status=status,
+                observed_at=observed_at,
+            )
+        )
+    return summaries
+
+
+def next_token(answer: Wire) -> str | None:
+    """What to ask the next page of a list with; None after the last."""
+    return answer.get("NextToken")
+
+
+def required(wire: Wire, member: str) -> Any:  # noqa: ANN401  whatever AWS sent
+    """A member that must be there. Raises: IncompleteAnswer."""
     value = wire.get(member)
     if value is None:
         raise IncompleteAnswer(member)
     return value
 
 
+def identifier(kind: type[Id], wire: Wire, member: str) -> Id:
+    """A member that must be there and well-formed. Raises: IncompleteAnswer."""
+    try:
+        return kind(required(wire, member))
+    except BadUserInput as error:  # AWS's own pattern, broken by whoever answered
+        raise IncompleteAnswer(f"a well-formed {member}") from error
+
+
 def _file_location(wire: Wire | None) -> FileLocation | None:
     if wire is None:
         return None
-    s3, efs = wire.get("S3FileLocation"), wire.get("EfsFileLocation")
+    s3 = wire.get("S3FileLocation")
     return FileLocation(
         s3_file_location=None
         if s3 is None
         else S3FileLocation(
             bucket=s3.get("Bucket"), key=s3.get("Key"), version_id=s3.get("VersionId"), etag=s3.get("Etag")
         ),
-        efs_file_location=None
-        if efs is None
-        else EfsFileLocation(file_system_id=efs.get("FileSystemId"), path=efs.get("Path")),
+        efs_file_location=efs_file_location(wire.get("EfsFileLocation")),
     )
+
+
+def efs_file_location(wire: Wire | None) -> EfsFileLocation | None:
+    if wire is None:
+        return None
+    return EfsFileLocation(file_system_id=wire.get("FileSystemId"), path=wire.get("Path"))
 
 
 def _service_metadata(wire: Wire | None) -> ServiceMetadata | None:
     if wire is None:
         return None
-    user = _required(wire, "UserDetails")
+    user = required(wire, "UserDetails")
     return ServiceMetadata(
         UserDetails(
-            user_name=_required(user, "UserName"),
-            server_id=_required(user, "ServerId"),
+            user_name=required(user, "UserName"),
+            server_id=required(user, "ServerId"),
             session_id=user.get("SessionId"),
         )
     )
@@ -102,27 +145,31 @@ def _posix_profile(wire: Wire | None) -> PosixProfile | None:
         return None
     secondary = wire.get("SecondaryGids")
     return PosixProfile(
-        uid=_required(wire, "Uid"),
-        gid=_required(wire, "Gid"),
+        uid=required(wire, "Uid"),
+        gid=required(wire, "Gid"),
         secondary_gids=None if secondary is None else tuple(secondary),
     )
 
 
-def _results(wire: Wire | None) -> ExecutionResults | None:
+def _results(wire: Wire | None, workflow: WorkflowKey) -> ExecutionResults | None:
     if wire is None:
         return None
     return ExecutionResults(
-        steps=_steps(wire.get("Steps")), on_exception_steps=_steps(wire.get("OnExceptionSteps"))
+        steps=_steps(wire.get("Steps"), workflow, on_exception=False),
+        on_exception_steps=_steps(wire.get("OnExceptionSteps"), workflow, on_exception=True),
     )
 
 
-def _steps(wire: list[Wire] | None) -> tuple[Step, ...] | None:
-    return None if wire is None else tuple(_step(step) for step in wire)
+def _steps(wire: list[Wire] | None, workflow: WorkflowKey, *, on_exception: bool) -> tuple[Step, ...] | None:
+    if wire is None:
+        return None
+    return tuple(_step(step, StepPlace(workflow, on_exception, at)) for at, step in enumerate(wire))
 
 
-def _step(wire: Wire) -> Step:
+def _step(wire: Wire, place: StepPlace) -> Step:
     step_type, error = wire.get("StepType"), wire.get("Error")
     return Step(
+        place=place,
         step_type=StepType(step_type) if step_type is not None else None,
         raw_step_type=step_type,
         outputs=wire.get("Outputs"),
@@ -131,5 +178,5 @@ def _step(wire: Wire) -> Step:
 
 
 def _step_error(wire: Wire) -> StepError:
-    raw_type: str = _required(wire, "Type")
-    return StepError(type=StepErrorType(raw_type), raw_type=raw_type, message=_required(wire, "Message"))
+    raw_type: str = required(wire, "Type")
+    return StepError(type=StepErrorType(raw_type), raw_type=raw_type, message=required(wire, "Message"))

@@ -1,11 +1,12 @@
 """botocore → GatewayError: one table of error codes, one of exceptions, and the border that applies them.
 
 Matched on the code, never on botocore's exception class: AWS returns codes that its own model lacks.
-Sources: botocore's models of Transfer and STS; AWS's lists of common errors.
+Sources: botocore's models of Transfer, STS and Organizations; AWS's lists of common errors.
 """
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,7 +25,10 @@ from transfer_gateway.domain.errors import (
     RoleNotAssumable,
     Throttled,
     UpstreamUnavailable,
+    WorkflowNotFound,
 )
+from transfer_gateway.domain.identity import WorkflowKey
+from transfer_gateway.settings import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,13 +43,13 @@ class SessionNoLongerGood(AccessDenied):
 class Service(StrEnum):
     TRANSFER = "transfer"
     STS = "sts"
+    ORGANIZATIONS = "organizations"
 
 
 CODES: dict[str, type[GatewayError]] = {
     "ResourceNotFoundException": ExecutionNotFound,
     # Our ids fit AWS's patterns, so what AWS still calls invalid only the caller can mend.
     "InvalidRequestException": BadUserInput,
-    "InvalidNextTokenException": BadUserInput,
     "ValidationException": BadUserInput,
     "ValidationError": BadUserInput,
     "AccessDenied": AccessDenied,
@@ -78,6 +82,10 @@ CODES: dict[str, type[GatewayError]] = {
     "RegionDisabledException": RoleNotAssumable,
     "SessionDurationEscalationException": RoleNotAssumable,
     "IDPCommunicationError": UpstreamUnavailable,
+    # Organizations': an account or an OU in the configuration that is not what it is taken for.
+    "AWSOrganizationsNotInUseException": BadUserInput,
+    "InvalidInputException": BadUserInput,
+    "ParentNotFoundException": BadUserInput,
     # botocore's own list of codes that mean throttling.
     "BandwidthLimitExceeded": Throttled,
     "EC2ThrottledException": Throttled,
@@ -96,6 +104,7 @@ CODES: dict[str, type[GatewayError]] = {
     "InternalFailure": UpstreamUnavailable,
     "InternalServerError": UpstreamUnavailable,
     "InternalServiceError": UpstreamUnavailable,
+    "ServiceException": UpstreamUnavailable,
     "RequestTimeout": UpstreamUnavailable,
     "RequestTimeoutException": UpstreamUnavailable,
     "ServiceUnavailable": UpstreamUnavailable,
@@ -103,6 +112,7 @@ CODES: dict[str, type[GatewayError]] = {
     # Nothing that reads answers so: whoever is at that address is not the AWS we know.
     "ConflictException": UpstreamUnavailable,
     "InvalidAction": UpstreamUnavailable,
+    "InvalidNextTokenException": UpstreamUnavailable,  # the token was AWS's own, a moment ago
     "ResourceExistsException": UpstreamUnavailable,
     "UnknownOperationException": UpstreamUnavailable,
     "SerializationException": InternalServerError,
@@ -132,6 +142,7 @@ EXCEPTIONS: tuple[tuple[tuple[type[Exception], ...], type[GatewayError]], ...] =
             boto.HTTPClientError,
             boto.IncompleteReadError,
             boto.InvalidProxiesConfigError,
+            boto.PaginationError,  # the same page again and again
             ResponseParserError,
             aiohttp.ClientError,
             OSError,
@@ -141,6 +152,7 @@ EXCEPTIONS: tuple[tuple[tuple[type[Exception], ...], type[GatewayError]], ...] =
 )
 
 _SAYS: dict[type[GatewayError], str] = {
+    WorkflowNotFound: "AWS has no such workflow in {place}.",
     AccessDenied: "AWS refused {action} in {place}: the gateway's role there lacks the permission.",
     SessionNoLongerGood: "AWS refused {action} in {place}: it does not accept the role's session.",
     BadUserInput: "AWS calls the request invalid: {aws}",
@@ -153,33 +165,63 @@ _SAYS: dict[type[GatewayError], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is being asked of AWS, and about whom. `key` where the call is about one execution."""
+    """What is being asked of AWS, and about whom: no account means the organization.
+
+    `key` where the call is about one execution or one workflow.
+    """
 
     service: Service
     operation: str
-    account_id: AccountId
+    account_id: AccountId | None
     region: Region | None = None
-    key: ExecutionKey | None = None
+    key: ExecutionKey | WorkflowKey | None = None
 
     def failed(self, kind: type[GatewayError], *, aws_said: str = "", **known: Any) -> GatewayError:  # noqa: ANN401  GatewayError's own
         """The error for callers, in our words. AWS's go into `detail`, where they may name roles."""
         if kind is ExecutionNotFound and self.key is not None:
+            if isinstance(self.key, WorkflowKey):  # the operations about workflows have the same code
+                return WorkflowNotFound.of(self.key, aws_request_id=known.get("aws_request_id"))
             return ExecutionNotFound.of(self.key, aws_request_id=known.get("aws_request_id"))
-        place = f"account {self.account_id}" + (f", region {self.region}" if self.region else "")
+        if kind is ExecutionNotFound:
+            kind = WorkflowNotFound
+        place = f"account {self.account_id}" if self.account_id else "the organization"
+        place += f", region {self.region}" if self.region else ""
         message = _SAYS[kind].format(action=f"{self.service}:{self.operation}", place=place, aws=aws_said)
         return kind(message, account_id=self.account_id, region=self.region, **known)
 
 
+# What botocore's parsers, and our reading of their results, stumble with over an answer that makes no sense.
+_GARBAGE = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)
+
+
 @contextmanager
 def foreign_errors(call: Call) -> Iterator[None]:
-    """The border: a foreign error raised inside leaves as a GatewayError about that call."""
+    """The border: a foreign error raised inside leaves as a GatewayError about that call.
+
+    Put nothing inside but the call and the reading of its answer: their stumbling counts as AWS's garbage.
+    """
     try:
         yield
+    except GatewayError:
+        raise
     except boto.ClientError as error:
         raise _from_answer(call, error.response) from error
     except tuple(kind for kinds, _ in EXCEPTIONS for kind in kinds) as error:
         ours = next(ours for kinds, ours in EXCEPTIONS if isinstance(error, kinds))
         raise call.failed(ours, detail=f"{type(error).__name__}: {error}") from error
+    except boto.BotoCoreError:  # some are ValueErrors, but a wrong call or set-up is a fault of ours
+        raise
+    except _GARBAGE as error:
+        raise call.failed(UpstreamUnavailable, detail=f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def foreign_configuration() -> Iterator[None]:
+    """Where botocore reads AWS's variables and files. Raises: ConfigurationError."""
+    try:
+        yield
+    except (boto.BotoCoreError, ValueError) as error:
+        raise ConfigurationError([f"AWS configuration: {error}"]) from error
 
 
 def kind_of(service: Service, code: str, status: int) -> type[GatewayError]:
@@ -197,7 +239,7 @@ def kind_of(service: Service, code: str, status: int) -> type[GatewayError]:
 
 
 def _from_answer(call: Call, answer: dict[str, Any]) -> GatewayError:
-    error, meta = answer.get("Error", {}), answer.get("ResponseMetadata", {})
+    error, meta = answer.get("Error") or {}, answer.get("ResponseMetadata") or {}
     code, said = str(error.get("Code", "")), str(error.get("Message", ""))
     return call.failed(
         kind_of(call.service, code, int(meta.get("HTTPStatusCode", 0))),
@@ -210,10 +252,9 @@ def _from_answer(call: Call, answer: dict[str, Any]) -> GatewayError:
 
 def _retry_after_s(response: dict[str, Any]) -> float | None:
     """Seconds from a modelled `RetryAfterSeconds` or a Retry-After header; a date there is ignored."""
-    told = response.get("RetryAfterSeconds") or response.get("ResponseMetadata", {}).get(
-        "HTTPHeaders", {}
-    ).get("retry-after")
+    headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     try:
-        return max(0.0, float(told)) if told is not None else None
+        told_s = float(response.get("RetryAfterSeconds") or headers.get("retry-after"))
     except (TypeError, ValueError):
         return None
+    return max(0.0, told_s) if math.isfinite(told_s) else None

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 
 from transfer_gateway.aws.client import client_config
-from transfer_gateway.aws.errors import Call, Service, foreign_errors
-from transfer_gateway.domain.errors import UpstreamUnavailable
+from transfer_gateway.aws.errors import Call, Service, foreign_configuration, foreign_errors
+from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from types import TracebackType
 
     from transfer_gateway.aws.client import ConnectionSettings
     from transfer_gateway.domain.identity import AccountId, Region
+
+_log = get_logger(__name__)
+
+_ASK_THE_CHAIN_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +40,62 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Assumed:
-    """STS's answer."""
+    """STS's answer; `expires_at` in seconds since the epoch."""
 
     credentials: ReadOnlyCredentials = field(repr=False)
-    expires_at: datetime
+    expires_at: float
+
+
+class OwnCredentials(AioCredentials):  # type: ignore[misc]  # botocore is untyped
+    """The service's own, from botocore's ordinary chain, which is asked again for as long as it has none.
+
+    A pod may start before its credentials are there.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(access_key="own", secret_key="own", method="own")  # noqa: S106  no secret
+        self._session = AioSession()
+        self._found: Any = None
+        self._asking = asyncio.Lock()
+        self._ask_again_at = 0.0
+
+    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """Raises: NoCredentialsError, and whatever botocore's providers raise."""
+        if self._found is None:
+            await self._ask_the_chain()
+        try:
+            frozen: ReadOnlyCredentials = await self._found.get_frozen_credentials()
+        except OSError as error:  # a token file that is not there
+            raise CredentialRetrievalError(provider="own", error_msg=str(error)) from error
+        return frozen
+
+    async def _ask_the_chain(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with self._asking:
+            if self._found is None and loop.time() >= self._ask_again_at:
+                self._ask_again_at = loop.time() + _ASK_THE_CHAIN_EVERY_S
+                self._found = await self._session.get_credentials()
+        if self._found is None:
+            raise NoCredentialsError
+
+    async def load_credentials(self) -> OwnCredentials:
+        """As botocore's credential chain: it has but itself."""
+        return self
 
 
 class Sts:
-    """AssumeRole, signed with the service's own credentials from botocore's ordinary chain."""
+    """AssumeRole, signed with the service's own credentials."""
 
     def __init__(
         self, connection: ConnectionSettings, *, region: Region | None, fallback_region: Region
     ) -> None:
+        self._own = OwnCredentials()
         self._session = AioSession()
+        self._session.register_component("credential_provider", self._own)
         self._config = client_config(connection)
-        self._region = region or self._session.get_config_variable("region") or fallback_region
+        self._region = region
+        self._fallback_region = fallback_region
         self._client: Any = None
-        self._own: Any = None
         self._open = AsyncExitStack()
 
     async def assume_role(self, role: Role, account_id: AccountId) -> Assumed:
@@ -66,33 +111,31 @@ class Sts:
         if role.external_id is not None:
             asked["ExternalId"] = role.external_id
         with foreign_errors(Call(Service.STS, "AssumeRole", account_id)):
-            answer = await self._client.assume_role(**asked)
-        try:
-            given = answer["Credentials"]
+            given = (await self._client.assume_role(**asked))["Credentials"]
             return Assumed(
                 ReadOnlyCredentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]),
-                given["Expiration"],
+                given["Expiration"].timestamp(),
             )
-        except KeyError as error:
-            raise UpstreamUnavailable(
-                f"STS answered without {error.args[0]} for account {account_id}.", account_id=account_id
-            ) from error
 
-    async def own_credentials(self, account_id: AccountId, region: Region | None) -> ReadOnlyCredentials:
-        """The service's own credentials, refreshed by botocore's chain; for accounts without a role.
+    async def own_credentials(
+        self, account_id: AccountId | None = None, region: Region | None = None
+    ) -> ReadOnlyCredentials:
+        """The service's own credentials, refreshed by botocore's chain; for what is reached without a role.
 
         Raises: RoleNotAssumable when the chain has none.
         """
         with foreign_errors(Call(Service.STS, "own credentials", account_id, region)):
-            if self._own is None:
-                raise NoCredentialsError
-            frozen: ReadOnlyCredentials = await self._own.get_frozen_credentials()
-            return frozen
+            return await self._own.get_frozen_credentials()
 
     async def __aenter__(self) -> Self:
-        self._own = await self._session.get_credentials()
-        client = self._session.create_client("sts", region_name=self._region, config=self._config)
-        self._client = await self._open.enter_async_context(client)
+        with foreign_configuration():
+            region = self._region or self._session.get_config_variable("region") or self._fallback_region
+            client = self._session.create_client("sts", region_name=region, config=self._config)
+            self._client = await self._open.enter_async_context(client)
+        try:
+            await self.own_credentials()
+        except GatewayError as error:  # no reason not to start: they may come
+            _log.warning("own_credentials_missing", detail=error.detail)
         return self
 
     async def __aexit__(

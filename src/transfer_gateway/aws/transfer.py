@@ -3,68 +3,161 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore import xform_name
 
 from transfer_gateway.aws.client import signed_with
-from transfer_gateway.aws.decode import IncompleteAnswer, decode_execution
+from transfer_gateway.aws.decode import (
+    IncompleteAnswer,
+    decode_execution,
+    decode_listed_executions,
+    next_token,
+)
+from transfer_gateway.aws.decode_workflow import decode_listed_workflows, decode_workflow
 from transfer_gateway.aws.errors import Call, Service, SessionNoLongerGood, foreign_errors
+from transfer_gateway.aws.shapes import check_types
 from transfer_gateway.domain.errors import UpstreamUnavailable
+from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transfer_gateway.aws.client import TransferClients
     from transfer_gateway.aws.credentials import AssumedRoleSession, SessionCache
     from transfer_gateway.domain.account import Account
-    from transfer_gateway.domain.execution import Execution
-    from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.domain.execution import Execution, ExecutionSummary
+    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.domain.workflow import Workflow, WorkflowSummary
 
+T = TypeVar("T")
 _log = get_logger(__name__)
 
 
 class Transfer:
-    """Calls to Transfer, each signed with the session of the account that it is about."""
+    """Calls to Transfer, each signed with the session of the account that it is about.
+
+    Every method raises AccessDenied, RoleNotAssumable, Throttled, UpstreamUnavailable or BadUserInput; a list
+    gives one page and the token of the next, None after the last.
+    """
 
     def __init__(self, clients: TransferClients, sessions: SessionCache) -> None:
         self._clients = clients
         self._sessions = sessions
 
     async def describe_execution(self, account: Account, key: ExecutionKey) -> Execution:
-        """An execution in progress, as AWS knows it now.
+        """An execution in progress. Raises: ExecutionNotFound too. Source: DescribeExecution."""
+        return await self._ask(
+            "DescribeExecution",
+            account,
+            key,
+            lambda answer: decode_execution(answer, key, observed_at=datetime.now(UTC)),
+            WorkflowId=key.workflow_id,
+            ExecutionId=key.execution_id,
+        )
 
-        Raises: ExecutionNotFound, AccessDenied, RoleNotAssumable, Throttled, UpstreamUnavailable,
-        BadUserInput. Source: Transfer DescribeExecution.
-        """
-        session = await self._sessions.get(account, key.region)
+    async def list_executions(
+        self, account: Account, key: WorkflowKey, token: str | None
+    ) -> tuple[list[ExecutionSummary], str | None]:
+        """A workflow's executions in progress. Raises: WorkflowNotFound too. Source: ListExecutions."""
+        return await self._ask(
+            "ListExecutions",
+            account,
+            key,
+            lambda answer: (
+                decode_listed_executions(answer, key, observed_at=datetime.now(UTC)),
+                next_token(answer),
+            ),
+            WorkflowId=key.workflow_id,
+            **_page(token),
+        )
+
+    async def list_workflows(
+        self, account: Account, target: Target, token: str | None
+    ) -> tuple[list[WorkflowSummary], str | None]:
+        """A target's workflows. Source: ListWorkflows."""
+        return await self._ask(
+            "ListWorkflows",
+            account,
+            target,
+            lambda answer: (
+                decode_listed_workflows(answer, target, observed_at=datetime.now(UTC)),
+                next_token(answer),
+            ),
+            **_page(token),
+        )
+
+    async def describe_workflow(self, account: Account, key: WorkflowKey) -> Workflow:
+        """A workflow's definition. Raises: WorkflowNotFound too. Source: DescribeWorkflow."""
+        return await self._ask(
+            "DescribeWorkflow",
+            account,
+            key,
+            lambda answer: decode_workflow(answer, key, observed_at=datetime.now(UTC)),
+            WorkflowId=key.workflow_id,
+        )
+
+    async def _ask(
+        self,
+        operation: str,
+        account: Account,
+        about: ExecutionKey | WorkflowKey | Target,
+        decode: Callable[[Any], T],
+        **asked: Any,  # noqa: ANN401  wire values
+    ) -> T:
+        """Ask with the account's session; when AWS no longer takes that one, once more with another."""
+        region = about.region
+        session = await self._sessions.get(account, region)
         try:
-            return await self._describe_execution(session, key)
+            return await self._ask_once(operation, account, session, about, decode=decode, asked=asked)
         except SessionNoLongerGood as error:
             if account.role_arn is None:
                 raise
-            _log.info("session_refused", account=account.id, region=key.region, detail=error.detail)
-        session = await self._sessions.replace(account, key.region, session)
+            if self._sessions.is_regional(account, region, session):
+                self._sessions.refuse(account, region, error)
+                raise
+            self._sessions.drop(account, session)
+        session = await self._sessions.get(account, region)
         try:
-            return await self._describe_execution(session, key)
+            return await self._ask_once(operation, account, session, about, decode=decode, asked=asked)
         except SessionNoLongerGood as error:
-            self._sessions.refuse(account, session, error)
+            self._sessions.refuse(account, region, error)
             raise
 
-    async def _describe_execution(self, session: AssumedRoleSession, key: ExecutionKey) -> Execution:
-        call = Call(Service.TRANSFER, "DescribeExecution", key.account_id, key.region, key)
-        with (
-            foreign_errors(call),
-            signed_with(session.credentials),
-        ):
-            answer: dict[str, Any] = await self._clients[key.region].describe_execution(
-                WorkflowId=key.workflow_id, ExecutionId=key.execution_id
-            )
-        try:
-            return decode_execution(answer, key, observed_at=datetime.now(UTC))
-        except (
-            IncompleteAnswer
-        ) as error:  # also a truncated body: aiobotocore calls it a success without members
-            raise UpstreamUnavailable(
-                f"AWS answered transfer:DescribeExecution without {error.args[0]}, which it always sends.",
-                account_id=key.account_id,
-                region=key.region,
-                aws_request_id=answer.get("ResponseMetadata", {}).get("RequestId"),
-            ) from error
+    async def _ask_once(
+        self,
+        operation: str,
+        account: Account,
+        session: AssumedRoleSession,
+        about: ExecutionKey | WorkflowKey | Target,
+        *,
+        decode: Callable[[Any], T],
+        asked: dict[str, Any],
+    ) -> T:
+        key = about if isinstance(about, ExecutionKey | WorkflowKey) else None
+        call = Call(Service.TRANSFER, operation, about.account_id, about.region, key)
+        client = self._clients[about.region]
+        method, model = getattr(client, xform_name(operation)), client.meta.service_model
+        with foreign_errors(call):
+            with signed_with(session.credentials):
+                answer: dict[str, Any] = await method(**asked)
+            if about.region not in session.accepted_in:
+                self._sessions.accept(account, about.region, session)
+            try:
+                check_types(model.operation_model(operation).output_shape, answer, operation)
+                return decode(answer)
+            except (
+                IncompleteAnswer
+            ) as error:  # also a truncated body: to aiobotocore a success without members
+                raise UpstreamUnavailable(
+                    f"AWS answered transfer:{operation} without {error.args[0]}, which it always sends.",
+                    account_id=call.account_id,
+                    region=call.region,
+                    aws_request_id=answer.get("ResponseMetadata", {}).get("RequestId"),
+                ) from error
+
+
+def _page(token: str | None) -> dict[str, Any]:
+    """The largest pages there are, and which one."""
+    return {"MaxResults": 1000} | ({"NextToken": token} if token else {})

@@ -2,64 +2,184 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-from transfer_gateway.domain.errors import DeadlineExceeded, GatewayError
+from transfer_gateway.core.cursors import Cursors
+from transfer_gateway.core.fanout import outcomes
+from transfer_gateway.core.find import Finder
+from transfer_gateway.core.in_progress import InProgress
+from transfer_gateway.core.lookups import Lookups
+from transfer_gateway.core.workflows import Workflows
+from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
+from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
+from transfer_gateway.domain.page import TargetFilter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from transfer_gateway.aws.client import TransferClients
     from transfer_gateway.aws.credentials import SessionCache
     from transfer_gateway.aws.transfer import Transfer
-    from transfer_gateway.domain.account import Account, Accounts
-    from transfer_gateway.domain.execution import Execution
-    from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.core.pacing import Pacing
+    from transfer_gateway.domain.account import Accounts
+    from transfer_gateway.domain.execution import Execution, StepPlace
+    from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
+    from transfer_gateway.domain.page import ExecutionFilter, Found, Page
+    from transfer_gateway.domain.workflow import Workflow, WorkflowStep
+    from transfer_gateway.flights import Flights
+
+MAX_KEYS = 1000
+DEFAULT_MAX_AGE_S = 1.0
+DEFAULT_WORKFLOW_MAX_AGE_S = 300.0
+DEFAULT_PAGE = 50
 
 
 class Gateway:
     """Lookups of executions across the configured accounts.
 
-    `deadline` is in the running loop's time: one for each request, whatever it asks.
+    `deadline` is in the running loop's time: one for each request, whatever it asks. `max_age_s` is how old
+    an answer of AWS's may be; 0: at least as fresh as this request.
     """
 
     def __init__(
-        self, accounts: Accounts, *, transfer: Transfer, clients: TransferClients, sessions: SessionCache
+        self,
+        accounts: Accounts,
+        *,
+        transfer: Transfer,
+        clients: TransferClients,
+        sessions: SessionCache,
+        pacing: Pacing,
+        flights: Flights,
+        request_timeout_s: float,
+        snapshots_max_entries: int,
+        snapshots_max_bytes: int,
+        cursor_secret: str | None = None,
     ) -> None:
         self.accounts = accounts
-        self._transfer = transfer
         self._clients = clients
         self._sessions = sessions
+        self._pacing = pacing
+        self._lookups = Lookups(
+            lambda target: self.accounts.get(target),  # noqa: PLW0108  the accounts of that moment
+            transfer,
+            pacing,
+            flights,
+            request_timeout_s=request_timeout_s,
+            max_entries=snapshots_max_entries,
+            max_bytes=snapshots_max_bytes,
+        )
+        self._finder = Finder(self._lookups)
+        self._in_progress = InProgress(
+            self._lookups, Cursors(cursor_secret, of="executions in progress", parse=ExecutionKey.parse)
+        )
+        self._workflows = Workflows(
+            self._lookups, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)
+        )
 
-    async def describe(self, key: ExecutionKey, *, deadline: float) -> Execution:
+    async def describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
         """An execution in progress. Raises: GatewayError, with account and region."""
-        account = self.accounts.get(key.target)
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._transfer.describe_execution(account, key)
-        except TimeoutError as error:
-            raise DeadlineExceeded(
-                f"AWS had not answered for account {key.account_id}, region {key.region}, "
-                "when the request's time was up.",
-                account_id=key.account_id,
-                region=key.region,
-            ) from error
+        _check_max_age(max_age_s)
+        self.accounts.get(key.target)
+        execution = await self._lookups.executions.get(key, max_age_s=max_age_s, deadline=deadline)
+        self._finder.saw(key)
+        return execution
 
-    async def check_roles(self) -> list[tuple[Account, GatewayError | None]]:
-        """Assume every account's role, all at once, and say of each what stood in the way, if anything."""
+    async def describe_all(
+        self, keys: Sequence[ExecutionKey], *, max_age_s: float, deadline: float
+    ) -> list[Execution | GatewayError]:
+        """For each key its execution or what stood in the way, in the order of the keys.
 
-        async def check(account: Account) -> GatewayError | None:
-            try:
-                await self._sessions.get(account)
-            except GatewayError as error:
-                return error
-            return None
+        Raises: BadUserInput for more than 1,000 keys.
+        """
+        if len(keys) > MAX_KEYS:
+            raise BadUserInput(f"keys may hold {MAX_KEYS} at most; got {len(keys)}.")
+        _check_max_age(max_age_s)
+        found = await outcomes(keys, lambda key: self.describe(key, max_age_s=max_age_s, deadline=deadline))
+        return [found[key] for key in keys]
 
-        async with asyncio.TaskGroup() as tasks:
-            checks = [(account, tasks.create_task(check(account))) for account in self.accounts]
-        return [(account, task.result()) for account, task in checks]
+    async def find(
+        self,
+        execution_id: ExecutionId,
+        workflow_id: WorkflowId | None,
+        account_ids: Sequence[AccountId] | None,
+        regions: Sequence[Region] | None,
+        *,
+        deadline: float,
+    ) -> Found:
+        """An execution by its id, in all targets or in those of the accounts and regions named.
+
+        Raises: AccountNotAvailable for a named account that is not configured.
+        """
+        for account_id in account_ids or ():
+            if self.accounts.find(account_id) is None:
+                raise AccountNotAvailable.of(account_id)
+        wanted = TargetFilter(account_ids=tuple(account_ids or ()), regions=tuple(regions or ()))
+        targets = [target for target in self.accounts.targets() if wanted.wants_target(target)]
+        return await self._finder.find(execution_id, workflow_id, targets, deadline=deadline)
+
+    async def in_progress(
+        self,
+        wanted: ExecutionFilter,
+        *,
+        first: int,
+        after: str | None,
+        with_details: bool,
+        deadline: float,
+    ) -> Page[Execution]:
+        """A page of all executions in progress that match. Raises: BadUserInput."""
+        page = await self._in_progress.page(
+            self.accounts.targets(),
+            wanted,
+            first=first,
+            after=after,
+            with_details=with_details,
+            deadline=deadline,
+        )
+        for entry in page.entries:
+            self._finder.saw(entry.node.key)
+        return page
+
+    async def describe_workflow(self, key: WorkflowKey, *, max_age_s: float, deadline: float) -> Workflow:
+        """A workflow's definition. Raises: GatewayError, with account and region."""
+        _check_max_age(max_age_s)
+        self.accounts.get(key.target)
+        return await self._lookups.definitions.get(key, max_age_s=max_age_s, deadline=deadline)
+
+    async def define_step(self, place: StepPlace, *, deadline: float) -> WorkflowStep | None:
+        """The definition of the step that has a result at that place; None past the definition's end.
+
+        Raises: GatewayError, with account and region, where the definition can't be had.
+        """
+        self.accounts.get(place.workflow.target)
+        return await self._workflows.step(place, deadline=deadline)
+
+    async def list_workflows(
+        self,
+        wanted: TargetFilter,
+        *,
+        first: int,
+        after: str | None,
+        with_details: bool,
+        deadline: float,
+    ) -> Page[Workflow]:
+        """A page of all workflows that match. Raises: BadUserInput."""
+        return await self._workflows.page(
+            self.accounts.targets(),
+            wanted,
+            first=first,
+            after=after,
+            with_details=with_details,
+            deadline=deadline,
+        )
 
     async def use_accounts(self, accounts: Accounts) -> None:
         """Put other accounts in place of today's. Requests under way finish with what they began with."""
         await self._clients.open(accounts.regions())
         self.accounts = accounts
         self._sessions.keep_only(accounts)
+        self._pacing.keep_only(set(accounts.targets()))
+
+
+def _check_max_age(max_age_s: float) -> None:
+    if not max_age_s >= 0:  # so that NaN is refused too
+        raise BadUserInput(f"maxAge must be 0 or more seconds; got {max_age_s}.")

@@ -7,11 +7,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from transfer_gateway.domain.errors import AccountNotAvailable
+from transfer_gateway.domain.identity import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from transfer_gateway.domain.identity import AccountId, Region, Target
+    from transfer_gateway.domain.identity import AccountId, Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,10 @@ class Accounts:
     def regions(self) -> tuple[Region, ...]:
         """Every region in use, each once, in the order of first use."""
         return tuple(dict.fromkeys(region for account in self for region in account.regions))
+
+    def targets(self) -> list[Target]:
+        """Every account in each of its regions."""
+        return [Target(account.id, region) for account in self for region in account.regions]
 
     def __iter__(self) -> Iterator[Account]:
         return iter(self._by_id.values())

@@ -2,6 +2,7 @@
 
     GatewayError
     ├── ExecutionNotFound      AWS knows no such execution in progress
+    ├── WorkflowNotFound       AWS knows no such workflow
     ├── AccountNotAvailable    not configured, or not for this caller
     ├── AccessDenied           AWS refused the call with the assumed role
     ├── RoleNotAssumable       STS refused the role
@@ -22,13 +23,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region
+    from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target, WorkflowKey
 
 
 class ErrorCode(StrEnum):
     """The catalogue's codes: what callers may match on. A code is never renamed."""
 
     EXECUTION_NOT_FOUND = "EXECUTION_NOT_FOUND"
+    WORKFLOW_NOT_FOUND = "WORKFLOW_NOT_FOUND"
     ACCOUNT_NOT_AVAILABLE = "ACCOUNT_NOT_AVAILABLE"
     ACCESS_DENIED = "ACCESS_DENIED"
     ROLE_NOT_ASSUMABLE = "ROLE_NOT_ASSUMABLE"
@@ -99,6 +101,19 @@ class ExecutionNotFound(GatewayError):
         )
 
 
+class WorkflowNotFound(GatewayError):
+    code = ErrorCode.WORKFLOW_NOT_FOUND
+
+    @classmethod
+    def of(cls, key: WorkflowKey, *, aws_request_id: str | None = None) -> WorkflowNotFound:
+        return cls(
+            f"AWS has no workflow {key.workflow_id} in {key.target.place}.",
+            account_id=key.account_id,
+            region=key.region,
+            aws_request_id=aws_request_id,
+        )
+
+
 class AccountNotAvailable(GatewayError):
     """Not configured, region not enabled, or not visible to this caller: one answer, on purpose."""
 
@@ -125,6 +140,16 @@ class RoleNotAssumable(GatewayError):
 class Throttled(GatewayError):
     code = ErrorCode.THROTTLED
 
+    @classmethod
+    def by_gateway(cls, target: Target, *, retry_after_s: float) -> Throttled:
+        """Our own limit for the target, not AWS's."""
+        return cls(
+            f"The gateway's own limit for {target.place} leaves no room within the request's time.",
+            account_id=target.account_id,
+            region=target.region,
+            retry_after_s=retry_after_s,
+        )
+
 
 class UpstreamUnavailable(GatewayError):
     code = ErrorCode.UPSTREAM_UNAVAILABLE
@@ -132,6 +157,14 @@ class UpstreamUnavailable(GatewayError):
 
 class DeadlineExceeded(GatewayError):
     code = ErrorCode.DEADLINE_EXCEEDED
+
+    @classmethod
+    def of(cls, target: Target) -> DeadlineExceeded:
+        return cls(
+            f"AWS had not answered for {target.place} when the request's time was up.",
+            account_id=target.account_id,
+            region=target.region,
+        )
 
 
 class BadUserInput(GatewayError, ValueError):

@@ -7,14 +7,21 @@ Source: `DescribedExecution` in botocore's Transfer model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
+    from transfer_gateway.domain.identity import (
+        AccountId,
+        ExecutionId,
+        ExecutionKey,
+        Region,
+        WorkflowId,
+        WorkflowKey,
+    )
 
 
 class AwsEnum(StrEnum):
@@ -113,7 +120,22 @@ class StepError:
 
 
 @dataclass(frozen=True, slots=True)
+class StepPlace:
+    """Which step of which workflow: its position, from 0, among the steps or the on-exception steps.
+
+    AWS's results name no steps: this place is all that ties one to its definition.
+    """
+
+    workflow: WorkflowKey
+    on_exception: bool
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
+    """What came of one step. Where it stands follows from the execution's key, so it isn't shown."""
+
+    place: StepPlace = field(repr=False)
     step_type: StepType | None
     raw_step_type: str | None
     outputs: str | None
@@ -124,6 +146,36 @@ class Step:
 class ExecutionResults:
     steps: tuple[Step, ...] | None
     on_exception_steps: tuple[Step, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSummary:
+    """A listed execution: what AWS tells of it without being asked for it by id.
+
+    `observed_at` is when AWS's answer arrived, UTC. Source: `ListedExecution`.
+    """
+
+    key: ExecutionKey
+    initial_file_location: FileLocation | None
+    service_metadata: ServiceMetadata | None
+    status: ExecutionStatus | None
+    raw_status: str | None
+    observed_at: datetime
+
+    def without_details(self) -> Execution:
+        """As an execution of which nothing more is known."""
+        return Execution(
+            key=self.key,
+            initial_file_location=self.initial_file_location,
+            service_metadata=self.service_metadata,
+            status=self.status,
+            raw_status=self.raw_status,
+            observed_at=self.observed_at,
+            execution_role=None,
+            logging_configuration=None,
+            posix_profile=None,
+            results=None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

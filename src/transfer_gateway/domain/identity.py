@@ -59,18 +59,50 @@ class ExecutionId(Identifier):
     EXAMPLE = "3f2b1c4d-5e6f-4a8b-9c0d-1e2f3a4b5c6d"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Target:
     """One account in one region: the unit of AWS's limits, and of failure."""
 
     account_id: AccountId
     region: Region
 
+    @property
+    def target(self) -> Target:
+        """Itself: whatever is asked about has a target."""
+        return self
+
+    @property
+    def place(self) -> str:
+        """In words, for messages."""
+        return f"account {self.account_id}, region {self.region}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WorkflowKey:
+    """The global identity of a workflow. Its string form, `account/region/workflow`, is its `id` for callers."""
+
+    account_id: AccountId
+    region: Region
+    workflow_id: WorkflowId
+
+    @classmethod
+    def parse(cls, text: str) -> WorkflowKey:
+        """Read the string form back. Raises: BadUserInput."""
+        parts = text.split("/")
+        if len(parts) != 3:  # noqa: PLR2004  the three fields above
+            raise BadUserInput("A workflow's id has the form accountId/region/workflowId.")
+        account_id, region, workflow_id = parts
+        return cls(AccountId(account_id), Region(region), WorkflowId(workflow_id))
+
+    @property
+    def target(self) -> Target:
+        return Target(self.account_id, self.region)
+
     def __str__(self) -> str:
-        return f"{self.account_id}/{self.region}"
+        return f"{self.account_id}/{self.region}/{self.workflow_id}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class ExecutionKey:
     """The global identity of an execution: AWS's own ids say neither account nor region.
 
@@ -94,6 +126,10 @@ class ExecutionKey:
     @property
     def target(self) -> Target:
         return Target(self.account_id, self.region)
+
+    @property
+    def workflow(self) -> WorkflowKey:
+        return WorkflowKey(self.account_id, self.region, self.workflow_id)
 
     def __str__(self) -> str:
         return f"{self.account_id}/{self.region}/{self.workflow_id}/{self.execution_id}"

@@ -9,7 +9,9 @@ from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.types.execution import PreExecutionError
 
 from transfer_gateway.api.errors import TABLE, log_failure, log_fault
-from transfer_gateway.api.graphql.types import Execution, declare_enum
+from transfer_gateway.api.graphql.declare import declare_enum
+from transfer_gateway.api.graphql.types import Execution
+from transfer_gateway.api.graphql.workflows import Workflow
 from transfer_gateway.domain.errors import ErrorCode, GatewayError
 from transfer_gateway.domain.identity import AccountId, Region  # noqa: TC001  Strawberry reads the annotations
 
@@ -20,6 +22,7 @@ declare_enum(
     ErrorCode,
     "What went wrong. Codes are never renamed.",
     EXECUTION_NOT_FOUND="AWS has no such execution in progress.",
+    WORKFLOW_NOT_FOUND="AWS has no such workflow.",
     ACCOUNT_NOT_AVAILABLE="The account or region is not configured, or not visible to you.",
     ACCESS_DENIED="AWS refused the call.",
     ROLE_NOT_ASSUMABLE="STS refused the role.",
@@ -49,6 +52,11 @@ class Error:
     "so it may have finished; AWS doesn't tell."
 )
 class ExecutionNotFound(Error):
+    pass
+
+
+@strawberry.type(description="AWS has no such workflow.")
+class WorkflowNotFound(Error):
     pass
 
 
@@ -88,6 +96,7 @@ _TYPES = {
     cls.__name__: cls
     for cls in (
         ExecutionNotFound,
+        WorkflowNotFound,
         AccountNotAvailable,
         AccessDenied,
         RoleNotAssumable,
@@ -109,17 +118,38 @@ ExecutionOrError = Annotated[
     strawberry.union("ExecutionOrError", description="An execution, or why it could not be had."),
 ]
 
+WorkflowOrError = Annotated[
+    Workflow
+    | WorkflowNotFound
+    | AccountNotAvailable
+    | AccessDenied
+    | RoleNotAssumable
+    | Throttled
+    | UpstreamUnavailable
+    | DeadlineExceeded,
+    strawberry.union("WorkflowOrError", description="A workflow, or why it could not be had."),
+]
+
 
 def to_data(error: GatewayError) -> Error:
     """The error as an object of its type. Raises the error itself where it has none."""
-    outward = TABLE[error.code]
-    if outward.graphql_type is None:
+    name = TABLE[error.code].graphql_type
+    if name is None:
         raise error
+    return _data(error, _TYPES[name])
+
+
+def to_item(error: GatewayError) -> Error:
+    """The error as an object, whatever it is: raised, it would take the list's other items with it."""
+    return _data(error, _TYPES.get(TABLE[error.code].graphql_type or "", UpstreamUnavailable))
+
+
+def _data(error: GatewayError, kind: type[Error]) -> Error:
     log_failure(error)
-    return _TYPES[outward.graphql_type](
+    return kind(
         code=error.code,
         message=error.message,
-        retryable=outward.retryable,
+        retryable=TABLE[error.code].retryable,
         retry_after=error.retry_after_s,
         account_id=error.account_id,
         region=error.region,
@@ -128,8 +158,14 @@ def to_data(error: GatewayError) -> Error:
 
 
 def to_errors(result: ExecutionResult, request_id: str) -> list[dict[str, Any]]:
-    """`errors[]` of an answer. Whatever is no GatewayError and no fault of the document is masked."""
-    return [_formatted(error, _extensions(error, result, request_id)) for error in result.errors or ()]
+    """`errors[]` of an answer. Whatever is no GatewayError and no fault of the document is masked.
+
+    One failure that many fields have met, such as the steps of one workflow, is logged once.
+    """
+    logged: set[object] = set()
+    return [
+        _formatted(error, _extensions(error, result, request_id, logged)) for error in result.errors or ()
+    ]
 
 
 def _formatted(error: GraphQLError, extensions: dict[str, Any]) -> dict[str, Any]:
@@ -142,12 +178,13 @@ def _formatted(error: GraphQLError, extensions: dict[str, Any]) -> dict[str, Any
     return formatted | {"extensions": extensions}
 
 
-def _extensions(error: GraphQLError, result: ExecutionResult, request_id: str) -> dict[str, Any]:
+def _extensions(
+    error: GraphQLError, result: ExecutionResult, request_id: str, logged: set[object]
+) -> dict[str, Any]:
     cause: BaseException | None = error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error
-    if isinstance(cause, GatewayError):
-        log_failure(cause)
+    if isinstance(cause, GatewayError) and cause.code != ErrorCode.INTERNAL_SERVER_ERROR:
         told = {
             "code": cause.code,
             "retryable": TABLE[cause.code].retryable,
@@ -156,12 +193,15 @@ def _extensions(error: GraphQLError, result: ExecutionResult, request_id: str) -
             "region": cause.region,
             "awsRequestId": cause.aws_request_id,
         }
+        if (failure := (cause.message, *told.values())) not in logged:
+            logged.add(failure)
+            log_failure(cause)
         return {name: value for name, value in told.items() if value is not None}
     if isinstance(cause, GraphQLSyntaxError):
         return {"code": "GRAPHQL_PARSE_FAILED"}
-    if isinstance(result, PreExecutionError):
+    if isinstance(cause, GraphQLError) and isinstance(result, PreExecutionError):
         return {"code": "GRAPHQL_VALIDATION_FAILED"}
-    if error.path is None:  # the variables don't fit
+    if isinstance(cause, GraphQLError) and error.path is None:  # the variables don't fit
         return {"code": ErrorCode.BAD_USER_INPUT}
     log_fault(cause)
     return {"code": ErrorCode.INTERNAL_SERVER_ERROR, "requestId": request_id}

@@ -8,18 +8,54 @@ import strawberry
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 
-from transfer_gateway.api.graphql.errors import ExecutionOrError, to_data
+from transfer_gateway.api.graphql.declare import Info  # noqa: TC001  Strawberry reads the annotations
+from transfer_gateway.api.graphql.errors import ExecutionOrError, WorkflowOrError, to_data, to_item
+from transfer_gateway.api.graphql.pages import (
+    EXECUTION_DETAILS,
+    WORKFLOW_DETAILS,
+    ExecutionConnection,
+    ExecutionFilter,
+    FindExecutionResult,
+    WorkflowConnection,
+    WorkflowFilter,
+    to_execution_connection,
+    to_find_result,
+    to_workflow_connection,
+    wants_any,
+)
 from transfer_gateway.api.graphql.scalars import SCALARS
-from transfer_gateway.api.graphql.types import Account, Execution, ExecutionKeyInput, Info, Node
+from transfer_gateway.api.graphql.types import Account, Execution, ExecutionKeyInput, Node
+from transfer_gateway.api.graphql.workflows import WorkflowKeyInput
+from transfer_gateway.core.gateway import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
-from transfer_gateway.domain.identity import AccountId, ExecutionKey
+from transfer_gateway.domain.identity import (
+    AccountId,
+    ExecutionId,
+    ExecutionKey,
+    Region,
+    WorkflowId,
+    WorkflowKey,
+)
 
 if TYPE_CHECKING:
     from graphql import GraphQLError
     from strawberry.types import ExecutionContext
 
 _Key = Annotated[ExecutionKeyInput, strawberry.argument(description="Which execution.")]
+_WorkflowKey = Annotated[WorkflowKeyInput, strawberry.argument(description="Which workflow.")]
+_MaxAge = Annotated[
+    float | None,
+    strawberry.argument(
+        description="How old AWS's answer may be, in seconds. 0: at least as fresh as this request."
+    ),
+]
+_First = Annotated[int | None, strawberry.argument(description="How many: 1 to 1,000.")]
+_After = Annotated[str | None, strawberry.argument(description="The cursor to go on from.")]
 _CACHED_DOCUMENTS = 1000
+
+
+def _seconds(max_age: float | None, default_s: float = DEFAULT_MAX_AGE_S) -> float:
+    return default_s if max_age is None else max_age
 
 
 @strawberry.type(description="Everything that can be asked.")
@@ -28,27 +64,140 @@ class Query:
         description="An execution in progress. On failure null, with the code in `errors[].extensions`.",
         graphql_type=Execution | None,
     )
-    async def execution(self, info: Info, key: _Key) -> Any:  # noqa: ANN401  a domain execution
-        return await info.context.gateway.describe(key.to_key(), deadline=info.context.deadline)
+    async def execution(self, info: Info, key: _Key, max_age: _MaxAge = DEFAULT_MAX_AGE_S) -> Any:  # noqa: ANN401  a domain execution
+        context = info.context
+        return await context.gateway.describe(
+            key.to_key(), max_age_s=_seconds(max_age), deadline=context.deadline
+        )
 
     @strawberry.field(
         description="An execution in progress, or why it could not be had: errors as data.",
         graphql_type=ExecutionOrError,
     )
-    async def execution_or_error(self, info: Info, key: _Key) -> Any:  # noqa: ANN401  as above, or an Error
+    async def execution_or_error(self, info: Info, key: _Key, max_age: _MaxAge = DEFAULT_MAX_AGE_S) -> Any:  # noqa: ANN401  as above, or an Error
+        context = info.context
         try:
-            return await info.context.gateway.describe(key.to_key(), deadline=info.context.deadline)
+            return await context.gateway.describe(
+                key.to_key(), max_age_s=_seconds(max_age), deadline=context.deadline
+            )
         except GatewayError as error:
             return to_data(error)
+
+    @strawberry.field(
+        description="Many executions at once, up to 1,000, in the order of the keys. "
+        "One that fails never spoils the rest; one that is asked for twice is looked up once.",
+        graphql_type=list[ExecutionOrError],
+    )
+    async def executions(
+        self,
+        info: Info,
+        keys: Annotated[list[ExecutionKeyInput], strawberry.argument(description="Which executions.")],
+        max_age: _MaxAge = DEFAULT_MAX_AGE_S,
+    ) -> Any:  # noqa: ANN401  domain executions and Errors
+        context = info.context
+        found = await context.gateway.describe_all(
+            [key.to_key() for key in keys], max_age_s=_seconds(max_age), deadline=context.deadline
+        )
+        return [to_item(outcome) if isinstance(outcome, GatewayError) else outcome for outcome in found]
+
+    @strawberry.field(
+        description="An execution by its id alone, or its id and workflow, wherever it runs: where it was seen "
+        "before is asked first, then all accounts and regions at once. Answers as soon as it is found."
+    )
+    async def find_execution(
+        self,
+        info: Info,
+        execution_id: Annotated[ExecutionId, strawberry.argument(description="The execution.")],
+        workflow_id: Annotated[
+            WorkflowId | None,
+            strawberry.argument(description="Its workflow: one AWS call a target, not several."),
+        ] = None,
+        account_ids: Annotated[
+            list[AccountId] | None, strawberry.argument(description="Look in these accounts only.")
+        ] = None,
+        regions: Annotated[
+            list[Region] | None, strawberry.argument(description="Look in these regions only.")
+        ] = None,
+    ) -> FindExecutionResult:
+        context = info.context
+        return to_find_result(
+            await context.gateway.find(
+                execution_id, workflow_id, account_ids, regions, deadline=context.deadline
+            )
+        )
+
+    @strawberry.field(
+        description="Every execution in progress, in pages. Fields that AWS's lists lack cost one more AWS call "
+        "for each execution of the page, and only when they are selected."
+    )
+    async def in_progress_executions(
+        self,
+        info: Info,
+        filter: Annotated[  # noqa: A002  the contract's name
+            ExecutionFilter | None, strawberry.argument(description="Which ones; all, if left out.")
+        ] = None,
+        first: _First = DEFAULT_PAGE,
+        after: _After = None,
+    ) -> ExecutionConnection:
+        context = info.context
+        found = await context.gateway.in_progress(
+            (filter or ExecutionFilter()).to_domain(),
+            first=DEFAULT_PAGE if first is None else first,
+            after=after,
+            with_details=wants_any(EXECUTION_DETAILS, info.selected_fields),
+            deadline=context.deadline,
+        )
+        return to_execution_connection(found, continued=after is not None)
+
+    @strawberry.field(
+        description="A workflow's definition, or why it could not be had: errors as data.",
+        graphql_type=WorkflowOrError,
+    )
+    async def workflow_or_error(
+        self, info: Info, key: _WorkflowKey, max_age: _MaxAge = DEFAULT_WORKFLOW_MAX_AGE_S
+    ) -> Any:  # noqa: ANN401  a domain workflow, or an Error
+        context = info.context
+        try:
+            return await context.gateway.describe_workflow(
+                key.to_key(),
+                max_age_s=_seconds(max_age, DEFAULT_WORKFLOW_MAX_AGE_S),
+                deadline=context.deadline,
+            )
+        except GatewayError as error:
+            return to_data(error)
+
+    @strawberry.field(
+        description="Every workflow, in pages. Fields that AWS's lists lack cost one more AWS call for each "
+        "workflow of the page, at most every five minutes, and only when they are selected."
+    )
+    async def workflows(
+        self,
+        info: Info,
+        filter: Annotated[  # noqa: A002  the contract's name
+            WorkflowFilter | None, strawberry.argument(description="Which ones; all, if left out.")
+        ] = None,
+        first: _First = DEFAULT_PAGE,
+        after: _After = None,
+    ) -> WorkflowConnection:
+        context = info.context
+        found = await context.gateway.list_workflows(
+            (filter or WorkflowFilter()).to_domain(),
+            first=DEFAULT_PAGE if first is None else first,
+            after=after,
+            with_details=wants_any(WORKFLOW_DETAILS, info.selected_fields),
+            deadline=context.deadline,
+        )
+        return to_workflow_connection(found, continued=after is not None)
 
     @strawberry.field(
         description="The accounts that you may see, in the configured order.", graphql_type=list[Account]
     )
     async def accounts(self, info: Info) -> Any:  # noqa: ANN401  domain accounts
-        return list(info.context.gateway.accounts)
+        return list(info.context.accounts)
 
     @strawberry.field(
-        description="The object with this global id: an account or an execution.", graphql_type=Node | None
+        description="The object with this global id: an account, a workflow or an execution.",
+        graphql_type=Node | None,
     )
     async def node(
         self,
@@ -59,14 +208,22 @@ class Query:
         match id.count("/"):
             case 0:
                 account_id = AccountId(id)
-                account = gateway.accounts.find(account_id)
+                account = info.context.accounts.find(account_id)
                 if account is None:
                     raise AccountNotAvailable.of(account_id)
                 return account
+            case 2:
+                return await gateway.describe_workflow(
+                    WorkflowKey.parse(id),
+                    max_age_s=DEFAULT_WORKFLOW_MAX_AGE_S,
+                    deadline=info.context.deadline,
+                )
             case 3:
-                return await gateway.describe(ExecutionKey.parse(id), deadline=info.context.deadline)
+                return await gateway.describe(
+                    ExecutionKey.parse(id), max_age_s=DEFAULT_MAX_AGE_S, deadline=info.context.deadline
+                )
             case _:
-                raise BadUserInput("id must be accountId, or accountId/region/workflowId/executionId.")
+                raise BadUserInput("id must be accountId, or accountId/region/workflowId[/executionId].")
 
 
 class _Schema(strawberry.Schema):

@@ -7,41 +7,16 @@ and reads each from the domain's attribute of the same name.
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003  Strawberry reads the annotations
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import strawberry
 
-from transfer_gateway.api.graphql.context import Context
+from transfer_gateway.api.graphql.declare import Info, answers, declare_enum
 from transfer_gateway.api.graphql.scalars import Long  # noqa: TC001  as above
+from transfer_gateway.api.graphql.steps import EfsFileLocation, WorkflowStep
 from transfer_gateway.domain import account, execution
-from transfer_gateway.domain.execution import ExecutionStatus, StepErrorType, StepType
+from transfer_gateway.domain.execution import ExecutionStatus, StepErrorType, StepPlace, StepType
 from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from enum import Enum
-
-T = TypeVar("T")
-Info = strawberry.Info[Context, None]
-_UNRECOGNIZED = "A value that AWS added after this version; the raw companion field has it."
-
-
-def _answers(domain: type, description: str) -> Callable[[type[T]], type[T]]:
-    """Declare a GraphQL type whose objects are those of a domain class."""
-
-    def declare(cls: type[T]) -> type[T]:
-        cls.is_type_of = staticmethod(lambda answer, _info: isinstance(answer, domain))  # type: ignore[attr-defined]  # Strawberry's hook
-        return strawberry.type(description=description)(cls)
-
-    return declare
-
-
-def declare_enum(values: type[Enum], description: str, **meanings: str) -> None:
-    """Declare a domain enum to GraphQL, with a meaning for each value."""
-    strawberry.enum(values, description=description)
-    for value in values.__strawberry_definition__.values:  # type: ignore[attr-defined]  # set by the line above
-        value.description = meanings.get(value.name, _UNRECOGNIZED)
-
 
 declare_enum(
     ExecutionStatus,
@@ -50,15 +25,6 @@ declare_enum(
     HANDLING_EXCEPTION="A step failed; the workflow's on-exception steps are running.",
     COMPLETED="All its steps have succeeded.",
     EXCEPTION="A step failed, and the on-exception steps are done.",
-)
-declare_enum(
-    StepType,
-    "What a step does with the file.",
-    COPY="Copies it to another place.",
-    CUSTOM="Hands it to a Lambda function.",
-    TAG="Adds tags to it (on S3).",
-    DELETE="Deletes it.",
-    DECRYPT="Decrypts it (PGP).",
 )
 declare_enum(
     StepErrorType,
@@ -79,7 +45,7 @@ class Node:
     id: strawberry.ID = strawberry.field(description="Global id; `node(id:)` finds the object again.")
 
 
-@_answers(account.Account, "An AWS account that the gateway looks into.")
+@answers(account.Account, "An AWS account that the gateway looks into.")
 class Account(Node):
     id: strawberry.ID = strawberry.field(description="Global id: the account's id.")
     alias: str | None = strawberry.field(description="The name given to it in the accounts file.")
@@ -96,14 +62,6 @@ class S3FileLocation:
     key: str | None = strawberry.field(description="The object's key.")
     version_id: str | None = strawberry.field(description="The object's version.")
     etag: str | None = strawberry.field(description="Hash of the object's contents.")
-
-
-@strawberry.type(description="A file on Amazon EFS.")
-class EfsFileLocation:
-    file_system_id: str | None = strawberry.field(
-        description="The file system: its id or access point's ARN."
-    )
-    path: str | None = strawberry.field(description="The file's path there.")
 
 
 @strawberry.type(description="Where a file is: on S3 or on EFS.")
@@ -152,6 +110,16 @@ class ExecutionStepResult:
     raw_step_type: str | None = strawberry.field(description="What the step does, in AWS's own word.")
     outputs: str | None = strawberry.field(description="What the step returned: text, most often JSON.")
     error: StepError | None = strawberry.field(description="Set when the step failed.")
+    place: strawberry.Private[StepPlace]
+
+    @strawberry.field(
+        description="How the workflow defines the step: its name and details. Taken from the workflow's "
+        "definition by position, so null, without an error, past that definition's end; null with an error in "
+        "`errors[]` when the definition can't be had. Kept for an hour, since AWS never changes a workflow.",
+        graphql_type=WorkflowStep | None,
+    )
+    async def definition(self, info: Info) -> Any:  # noqa: ANN401  a domain step, see answers
+        return await info.context.gateway.define_step(self.place, deadline=info.context.deadline)
 
 
 @strawberry.type(description="What came of the steps so far, in the workflow's order.")
@@ -162,7 +130,7 @@ class ExecutionResults:
     )
 
 
-@_answers(
+@answers(
     execution.Execution, "A workflow's execution on one file, as AWS describes it while it is in progress."
 )
 class Execution(Node):
@@ -184,8 +152,8 @@ class Execution(Node):
     observed_at: datetime = strawberry.field(description="When AWS said all this.")
 
     @strawberry.field(description="The account that it runs in.", graphql_type=Account)
-    def account(self, info: Info) -> Any:  # noqa: ANN401  a domain account, see _answers
-        return info.context.gateway.accounts.find(self.account_id)
+    def account(self, info: Info) -> Any:  # noqa: ANN401  a domain account, see answers
+        return info.context.accounts.find(self.account_id)
 
 
 @strawberry.input(

@@ -1,0 +1,34 @@
+"""How the schema's types are declared: on top of the domain's own classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import strawberry
+
+from transfer_gateway.api.graphql.context import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from enum import Enum
+
+T = TypeVar("T")
+Info = strawberry.Info[Context, None]
+_UNRECOGNIZED = "A value that AWS added after this version; the raw companion field has it."
+
+
+def answers(domain: type, description: str) -> Callable[[type[T]], type[T]]:
+    """Declare a GraphQL type whose objects are those of a domain class."""
+
+    def declare(cls: type[T]) -> type[T]:
+        cls.is_type_of = staticmethod(lambda answer, _info: isinstance(answer, domain))  # type: ignore[attr-defined]  # Strawberry's hook
+        return strawberry.type(description=description)(cls)
+
+    return declare
+
+
+def declare_enum(values: type[Enum], description: str, **meanings: str) -> None:
+    """Declare a domain enum to GraphQL, with a meaning for each value."""
+    strawberry.enum(values, description=description)
+    for value in values.__strawberry_definition__.values:  # type: ignore[attr-defined]  # set by the line above
+        value.description = meanings.get(value.name, _UNRECOGNIZED)

@@ -1,0 +1,216 @@
+"""Types of the answers that span many targets, and how the core's pages become them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import strawberry
+
+from transfer_gateway.api.graphql.errors import Error, to_item
+from transfer_gateway.api.graphql.types import Execution  # noqa: TC001  as below
+from transfer_gateway.api.graphql.workflows import Workflow  # noqa: TC001  as below
+from transfer_gateway.domain import page
+from transfer_gateway.domain.execution import ExecutionStatus  # noqa: TC001  Strawberry reads the annotations
+from transfer_gateway.domain.identity import AccountId, Region, WorkflowId  # noqa: TC001  as above
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from transfer_gateway.domain import execution, workflow
+
+# What only DescribeExecution or DescribeWorkflow tells; the rest is in AWS's lists too.
+EXECUTION_DETAILS = frozenset({"executionRole", "loggingConfiguration", "posixProfile", "results"})
+WORKFLOW_DETAILS = frozenset({"steps", "onExceptionSteps", "tags", "structuredLogDestinations"})
+
+
+@strawberry.type(description="An account in a region that could not be asked, or not completely, and why.")
+class TargetFailure:
+    account_id: AccountId = strawberry.field(description="The account.")
+    region: Region = strawberry.field(description="The region.")
+    error: Error = strawberry.field(description="What stood in the way.")
+
+
+@strawberry.type(description="Where an execution was looked for, and the execution if it was there.")
+class FindExecutionResult:
+    execution: Execution | None = strawberry.field(
+        description="Null when no target has it in progress; certain only if `targetFailures` is empty."
+    )
+    targets_asked: int = strawberry.field(description="How many accounts and regions were asked.")
+    target_failures: list[TargetFailure] = strawberry.field(
+        description="Those that could not be asked: the execution may be there. Empty when it was found."
+    )
+
+
+@strawberry.type(description="One place in the list.")
+class ExecutionEdge:
+    cursor: str = strawberry.field(description="The place right after this execution, for `after`.")
+    node: Execution = strawberry.field(description="The execution.")
+    details_error: Error | None = strawberry.field(
+        description="Why the fields that AWS's lists lack are null though selected; "
+        "most often it has finished in between."
+    )
+
+
+@strawberry.type(description="Where a page is in the list, as Relay defines it.")
+class PageInfo:
+    has_next_page: bool = strawberry.field(description="Whether there is more after this page.")
+    has_previous_page: bool = strawberry.field(description="Whether this page was asked for with `after`.")
+    start_cursor: str | None = strawberry.field(description="Cursor of the first edge.")
+    end_cursor: str | None = strawberry.field(description="Cursor of the last edge, for the next page.")
+
+
+@strawberry.type(
+    description="Executions in progress, in an order that never changes: account, region, workflow, execution."
+)
+class ExecutionConnection:
+    edges: list[ExecutionEdge] = strawberry.field(description="The executions of this page.")
+    page_info: PageInfo = strawberry.field(description="Where this page is in the list.")
+    target_failures: list[TargetFailure] = strawberry.field(
+        description="Accounts and regions within this page whose executions are missing from it, and why."
+    )
+
+
+@strawberry.type(description="One place in the list.")
+class WorkflowEdge:
+    cursor: str = strawberry.field(description="The place right after this workflow, for `after`.")
+    node: Workflow = strawberry.field(description="The workflow.")
+    details_error: Error | None = strawberry.field(
+        description="Why the fields that AWS's lists lack are null though selected."
+    )
+
+
+@strawberry.type(description="Workflows, in an order that never changes: account, region, workflow.")
+class WorkflowConnection:
+    edges: list[WorkflowEdge] = strawberry.field(description="The workflows of this page.")
+    page_info: PageInfo = strawberry.field(description="Where this page is in the list.")
+    target_failures: list[TargetFailure] = strawberry.field(
+        description="Accounts and regions within this page whose workflows are missing from it, and why."
+    )
+
+
+@strawberry.input(
+    description="Which workflows: those that match all that is given. A list matches any of its values."
+)
+class WorkflowFilter:
+    account_ids: list[AccountId] | None = strawberry.field(default=None, description="In these accounts.")
+    regions: list[Region] | None = strawberry.field(default=None, description="In these regions.")
+
+    def to_domain(self) -> page.TargetFilter:
+        return page.TargetFilter(account_ids=tuple(self.account_ids or ()), regions=tuple(self.regions or ()))
+
+
+@strawberry.input(
+    description="Which executions: those that match all that is given. A list matches any of its values."
+)
+class ExecutionFilter:
+    account_ids: list[AccountId] | None = strawberry.field(default=None, description="In these accounts.")
+    regions: list[Region] | None = strawberry.field(default=None, description="In these regions.")
+    workflow_ids: list[WorkflowId] | None = strawberry.field(default=None, description="Of these workflows.")
+    statuses: list[ExecutionStatus] | None = strawberry.field(
+        default=None, description="With these statuses."
+    )
+    server_id: str | None = strawberry.field(default=None, description="Of uploads to this server.")
+    user_name: str | None = strawberry.field(default=None, description="Of uploads by this user.")
+    session_id: str | None = strawberry.field(default=None, description="Of uploads in this session.")
+    bucket: str | None = strawberry.field(default=None, description="Of files in this S3 bucket.")
+    key_prefix: str | None = strawberry.field(default=None, description="Of files whose S3 key begins so.")
+    file_system_id: str | None = strawberry.field(
+        default=None, description="Of files on this EFS file system."
+    )
+    path_prefix: str | None = strawberry.field(default=None, description="Of files whose EFS path begins so.")
+
+    def to_domain(self) -> page.ExecutionFilter:
+        return page.ExecutionFilter(
+            account_ids=tuple(self.account_ids or ()),
+            regions=tuple(self.regions or ()),
+            workflow_ids=tuple(self.workflow_ids or ()),
+            statuses=tuple(self.statuses or ()),
+            server_id=self.server_id,
+            user_name=self.user_name,
+            session_id=self.session_id,
+            bucket=self.bucket,
+            key_prefix=self.key_prefix,
+            file_system_id=self.file_system_id,
+            path_prefix=self.path_prefix,
+        )
+
+
+def to_execution_connection(found: page.Page[execution.Execution], *, continued: bool) -> ExecutionConnection:
+    edges = [
+        ExecutionEdge(
+            cursor=entry.cursor,
+            node=cast("Execution", entry.node),  # answered by the domain's object
+            details_error=to_item(entry.missing) if entry.missing else None,
+        )
+        for entry in found.entries
+    ]
+    return ExecutionConnection(
+        edges=edges,
+        page_info=_page_info(found, continued=continued),
+        target_failures=_failures(found.failures),
+    )
+
+
+def to_workflow_connection(found: page.Page[workflow.Workflow], *, continued: bool) -> WorkflowConnection:
+    edges = [
+        WorkflowEdge(
+            cursor=entry.cursor,
+            node=cast("Workflow", entry.node),  # as above
+            details_error=to_item(entry.missing) if entry.missing else None,
+        )
+        for entry in found.entries
+    ]
+    return WorkflowConnection(
+        edges=edges,
+        page_info=_page_info(found, continued=continued),
+        target_failures=_failures(found.failures),
+    )
+
+
+def _page_info(found: page.Page[Any], *, continued: bool) -> PageInfo:
+    return PageInfo(
+        has_next_page=found.has_next,
+        has_previous_page=continued,
+        start_cursor=found.entries[0].cursor if found.entries else None,
+        end_cursor=found.entries[-1].cursor if found.entries else None,
+    )
+
+
+def to_find_result(found: page.Found) -> FindExecutionResult:
+    return FindExecutionResult(
+        execution=cast("Execution | None", found.execution),  # answered by the domain's object
+        targets_asked=found.targets_asked,
+        target_failures=_failures(found.failures),
+    )
+
+
+def _failures(failures: Iterable[page.TargetFailure]) -> list[TargetFailure]:
+    return [
+        TargetFailure(
+            account_id=failure.target.account_id, region=failure.target.region, error=to_item(failure.error)
+        )
+        for failure in failures
+    ]
+
+
+def wants_any(details: frozenset[str], selected: Iterable[Any]) -> bool:
+    """Whether a selection of connections asks for any of these fields of a node. `selected` is Strawberry's."""
+    return any(
+        node.name in details
+        for connection in selected
+        for edge in _below(connection, "edges")
+        for nodes in _below(edge, "node")
+        for node in _fields(nodes)
+    )
+
+
+def _below(field: Any, name: str) -> list[Any]:  # noqa: ANN401  as above
+    return [inner for inner in _fields(field) if inner.name == name]
+
+
+def _fields(field: Any) -> list[Any]:  # noqa: ANN401  as above
+    """The fields right below, those in fragments included; a fragment has a type condition and is no field."""
+    found: list[Any] = []
+    for inner in field.selections:
+        found += _fields(inner) if hasattr(inner, "type_condition") else [inner]
+    return found

@@ -1,0 +1,52 @@
+"""Workflows in the schema. They mirror AWS's `DescribedWorkflow`, field by field."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003  Strawberry reads the annotations
+from typing import Any
+
+import strawberry
+
+from transfer_gateway.api.graphql.declare import Info, answers
+from transfer_gateway.api.graphql.steps import Tag, WorkflowStep  # noqa: TC001  as above
+from transfer_gateway.api.graphql.types import Account, Node
+from transfer_gateway.domain import workflow
+from transfer_gateway.domain.identity import AccountId, Region, WorkflowId, WorkflowKey
+
+
+@answers(workflow.Workflow, "A workflow: what is done with each file that arrives.")
+class Workflow(Node):
+    id: strawberry.ID = strawberry.field(description="Global id: `accountId/region/workflowId`.")
+    account_id: AccountId = strawberry.field(description="The account that it is in.")
+    region: Region = strawberry.field(description="The region that it is in.")
+    workflow_id: WorkflowId = strawberry.field(
+        description="AWS's id of it, unique within the account and region."
+    )
+    arn: str = strawberry.field(description="Its ARN.")
+    description: str | None = strawberry.field(description="What its authors say that it is for.")
+    steps: list[WorkflowStep] | None = strawberry.field(description="Its steps, in order.")
+    on_exception_steps: list[WorkflowStep] | None = strawberry.field(
+        description="The steps that run after one has failed, in order."
+    )
+    tags: list[Tag] | None = strawberry.field(description="The workflow's own tags.")
+    structured_log_destinations: list[str] | None = strawberry.field(
+        description="ARNs of the log groups that its structured logs go to."
+    )
+    observed_at: datetime = strawberry.field(description="When AWS said all this.")
+
+    @strawberry.field(description="The account that it is in.", graphql_type=Account)
+    def account(self, info: Info) -> Any:  # noqa: ANN401  a domain account, see answers
+        return info.context.accounts.find(self.account_id)
+
+
+@strawberry.input(
+    name="WorkflowKey",
+    description="Which workflow. AWS's own id says neither account nor region, so all three are needed.",
+)
+class WorkflowKeyInput:
+    account_id: AccountId = strawberry.field(description="The account that it is in.")
+    region: Region = strawberry.field(description="The region that it is in.")
+    workflow_id: WorkflowId = strawberry.field(description="The workflow.")
+
+    def to_key(self) -> WorkflowKey:
+        return WorkflowKey(self.account_id, self.region, self.workflow_id)

@@ -1,0 +1,106 @@
+"""uvicorn, with what it does otherwise than we want it: signals, the end, and offers to upgrade."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httptools
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    import socket
+    from array import array
+    from collections.abc import Iterator
+
+    from starlette.types import ASGIApp
+
+_LAST_WORDS_S = 1.0
+
+
+class HttpServer(uvicorn.Server):
+    """Once `should_exit` is set, requests under way have `grace_s` to finish; then each is cancelled.
+
+    Takes no signals: uvicorn would raise them again afterwards, so that nothing after it runs.
+    """
+
+    def __init__(self, app: ASGIApp, grace_s: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=_Http11Protocol,
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                log_level="warning",
+                server_header=False,
+            )
+        )
+        self._grace_s = grace_s
+        logging.getLogger("uvicorn.error").addFilter(_tells_news)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def hurry(self) -> None:
+        """Wait no longer."""
+        self.force_exit = True
+        for request in self.server_state.tasks:
+            request.cancel()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.hurry)
+        await super().shutdown(sockets)
+        end_of_grace.cancel()
+        if self.server_state.tasks:  # cancelled; each still answers
+            await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS_S)
+
+
+def _tells_news(record: logging.LogRecord) -> bool:
+    """All but uvicorn's trace of a request that was cancelled: `RequestLog` has told that."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
+class _Http11Protocol(HttpToolsProtocol):
+    """Ignores offers to upgrade to another protocol. Source: RFC 9110, section 7.8.
+
+    Java's HttpClient offers h2c with every request. httptools takes whatever follows such a head for the other
+    protocol's, so uvicorn by itself loses the body. Here the parser is given the head again, without the offer.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  uvicorn's
+        super().__init__(*args, **options)
+        self.parser = _Parser(self)
+
+    def _should_upgrade(self) -> bool:
+        """Start no answer to the head with the offer: the one without is coming."""
+        return True
+
+    def head_without_offer(self) -> bytes:
+        method, version = self.scope["method"], self.scope["http_version"]
+        lines = [b"%b %b HTTP/%b" % (method.encode(), self.url, version.encode())]
+        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
+
+class _Parser(httptools.HttpRequestParser):
+    def __init__(self, protocol: _Http11Protocol) -> None:
+        super().__init__(protocol)
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self._protocol = protocol
+
+    def feed_data(self, data: bytes | bytearray | memoryview | array[int]) -> None:
+        rest = memoryview(data)
+        while True:
+            try:
+                return super().feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                if self.get_method() == b"CONNECT":
+                    raise httptools.HttpParserError("this is no proxy") from None
+                rest = rest[upgrade.args[0] :]
+                super().feed_data(self._protocol.head_without_offer())

@@ -1,0 +1,150 @@
+"""Wire dict → domain, of workflows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transfer_gateway.aws.decode import Wire, efs_file_location, identifier, required
+from transfer_gateway.domain.execution import StepType
+from transfer_gateway.domain.identity import WorkflowId, WorkflowKey
+from transfer_gateway.domain.workflow import (
+    CopyStepDetails,
+    CustomStepDetails,
+    DecryptStepDetails,
+    DeleteStepDetails,
+    EncryptionType,
+    InputFileLocation,
+    OverwriteExisting,
+    S3InputFileLocation,
+    Tag,
+    TagStepDetails,
+    Workflow,
+    WorkflowStep,
+    WorkflowSummary,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from transfer_gateway.domain.identity import Target
+
+
+def decode_workflow(answer: Wire, key: WorkflowKey, observed_at: datetime) -> Workflow:
+    """DescribeWorkflow's answer. Raises: IncompleteAnswer. Source: `DescribeWorkflowResponse`."""
+    wire = required(answer, "Workflow")
+    destinations = wire.get("StructuredLogDestinations")
+    return Workflow(
+        key=key,
+        arn=required(wire, "Arn"),
+        description=wire.get("Description"),
+        steps=_steps(wire.get("Steps")),
+        on_exception_steps=_steps(wire.get("OnExceptionSteps")),
+        tags=_tags(wire.get("Tags")),
+        structured_log_destinations=None if destinations is None else tuple(destinations),
+        observed_at=observed_at,
+    )
+
+
+def decode_listed_workflows(answer: Wire, target: Target, observed_at: datetime) -> list[WorkflowSummary]:
+    """A page of ListWorkflows. Raises: IncompleteAnswer. Source: `ListWorkflowsResponse`.
+
+    Its model requires no member of an entry; without its id and its ARN one is no workflow to callers.
+    """
+    return [
+        WorkflowSummary(
+            key=WorkflowKey(target.account_id, target.region, identifier(WorkflowId, wire, "WorkflowId")),
+            arn=required(wire, "Arn"),
+            description=wire.get("Description"),
+            observed_at=observed_at,
+        )
+        for wire in required(answer, "Workflows")
+    ]
+
+
+def _steps(wire: list[Wire] | None) -> tuple[WorkflowStep, ...] | None:
+    return None if wire is None else tuple(_step(step) for step in wire)
+
+
+def _step(wire: Wire) -> WorkflowStep:
+    step_type = wire.get("Type")
+    return WorkflowStep(
+        type=StepType(step_type) if step_type is not None else None,
+        raw_type=step_type,
+        copy_step_details=_copy(wire.get("CopyStepDetails")),
+        custom_step_details=_custom(wire.get("CustomStepDetails")),
+        delete_step_details=_delete(wire.get("DeleteStepDetails")),
+        tag_step_details=_tag(wire.get("TagStepDetails")),
+        decrypt_step_details=_decrypt(wire.get("DecryptStepDetails")),
+    )
+
+
+def _copy(wire: Wire | None) -> CopyStepDetails | None:
+    if wire is None:
+        return None
+    destination, overwrite = wire.get("DestinationFileLocation"), wire.get("OverwriteExisting")
+    return CopyStepDetails(
+        name=wire.get("Name"),
+        destination_file_location=None if destination is None else _input_file_location(destination),
+        overwrite_existing=OverwriteExisting(overwrite) if overwrite is not None else None,
+        raw_overwrite_existing=overwrite,
+        source_file_location=wire.get("SourceFileLocation"),
+    )
+
+
+def _custom(wire: Wire | None) -> CustomStepDetails | None:
+    if wire is None:
+        return None
+    return CustomStepDetails(
+        name=wire.get("Name"),
+        target=wire.get("Target"),
+        timeout_seconds=wire.get("TimeoutSeconds"),
+        source_file_location=wire.get("SourceFileLocation"),
+    )
+
+
+def _delete(wire: Wire | None) -> DeleteStepDetails | None:
+    if wire is None:
+        return None
+    return DeleteStepDetails(name=wire.get("Name"), source_file_location=wire.get("SourceFileLocation"))
+
+
+def _tag(wire: Wire | None) -> TagStepDetails | None:
+    if wire is None:
+        return None
+    return TagStepDetails(
+        name=wire.get("Name"),
+        tags=_tags(wire.get("Tags")),
+        source_file_location=wire.get("SourceFileLocation"),
+    )
+
+
+def _decrypt(wire: Wire | None) -> DecryptStepDetails | None:
+    if wire is None:
+        return None
+    raw_type: str = required(wire, "Type")
+    overwrite = wire.get("OverwriteExisting")
+    return DecryptStepDetails(
+        name=wire.get("Name"),
+        type=EncryptionType(raw_type),
+        raw_type=raw_type,
+        source_file_location=wire.get("SourceFileLocation"),
+        overwrite_existing=OverwriteExisting(overwrite) if overwrite is not None else None,
+        raw_overwrite_existing=overwrite,
+        destination_file_location=_input_file_location(required(wire, "DestinationFileLocation")),
+    )
+
+
+def _input_file_location(wire: Wire) -> InputFileLocation:
+    s3 = wire.get("S3FileLocation")
+    return InputFileLocation(
+        s3_file_location=None
+        if s3 is None
+        else S3InputFileLocation(bucket=s3.get("Bucket"), key=s3.get("Key")),
+        efs_file_location=efs_file_location(wire.get("EfsFileLocation")),
+    )
+
+
+def _tags(wire: list[Wire] | None) -> tuple[Tag, ...] | None:
+    if wire is None:
+        return None
+    return tuple(Tag(key=required(tag, "Key"), value=required(tag, "Value")) for tag in wire)

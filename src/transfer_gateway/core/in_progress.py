@@ -1,0 +1,82 @@
+"""Every execution in progress, in pages: account by account, region by region, workflow by workflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transfer_gateway.core.fanout import outcomes
+from transfer_gateway.core.paging import Pager
+from transfer_gateway.domain.errors import GatewayError, WorkflowNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transfer_gateway.core.cursors import Cursors
+    from transfer_gateway.core.lookups import Lookups
+    from transfer_gateway.core.paging import Row
+    from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.identity import ExecutionKey, Target
+    from transfer_gateway.domain.page import ExecutionFilter, Page
+
+_MAX_AGE_S = 1.0  # of the lists of executions
+_WORKFLOWS_MAX_AGE_S = 30.0  # workflows come and go by deployment, not by upload
+
+
+class InProgress:
+    """Pages of executions in progress."""
+
+    def __init__(self, lookups: Lookups, cursors: Cursors[ExecutionKey]) -> None:
+        self._lookups = lookups
+        self._pager: Pager[ExecutionKey, Execution] = Pager(cursors, self._describe)
+
+    async def page(
+        self,
+        targets: Sequence[Target],
+        wanted: ExecutionFilter,
+        *,
+        first: int,
+        after: str | None,
+        with_details: bool,
+        deadline: float,
+    ) -> Page[Execution]:
+        """The first so many executions after a cursor; with what only DescribeExecution tells, if wanted.
+
+        Raises: BadUserInput for a bad `first` or `after`. Failed targets are part of the page.
+        """
+        return await self._pager.page(
+            filter(wanted.wants_target, targets),
+            lambda target: self._in_target(target, wanted, deadline),
+            first=first,
+            after=after,
+            with_details=with_details,
+            deadline=deadline,
+        )
+
+    async def _in_target(
+        self, target: Target, wanted: ExecutionFilter, deadline: float
+    ) -> tuple[list[Row[ExecutionKey, Execution]], list[GatewayError]]:
+        """A target's matching executions, and why some of its workflows could not be asked."""
+        workflows = await self._lookups.workflows.get(
+            target, max_age_s=_WORKFLOWS_MAX_AGE_S, deadline=deadline
+        )
+        asked = await outcomes(
+            [workflow.key for workflow in workflows if wanted.wants_workflow(workflow.key.workflow_id)],
+            lambda key: self._lookups.running.get(key, max_age_s=_MAX_AGE_S, deadline=deadline),
+        )
+        rows: list[Row[ExecutionKey, Execution]] = [
+            row
+            for outcome in asked.values()
+            if not isinstance(outcome, GatewayError)
+            for row in outcome
+            if wanted.wants(row)
+        ]
+        failed = [
+            outcome
+            for outcome in asked.values()
+            # A workflow that was deleted a moment ago has no executions.
+            if isinstance(outcome, GatewayError) and not isinstance(outcome, WorkflowNotFound)
+        ]
+        return rows, failed
+
+    async def _describe(self, key: ExecutionKey, deadline: float) -> Execution:
+        return await self._lookups.executions.get(key, max_age_s=_MAX_AGE_S, deadline=deadline)

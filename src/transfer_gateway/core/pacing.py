@@ -1,0 +1,229 @@
+"""How hard each target is asked. Every limit here is per account and region, so that one can't hurt another.
+
+A call waits for its turn (rate, calls in flight), is refused at once while the target's breaker is open, and
+is tried again when AWS throttles or fails, as long as the request's time and the target's retry budget allow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from transfer_gateway.domain.errors import DeadlineExceeded, GatewayError, Throttled, UpstreamUnavailable
+from transfer_gateway.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from transfer_gateway.domain.identity import Target
+
+T = TypeVar("T")
+_log = get_logger(__name__)
+
+_MAX_ATTEMPTS = 4
+_BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)  # full jitter: anything from 0 to 0.1 s · 2^n
+_RETRIES_PER_CALL, _MAX_SAVED_RETRIES = 0.1, 10.0
+_BREAKER_FAILURES = 5
+_BREAKER_S = (0.5, 5.0)  # first time open, and longest
+_PATIENCE_S = 2.0  # a call that is given up after this long counts as a failure of AWS's
+
+
+@dataclass(frozen=True, slots=True)
+class PacingLimits:
+    """For each target: calls per second, how many at once after a pause, and calls in flight; overall too."""
+
+    rate_per_s: float
+    burst: int
+    max_in_flight: int
+    max_in_flight_overall: int
+
+
+class _OwnLimit(Throttled):
+    """Our own limit, not AWS's: trying again here would only wait longer."""
+
+
+class _BreakerOpen(UpstreamUnavailable):
+    """We did not ask AWS: it has failed too often a moment ago."""
+
+
+class Pacing:
+    """The limits of every target, made when it is first asked."""
+
+    def __init__(self, limits: PacingLimits) -> None:
+        self._limits = limits
+        self._overall = asyncio.Semaphore(limits.max_in_flight_overall)
+        self._targets: dict[Target, _TargetPace] = {}
+
+    async def call(self, target: Target, ask: Callable[[], Awaitable[T]], *, deadline: float) -> T:
+        """What `ask` gives, within the target's limits; `deadline` in the loop's time.
+
+        Raises: Throttled when our own limit would let the call through after the deadline only,
+        UpstreamUnavailable while the breaker is open, DeadlineExceeded when AWS takes longer than that,
+        else whatever the last attempt raised.
+        """
+        pace = self._targets.get(target)
+        if pace is None:
+            pace = self._targets[target] = _TargetPace(target, self._limits)
+        pace.save_for_a_retry()
+
+        def give_up(state: RetryCallState) -> bool:
+            now = asyncio.get_running_loop().time()
+            too_late = now + state.upcoming_sleep >= deadline
+            return too_late or state.attempt_number >= _MAX_ATTEMPTS or not pace.may_retry()
+
+        retrying = AsyncRetrying(retry=_RETRY, wait=_wait, stop=give_up, reraise=True)
+        async for attempt in retrying:
+            with attempt:
+                async with pace.turn(deadline), self._overall:
+                    return await ask()
+        raise AssertionError("tenacity ends by returning or raising")
+
+    def keep_only(self, targets: set[Target]) -> None:
+        """Forget targets that are no longer configured."""
+        for target in self._targets.keys() - targets:
+            del self._targets[target]
+
+
+_RETRY = retry_if_exception(
+    lambda error: (
+        isinstance(error, Throttled | UpstreamUnavailable) and not isinstance(error, _OwnLimit | _BreakerOpen)
+    )
+)
+
+
+def _wait(state: RetryCallState) -> float:
+    """Full jitter, and no less than AWS asks for."""
+    error = state.outcome.exception() if state.outcome else None
+    asked_s = error.retry_after_s if isinstance(error, GatewayError) else None
+    return max(asked_s or 0.0, _BACKOFF(state))
+
+
+class _TargetPace:
+    """One target's rate, places, retry budget and breaker. Times are the loop's."""
+
+    def __init__(self, target: Target, limits: PacingLimits) -> None:
+        self._target = target
+        self._interval_s = 1.0 / limits.rate_per_s
+        self._burst_s = self._interval_s * (limits.burst - 1)
+        self._next_at = 0.0  # when the next call would be due if calls came exactly at the rate (GCRA)
+        self._places = asyncio.Semaphore(limits.max_in_flight)
+        self._saved_retries = _MAX_SAVED_RETRIES
+        self._breaker = _Breaker(target)
+
+    def save_for_a_retry(self) -> None:
+        self._saved_retries = min(_MAX_SAVED_RETRIES, self._saved_retries + _RETRIES_PER_CALL)
+
+    def may_retry(self) -> bool:
+        """Spend one retry, if one is saved: a target that fails all its calls is asked 1.1 times as often."""
+        if self._saved_retries < 1:
+            return False
+        self._saved_retries -= 1
+        return True
+
+    @asynccontextmanager
+    async def turn(self, deadline: float) -> AsyncIterator[None]:
+        """Wait for the call's turn, bound the call by the deadline, and tell the breaker how it went."""
+        self._breaker.refuse_if_open()
+        async with self._place(deadline):
+            await self._wait_for_the_rate(deadline)
+            with self._breaker.watch():
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        yield
+                except TimeoutError as error:
+                    raise DeadlineExceeded.of(self._target) from error
+
+    @asynccontextmanager
+    async def _place(self, deadline: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise _OwnLimit.by_gateway(self._target, retry_after_s=1.0) from error
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _wait_for_the_rate(self, deadline: float) -> None:
+        now = asyncio.get_running_loop().time()
+        due_at = max(self._next_at, now)
+        wait_s = due_at - self._burst_s - now
+        if now + wait_s > deadline:
+            raise _OwnLimit.by_gateway(self._target, retry_after_s=wait_s)
+        self._next_at = due_at + self._interval_s
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+
+
+class _Breaker:
+    """Opens after so many failures in a row; then lets one probe through at a time, ever more rarely."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._failures = 0
+        self._open_until = 0.0
+        self._open_for_s = 0.0
+        self._probing = False
+
+    def refuse_if_open(self) -> None:
+        """Raises: UpstreamUnavailable, with the time after which a probe may go."""
+        if self._failures < _BREAKER_FAILURES:
+            return
+        left_s = self._open_until - asyncio.get_running_loop().time()
+        if left_s > 0 or self._probing:
+            raise _BreakerOpen(
+                f"AWS has failed {self._failures} times in a row for {self._target.place}, "
+                "so it is left alone for a while.",
+                account_id=self._target.account_id,
+                region=self._target.region,
+                retry_after_s=max(left_s, 0.1),
+            )
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """One call. It is refused if the breaker has opened while the call waited for its turn."""
+        self.refuse_if_open()
+        probe = self._probing = self._failures >= _BREAKER_FAILURES
+        started = asyncio.get_running_loop().time()
+        try:
+            yield
+        except (Throttled, UpstreamUnavailable, DeadlineExceeded):
+            self._failed()
+            raise
+        except GatewayError:  # an answer all the same
+            self._answered()
+            raise
+        except asyncio.CancelledError:
+            if asyncio.get_running_loop().time() - started > _PATIENCE_S:
+                self._failed()
+            raise
+        else:
+            self._answered()
+        finally:
+            if probe:
+                self._probing = False
+
+    def _failed(self) -> None:
+        self._failures += 1
+        if self._failures < _BREAKER_FAILURES:
+            return
+        first_s, longest_s = _BREAKER_S
+        self._open_for_s = min(longest_s, self._open_for_s * 2 or first_s)
+        self._open_until = asyncio.get_running_loop().time() + self._open_for_s
+        _log.warning(
+            "breaker_opened",
+            account=self._target.account_id,
+            region=self._target.region,
+            failures=self._failures,
+            for_s=self._open_for_s,
+        )
+
+    def _answered(self) -> None:
+        if self._failures >= _BREAKER_FAILURES:
+            _log.info("breaker_closed", account=self._target.account_id, region=self._target.region)
+        self._failures, self._open_for_s = 0, 0.0

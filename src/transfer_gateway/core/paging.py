@@ -1,0 +1,125 @@
+"""Lists over all targets, in pages.
+
+The order is that of the keys, which begin with account and region. It depends on nothing that changes, so a
+walk through all pages meets each row that lives throughout exactly once, whatever comes or goes meanwhile.
+Targets are asked in that order too, a few at first and then ever more at a time, until the page is full: a
+page costs no more AWS calls than the targets that it spans.
+"""
+
+from __future__ import annotations
+
+import bisect
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from transfer_gateway.core.fanout import outcomes
+from transfer_gateway.domain.errors import BadUserInput, GatewayError
+from transfer_gateway.domain.page import Entry, Page, TargetFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from transfer_gateway.core.cursors import Cursors
+    from transfer_gateway.domain.identity import Target
+
+MAX_PAGE = 1000
+_FIRST_TARGETS, _MOST_TARGETS = 8, 128  # asked at a time: the number doubles from the one to the other
+
+
+class Key(Protocol):
+    """A place in the list."""
+
+    @property
+    def target(self) -> Target: ...
+    def __gt__(self, other: Any, /) -> bool: ...  # noqa: ANN401  a key of the same kind
+    def __lt__(self, other: Any, /) -> bool: ...  # noqa: ANN401  as above
+    def __hash__(self) -> int: ...
+
+
+K = TypeVar("K", bound=Key)
+V = TypeVar("V")
+K_co = TypeVar("K_co", bound=Key, covariant=True)
+V_co = TypeVar("V_co", covariant=True)
+
+
+class Row(Protocol[K_co, V_co]):
+    """A listed thing."""
+
+    @property
+    def key(self) -> K_co: ...
+    def without_details(self) -> V_co: ...
+
+
+class Pager(Generic[K, V]):
+    """Cuts one list into pages. K are its keys, V what an entry is once it is described."""
+
+    def __init__(self, cursors: Cursors[K], describe: Callable[[K, float], Awaitable[V]]) -> None:
+        """`describe` is given a key and the deadline."""
+        self._cursors = cursors
+        self._describe = describe
+
+    async def page(
+        self,
+        targets: Iterable[Target],
+        list_in: Callable[[Target], Awaitable[tuple[list[Row[K, V]], list[GatewayError]]]],
+        *,
+        first: int,
+        after: str | None,
+        with_details: bool,
+        deadline: float,
+    ) -> Page[V]:
+        """The first so many rows after a cursor. `list_in` gives a target's rows, and what of it failed.
+
+        Raises: BadUserInput for a bad `first` or `after`. Failed targets are part of the page.
+        """
+        if not 1 <= first <= MAX_PAGE:
+            raise BadUserInput(f"first must be 1 to {MAX_PAGE}; got {first}.")
+        place = self._cursors.read(after) if after is not None else None
+        ahead = sorted(targets)
+        if place is not None:
+            ahead = ahead[bisect.bisect_left(ahead, place.target) :]
+        rows, failures = await _rows(ahead, list_in, place, first)
+        has_next, rows = len(rows) > first, rows[:first]
+        if has_next:  # failures beyond the last entry are the next page's
+            failures = [failure for failure in failures if failure.target <= rows[-1].key.target]
+        entries = await self._entries(rows, with_details=with_details, deadline=deadline)
+        return Page(entries, tuple(failures), has_next)
+
+    async def _entries(
+        self, rows: list[Row[K, V]], *, with_details: bool, deadline: float
+    ) -> tuple[Entry[V], ...]:
+        described = await outcomes(
+            [row.key for row in rows] if with_details else [], lambda key: self._describe(key, deadline)
+        )
+        return tuple(self._entry(row, described.get(row.key)) for row in rows)
+
+    def _entry(self, row: Row[K, V], described: V | GatewayError | None) -> Entry[V]:
+        cursor = self._cursors.write(row.key)
+        if described is None:
+            return Entry(row.without_details(), cursor)
+        if isinstance(described, GatewayError):
+            return Entry(row.without_details(), cursor, missing=described)
+        return Entry(described, cursor)
+
+
+async def _rows(
+    ahead: list[Target],
+    list_in: Callable[[Target], Awaitable[tuple[list[Row[K, V]], list[GatewayError]]]],
+    place: K | None,
+    first: int,
+) -> tuple[list[Row[K, V]], list[TargetFailure]]:
+    """More than `first` rows in order, or all there are; and the failures met on the way."""
+    rows: list[Row[K, V]] = []
+    failures: list[TargetFailure] = []
+    size = _FIRST_TARGETS
+    while ahead and len(rows) <= first:
+        now, ahead = ahead[:size], ahead[size:]
+        size = min(_MOST_TARGETS, size * 2)
+        for target, outcome in (await outcomes(now, list_in)).items():
+            if isinstance(outcome, GatewayError):
+                failures.append(TargetFailure(target, outcome))
+                continue
+            found, failed = outcome
+            ordered = sorted(found, key=lambda row: row.key)
+            rows += [row for row in ordered if place is None or row.key > place]
+            failures += [TargetFailure(target, error) for error in failed]
+    return rows, failures

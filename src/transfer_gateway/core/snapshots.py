@@ -1,0 +1,161 @@
+"""What AWS said, kept as long as someone may find it fresh enough; and who is asking now.
+
+- A caller that accepts an answer of a certain age gets a snapshot of that age, without a call.
+- Otherwise it joins the flight for the same question, if that flight's call is young enough, or starts one.
+- Not-found is kept too, briefly: AWS may come to know an id that it didn't a moment ago.
+- Age counts from when AWS was asked, so `max_age_s=0` never gets an answer older than the request.
+- A flight that nobody waits for any more is cancelled, and with it the call to AWS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from cachetools import LRUCache
+
+from transfer_gateway.domain.errors import (
+    DeadlineExceeded,
+    ExecutionNotFound,
+    GatewayError,
+    Throttled,
+    WorkflowNotFound,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.flights import Flights
+
+
+class Question(Protocol):
+    """What is asked about: equal questions have equal answers, and each concerns one target."""
+
+    @property
+    def target(self) -> Target: ...
+    def __hash__(self) -> int: ...
+
+
+K = TypeVar("K", bound=Question)
+V = TypeVar("V")
+
+_NotFound = ExecutionNotFound | WorkflowNotFound
+_NOT_FOUND_FOR_S = 5.0
+_NOT_FOUND_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot(Generic[V]):
+    """AWS's answer; `asked_at` is in the loop's time."""
+
+    outcome: V | _NotFound
+    asked_at: float
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Flight(Generic[V]):
+    """One question to AWS. Whoever carries it out calls `sent` when the call goes out, at each attempt."""
+
+    asked_at: float | None = None
+    waiting: int = 0
+    task: asyncio.Task[V | GatewayError] | None = None
+
+    def sent(self) -> None:
+        self.asked_at = asyncio.get_running_loop().time()
+
+
+class Snapshots(Generic[K, V]):
+    """Answers by question, least recently used out first. `ask` puts a question to AWS.
+
+    Bounds: `max_entries`, and about `max_bytes` of memory, by what `size_of` says of an answer.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[K, Flight[V]], Awaitable[V]],
+        flights: Flights,
+        *,
+        size_of: Callable[[V], int],
+        max_entries: int,
+        max_bytes: int,
+    ) -> None:
+        self._ask = ask
+        self._tasks = flights
+        self._size_of = size_of
+        least_bytes = max_bytes // max_entries  # counting each entry as at least this bounds their number too
+        self._kept: LRUCache[K, _Snapshot[V]] = LRUCache(
+            max_bytes, getsizeof=lambda snapshot: max(least_bytes, snapshot.size_bytes)
+        )
+        self._flying: dict[K, Flight[V]] = {}
+
+    async def get(self, key: K, *, max_age_s: float, deadline: float) -> V:
+        """AWS's answer, no older than `max_age_s`.
+
+        Raises: GatewayError; DeadlineExceeded ends this caller's wait, not the flight of others.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            not_before = loop.time() - max_age_s
+            kept = self._fresh(key, not_before)
+            outcome = await self._join(key, not_before, deadline) if kept is None else kept.outcome
+            if not isinstance(outcome, GatewayError):
+                return outcome
+            # A flight that others began may run out of their time before it runs out of ours.
+            if not isinstance(outcome, DeadlineExceeded) or loop.time() >= deadline:
+                raise outcome.again()
+
+    def _fresh(self, key: K, not_before: float) -> _Snapshot[V] | None:
+        kept = self._kept.get(key)
+        if kept is None or kept.asked_at < not_before:
+            return None
+        if isinstance(kept.outcome, GatewayError):
+            age_s = asyncio.get_running_loop().time() - kept.asked_at
+            return kept if age_s < _NOT_FOUND_FOR_S else None
+        return kept
+
+    async def _join(self, key: K, not_before: float, deadline: float) -> V | GatewayError:
+        flight = self._flying.get(key)
+        if flight is None or (flight.asked_at is not None and flight.asked_at < not_before):
+            flight = self._flying[key] = Flight()
+            flight.task = self._tasks.start(self._fly(key, flight), name=f"ask about {key}")
+        assert flight.task is not None  # noqa: S101  set by the line above, or by whoever began it
+        flight.waiting += 1
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await asyncio.shield(flight.task)
+        except TimeoutError:
+            if flight.asked_at is None:  # it was still waiting for its turn
+                return Throttled.by_gateway(key.target, retry_after_s=1.0)
+            return DeadlineExceeded.of(key.target)
+        finally:
+            flight.waiting -= 1
+            if flight.waiting == 0 and not flight.task.done():
+                self._land(key, flight)
+                flight.task.cancel()
+
+    async def _fly(self, key: K, flight: Flight[V]) -> V | GatewayError:
+        try:
+            answer = await self._ask(key, flight)
+        except (ExecutionNotFound, WorkflowNotFound) as error:
+            self._keep(key, flight, error, _NOT_FOUND_BYTES)
+            return error
+        except GatewayError as error:
+            return error
+        finally:
+            self._land(key, flight)
+        self._keep(key, flight, answer, self._size_of(answer))
+        return answer
+
+    def _land(self, key: K, flight: Flight[V]) -> None:
+        if self._flying.get(key) is flight:
+            del self._flying[key]
+
+    def _keep(self, key: K, flight: Flight[V], outcome: V | _NotFound, size_bytes: int) -> None:
+        kept = self._kept.get(key)
+        if flight.asked_at is None or (kept is not None and kept.asked_at > flight.asked_at):
+            return  # a younger call was answered first
+        if size_bytes <= self._kept.maxsize:
+            self._kept[key] = _Snapshot(outcome, flight.asked_at, size_bytes)

@@ -1,0 +1,71 @@
+"""Workflows: every one of them, in pages, and what their steps are called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transfer_gateway.core.paging import Pager
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transfer_gateway.core.cursors import Cursors
+    from transfer_gateway.core.lookups import Lookups
+    from transfer_gateway.core.paging import Row
+    from transfer_gateway.domain.errors import GatewayError
+    from transfer_gateway.domain.execution import StepPlace
+    from transfer_gateway.domain.identity import Target, WorkflowKey
+    from transfer_gateway.domain.page import Page, TargetFilter
+    from transfer_gateway.domain.workflow import Workflow, WorkflowStep
+
+_MAX_AGE_S = 300.0  # of the definitions in a page
+_LIST_MAX_AGE_S = 1.0
+# AWS creates and deletes workflows but never changes one's steps, and a result belongs to the steps that its
+# workflow began with.
+_STEPS_MAX_AGE_S = 3600.0
+
+
+class Workflows:
+    """Pages of workflows, and the definitions of single steps."""
+
+    def __init__(self, lookups: Lookups, cursors: Cursors[WorkflowKey]) -> None:
+        self._lookups = lookups
+        self._pager: Pager[WorkflowKey, Workflow] = Pager(cursors, self._describe)
+
+    async def page(
+        self,
+        targets: Sequence[Target],
+        wanted: TargetFilter,
+        *,
+        first: int,
+        after: str | None,
+        with_details: bool,
+        deadline: float,
+    ) -> Page[Workflow]:
+        """The first so many workflows after a cursor; with what only DescribeWorkflow tells, if wanted.
+
+        Raises: BadUserInput for a bad `first` or `after`. Failed targets are part of the page.
+        """
+        return await self._pager.page(
+            filter(wanted.wants_target, targets),
+            lambda target: self._in_target(target, deadline),
+            first=first,
+            after=after,
+            with_details=with_details,
+            deadline=deadline,
+        )
+
+    async def step(self, place: StepPlace, *, deadline: float) -> WorkflowStep | None:
+        """The definition of the step at that place; None where the workflow has fewer. Raises: GatewayError."""
+        workflow = await self._lookups.definitions.get(
+            place.workflow, max_age_s=_STEPS_MAX_AGE_S, deadline=deadline
+        )
+        return workflow.step_at(place)
+
+    async def _in_target(
+        self, target: Target, deadline: float
+    ) -> tuple[list[Row[WorkflowKey, Workflow]], list[GatewayError]]:
+        return [*await self._lookups.workflows.get(target, max_age_s=_LIST_MAX_AGE_S, deadline=deadline)], []
+
+    async def _describe(self, key: WorkflowKey, deadline: float) -> Workflow:
+        return await self._lookups.definitions.get(key, max_age_s=_MAX_AGE_S, deadline=deadline)

@@ -1,0 +1,106 @@
+"""Where accounts come from: a list, an AWS organization, or both; and how the two become one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from transfer_gateway.domain.account import Account, Accounts
+from transfer_gateway.domain.identity import Identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from transfer_gateway.domain.identity import AccountId, Region
+
+
+class OuId(Identifier):
+    """An organizational unit, or a root, which is the one above all. Source: the Organizations model."""
+
+    __slots__ = ()
+    PATTERN = re.compile(r"(r-[0-9a-z]{4,32})|(ou-[0-9a-z]{4,32}-[a-z0-9]{8,32})")
+    EXAMPLE = "ou-ab12-11111111"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """An active account of an organization, and its name there."""
+
+    id: AccountId
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """Which accounts of the organization are wanted.
+
+    An OU stands for everything below it. No `include_ous`: the whole organization. What is excluded is so
+    wherever it stands. `reader` is the role that may read the organization; None: the service's own
+    credentials. `region` says no more than the AWS partition.
+    """
+
+    region: Region
+    reader: Account | None
+    include_ous: frozenset[OuId]
+    exclude_ous: frozenset[OuId]
+    exclude_accounts: frozenset[AccountId]
+    refresh_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDefaults:
+    """What holds for every account that says nothing else."""
+
+    role_name: str
+    regions: tuple[Region, ...]
+    external_id: str | None = field(repr=False)
+    session_duration_s: int
+
+    def account(self, account_id: AccountId, alias: str | None) -> Account:
+        return Account(
+            id=account_id,
+            alias=alias,
+            regions=self.regions,
+            role_arn=self.role_arn(account_id, self.regions[0]),
+            external_id=self.external_id,
+            session_duration_s=self.session_duration_s,
+        )
+
+    def role_arn(self, account_id: AccountId, region: Region) -> str:
+        """The default role's ARN, in the region's partition. Others than these three are to be configured."""
+        china, government = region.startswith("cn-"), region.startswith("us-gov-")
+        partition = "aws-cn" if china else "aws-us-gov" if government else "aws"
+        return f"arn:{partition}:iam::{account_id}:role/{self.role_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSources:
+    """All that the accounts file says. With a `discovery`, `defaults.regions` are given."""
+
+    listed: Accounts
+    defaults: AccountDefaults
+    discovery: Discovery | None
+
+    def regions(self) -> tuple[Region, ...]:
+        """Every region that an account may be in, each once; at least one."""
+        discovered = self.defaults.regions if self.discovery is not None else ()
+        return tuple(dict.fromkeys((*self.listed.regions(), *discovered)))
+
+    def merge(self, members: Iterable[Member]) -> Accounts:
+        """The listed accounts as they are, and after them, by id, the members that are not among them.
+
+        A member's alias is its name, unless another member or a listed alias has the same.
+        """
+        if self.discovery is None:
+            return self.listed
+        known = sorted(members, key=lambda member: member.id)
+        names = Counter([member.name for member in known] + [account.alias for account in self.listed])
+        unwanted = self.discovery.exclude_accounts | {account.id for account in self.listed}
+        discovered = [
+            self.defaults.account(member.id, member.name if names[member.name] == 1 else None)
+            for member in known
+            if member.id not in unwanted
+        ]
+        return Accounts([*self.listed, *discovered])

@@ -1,0 +1,61 @@
+"""What a check of the targets found: a table with progress on a terminal, aligned lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from transfer_gateway.core.check import Checked
+
+_COLUMNS = ("account", "alias", "region", "outcome")
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar that moves each time the function given is called; nothing at all where no terminal is."""
+    columns = (TextColumn("checking targets"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(), transient=True, disable=not sys.stdout.isatty()) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
+
+
+def print_checked(checks: Sequence[Checked]) -> None:
+    """One row a target: account, alias, region, and `ok` or the code with AWS's own words."""
+    rows = [
+        (checked.account.id, checked.account.alias or "-", checked.region, _outcome(checked))
+        for checked in checks
+    ]
+    if sys.stdout.isatty():
+        _print_table(rows)
+        return
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(len(_COLUMNS) - 1)]
+    for *cells, outcome in rows:
+        aligned = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+        sys.stdout.write("  ".join([*aligned, outcome]) + "\n")
+
+
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    table = Table()
+    for column in _COLUMNS:
+        table.add_column(column, no_wrap=column in {"account", "region"}, overflow="fold")
+    for *cells, outcome in rows:
+        # Text, not str: what AWS says in brackets is no markup.
+        table.add_row(*map(Text, cells), Text(outcome, style="green" if outcome == "ok" else "red"))
+    Console().print(table)
+
+
+def _outcome(checked: Checked) -> str:
+    """On one line, and printable, whatever AWS said."""
+    if checked.failure is None:
+        return "ok"
+    said = " ".join((checked.failure.detail or checked.failure.message).split())
+    return f"{checked.failure.code}: {''.join(filter(str.isprintable, said))}"

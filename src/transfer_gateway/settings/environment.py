@@ -1,0 +1,122 @@
+"""Settings: environment variables, one for each field."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path  # noqa: TC003  pydantic reads the annotations
+from typing import Literal, Self
+
+from pydantic import (
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from transfer_gateway.settings.problems import ConfigurationError, RegionField, say
+
+ENV_PREFIX = "TRANSFER_GATEWAY_"
+
+
+class Settings(BaseSettings):
+    """One field, one environment variable: `TRANSFER_GATEWAY_` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
+
+    accounts_file: Path = Field(
+        description="YAML file of the accounts to look into; re-read when it changes."
+    )
+    accounts_reload_s: float = Field(
+        5.0, ge=0.1, le=3600, description="How often the accounts file is looked at for a change."
+    )
+    auth: Literal["none"] = Field(
+        "none", description="Who may call. `none` (so far the only choice) serves loopback addresses alone."
+    )
+    http_host: str = Field(
+        "127.0.0.1", description="Address of the HTTP door. Loopback only, with auth `none`."
+    )
+    http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP door. 0: any free one.")
+    http_max_body_bytes: int = Field(
+        1_048_576, ge=1024, le=104_857_600, description="Larger request bodies are refused with 413."
+    )
+    request_timeout_s: float = Field(
+        10.0,
+        ge=0.05,
+        le=300,
+        description="One request's time; what is not there by then is DEADLINE_EXCEEDED.",
+    )
+    shutdown_grace_s: float = Field(
+        20.0, ge=0, le=600, description="After SIGTERM, how long requests under way may take to finish."
+    )
+    aws_connect_timeout_s: float = Field(3.0, gt=0, le=60, description="Connecting to AWS.")
+    aws_read_timeout_s: float = Field(8.0, gt=0, le=300, description="Waiting for AWS's answer.")
+    aws_max_in_flight: int = Field(
+        256, ge=1, le=10_000, description="Calls to AWS at a time, over all targets."
+    )
+    target_max_in_flight: int = Field(
+        16, ge=1, le=1000, description="Calls at a time to one target: an account in a region."
+    )
+    target_rate_per_s: float = Field(10.0, gt=0, le=10_000, description="Calls per second to one target.")
+    target_burst: int = Field(
+        50, ge=1, le=10_000, description="Calls to one target at once, after it was left alone for a while."
+    )
+    snapshots_max_entries: int = Field(
+        20_000, ge=1, le=10_000_000, description="Executions kept for callers that accept an older answer."
+    )
+    snapshots_max_bytes: int = Field(
+        134_217_728, ge=65_536, le=2**40, description="Memory for those, about; the least used go first."
+    )
+    sts_region: RegionField | None = Field(
+        None,
+        description="Region of the STS endpoint. Default: AWS_DEFAULT_REGION, else the first account's first.",
+    )
+    assume_role_max_concurrency: int = Field(32, ge=1, le=1000, description="AssumeRole calls at a time.")
+    role_session_name: str = Field(
+        "transfer-gateway",
+        pattern=r"^[A-Za-z0-9_+=,.@-]{2,64}$",
+        description="RoleSessionName: how the gateway shows in the accounts' CloudTrail.",
+    )
+    cursor_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Signs the cursors of lists. Without it they end with the process, and hold for one replica.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto`: for people on a terminal, JSON lines elsewhere."
+    )
+
+    @field_validator("http_host")
+    @classmethod
+    def _check_loopback(cls, value: str) -> str:
+        if not _is_loopback(value):
+            raise ValueError(
+                f"{value!r} is no loopback address; without authentication only 127.0.0.1, ::1 and localhost are served"
+            )
+        return value
+
+    @classmethod
+    def from_environment(cls, **overrides: object) -> Self:
+        """Read and check the environment; `overrides` (from the command line) win over it.
+
+        Raises: ConfigurationError.
+        """
+        try:
+            return cls(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]  # checked by pydantic
+        except ValidationError as error:
+            raise ConfigurationError(
+                [
+                    f"{ENV_PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: {say(problem)}"
+                    for problem in error.errors(include_url=False)
+                ]
+            ) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,36 @@
+"""How wrong configuration is told: every problem at once, each with its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import (
+    PlainValidator,
+)
+
+from transfer_gateway.domain.identity import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+RegionField = Annotated[Region, PlainValidator(Region)]
+
+
+class ConfigurationError(Exception):
+    """What is wrong with the configuration: one line a problem, each naming its place."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+def say(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails, whose message is always text
+    if problem["type"] == "missing":
+        return "is required"
+    if problem["type"] == "extra_forbidden":
+        return "is not a known key"
+    if problem["type"] == "model_type":
+        return "must be a mapping"
+    message: str = problem["msg"].removeprefix("Value error, ")
+    return message[0].lower() + message[1:] if message.startswith("Input should") else message

@@ -1,0 +1,132 @@
+"""Finding an execution by its id alone, on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from transfer_emulator import Emulator, Fault, FaultKind, World
+from wire import GUARDED, HOME, PLAIN, Gateway, place
+
+if TYPE_CHECKING:
+    from transfer_gateway.domain.identity import ExecutionKey
+
+FIND = """
+query Find($id: ExecutionId!, $workflow: WorkflowId, $accounts: [AccountId!], $regions: [Region!]) {
+  findExecution(executionId: $id, workflowId: $workflow, accountIds: $accounts, regions: $regions) {
+    execution { id status } targetsAsked targetFailures { accountId region error { code } }
+  }
+}
+"""
+ABSENT = "00000000-0000-4000-8000-000000000000"
+DESCRIBE = "DescribeExecution"
+
+
+async def find(gateway: Gateway, execution_id: str, **variables: Any) -> dict[str, Any]:
+    answer = await gateway.ask(FIND, id=execution_id, **variables)
+    assert "errors" not in answer, answer
+    found: dict[str, Any] = answer["data"]["findExecution"]
+    return found
+
+
+def everywhere(world: World) -> list[ExecutionKey]:
+    return [place(world, account, region) for account in (PLAIN, GUARDED, HOME) for region in world.regions]
+
+
+async def test_found_anywhere(gateway: Gateway, world: World) -> None:
+    """By its id alone, by id and workflow, and in the accounts and regions named."""
+    for key in everywhere(world):
+        for narrowed in (
+            {},
+            {"workflow": key.workflow_id},
+            {"accounts": [key.account_id], "regions": [key.region]},
+        ):
+            found = await find(gateway, key.execution_id, **narrowed)
+            assert (found["execution"]["id"], found["targetFailures"]) == (str(key), [])
+
+
+async def test_not_found(gateway: Gateway, world: World) -> None:
+    """When every target has answered and none has it, it is nowhere in progress."""
+    everywhere(world)
+    assert await find(gateway, ABSENT) == {"execution": None, "targetsAsked": 6, "targetFailures": []}
+    assert (await find(gateway, ABSENT, accounts=[PLAIN], regions=["eu-west-1"]))["targetsAsked"] == 1
+
+
+async def test_not_elsewhere(gateway: Gateway, world: World) -> None:
+    """Looked for in the wrong place it is not found, even if it was seen in the right one."""
+    key = place(world, PLAIN)
+    assert (await find(gateway, key.execution_id))["execution"]
+    other = world.add_workflow(PLAIN, "eu-west-1")
+    assert (await find(gateway, key.execution_id, accounts=[GUARDED]))["execution"] is None
+    assert (await find(gateway, key.execution_id, workflow=other))["execution"] is None
+
+
+async def test_failed_targets_are_told(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """A target that could not be asked, whichever of its calls failed, is never counted as not having it."""
+    everywhere(world)
+    aws.faults.add(Fault(FaultKind.DENY, account_id=GUARDED, operation=DESCRIBE))
+    aws.faults.add(Fault(FaultKind.DENY, account_id=HOME, region="us-east-1", operation="ListWorkflows"))
+    found = await find(gateway, ABSENT)
+    assert found["execution"] is None
+    assert found["targetFailures"] == [
+        {"accountId": account, "region": region, "error": {"code": "ACCESS_DENIED"}}
+        for account, region in [(GUARDED, "eu-west-1"), (GUARDED, "us-east-1"), (HOME, "us-east-1")]
+    ]
+
+
+async def test_found_although_others_fail(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """What is found is found, whatever other targets do, and without waiting for them; they are asked no more."""
+    key = everywhere(world)[0]
+    aws.faults.add(Fault(FaultKind.HANG, account_id=GUARDED))
+    aws.faults.add(Fault(FaultKind.DENY, account_id=HOME))
+    async with asyncio.timeout(2):
+        found = await find(gateway, key.execution_id)
+    assert (found["execution"]["id"], found["targetFailures"]) == (str(key), [])
+    async with asyncio.timeout(5):
+        while aws.calls.in_flight:
+            await asyncio.sleep(0.01)
+
+
+async def test_where_it_was_seen_is_asked_first(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """The second time, one call is enough, wherever it was seen: in a lookup, a list or a search."""
+    keys = everywhere(world)
+    await gateway.look_up(keys[0])
+    assert (await find(gateway, keys[1].execution_id))["execution"]
+    answer = await gateway.ask("{ inProgressExecutions { edges { node { id } } } }")
+    assert len(answer["data"]["inProgressExecutions"]["edges"]) == 6
+    await asyncio.sleep(1.1)
+    for key in (keys[0], keys[1], keys[5]):
+        aws.calls.reset()
+        found = await find(gateway, key.execution_id)
+        assert (found["execution"]["id"], found["targetsAsked"]) == (str(key), 1)
+        assert aws.calls.count() == 1
+
+
+async def test_gone_from_where_it_was_seen(gateway: Gateway, world: World) -> None:
+    """What has finished where it was seen is looked for everywhere, and then known to be nowhere."""
+    key = everywhere(world)[0]
+    assert (await find(gateway, key.execution_id))["execution"]
+    world.remove(key.account_id, key.region, key.workflow_id, key.execution_id)
+    await asyncio.sleep(1.1)
+    assert await find(gateway, key.execution_id) == {
+        "execution": None,
+        "targetsAsked": 6,
+        "targetFailures": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("variables", "code"),
+    [
+        ({"id": "1"}, "BAD_USER_INPUT"),
+        ({"id": ABSENT, "workflow": "w"}, "BAD_USER_INPUT"),
+        ({"id": ABSENT, "accounts": ["1"]}, "BAD_USER_INPUT"),
+        ({"id": ABSENT, "accounts": ["123123123123"]}, "ACCOUNT_NOT_AVAILABLE"),
+    ],
+)
+async def test_bad_input(gateway: Gateway, variables: dict[str, Any], code: str) -> None:
+    """Malformed ids and accounts that are not configured are told."""
+    (error,) = (await gateway.ask(FIND, **variables))["errors"]
+    assert error["extensions"]["code"] == code

@@ -1,0 +1,245 @@
+"""Every execution in progress, in pages, on the wire."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from transfer_emulator import Emulator, Fault, FaultKind, World
+from transfer_gateway import server
+from wire import GUARDED, HOME, PLAIN, Gateway, calling, place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.settings import Settings
+
+PAGE = """
+query Page($filter: ExecutionFilter, $first: Int, $after: String) {
+  inProgressExecutions(filter: $filter, first: $first, after: $after) {
+    edges { cursor node { id status } }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    targetFailures { accountId region error { code } }
+  }
+}
+"""
+DETAILS = """
+{ inProgressExecutions { edges { node { id results { steps { stepType } } ... on Execution { ...role } }
+  detailsError { code } } } }
+fragment role on Execution { executionRole }
+"""
+
+
+async def page(gateway: Gateway, **variables: Any) -> dict[str, Any]:
+    answer = await gateway.ask(PAGE, **variables)
+    assert "errors" not in answer, answer
+    found: dict[str, Any] = answer["data"]["inProgressExecutions"]
+    return found
+
+
+async def walk(gateway: Gateway, first: int, between: Callable[[], None] = lambda: None) -> list[str]:
+    """The ids of all pages, one after another."""
+    seen: list[str] = []
+    after = None
+    while True:
+        found = await page(gateway, first=first, after=after)
+        seen += [edge["node"]["id"] for edge in found["edges"]]
+        if not found["pageInfo"]["hasNextPage"]:
+            return seen
+        after = found["pageInfo"]["endCursor"]
+        between()
+
+
+async def test_pages(gateway: Gateway, world: World) -> None:
+    """All of them, in the order of their ids, page by page; the connection's figures are Relay's."""
+    keys = sorted(place(world, account) for account in (PLAIN, GUARDED, HOME) for _ in range(7))
+    first = await page(gateway, first=5)
+    assert [edge["node"]["id"] for edge in first["edges"]] == [str(key) for key in keys[:5]]
+    assert first["pageInfo"] == {
+        "hasNextPage": True,
+        "hasPreviousPage": False,
+        "startCursor": first["edges"][0]["cursor"],
+        "endCursor": first["edges"][-1]["cursor"],
+    }
+    second = await page(gateway, first=5, after=first["edges"][1]["cursor"])
+    assert [edge["node"]["id"] for edge in second["edges"]] == [str(key) for key in keys[2:7]]
+    assert second["pageInfo"]["hasPreviousPage"]
+    for size in (1, 4, 21, 1000):
+        assert await walk(gateway, size) == [str(key) for key in keys]
+
+
+async def test_none(gateway: Gateway) -> None:
+    """Where nothing runs the page is empty, and says so."""
+    assert await page(gateway) == {
+        "edges": [],
+        "pageInfo": {"hasNextPage": False, "hasPreviousPage": False, "startCursor": None, "endCursor": None},
+        "targetFailures": [],
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_each_that_lives_is_met_once(gateway: Gateway, world: World, seed: int) -> None:
+    """While executions start and finish between the pages, each that lives throughout is met exactly once."""
+    dice = random.Random(seed)  # noqa: S311  a script for the test
+    workflows = [
+        (account, region, world.add_workflow(account, region))
+        for account in (PLAIN, GUARDED, HOME)
+        for region in world.regions
+        for _ in range(2)
+    ]
+
+    def start() -> tuple[str, ...]:
+        where = dice.choice(workflows)
+        return (*where, world.place(*where))
+
+    staying = {"/".join(start()) for _ in range(60)}
+    passing = [start() for _ in range(60)]
+
+    def life_goes_on() -> None:
+        for _ in range(dice.randrange(4)):
+            world.remove(*passing.pop(dice.randrange(len(passing))))
+            passing.append(start())
+
+    seen = await walk(gateway, dice.choice([1, 7, 20]), life_goes_on)
+    assert len(seen) == len(set(seen))
+    assert staying <= set(seen)
+
+
+async def test_filters(gateway: Gateway, world: World) -> None:
+    """Each filter alone finds its executions; together they narrow."""
+
+    def upload(user: str, server_id: str, **location: Any) -> dict[str, Any]:
+        details = {"UserName": user, "ServerId": server_id, "SessionId": f"{user}-session"}
+        return {
+            "Status": "HANDLING_EXCEPTION" if user == "bob" else "IN_PROGRESS",
+            "ServiceMetadata": {"UserDetails": details},
+            "InitialFileLocation": location,
+        }
+
+    one, two = "s-" + "1" * 17, "s-" + "2" * 17
+    s3 = {"S3FileLocation": {"Bucket": "landing", "Key": "in/acme/a.pgp"}}
+    efs = {"EfsFileLocation": {"FileSystemId": "fs-12345678", "Path": "/in/b.pgp"}}
+    a = place(world, PLAIN, "eu-west-1", upload("alice", one, **s3))
+    b = place(world, PLAIN, "us-east-1", upload("bob", one, **efs))
+    c = place(world, GUARDED, "eu-west-1", {"Status": "IN_PROGRESS"})
+    cases: list[tuple[dict[str, Any], set[ExecutionKey]]] = [
+        ({}, {a, b, c}),
+        ({"accountIds": [PLAIN]}, {a, b}),
+        ({"accountIds": ["123123123123"]}, set()),
+        ({"regions": ["eu-west-1"]}, {a, c}),
+        ({"workflowIds": [a.workflow_id, c.workflow_id]}, {a, c}),
+        ({"statuses": ["HANDLING_EXCEPTION"]}, {b}),
+        ({"serverId": one}, {a, b}),
+        ({"serverId": two}, set()),
+        ({"userName": "alice"}, {a}),
+        ({"sessionId": "bob-session"}, {b}),
+        ({"bucket": "landing"}, {a}),
+        ({"keyPrefix": "in/acme/"}, {a}),
+        ({"keyPrefix": "out/"}, set()),
+        ({"fileSystemId": "fs-12345678"}, {b}),
+        ({"pathPrefix": "/in/"}, {b}),
+        ({"serverId": one, "regions": ["us-east-1"], "statuses": ["IN_PROGRESS", "HANDLING_EXCEPTION"]}, {b}),
+    ]
+    for wanted, keys in cases:
+        found = await page(gateway, filter=wanted)
+        assert {edge["node"]["id"] for edge in found["edges"]} == {str(key) for key in keys}, wanted
+
+
+async def test_failed_targets_are_named(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """A target that fails, or one workflow of it, is named beside the edges of all the others."""
+    keys = [place(world, account, region) for account in (PLAIN, GUARDED, HOME) for region in world.regions]
+    aws.faults.add(Fault(FaultKind.DENY, account_id=GUARDED, operation="ListWorkflows"))
+    aws.faults.add(
+        Fault(FaultKind.DENY, account_id=HOME, region="us-east-1", operation="ListExecutions", times=1)
+    )
+    found = await page(gateway)
+    assert {edge["node"]["id"] for edge in found["edges"]} == {
+        str(key)
+        for key in keys
+        if key.account_id != GUARDED and (key.account_id, key.region) != (HOME, "us-east-1")
+    }
+    assert found["targetFailures"] == [
+        {"accountId": account, "region": region, "error": {"code": "ACCESS_DENIED"}}
+        for account, region in [(GUARDED, "eu-west-1"), (GUARDED, "us-east-1"), (HOME, "us-east-1")]
+    ]
+
+
+async def test_details_only_when_selected(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """What AWS's lists lack costs a call for each execution when it is selected, fragments included; else none."""
+    keys = [place(world) for _ in range(3)]
+    await page(gateway)
+    assert aws.calls.count(operation="DescribeExecution") == 0
+    answer = await gateway.ask(DETAILS)
+    nodes = [edge["node"] for edge in answer["data"]["inProgressExecutions"]["edges"]]
+    assert all(node["executionRole"] and node["results"]["steps"] for node in nodes)
+    assert aws.calls.count(operation="DescribeExecution") == len(keys)
+
+
+async def test_finished_in_between(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """A listed execution that has no details any more is there without them, and says why."""
+    keys = sorted([place(world), place(world)])
+    aws.faults.add(
+        Fault(FaultKind.ERROR, operation="DescribeExecution", code="ResourceNotFoundException", times=1)
+    )
+    edges = (await gateway.ask(DETAILS))["data"]["inProgressExecutions"]["edges"]
+    assert [edge["node"]["id"] for edge in edges] == [str(key) for key in keys]
+    assert sorted((edge["detailsError"] or {}).get("code", "") for edge in edges) == [
+        "",
+        "EXECUTION_NOT_FOUND",
+    ]
+    assert sorted(edge["node"]["executionRole"] is None for edge in edges) == [False, True]
+
+
+async def test_long_lists_are_read_to_their_end(gateway: Gateway, world: World) -> None:
+    """A workflow with more executions than one of AWS's pages holds is listed whole."""
+    where = (PLAIN, "eu-west-1", world.add_workflow(PLAIN, "eu-west-1"))
+    ids = {"/".join((*where, world.place(*where, {"Status": "IN_PROGRESS"}))) for _ in range(2300)}
+    assert set(await walk(gateway, 1000)) == ids
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"first": 0}, "first must be 1 to 1000; got 0."),
+        ({"first": 1001}, "first must be 1 to 1000; got 1001."),
+        ({"first": -1}, "first must be 1 to 1000; got -1."),
+        ({"after": ""}, "after must be a cursor that this service gave."),
+        ({"after": "bm9uc2Vuc2U="}, "after must be a cursor that this service gave."),
+        ({"after": "x" * 100_000}, "after must be a cursor that this service gave."),
+        ({"filter": {"accountIds": ["1"]}}, "AccountId must match"),
+    ],
+)
+async def test_bad_input(gateway: Gateway, variables: dict[str, Any], says: str) -> None:
+    """A bad page size, cursor or filter: BAD_USER_INPUT, with the rule named."""
+    (error,) = (await gateway.ask(PAGE, **variables))["errors"]
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert says in error["message"]
+
+
+async def test_forged_and_truncated_cursors(gateway: Gateway, world: World) -> None:
+    """A cursor that was changed in any place is refused."""
+    place(world)
+    place(world)
+    cursor = (await page(gateway, first=1))["pageInfo"]["endCursor"]
+    for at in range(0, len(cursor), 7):
+        forged = cursor[:at] + ("A" if cursor[at] != "A" else "B") + cursor[at + 1 :]
+        for bad in (forged, cursor[:at]):
+            assert "errors" in await gateway.ask(PAGE, after=bad), bad
+
+
+async def test_cursors_survive_a_restart(
+    aws: Emulator, world: World, settings: Callable[..., Settings], accounts_file: Path
+) -> None:
+    """With a secret set, another process goes on where the first left off; with another secret it refuses."""
+    keys = sorted(place(world) for _ in range(3))
+    async with server.running(settings(cursor_secret="a" * 16)) as service, calling(service.url) as gateway:
+        cursor = (await page(gateway, first=1))["pageInfo"]["endCursor"]
+    async with server.running(settings(cursor_secret="a" * 16)) as service, calling(service.url) as gateway:
+        found = await page(gateway, after=cursor)
+        assert [edge["node"]["id"] for edge in found["edges"]] == [str(key) for key in keys[1:]]
+    async with server.running(settings(cursor_secret="b" * 16)) as service, calling(service.url) as gateway:
+        assert "errors" in await gateway.ask(PAGE, after=cursor)

@@ -1,0 +1,185 @@
+"""Snapshots and flights: how many times AWS is asked, and how old an answer may be. AWS is on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from transfer_emulator import Emulator, Fault, FaultKind, World
+from transfer_gateway import server
+from transfer_gateway.domain.errors import DeadlineExceeded, ExecutionNotFound, GatewayError
+from wire import PLAIN, Gateway, place, to_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transfer_gateway.core.gateway import Gateway as Core
+    from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.settings import Settings
+
+DESCRIBE = "DescribeExecution"
+
+
+def describe(
+    core: Core, key: ExecutionKey, max_age_s: float = 1.0, timeout_s: float = 5.0
+) -> asyncio.Task[Execution]:
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    return asyncio.create_task(core.describe(key, max_age_s=max_age_s, deadline=deadline))
+
+
+async def until_asked(aws: Emulator, times: int = 1) -> None:
+    async with asyncio.timeout(5):
+        while aws.calls.count(operation=DESCRIBE) < times:
+            await asyncio.sleep(0.005)
+
+
+async def test_identical_lookups_share_one_call(service: server.Service, aws: Emulator, world: World) -> None:
+    """1,000 identical lookups at once: one AWS call, and one answer for all."""
+    key = place(world)
+    found = await asyncio.gather(*(describe(service.gateway, key) for _ in range(1000)))
+    assert len({id(execution) for execution in found}) == 1
+    assert aws.calls.count(operation=DESCRIBE) == 1
+
+
+async def test_a_fresh_snapshot_is_served(service: server.Service, aws: Emulator, world: World) -> None:
+    """Within `maxAge` the same answer comes again, with the time of the first; beyond it AWS is asked."""
+    key = place(world)
+    first = await describe(service.gateway, key)
+    assert await describe(service.gateway, key, max_age_s=60) is first
+    await asyncio.sleep(0.06)
+    later = await describe(service.gateway, key, max_age_s=0.05)
+    assert later.observed_at > first.observed_at
+    assert aws.calls.count(operation=DESCRIBE) == 2
+
+
+async def test_max_age_0_is_never_older_than_the_request(
+    service: server.Service, aws: Emulator, world: World
+) -> None:
+    """With `maxAge: 0` neither a snapshot nor a call that is already under way will do."""
+    key = place(world, execution={"Status": "IN_PROGRESS"})
+    aws.faults.add(Fault(FaultKind.LATENCY, operation=DESCRIBE, seconds=0.3, times=1))
+    early = describe(service.gateway, key)
+    await until_asked(aws)
+    fresh = await describe(service.gateway, key, max_age_s=0)
+    assert not early.done()
+    assert fresh is not await early
+    assert await describe(service.gateway, key, max_age_s=60) is fresh, (
+        "the older answer came later, and lost"
+    )
+    assert aws.calls.count(operation=DESCRIBE) == 2
+
+
+async def test_not_found_is_remembered_briefly(service: server.Service, aws: Emulator, world: World) -> None:
+    """What AWS doesn't know is not asked again at once, but is when the caller wants to know anew."""
+    key = place(world)
+    world.remove(PLAIN, key.region, key.workflow_id, key.execution_id)
+    for _ in range(3):
+        with pytest.raises(ExecutionNotFound):
+            await describe(service.gateway, key)
+    assert aws.calls.count(operation=DESCRIBE) == 1
+    world.place(PLAIN, key.region, key.workflow_id, {}, key.execution_id)
+    assert (await describe(service.gateway, key, max_age_s=0)).key == key
+
+
+async def test_other_failures_are_not_remembered(
+    service: server.Service, aws: Emulator, world: World
+) -> None:
+    """A failure is shared by those who waited for it, each with an error of its own, and then forgotten."""
+    key = place(world)
+    aws.faults.add(Fault(FaultKind.DENY, operation=DESCRIBE, times=1))
+    failed = await asyncio.gather(
+        *(describe(service.gateway, key) for _ in range(10)), return_exceptions=True
+    )
+    assert {error.code for error in failed if isinstance(error, GatewayError)} == {"ACCESS_DENIED"}
+    assert len({id(error) for error in failed}) == 10
+    assert (await describe(service.gateway, key)).key == key
+
+
+async def test_a_callers_deadline_is_its_own(service: server.Service, aws: Emulator, world: World) -> None:
+    """One caller's time is up, another's is not: the flight goes on, and the second is answered."""
+    key = place(world)
+    aws.faults.add(Fault(FaultKind.LATENCY, operation=DESCRIBE, seconds=0.4))
+    hasty, patient = describe(service.gateway, key, timeout_s=0.1), describe(service.gateway, key)
+    with pytest.raises(DeadlineExceeded):
+        await hasty
+    assert (await patient).key == key
+    assert aws.calls.count(operation=DESCRIBE) == 1
+
+
+async def test_a_cancel_is_its_own(service: server.Service, aws: Emulator, world: World) -> None:
+    """The caller that began the flight leaves: whoever joined it is answered all the same."""
+    key = place(world)
+    aws.faults.add(Fault(FaultKind.LATENCY, operation=DESCRIBE, seconds=0.3))
+    first, second = describe(service.gateway, key), describe(service.gateway, key)
+    await until_asked(aws)
+    first.cancel()
+    assert (await second).key == key
+    assert aws.calls.count(operation=DESCRIBE) == 1
+
+
+async def test_nobody_waits_any_more(service: server.Service, aws: Emulator, world: World) -> None:
+    """When the last caller leaves, the call to AWS ends."""
+    key = place(world)
+    aws.faults.add(Fault(FaultKind.HANG, operation=DESCRIBE))
+    callers = [describe(service.gateway, key) for _ in range(3)]
+    await until_asked(aws)
+    assert aws.calls.in_flight == 1
+    for caller in callers:
+        caller.cancel()
+    async with asyncio.timeout(5):
+        while aws.calls.in_flight:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_late_joiner_has_its_whole_time(
+    aws: Emulator, world: World, settings: Callable[..., Settings]
+) -> None:
+    """A caller that joins a flight near that one's end of time is not told that its own time is up."""
+    key = place(world)
+    async with server.running(settings(request_timeout_s=1, aws_read_timeout_s=60)) as service:
+        aws.faults.add(Fault(FaultKind.HANG, operation=DESCRIBE, times=1))
+        early = describe(service.gateway, key, timeout_s=1, max_age_s=10)
+        await asyncio.sleep(0.8)
+        late = describe(service.gateway, key, timeout_s=1, max_age_s=10)
+        with pytest.raises(DeadlineExceeded):
+            await early
+        assert (await late).key == key
+
+
+async def test_memory_is_bounded(aws: Emulator, world: World, settings: Callable[..., Settings]) -> None:
+    """No more entries than allowed, least recently used out first; and no more bytes."""
+    keys = [place(world) for _ in range(4)]
+    big = [place(world, execution={"Results": {"Steps": [{"Outputs": "x" * 60_000}] * 10}}) for _ in range(3)]
+
+    async def asked(core: Core, key: ExecutionKey) -> bool:
+        before = aws.calls.count(operation=DESCRIBE)
+        await describe(core, key, max_age_s=60)
+        return aws.calls.count(operation=DESCRIBE) > before
+
+    async with server.running(settings(snapshots_max_entries=3)) as service:
+        core = service.gateway
+        assert [await asked(core, key) for key in (*keys[:3], keys[0], keys[3], keys[0], keys[1])] == [
+            True, True, True, False, True, False, True,
+        ]  # fmt: skip
+    async with server.running(settings(snapshots_max_bytes=1_000_000)) as service:
+        core = service.gateway
+        assert [await asked(core, key) for key in (big[0], big[1], big[0], big[1])] == [
+            True,
+            True,
+            True,
+            True,
+        ]
+
+
+async def test_steady_load_is_one_call_an_age(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """Asked all the time about ten executions, AWS gets at most one call for each in each `maxAge`."""
+    keys = [to_input(place(world)) for _ in range(10)]
+    query = "query($keys: [ExecutionKey!]!) { executions(keys: $keys, maxAge: 0.5) { __typename } }"
+    started = asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() - started < 2:
+        await asyncio.gather(*(gateway.ask(query, keys=keys) for _ in range(5)))
+    took_s = asyncio.get_running_loop().time() - started
+    assert aws.calls.count(operation=DESCRIBE) <= 10 * (took_s / 0.5 + 1)

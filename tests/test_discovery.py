@@ -1,0 +1,153 @@
+"""The running service with accounts from an organization: moto has the organization, the emulator all else."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from organization import Organization, accounts_page, denied, founded, telling
+from transfer_emulator import Emulator, World
+from transfer_gateway import server
+from wire import PLAIN, REGION, Gateway, calling, place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from transfer_gateway.settings import Settings
+
+DISCOVER = f"defaults: {{ regions: [{REGION}] }}\ndiscover: {{ organizations: {{ refresh_s: 1 }} }}\n"
+
+
+@pytest.fixture
+def organization(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Organization]:
+    with founded() as organization:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", organization.url)
+        yield organization
+
+
+async def ready(gateway: Gateway) -> Any:
+    return (await gateway.send("GET", "/readyz")).json()
+
+
+async def becomes(ask: Callable[[], Any], expected: Any) -> None:
+    async with asyncio.timeout(10):
+        while await ask() != expected:
+            await asyncio.sleep(0.05)
+
+
+async def aliases(gateway: Gateway) -> list[str]:
+    answer = await gateway.ask("{ accounts { id alias } }")
+    return [account["alias"] for account in answer["data"]["accounts"]]
+
+
+async def test_discovered_accounts_are_looked_into(
+    world: World, organization: Organization, settings: Callable[..., Settings], accounts_file: Path
+) -> None:
+    """Accounts of the organization answer like listed ones, those that join later too; the listed ones go first."""
+    first = organization.add_account("payments")
+    world.add_account(first)
+    accounts_file.write_text(f'{DISCOVER}accounts: [{{ id: "{PLAIN}", alias: mine }}]\n')
+    async with server.running(settings()) as service, calling(service.url) as gateway:
+        await becomes(lambda: ready(gateway), {"status": "ready"})
+        key = place(world, first)
+        assert (await gateway.look_up(key))["account"] == {"alias": "payments"}
+        later = organization.add_account("claims")
+        world.add_account(later)
+        await becomes(lambda: aliases(gateway), ["mine", *by_id({first: "payments", later: "claims"})])
+        assert (await gateway.look_up(place(world, later)))["__typename"] == "Execution"
+        organization.close_account(first)
+        await becomes(lambda: aliases(gateway), ["mine", *by_id({later: "claims"})])
+        assert (await gateway.look_up(key))["code"] == "ACCOUNT_NOT_AVAILABLE"
+
+
+def by_id(accounts: dict[str, str]) -> list[str]:
+    """Their names in the order of their ids, the management account's among them."""
+    return [name for _, name in sorted((accounts | {"123456789012": "master"}).items())]
+
+
+async def test_not_ready_without_any_account(
+    aws: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Callable[..., Settings],
+    accounts_file: Path,
+) -> None:
+    """Alive but not ready, with the reason, until a discovery succeeds; a later failure changes nothing."""
+    accounts_file.write_text(DISCOVER)
+    async with telling(denied()) as organizations:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", organizations.url)
+        async with server.running(settings()) as service, calling(service.url) as gateway:
+            assert (await ready(gateway))["status"] == "not ready"
+            await becomes(
+                lambda: ready(gateway),
+                {
+                    "status": "not ready",
+                    "reason": "no accounts discovered yet: ACCESS_DENIED: AWS refused organizations:ListAccounts "
+                    "in the organization: the gateway's role there lacks the permission.",
+                },
+            )
+            assert (await gateway.send("GET", "/livez")).status == 200
+            organizations.answers = [accounts_page(PLAIN)]
+            await becomes(lambda: ready(gateway), {"status": "ready"})
+            organizations.answers = [denied()]
+            asked = len(organizations.asked)
+            async with asyncio.timeout(10):
+                while len(organizations.asked) < asked + 2:
+                    await asyncio.sleep(0.05)
+            assert await ready(gateway) == {"status": "ready"}
+            assert await aliases(gateway) == [f"a{PLAIN}"]
+
+
+async def test_listed_accounts_are_served_without_the_organization(
+    aws: Emulator,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Callable[..., Settings],
+    accounts_file: Path,
+) -> None:
+    """A discovery that fails at the start: the listed accounts are served all the same."""
+    accounts_file.write_text(f'{DISCOVER}accounts: [{{ id: "{PLAIN}" }}]\n')
+    async with telling(denied()) as organizations:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", organizations.url)
+        async with server.running(settings()) as service, calling(service.url) as gateway:
+            await becomes(lambda: ready(gateway), {"status": "ready"})
+            assert (await gateway.look_up(place(world)))["__typename"] == "Execution"
+
+
+async def test_file_brings_discovery(
+    organization: Organization, settings: Callable[..., Settings], accounts_file: Path
+) -> None:
+    """A new version of the file starts discovery, changes it and ends it; today's accounts stay meanwhile."""
+    accounts_file.write_text(f'accounts: [{{ id: "{PLAIN}", alias: mine, regions: [{REGION}] }}]\n')
+    added = organization.add_account("payments")
+    async with server.running(settings(accounts_reload_s=0.1)) as service, calling(service.url) as gateway:
+        assert await ready(gateway) == {"status": "ready"}
+        assert await aliases(gateway) == ["mine"]
+        accounts_file.write_text(DISCOVER.replace("refresh_s: 1", "refresh_s: 3600"))
+        await becomes(lambda: aliases(gateway), by_id({added: "payments"}))
+        accounts_file.write_text(
+            DISCOVER.replace("refresh_s: 1", 'refresh_s: 3600, exclude_accounts: ["123456789012"]')
+        )
+        await becomes(lambda: aliases(gateway), ["payments"])
+        accounts_file.write_text(f'accounts: [{{ id: "{PLAIN}", alias: mine, regions: [{REGION}] }}]\n')
+        await becomes(lambda: aliases(gateway), ["mine"])
+
+
+async def test_nothing_is_left_of_a_discovery(
+    aws: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Callable[..., Settings],
+    accounts_file: Path,
+) -> None:
+    """A service that ends while the organization does not answer ends at once, with nothing left running."""
+    accounts_file.write_text(DISCOVER)
+    before = asyncio.all_tasks()
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        async with asyncio.timeout(5), server.running(settings()) as service, calling(service.url) as gateway:
+            await asyncio.sleep(0.5)
+            assert await ready(gateway) == {"status": "not ready", "reason": "discovering accounts"}
+    assert [task for task in asyncio.all_tasks() - before if "RequestHandler" not in repr(task)] == []
