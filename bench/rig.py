@@ -1,0 +1,115 @@
+"""What the benchmarks share: an emulated AWS in this process, the gateway in another, and a client of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from asyncio.subprocess import PIPE
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from transfer_emulator import Emulator, Role, World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+HOME = "999999999999"
+EXECUTIONS = """
+query Many($keys: [ExecutionKey!]!, $maxAge: Float) {
+  executions(keys: $keys, maxAge: $maxAge) {
+    __typename
+    ... on Execution { id status results { steps { stepType outputs } } observedAt }
+    ... on Error { code message }
+  }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A gateway in front of an emulated AWS with one execution in every target."""
+
+    aws: Emulator
+    keys: list[dict[str, str]]
+    pid: int
+    _url: str
+    _http: aiohttp.ClientSession
+
+    async def look_up(self, keys: Sequence[dict[str, str]], max_age: float = 0.0) -> list[dict[str, Any]]:
+        body = {"query": EXECUTIONS, "variables": {"keys": keys, "maxAge": max_age}}
+        async with self._http.post(f"{self._url}/graphql", json=body) as answer:
+            found: list[dict[str, Any]] = json.loads(await answer.read())["data"]["executions"]
+            return found
+
+    def cpu_s(self) -> float:
+        """CPU seconds that the gateway has used."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mb(self, which: str = "VmRSS") -> float:
+        """Resident memory of the gateway, now, or at its peak (`VmHWM`)."""
+        for line in Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(f"{which}:"):
+                return int(line.split()[1]) / 1024
+        raise LookupError(which)
+
+
+@asynccontextmanager
+async def rig(accounts: int, regions: Sequence[str], **settings: str) -> AsyncIterator[Rig]:
+    """Start both. `settings` are the gateway's, without their prefix."""
+    world = World(HOME, tuple(regions))
+    keys = []
+    for number in range(accounts):
+        account_id = f"{number + 1:012}"
+        world.add_account(account_id, [Role("TransferGatewayReader", (f"arn:aws:iam::{HOME}:root",))])
+        for region in regions:
+            workflow_id = world.add_workflow(account_id, region)
+            execution_id = world.place(account_id, region, workflow_id)
+            keys.append(
+                {
+                    "accountId": account_id,
+                    "region": region,
+                    "workflowId": workflow_id,
+                    "executionId": execution_id,
+                }
+            )
+    listed = "".join(f'  - {{ id: "{number + 1:012}" }}\n' for number in range(accounts))
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file, tempfile.TemporaryFile() as log:
+        file.write(f"defaults: {{ regions: [{', '.join(regions)}] }}\naccounts:\n{listed}")
+        file.flush()
+        async with Emulator(world) as aws:
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+            environment |= aws.environment()
+            environment |= {f"TRANSFER_GATEWAY_{name}": value for name, value in settings.items()}
+            environment |= {"TRANSFER_GATEWAY_ACCOUNTS_FILE": file.name, "AWS_EC2_METADATA_DISABLED": "true"}
+            process = await asyncio.create_subprocess_exec(
+                Path(sys.executable).with_name("transfer-gateway"),
+                "serve",
+                "--http-port",
+                "0",
+                env=environment,
+                stdout=PIPE,
+                stderr=log,
+            )
+            assert process.stdout is not None
+            try:
+                url = (await process.stdout.readline()).decode().split()[-1].removesuffix("/graphql")
+                async with aiohttp.ClientSession() as http:
+                    yield Rig(aws, keys, process.pid, url, http)
+            finally:
+                process.terminate()
+                await process.wait()
+
+
+def codes(found: Sequence[dict[str, Any]]) -> str:
+    """How many of each outcome."""
+    counted = Counter(item.get("code", item["__typename"]) for item in found)
+    return ", ".join(f"{count} {code}" for code, count in sorted(counted.items()))
