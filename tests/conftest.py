@@ -69,7 +69,10 @@ def settings(accounts_file: Path) -> Callable[..., Settings]:
     """Settings with the accounts file, any free port, and whatever a test says."""
 
     def build(**overrides: object) -> Settings:
-        return Settings.from_environment(**{"accounts_file": accounts_file, "http_port": 0} | overrides)
+        return Settings.from_environment(
+            **{"accounts_file": accounts_file, "http_port": 0, "grpc_port": 0, "shutdown_delay_s": 0}
+            | overrides
+        )
 
     return build
 

@@ -41,6 +41,11 @@ HttpPort = Annotated[
 ]
 
 
+GrpcPort = Annotated[
+    int | None, typer.Option(help="Port of the gRPC door; 0: any free one.", min=0, max=65535)
+]
+
+
 def _settings_help() -> str:
     """Every setting, for `--help`: the fields are the one list of them."""
     lines = ["Settings, all of them environment variables:"]
@@ -55,16 +60,16 @@ def _settings_help() -> str:
 
 
 @app.command()
-def demo(http_port: HttpPort = None) -> None:
+def demo(http_port: HttpPort = None, grpc_port: GrpcPort = None) -> None:
     """Run the service beside an emulated AWS whose executions start, progress, fail and end."""
-    _run(lambda: _demo(http_port))
+    _run(lambda: _demo(http_port, grpc_port))
 
 
 @app.command(epilog=_settings_help())
-def serve(http_port: HttpPort = None) -> None:
+def serve(http_port: HttpPort = None, grpc_port: GrpcPort = None) -> None:
     """Run the service. AWS credentials and endpoints come from AWS's ordinary variables."""
-    settings = _settings(http_port=http_port)
-    _run(lambda: server.serve(settings, on_ready=lambda url: typer.echo(f"GraphQL: {url}/graphql")))
+    settings = _settings(http_port=http_port, grpc_port=grpc_port)
+    _run(lambda: server.serve(settings, on_ready=_print_doors))
 
 
 @app.command(name="check-config", epilog=_settings_help())
@@ -153,7 +158,11 @@ async def _discover(core: server.Core, sources: AccountSources) -> tuple[Account
     return accounts, True
 
 
-async def _demo(http_port: int | None) -> None:
+def _print_doors(service: server.Service) -> None:
+    typer.echo(f"GraphQL: {service.url}/graphql\ngRPC: {service.grpc}")
+
+
+async def _demo(http_port: int | None, grpc_port: int | None) -> None:
     """The same service as `serve`, pointed at the emulator by nothing but AWS's variables and a file."""
     from transfer_emulator import Emulator, demo_world  # noqa: PLC0415  the service alone never loads it
     from transfer_emulator.control import accounts_yaml  # noqa: PLC0415
@@ -164,8 +173,13 @@ async def _demo(http_port: int | None) -> None:
         accounts_file.flush()
         async with Emulator(world, port=0) as emulator:
             _point_aws_at(emulator.environment())
-            settings = _settings(accounts_file=accounts_file.name, http_port=http_port)
-            await server.serve(settings, on_ready=lambda url: _print_demo(url, emulator.url, world))
+            settings = _settings(
+                accounts_file=accounts_file.name,
+                http_port=http_port,
+                grpc_port=grpc_port,
+                shutdown_delay_s=0.0,  # nobody probes it
+            )
+            await server.serve(settings, on_ready=lambda service: _print_demo(service, emulator.url, world))
 
 
 def _point_aws_at(environment: dict[str, str]) -> None:
@@ -202,9 +216,9 @@ fragment step on ExecutionStepResult { stepType outputs error { type message } }
 """
 
 
-def _print_demo(url: str, aws_url: str, world: World) -> None:
+def _print_demo(service: server.Service, aws_url: str, world: World) -> None:
     """Where to go, and a query that works right now, on an execution that has steps to show and time to live."""
-    now = time.time()
+    url, now = service.url, time.time()
 
     def worth(row: Running) -> tuple[bool, float]:
         account_id, region, workflow_id, execution_id, _, seconds_left = row
@@ -220,12 +234,16 @@ def _print_demo(url: str, aws_url: str, world: World) -> None:
 transfer-gateway demo: {len(world.accounts())} accounts x {len(world.regions)} regions of an emulated AWS.
 
   GraphQL  {url}/graphql
+  gRPC     {service.grpc}  (transfer_api.v1.ExecutionService, with reflection)
   AWS      {aws_url}  (emulated; what runs in it: {aws_url}/_emulator/executions)
 
 An execution that is in progress for another {seconds_left:.0f} s. Ask again later: when it has ended,
 the answer is EXECUTION_NOT_FOUND, as from AWS.
 
 curl -s {url}/graphql -H 'content-type: application/json' -d '{body}'
+
+npx --package=@bufbuild/buf buf curl --protocol grpc --http2-prior-knowledge \\
+  http://{service.grpc}/transfer_api.v1.ExecutionService/GetExecution -d '{json.dumps({"key": key})}'
 
 Ctrl-C ends it.
 """

@@ -9,13 +9,14 @@ import asyncio
 import gc
 import signal
 import socket
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from transfer_gateway.api.health import Readiness
 from transfer_gateway.api.http import create_app
 from transfer_gateway.api.http_server import HttpServer
+from transfer_gateway.api.rpc.server import RpcLimits, RpcServer
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.credentials import SessionCache
 from transfer_gateway.aws.errors import Service as AwsService
@@ -44,10 +45,11 @@ class PortNotAvailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A running service: its core, and the URL of its HTTP door."""
+    """A running service: its core, the URL of its HTTP door, and the address of its gRPC door."""
 
     gateway: Gateway
     url: str
+    grpc: str
     hurry: Callable[[], None]  # while it drains: wait no longer
 
 
@@ -60,10 +62,10 @@ class Core:
     organizations: Organizations
 
 
-async def serve(settings: Settings, *, on_ready: Callable[[str], None] = lambda _url: None) -> None:
+async def serve(settings: Settings, *, on_ready: Callable[[Service], None] = lambda _: None) -> None:
     """Run until SIGTERM or SIGINT, then let requests under way finish; a second signal ends them at once.
 
-    `on_ready` is called once, with the URL of the HTTP door.
+    `on_ready` is called once, when both doors are open.
     Raises: ConfigurationError, PortNotAvailable; nothing is left running then.
     """
     with _signals() as signals:
@@ -72,7 +74,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[str], None] = lambda 
             # What start-up made (botocore's models, the schema) stays: collections need not look at it again.
             gc.collect()
             gc.freeze()
-            on_ready(service.url)
+            on_ready(service)
             await signals.first.wait()
     _log.info("stopped")
 
@@ -82,11 +84,19 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
     """The whole service for as long as the context lasts. Raises: ConfigurationError, PortNotAvailable."""
     accounts_file = AccountsFile(settings.accounts_file)
     sources = accounts_file.load()
-    readiness = Readiness()
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings.http_host, settings.http_port))
+        with _listen(settings.grpc_host, settings.grpc_port):
+            pass  # it can be had: gRPC takes no socket of ours, and says less clearly what is wrong
         core = await stack.enter_async_context(build_core(settings, sources))
         gateway, roster = core.gateway, Roster(sources, core.organizations, core.gateway.use_accounts)
+        rpc = RpcServer(
+            gateway,
+            _rpc_limits(settings),
+            request_timeout_s=settings.request_timeout_s,
+            grace_s=settings.shutdown_grace_s,
+        )
+        readiness = Readiness(follow=rpc.set_ready)
         http = HttpServer(
             create_app(
                 gateway,
@@ -102,18 +112,29 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             tasks.create_task(_follow_file(accounts_file, roster, settings.accounts_reload_s)),
             tasks.create_task(_follow_organization(roster, readiness)),
         )
+        grpc = _listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
+        await rpc.start()
         serving = tasks.create_task(http.serve(sockets=[listener]))
-        readiness.ready, readiness.reason = sources.discovery is None, "discovering accounts"
-        url = _url(listener)
-        _log.info("serving", http=url, accounts=len(roster.accounts), auth=settings.auth)
+        await readiness.change(None if sources.discovery is None else "discovering accounts")
+        url, hurried = _url(listener), asyncio.Event()
+
+        def hurry() -> None:
+            hurried.set()
+            http.hurry()
+            rpc.hurry()
+
+        _log.info("serving", http=url, grpc=grpc, accounts=len(roster.accounts), auth=settings.auth)
         try:
-            yield Service(gateway, url, hurry=http.hurry)
+            yield Service(gateway, url, grpc, hurry)
         finally:
-            readiness.ready, readiness.reason = False, "shutting down"
-            _log.info("shutting_down", grace_s=settings.shutdown_grace_s)
             for task in following:
                 task.cancel()
+            await readiness.change("shutting down")
+            _log.info("shutting_down", delay_s=settings.shutdown_delay_s, grace_s=settings.shutdown_grace_s)
+            with suppress(TimeoutError):  # until nobody sends anything here any more
+                await asyncio.wait_for(hurried.wait(), settings.shutdown_delay_s)
             http.should_exit = True
+            await rpc.stop()
             await serving
 
 
@@ -168,6 +189,16 @@ def _limits(settings: Settings) -> PacingLimits:
     )
 
 
+def _rpc_limits(settings: Settings) -> RpcLimits:
+    return RpcLimits(
+        max_message_bytes=settings.grpc_max_message_bytes,
+        max_concurrent_rpcs=settings.grpc_max_concurrent_rpcs,
+        max_concurrent_streams=settings.grpc_max_concurrent_streams,
+        keepalive_s=settings.grpc_keepalive_s,
+        max_connection_age_s=settings.grpc_max_connection_age_s,
+    )
+
+
 async def _follow_file(file: AccountsFile, roster: Roster, every_s: float) -> None:
     """Follow the accounts file. A bad version is refused, and today's accounts are kept."""
     while True:
@@ -185,7 +216,7 @@ async def _follow_organization(roster: Roster, readiness: Readiness) -> None:
     """Discover again and again. Ready when it has been tried once, if there is any account to serve."""
     while True:
         again_in_s = await roster.discover()
-        readiness.ready, readiness.reason = roster.lack is None, roster.lack or ""
+        await readiness.change(roster.lack)
         await roster.rest(again_in_s)
 
 
@@ -229,6 +260,15 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
         except OSError as error:
             raise PortNotAvailable(f"cannot listen on {host}:{port}: {error.strerror}") from error
         yield listener
+
+
+def _listen_rpc(rpc: RpcServer, host: str, port: int) -> str:
+    """The gRPC door's address, bound."""
+    try:
+        port = rpc.listen(host, port)
+    except OSError as error:
+        raise PortNotAvailable(f"cannot listen on {host}:{port}: {error}") from error
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _url(listener: socket.socket) -> str:

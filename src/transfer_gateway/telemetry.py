@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from structlog.typing import Processor
 
 # At DEBUG these print headers and bodies, credentials among them.
-_TALKATIVE = ("aiobotocore", "aiohttp", "asyncio", "botocore", "urllib3")
+_TALKATIVE = ("_cygrpc", "aiobotocore", "aiohttp", "asyncio", "botocore", "grpc", "urllib3")
 
 
 def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> None:

@@ -20,31 +20,44 @@ _EVERYDAY = {
 
 @dataclass(frozen=True, slots=True)
 class Outward:
-    """`graphql_type` None: the code comes in `errors[]` only. `retryable`: the same request may succeed later."""
+    """How a code goes out.
+
+    `graphql_type` None: it comes in `errors[]` only. `retryable`: the same request may succeed later, after
+    `wait_s` where neither AWS nor we know better.
+    """
 
     graphql_type: str | None
     http_status: int
+    grpc_status: str
     retryable: bool
+    wait_s: float | None = None
 
 
 TABLE: dict[ErrorCode, Outward] = {
-    ErrorCode.EXECUTION_NOT_FOUND: Outward("ExecutionNotFound", 404, retryable=False),
-    ErrorCode.WORKFLOW_NOT_FOUND: Outward("WorkflowNotFound", 404, retryable=False),
-    ErrorCode.ACCOUNT_NOT_AVAILABLE: Outward("AccountNotAvailable", 404, retryable=False),
-    ErrorCode.ACCESS_DENIED: Outward("AccessDenied", 502, retryable=False),
-    ErrorCode.ROLE_NOT_ASSUMABLE: Outward("RoleNotAssumable", 502, retryable=False),
-    ErrorCode.THROTTLED: Outward("Throttled", 429, retryable=True),
-    ErrorCode.UPSTREAM_UNAVAILABLE: Outward("UpstreamUnavailable", 502, retryable=True),
-    ErrorCode.DEADLINE_EXCEEDED: Outward("DeadlineExceeded", 504, retryable=True),
-    ErrorCode.BAD_USER_INPUT: Outward(None, 400, retryable=False),
-    ErrorCode.UNAUTHENTICATED: Outward(None, 401, retryable=False),
-    ErrorCode.FORBIDDEN: Outward(None, 403, retryable=False),
-    ErrorCode.INTERNAL_SERVER_ERROR: Outward(None, 500, retryable=False),
+    ErrorCode.EXECUTION_NOT_FOUND: Outward("ExecutionNotFound", 404, "NOT_FOUND", retryable=False),
+    ErrorCode.WORKFLOW_NOT_FOUND: Outward("WorkflowNotFound", 404, "NOT_FOUND", retryable=False),
+    ErrorCode.ACCOUNT_NOT_AVAILABLE: Outward("AccountNotAvailable", 404, "NOT_FOUND", retryable=False),
+    ErrorCode.ACCESS_DENIED: Outward("AccessDenied", 502, "FAILED_PRECONDITION", retryable=False),
+    ErrorCode.ROLE_NOT_ASSUMABLE: Outward("RoleNotAssumable", 502, "FAILED_PRECONDITION", retryable=False),
+    ErrorCode.THROTTLED: Outward("Throttled", 429, "RESOURCE_EXHAUSTED", retryable=True, wait_s=1.0),
+    ErrorCode.UPSTREAM_UNAVAILABLE: Outward(
+        "UpstreamUnavailable", 502, "UNAVAILABLE", retryable=True, wait_s=1.0
+    ),
+    ErrorCode.DEADLINE_EXCEEDED: Outward("DeadlineExceeded", 504, "DEADLINE_EXCEEDED", retryable=True),
+    ErrorCode.BAD_USER_INPUT: Outward(None, 400, "INVALID_ARGUMENT", retryable=False),
+    ErrorCode.UNAUTHENTICATED: Outward(None, 401, "UNAUTHENTICATED", retryable=False),
+    ErrorCode.FORBIDDEN: Outward(None, 403, "PERMISSION_DENIED", retryable=False),
+    ErrorCode.INTERNAL_SERVER_ERROR: Outward(None, 500, "INTERNAL", retryable=False),
 }
 
 _missing = [code for code in ErrorCode if code not in TABLE]
 if _missing:
     raise RuntimeError(f"no row for {', '.join(_missing)}")
+
+
+def retry_after_s(error: GatewayError) -> float | None:
+    """Seconds to wait before the same request may succeed."""
+    return TABLE[error.code].wait_s if error.retry_after_s is None else error.retry_after_s
 
 
 def log_failure(error: GatewayError) -> None:

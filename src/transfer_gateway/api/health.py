@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 _METHODS = ["GET", "HEAD"]
 
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether to send requests here: not before there is any account to serve. `server.py` sets it.
+    """Whether to send requests here: not before there is any account to serve, and no more once it ends.
 
-    A service that drains refuses new connections, which is what tells whoever probes it.
+    `server.py` changes it. `follow` hears each change: gRPC's health checks say the same.
     """
 
-    ready: bool = False
-    reason: str = "starting"
+    follow: Callable[[bool], Awaitable[None]]
+    lack: str | None = "starting"
+
+    async def change(self, lack: str | None) -> None:
+        """What is lacking for the service to be ready; None: nothing."""
+        self.lack = lack
+        await self.follow(lack is None)
 
 
 def health_routes(readiness: Readiness) -> APIRouter:
@@ -30,8 +39,8 @@ def health_routes(readiness: Readiness) -> APIRouter:
 
     @router.api_route("/readyz", methods=_METHODS)
     async def readyz() -> JSONResponse:
-        if readiness.ready:
+        if readiness.lack is None:
             return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "not ready", "reason": readiness.reason}, status_code=503)
+        return JSONResponse({"status": "not ready", "reason": readiness.lack}, status_code=503)
 
     return router

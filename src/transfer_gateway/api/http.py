@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-import uuid
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,6 +17,8 @@ from starlette.routing import Route
 from transfer_gateway.api.errors import log_fault
 from transfer_gateway.api.graphql.view import GraphQLView, error_response
 from transfer_gateway.api.health import health_routes
+from transfer_gateway.api.request_id import HEADER
+from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode
 from transfer_gateway.telemetry import get_logger
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from transfer_gateway.core.gateway import Gateway
 
 _log = get_logger(__name__)
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNORECASE)
 _PROBES = ("/livez", "/readyz")
 _CLIENT_LEFT = 499  # nobody reads it but the log; nginx's number for this
@@ -100,7 +100,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = request_id_of(Headers(scope=scope).get(HEADER))
         scope.setdefault("state", {})["request_id"] = request_id
         started, status = time.perf_counter(), 0
 
@@ -108,7 +108,7 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -143,10 +143,3 @@ class RequestLog:
                     status=status,
                     took_ms=round((time.perf_counter() - started) * 1000, 1),
                 )
-
-
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(text := value.decode("latin-1")):
-            return str(text)
-    return uuid.uuid4().hex

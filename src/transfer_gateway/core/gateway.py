@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeAlias
 
 from transfer_gateway.core.cursors import Cursors
-from transfer_gateway.core.fanout import outcomes
+from transfer_gateway.core.fanout import outcomes, outcomes_as_they_come
 from transfer_gateway.core.find import Finder
 from transfer_gateway.core.in_progress import InProgress
 from transfer_gateway.core.lookups import Lookups
@@ -15,7 +16,7 @@ from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.domain.page import TargetFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
     from transfer_gateway.aws.client import TransferClients
     from transfer_gateway.aws.credentials import SessionCache
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.page import ExecutionFilter, Found, Page
     from transfer_gateway.domain.workflow import Workflow, WorkflowStep
     from transfer_gateway.flights import Flights
+
+Definitions: TypeAlias = "Mapping[StepPlace, WorkflowStep | GatewayError | None]"
 
 MAX_KEYS = 1000
 DEFAULT_MAX_AGE_S = 1.0
@@ -91,11 +94,35 @@ class Gateway:
 
         Raises: BadUserInput for more than 1,000 keys.
         """
-        if len(keys) > MAX_KEYS:
-            raise BadUserInput(f"keys may hold {MAX_KEYS} at most; got {len(keys)}.")
+        _check_keys(keys)
         _check_max_age(max_age_s)
         found = await outcomes(keys, lambda key: self.describe(key, max_age_s=max_age_s, deadline=deadline))
         return [found[key] for key in keys]
+
+    async def describe_each(
+        self, keys: Sequence[ExecutionKey], *, max_age_s: float, with_definitions: bool, deadline: float
+    ) -> AsyncGenerator[tuple[int, tuple[Execution, Definitions] | GatewayError]]:
+        """The same, each with its index among the keys, as soon as it is there; with what `define_steps` gives.
+
+        Raises: BadUserInput for more than 1,000 keys.
+        """
+        _check_keys(keys)
+        _check_max_age(max_age_s)
+        indexes: dict[ExecutionKey, list[int]] = {}
+        for index, key in enumerate(keys):
+            indexes.setdefault(key, []).append(index)
+
+        async def describe(key: ExecutionKey) -> tuple[Execution, Definitions]:
+            execution = await self.describe(key, max_age_s=max_age_s, deadline=deadline)
+            return execution, await self.define_steps(
+                [execution] if with_definitions else [], deadline=deadline
+            )
+
+        coming = outcomes_as_they_come(indexes, describe)
+        async with aclosing(coming):
+            async for key, outcome in coming:
+                for index in indexes[key]:
+                    yield index, outcome
 
     async def find(
         self,
@@ -153,6 +180,17 @@ class Gateway:
         self.accounts.get(place.workflow.target)
         return await self._workflows.step(place, deadline=deadline)
 
+    async def define_steps(self, executions: Iterable[Execution], *, deadline: float) -> Definitions:
+        """For the place of every step that has a result: its definition, None, or why it could not be had."""
+        places = [
+            step.place
+            for execution in executions
+            if execution.results is not None
+            for steps in (execution.results.steps, execution.results.on_exception_steps)
+            for step in steps or ()
+        ]
+        return await outcomes(places, lambda place: self.define_step(place, deadline=deadline))
+
     async def list_workflows(
         self,
         wanted: TargetFilter,
@@ -180,6 +218,11 @@ class Gateway:
         self._pacing.keep_only(set(accounts.targets()))
 
 
+def _check_keys(keys: Sequence[ExecutionKey]) -> None:
+    if len(keys) > MAX_KEYS:
+        raise BadUserInput.of("keys", f"may hold {MAX_KEYS} at most; got {len(keys)}.")
+
+
 def _check_max_age(max_age_s: float) -> None:
     if not max_age_s >= 0:  # so that NaN is refused too
-        raise BadUserInput(f"maxAge must be 0 or more seconds; got {max_age_s}.")
+        raise BadUserInput.of("max_age", f"must be 0 or more seconds; got {max_age_s}.")

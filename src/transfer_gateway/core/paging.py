@@ -72,7 +72,7 @@ class Pager(Generic[K, V]):
         Raises: BadUserInput for a bad `first` or `after`. Failed targets are part of the page.
         """
         if not 1 <= first <= MAX_PAGE:
-            raise BadUserInput(f"first must be 1 to {MAX_PAGE}; got {first}.")
+            raise BadUserInput.of("first", f"must be 1 to {MAX_PAGE}; got {first}.")
         place = self._cursors.read(after) if after is not None else None
         ahead = sorted(targets)
         if place is not None:

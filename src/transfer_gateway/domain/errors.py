@@ -23,6 +23,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target, WorkflowKey
 
 
@@ -48,6 +50,7 @@ class GatewayError(Exception):
 
     `message` is written for the caller. `detail` is for the operator's log alone: it may hold what AWS
     said word for word, role ARNs included. `retry_after_s` is seconds from now, where AWS or we know it.
+    `resource` is the global id of what is not there.
     """
 
     code: ClassVar[ErrorCode]
@@ -61,6 +64,7 @@ class GatewayError(Exception):
         aws_request_id: str | None = None,
         retry_after_s: float | None = None,
         detail: str | None = None,
+        resource: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -69,6 +73,7 @@ class GatewayError(Exception):
         self.aws_request_id = aws_request_id
         self.retry_after_s = retry_after_s
         self.detail = detail
+        self.resource = resource
 
     def again(self, *, region: Region | None = None, retry_after_s: float | None = None) -> GatewayError:
         """The same failure for another caller, who asked about `region`.
@@ -82,6 +87,7 @@ class GatewayError(Exception):
             aws_request_id=self.aws_request_id,
             retry_after_s=self.retry_after_s if retry_after_s is None else retry_after_s,
             detail=self.detail,
+            resource=self.resource,
         )
 
 
@@ -98,6 +104,7 @@ class ExecutionNotFound(GatewayError):
             account_id=key.account_id,
             region=key.region,
             aws_request_id=aws_request_id,
+            resource=str(key),
         )
 
 
@@ -111,6 +118,7 @@ class WorkflowNotFound(GatewayError):
             account_id=key.account_id,
             region=key.region,
             aws_request_id=aws_request_id,
+            resource=str(key),
         )
 
 
@@ -126,6 +134,7 @@ class AccountNotAvailable(GatewayError):
             f"{place} is not available: not configured here, or not visible to you.",
             account_id=account_id,
             region=region,
+            resource=account_id,
         )
 
 
@@ -168,9 +177,23 @@ class DeadlineExceeded(GatewayError):
 
 
 class BadUserInput(GatewayError, ValueError):
-    """Also a ValueError, so that pydantic reports it at its place in a file."""
+    """Also a ValueError, so that pydantic reports it at its place in a file.
+
+    `field` is what is wrong, where the message begins with its name: each door has its own spelling of it.
+    """
 
     code = ErrorCode.BAD_USER_INPUT
+    field: str | None = None
+
+    @classmethod
+    def of(cls, field: str, rule: str) -> BadUserInput:
+        error = cls(f"{field} {rule}")
+        error.field = field
+        return error
+
+    def spelled(self, spell: Callable[[str], str]) -> str:
+        """The message with the field's name as a door spells it."""
+        return self.message if self.field is None else spell(self.field) + self.message[len(self.field) :]
 
 
 class Unauthenticated(GatewayError):

@@ -39,8 +39,36 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address of the HTTP door. Loopback only, with auth `none`."
     )
     http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP door. 0: any free one.")
+    grpc_host: str = Field(
+        "127.0.0.1", description="Address of the gRPC door. Loopback only, with auth `none`."
+    )
+    grpc_port: int = Field(50051, ge=0, le=65535, description="Port of the gRPC door. 0: any free one.")
     http_max_body_bytes: int = Field(
         1_048_576, ge=1024, le=104_857_600, description="Larger request bodies are refused with 413."
+    )
+    grpc_max_message_bytes: int = Field(
+        1_048_576,
+        ge=1024,
+        le=104_857_600,
+        description="Larger request messages are refused with RESOURCE_EXHAUSTED.",
+    )
+    grpc_max_concurrent_rpcs: int = Field(
+        1000, ge=1, le=100_000, description="Calls at a time; more are refused with RESOURCE_EXHAUSTED."
+    )
+    grpc_max_concurrent_streams: int = Field(
+        250, ge=1, le=100_000, description="Calls at a time on one connection; more wait there."
+    )
+    grpc_keepalive_s: float = Field(
+        60.0,
+        ge=1,
+        le=7200,
+        description="How often a silent connection is tried, so that dead ones are noticed.",
+    )
+    grpc_max_connection_age_s: float = Field(
+        300.0,
+        ge=1,
+        le=86_400,
+        description="Clients are asked to connect anew after about that time, which spreads them over replicas.",
     )
     request_timeout_s: float = Field(
         10.0,
@@ -48,8 +76,14 @@ class Settings(BaseSettings):
         le=300,
         description="One request's time; what is not there by then is DEADLINE_EXCEEDED.",
     )
+    shutdown_delay_s: float = Field(
+        3.0,
+        ge=0,
+        le=600,
+        description="After SIGTERM, how long to go on serving while not ready, so that no more is sent here.",
+    )
     shutdown_grace_s: float = Field(
-        20.0, ge=0, le=600, description="After SIGTERM, how long requests under way may take to finish."
+        20.0, ge=0, le=600, description="After that, how long requests under way may take to finish."
     )
     aws_connect_timeout_s: float = Field(3.0, gt=0, le=60, description="Connecting to AWS.")
     aws_read_timeout_s: float = Field(8.0, gt=0, le=300, description="Waiting for AWS's answer.")
@@ -89,7 +123,7 @@ class Settings(BaseSettings):
         "auto", description="`auto`: for people on a terminal, JSON lines elsewhere."
     )
 
-    @field_validator("http_host")
+    @field_validator("http_host", "grpc_host")
     @classmethod
     def _check_loopback(cls, value: str) -> str:
         if not _is_loopback(value):

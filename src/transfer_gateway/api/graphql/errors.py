@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import strawberry
 from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.types.execution import PreExecutionError
+from strawberry.utils.str_converters import to_camel_case
 
-from transfer_gateway.api.errors import TABLE, log_failure, log_fault
+from transfer_gateway.api.errors import TABLE, log_failure, log_fault, retry_after_s
 from transfer_gateway.api.graphql.declare import declare_enum
 from transfer_gateway.api.graphql.types import Execution
 from transfer_gateway.api.graphql.workflows import Workflow
-from transfer_gateway.domain.errors import ErrorCode, GatewayError
+from transfer_gateway.domain.errors import BadUserInput, ErrorCode, GatewayError
 from transfer_gateway.domain.identity import AccountId, Region  # noqa: TC001  Strawberry reads the annotations
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _data(error: GatewayError, kind: type[Error]) -> Error:
         code=error.code,
         message=error.message,
         retryable=TABLE[error.code].retryable,
-        retry_after=error.retry_after_s,
+        retry_after=retry_after_s(error),
         account_id=error.account_id,
         region=error.region,
         aws_request_id=error.aws_request_id,
@@ -169,8 +170,12 @@ def to_errors(result: ExecutionResult, request_id: str) -> list[dict[str, Any]]:
 
 
 def _formatted(error: GraphQLError, extensions: dict[str, Any]) -> dict[str, Any]:
-    masked = extensions["code"] == ErrorCode.INTERNAL_SERVER_ERROR
-    formatted: dict[str, Any] = {"message": "Internal server error." if masked else error.message}
+    message, cause = error.message, error.original_error
+    if extensions["code"] == ErrorCode.INTERNAL_SERVER_ERROR:
+        message = "Internal server error."
+    elif isinstance(cause, BadUserInput) and cause.field is not None:
+        message = cause.spelled(to_camel_case)
+    formatted: dict[str, Any] = {"message": message}
     if error.locations:
         formatted["locations"] = [location.formatted for location in error.locations]
     if error.path:
@@ -188,7 +193,7 @@ def _extensions(
         told = {
             "code": cause.code,
             "retryable": TABLE[cause.code].retryable,
-            "retryAfter": cause.retry_after_s,
+            "retryAfter": retry_after_s(cause),
             "accountId": cause.account_id,
             "region": cause.region,
             "awsRequestId": cause.aws_request_id,

@@ -1,0 +1,13 @@
+"""A request's id, which ties answer, log and caller together: the caller's own where it is well-formed."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+HEADER = "x-request-id"
+_WELL_FORMED = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+def request_id(sent: str | None) -> str:
+    return sent if sent is not None and _WELL_FORMED.fullmatch(sent) else uuid.uuid4().hex

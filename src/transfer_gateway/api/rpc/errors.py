@@ -1,0 +1,109 @@
+"""Failures in gRPC, both ways: as a call's status with details, and as data among a call's other answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from transfer_api.v1 import error_pb2
+from transfer_gateway.api.errors import TABLE, log_failure, retry_after_s
+from transfer_gateway.domain.errors import BadUserInput, ErrorCode, GatewayError
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+DOMAIN = "transfer-gateway"
+_STATUS = {code: grpc.StatusCode[row.grpc_status] for code, row in TABLE.items()}
+_FIELDS = {"first": "page_size", "after": "page_token"}  # what gRPC calls them; GraphQL has Relay's names
+
+
+def to_duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration
+
+
+def to_error(error: GatewayError) -> error_pb2.Error:
+    """The failure as data."""
+    log_failure(error)
+    wait_s = retry_after_s(error)
+    return error_pb2.Error(
+        code=error_pb2.ErrorCode.Value(f"ERROR_CODE_{error.code}"),
+        message=_message(error),
+        retryable=TABLE[error.code].retryable,
+        retry_after=None if wait_s is None else to_duration(wait_s),
+        account_id=error.account_id,
+        region=error.region,
+        aws_request_id=error.aws_request_id,
+    )
+
+
+def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, str, Any]:
+    """The failure of a call: code, message, and the metadata that has its details.
+
+    Source: google/rpc/error_details.proto, and `grpc-status-details-bin` as all gRPC libraries read it.
+    """
+    code = _STATUS[error.code]
+    message = _message(error)
+    told = {
+        "accountId": error.account_id,
+        "region": error.region,
+        "awsRequestId": error.aws_request_id,
+        "requestId": request_id,
+    }
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(
+            reason=error.code,
+            domain=DOMAIN,
+            metadata={name: value for name, value in told.items() if value is not None},
+        )
+    ]
+    if error.resource is not None:
+        details.append(
+            error_details_pb2.ResourceInfo(
+                resource_type=error.code.removesuffix("_NOT_FOUND").removesuffix("_NOT_AVAILABLE").lower(),
+                resource_name=error.resource,
+                description=message,
+            )
+        )
+    if (wait_s := retry_after_s(error)) is not None:
+        details.append(error_details_pb2.RetryInfo(retry_delay=to_duration(wait_s)))
+    if error.code is ErrorCode.BAD_USER_INPUT:
+        field = error.field if isinstance(error, BadUserInput) else None
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=_spell(field) if field else None, description=message
+        )
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    return code, message, _metadata(code, message, details)
+
+
+def unimplemented(message: str) -> tuple[grpc.StatusCode, str, Any]:
+    """The failure of a call to what there is not; outside the catalogue, as a path of HTTP's that is not there."""
+    code = grpc.StatusCode.UNIMPLEMENTED
+    return (
+        code,
+        message,
+        _metadata(code, message, [error_details_pb2.ErrorInfo(reason="UNIMPLEMENTED", domain=DOMAIN)]),
+    )
+
+
+def _metadata(code: grpc.StatusCode, message: str, details: list[Message]) -> Any:  # noqa: ANN401  types-grpcio knows no pairs of str and bytes
+    status = status_pb2.Status(code=code.value[0], message=message)
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return rpc_status.to_status(status).trailing_metadata
+
+
+def _message(error: GatewayError) -> str:
+    return error.spelled(_spell) if isinstance(error, BadUserInput) else error.message
+
+
+def _spell(field: str) -> str:
+    return _FIELDS.get(field, field)

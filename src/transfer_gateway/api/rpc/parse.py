@@ -1,0 +1,88 @@
+"""Protobuf to domain: ids are checked here, once, and what is wrong is named by its place in the request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from transfer_api.v1 import execution_pb2
+from transfer_gateway.domain import page
+from transfer_gateway.domain.errors import BadUserInput
+from transfer_gateway.domain.execution import ExecutionStatus
+from transfer_gateway.domain.identity import (
+    AccountId,
+    ExecutionId,
+    ExecutionKey,
+    Identifier,
+    Region,
+    WorkflowId,
+    WorkflowKey,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from google.protobuf.duration_pb2 import Duration
+
+    from transfer_api.v1 import execution_service_pb2, workflow_pb2
+
+I = TypeVar("I", bound=Identifier)  # noqa: E741  an identifier
+
+
+def identifier(kind: type[I], text: str, field: str) -> I:
+    """Raises: BadUserInput, naming the field."""
+    try:
+        return kind(text)
+    except BadUserInput as error:
+        raise BadUserInput.of(field, f"is no {kind.__name__}: {error.message}") from error
+
+
+def identifiers(kind: type[I], texts: Iterable[str], field: str) -> tuple[I, ...]:
+    return tuple(identifier(kind, text, f"{field}[{index}]") for index, text in enumerate(texts))
+
+
+def execution_key(key: execution_pb2.ExecutionKey, field: str) -> ExecutionKey:
+    return ExecutionKey(
+        identifier(AccountId, key.account_id, f"{field}.account_id"),
+        identifier(Region, key.region, f"{field}.region"),
+        identifier(WorkflowId, key.workflow_id, f"{field}.workflow_id"),
+        identifier(ExecutionId, key.execution_id, f"{field}.execution_id"),
+    )
+
+
+def workflow_key(key: workflow_pb2.WorkflowKey, field: str) -> WorkflowKey:
+    return WorkflowKey(
+        identifier(AccountId, key.account_id, f"{field}.account_id"),
+        identifier(Region, key.region, f"{field}.region"),
+        identifier(WorkflowId, key.workflow_id, f"{field}.workflow_id"),
+    )
+
+
+def seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
+
+
+def execution_filter(wanted: execution_service_pb2.ExecutionFilter) -> page.ExecutionFilter:
+    return page.ExecutionFilter(
+        account_ids=identifiers(AccountId, wanted.account_ids, "filter.account_ids"),
+        regions=identifiers(Region, wanted.regions, "filter.regions"),
+        workflow_ids=identifiers(WorkflowId, wanted.workflow_ids, "filter.workflow_ids"),
+        statuses=tuple(_status(number, index) for index, number in enumerate(wanted.statuses)),
+        **{field.name: text for field, text in wanted.ListFields() if field.has_presence},
+    )
+
+
+def workflow_filter(wanted: execution_service_pb2.WorkflowFilter) -> page.TargetFilter:
+    return page.TargetFilter(
+        account_ids=identifiers(AccountId, wanted.account_ids, "filter.account_ids"),
+        regions=identifiers(Region, wanted.regions, "filter.regions"),
+    )
+
+
+def _status(number: int, index: int) -> ExecutionStatus:
+    # A number that is not in the enum is kept by protobuf as it came.
+    known = execution_pb2.ExecutionStatus.DESCRIPTOR.values_by_number.get(number)
+    if known is None or number == execution_pb2.EXECUTION_STATUS_UNSPECIFIED:
+        raise BadUserInput.of(
+            f"filter.statuses[{index}]", f"must be an ExecutionStatus other than UNSPECIFIED; got {number}."
+        )
+    return ExecutionStatus(known.name.removeprefix("EXECUTION_STATUS_"))

@@ -1,0 +1,98 @@
+"""The gRPC server: its limits, its services, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from transfer_api.v1 import execution_service_pb2
+from transfer_api.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from transfer_gateway.api.rpc.interceptors import Calls
+from transfer_gateway.api.rpc.servicer import ExecutionService
+
+if TYPE_CHECKING:
+    from transfer_gateway.core.gateway import Gateway
+
+_SERVICE = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name
+_CLIENTS_MAY_PING_EVERY_S = 10  # the least that grpc-go lets its clients choose
+_LAST_WORDS_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RpcLimits:
+    """`max_concurrent_streams` is of one connection: more wait there; more than `max_concurrent_rpcs` are refused."""
+
+    max_message_bytes: int
+    max_concurrent_rpcs: int
+    max_concurrent_streams: int
+    keepalive_s: float
+    max_connection_age_s: float
+
+
+class RpcServer:
+    """Once told to stop, calls under way have `grace_s` to finish; then each is ended with UNAVAILABLE."""
+
+    def __init__(
+        self, gateway: Gateway, limits: RpcLimits, *, request_timeout_s: float, grace_s: float
+    ) -> None:
+        self._grace_s = grace_s
+        self._calls = Calls()
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[self._calls],
+            options=_options(limits, request_timeout_s),
+            maximum_concurrent_rpcs=limits.max_concurrent_rpcs,
+        )
+        add_ExecutionServiceServicer_to_server(ExecutionService(gateway, request_timeout_s), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+
+    def listen(self, host: str, port: int) -> int:
+        """Bind the address. Port 0: any free one. Returns: the port. Raises: OSError."""
+        try:
+            return self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        except RuntimeError as error:
+            raise OSError(str(error)) from error
+
+    async def start(self) -> None:
+        await self._server.start()
+
+    async def set_ready(self, ready: bool) -> None:  # noqa: FBT001  the one thing it is told
+        """What health checks answer, for the service by its name and for the server as a whole."""
+        status = (
+            health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for service in ("", _SERVICE):
+            await self._health.set(service, status)
+
+    async def stop(self) -> None:
+        """Accept no more calls, and let those under way finish."""
+        self._calls.end_watches()
+        end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.hurry)
+        await self._server.stop(self._grace_s + _LAST_WORDS_S)
+        end_of_grace.cancel()
+
+    def hurry(self) -> None:
+        """Wait no longer."""
+        self._calls.end_all()
+
+
+def _options(limits: RpcLimits, request_timeout_s: float) -> list[tuple[str, int]]:
+    """Source: grpc/impl/channel_arg_names.h."""
+    return [
+        ("grpc.so_reuseport", 0),  # a port that another process has is taken
+        ("grpc.max_receive_message_length", limits.max_message_bytes),
+        ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
+        ("grpc.keepalive_time_ms", round(limits.keepalive_s * 1000)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _CLIENTS_MAY_PING_EVERY_S * 1000),
+        ("grpc.max_connection_age_ms", round(limits.max_connection_age_s * 1000)),
+        ("grpc.max_connection_age_grace_ms", round(request_timeout_s * 2000)),
+    ]

@@ -1,0 +1,197 @@
+"""The service's methods: a request becomes domain values, a use case answers, its answer becomes a message."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from transfer_api.v1 import execution_service_pb2 as pb
+from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceServicer
+from transfer_gateway.api.rpc import parse
+from transfer_gateway.api.rpc.convert import to_account, to_execution, to_failures, to_workflow
+from transfer_gateway.api.rpc.errors import to_error
+from transfer_gateway.core.gateway import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
+from transfer_gateway.domain.errors import BadUserInput, GatewayError
+from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    import grpc
+
+    from transfer_api.v1 import execution_pb2, workflow_pb2
+    from transfer_gateway.core.gateway import Definitions, Gateway
+    from transfer_gateway.domain.account import Accounts
+    from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.workflow import Workflow
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+# Of the caller's time, what the answer may need to get back: a partial answer is better than none.
+_WAY_BACK = 0.05
+_WAY_BACK_AT_MOST_S = 0.2
+
+
+class ExecutionService(ExecutionServiceServicer):
+    """Every method raises GatewayErrors; `interceptors.py` makes statuses of them."""
+
+    def __init__(self, gateway: Gateway, request_timeout_s: float) -> None:
+        self._gateway = gateway
+        self._request_timeout_s = request_timeout_s
+
+    async def GetExecution(
+        self, request: pb.GetExecutionRequest, context: Context
+    ) -> pb.GetExecutionResponse:
+        deadline, accounts = self._deadline(context), self._gateway.accounts
+        _require(request, "key")
+        execution = await self._gateway.describe(
+            parse.execution_key(request.key, "key"), max_age_s=_max_age_s(request), deadline=deadline
+        )
+        definitions = await self._definitions(request, [execution], deadline)
+        return pb.GetExecutionResponse(execution=_execution(execution, accounts, definitions))
+
+    async def BatchGetExecutions(
+        self, request: pb.BatchGetExecutionsRequest, context: Context
+    ) -> AsyncIterator[pb.BatchGetExecutionsResponse]:
+        deadline, accounts = self._deadline(context), self._gateway.accounts
+        keys = [parse.execution_key(key, f"keys[{index}]") for index, key in enumerate(request.keys)]
+        coming = self._gateway.describe_each(
+            keys,
+            max_age_s=_max_age_s(request),
+            with_definitions=request.with_definitions,
+            deadline=deadline,
+        )
+        async with aclosing(coming):
+            async for index, outcome in coming:
+                if isinstance(outcome, GatewayError):
+                    yield pb.BatchGetExecutionsResponse(index=index, error=to_error(outcome))
+                else:
+                    execution, definitions = outcome
+                    yield pb.BatchGetExecutionsResponse(
+                        index=index, execution=_execution(execution, accounts, definitions)
+                    )
+
+    async def FindExecution(
+        self, request: pb.FindExecutionRequest, context: Context
+    ) -> pb.FindExecutionResponse:
+        deadline, accounts = self._deadline(context), self._gateway.accounts
+        workflow_id = None
+        if request.HasField("workflow_id"):
+            workflow_id = parse.identifier(WorkflowId, request.workflow_id, "workflow_id")
+        found = await self._gateway.find(
+            parse.identifier(ExecutionId, request.execution_id, "execution_id"),
+            workflow_id,
+            parse.identifiers(AccountId, request.account_ids, "account_ids"),
+            parse.identifiers(Region, request.regions, "regions"),
+            deadline=deadline,
+        )
+        execution = found.execution
+        definitions = await self._definitions(request, [execution] if execution else [], deadline)
+        return pb.FindExecutionResponse(
+            execution=_execution(execution, accounts, definitions) if execution else None,
+            targets_asked=found.targets_asked,
+            target_failures=to_failures(found.failures),
+        )
+
+    async def ListExecutions(
+        self, request: pb.ListExecutionsRequest, context: Context
+    ) -> pb.ListExecutionsResponse:
+        deadline, accounts = self._deadline(context), self._gateway.accounts
+        page = await self._gateway.in_progress(
+            parse.execution_filter(request.filter),
+            **_page(request),
+            with_details=request.with_details or request.with_definitions,
+            deadline=deadline,
+        )
+        definitions = await self._definitions(request, (entry.node for entry in page.entries), deadline)
+        return pb.ListExecutionsResponse(
+            executions=[
+                pb.ListedExecution(
+                    execution=_execution(entry.node, accounts, definitions),
+                    details_error=to_error(entry.missing) if entry.missing else None,
+                )
+                for entry in page.entries
+            ],
+            next_page_token=page.entries[-1].cursor if page.has_next else None,
+            target_failures=to_failures(page.failures),
+        )
+
+    async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:
+        deadline, accounts = self._deadline(context), self._gateway.accounts
+        _require(request, "key")
+        workflow = await self._gateway.describe_workflow(
+            parse.workflow_key(request.key, "key"),
+            max_age_s=_max_age_s(request, DEFAULT_WORKFLOW_MAX_AGE_S),
+            deadline=deadline,
+        )
+        return pb.GetWorkflowResponse(workflow=_workflow(workflow, accounts))
+
+    async def ListWorkflows(
+        self, request: pb.ListWorkflowsRequest, context: Context
+    ) -> pb.ListWorkflowsResponse:
+        deadline, accounts = self._deadline(context), self._gateway.accounts
+        page = await self._gateway.list_workflows(
+            parse.workflow_filter(request.filter),
+            **_page(request),
+            with_details=request.with_details,
+            deadline=deadline,
+        )
+        return pb.ListWorkflowsResponse(
+            workflows=[
+                pb.ListedWorkflow(
+                    workflow=_workflow(entry.node, accounts),
+                    details_error=to_error(entry.missing) if entry.missing else None,
+                )
+                for entry in page.entries
+            ],
+            next_page_token=page.entries[-1].cursor if page.has_next else None,
+            target_failures=to_failures(page.failures),
+        )
+
+    async def ListAccounts(
+        self, request: pb.ListAccountsRequest, context: Context
+    ) -> pb.ListAccountsResponse:
+        return pb.ListAccountsResponse(accounts=[to_account(account) for account in self._gateway.accounts])
+
+    def _deadline(self, context: Context) -> float:
+        """In the loop's time: the caller's, but no later than our own."""
+        left_s = context.time_remaining()
+        timeout_s = self._request_timeout_s
+        if left_s is not None:
+            timeout_s = min(timeout_s, left_s - min(left_s * _WAY_BACK, _WAY_BACK_AT_MOST_S))
+        return asyncio.get_running_loop().time() + timeout_s
+
+    async def _definitions(
+        self,
+        request: Any,  # noqa: ANN401  any that has the option
+        executions: Iterable[Execution],
+        deadline: float,
+    ) -> Definitions:
+        return await self._gateway.define_steps(
+            executions if request.with_definitions else (), deadline=deadline
+        )
+
+
+def _require(request: Any, field: str) -> None:  # noqa: ANN401  any message that has the field
+    if not request.HasField(field):
+        raise BadUserInput.of(field, "is required.")
+
+
+def _max_age_s(request: Any, default_s: float = DEFAULT_MAX_AGE_S) -> float:  # noqa: ANN401  as above
+    return parse.seconds(request.max_age) if request.HasField("max_age") else default_s
+
+
+def _page(request: Any) -> dict[str, Any]:  # noqa: ANN401  as above
+    return {
+        "first": request.page_size if request.HasField("page_size") else DEFAULT_PAGE,
+        "after": request.page_token if request.HasField("page_token") else None,
+    }
+
+
+def _execution(execution: Execution, accounts: Accounts, definitions: Definitions) -> execution_pb2.Execution:
+    return to_execution(execution, accounts.find(execution.account_id), definitions)
+
+
+def _workflow(workflow: Workflow, accounts: Accounts) -> workflow_pb2.Workflow:
+    return to_workflow(workflow, accounts.find(workflow.account_id))
