@@ -40,6 +40,7 @@ class Rig:
     aws: Emulator
     keys: list[dict[str, str]]
     pid: int
+    grpc: str
     _url: str
     _http: aiohttp.ClientSession
 
@@ -90,10 +91,13 @@ async def rig(accounts: int, regions: Sequence[str], **settings: str) -> AsyncIt
             environment |= aws.environment()
             environment |= {f"TRANSFER_GATEWAY_{name}": value for name, value in settings.items()}
             environment |= {"TRANSFER_GATEWAY_ACCOUNTS_FILE": file.name, "AWS_EC2_METADATA_DISABLED": "true"}
+            environment["TRANSFER_GATEWAY_SHUTDOWN_DELAY_S"] = "0"
             process = await asyncio.create_subprocess_exec(
                 Path(sys.executable).with_name("transfer-gateway"),
                 "serve",
                 "--http-port",
+                "0",
+                "--grpc-port",
                 "0",
                 env=environment,
                 stdout=PIPE,
@@ -102,8 +106,9 @@ async def rig(accounts: int, regions: Sequence[str], **settings: str) -> AsyncIt
             assert process.stdout is not None
             try:
                 url = (await process.stdout.readline()).decode().split()[-1].removesuffix("/graphql")
+                grpc = (await process.stdout.readline()).decode().split()[-1]
                 async with aiohttp.ClientSession() as http:
-                    yield Rig(aws, keys, process.pid, url, http)
+                    yield Rig(aws, keys, process.pid, grpc, url, http)
             finally:
                 process.terminate()
                 await process.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 _COMMAND = Path(sys.executable).with_name("transfer-gateway")
+_UNLESS_SAID = {"TRANSFER_GATEWAY_GRPC_PORT": "0", "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0"}
 
 
 async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
@@ -58,11 +60,12 @@ def _read_to_end(terminal: int) -> bytes:
 
 @dataclass(frozen=True)
 class Started:
-    """A command that stays: what it printed until it was ready, and the URL in that."""
+    """A command that stays: what it printed until it was ready, and the URL and gRPC address in that."""
 
     process: Process
     printed: str
     url: str
+    grpc: str
     _log: IO[bytes]
 
     def signal(self) -> None:
@@ -77,11 +80,11 @@ class Started:
 
 
 @asynccontextmanager
-async def started(*arguments: str, until: str = "GraphQL", **environment: str) -> AsyncIterator[Started]:
+async def started(*arguments: str, until: str = "gRPC", **environment: str) -> AsyncIterator[Started]:
     """Start a command and read its output up to a line with `until`. Killed if it is left running."""
     with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would stop it
         process = await asyncio.create_subprocess_exec(
-            _COMMAND, *arguments, env=os.environ | environment, stdout=PIPE, stderr=log
+            _COMMAND, *arguments, env=os.environ | _UNLESS_SAID | environment, stdout=PIPE, stderr=log
         )
         assert process.stdout is not None
         try:
@@ -92,7 +95,9 @@ async def started(*arguments: str, until: str = "GraphQL", **environment: str) -
                     assert line, "it ended early"
                     printed += line.decode()
             url = next(word for word in printed.split() if word.endswith("/graphql")).removesuffix("/graphql")
-            yield Started(process, printed, url, log)
+            grpc = re.search(r"gRPC:? +(\S+)", printed)
+            assert grpc is not None
+            yield Started(process, printed, url, grpc[1], log)
         finally:
             with suppress(ProcessLookupError):
                 process.kill()

@@ -86,8 +86,8 @@ Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 class Error(_message.Message):
     """A failure as data: of one item of an answer whose other items are good. The same fields arrive with a call
     that fails as a whole, as details of its status: google.rpc.ErrorInfo has the code's name (without its
-    prefix) as reason, and account_id, region and aws_request_id as metadata; google.rpc.RetryInfo has
-    retry_after.
+    prefix) as reason, and retryable, accountId, region, awsRequestId and requestId as metadata;
+    google.rpc.RetryInfo has retry_after.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -51,6 +51,7 @@ def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, st
     code = _STATUS[error.code]
     message = _message(error)
     told = {
+        "retryable": str(TABLE[error.code].retryable).lower(),
         "accountId": error.account_id,
         "region": error.region,
         "awsRequestId": error.aws_request_id,
