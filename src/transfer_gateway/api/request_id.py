@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 
 HEADER = "x-request-id"
 _WELL_FORMED = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 def request_id(sent: str | None) -> str:
-    return sent if sent is not None and _WELL_FORMED.fullmatch(sent) else uuid.uuid4().hex
+    return sent if sent is not None and _WELL_FORMED.fullmatch(sent) else os.urandom(16).hex()

@@ -108,8 +108,11 @@ class Snapshots(Generic[K, V]):
                 raise outcome.again()
 
     def _fresh(self, key: K, not_before: float) -> _Snapshot[V] | None:
-        kept = self._kept.get(key)
-        if kept is None or kept.asked_at < not_before:
+        try:
+            kept = self._kept[key]  # cachetools' `get` looks twice
+        except KeyError:
+            return None
+        if kept.asked_at < not_before:
             return None
         if isinstance(kept.outcome, GatewayError):
             age_s = asyncio.get_running_loop().time() - kept.asked_at

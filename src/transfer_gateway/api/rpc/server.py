@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from transfer_api.v1 import execution_service_pb2
 from transfer_api.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
-from transfer_gateway.api.rpc.interceptors import Calls
+from transfer_gateway.api.rpc.calls import Calls
 from transfer_gateway.api.rpc.servicer import ExecutionService
 
 if TYPE_CHECKING:
@@ -44,15 +44,17 @@ class RpcServer:
         self._calls = Calls()
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=[self._calls],
             options=_options(limits, request_timeout_s),
             maximum_concurrent_rpcs=limits.max_concurrent_rpcs,
         )
-        add_ExecutionServiceServicer_to_server(ExecutionService(gateway, request_timeout_s), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        calls: Any = self._calls  # a server, as far as services are added to it
+        add_ExecutionServiceServicer_to_server(ExecutionService(gateway, request_timeout_s), calls)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, calls)
+        names = (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # it publishes no types
+            reflection.aio.ReflectionServicer(names), calls
         )
+        self._server.add_generic_rpc_handlers((self._calls,))
 
     def listen(self, host: str, port: int) -> int:
         """Bind the address. Port 0: any free one. Returns: the port. Raises: OSError."""

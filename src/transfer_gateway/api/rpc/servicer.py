@@ -11,6 +11,7 @@ from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceServicer
 from transfer_gateway.api.rpc import parse
 from transfer_gateway.api.rpc.convert import to_account, to_execution, to_failures, to_workflow
 from transfer_gateway.api.rpc.errors import to_error
+from transfer_gateway.api.rpc.rendered import Rendered
 from transfer_gateway.core.gateway import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.errors import BadUserInput, GatewayError
 from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
@@ -34,20 +35,23 @@ _WAY_BACK_AT_MOST_S = 0.2
 
 
 class ExecutionService(ExecutionServiceServicer):
-    """Every method raises GatewayErrors; `interceptors.py` makes statuses of them."""
+    """Every method raises GatewayErrors; `calls.py` makes statuses of them."""
 
     def __init__(self, gateway: Gateway, request_timeout_s: float) -> None:
         self._gateway = gateway
         self._request_timeout_s = request_timeout_s
+        self._rendered = Rendered()
 
-    async def GetExecution(
+    async def GetExecution(  # type: ignore[override]  # bytes are a message that is made already
         self, request: pb.GetExecutionRequest, context: Context
-    ) -> pb.GetExecutionResponse:
+    ) -> pb.GetExecutionResponse | bytes:
         deadline, accounts = self._deadline(context), self._gateway.accounts
         _require(request, "key")
         execution = await self._gateway.describe(
             parse.execution_key(request.key, "key"), max_age_s=_max_age_s(request), deadline=deadline
         )
+        if not request.with_definitions:
+            return self._rendered.answer(execution, accounts.find(execution.account_id))
         definitions = await self._definitions(request, [execution], deadline)
         return pb.GetExecutionResponse(execution=_execution(execution, accounts, definitions))
 
