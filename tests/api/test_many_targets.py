@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import product
@@ -91,3 +92,58 @@ async def test_a_page_waits_for_its_own_targets_only(
         async with asyncio.timeout(2):
             while aws.calls.in_flight:
                 await asyncio.sleep(0.01)
+
+
+class Life:
+    """Executions that stay, and others that start and finish all the time, in two workflows of each target."""
+
+    def __init__(self, world: World, accounts: list[str], *, seed: int) -> None:
+        self._world = world
+        self._dice = random.Random(seed)  # noqa: S311  a script for the test
+        self._workflows = [
+            (account_id, region, world.add_workflow(account_id, region))
+            for account_id, region in product(accounts, world.regions)
+            for _ in range(2)
+        ]
+        self.staying = {"/".join(self._start()) for _ in range(16_000)}
+        self._passing = [self._start() for _ in range(4_000)]
+        self.started = 0
+
+    def _start(self) -> tuple[str, str, str, str]:
+        account_id, region, workflow_id = self._dice.choice(self._workflows)
+        execution_id = self._world.place(account_id, region, workflow_id, {"Status": "IN_PROGRESS"})
+        return account_id, region, workflow_id, execution_id
+
+    async def go_on(self) -> None:
+        """Until it is cancelled, a few thousand times a second, between any two calls of a page."""
+        while True:
+            for _ in range(20):
+                self._world.remove(*self._passing.pop(self._dice.randrange(len(self._passing))))
+                self._passing.append(self._start())
+            self.started += 20
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(("seed", "first"), [(1, 1000), (2, 333)])
+async def test_each_that_lives_is_met_once(company: Company, world: World, seed: int, first: int) -> None:
+    """20,000 in 200 targets start and finish while their lists are read: each that stays is met exactly once."""
+    async with company(100, request_timeout_s=30) as (gateway, ids):
+        life = Life(world, ids, seed=seed)
+        seen: list[str] = []
+        after, started_during_pages = None, []
+        living = asyncio.create_task(life.go_on())
+        try:
+            while True:
+                before = life.started
+                found = await page(gateway, EXECUTIONS, first=first, after=after)
+                started_during_pages.append(life.started - before)
+                assert found["targetFailures"] == []
+                seen += [edge["node"]["id"] for edge in found["edges"]]
+                if not found["pageInfo"]["hasNextPage"]:
+                    break
+                after = found["pageInfo"]["endCursor"]
+        finally:
+            living.cancel()
+    assert seen == sorted(set(seen))
+    assert life.staying <= set(seen)
+    assert sum(started_during_pages) > 500
