@@ -176,9 +176,12 @@ async def test_gone_from_where_it_was_seen(gateway: Gateway, world: World) -> No
         ({"id": ABSENT, "workflow": "w"}, "BAD_USER_INPUT"),
         ({"id": ABSENT, "accounts": ["1"]}, "BAD_USER_INPUT"),
         ({"id": ABSENT, "accounts": ["123123123123"]}, "ACCOUNT_NOT_AVAILABLE"),
+        ({"id": ABSENT, "accounts": [PLAIN], "regions": ["ap-south-1"]}, "ACCOUNT_NOT_AVAILABLE"),
+        ({"id": ABSENT, "regions": ["ap-south-1"]}, "BAD_USER_INPUT"),
+        ({"id": ABSENT, "regions": ["eu-west-1", "ap-south-1"]}, "BAD_USER_INPUT"),
     ],
 )
 async def test_bad_input(gateway: Gateway, variables: dict[str, Any], code: str) -> None:
-    """Malformed ids and accounts that are not configured are told."""
+    """Malformed ids, and accounts and regions that are not configured, are told."""
     (error,) = (await gateway.ask(FIND, **variables))["errors"]
     assert error["extensions"]["code"] == code
