@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -77,6 +78,16 @@ async def test_none(gateway: Gateway) -> None:
         "pageInfo": {"hasNextPage": False, "hasPreviousPage": False, "startCursor": None, "endCursor": None},
         "targetFailures": [],
     }
+
+
+async def test_a_workflow_that_is_new(gateway: Gateway, world: World) -> None:
+    """What runs in a workflow that was created since the last list is listed some five seconds later."""
+    await page(gateway)
+    key = place(world)
+    async with asyncio.timeout(7):
+        while not (edges := (await page(gateway))["edges"]):
+            await asyncio.sleep(0.1)
+    assert edges[0]["node"]["id"] == str(key)
 
 
 async def test_filters(gateway: Gateway, world: World) -> None:
