@@ -160,6 +160,37 @@ async def test_details_only_when_selected(gateway: Gateway, aws: Emulator, world
     assert aws.calls.count(operation="DescribeExecution") == len(keys)
 
 
+@pytest.mark.parametrize(
+    ("node", "described"),
+    [
+        ("id executionRole @include(if: $no)", 0),
+        ("id executionRole @skip(if: $yes)", 0),
+        ("id executionRole @include(if: false)", 0),
+        ("id ...details @skip(if: $yes)", 0),
+        ("id ... @include(if: $no) { executionRole }", 0),
+        ("id executionRole @include(if: $yes) @skip(if: $yes)", 0),
+        ("id executionRole @include(if: $yes) @skip(if: $no)", 1),
+        ("id executionRole @skip(if: $yes) ...details @include(if: $yes)", 1),
+    ],
+)
+async def test_details_that_are_left_out(
+    gateway: Gateway, aws: Emulator, world: World, node: str, described: int
+) -> None:
+    """Details under `@include` or `@skip` cost a call only if they are part of the answer."""
+    place(world)
+    answer = await gateway.ask(
+        "query($yes: Boolean = true, $no: Boolean!) { a: __typename @include(if: $yes) @skip(if: $no) "
+        "inProgressExecutions { edges { node { "
+        + node
+        + " } } } }"
+        + (" fragment details on Execution { executionRole }" if "...details" in node else ""),
+        no=False,
+    )
+    (edge,) = answer["data"]["inProgressExecutions"]["edges"]
+    assert ("executionRole" in edge["node"]) is bool(described)
+    assert aws.calls.count(operation="DescribeExecution") == described
+
+
 async def test_finished_in_between(gateway: Gateway, aws: Emulator, world: World) -> None:
     """A listed execution that has no details any more is there without them, and says why."""
     keys = sorted([place(world), place(world)])
