@@ -213,6 +213,22 @@ async def test_long_lists_are_read_to_their_end(gateway: Gateway, world: World) 
     assert set(await walk(gateway, 1000)) == ids
 
 
+async def test_a_long_list_is_as_old_as_its_first_page(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """Who comes while a later page is read gets no list whose first page is older than a second."""
+    where = (PLAIN, "eu-west-1", world.add_workflow(PLAIN, "eu-west-1"))
+    for _ in range(1001):
+        world.place(*where, {"Status": "IN_PROGRESS"})
+    await gateway.ask("{ workflows { edges { cursor } } }")  # assumes the roles
+    aws.faults.add(Fault(FaultKind.LATENCY, operation="ListExecutions", seconds=1.2))
+    early = asyncio.create_task(page(gateway, first=1000))
+    async with asyncio.timeout(2.5):
+        while aws.calls.count(operation="ListExecutions") < 2:
+            await asyncio.sleep(0.01)
+    late = await page(gateway, first=1000)
+    assert [late["pageInfo"]["hasNextPage"], (await early)["pageInfo"]["hasNextPage"]] == [True, True]
+    assert aws.calls.count(operation="ListExecutions") == 4
+
+
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
