@@ -16,7 +16,7 @@ from command import run, run_on_terminal, started
 from organization import denied, founded, telling
 from transfer_emulator import Emulator, Fault, FaultKind, World, demo_world
 from transfer_gateway.settings import Settings
-from wire import GUARDED, JSON, PLAIN, QUERY, calling, place, to_input
+from wire import GUARDED, HOME, JSON, PLAIN, QUERY, calling, place, to_input
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,7 +197,7 @@ async def test_port_taken(accounts_file: Path) -> None:
 
 
 async def test_check_config(aws: Emulator, accounts_file: Path) -> None:
-    """check-config reads; with --assume it tries each target, says which fail and why, and exits 1 then."""
+    """check-config reads; with --assume it tries each target, says what fails there and why, and exits 1 then."""
     environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
     code, out, _ = await run("check-config", **environment)
     assert (code, out) == (0, f"{accounts_file}: 3 accounts, 2 regions: ok\n")
@@ -216,18 +216,24 @@ async def test_check_config(aws: Emulator, accounts_file: Path) -> None:
     assert aws.calls.count(operation="AssumeRole") == 2
 
     aws.faults.add(Fault(FaultKind.DENY, account_id=PLAIN, operation="AssumeRole"))
-    aws.faults.add(
-        Fault(FaultKind.DENY, account_id=GUARDED, region="us-east-1", operation="DescribeExecution")
-    )
+    for region, operation in [
+        ("us-east-1", "DescribeExecution"),
+        ("us-east-1", "ListExecutions"),
+        ("eu-west-1", "ListWorkflows"),
+    ]:
+        aws.faults.add(Fault(FaultKind.DENY, account_id=GUARDED, region=region, operation=operation))
+    aws.faults.add(Fault(FaultKind.DENY, account_id=HOME, region="eu-west-1", operation="DescribeWorkflow"))
     code, out, err = await run("check-config", "--assume", **environment)
     assert (code, err) == (1, "")
     lines = [line.split("  ")[-1] for line in out.splitlines()[1:]]
     assert all(
         "ROLE_NOT_ASSUMABLE: AccessDenied: User: arn:aws:iam::999999999999" in line for line in lines[:2]
     )
-    assert lines[2] == "ok"
-    assert lines[3].startswith("ACCESS_DENIED: AccessDeniedException: User: arn:aws:sts::222222222222")
-    assert lines[4:] == ["ok", "ok"]
+    says = "AccessDeniedException: User: arn:aws:sts::222222222222"
+    assert lines[2].startswith(f"ACCESS_DENIED transfer:ListWorkflows: {says}")
+    assert lines[3].startswith(f"ACCESS_DENIED transfer:DescribeExecution transfer:ListExecutions: {says}")
+    assert lines[4].startswith("ACCESS_DENIED transfer:DescribeWorkflow: ")
+    assert lines[5] == "ok"
 
 
 async def test_the_emulators_accounts_file(tmp_path: Path) -> None:

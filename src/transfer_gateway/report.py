@@ -29,7 +29,7 @@ def progress(total: int) -> Iterator[Callable[[], None]]:
 
 
 def print_checked(checks: Sequence[Checked]) -> None:
-    """One row a target: account, alias, region, and `ok` or the code with AWS's own words."""
+    """One row a target: account, alias, region, and `ok` or the code, what is denied, and AWS's own words."""
     rows = [
         (checked.account.id, checked.account.alias or "-", checked.region, _outcome(checked))
         for checked in checks
@@ -58,4 +58,5 @@ def _outcome(checked: Checked) -> str:
     if checked.failure is None:
         return "ok"
     said = " ".join((checked.failure.detail or checked.failure.message).split())
-    return f"{checked.failure.code}: {''.join(filter(str.isprintable, said))}"
+    denied = "".join(f" transfer:{operation}" for operation in checked.denied)
+    return f"{checked.failure.code}{denied}: {''.join(filter(str.isprintable, said))}"

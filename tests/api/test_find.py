@@ -104,6 +104,58 @@ async def test_where_it_was_seen_is_asked_first(gateway: Gateway, aws: Emulator,
         assert aws.calls.count() == 1
 
 
+async def test_a_workflow_that_is_new(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """An execution of a workflow that was created since the workflows were listed is found; a miss is certain."""
+    everywhere(world)
+    await find(gateway, ABSENT)
+    key = place(world)
+    assert (await find(gateway, key.execution_id))["execution"] == {"id": str(key), "status": "IN_PROGRESS"}
+    aws.faults.add(Fault(FaultKind.DENY, account_id=GUARDED, operation="ListWorkflows"))
+    found = await find(gateway, ABSENT.replace("0", "1"))
+    assert [failure["accountId"] for failure in found["targetFailures"]] == [GUARDED, GUARDED]
+
+
+async def test_a_miss_lists_workflows_once(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """Where they were listed for this very search they are not listed again."""
+    everywhere(world)
+    await find(gateway, ABSENT)
+    assert (aws.calls.count(operation="ListWorkflows"), aws.calls.count(operation=DESCRIBE)) == (6, 6)
+
+
+async def test_found_beside_a_workflow_that_hangs(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """What one workflow has is told at once, whatever its siblings in the target do."""
+    *_, key = [place(world) for _ in range(5)]
+    await find(gateway, ABSENT, accounts=[PLAIN])
+    aws.faults.add(Fault(FaultKind.HANG, operation=DESCRIBE, times=1))  # of the first workflow
+    async with asyncio.timeout(1.5):
+        assert (await find(gateway, key.execution_id))["execution"]["id"] == str(key)
+    async with asyncio.timeout(5):
+        while aws.calls.in_flight:
+            await asyncio.sleep(0.01)
+
+
+async def test_where_it_was_seen_hangs(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """All others are asked beside it: only the target that hangs is named."""
+    key = everywhere(world)[0]
+    await gateway.look_up(key)
+    await asyncio.sleep(1.1)
+    aws.faults.add(Fault(FaultKind.HANG, account_id=key.account_id, region=key.region, service="transfer"))
+    found = await find(gateway, key.execution_id)
+    assert (found["execution"], found["targetsAsked"]) == (None, 6)
+    assert found["targetFailures"] == [
+        {"accountId": key.account_id, "region": key.region, "error": {"code": "DEADLINE_EXCEEDED"}}
+    ]
+
+
+async def test_where_it_was_seen_is_slow(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """It is waited for although the others, who don't have it, have answered."""
+    key = everywhere(world)[0]
+    await gateway.look_up(key)
+    await asyncio.sleep(1.1)
+    aws.faults.add(Fault(FaultKind.LATENCY, account_id=key.account_id, region=key.region, seconds=1))
+    assert (await find(gateway, key.execution_id))["execution"]["id"] == str(key)
+
+
 async def test_gone_from_where_it_was_seen(gateway: Gateway, world: World) -> None:
     """What has finished where it was seen is looked for everywhere, and then known to be nowhere."""
     key = everywhere(world)[0]
@@ -124,9 +176,12 @@ async def test_gone_from_where_it_was_seen(gateway: Gateway, world: World) -> No
         ({"id": ABSENT, "workflow": "w"}, "BAD_USER_INPUT"),
         ({"id": ABSENT, "accounts": ["1"]}, "BAD_USER_INPUT"),
         ({"id": ABSENT, "accounts": ["123123123123"]}, "ACCOUNT_NOT_AVAILABLE"),
+        ({"id": ABSENT, "accounts": [PLAIN], "regions": ["ap-south-1"]}, "ACCOUNT_NOT_AVAILABLE"),
+        ({"id": ABSENT, "regions": ["ap-south-1"]}, "BAD_USER_INPUT"),
+        ({"id": ABSENT, "regions": ["eu-west-1", "ap-south-1"]}, "BAD_USER_INPUT"),
     ],
 )
 async def test_bad_input(gateway: Gateway, variables: dict[str, Any], code: str) -> None:
-    """Malformed ids and accounts that are not configured are told."""
+    """Malformed ids, and accounts and regions that are not configured, are told."""
     (error,) = (await gateway.ask(FIND, **variables))["errors"]
     assert error["extensions"]["code"] == code

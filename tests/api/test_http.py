@@ -383,12 +383,18 @@ async def test_a_fault_of_ours() -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", FAULTY, stdout=PIPE, stderr=PIPE)
     try:
         assert process.stdout is not None
+        assert process.stderr is not None
         url = (await process.stdout.readline()).decode().strip()
         async with calling(url) as gateway:
             response = await gateway.send("GET", headers={"x-request-id": "my-id"})
+        log = b""
+        async with asyncio.timeout(10):  # the answer is out before its line is in the log
+            while b"http_request" not in log:
+                log += await process.stderr.readline()
     finally:
         process.kill()
-        _, log = await process.communicate()
+        _, rest = await process.communicate()
+    log += rest
     assert (response.status, response.headers["x-request-id"]) == (500, "my-id")
     assert response.json() == {
         "errors": [

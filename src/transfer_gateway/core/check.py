@@ -7,11 +7,11 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError
-from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, WorkflowId
+from transfer_gateway.domain.errors import AccessDenied, ExecutionNotFound, GatewayError, WorkflowNotFound
+from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, Target, WorkflowId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from transfer_gateway.aws.transfer import Transfer
     from transfer_gateway.domain.account import Account
@@ -23,11 +23,12 @@ _NO_WORKFLOW = WorkflowId("w-00000000000000000")
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A target, and what stands in the way there, if anything."""
+    """A target, and what stands in the way there, if anything: with AccessDenied, for which operations."""
 
     account: Account
     region: Region
     failure: GatewayError | None
+    denied: tuple[str, ...] = ()
 
 
 async def check_targets(
@@ -41,7 +42,7 @@ async def check_targets(
 
     async def check(account: Account, region: Region) -> Checked:
         async with places:
-            checked = Checked(account, region, await _find_failure(transfer, account, region))
+            checked = await _check(transfer, account, region)
         on_checked(checked)
         return checked
 
@@ -52,13 +53,24 @@ async def check_targets(
     return [task.result() for task in checks]
 
 
-async def _find_failure(transfer: Transfer, account: Account, region: Region) -> GatewayError | None:
-    """Ask for an execution that can't be: where AWS says that there is none, role and permission are good."""
-    key = ExecutionKey(account.id, region, _NO_WORKFLOW, ExecutionId(str(uuid.uuid4())))
-    try:
-        await transfer.describe_execution(account, key)
-    except ExecutionNotFound:
-        return None
-    except GatewayError as error:
-        return error
-    return None
+async def _check(transfer: Transfer, account: Account, region: Region) -> Checked:
+    """Put every question of the gateway's about what can't be: where AWS says that there is none, all is good."""
+    target = Target(account.id, region)
+    execution = ExecutionKey(account.id, region, _NO_WORKFLOW, ExecutionId(str(uuid.uuid4())))
+    questions: dict[str, Callable[[], Awaitable[object]]] = {
+        "DescribeExecution": lambda: transfer.describe_execution(account, execution),
+        "DescribeWorkflow": lambda: transfer.describe_workflow(account, execution.workflow),
+        "ListExecutions": lambda: transfer.list_executions(account, execution.workflow, None),
+        "ListWorkflows": lambda: transfer.list_workflows(account, target, None),
+    }
+    denials: dict[str, AccessDenied] = {}
+    for operation, ask in questions.items():
+        try:
+            await ask()
+        except (ExecutionNotFound, WorkflowNotFound):
+            continue
+        except AccessDenied as error:  # all that are denied are told at once: a policy is mended in one go
+            denials[operation] = error
+        except GatewayError as error:
+            return Checked(account, region, error)
+    return Checked(account, region, next(iter(denials.values()), None), tuple(denials))

@@ -22,7 +22,7 @@ async def outcomes(items: Iterable[K], ask: Callable[[K], Awaitable[V]]) -> dict
     Bounded by the caller's number of items and by pacing, which `ask` goes through.
     """
     async with asyncio.TaskGroup() as tasks:
-        asked = {item: tasks.create_task(_outcome(item, ask)) for item in dict.fromkeys(items)}
+        asked = {item: tasks.create_task(outcome_of(item, ask)) for item in dict.fromkeys(items)}
     return {item: task.result() for item, task in asked.items()}
 
 
@@ -36,7 +36,7 @@ async def outcomes_as_they_come(
     come: asyncio.Queue[tuple[K, V | GatewayError] | None] = asyncio.Queue()
 
     async def one(item: K) -> None:
-        come.put_nowait((item, await _outcome(item, ask)))
+        come.put_nowait((item, await outcome_of(item, ask)))
 
     async def ask_all() -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -57,7 +57,8 @@ async def outcomes_as_they_come(
         await asyncio.wait([asking])
 
 
-async def _outcome(item: K, ask: Callable[[K], Awaitable[V]]) -> V | GatewayError:
+async def outcome_of(item: K, ask: Callable[[K], Awaitable[V]]) -> V | GatewayError:
+    """What `ask` gives, or the GatewayError that it raises."""
     try:
         return await ask(item)
     except GatewayError as error:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeAlias
 
 from cachetools import LRUCache
 
-from transfer_gateway.core.fanout import outcomes
+from transfer_gateway.core.fanout import outcomes_as_they_come
 from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError, WorkflowNotFound
 from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.domain.page import Found, TargetFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from transfer_gateway.core.lookups import Lookups
     from transfer_gateway.domain.execution import Execution
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
 _MAX_AGE_S = 1.0
 _WORKFLOWS_MAX_AGE_S = 30.0
 _REMEMBERED = 50_000
+_HEAD_START_S = 0.5  # of the target where it was seen: most often that one answers, and is all that is asked
+
+_Looking: TypeAlias = "asyncio.Task[Execution | GatewayError | None]"
 
 
 class Finder:
-    """Looks where the execution was seen before, then everywhere at once."""
+    """Looks where the execution was seen before and, unless it is there at once, everywhere."""
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
@@ -45,25 +49,39 @@ class Finder:
     ) -> Found:
         """The execution as soon as any target has it; else which targets could not be asked, and why."""
         seen = self._seen.get(execution_id)
-        if seen is not None and seen.target in targets and workflow_id in (None, seen.workflow_id):
-            outcome = (await outcomes([seen], lambda key: self._describe(key, deadline)))[seen]
-            if not isinstance(outcome, GatewayError):
-                return Found(outcome, targets_asked=1, failures=())
-        searches = {
-            asyncio.create_task(self._search(target, execution_id, workflow_id, deadline)): target
-            for target in targets
-        }
+        if seen is not None and (seen.target not in targets or workflow_id not in {None, seen.workflow_id}):
+            seen = None
+        looking: list[_Looking] = []
         try:
-            return await self._first(searches)
+            if seen is not None:
+                looking.append(asyncio.create_task(self._look(seen, deadline)))
+                await asyncio.wait(looking, timeout=_HEAD_START_S)
+                if looking[0].done():
+                    outcome = looking.pop().result()
+                    if outcome is not None and not isinstance(outcome, GatewayError):
+                        return Found(outcome, targets_asked=1, failures=())
+            searches = {
+                asyncio.create_task(self._search(target, execution_id, workflow_id, deadline)): target
+                for target in targets
+            }
+            looking += searches
+            return await self._first(looking, searches)
         finally:
-            for search in searches:
-                search.cancel()
-            if searches:
-                await asyncio.wait(searches)
+            for task in looking:
+                task.cancel()
+            if looking:
+                await asyncio.wait(looking)
 
-    async def _first(self, searches: dict[asyncio.Task[Execution | GatewayError | None], Target]) -> Found:
-        for search in asyncio.as_completed(searches):
-            outcome = await search
+    async def _look(self, key: ExecutionKey, deadline: float) -> Execution | GatewayError | None:
+        """The execution if it is there; why it isn't is for the search of that target to say."""
+        try:
+            return await self._describe(key, deadline)
+        except GatewayError:
+            return None
+
+    async def _first(self, looking: Iterable[_Looking], searches: dict[_Looking, Target]) -> Found:
+        for task in asyncio.as_completed(looking):
+            outcome = await task
             if outcome is not None and not isinstance(outcome, GatewayError):
                 self.saw(outcome.key)
                 return Found(outcome, len(searches), failures=())
@@ -81,29 +99,42 @@ class Finder:
         self, target: Target, execution_id: ExecutionId, workflow_id: WorkflowId | None, deadline: float
     ) -> Execution | GatewayError | None:
         """The execution, None when the target certainly doesn't have it, or why that isn't certain."""
+        if workflow_id is not None:
+            return await self._search_in([workflow_id], target, execution_id, deadline)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            workflow_ids = (
-                [workflow_id] if workflow_id is not None else await self._workflow_ids(target, deadline)
-            )
+            known = await self._workflow_ids(target, _WORKFLOWS_MAX_AGE_S, deadline)
+            outcome = await self._search_in(known, target, execution_id, deadline)
+            if outcome is not None and not isinstance(outcome, GatewayError):
+                return outcome
+            # It may run in a workflow that is younger than the list. One made since `began` is here already.
+            now = await self._workflow_ids(target, loop.time() - began, deadline)
         except GatewayError as error:
             return error
+        new = [workflow for workflow in now if workflow not in known]
+        return await self._search_in(new, target, execution_id, deadline) or outcome
+
+    async def _search_in(
+        self, workflow_ids: Iterable[WorkflowId], target: Target, execution_id: ExecutionId, deadline: float
+    ) -> Execution | GatewayError | None:
+        """The same for some of its workflows; the first that has it ends the search."""
         keys = [
             ExecutionKey(target.account_id, target.region, workflow, execution_id)
             for workflow in workflow_ids
         ]
-        asked = await outcomes(keys, lambda key: self._describe(key, deadline))
         failure: GatewayError | None = None
-        for outcome in asked.values():
-            if not isinstance(outcome, GatewayError):
-                return outcome
-            if not isinstance(outcome, ExecutionNotFound | WorkflowNotFound):
-                failure = outcome
+        coming = outcomes_as_they_come(keys, lambda key: self._describe(key, deadline))
+        async with aclosing(coming):
+            async for _, outcome in coming:
+                if not isinstance(outcome, GatewayError):
+                    return outcome
+                if not isinstance(outcome, ExecutionNotFound | WorkflowNotFound):
+                    failure = outcome
         return failure
 
-    async def _workflow_ids(self, target: Target, deadline: float) -> list[WorkflowId]:
-        workflows = await self._lookups.workflows.get(
-            target, max_age_s=_WORKFLOWS_MAX_AGE_S, deadline=deadline
-        )
+    async def _workflow_ids(self, target: Target, max_age_s: float, deadline: float) -> list[WorkflowId]:
+        workflows = await self._lookups.workflows.get(target, max_age_s=max_age_s, deadline=deadline)
         return [workflow.key.workflow_id for workflow in workflows]
 
     async def _describe(self, key: ExecutionKey, deadline: float) -> Execution:

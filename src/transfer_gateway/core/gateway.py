@@ -135,13 +135,18 @@ class Gateway:
     ) -> Found:
         """An execution by its id, in all targets or in those of the accounts and regions named.
 
-        Raises: AccountNotAvailable for a named account that is not configured.
+        Raises: AccountNotAvailable for a named account that is not configured, or in none of these regions;
+        BadUserInput for a region that none of these accounts is configured for.
         """
-        for account_id in account_ids or ():
-            if self.accounts.find(account_id) is None:
-                raise AccountNotAvailable.of(account_id)
         wanted = TargetFilter(account_ids=tuple(account_ids or ()), regions=tuple(regions or ()))
         targets = [target for target in self.accounts.targets() if wanted.wants_target(target)]
+        # Not to look in a place that was named is no certainty that the execution isn't there.
+        for account_id in wanted.account_ids:
+            if not any(target.account_id == account_id for target in targets):
+                raise AccountNotAvailable.of(account_id)
+        for region in wanted.regions:
+            if not any(target.region == region for target in targets):
+                raise BadUserInput.of("regions", f"names {region}, where no account is available to you.")
         return await self._finder.find(execution_id, workflow_id, targets, deadline=deadline)
 
     async def in_progress(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.page import ExecutionFilter, Page
 
 _MAX_AGE_S = 1.0  # of the lists of executions
-_WORKFLOWS_MAX_AGE_S = 30.0  # workflows come and go by deployment, not by upload
+_WORKFLOWS_MAX_AGE_S = 5.0  # what is missing from a list for so long after its workflow was created
 
 
 class InProgress:

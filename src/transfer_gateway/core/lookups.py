@@ -112,11 +112,12 @@ class Lookups:
         """Every page of a list, one after another; as old as its first page."""
         deadline = self._deadline()
         entries, token = await self._paced(target, flight, lambda: ask(None), deadline)
-        asked_at = flight.asked_at
+        later: Flight[tuple[T, ...]] = (
+            Flight()
+        )  # not this one: whoever joins it goes by the age of its first page
         while token is not None:
-            more, token = await self._paced(target, flight, lambda token=token: ask(token), deadline)  # type: ignore[misc]  # binds today's token
+            more, token = await self._paced(target, later, lambda token=token: ask(token), deadline)  # type: ignore[misc]  # binds today's token
             entries += more
-        flight.asked_at = asked_at
         return tuple(entries)
 
     async def _paced(

@@ -3,15 +3,17 @@
 The order is that of the keys, which begin with account and region. It depends on nothing that changes, so a
 walk through all pages meets each row that lives throughout exactly once, whatever comes or goes meanwhile.
 Targets are asked in that order too, a few at first and then ever more at a time, until the page is full: a
-page costs no more AWS calls than the targets that it spans.
+page costs the lists of the targets that it spans, and of a few behind them.
 """
 
 from __future__ import annotations
 
 import bisect
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from transfer_gateway.core.fanout import outcomes
+from transfer_gateway.core.window import outcomes_in_window
 from transfer_gateway.domain.errors import BadUserInput, GatewayError
 from transfer_gateway.domain.page import Entry, Page, TargetFailure
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.identity import Target
 
 MAX_PAGE = 1000
-_FIRST_TARGETS, _MOST_TARGETS = 8, 128  # asked at a time: the number doubles from the one to the other
 
 
 class Key(Protocol):
@@ -108,18 +109,27 @@ async def _rows(
     first: int,
 ) -> tuple[list[Row[K, V]], list[TargetFailure]]:
     """More than `first` rows in order, or all there are; and the failures met on the way."""
-    rows: list[Row[K, V]] = []
-    failures: list[TargetFailure] = []
-    size = _FIRST_TARGETS
-    while ahead and len(rows) <= first:
-        now, ahead = ahead[:size], ahead[size:]
-        size = min(_MOST_TARGETS, size * 2)
-        for target, outcome in (await outcomes(now, list_in)).items():
-            if isinstance(outcome, GatewayError):
-                failures.append(TargetFailure(target, outcome))
-                continue
-            found, failed = outcome
-            ordered = sorted(found, key=lambda row: row.key)
-            rows += [row for row in ordered if place is None or row.key > place]
-            failures += [TargetFailure(target, error) for error in failed]
-    return rows, failures
+    listed: dict[Target, tuple[list[Row[K, V]], list[GatewayError]]] = {}
+    found = 0  # rows, wherever: they all come before those of any target not asked yet
+    without_gap, to_come = (
+        0,
+        iter(ahead),
+    )  # rows up to the first target that has not answered, which is `awaited`
+    awaited = next(to_come, None)
+    coming = outcomes_in_window(ahead, list_in, is_enough=lambda: found > first)
+    async with aclosing(coming):
+        async for target, outcome in coming:
+            rows, failed = ([], [outcome]) if isinstance(outcome, GatewayError) else outcome
+            rows = sorted((row for row in rows if place is None or row.key > place), key=lambda row: row.key)
+            listed[target] = rows, failed
+            found += len(rows)
+            while awaited in listed:
+                without_gap += len(listed[awaited][0])
+                awaited = next(to_come, None)
+            if without_gap > first:
+                break
+    in_order = sorted(listed)
+    return (
+        [row for target in in_order for row in listed[target][0]],
+        [TargetFailure(target, error) for target in in_order for error in listed[target][1]],
+    )

@@ -212,5 +212,13 @@ def _fields(field: Any) -> list[Any]:  # noqa: ANN401  as above
     """The fields right below, those in fragments included; a fragment has a type condition and is no field."""
     found: list[Any] = []
     for inner in field.selections:
+        if _is_left_out(inner):
+            continue
         found += _fields(inner) if hasattr(inner, "type_condition") else [inner]
     return found
+
+
+def _is_left_out(selection: Any) -> bool:  # noqa: ANN401  as above
+    """By `@skip` or `@include`. Strawberry has put the variables' values in."""
+    directives = selection.directives
+    return bool(directives.get("skip", {}).get("if")) or not directives.get("include", {}).get("if", True)

@@ -128,7 +128,8 @@ class Query:
 
     @strawberry.field(
         description="Every execution in progress, in pages. Fields that AWS's lists lack cost one more AWS call "
-        "for each execution of the page, and only when they are selected."
+        "for each execution of the page, and only when they are selected. What runs in a workflow that was created "
+        "in the last five seconds may be missing."
     )
     async def in_progress_executions(
         self,

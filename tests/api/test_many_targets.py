@@ -1,0 +1,149 @@
+"""Lists over a whole company: what hangs holds up nobody, and what lives is met once, on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transfer_emulator import Emulator, Fault, FaultKind, World
+from transfer_gateway import server
+from transfer_gateway.settings import Settings
+from wire import Gateway, calling, place
+
+EXECUTIONS = """
+query Page($first: Int, $after: String) {
+  list: inProgressExecutions(first: $first, after: $after) {
+    edges { node { id accountId } } pageInfo { hasNextPage endCursor } targetFailures { accountId error { code } }
+  }
+}
+"""
+WORKFLOWS = EXECUTIONS.replace("inProgressExecutions", "workflows")
+
+
+Company = Callable[..., AbstractAsyncContextManager[tuple[Gateway, list[str]]]]
+
+
+@pytest.fixture
+def company(world: World, aws: Emulator, accounts_file: Path, settings: Callable[..., Settings]) -> Company:
+    """A service for so many accounts, each in both regions, and the accounts' ids in order."""
+
+    @asynccontextmanager
+    async def running(accounts: int, **overrides: object) -> AsyncIterator[tuple[Gateway, list[str]]]:
+        ids = [f"{number + 1:012}" for number in range(accounts)]
+        for account_id in ids:
+            world.add_account(account_id)
+        listed = "".join(f'  - {{ id: "{account_id}" }}\n' for account_id in ids)
+        accounts_file.write_text(
+            f"defaults: {{ regions: [{', '.join(world.regions)}] }}\naccounts:\n{listed}"
+        )
+        async with server.running(settings(**overrides)) as service, calling(service.url) as gateway:
+            yield gateway, ids
+
+    return running
+
+
+async def page(gateway: Gateway, query: str, **variables: Any) -> dict[str, Any]:
+    answer = await gateway.ask(query, **variables)
+    assert "errors" not in answer, answer
+    found: dict[str, Any] = answer["data"]["list"]
+    return found
+
+
+def accounts_of(found: dict[str, Any]) -> list[str]:
+    return [edge["node"]["accountId"] for edge in found["edges"]]
+
+
+@pytest.mark.parametrize("query", [EXECUTIONS, WORKFLOWS], ids=["executions", "workflows"])
+async def test_what_hangs_holds_up_nobody(company: Company, world: World, aws: Emulator, query: str) -> None:
+    """Accounts that never answer, and more of them than are asked at first: all that the others have is there."""
+    async with company(60, request_timeout_s=4) as (gateway, ids):
+        for account_id, region in product(ids, world.regions):
+            place(world, account_id, region)
+        sick = [*ids[:9], ids[30]]
+        for account_id in sick:
+            aws.faults.add(Fault(FaultKind.HANG, account_id=account_id, service="transfer"))
+        found = await page(gateway, query, first=1000)
+    assert accounts_of(found) == sorted(2 * [account_id for account_id in ids if account_id not in sick])
+    assert [(failure["accountId"], failure["error"]["code"]) for failure in found["targetFailures"]] == [
+        (account_id, "DEADLINE_EXCEEDED") for account_id in sorted(2 * sick)
+    ]
+
+
+@pytest.mark.parametrize("query", [EXECUTIONS, WORKFLOWS], ids=["executions", "workflows"])
+async def test_a_page_waits_for_its_own_targets_only(
+    company: Company, world: World, aws: Emulator, query: str
+) -> None:
+    """A page is there when its last target is, whatever hangs behind it, and costs few lists more than its own."""
+    async with company(60, request_timeout_s=8) as (gateway, ids):
+        for account_id, region in product(ids, world.regions):
+            place(world, account_id, region)
+        aws.faults.add(Fault(FaultKind.HANG, account_id=ids[3], service="transfer"))
+        async with asyncio.timeout(4):
+            found = await page(gateway, query, first=5)
+        assert (len(found["edges"]), found["targetFailures"]) == (5, [])
+        assert aws.calls.count(operation="ListWorkflows") <= 16
+        async with asyncio.timeout(2):
+            while aws.calls.in_flight:
+                await asyncio.sleep(0.01)
+
+
+class Life:
+    """Executions that stay, and others that start and finish all the time, in two workflows of each target."""
+
+    def __init__(self, world: World, accounts: list[str], *, seed: int) -> None:
+        self._world = world
+        self._dice = random.Random(seed)  # noqa: S311  a script for the test
+        self._workflows = [
+            (account_id, region, world.add_workflow(account_id, region))
+            for account_id, region in product(accounts, world.regions)
+            for _ in range(2)
+        ]
+        self.staying = {"/".join(self._start()) for _ in range(16_000)}
+        self._passing = [self._start() for _ in range(4_000)]
+        self.started = 0
+
+    def _start(self) -> tuple[str, str, str, str]:
+        account_id, region, workflow_id = self._dice.choice(self._workflows)
+        execution_id = self._world.place(account_id, region, workflow_id, {"Status": "IN_PROGRESS"})
+        return account_id, region, workflow_id, execution_id
+
+    async def go_on(self) -> None:
+        """Until it is cancelled, a few thousand times a second, between any two calls of a page."""
+        while True:
+            for _ in range(20):
+                self._world.remove(*self._passing.pop(self._dice.randrange(len(self._passing))))
+                self._passing.append(self._start())
+            self.started += 20
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(("seed", "first"), [(1, 1000), (2, 333)])
+async def test_each_that_lives_is_met_once(company: Company, world: World, seed: int, first: int) -> None:
+    """20,000 in 200 targets start and finish while their lists are read: each that stays is met exactly once."""
+    async with company(100, request_timeout_s=30) as (gateway, ids):
+        life = Life(world, ids, seed=seed)
+        seen: list[str] = []
+        after, started_during_pages = None, []
+        living = asyncio.create_task(life.go_on())
+        try:
+            while True:
+                before = life.started
+                found = await page(gateway, EXECUTIONS, first=first, after=after)
+                started_during_pages.append(life.started - before)
+                assert found["targetFailures"] == []
+                seen += [edge["node"]["id"] for edge in found["edges"]]
+                if not found["pageInfo"]["hasNextPage"]:
+                    break
+                after = found["pageInfo"]["endCursor"]
+        finally:
+            living.cancel()
+    assert seen == sorted(set(seen))
+    assert life.staying <= set(seen)
+    assert sum(started_during_pages) > 500
