@@ -173,6 +173,23 @@ async def test_a_cancelled_probe_is_none() -> None:
     assert await code(pace, Aws()) == "ok"
 
 
+async def test_a_burst_of_failures_opens_the_breaker_once() -> None:
+    """Calls that fail together open it for the first time's length; a probe's failure doubles that."""
+    pace, down = pacing(), Aws(*(UpstreamUnavailable("") for _ in range(1000)), takes_s=0.05)
+    await asyncio.gather(*(code(pace, down) for _ in range(16)))
+    assert 0 < await open_for_s(pace) <= 0.5
+    await asyncio.sleep(0.5)
+    await code(pace, down)  # the probe
+    assert 0.5 < await open_for_s(pace) <= 1.0
+
+
+async def open_for_s(pace: Pacing) -> float:
+    """How long the breaker says it stays open."""
+    with pytest.raises(UpstreamUnavailable) as refused:
+        await pace.call(HERE, Aws(), deadline=now() + 10)
+    return refused.value.retry_after_s or 0.0
+
+
 async def test_answers_keep_the_breaker_closed() -> None:
     """A denial or a not-found is an answer: AWS is there."""
     pace = pacing()

@@ -193,14 +193,14 @@ class _Breaker:
         try:
             yield
         except (Throttled, UpstreamUnavailable, DeadlineExceeded):
-            self._failed()
+            self._failed(probe=probe)
             raise
         except GatewayError:  # an answer all the same
             self._answered()
             raise
         except asyncio.CancelledError:
             if asyncio.get_running_loop().time() - started > _PATIENCE_S:
-                self._failed()
+                self._failed(probe=probe)
             raise
         else:
             self._answered()
@@ -208,9 +208,10 @@ class _Breaker:
             if probe:
                 self._probing = False
 
-    def _failed(self) -> None:
+    def _failed(self, *, probe: bool) -> None:
         self._failures += 1
-        if self._failures < _BREAKER_FAILURES:
+        # Calls that were under way when it opened say nothing new: only a probe's failure keeps it open longer.
+        if self._failures != _BREAKER_FAILURES and not (probe and self._failures > _BREAKER_FAILURES):
             return
         first_s, longest_s = _BREAKER_S
         self._open_for_s = min(longest_s, self._open_for_s * 2 or first_s)
