@@ -71,6 +71,23 @@ async def test_rate() -> None:
     assert now() - started >= 0.19
 
 
+async def test_who_leaves_the_line_costs_no_slot() -> None:
+    """Callers that give up while they wait for the rate leave their slots to others, who still keep to it."""
+    pace, aws = pacing(rate_per_s=20, burst=1), Aws()
+    await code(pace, aws)
+    leaving = [asyncio.create_task(code(pace, aws, within_s=60)) for _ in range(90)]
+    started, staying = now(), []
+    for number, task in enumerate(leaving):
+        await asyncio.sleep(0)
+        if number % 18 == 0:
+            staying.append(task)
+        else:
+            task.cancel()
+    staying += [asyncio.create_task(code(pace, aws, within_s=60)) for _ in range(5)]
+    assert await asyncio.gather(*staying) == ["ok"] * 10
+    assert 9.5 / 20 < now() - started < 2
+
+
 async def test_no_room_within_the_time() -> None:
     """A call that our limit would let through after the deadline only is THROTTLED at once, and told when to come."""
     pace, aws, started = pacing(rate_per_s=1, burst=2), Aws(), now()

@@ -110,6 +110,8 @@ class _TargetPace:
         self._interval_s = 1.0 / limits.rate_per_s
         self._burst_s = self._interval_s * (limits.burst - 1)
         self._next_at = 0.0  # when the next call would be due if calls came exactly at the rate (GCRA)
+        self._head_of_line = asyncio.Lock()
+        self._in_line = 0
         self._places = asyncio.Semaphore(limits.max_in_flight)
         self._saved_retries = _MAX_SAVED_RETRIES
         self._breaker = _Breaker(target)
@@ -150,14 +152,25 @@ class _TargetPace:
             self._places.release()
 
     async def _wait_for_the_rate(self, deadline: float) -> None:
-        now = asyncio.get_running_loop().time()
-        due_at = max(self._next_at, now)
-        wait_s = due_at - self._burst_s - now
-        if now + wait_s > deadline:
+        """First come, first served. A slot is spent on going, not on waiting: who leaves the line costs none."""
+        wait_s = self._left_s() + self._in_line * self._interval_s
+        if asyncio.get_running_loop().time() + wait_s > deadline:
             raise _OwnLimit.by_gateway(self._target, retry_after_s=wait_s)
-        self._next_at = due_at + self._interval_s
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
+        self._in_line += 1
+        try:
+            async with self._head_of_line:
+                wait_s = self._left_s()
+                due_at = max(self._next_at, asyncio.get_running_loop().time())
+                if wait_s > 0:
+                    await asyncio.sleep(wait_s)
+                self._next_at = due_at + self._interval_s
+        finally:
+            self._in_line -= 1
+
+    def _left_s(self) -> float:
+        """Until the next slot; none if negative."""
+        now = asyncio.get_running_loop().time()
+        return max(self._next_at, now) - self._burst_s - now
 
 
 class _Breaker:
