@@ -119,6 +119,34 @@ async def test_no_place_within_the_time() -> None:
     assert await first == "DEADLINE_EXCEEDED"
 
 
+async def test_no_overall_place_within_the_time() -> None:
+    """So is waiting for the overall limit; that says nothing about the target, whose breaker stays closed."""
+    pace, busy = pacing(overall=1), Aws(takes_s=0.4)
+    first = asyncio.create_task(code(pace, busy, THERE))
+    await asyncio.sleep(0)
+    assert {await code(pace, Aws(), within_s=0.01) for _ in range(10)} == {"THROTTLED"}
+    with pytest.raises(Throttled) as refused:
+        await pace.call(HERE, Aws(), deadline=now() + 0.01)
+    assert refused.value.retry_after_s == 1.0
+    assert await first == "ok"
+    assert await code(pace, Aws()) == "ok"
+
+
+@pytest.mark.parametrize("sick", [16, 200])
+async def test_hanging_targets_leave_the_overall_limit_to_others(sick: int) -> None:
+    """However many targets hang, with all the calls they may have, a healthy one is served."""
+    pace, hanging = pacing(max_in_flight=16, overall=256), Aws(takes_s=60)
+    targets = [Target(AccountId(f"{number:012}"), HERE.region) for number in range(sick)]
+    busy = [asyncio.create_task(code(pace, hanging, target)) for target in targets for _ in range(20)]
+    await asyncio.sleep(0.05)
+    started = now()
+    assert await asyncio.gather(*(code(pace, Aws()) for _ in range(5))) == ["ok"] * 5
+    assert now() - started < 2
+    for task in busy:
+        task.cancel()
+    await asyncio.wait(busy)
+
+
 @pytest.mark.parametrize("error", [Throttled, UpstreamUnavailable])
 async def test_retries(error: type[GatewayError]) -> None:
     """What may pass is tried again, up to four times in all."""

@@ -7,13 +7,14 @@ is tried again when AWS throttles or fails, as long as the request's time and th
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from transfer_gateway.domain.errors import DeadlineExceeded, GatewayError, Throttled, UpstreamUnavailable
+from transfer_gateway.places import Places
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ _PATIENCE_S = 2.0  # a call that is given up after this long counts as a failure
 
 @dataclass(frozen=True, slots=True)
 class PacingLimits:
-    """For each target: calls per second, how many at once after a pause, and calls in flight; overall too."""
+    """For each target: calls per second, how many at once after a pause, and calls in flight; overall too.
+
+    Overall, slow calls don't count: see `places.py`.
+    """
 
     rate_per_s: float
     burst: int
@@ -55,7 +59,7 @@ class Pacing:
 
     def __init__(self, limits: PacingLimits) -> None:
         self._limits = limits
-        self._overall = asyncio.Semaphore(limits.max_in_flight_overall)
+        self._overall = Places(limits.max_in_flight_overall)
         self._targets: dict[Target, _TargetPace] = {}
 
     async def call(self, target: Target, ask: Callable[[], Awaitable[T]], *, deadline: float) -> T:
@@ -67,7 +71,7 @@ class Pacing:
         """
         pace = self._targets.get(target)
         if pace is None:
-            pace = self._targets[target] = _TargetPace(target, self._limits)
+            pace = self._targets[target] = _TargetPace(target, self._limits, self._overall)
         pace.save_for_a_retry()
 
         def give_up(state: RetryCallState) -> bool:
@@ -78,7 +82,7 @@ class Pacing:
         retrying = AsyncRetrying(retry=_RETRY, wait=_wait, stop=give_up, reraise=True)
         async for attempt in retrying:
             with attempt:
-                async with pace.turn(deadline), self._overall:
+                async with pace.turn(deadline):
                     return await ask()
         raise AssertionError("tenacity ends by returning or raising")
 
@@ -105,7 +109,7 @@ def _wait(state: RetryCallState) -> float:
 class _TargetPace:
     """One target's rate, places, retry budget and breaker. Times are the loop's."""
 
-    def __init__(self, target: Target, limits: PacingLimits) -> None:
+    def __init__(self, target: Target, limits: PacingLimits, overall: Places) -> None:
         self._target = target
         self._interval_s = 1.0 / limits.rate_per_s
         self._burst_s = self._interval_s * (limits.burst - 1)
@@ -113,6 +117,7 @@ class _TargetPace:
         self._head_of_line = asyncio.Lock()
         self._in_line = 0
         self._places = asyncio.Semaphore(limits.max_in_flight)
+        self._overall = overall
         self._saved_retries = _MAX_SAVED_RETRIES
         self._breaker = _Breaker(target)
 
@@ -130,26 +135,20 @@ class _TargetPace:
     async def turn(self, deadline: float) -> AsyncIterator[None]:
         """Wait for the call's turn, bound the call by the deadline, and tell the breaker how it went."""
         self._breaker.refuse_if_open()
-        async with self._place(deadline):
-            await self._wait_for_the_rate(deadline)
+        async with AsyncExitStack() as places:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await places.enter_async_context(self._places)
+                    await self._wait_for_the_rate(deadline)
+                    await places.enter_async_context(self._overall.hold(self._target))
+            except TimeoutError as error:
+                raise _OwnLimit.by_gateway(self._target, retry_after_s=1.0) from error
             with self._breaker.watch():
                 try:
                     async with asyncio.timeout_at(deadline):
                         yield
                 except TimeoutError as error:
                     raise DeadlineExceeded.of(self._target) from error
-
-    @asynccontextmanager
-    async def _place(self, deadline: float) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._places.acquire()
-        except TimeoutError as error:
-            raise _OwnLimit.by_gateway(self._target, retry_after_s=1.0) from error
-        try:
-            yield
-        finally:
-            self._places.release()
 
     async def _wait_for_the_rate(self, deadline: float) -> None:
         """First come, first served. A slot is spent on going, not on waiting: who leaves the line costs none."""
