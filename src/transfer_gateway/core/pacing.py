@@ -75,9 +75,7 @@ class Pacing:
         pace.save_for_a_retry()
 
         def give_up(state: RetryCallState) -> bool:
-            now = asyncio.get_running_loop().time()
-            too_late = now + state.upcoming_sleep >= deadline
-            return too_late or state.attempt_number >= _MAX_ATTEMPTS or not pace.may_retry()
+            return _too_late(state, deadline) or state.attempt_number >= _MAX_ATTEMPTS or not pace.may_retry()
 
         retrying = AsyncRetrying(retry=_RETRY, wait=_wait, stop=give_up, reraise=True)
         async for attempt in retrying:
@@ -85,6 +83,24 @@ class Pacing:
                 async with pace.turn(deadline):
                     return await ask()
         raise AssertionError("tenacity ends by returning or raising")
+
+    @staticmethod
+    async def prepare(target: Target, get: Callable[[], Awaitable[object]], *, deadline: float) -> None:
+        """Get what calls to the target need, tried again as calls are, but at no cost to the target's limits.
+
+        `get` limits itself. Raises: DeadlineExceeded, else whatever the last attempt raised.
+        """
+
+        def give_up(state: RetryCallState) -> bool:
+            return _too_late(state, deadline) or state.attempt_number >= _MAX_ATTEMPTS
+
+        try:
+            async with asyncio.timeout_at(deadline):
+                async for attempt in AsyncRetrying(retry=_RETRY, wait=_wait, stop=give_up, reraise=True):
+                    with attempt:
+                        await get()
+        except TimeoutError as error:
+            raise DeadlineExceeded.of(target) from error
 
     def keep_only(self, targets: set[Target]) -> None:
         """Forget targets that are no longer configured."""
@@ -97,6 +113,10 @@ _RETRY = retry_if_exception(
         isinstance(error, Throttled | UpstreamUnavailable) and not isinstance(error, _OwnLimit | _BreakerOpen)
     )
 )
+
+
+def _too_late(state: RetryCallState, deadline: float) -> bool:
+    return asyncio.get_running_loop().time() + state.upcoming_sleep >= deadline
 
 
 def _wait(state: RetryCallState) -> float:
