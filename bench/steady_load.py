@@ -1,6 +1,7 @@
 """1,000 lookups a second of 100 executions for 10 s at the default `maxAge`: how often AWS is asked.
 
-And: what one throttled account under load costs the others' throughput, and how its breaker comes back.
+And: what a throttled account costs the others' throughput, against a healthy one that is asked at the same rate,
+in rounds that alternate; and how its breaker comes back. The ratio is that of the medians.
 Run: `uv run python bench/steady_load.py`
 """
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rig import Rig
 
 SECONDS, PER_S, EXECUTIONS = 10, 1000, 100
+ROUNDS, NEIGHBOUR_PER_S = 7, 50
 
 
 async def coalescing(gateway: Rig) -> None:
@@ -38,26 +40,42 @@ async def coalescing(gateway: Rig) -> None:
 
 
 async def throttled_neighbour(gateway: Rig) -> None:
-    """Throughput of 99 accounts beside one more under the same load, well and throttled; then its recovery."""
+    """Throughput of 99 accounts beside one that is asked at a fixed rate, well and throttled; then its recovery."""
     sick, healthy = gateway.keys[0], gateway.keys[1:]
     throttle = Fault(FaultKind.THROTTLE, account_id=sick["accountId"], service="transfer")
-    ratios = []
-    for _ in range(5):
-        alone = await throughput(gateway, healthy)
-        number = gateway.aws.faults.add(throttle)
-        pest = asyncio.create_task(ask_for_ever(gateway, sick))
-        beside = await throughput(gateway, healthy)
-        pest.cancel()
-        gateway.aws.faults.remove(number)
-        ratios.append(beside / alone)
+    per_s: dict[bool, list[float]] = {False: [], True: []}
+    for number in range(ROUNDS):
+        for throttled in (False, True) if number % 2 else (True, False):  # so that no drift favours either
+            fault = gateway.aws.faults.add(throttle) if throttled else None
+            asking = asyncio.create_task(ask_steadily(gateway, sick))
+            per_s[throttled].append(await throughput(gateway, healthy))
+            asking.cancel()
+            await asyncio.wait([asking])
+            if fault is not None:
+                gateway.aws.faults.remove(fault)
+                await until_well(gateway, sick)
+    well, beside = (statistics.median(per_s[throttled]) for throttled in (False, True))
     print(
-        f"healthy throughput beside a throttled account: {statistics.median(ratios):.2f} of alone (aim 0.90)"
+        f"{well:.0f} lookups/s beside a healthy account, {beside:.0f} beside a throttled one: "
+        f"{beside / well:.2f} (aim 0.90)"
     )
-    seen, started = Counter[str](), time.perf_counter()
-    while (item := (await gateway.look_up([sick]))[0])["__typename"] != "Execution":
+    fault = gateway.aws.faults.add(throttle)
+    asking = asyncio.create_task(ask_steadily(gateway, sick))
+    await asyncio.sleep(2)
+    asking.cancel()
+    gateway.aws.faults.remove(fault)
+    started = time.perf_counter()
+    seen = await until_well(gateway, sick)
+    print(f"it answers again {time.perf_counter() - started:.1f} s after AWS does; until then {dict(seen)}")
+
+
+async def until_well(gateway: Rig, key: dict[str, str]) -> Counter[str]:
+    """Ask until it answers. Returns: the codes it answered with until then."""
+    seen = Counter[str]()
+    while (item := (await gateway.look_up([key]))[0])["__typename"] != "Execution":
         seen[item["code"]] += 1
         await asyncio.sleep(0.05)
-    print(f"it answers again {time.perf_counter() - started:.1f} s after AWS does; until then {dict(seen)}")
+    return seen
 
 
 async def throughput(gateway: Rig, keys: list[dict[str, str]]) -> float:
@@ -77,16 +95,12 @@ async def throughput(gateway: Rig, keys: list[dict[str, str]]) -> float:
     return done / 2
 
 
-async def ask_for_ever(gateway: Rig, key: dict[str, str]) -> None:
+async def ask_steadily(gateway: Rig, key: dict[str, str]) -> None:
+    """At a fixed rate, however fast it answers."""
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(4):
-            tasks.create_task(_ask_for_ever(gateway, key))
-
-
-async def _ask_for_ever(gateway: Rig, key: dict[str, str]) -> None:
-    while True:
-        await gateway.look_up([key])
-        await asyncio.sleep(0.01)
+        while True:
+            tasks.create_task(gateway.look_up([key]))
+            await asyncio.sleep(1 / NEIGHBOUR_PER_S)
 
 
 async def main() -> None:

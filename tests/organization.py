@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 REGION = Region("eu-west-1")
 MANAGEMENT = AccountId("888888888888")
 _MOTOS_OWN_ACCOUNT = "123456789012"  # whose every key is that moto doesn't know
-_CONNECTION = ConnectionSettings(connect_timeout_s=2, read_timeout_s=5, max_connections=10)
+_CONNECTION = ConnectionSettings(connect_timeout_s=2, read_timeout_s=5)
 
 
 class Organization:

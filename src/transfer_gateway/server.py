@@ -176,7 +176,6 @@ def _connection(settings: Settings) -> ConnectionSettings:
     return ConnectionSettings(
         connect_timeout_s=settings.aws_connect_timeout_s,
         read_timeout_s=settings.aws_read_timeout_s,
-        max_connections=settings.aws_max_in_flight,
     )
 
 

@@ -17,7 +17,7 @@ from wire import HOME, PLAIN, place
 if TYPE_CHECKING:
     from transfer_gateway.domain.identity import ExecutionKey
 
-CONNECTION = ConnectionSettings(connect_timeout_s=2, read_timeout_s=2, max_connections=50)
+CONNECTION = ConnectionSettings(connect_timeout_s=2, read_timeout_s=2)
 REGION = Region("eu-west-1")
 
 

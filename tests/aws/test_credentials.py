@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REGION = Region("eu-west-1")
-CONNECTION = ConnectionSettings(connect_timeout_s=2, read_timeout_s=2, max_connections=100)
+CONNECTION = ConnectionSettings(connect_timeout_s=2, read_timeout_s=2)
 ASSUME = "AssumeRole"
 
 
@@ -213,6 +213,21 @@ async def test_concurrency_is_capped(aws: Emulator) -> None:
         await asyncio.gather(*(sessions.get(account(f"4{number:011}")) for number in range(40)))
     assert aws.calls.count(operation=ASSUME) == 40
     assert aws.calls.max_in_flight == 4
+
+
+async def test_hanging_calls_delay_nobody_for_long(aws: Emulator) -> None:
+    """More AssumeRole calls that hang than may be made at a time: another account's session is there soon."""
+    for number in range(40):
+        aws.world.add_account(f"4{number:011}")
+        aws.faults.add(Fault(FaultKind.HANG, operation=ASSUME, account_id=f"4{number:011}"))
+    async with cache() as sessions:
+        hanging = [asyncio.create_task(outcome(sessions, account(f"4{number:011}"))) for number in range(40)]
+        await asyncio.sleep(0.05)
+        started = time.monotonic()
+        assert await outcome(sessions, account()) == "ok"
+        assert time.monotonic() - started < 1.5
+        for task in hanging:
+            task.cancel()
 
 
 async def test_no_role_means_own_credentials(aws: Emulator) -> None:

@@ -71,6 +71,23 @@ async def test_rate() -> None:
     assert now() - started >= 0.19
 
 
+async def test_who_leaves_the_line_costs_no_slot() -> None:
+    """Callers that give up while they wait for the rate leave their slots to others, who still keep to it."""
+    pace, aws = pacing(rate_per_s=20, burst=1), Aws()
+    await code(pace, aws)
+    leaving = [asyncio.create_task(code(pace, aws, within_s=60)) for _ in range(90)]
+    started, staying = now(), []
+    for number, task in enumerate(leaving):
+        await asyncio.sleep(0)
+        if number % 18 == 0:
+            staying.append(task)
+        else:
+            task.cancel()
+    staying += [asyncio.create_task(code(pace, aws, within_s=60)) for _ in range(5)]
+    assert await asyncio.gather(*staying) == ["ok"] * 10
+    assert 9.5 / 20 < now() - started < 2
+
+
 async def test_no_room_within_the_time() -> None:
     """A call that our limit would let through after the deadline only is THROTTLED at once, and told when to come."""
     pace, aws, started = pacing(rate_per_s=1, burst=2), Aws(), now()
@@ -100,6 +117,34 @@ async def test_no_place_within_the_time() -> None:
     await asyncio.sleep(0)
     assert await code(pace, slow, within_s=0.05) == "THROTTLED"
     assert await first == "DEADLINE_EXCEEDED"
+
+
+async def test_no_overall_place_within_the_time() -> None:
+    """So is waiting for the overall limit; that says nothing about the target, whose breaker stays closed."""
+    pace, busy = pacing(overall=1), Aws(takes_s=0.4)
+    first = asyncio.create_task(code(pace, busy, THERE))
+    await asyncio.sleep(0)
+    assert {await code(pace, Aws(), within_s=0.01) for _ in range(10)} == {"THROTTLED"}
+    with pytest.raises(Throttled) as refused:
+        await pace.call(HERE, Aws(), deadline=now() + 0.01)
+    assert refused.value.retry_after_s == 1.0
+    assert await first == "ok"
+    assert await code(pace, Aws()) == "ok"
+
+
+@pytest.mark.parametrize("sick", [16, 200])
+async def test_hanging_targets_leave_the_overall_limit_to_others(sick: int) -> None:
+    """However many targets hang, with all the calls they may have, a healthy one is served."""
+    pace, hanging = pacing(max_in_flight=16, overall=256), Aws(takes_s=60)
+    targets = [Target(AccountId(f"{number:012}"), HERE.region) for number in range(sick)]
+    busy = [asyncio.create_task(code(pace, hanging, target)) for target in targets for _ in range(20)]
+    await asyncio.sleep(0.05)
+    started = now()
+    assert await asyncio.gather(*(code(pace, Aws()) for _ in range(5))) == ["ok"] * 5
+    assert now() - started < 2
+    for task in busy:
+        task.cancel()
+    await asyncio.wait(busy)
 
 
 @pytest.mark.parametrize("error", [Throttled, UpstreamUnavailable])
@@ -171,6 +216,23 @@ async def test_a_cancelled_probe_is_none() -> None:
     probe.cancel()
     await asyncio.wait([probe])
     assert await code(pace, Aws()) == "ok"
+
+
+async def test_a_burst_of_failures_opens_the_breaker_once() -> None:
+    """Calls that fail together open it for the first time's length; a probe's failure doubles that."""
+    pace, down = pacing(), Aws(*(UpstreamUnavailable("") for _ in range(1000)), takes_s=0.05)
+    await asyncio.gather(*(code(pace, down) for _ in range(16)))
+    assert 0 < await open_for_s(pace) <= 0.5
+    await asyncio.sleep(0.5)
+    await code(pace, down)  # the probe
+    assert 0.5 < await open_for_s(pace) <= 1.0
+
+
+async def open_for_s(pace: Pacing) -> float:
+    """How long the breaker says it stays open."""
+    with pytest.raises(UpstreamUnavailable) as refused:
+        await pace.call(HERE, Aws(), deadline=now() + 10)
+    return refused.value.retry_after_s or 0.0
 
 
 async def test_answers_keep_the_breaker_closed() -> None:

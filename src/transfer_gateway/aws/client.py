@@ -32,11 +32,10 @@ _signer: ContextVar[ReadOnlyCredentials | None] = ContextVar("signer", default=N
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """Limits of every connection to AWS, in seconds; `max_connections` is per region."""
+    """Limits of every connection to AWS, in seconds."""
 
     connect_timeout_s: float
     read_timeout_s: float
-    max_connections: int
 
 
 class UnsignedCall(Exception):
@@ -123,7 +122,7 @@ def client_config(connection: ConnectionSettings, *, attempts: int = 1) -> AioCo
     return AioConfig(
         connect_timeout=connection.connect_timeout_s,
         read_timeout=connection.read_timeout_s,
-        max_pool_connections=connection.max_connections,
+        max_pool_connections=0,  # no limit: calls that hang would use it up for every account
         retries={"mode": "standard", "total_max_attempts": attempts},
         parameter_validation=False,
         user_agent=f"transfer-gateway/{version('transfer-gateway')}",

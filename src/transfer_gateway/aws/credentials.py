@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.aws.sts import Role
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
+from transfer_gateway.places import Places
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class SessionCache:
     ) -> None:
         self._sts = sts
         self._session_name = session_name
-        self._places = asyncio.Semaphore(max_concurrency)
+        self._places = Places(max_concurrency)
         self._now = now
         self._entries: dict[Role, _Entry] = {}
         self._flights = flights
@@ -174,7 +175,7 @@ class SessionCache:
         """One flight. Its outcome goes to all who wait, and stays in the entry."""
         started = self._now()
         try:
-            async with asyncio.timeout(_ASSUME_TIMEOUT_S), self._places:
+            async with asyncio.timeout(_ASSUME_TIMEOUT_S), self._places.hold(role):
                 assumed = await self._sts.assume_role(role, account.id)
         except TimeoutError:
             failure = UpstreamUnavailable(

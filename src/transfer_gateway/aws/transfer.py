@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transfer_gateway.aws.credentials import AssumedRoleSession, SessionCache
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.execution import Execution, ExecutionSummary
-    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.domain.identity import Region, Target
     from transfer_gateway.domain.workflow import Workflow, WorkflowSummary
 
 T = TypeVar("T")
@@ -45,6 +45,10 @@ class Transfer:
     def __init__(self, clients: TransferClients, sessions: SessionCache) -> None:
         self._clients = clients
         self._sessions = sessions
+
+    async def prepare(self, account: Account, region: Region) -> None:
+        """Get the session ready that the next call needs. Raises: RoleNotAssumable, Throttled, UpstreamUnavailable."""
+        await self._sessions.get(account, region)
 
     async def describe_execution(self, account: Account, key: ExecutionKey) -> Execution:
         """An execution in progress. Raises: ExecutionNotFound too. Source: DescribeExecution."""

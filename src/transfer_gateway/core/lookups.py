@@ -78,7 +78,11 @@ class Lookups:
     async def _describe(self, key: ExecutionKey, flight: Flight[Execution]) -> Execution:
         account = self._account_of(key.target)
         return await self._paced(
-            key.target, flight, lambda: self._transfer.describe_execution(account, key), self._deadline()
+            account,
+            key.target,
+            flight,
+            lambda: self._transfer.describe_execution(account, key),
+            self._deadline(),
         )
 
     async def _list_executions(
@@ -86,7 +90,7 @@ class Lookups:
     ) -> tuple[ExecutionSummary, ...]:
         account = self._account_of(key.target)
         return await self._all_pages(
-            key.target, flight, lambda token: self._transfer.list_executions(account, key, token)
+            account, key.target, flight, lambda token: self._transfer.list_executions(account, key, token)
         )
 
     async def _list_workflows(
@@ -94,35 +98,50 @@ class Lookups:
     ) -> tuple[WorkflowSummary, ...]:
         account = self._account_of(target)
         return await self._all_pages(
-            target, flight, lambda token: self._transfer.list_workflows(account, target, token)
+            account, target, flight, lambda token: self._transfer.list_workflows(account, target, token)
         )
 
     async def _describe_workflow(self, key: WorkflowKey, flight: Flight[Workflow]) -> Workflow:
         account = self._account_of(key.target)
         return await self._paced(
-            key.target, flight, lambda: self._transfer.describe_workflow(account, key), self._deadline()
+            account,
+            key.target,
+            flight,
+            lambda: self._transfer.describe_workflow(account, key),
+            self._deadline(),
         )
 
     async def _all_pages(
         self,
+        account: Account,
         target: Target,
         flight: Flight[tuple[T, ...]],
         ask: Callable[[str | None], Awaitable[tuple[list[T], str | None]]],
     ) -> tuple[T, ...]:
         """Every page of a list, one after another; as old as its first page."""
         deadline = self._deadline()
-        entries, token = await self._paced(target, flight, lambda: ask(None), deadline)
-        later: Flight[tuple[T, ...]] = (
-            Flight()
-        )  # not this one: whoever joins it goes by the age of its first page
+        entries, token = await self._paced(account, target, flight, lambda: ask(None), deadline)
+        # Not this flight: whoever joins it goes by the age of its first page.
+        later: Flight[tuple[T, ...]] = Flight()
         while token is not None:
-            more, token = await self._paced(target, later, lambda token=token: ask(token), deadline)  # type: ignore[misc]  # binds today's token
+            more, token = await self._paced(account, target, later, lambda token=token: ask(token), deadline)  # type: ignore[misc]  # binds today's token
             entries += more
         return tuple(entries)
 
     async def _paced(
-        self, target: Target, flight: Flight[V], ask: Callable[[], Awaitable[T]], deadline: float
+        self,
+        account: Account,
+        target: Target,
+        flight: Flight[V],
+        ask: Callable[[], Awaitable[T]],
+        deadline: float,
     ) -> T:
+        """The session first: a role that can't be assumed, or slowly, must not spend the target's limits."""
+        await self._pacing.prepare(
+            target, lambda: self._transfer.prepare(account, target.region), deadline=deadline
+        )
+        flight.queued()
+
         async def call() -> T:
             flight.sent()
             return await ask()

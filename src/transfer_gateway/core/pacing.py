@@ -7,13 +7,14 @@ is tried again when AWS throttles or fails, as long as the request's time and th
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from transfer_gateway.domain.errors import DeadlineExceeded, GatewayError, Throttled, UpstreamUnavailable
+from transfer_gateway.places import Places
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ _PATIENCE_S = 2.0  # a call that is given up after this long counts as a failure
 
 @dataclass(frozen=True, slots=True)
 class PacingLimits:
-    """For each target: calls per second, how many at once after a pause, and calls in flight; overall too."""
+    """For each target: calls per second, how many at once after a pause, and calls in flight; overall too.
+
+    Overall, slow calls don't count: see `places.py`.
+    """
 
     rate_per_s: float
     burst: int
@@ -55,7 +59,7 @@ class Pacing:
 
     def __init__(self, limits: PacingLimits) -> None:
         self._limits = limits
-        self._overall = asyncio.Semaphore(limits.max_in_flight_overall)
+        self._overall = Places(limits.max_in_flight_overall)
         self._targets: dict[Target, _TargetPace] = {}
 
     async def call(self, target: Target, ask: Callable[[], Awaitable[T]], *, deadline: float) -> T:
@@ -67,20 +71,36 @@ class Pacing:
         """
         pace = self._targets.get(target)
         if pace is None:
-            pace = self._targets[target] = _TargetPace(target, self._limits)
+            pace = self._targets[target] = _TargetPace(target, self._limits, self._overall)
         pace.save_for_a_retry()
 
         def give_up(state: RetryCallState) -> bool:
-            now = asyncio.get_running_loop().time()
-            too_late = now + state.upcoming_sleep >= deadline
-            return too_late or state.attempt_number >= _MAX_ATTEMPTS or not pace.may_retry()
+            return _too_late(state, deadline) or state.attempt_number >= _MAX_ATTEMPTS or not pace.may_retry()
 
         retrying = AsyncRetrying(retry=_RETRY, wait=_wait, stop=give_up, reraise=True)
         async for attempt in retrying:
             with attempt:
-                async with pace.turn(deadline), self._overall:
+                async with pace.turn(deadline):
                     return await ask()
         raise AssertionError("tenacity ends by returning or raising")
+
+    @staticmethod
+    async def prepare(target: Target, get: Callable[[], Awaitable[object]], *, deadline: float) -> None:
+        """Get what calls to the target need, tried again as calls are, but at no cost to the target's limits.
+
+        `get` limits itself. Raises: DeadlineExceeded, else whatever the last attempt raised.
+        """
+
+        def give_up(state: RetryCallState) -> bool:
+            return _too_late(state, deadline) or state.attempt_number >= _MAX_ATTEMPTS
+
+        try:
+            async with asyncio.timeout_at(deadline):
+                async for attempt in AsyncRetrying(retry=_RETRY, wait=_wait, stop=give_up, reraise=True):
+                    with attempt:
+                        await get()
+        except TimeoutError as error:
+            raise DeadlineExceeded.of(target) from error
 
     def keep_only(self, targets: set[Target]) -> None:
         """Forget targets that are no longer configured."""
@@ -95,6 +115,10 @@ _RETRY = retry_if_exception(
 )
 
 
+def _too_late(state: RetryCallState, deadline: float) -> bool:
+    return asyncio.get_running_loop().time() + state.upcoming_sleep >= deadline
+
+
 def _wait(state: RetryCallState) -> float:
     """Full jitter, and no less than AWS asks for."""
     error = state.outcome.exception() if state.outcome else None
@@ -105,12 +129,15 @@ def _wait(state: RetryCallState) -> float:
 class _TargetPace:
     """One target's rate, places, retry budget and breaker. Times are the loop's."""
 
-    def __init__(self, target: Target, limits: PacingLimits) -> None:
+    def __init__(self, target: Target, limits: PacingLimits, overall: Places) -> None:
         self._target = target
         self._interval_s = 1.0 / limits.rate_per_s
         self._burst_s = self._interval_s * (limits.burst - 1)
         self._next_at = 0.0  # when the next call would be due if calls came exactly at the rate (GCRA)
+        self._head_of_line = asyncio.Lock()
+        self._in_line = 0
         self._places = asyncio.Semaphore(limits.max_in_flight)
+        self._overall = overall
         self._saved_retries = _MAX_SAVED_RETRIES
         self._breaker = _Breaker(target)
 
@@ -128,8 +155,14 @@ class _TargetPace:
     async def turn(self, deadline: float) -> AsyncIterator[None]:
         """Wait for the call's turn, bound the call by the deadline, and tell the breaker how it went."""
         self._breaker.refuse_if_open()
-        async with self._place(deadline):
-            await self._wait_for_the_rate(deadline)
+        async with AsyncExitStack() as places:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await places.enter_async_context(self._places)
+                    await self._wait_for_the_rate(deadline)
+                    await places.enter_async_context(self._overall.hold(self._target))
+            except TimeoutError as error:
+                raise _OwnLimit.by_gateway(self._target, retry_after_s=1.0) from error
             with self._breaker.watch():
                 try:
                     async with asyncio.timeout_at(deadline):
@@ -137,27 +170,26 @@ class _TargetPace:
                 except TimeoutError as error:
                     raise DeadlineExceeded.of(self._target) from error
 
-    @asynccontextmanager
-    async def _place(self, deadline: float) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._places.acquire()
-        except TimeoutError as error:
-            raise _OwnLimit.by_gateway(self._target, retry_after_s=1.0) from error
-        try:
-            yield
-        finally:
-            self._places.release()
-
     async def _wait_for_the_rate(self, deadline: float) -> None:
-        now = asyncio.get_running_loop().time()
-        due_at = max(self._next_at, now)
-        wait_s = due_at - self._burst_s - now
-        if now + wait_s > deadline:
+        """First come, first served. A slot is spent on going, not on waiting: who leaves the line costs none."""
+        wait_s = self._left_s() + self._in_line * self._interval_s
+        if asyncio.get_running_loop().time() + wait_s > deadline:
             raise _OwnLimit.by_gateway(self._target, retry_after_s=wait_s)
-        self._next_at = due_at + self._interval_s
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
+        self._in_line += 1
+        try:
+            async with self._head_of_line:
+                wait_s = self._left_s()
+                due_at = max(self._next_at, asyncio.get_running_loop().time())
+                if wait_s > 0:
+                    await asyncio.sleep(wait_s)
+                self._next_at = due_at + self._interval_s
+        finally:
+            self._in_line -= 1
+
+    def _left_s(self) -> float:
+        """Until the next slot; none if negative."""
+        now = asyncio.get_running_loop().time()
+        return max(self._next_at, now) - self._burst_s - now
 
 
 class _Breaker:
@@ -193,14 +225,14 @@ class _Breaker:
         try:
             yield
         except (Throttled, UpstreamUnavailable, DeadlineExceeded):
-            self._failed()
+            self._failed(probe=probe)
             raise
         except GatewayError:  # an answer all the same
             self._answered()
             raise
         except asyncio.CancelledError:
             if asyncio.get_running_loop().time() - started > _PATIENCE_S:
-                self._failed()
+                self._failed(probe=probe)
             raise
         else:
             self._answered()
@@ -208,9 +240,10 @@ class _Breaker:
             if probe:
                 self._probing = False
 
-    def _failed(self) -> None:
+    def _failed(self, *, probe: bool) -> None:
         self._failures += 1
-        if self._failures < _BREAKER_FAILURES:
+        # Calls that were under way when it opened say nothing new: only a probe's failure keeps it open longer.
+        if self._failures != _BREAKER_FAILURES and not (probe and self._failures > _BREAKER_FAILURES):
             return
         first_s, longest_s = _BREAKER_S
         self._open_for_s = min(longest_s, self._open_for_s * 2 or first_s)

@@ -57,13 +57,22 @@ class _Snapshot(Generic[V]):
 
 @dataclass(slots=True)
 class Flight(Generic[V]):
-    """One question to AWS. Whoever carries it out calls `sent` when the call goes out, at each attempt."""
+    """One question to AWS.
+
+    Whoever carries it out calls `queued` when the call begins to wait for our own limits, and `sent` when it
+    goes out, at each attempt.
+    """
 
     asked_at: float | None = None
+    in_queue: bool = False
     waiting: int = 0
     task: asyncio.Task[V | GatewayError] | None = None
 
+    def queued(self) -> None:
+        self.in_queue = True
+
     def sent(self) -> None:
+        self.in_queue = False
         self.asked_at = asyncio.get_running_loop().time()
 
 
@@ -130,7 +139,7 @@ class Snapshots(Generic[K, V]):
             async with asyncio.timeout_at(deadline):
                 return await asyncio.shield(flight.task)
         except TimeoutError:
-            if flight.asked_at is None:  # it was still waiting for its turn
+            if flight.in_queue:
                 return Throttled.by_gateway(key.target, retry_after_s=1.0)
             return DeadlineExceeded.of(key.target)
         finally:

@@ -88,7 +88,10 @@ class Settings(BaseSettings):
     aws_connect_timeout_s: float = Field(3.0, gt=0, le=60, description="Connecting to AWS.")
     aws_read_timeout_s: float = Field(8.0, gt=0, le=300, description="Waiting for AWS's answer.")
     aws_max_in_flight: int = Field(
-        256, ge=1, le=10_000, description="Calls to AWS at a time, over all targets."
+        256,
+        ge=1,
+        le=10_000,
+        description="Calls to AWS at a time, over all targets; those slower than 0.5 s aside.",
     )
     target_max_in_flight: int = Field(
         16, ge=1, le=1000, description="Calls at a time to one target: an account in a region."
@@ -107,7 +110,9 @@ class Settings(BaseSettings):
         None,
         description="Region of the STS endpoint. Default: AWS_DEFAULT_REGION, else the first account's first.",
     )
-    assume_role_max_concurrency: int = Field(32, ge=1, le=1000, description="AssumeRole calls at a time.")
+    assume_role_max_concurrency: int = Field(
+        32, ge=1, le=1000, description="AssumeRole calls at a time; those slower than 0.5 s aside."
+    )
     role_session_name: str = Field(
         "transfer-gateway",
         pattern=r"^[A-Za-z0-9_+=,.@-]{2,64}$",
