@@ -33,7 +33,7 @@ def identifier(kind: type[I], text: str, field: str) -> I:
     try:
         return kind(text)
     except BadUserInput as error:
-        raise BadUserInput.of(field, f"is no {kind.__name__}: {error.message}") from error
+        raise BadUserInput.of(field, error.message.removeprefix(f"{kind.__name__} ")) from error
 
 
 def identifiers(kind: type[I], texts: Iterable[str], field: str) -> tuple[I, ...]:
