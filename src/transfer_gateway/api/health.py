@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
 
 _METHODS = ["GET", "HEAD"]
 
@@ -30,17 +32,15 @@ class Readiness:
         await self.follow(lack is None)
 
 
-def health_routes(readiness: Readiness) -> APIRouter:
-    router = APIRouter()
+def health_routes(readiness: Readiness) -> list[Route]:
+    """Plain routes: FastAPI keeps what it has analysed, and with it `readiness` and all that it leads to, for good."""
 
-    @router.api_route("/livez", methods=_METHODS)
-    async def livez() -> JSONResponse:
+    async def livez(_request: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
 
-    @router.api_route("/readyz", methods=_METHODS)
-    async def readyz() -> JSONResponse:
+    async def readyz(_request: Request) -> JSONResponse:
         if readiness.lack is None:
             return JSONResponse({"status": "ready"})
         return JSONResponse({"status": "not ready", "reason": readiness.lack}, status_code=503)
 
-    return router
+    return [Route("/livez", livez, methods=_METHODS), Route("/readyz", readyz, methods=_METHODS)]

@@ -49,8 +49,7 @@ def create_app(
         title="transfer-gateway", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     graphql = GraphQLView(gateway, request_timeout_s=request_timeout_s, max_body_bytes=max_body_bytes)
-    app.router.routes.append(Route("/graphql", graphql))
-    app.include_router(health_routes(readiness))
+    app.router.routes += [Route("/graphql", graphql), *health_routes(readiness)]
     app.add_exception_handler(HTTPException, _http_error)
     if loopback_hosts_only:
         app.add_middleware(LoopbackHosts)
