@@ -14,7 +14,7 @@ from urllib.request import getproxies_environment
 import typer
 import uvloop
 
-from transfer_gateway import report, server
+from transfer_gateway import server
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.core.check import check_targets
 from transfer_gateway.domain.errors import GatewayError
@@ -135,6 +135,8 @@ def _run(program: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 async def _check_targets(settings: Settings, sources: AccountSources) -> None:
     """Try every target and print how it went, one row each; exit code 1 when anything failed."""
+    from transfer_gateway import report  # noqa: PLC0415  a service would hold its libraries in memory for nothing
+
     async with server.build_core(settings, sources) as core:
         accounts, discovered = await _discover(core, sources)
         targets = sum(len(account.regions) for account in accounts)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from botocore.credentials import ReadOnlyCredentials
+    from botocore.loaders import Loader
 
     from transfer_gateway.domain.identity import Region
 
@@ -77,8 +79,7 @@ class RegionalClients:
 
     def __init__(self, service: Service, connection: ConnectionSettings, *, attempts: int = 1) -> None:
         self._service = service
-        self._session = AioSession()
-        self._session.register_component("credential_provider", _CallersCredentialsProvider())
+        self._session = session(_CallersCredentialsProvider())
         self._config = client_config(connection, attempts=attempts)
         self._clients: dict[Region, Any] = {}
         self._open = AsyncExitStack()
@@ -110,6 +111,20 @@ class TransferClients(RegionalClients):
 
     def __init__(self, connection: ConnectionSettings) -> None:
         super().__init__(Service.TRANSFER, connection)
+
+
+def session(credential_provider: object) -> AioSession:
+    """A session whose credentials come from there, and whose data of AWS all of them share: 8 MB each."""
+    made = AioSession()
+    made.register_component("credential_provider", credential_provider)
+    made.lazy_register_component("data_loader", _data)  # reads configuration, which may be wrong
+    return made
+
+
+@cache
+def _data() -> Loader:
+    loader: Loader = AioSession().get_component("data_loader")
+    return loader
 
 
 def client_config(connection: ConnectionSettings, *, attempts: int = 1) -> AioConfig:

@@ -12,7 +12,7 @@ from aiobotocore.session import AioSession
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 
-from transfer_gateway.aws.client import client_config
+from transfer_gateway.aws.client import client_config, session
 from transfer_gateway.aws.errors import Call, Service, foreign_configuration, foreign_errors
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.telemetry import get_logger
@@ -90,8 +90,7 @@ class Sts:
         self, connection: ConnectionSettings, *, region: Region | None, fallback_region: Region
     ) -> None:
         self._own = OwnCredentials()
-        self._session = AioSession()
-        self._session.register_component("credential_provider", self._own)
+        self._session = session(self._own)
         self._config = client_config(connection)
         self._region = region
         self._fallback_region = fallback_region
