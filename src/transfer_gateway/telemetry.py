@@ -36,11 +36,8 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
         ]
     )
     structlog.configure(
-        processors=[
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, *last],
+        logger_factory=_StderrLogger,
         wrapper_class=structlog.make_filtering_bound_logger(level),  # what isn't logged costs nothing
         cache_logger_on_first_use=True,
     )
@@ -58,6 +55,14 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+class _StderrLogger(structlog.WriteLogger):
+    """Ours go straight there: through `logging`, an event would cost 30 µs instead of 12."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(sys.stderr)
+        self.name = name
+
+
+def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(name)
     return logger
