@@ -374,7 +374,7 @@ async def app(scope, receive, send):
 configure_logging("debug", "json")
 listener = socket.create_server(("127.0.0.1", 0))
 print("http://127.0.0.1:%d" % listener.getsockname()[1], flush=True)
-asyncio.run(HttpServer(RequestLog(app), grace_s=0).serve(sockets=[listener]))
+asyncio.run(HttpServer(RequestLog(app), grace_s=0, max_message_bytes=1000).serve(sockets=[listener]))
 """
 
 
