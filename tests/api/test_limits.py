@@ -62,7 +62,9 @@ def aliases(count: int) -> str:
         pytest.param("#\n" * 2001 + "{ __typename }", "2000 comments", id="comments"),
         pytest.param(aliases(51), "max_aliases", id="aliases"),
         pytest.param("{ " + "accounts { id } " * 21 + "}", "max_root_fields", id="root-fields"),
-        pytest.param("{ ...a ...a } fragment a on Query { " + "__typename " * 11 + "}", "max_root_fields", id="root-fields-in-fragments"),
+        pytest.param(
+            "{ ...a ...a } fragment a on Query { " + "__typename " * 11 + "}", "max_root_fields", id="by-fragments"
+        ),
         pytest.param(doubled(100), "max_root_fields", id="doubled-fragments"),
         pytest.param(
             "{ accounts { ...f0 } } "
@@ -305,7 +307,8 @@ selections = st.recursive(
 )
 documents = st.lists(st.lists(selections, min_size=1, max_size=4).map(" ".join), min_size=4, max_size=4).map(
     lambda it: (
-        f"{{ {it[0]} }} fragment a on Query {{ {it[1]} }} fragment b on Account {{ {it[2]} }} fragment c on Node {{ {it[3]} }}"
+        f"{{ {it[0]} }} fragment a on Query {{ {it[1]} }} "
+        f"fragment b on Account {{ {it[2]} }} fragment c on Node {{ {it[3]} }}"
     )
 )
 

@@ -15,9 +15,9 @@ from graphql import (
     specified_rules,
     validate,
 )
-from graphql import OverlappingFieldsCanBeMergedRule as OverlappingFields
 
 from transfer_gateway.api.graphql.limits import check, check_document
+from transfer_gateway.api.graphql.overlap import OverlappingFields
 from transfer_gateway.domain.errors import BadUserInput
 
 if TYPE_CHECKING:
