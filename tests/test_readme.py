@@ -13,7 +13,8 @@ from transfer_gateway.aws.organizations import LISTS
 from transfer_gateway.aws.transfer import Transfer
 from transfer_gateway.settings import ENV_PREFIX, Settings, parse_accounts
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 
 
 def section(title: str) -> str:
@@ -58,6 +59,19 @@ def test_settings_table() -> None:
         for name, field in Settings.model_fields.items()
     ]
     assert [line for line in section("Settings").splitlines() if line.startswith("| `")] == rows
+
+
+def test_protections_have_their_tests() -> None:
+    """Each test that docs/security.md names is there, and so is each of its cases."""
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(\w*)::(\w+)(?:\[([\w-]+)\])?`|`\[([\w-]+)\]`", text)
+    assert len(named) > 25
+    file = ""
+    for module, test, case, other_case in named:
+        file = module or file
+        source = (ROOT / "tests" / "api" / f"{file}.py").read_text(encoding="utf-8")
+        assert not test or f"def {test}(" in source, test
+        assert not (case or other_case) or f'id="{case or other_case}"' in source, case or other_case
 
 
 def test_errors_table() -> None:

@@ -431,7 +431,9 @@ async def test_no_proxy(service: server.Service) -> None:
     async with connected(service.url) as (reader, writer):
         writer.write(b"CONNECT example.com:443 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         async with asyncio.timeout(10):
-            assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT"}
 
 
 async def test_request_id(gateway: Gateway) -> None:

@@ -11,6 +11,8 @@ import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from transfer_gateway.api.graphql.view import error_response
+
 if TYPE_CHECKING:
     import socket
     from array import array
@@ -85,6 +87,14 @@ class _Http11Protocol(HttpToolsProtocol):
 
     def offers_websocket(self) -> bool:
         return self.scope["method"] == "GET" and self._get_upgrade() == b"websocket"
+
+    def send_400_response(self, msg: str) -> None:
+        """In the form of every other failure; uvicorn's own is plain text."""
+        response = error_response(400, msg)
+        response.headers["connection"] = "close"
+        headers = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (headers, response.body))
+        self.transport.close()
 
     def head_without_offer(self) -> bytes:
         method, version = self.scope["method"], self.scope["http_version"]
