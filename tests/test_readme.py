@@ -13,7 +13,8 @@ from transfer_gateway.aws.organizations import LISTS
 from transfer_gateway.aws.transfer import Transfer
 from transfer_gateway.settings import ENV_PREFIX, Settings, parse_accounts
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
 
 
 def section(title: str) -> str:
@@ -39,6 +40,15 @@ def test_queries_fit_the_schema() -> None:
     assert queries
     for query in queries:
         assert validate(build_schema()._schema, parse(query)) == [], query
+
+
+def test_typescript_is_what_runs() -> None:
+    """The TypeScript shown is part of what `.ci/run clients` compiles and runs."""
+    run = "".join(path.read_text() for path in (ROOT / ".ci/node/typescript").glob("*.ts"))
+    shown = fenced(section("From TypeScript"), "ts")
+    assert len(shown) == 3
+    for code in shown:
+        assert code in run.replace("../../../schema.graphql", "schema.graphql"), code
 
 
 def test_permissions_of_the_role() -> None:
