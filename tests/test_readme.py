@@ -63,7 +63,7 @@ def test_settings_table() -> None:
     """Every setting, with its default and its meaning."""
     rows = [
         f"| `{ENV_PREFIX}{name.upper()}` "
-        f"| {'required' if field.is_required() else '' if field.default is None else f'`{field.default}`'} "
+        f"| {'required' if field.is_required() else '' if field.default in {None, ()} else f'`{field.default}`'} "
         f"| {field.description} |"
         for name, field in Settings.model_fields.items()
     ]

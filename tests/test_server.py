@@ -111,6 +111,7 @@ async def memory_mb(pid: int) -> float:
 
 
 def clients_alive() -> int:
+    gc.collect()  # those of other tests
     return sum(isinstance(thing, AioBaseClient) for thing in gc.get_objects())
 
 

@@ -10,9 +10,12 @@ import gc
 import signal
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from transfer_gateway.api.graphql.limits import Limits
+from transfer_gateway.api.graphql.trusted import TrustedDocuments
+from transfer_gateway.api.graphql.view import GraphQLOptions
 from transfer_gateway.api.health import Readiness
 from transfer_gateway.api.http import create_app
 from transfer_gateway.api.http_server import HttpServer
@@ -27,7 +30,7 @@ from transfer_gateway.core.gateway import Gateway
 from transfer_gateway.core.pacing import Pacing, PacingLimits
 from transfer_gateway.core.roster import Roster
 from transfer_gateway.flights import Flights
-from transfer_gateway.settings import AccountsFile, ConfigurationError
+from transfer_gateway.settings import AccountsFile, ConfigurationError, load_documents
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -101,11 +104,11 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             create_app(
                 gateway,
                 readiness,
+                options=_graphql_options(settings),
                 loopback_hosts_only=settings.auth == "none",
-                request_timeout_s=settings.request_timeout_s,
-                max_body_bytes=settings.http_max_body_bytes,
             ),
-            settings.shutdown_grace_s,
+            grace_s=settings.shutdown_grace_s,
+            max_message_bytes=settings.http_max_body_bytes,
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = (
@@ -185,6 +188,20 @@ def _limits(settings: Settings) -> PacingLimits:
         burst=settings.target_burst,
         max_in_flight=settings.target_max_in_flight,
         max_in_flight_overall=settings.aws_max_in_flight,
+    )
+
+
+def _graphql_options(settings: Settings) -> GraphQLOptions:
+    path = settings.graphql_trusted_documents_path
+    limits = {limit.name: getattr(settings, f"graphql_{limit.name}") for limit in fields(Limits)}
+    return GraphQLOptions(
+        limits=Limits(**limits),
+        request_timeout_s=settings.request_timeout_s,
+        max_body_bytes=settings.http_max_body_bytes,
+        cors_origins=settings.http_cors_origins,
+        introspection=settings.graphql_introspection,
+        suggestions=settings.graphql_suggestions,
+        trusted=TrustedDocuments(settings.graphql_trusted_documents, load_documents(path) if path else {}),
     )
 
 

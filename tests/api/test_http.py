@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import sys
 from asyncio.subprocess import PIPE
@@ -10,6 +11,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from graphql import get_introspection_query
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -287,6 +289,93 @@ async def test_a_client_that_leaves(service: server.Service, rest: bytes) -> Non
     assert [(entry["event"], entry["status"]) for entry in logged] == [("http_request", 499)]
 
 
+async def test_a_client_that_does_not_wait(service: server.Service, world: World, aws: Emulator) -> None:
+    """Who leaves before the answer ends the lookups: of 40 keys, those that were not asked for never are."""
+    keys = [to_input(place(world)) for _ in range(40)]
+    query = "query($keys: [ExecutionKey!]!) { executions(keys: $keys) { __typename } }"
+    body = json.dumps({"query": query, "variables": {"keys": keys}}).encode()
+    aws.faults.add(Fault(FaultKind.HANG, operation="DescribeExecution"))
+    with capture_logs() as logged:
+        async with connected(service.url) as (_, writer):
+            writer.write(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            async with asyncio.timeout(10):
+                while aws.calls.count(operation="DescribeExecution") < 16:  # at a time to one target
+                    await asyncio.sleep(0.01)
+        async with asyncio.timeout(2):  # not the request's 3 s
+            while not any(entry["event"] == "http_request" for entry in logged):
+                await asyncio.sleep(0.01)
+    assert [entry["status"] for entry in logged if entry["event"] == "http_request"] == [499]
+    assert aws.calls.count(operation="DescribeExecution") == 16
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br, gzip;q=0.5", "gzip;q=0", "identity", ""])
+async def test_compression(gateway: Gateway, encoding: str) -> None:
+    """A large answer is compressed for whoever can read that; a small one never."""
+    large = json.dumps({"query": get_introspection_query()}).encode()
+    answers = [
+        await gateway.send(
+            "POST", body=body, headers=JSON | {"accept-encoding": encoding}, auto_decompress=False
+        )
+        for body in (large, BODY)
+    ]
+    compressed = answers[0].headers.get("content-encoding") == "gzip"
+    assert compressed is ("gzip" in encoding and "q=0" not in encoding.replace("q=0.5", ""))
+    plain = gzip.decompress(answers[0].body) if compressed else answers[0].body
+    assert "__schema" in json.loads(plain)["data"]
+    assert "content-encoding" not in answers[1].headers
+    for answer in answers:
+        assert int(answer.headers["content-length"]) == len(answer.body)
+        assert answer.headers["vary"] == "accept, accept-encoding"
+        assert answer.headers["cache-control"] == "no-store"
+
+
+OURS, FOREIGN = "https://ops.example.com", "https://evil.example"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "status"),
+    [
+        pytest.param("GET", {"sec-fetch-site": "cross-site"}, 403, id="an-image"),
+        pytest.param("GET", {"sec-fetch-site": "same-site", "origin": FOREIGN}, 403, id="a-neighbour"),
+        pytest.param("POST", {"sec-fetch-site": "cross-site", "origin": FOREIGN}, 403, id="a-script"),
+        pytest.param("GET", {"sec-fetch-site": "same-origin"}, 200, id="our-page"),
+        pytest.param("GET", {"sec-fetch-site": "none"}, 200, id="the-address-bar"),
+        pytest.param("POST", {"sec-fetch-site": "cross-site", "origin": OURS}, 200, id="a-page-that-may"),
+        pytest.param("POST", {}, 200, id="no-browser"),
+    ],
+)
+async def test_pages_of_other_origins(
+    aws: Emulator, settings: Callable[..., Settings], method: str, headers: dict[str, str], status: int
+) -> None:
+    """What another site's page makes a browser send is refused, but for origins that are named."""
+    async with (
+        server.running(settings(http_cors_origins=f"{OURS}, https://two.example.com")) as service,
+        calling(service.url) as gateway,
+    ):
+        if method == "GET":
+            answer = await gateway.send("GET", "/graphql?query={__typename}", headers=headers)
+        else:
+            answer = await gateway.send("POST", body=BODY, headers=JSON | headers)
+        assert answer.status == status
+        assert answer.headers.get("access-control-allow-origin") == (
+            OURS if headers.get("origin") == OURS else None
+        )
+        preflight = {
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "content-type",
+        }
+        for origin, allowed in ((OURS, 200), (FOREIGN, 400)):
+            asked = await gateway.send("OPTIONS", headers={"origin": origin} | preflight)
+            assert asked.status == allowed
+
+
+async def test_no_origin_by_default(gateway: Gateway) -> None:
+    """Without the setting no page of another origin may ask at all."""
+    answer = await gateway.send("OPTIONS", headers={"origin": OURS, "access-control-request-method": "POST"})
+    assert answer.status == 405
+    assert "access-control-allow-origin" not in answer.headers
+
+
 async def test_a_body_that_does_not_arrive(aws: Emulator, settings: Callable[..., Settings]) -> None:
     """A body has the request's time to arrive; then 408, and the connection is closed."""
     async with (
@@ -374,7 +463,7 @@ async def app(scope, receive, send):
 configure_logging("debug", "json")
 listener = socket.create_server(("127.0.0.1", 0))
 print("http://127.0.0.1:%d" % listener.getsockname()[1], flush=True)
-asyncio.run(HttpServer(RequestLog(app), grace_s=0).serve(sockets=[listener]))
+asyncio.run(HttpServer(RequestLog(app), grace_s=0, max_message_bytes=1000).serve(sockets=[listener]))
 """
 
 

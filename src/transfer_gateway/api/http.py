@@ -11,8 +11,9 @@ import structlog
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from transfer_gateway.api.errors import log_fault
 from transfer_gateway.api.graphql.view import GraphQLView, error_response
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from transfer_gateway.api.graphql.view import GraphQLOptions
     from transfer_gateway.api.health import Readiness
     from transfer_gateway.core.gateway import Gateway
 
@@ -40,17 +42,28 @@ def create_app(
     gateway: Gateway,
     readiness: Readiness,
     *,
+    options: GraphQLOptions,
     loopback_hosts_only: bool,
-    request_timeout_s: float,
-    max_body_bytes: int,
 ) -> FastAPI:
     """The ASGI application. No pages of FastAPI's own: they load scripts from elsewhere."""
     app = FastAPI(
         title="transfer-gateway", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    graphql = GraphQLView(gateway, request_timeout_s=request_timeout_s, max_body_bytes=max_body_bytes)
-    app.router.routes += [Route("/graphql", graphql), *health_routes(readiness)]
+    graphql = GraphQLView(gateway, options)
+    app.router.routes += [
+        Route("/graphql", graphql),
+        WebSocketRoute("/graphql", graphql),
+        *health_routes(readiness),
+    ]
     app.add_exception_handler(HTTPException, _http_error)
+    if options.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=options.cors_origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("content-type", "authorization", HEADER, "x-request-timeout"),
+            expose_headers=(HEADER,),
+        )
     if loopback_hosts_only:
         app.add_middleware(LoopbackHosts)
     app.add_middleware(RequestLog)
@@ -76,9 +89,12 @@ class LoopbackHosts:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in {"http", "websocket"}:
             hosts = Headers(scope=scope).getlist("host")
             if not all(_LOOPBACK.fullmatch(host) for host in hosts):
+                if scope["type"] == "websocket":
+                    await send({"type": "websocket.close"})  # before it is accepted: a 403
+                    return
                 response = error_response(421, "Host must be localhost or a loopback address.")
                 await response(scope, receive, send)
                 return

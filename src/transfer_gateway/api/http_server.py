@@ -27,12 +27,14 @@ class HttpServer(uvicorn.Server):
     Takes no signals: uvicorn would raise them again afterwards, so that nothing after it runs.
     """
 
-    def __init__(self, app: ASGIApp, grace_s: float) -> None:
+    def __init__(self, app: ASGIApp, *, grace_s: float, max_message_bytes: int) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 http=_Http11Protocol,
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=max_message_bytes,
+                ws_per_message_deflate=False,  # memory for each connection, and work that nobody bounds
                 lifespan="off",
                 access_log=False,
                 log_config=None,
@@ -67,7 +69,7 @@ def _tells_news(record: logging.LogRecord) -> bool:
 
 
 class _Http11Protocol(HttpToolsProtocol):
-    """Ignores offers to upgrade to another protocol. Source: RFC 9110, section 7.8.
+    """Ignores offers to upgrade to another protocol than WebSocket. Source: RFC 9110, section 7.8.
 
     Java's HttpClient offers h2c with every request. httptools takes whatever follows such a head for the other
     protocol's, so uvicorn by itself loses the body. Here the parser is given the head again, without the offer.
@@ -80,6 +82,9 @@ class _Http11Protocol(HttpToolsProtocol):
     def _should_upgrade(self) -> bool:
         """Start no answer to the head with the offer: the one without is coming."""
         return True
+
+    def offers_websocket(self) -> bool:
+        return self.scope["method"] == "GET" and self._get_upgrade() == b"websocket"
 
     def head_without_offer(self) -> bytes:
         method, version = self.scope["method"], self.scope["http_version"]
@@ -100,6 +105,8 @@ class _Parser(httptools.HttpRequestParser):
             try:
                 return super().feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
+                if self._protocol.offers_websocket():
+                    raise
                 if self.get_method() == b"CONNECT":
                     raise httptools.HttpParserError("this is no proxy") from None
                 rest = rest[upgrade.args[0] :]

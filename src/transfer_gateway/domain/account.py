@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -34,10 +35,11 @@ class Account:
 class Accounts:
     """All configured accounts, by id; order as configured. Never changes: a reload builds another."""
 
-    __slots__ = ("_by_id",)
+    __slots__ = ("_by_id", "_targets_in")
 
     def __init__(self, accounts: Iterable[Account]) -> None:
         self._by_id: Mapping[AccountId, Account] = MappingProxyType({a.id: a for a in accounts})
+        self._targets_in: Counter[str] = Counter(region for account in self for region in account.regions)
 
     def get(self, target: Target) -> Account:
         """The account of a target. Raises: AccountNotAvailable for an unknown account or region."""
@@ -46,8 +48,8 @@ class Accounts:
             raise AccountNotAvailable.of(target.account_id, target.region)
         return account
 
-    def find(self, account_id: AccountId) -> Account | None:
-        return self._by_id.get(account_id)
+    def find(self, account_id: str) -> Account | None:
+        return self._by_id.get(account_id)  # type: ignore[call-overload, no-any-return]  # whatever is no id is not in it
 
     def regions(self) -> tuple[Region, ...]:
         """Every region in use, each once, in the order of first use."""
@@ -56,6 +58,10 @@ class Accounts:
     def targets(self) -> list[Target]:
         """Every account in each of its regions."""
         return [Target(account.id, region) for account in self for region in account.regions]
+
+    def count_targets(self, regions: Iterable[str] = ()) -> int:
+        """How many targets there are, in all regions or in those named."""
+        return sum(self._targets_in[region] for region in set(regions) or set(self._targets_in))
 
     def __iter__(self) -> Iterator[Account]:
         return iter(self._by_id.values())

@@ -1,11 +1,12 @@
-"""Settings and the accounts file: the only readers of the environment.
+"""Settings, the accounts file and the trusted documents: the only readers of the environment.
 
 Everything is checked before anything starts, and every problem is told at once, each with its place: the
 variable's name, or the file's line and column.
 """
 
 from transfer_gateway.settings.accounts_file import AccountsFile, parse_accounts
+from transfer_gateway.settings.documents_file import load_documents
 from transfer_gateway.settings.environment import ENV_PREFIX, Settings
 from transfer_gateway.settings.problems import ConfigurationError
 
-__all__ = ["ENV_PREFIX", "AccountsFile", "ConfigurationError", "Settings", "parse_accounts"]
+__all__ = ["ENV_PREFIX", "AccountsFile", "ConfigurationError", "Settings", "load_documents", "parse_accounts"]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path  # noqa: TC003  pydantic reads the annotations
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     Field,
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transfer_gateway.settings.problems import ConfigurationError, RegionField, say
 
 ENV_PREFIX = "TRANSFER_GATEWAY_"
+_ORIGIN = re.compile(r"https?://[^/@?#\s,*]+")
 
 
 class Settings(BaseSettings):
@@ -45,6 +48,46 @@ class Settings(BaseSettings):
     grpc_port: int = Field(50051, ge=0, le=65535, description="Port of the gRPC door. 0: any free one.")
     http_max_body_bytes: int = Field(
         1_048_576, ge=1024, le=104_857_600, description="Larger request bodies are refused with 413."
+    )
+    http_cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins, divided by commas, whose pages may call from a browser, such as https://ops.example.com.",
+    )
+    graphql_introspection: bool = Field(default=True, description="Whether the schema can be asked for.")
+    graphql_suggestions: bool = Field(default=True, description="Whether errors suggest names that do exist.")
+    graphql_trusted_documents: Literal["off", "allow", "only"] = Field(
+        "off", description="Whether documents may (`allow`) or must (`only`) be asked for by their hash."
+    )
+    graphql_trusted_documents_path: Path | None = Field(
+        None, description="Those documents: a directory of .graphql files, or a manifest of hashes and texts."
+    )
+    graphql_max_characters: int = Field(65_536, ge=1, le=10_000_000, description="Of a document's text.")
+    graphql_max_tokens: int = Field(
+        2000, ge=1, le=1_000_000, description="Of a document; comments as many again."
+    )
+    graphql_max_selections: int = Field(
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="Fields and fragments of a document, each counted wherever it is spread.",
+    )
+    graphql_max_depth: int = Field(
+        15, ge=1, le=200, description="Levels of fields. GraphiQL's own query for the schema has 15."
+    )
+    graphql_max_root_fields: int = Field(
+        20, ge=1, le=100_000, description="Fields of Query in one operation."
+    )
+    graphql_max_aliases: int = Field(50, ge=0, le=100_000, description="Aliases of a document.")
+    graphql_max_directives: int = Field(50, ge=0, le=100_000, description="Directives of a document.")
+    graphql_max_list_items: int = Field(1000, ge=1, le=1_000_000, description="Of each list in a request.")
+    graphql_max_variable_values: int = Field(
+        10_000, ge=1, le=10_000_000, description="Of all variables, those in lists and objects counted."
+    )
+    graphql_max_aws_calls: int = Field(
+        20_000,
+        ge=1,
+        le=100_000_000,
+        description="Calls to AWS that one operation may need: one for each key, two for each target of a list.",
     )
     grpc_max_message_bytes: int = Field(
         1_048_576,
@@ -137,6 +180,26 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("http_cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        origins = [origin.strip() for origin in value.split(",") if origin.strip()]
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin, such as https://ops.example.com")
+        return origins
+
+    @model_validator(mode="after")
+    def _check_trusted_documents(self) -> Self:
+        if self.graphql_trusted_documents != "off" and self.graphql_trusted_documents_path is None:
+            raise ValueError(
+                f"{ENV_PREFIX}GRAPHQL_TRUSTED_DOCUMENTS_PATH is required with "
+                f"{ENV_PREFIX}GRAPHQL_TRUSTED_DOCUMENTS={self.graphql_trusted_documents}"
+            )
+        return self
+
     @classmethod
     def from_environment(cls, **overrides: object) -> Self:
         """Read and check the environment; `overrides` (from the command line) win over it.
@@ -149,6 +212,8 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 [
                     f"{ENV_PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: {say(problem)}"
+                    if problem["loc"]
+                    else say(problem)
                     for problem in error.errors(include_url=False)
                 ]
             ) from None

@@ -17,6 +17,7 @@ from transfer_gateway.domain.errors import BadUserInput, ErrorCode, GatewayError
 from transfer_gateway.domain.identity import AccountId, Region  # noqa: TC001  Strawberry reads the annotations
 
 if TYPE_CHECKING:
+    from strawberry.http import GraphQLHTTPResponse
     from strawberry.types.execution import ExecutionResult
 
 declare_enum(
@@ -156,6 +157,16 @@ def _data(error: GatewayError, kind: type[Error]) -> Error:
         region=error.region,
         aws_request_id=error.aws_request_id,
     )
+
+
+def to_answer(result: ExecutionResult, request_id: str) -> GraphQLHTTPResponse:
+    """An operation's answer; without `data` when it was not begun. Source: GraphQL, Response Format."""
+    if not result.errors:
+        return {"data": result.data}
+    errors = to_errors(result, request_id)
+    if result.data is None and not any("path" in error for error in errors):
+        return {"errors": list(errors)}
+    return {"data": result.data, "errors": list(errors)}
 
 
 def to_errors(result: ExecutionResult, request_id: str) -> list[dict[str, Any]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import strawberry
-from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.schema.config import StrawberryConfig
 
 from transfer_gateway.api.graphql.declare import Info  # noqa: TC001  Strawberry reads the annotations
@@ -37,10 +36,6 @@ from transfer_gateway.domain.identity import (
     WorkflowKey,
 )
 
-if TYPE_CHECKING:
-    from graphql import GraphQLError
-    from strawberry.types import ExecutionContext
-
 _Key = Annotated[ExecutionKeyInput, strawberry.argument(description="Which execution.")]
 _WorkflowKey = Annotated[WorkflowKeyInput, strawberry.argument(description="Which workflow.")]
 _MaxAge = Annotated[
@@ -51,7 +46,6 @@ _MaxAge = Annotated[
 ]
 _First = Annotated[int | None, strawberry.argument(description="How many: 1 to 1,000.")]
 _After = Annotated[str | None, strawberry.argument(description="The cursor to go on from.")]
-_CACHED_DOCUMENTS = 1000
 
 
 def _seconds(max_age: float | None, default_s: float = DEFAULT_MAX_AGE_S) -> float:
@@ -227,19 +221,5 @@ class Query:
                 raise BadUserInput("id must be accountId, or accountId/region/workflowId[/executionId].")
 
 
-class _Schema(strawberry.Schema):
-    def process_errors(
-        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
-    ) -> None:
-        """Log nothing here: `to_errors` does, once, where the answer is made."""
-
-
 def build_schema() -> strawberry.Schema:
-    return _Schema(
-        query=Query,
-        config=StrawberryConfig(scalar_map=SCALARS),
-        extensions=[
-            lambda: ParserCache(maxsize=_CACHED_DOCUMENTS),
-            lambda: ValidationCache(maxsize=_CACHED_DOCUMENTS),
-        ],
-    )
+    return strawberry.Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS))

@@ -7,84 +7,139 @@ document that can't be run, as the draft asks for such clients; every other clie
 from __future__ import annotations
 
 import asyncio
+import gzip
 import math
 import re
-from contextlib import suppress
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from cross_web import HTTPException
-from graphql import GraphQLError, GraphQLSyntaxError, OperationDefinitionNode
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from strawberry.asgi import GraphQL
-from strawberry.extensions import ParserCache
 from strawberry.http import GraphQLRequestData
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.types import ExecutionResult
 
+from transfer_gateway.api.errors import TABLE
 from transfer_gateway.api.graphql.context import Context
-from transfer_gateway.api.graphql.errors import to_errors
+from transfer_gateway.api.graphql.errors import to_answer
+from transfer_gateway.api.graphql.operations import Operations
 from transfer_gateway.api.graphql.schema import build_schema
-from transfer_gateway.domain.errors import ErrorCode
+from transfer_gateway.api.graphql.trusted import TrustedDocuments
+from transfer_gateway.api.graphql.websocket import OperationsOverWebSocket, TextSocket
+from transfer_gateway.domain.errors import ErrorCode, Forbidden, GatewayError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from cross_web import AsyncHTTPRequestAdapter
-    from graphql import DocumentNode
     from starlette.types import Message, Receive, Scope, Send
     from starlette.websockets import WebSocket
     from strawberry.http import GraphQLHTTPResponse
     from strawberry.http.base import BaseRequestProtocol
+    from strawberry.types import ExecutionResult
 
+    from transfer_gateway.api.graphql.limits import Limits
     from transfer_gateway.core.gateway import Gateway
 
 _RESPONSE_JSON = "application/graphql-response+json"
+_OPERATIONS_PER_SOCKET = 50  # at a time
+_WORTH_COMPRESSING, _LONG_TO_COMPRESS, _COMPRESSION = 8192, 131_072, 4  # bytes, bytes, of zlib's 9 levels
+_WATCH_AFTER_S = 0.25
 _REFUSED = re.compile(r"(^|;)\s*q\s*=\s*0(\.0*)?\s*(;|$)")  # a media range's parameters, with q=0 among them
 _HEADERS = {405: {"allow": "GET, POST"}, 408: {"connection": "close"}}  # by status, as RFC 9110 has it
 _PARAMETERS: tuple[tuple[str, type, str], ...] = (
     ("query", str, "a string"),
     ("operationName", str, "a string"),
+    ("documentId", str, "a string"),
     ("variables", dict, "an object"),
     ("extensions", dict, "an object"),
 )
 
 
-class GraphQLView(GraphQL[Context, None]):
-    """The ASGI application behind /graphql."""
+@dataclass(frozen=True, slots=True)
+class GraphQLOptions:
+    """What an operator sets of this door. `cors_origins`: whose pages may call from a browser."""
 
-    def __init__(self, gateway: Gateway, *, request_timeout_s: float, max_body_bytes: int) -> None:
+    limits: Limits
+    request_timeout_s: float
+    max_body_bytes: int
+    cors_origins: tuple[str, ...] = ()
+    introspection: bool = True
+    suggestions: bool = True
+    trusted: TrustedDocuments = field(default_factory=TrustedDocuments)
+
+
+class GraphQLView(GraphQL[Context, None]):
+    """The ASGI application behind /graphql. Raises, when built: ConfigurationError for trusted documents."""
+
+    websocket_adapter_class = TextSocket
+    graphql_transport_ws_handler_class = OperationsOverWebSocket
+
+    def __init__(self, gateway: Gateway, options: GraphQLOptions) -> None:
         schema = build_schema()
-        super().__init__(schema, graphql_ide=None, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
-        (self._parse,) = (
-            extension.cached_parse_document
-            for extension in schema.get_extensions()
-            if isinstance(extension, ParserCache)
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
+            connection_init_wait_timeout=timedelta(seconds=options.request_timeout_s),
+            max_subscriptions_per_connection=_OPERATIONS_PER_SOCKET,
+            allowed_origins=options.cors_origins,
         )
         self._gateway = gateway
-        self._request_timeout_s = request_timeout_s
-        self._max_body_bytes = max_body_bytes
+        self._options = options
+        self.operations = Operations(
+            schema, options.limits, introspection=options.introspection, suggestions=options.suggestions
+        )
+        self.operations.check_trusted(options.trusted.texts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, _limited(receive, self._max_body_bytes))
+        if scope["type"] == "websocket":
+            await super().__call__(scope, receive, send)
+            return
+        request = Request(scope, _limited(receive, self._options.max_body_bytes))
         try:
-            response = await self.run(request)
+            self._refuse_foreign_pages(request)
+            async with while_client_waits(receive):
+                response = await self.run(request)
         except HTTPException as error:
             response = error_response(error.status_code, error.reason)
             response.headers.update(_HEADERS.get(error.status_code, {}))
-        await response(scope, receive, send)
+        except GatewayError as error:
+            response = error_response(TABLE[error.code].http_status, error.message, error.code)
+        await (await _compressed(request, response))(scope, receive, send)
+
+    def _refuse_foreign_pages(self, request: Request) -> None:
+        """Raises: Forbidden for what a page of another site makes a browser send, such as an image's GET.
+
+        It comes with the reader's place in the network. Browsers tell it, and no page can make them not.
+        """
+        if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"} and (
+            request.headers.get("origin") not in self._options.cors_origins
+        ):
+            raise Forbidden("Pages of other origins may not call, but for those in HTTP_CORS_ORIGINS.")
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        timeout_s = min(self._request_timeout_s, _asked_timeout_s(request.headers.get("x-request-timeout")))
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        return Context(self._gateway, deadline, request_id=request.scope["state"]["request_id"])
+        if request.scope["type"] == "websocket":  # each operation has its own
+            return self.context_of("", math.inf)
+        asked_s = _asked_timeout_s(request.headers.get("x-request-timeout"))
+        return self.context_of(request.scope["state"]["request_id"], asked_s)
+
+    def context_of(self, request_id: str, timeout_s: float = math.inf) -> Context:
+        timeout_s = min(self._options.request_timeout_s, timeout_s)
+        return Context(self._gateway, asyncio.get_running_loop().time() + timeout_s, request_id)
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """The answer's head, while the body is being made."""
-        accepts = _accepted(request)
+        accepts = _named(request, "accept")
         modern = _RESPONSE_JSON in accepts
         head = Response(
             media_type=_RESPONSE_JSON if modern else "application/json",
-            headers={"cache-control": "no-store", "vary": "accept"},
+            headers={"cache-control": "no-store", "vary": "accept, accept-encoding"},
         )
         request.state.head = head
         request.state.refuse_with = 400 if modern or "application/json" not in accepts else 200
@@ -97,14 +152,17 @@ class GraphQLView(GraphQL[Context, None]):
             media_type = (request.content_type or "").partition(";")[0].strip().lower()
             if media_type != "application/json":
                 raise HTTPException(415, "Content-Type must be application/json.")
+            timeout_s = self._options.request_timeout_s
             try:
-                async with asyncio.timeout(self._request_timeout_s):
+                async with asyncio.timeout(timeout_s):
                     body = await request.get_body()
             except TimeoutError:
-                raise HTTPException(
-                    408, f"The body did not arrive within {self._request_timeout_s:g} s."
-                ) from None
+                raise HTTPException(408, f"The body did not arrive within {timeout_s:g} s.") from None
             data = self.parse_json(body)
+        return self.read(data)
+
+    def read(self, data: object) -> GraphQLRequestData:
+        """A request of its JSON. Raises: HTTPException, BadUserInput, Forbidden."""
         if not isinstance(data, dict):
             raise HTTPException(
                 400, "The body must be one JSON object with `query` and, optionally, `variables`."
@@ -112,13 +170,15 @@ class GraphQLView(GraphQL[Context, None]):
         for name, kind, form in _PARAMETERS:
             if data.get(name) is not None and not isinstance(data[name], kind):
                 raise HTTPException(400, f"`{name}` must be {form}, or absent.")
-        if not data.get("query"):
+        extensions = data.get("extensions")
+        query = self._options.trusted.text(data.get("query") or None, data.get("documentId"), extensions)
+        if not query:
             raise HTTPException(400, "`query` is missing: it holds the GraphQL document.")
         return GraphQLRequestData(
-            query=data["query"],
+            query=query,
             variables=data.get("variables"),
             operation_name=data.get("operationName"),
-            extensions=data.get("extensions"),
+            extensions=extensions,
         )
 
     async def execute_single(  # noqa: PLR0917  Strawberry's signature
@@ -130,27 +190,17 @@ class GraphQLView(GraphQL[Context, None]):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
-        """Strawberry would run the first operation where none is named, and GraphQL forbids that."""
-        with suppress(GraphQLSyntaxError, RecursionError):  # the base class says so
-            document = self._parse(request_data.query)
-            if problem := _operation_problem(document, request_data.operation_name):
-                return ExecutionResult(data=None, errors=[GraphQLError(problem)])
-        return await super().execute_single(
-            request, request_adapter, sub_response, context, root_value, request_data
-        )
+        return await self.operations.run(request_data, context)
 
     def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
-        """Never: there is no page yet, and Strawberry's own loads scripts from elsewhere."""
+        """Never: Strawberry's own page loads scripts from elsewhere."""
         return False
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
-        if not result.errors:
-            return {"data": result.data}
-        errors = to_errors(result, request.scope["state"]["request_id"])
-        if result.data is None and not any("path" in error for error in errors):
+        answer = to_answer(result, request.scope["state"]["request_id"])
+        if "data" not in answer:
             request.state.head.status_code = request.state.refuse_with
-            return {"errors": list(errors)}
-        return {"data": result.data, "errors": list(errors)}
+        return answer
 
     def create_response(
         self, response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse], sub_response: Response
@@ -177,29 +227,58 @@ def _asked_timeout_s(header: str | None) -> float:
     return timeout_s
 
 
-def _accepted(request: Request | WebSocket) -> set[str]:
-    """The media ranges that the client names, without those that it refuses with q=0."""
-    ranges = ",".join(request.headers.getlist("accept")).lower().split(",")
-    named = (media_range.partition(";") for media_range in ranges)
+def _named(request: Request | WebSocket, header: str) -> set[str]:
+    """What the client names in that header, such as media ranges, without what it refuses with q=0."""
+    items = ",".join(request.headers.getlist(header)).lower().split(",")
+    named = (item.partition(";") for item in items)
     return {name.strip() for name, _, parameters in named if not _REFUSED.search(parameters)}
 
 
-def _operation_problem(document: DocumentNode, operation_name: str | None) -> str | None:
-    """Why it can't be told which operation is meant. Source: GraphQL, GetOperation()."""
-    names = [
-        definition.name.value if definition.name else None
-        for definition in document.definitions
-        if isinstance(definition, OperationDefinitionNode)
-    ]
-    if not names:
-        return "The document has no operation, such as `query { ... }`, to run."
-    if operation_name is None:
-        return (
-            f"`operationName` is required: the document has {len(names)} operations."
-            if len(names) > 1
-            else None
-        )
-    return None if operation_name in names else f'Unknown operation named "{operation_name}".'
+async def _compressed(request: Request, response: Response) -> Response:
+    """The same with its body compressed, if it is large and the client can read that."""
+    body = response.body
+    if len(body) >= _WORTH_COMPRESSING and "gzip" in _named(request, "accept-encoding"):
+        compress = partial(gzip.compress, body, compresslevel=_COMPRESSION, mtime=0)
+        # zlib lets other threads run.
+        response.body = await asyncio.to_thread(compress) if len(body) >= _LONG_TO_COMPRESS else compress()
+        response.headers["content-encoding"] = "gzip"
+        response.headers["content-length"] = str(len(response.body))
+    return response
+
+
+@asynccontextmanager
+async def while_client_waits(receive: Receive) -> AsyncIterator[None]:
+    """Cancels what runs in it when the client has left: nobody would read the answer, but AWS be asked for it.
+
+    Quick answers are not worth the watch. Raises: ClientDisconnect.
+    """
+    loop, answering = asyncio.get_running_loop(), asyncio.current_task()
+    watching: asyncio.Task[None] | None = None
+    left = False
+
+    async def watch() -> None:
+        nonlocal left
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left = True
+        answering.cancel()  # type: ignore[union-attr]  # it runs in a task
+
+    def start() -> None:
+        nonlocal watching
+        watching = loop.create_task(watch())
+
+    timer = loop.call_later(_WATCH_AFTER_S, start)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not left:
+            raise
+        answering.uncancel()  # type: ignore[union-attr]  # as above
+        raise ClientDisconnect from None
+    finally:
+        timer.cancel()
+        if watching is not None:
+            watching.cancel()
 
 
 def _limited(receive: Receive, max_bytes: int) -> Receive:

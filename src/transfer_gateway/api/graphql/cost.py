@@ -1,0 +1,117 @@
+"""How many calls to AWS an operation can make, told from its root fields and their arguments before it runs.
+
+Lookups cost a call for each key. What asks every target costs two for each: one list of workflows, and one of
+the executions in a workflow of them. That is a guess, and so is that a session is there; a snapshot costs nothing,
+but nobody can rely on it. Details of listed items cost a call for each item of the page.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, value_from_ast_untyped
+
+from transfer_gateway.core.gateway import DEFAULT_PAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from graphql import DocumentNode, OperationDefinitionNode, SelectionSetNode
+
+    from transfer_gateway.domain.account import Accounts
+
+    Arguments = Mapping[str, Any]
+
+_LISTS_PER_TARGET = 2
+
+
+def aws_calls(
+    document: DocumentNode,
+    operation: OperationDefinitionNode,
+    variables: Mapping[str, Any],
+    accounts: Accounts,
+) -> int:
+    """The most calls that it should need. The document is valid; the variables may not fit it yet."""
+    fragments = {
+        definition.name.value: definition
+        for definition in document.definitions
+        if isinstance(definition, FragmentDefinitionNode)
+    }
+    defaults = {
+        definition.variable.name.value: value_from_ast_untyped(definition.default_value)
+        for definition in operation.variable_definitions or ()
+        if definition.default_value is not None
+    }
+    known = {**defaults, **variables}
+    total = 0
+    for field in _root_fields(operation.selection_set, fragments):
+        cost = _COSTS.get(field.name.value)
+        if cost is not None:
+            arguments = {
+                argument.name.value: value_from_ast_untyped(argument.value, known)
+                for argument in field.arguments or ()
+            }
+            total += cost(arguments, accounts)
+    return total
+
+
+def _root_fields(
+    selection_set: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode]
+) -> Iterator[FieldNode]:
+    for selection in selection_set.selections:
+        if isinstance(selection, FieldNode):
+            yield selection
+        elif isinstance(selection, FragmentSpreadNode):
+            yield from _root_fields(fragments[selection.name.value].selection_set, fragments)
+        else:  # an inline fragment
+            yield from _root_fields(selection.selection_set, fragments)  # type: ignore[attr-defined]  # it has one
+
+
+def _lookup(_arguments: Arguments, _accounts: Accounts) -> int:
+    return 1
+
+
+def _lookups(arguments: Arguments, _accounts: Accounts) -> int:
+    keys = arguments.get("keys")
+    return len(keys) if isinstance(keys, list) else 1
+
+
+def _find(arguments: Arguments, accounts: Accounts) -> int:
+    calls = 1 if arguments.get("workflowId") else _LISTS_PER_TARGET
+    return calls * _targets(arguments, accounts)
+
+
+def _list(arguments: Arguments, accounts: Accounts) -> int:
+    wanted, first = arguments.get("filter"), arguments.get("first")
+    return (
+        _LISTS_PER_TARGET * _targets(wanted if isinstance(wanted, dict) else {}, accounts)
+        + (first if isinstance(first, int) and first > 0 else DEFAULT_PAGE)
+    )  # fmt: skip
+
+
+_COSTS: Mapping[str, Callable[[Arguments, Accounts], int]] = {
+    "execution": _lookup,
+    "executionOrError": _lookup,
+    "workflowOrError": _lookup,
+    "node": _lookup,
+    "executions": _lookups,
+    "findExecution": _find,
+    "inProgressExecutions": _list,
+    "workflows": _list,
+}
+
+
+def _targets(arguments: Arguments, accounts: Accounts) -> int:
+    """How many targets a filter leaves."""
+    ids, regions = _strings(arguments.get("accountIds")), _strings(arguments.get("regions"))
+    if not ids:
+        return accounts.count_targets(regions)
+    found = [account for account in map(accounts.find, ids) if account]
+    return sum(
+        len(regions.intersection(account.regions) if regions else account.regions) for account in found
+    )
+
+
+def _strings(value: object) -> set[str]:
+    """A list of ids, which nobody has checked yet; GraphQL takes a single one for a list."""
+    return {item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)}

@@ -1,0 +1,104 @@
+"""Documents that may run: parsed, measured and validated once, then kept by their text."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from cachetools import LRUCache
+from graphql import (
+    GraphQLError,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    OverlappingFieldsCanBeMergedRule,
+    parse,
+    specified_rules,
+    validate,
+)
+from graphql import OverlappingFieldsCanBeMergedRule as OverlappingFields
+
+from transfer_gateway.api.graphql.limits import check, check_document
+from transfer_gateway.domain.errors import BadUserInput
+
+if TYPE_CHECKING:
+    from graphql import DocumentNode, GraphQLSchema
+
+    from transfer_gateway.api.graphql.limits import Limits
+
+_KEPT_CHARACTERS = 262_144  # of text; a parsed document takes up to 200 bytes for each
+_MAX_ERRORS = 20  # more help nobody, and each costs time
+
+
+class Refused(Exception):
+    """A document or its variables can't be run; `errors` say why."""
+
+    def __init__(self, *errors: GraphQLError | BadUserInput) -> None:
+        self.errors = [
+            GraphQLError(error.message, original_error=error) if isinstance(error, BadUserInput) else error
+            for error in errors
+        ]
+        super().__init__(*self.errors)
+
+
+class Documents:
+    """The documents that callers send. Those that may run are kept, the least recently used going first."""
+
+    def __init__(
+        self, schema: GraphQLSchema, limits: Limits, *, introspection: bool, suggestions: bool
+    ) -> None:
+        self._schema = schema
+        self._limits = limits
+        self._hide_suggestions = not suggestions
+        self._rules = [
+            *(rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule),
+            OverlappingFields,
+        ]
+        if not introspection:
+            self._rules.append(NoSchemaIntrospectionCustomRule)
+        self._kept: LRUCache[str, tuple[DocumentNode, int]] = LRUCache(
+            _KEPT_CHARACTERS, getsizeof=lambda kept: kept[1]
+        )
+
+    def get(self, text: str) -> DocumentNode:
+        """The document of that text. Raises: Refused."""
+        with suppress(KeyError):  # cachetools' `get` looks twice
+            return self._kept[text][0]
+        document = self._checked(text)
+        if len(text) <= _KEPT_CHARACTERS:
+            self._kept[text] = (document, len(text))
+        return document
+
+    def _checked(self, text: str) -> DocumentNode:
+        limits = self._limits
+        try:
+            check(limits, "max_characters", len(text), "The document has more than {} characters")
+            document = parse(text, max_lexical_tokens=limits.max_tokens, max_comments=limits.max_tokens)
+            check_document(document, limits)
+        except (GraphQLError, BadUserInput) as error:
+            raise Refused(error) from error
+        if not any(isinstance(definition, OperationDefinitionNode) for definition in document.definitions):
+            raise Refused(BadUserInput("The document has no operation, such as `query { ... }`, to run."))
+        errors = validate(
+            self._schema, document, self._rules, _MAX_ERRORS, hide_suggestions=self._hide_suggestions
+        )
+        if errors:
+            raise Refused(*errors)
+        return document
+
+
+def operation_of(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
+    """The operation that is meant. Raises: Refused. Source: GraphQL, GetOperation()."""
+    operations = {
+        definition.name.value if definition.name else None: definition
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode)
+    }
+    if name is None:
+        if len(operations) > 1:
+            raise Refused(
+                BadUserInput(f"`operationName` is required: the document has {len(operations)} operations.")
+            )
+        return next(iter(operations.values()))
+    if name not in operations:
+        raise Refused(BadUserInput(f'Unknown operation named "{name}".'))
+    return operations[name]

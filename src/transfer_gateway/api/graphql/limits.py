@@ -1,0 +1,182 @@
+"""What a document and its variables may ask for: their size, before anything costly is done with them.
+
+Every check is linear in the text's length, however its fragments are spread: a fragment is measured once, and
+what it amounts to is added wherever it is spread. Strawberry's own limiters walk them again each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Any
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    ListValueNode,
+    ObjectValueNode,
+    OperationDefinitionNode,
+)
+
+from transfer_gateway.domain.errors import BadUserInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from graphql import DocumentNode, SelectionSetNode, ValueNode
+
+_LONG_LIST = "A list has more than {} items"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that one request may hold. What is counted in a document, is counted with fragments written out."""
+
+    max_characters: int
+    max_tokens: int
+    max_selections: int
+    max_depth: int
+    max_root_fields: int
+    max_aliases: int
+    max_directives: int
+    max_list_items: int
+    max_variable_values: int
+    max_aws_calls: int
+
+
+def check(limits: Limits, name: str, amount: int, what: str) -> None:
+    """Raises: BadUserInput that names the limit, for an amount above it. `what` has room for the limit's value."""
+    limit = getattr(limits, name)
+    if amount > limit:
+        raise BadUserInput(f"{what.format(limit)} (limit: {name}).")
+
+
+@dataclass(slots=True)
+class _Size:
+    """Of a selection set. `depth`: levels of fields; `top_fields`: those of the uppermost level."""
+
+    selections: int = 0
+    top_fields: int = 0
+    depth: int = 0
+    aliases: int = 0
+    directives: int = 0
+    list_items: int = 0  # in the longest list
+
+    def add(self, inner: _Size, *, levels: int = 0) -> None:
+        self.selections += inner.selections
+        self.depth = max(self.depth, inner.depth + levels)
+        self.aliases += inner.aliases
+        self.directives += inner.directives
+        self.list_items = max(self.list_items, inner.list_items)
+        if not levels:
+            self.top_fields += inner.top_fields
+
+
+def check_document(document: DocumentNode, limits: Limits) -> None:
+    """Raises: BadUserInput for what is too large; GraphQLError for fragments that can't be written out."""
+    fragments: dict[str, FragmentDefinitionNode] = {}
+    for definition in document.definitions:
+        if not isinstance(definition, FragmentDefinitionNode):
+            continue
+        name = definition.name.value
+        if fragments.setdefault(name, definition) is not definition:
+            raise GraphQLError(f"There can be only one fragment named '{name}'.", definition.name)
+    sizes: dict[str, _Size] = {}
+    for name in _inner_first(fragments):
+        if name in fragments:  # one that is not, is spread all the same; validation says so
+            sizes[name] = _size(fragments[name].selection_set, sizes)
+    whole = _Size()
+    for definition in document.definitions:
+        if isinstance(definition, OperationDefinitionNode):
+            size = _size(definition.selection_set, sizes)
+            size.directives += len(definition.directives or ())
+            check(
+                limits,
+                "max_root_fields",
+                size.top_fields,
+                "The operation has more than {} fields at its root",
+            )
+            whole.add(size)
+    # Fragments that no operation spreads are validated too.
+    whole.add(_Size(selections=sum(len(f.selection_set.selections) for f in fragments.values())))
+    check(
+        limits,
+        "max_selections",
+        whole.selections,
+        "The document has more than {} fields and fragments, each counted wherever it is spread",
+    )
+    check(limits, "max_depth", whole.depth, "The document nests fields in more than {} levels")
+    check(limits, "max_aliases", whole.aliases, "The document has more than {} aliases")
+    check(limits, "max_directives", whole.directives, "The document has more than {} directives")
+    check(limits, "max_list_items", whole.list_items, _LONG_LIST)
+
+
+def check_variables(variables: Mapping[str, Any] | None, limits: Limits) -> None:
+    """Raises: BadUserInput."""
+    values, seen = [variables or {}], 0
+    while values:
+        value: Any = values.pop()
+        if isinstance(value, dict):
+            value = value.values()
+        elif not isinstance(value, list):
+            continue
+        else:
+            check(limits, "max_list_items", len(value), _LONG_LIST)
+        seen += len(value)
+        check(limits, "max_variable_values", seen, "The variables hold more than {} values")
+        values.extend(value)
+
+
+def _inner_first(fragments: Mapping[str, FragmentDefinitionNode]) -> Iterator[str]:
+    """The fragments' names, each after those that it spreads."""
+    spreads = {name: set(_spreads(fragment.selection_set)) for name, fragment in fragments.items()}
+    try:
+        yield from TopologicalSorter(spreads).static_order()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        raise GraphQLError(
+            f"Fragments must not spread themselves: {' < '.join(circle[:10])}.", fragments[circle[0]]
+        ) from None
+
+
+def _spreads(selection_set: SelectionSetNode) -> Iterator[str]:
+    for selection in selection_set.selections:
+        if isinstance(selection, FragmentSpreadNode):
+            yield selection.name.value
+        elif selection.selection_set is not None:  # type: ignore[attr-defined]  # a field or an inline fragment
+            yield from _spreads(selection.selection_set)  # type: ignore[attr-defined]  # as above
+
+
+def _size(selection_set: SelectionSetNode, sizes: Mapping[str, _Size]) -> _Size:
+    """Nests no deeper than the parser has: it would have failed before."""
+    size = _Size()
+    for selection in selection_set.selections:
+        size.selections += 1
+        directives = selection.directives or ()
+        size.directives += len(directives)
+        for directive in directives:
+            size.list_items = max(
+                size.list_items, *map(_items, (a.value for a in directive.arguments or ())), 0
+            )
+        if isinstance(selection, FragmentSpreadNode):
+            size.add(sizes.get(selection.name.value, _Size()))
+        elif isinstance(selection, FieldNode):
+            size.top_fields += 1
+            size.aliases += selection.alias is not None
+            for argument in selection.arguments or ():
+                size.list_items = max(size.list_items, _items(argument.value))
+            size.add(_size(selection.selection_set, sizes) if selection.selection_set else _Size(), levels=1)
+        else:  # an inline fragment
+            size.add(_size(selection.selection_set, sizes))  # type: ignore[attr-defined]  # it has one
+    return size
+
+
+def _items(value: ValueNode) -> int:
+    """The items of the longest list in it."""
+    if isinstance(value, ListValueNode):
+        return max([len(value.values), *map(_items, value.values)])
+    if isinstance(value, ObjectValueNode):
+        return max([0, *(_items(field.value) for field in value.fields)])
+    return 0

@@ -1,0 +1,92 @@
+"""Runs operations: the way from a document's text to its result, the same for HTTP and WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from graphql import GraphQLError, execute
+from strawberry.execution import optimized_is_awaitable
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
+
+from transfer_gateway.api.graphql.cost import aws_calls
+from transfer_gateway.api.graphql.documents import Documents, Refused, operation_of
+from transfer_gateway.api.graphql.limits import check, check_variables
+from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded
+from transfer_gateway.settings import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import strawberry
+    from strawberry.http import GraphQLRequestData
+
+    from transfer_gateway.api.graphql.context import Context
+    from transfer_gateway.api.graphql.limits import Limits
+
+_AFTER_DEADLINE_S = 1.0  # every lookup ends at the request's deadline; this is for what should not happen
+
+
+class Operations:
+    """Instead of Strawberry's `Schema.execute`, which knows no limits and can't hide suggestions."""
+
+    def __init__(
+        self, schema: strawberry.Schema, limits: Limits, *, introspection: bool, suggestions: bool
+    ) -> None:
+        self._schema = schema._schema  # noqa: SLF001  graphql-core's, which Strawberry has no name for
+        self._executor_class = schema.execution_context_class
+        self._limits = limits
+        self._hide_suggestions = not suggestions
+        self._documents = Documents(
+            self._schema, limits, introspection=introspection, suggestions=suggestions
+        )
+
+    def check_trusted(self, documents: Mapping[str, str]) -> None:
+        """Raises: ConfigurationError for what could never run."""
+        problems = []
+        for document_id, text in documents.items():
+            try:
+                self._documents.get(text)
+            except Refused as refused:
+                problems += [f"trusted document {document_id}: {error.message}" for error in refused.errors]
+        if problems:
+            raise ConfigurationError(problems)
+
+    async def run(self, request: GraphQLRequestData, context: Context) -> ExecutionResult:
+        """The operation's result; a PreExecutionError when it was not begun. Never raises for what callers send."""
+        try:
+            document = self._documents.get(request.query or "")
+            operation = operation_of(document, request.operation_name)
+            try:
+                check_variables(request.variables, self._limits)
+                calls = aws_calls(document, operation, request.variables or {}, context.accounts)
+                check(
+                    self._limits,
+                    "max_aws_calls",
+                    calls,
+                    f"The operation may need {calls} AWS calls, more than {{}}",
+                )
+            except BadUserInput as error:
+                raise Refused(error) from error
+        except Refused as refused:
+            return PreExecutionError(data=None, errors=refused.errors)
+        try:
+            async with asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S):
+                result: Any = execute(
+                    self._schema,
+                    document,
+                    context_value=context,
+                    variable_values=request.variables,
+                    operation_name=request.operation_name,
+                    is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # it guards
+                    executor_class=self._executor_class,
+                    hide_suggestions=self._hide_suggestions,
+                )
+                if isawaitable(result):
+                    result = await result
+        except TimeoutError:
+            late = DeadlineExceeded("The request's time is up.")
+            return ExecutionResult(data=None, errors=[GraphQLError(late.message, original_error=late)])
+        return ExecutionResult(data=result.data, errors=result.errors)

@@ -1,0 +1,96 @@
+"""Operations over WebSocket, by the protocol graphql-transport-ws. Strawberry keeps the protocol's rules.
+
+The schema has no subscriptions yet; queries run here as they do over HTTP, by the same rules and with the same
+errors. Strawberry's own way would send out errors as they were raised, by a path without our limits.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+from cross_web import HTTPException
+from starlette.websockets import WebSocketDisconnect
+from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+
+from transfer_gateway.api.errors import log_fault
+from transfer_gateway.api.graphql.context import Context
+from transfer_gateway.api.graphql.errors import to_answer
+from transfer_gateway.api.request_id import request_id as request_id_of
+from transfer_gateway.domain.errors import ErrorCode, GatewayError
+from transfer_gateway.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation
+
+    from transfer_gateway.api.graphql.view import GraphQLView
+
+_log = get_logger(__name__)
+
+
+class TextSocket(ASGIWebSocketAdapter):
+    """Sends text: what bytes are to a browser, graphql-ws's client can't read."""
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        try:
+            await self.ws.send_text(orjson.dumps(message).decode())
+        except WebSocketDisconnect as error:
+            raise WebSocketDisconnected from error
+
+
+class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
+    view: GraphQLView
+
+    async def handle_message(self, message: Any) -> None:  # noqa: ANN401  any JSON
+        """Strawberry takes it for granted that messages have the protocol's form."""
+        payload = message.get("payload", {}) if isinstance(message, dict) else None
+        if not isinstance(payload, dict) or not isinstance(message.get("id", ""), str):
+            await self.handle_invalid_message("Failed to parse message")
+            return
+        if message.get("type") == "subscribe":  # the operation is to have all of it: see `_answer`
+            message["payload"] = {"query": payload}
+        await super().handle_message(message)
+
+    async def run_operation(self, operation: Operation[Context, None]) -> None:
+        request_id, started, problems = request_id_of(None), time.perf_counter(), 0
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                answer = await self._answer(operation, request_id)
+            except Exception as error:  # noqa: BLE001  the door: nothing of a fault goes out but its request's id
+                log_fault(error)
+                answer = _refusal(
+                    "Internal server error.", ErrorCode.INTERNAL_SERVER_ERROR, requestId=request_id
+                )
+            problems = len(answer.get("errors", ()))
+            _log.info(
+                "websocket_operation",
+                errors=problems,
+                took_ms=round((time.perf_counter() - started) * 1000, 1),
+            )
+        if "data" in answer:
+            await operation.send_operation_message({"id": operation.id, "type": "next", "payload": answer})
+            await operation.send_operation_message({"id": operation.id, "type": "complete"})
+        else:
+            await operation.send_operation_message(
+                {"id": operation.id, "type": "error", "payload": answer["errors"]}
+            )
+
+    async def _answer(self, operation: Operation[Context, None], request_id: str) -> Any:  # noqa: ANN401  JSON
+        try:
+            request = self.view.read(operation.query)  # the whole request
+        except HTTPException as error:
+            return _refusal(error.reason, ErrorCode.BAD_USER_INPUT)
+        except GatewayError as error:
+            return _refusal(error.message, error.code)
+        context = self.view.context_of(request_id)
+        return to_answer(await self.view.operations.run(request, context), request_id)
+
+
+def _refusal(message: str, code: ErrorCode, **more: str) -> dict[str, Any]:
+    return {"errors": [{"message": message, "extensions": {"code": code, **more}}]}

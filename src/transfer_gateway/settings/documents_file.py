@@ -1,0 +1,60 @@
+"""The trusted documents: a directory of `.graphql` files, or a manifest that a frontend's build has made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from transfer_gateway.settings.problems import ConfigurationError, say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def load_documents(path: Path) -> dict[str, str]:
+    """Each document's text by its hash.
+
+    A file's hash is the SHA-256 of its text; a manifest has hashes of its own choice. Two forms of manifest are
+    known: an object of hash and text (graphql-codegen's `persistedDocuments`, Relay's `persistConfig`), and
+    Apollo's persisted query manifest. Raises: ConfigurationError.
+    """
+    try:
+        if path.is_dir():
+            texts = [file.read_text(encoding="utf-8") for file in sorted(path.rglob("*.graphql"))]
+            documents = {hashlib.sha256(text.encode()).hexdigest(): text for text in texts}
+        else:
+            documents = _entries(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigurationError([f"{path}: {error.strerror}"]) from error
+    except ValidationError as error:
+        raise ConfigurationError(
+            [
+                f"{path}: {'.'.join(str(part) for part in problem['loc'])}: {say(problem)}".replace(
+                    ": : ", ": "
+                )
+                for problem in error.errors(include_url=False)
+            ]
+        ) from error
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise ConfigurationError([f"{path}: {error}"]) from error
+    if not documents:
+        raise ConfigurationError([f"{path}: has no document"])
+    return documents
+
+
+class _Operation(BaseModel):
+    id: str
+    body: str
+
+
+class _Apollo(BaseModel):
+    operations: list[_Operation]
+
+
+def _entries(manifest: Any) -> dict[str, str]:  # noqa: ANN401  JSON
+    if isinstance(manifest, dict) and manifest.get("format") == "apollo-persisted-query-manifest":
+        return {operation.id: operation.body for operation in _Apollo.model_validate(manifest).operations}
+    return TypeAdapter(dict[str, str]).validate_python(manifest)

@@ -1,0 +1,165 @@
+"""Operations over WebSocket: the rules and errors of HTTP, by graphql-transport-ws alone."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin, Subprotocol
+
+from transfer_emulator import Fault, FaultKind
+from transfer_gateway import server
+from wire import QUERY, Gateway, place, to_input
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from transfer_emulator import Emulator, World
+    from transfer_gateway.settings import Settings
+
+TRANSPORT_WS = "graphql-transport-ws"
+
+
+class Socket:
+    """A client that speaks the protocol message by message."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def send(self, message: Any) -> None:
+        await self.connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
+
+    async def next(self) -> dict[str, Any]:
+        text = await self.connection.recv()
+        assert isinstance(text, str)
+        message: dict[str, Any] = json.loads(text)
+        return message
+
+    async def subscribe(self, number: str, query: str, **variables: Any) -> None:
+        payload = {"query": query, "variables": variables}
+        await self.send({"type": "subscribe", "id": number, "payload": payload})
+
+
+@asynccontextmanager
+async def socket(
+    url: str, protocol: str = TRANSPORT_WS, *, init: bool = True, **options: Any
+) -> AsyncIterator[Socket]:
+    address = url.replace("http://", "ws://") + "/graphql"
+    async with connect(address, subprotocols=[Subprotocol(protocol)], **options) as connection:
+        client = Socket(connection)
+        if init:
+            await client.send({"type": "connection_init"})
+            assert await client.next() == {"type": "connection_ack"}
+        yield client
+
+
+async def test_answers_are_those_of_http(gateway: Gateway, world: World) -> None:
+    """Data, errors beside data, and refusals have the same form and codes as over HTTP."""
+    key = to_input(place(world))
+    missing = key | {"executionId": "00000000-0000-4000-8000-000000000000"}
+    single = "query($key: ExecutionKey!) { execution(key: $key, maxAge: 60) { id observedAt } }"
+    async with socket(gateway.url) as client:
+        for query, variables in (
+            (single, {"key": key}),
+            (single, {"key": missing}),
+            (single, {"key": key | {"region": "Ireland"}}),
+            ("{ nonsense }", {}),
+            ("{", {}),
+            ("{ a b " + "x: __typename " * 51 + "}", {}),
+        ):
+            expected = await gateway.ask(query, **variables)
+            await client.subscribe("1", query, **variables)
+            answer = await client.next()
+            if "data" in expected:
+                assert answer["type"] == "next"
+                assert answer["payload"]["data"] == expected["data"]
+                assert await client.next() == {"id": "1", "type": "complete"}
+                given = answer["payload"].get("errors", [])
+            else:
+                assert answer["type"] == "error"
+                given = answer["payload"]
+            for error in (*given, *expected.get("errors", ())):
+                error["extensions"].pop("awsRequestId", None)
+            assert given == expected.get("errors", [])
+
+
+async def test_operations_do_not_wait_for_each_other(gateway: Gateway, world: World, aws: Emulator) -> None:
+    """Answers come as they are there; an operation that the client gives up ends, its AWS call with it."""
+    slow = to_input(place(world))
+    async with socket(gateway.url) as client:
+        aws.faults.add(Fault(FaultKind.HANG, operation="DescribeExecution"))
+        await client.subscribe("slow", QUERY, key=slow, maxAge=0)
+        await client.subscribe("quick", "{ accounts { id } }")
+        assert (await client.next())["id"] == "quick"
+        assert (await client.next()) == {"id": "quick", "type": "complete"}
+        await client.send({"type": "complete", "id": "slow"})
+        await client.send({"type": "ping"})
+        assert await client.next() == {"type": "pong"}
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        pytest.param("nonsense", 4400, id="not-json"),
+        pytest.param("[]", 4400, id="no-object"),
+        pytest.param({}, 4400, id="no-type"),
+        pytest.param({"type": "start"}, 4400, id="unknown-type"),
+        pytest.param({"type": "subscribe", "id": "1", "payload": []}, 4400, id="payload"),
+        pytest.param({"type": "subscribe", "id": {}, "payload": {}}, 4400, id="id"),
+        pytest.param({"type": "subscribe", "payload": {}}, 4400, id="no-id"),
+        pytest.param({"type": "connection_init"}, 4429, id="second-init"),
+        pytest.param(b"{}", 4400, id="bytes"),
+        pytest.param("[" * 2_000_000, 1009, id="too-large"),
+    ],
+)
+async def test_malformed_messages(service: server.Service, message: Any, code: int) -> None:
+    """A client that does not speak the protocol is told by the connection's close, and the service goes on."""
+    async with socket(service.url) as client:
+        await client.send(message)
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.next()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == code
+    async with socket(service.url):
+        pass
+
+
+async def test_before_the_beginning(aws: Emulator, settings: Callable[..., Settings]) -> None:
+    """A connection that is not initialised runs nothing, and does not stay."""
+    async with server.running(settings(request_timeout_s=0.2)) as service:
+        async with socket(service.url, init=False) as client:
+            await client.subscribe("1", "{ accounts { id } }")
+            with pytest.raises(ConnectionClosed, match="4401"):
+                await client.next()
+        async with socket(service.url, init=False) as client:
+            with pytest.raises(ConnectionClosed, match="4408"):
+                await client.next()
+
+
+async def test_who_may_connect(service: server.Service) -> None:
+    """The old protocol, pages of other origins, and other names than loopback's are refused."""
+    async with socket(service.url, "graphql-ws", init=False) as client:
+        with pytest.raises(ConnectionClosed, match="4406"):
+            await client.next()
+    for options in (
+        {"origin": Origin("https://evil.example")},
+        {"additional_headers": {"host": "evil.example"}},
+    ):
+        with pytest.raises(InvalidStatus, match="403"):
+            async with socket(service.url, **options):
+                pass
+
+
+async def test_the_end_of_the_service(aws: Emulator, settings: Callable[..., Settings]) -> None:
+    """Open connections are closed when the service ends, and keep it from ending no longer."""
+    async with server.running(settings(shutdown_grace_s=5)) as service:
+        stays = connect(
+            service.url.replace("http", "ws", 1) + "/graphql", subprotocols=[Subprotocol(TRANSPORT_WS)]
+        )
+        connection = await stays
+    with pytest.raises(ConnectionClosed, match="1012"):
+        await connection.recv()
