@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from graphql import build_schema, parse, validate
 
-from command import Started
+from command import Started, started
 from node import NODE, output
 
 pytestmark = pytest.mark.node
@@ -130,3 +130,25 @@ async def test_apollo(demo: Started, key: dict[str, str]) -> None:
     kinds = Counter(entry.partition(":")[0] for entry in read["entries"])
     assert kinds == {"ROOT_QUERY": 1, "Account": 3, "Workflow": 2, "Execution": kinds["Execution"]}
     assert read["entries"].count(f"Execution:{global_id}") == 1
+
+
+async def through_trusted_documents() -> Any:
+    """What Apollo Client reads where only the manifest's documents may run."""
+    settings = {
+        "TRANSFER_GATEWAY_GRAPHQL_TRUSTED_DOCUMENTS": "only",
+        "TRANSFER_GATEWAY_GRAPHQL_TRUSTED_DOCUMENTS_PATH": str(TYPESCRIPT / "gql/persisted-documents.json"),
+    }
+    async with started("demo", "--http-port", "0", until="Ctrl-C", **settings) as demo:
+        return await printed(TYPESCRIPT / "built/trusted.js", f"{demo.url}/graphql")
+
+
+async def test_trusted_documents() -> None:
+    """The code generator's manifest works as it is: Apollo Client sends the hash alone, and has its answer."""
+    read = await through_trusted_documents()
+    assert (read["accounts"], read["edges"]) == (3, 2)
+    assert read["sent"] == ["extensions operationName variables"] * 2
+
+
+async def test_untrusted_document() -> None:
+    """A query's text is refused with a code that Apollo Client reads, not as a broken connection."""
+    assert (await through_trusted_documents())["refused"] == ["FORBIDDEN"]
