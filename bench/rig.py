@@ -41,12 +41,13 @@ class Rig:
     keys: list[dict[str, str]]
     pid: int
     grpc: str
-    _url: str
+    environment: dict[str, str]  # the gateway's, for another that looks into the same AWS
+    url: str
     _http: aiohttp.ClientSession
 
     async def look_up(self, keys: Sequence[dict[str, str]], max_age: float = 0.0) -> list[dict[str, Any]]:
         body = {"query": EXECUTIONS, "variables": {"keys": keys, "maxAge": max_age}}
-        async with self._http.post(f"{self._url}/graphql", json=body) as answer:
+        async with self._http.post(f"{self.url}/graphql", json=body) as answer:
             found: list[dict[str, Any]] = json.loads(await answer.read())["data"]["executions"]
             return found
 
@@ -108,7 +109,7 @@ async def rig(accounts: int, regions: Sequence[str], **settings: str) -> AsyncIt
                 url = (await process.stdout.readline()).decode().split()[-1].removesuffix("/graphql")
                 grpc = (await process.stdout.readline()).decode().split()[-1]
                 async with aiohttp.ClientSession() as http:
-                    yield Rig(aws, keys, process.pid, grpc, url, http)
+                    yield Rig(aws, keys, process.pid, grpc, environment, url, http)
             finally:
                 process.terminate()
                 await process.wait()

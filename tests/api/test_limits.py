@@ -62,7 +62,9 @@ def aliases(count: int) -> str:
         pytest.param("#\n" * 2001 + "{ __typename }", "2000 comments", id="comments"),
         pytest.param(aliases(51), "max_aliases", id="aliases"),
         pytest.param("{ " + "accounts { id } " * 21 + "}", "max_root_fields", id="root-fields"),
-        pytest.param("{ ...a ...a } fragment a on Query { " + "__typename " * 11 + "}", "max_root_fields", id="root-fields-in-fragments"),
+        pytest.param(
+            "{ ...a ...a } fragment a on Query { " + "__typename " * 11 + "}", "max_root_fields", id="by-fragments"
+        ),
         pytest.param(doubled(100), "max_root_fields", id="doubled-fragments"),
         pytest.param(
             "{ accounts { ...f0 } } "
@@ -71,7 +73,17 @@ def aliases(count: int) -> str:
             "max_selections",
             id="doubled-fragments-below",
         ),
+        pytest.param(
+            " ".join(f"query q{n} {{ __typename }}" for n in range(51)), "50 operations", id="operations"
+        ),
         pytest.param(nested(16), "max_depth", id="depth"),
+        pytest.param(
+            "{ ...f0 } "
+            + " ".join(f"fragment f{n} on Query {{ ...f{n + 1} }}" for n in range(101))
+            + " fragment f101 on Query { __typename }",
+            "more than 100 levels",
+            id="a-chain-of-fragments",
+        ),
         pytest.param(nested(5000), "nested too deeply", id="nesting-that-no-parser-follows"),
         pytest.param("{ accounts { id " + "@skip(if: false) " * 51 + "} }", "max_directives", id="directives"),
         pytest.param(
@@ -262,10 +274,10 @@ def work(text: str) -> int:
             lambda n: "{ ...f0 } "
             + " ".join(f"fragment f{i} on Query {{ accounts {{ id }} ...f{i + 1} }}" for i in range(n))
             + f" fragment f{n} on Query {{ __typename }}",
-            60,
+            45,
             id="a-chain-of-fragments",
         ),
-        pytest.param(lambda n: " ".join(f"query q{i} {{ accounts {{ id }} }}" for i in range(n)), 60, id="operations"),
+        pytest.param(lambda n: " ".join(f"query q{i} {{ accounts {{ id }} }}" for i in range(n)), 25, id="operations"),
         pytest.param(
             lambda n: f"query({' '.join(f'$v{i}: ID!' for i in range(n))}) "
             f"{{ {' '.join(f'a{i}: node(id: $v{i}) {{ id }}' for i in range(n))} }}",
@@ -305,7 +317,8 @@ selections = st.recursive(
 )
 documents = st.lists(st.lists(selections, min_size=1, max_size=4).map(" ".join), min_size=4, max_size=4).map(
     lambda it: (
-        f"{{ {it[0]} }} fragment a on Query {{ {it[1]} }} fragment b on Account {{ {it[2]} }} fragment c on Node {{ {it[3]} }}"
+        f"{{ {it[0]} }} fragment a on Query {{ {it[1]} }} "
+        f"fragment b on Account {{ {it[2]} }} fragment c on Node {{ {it[3]} }}"
     )
 )
 

@@ -15,9 +15,9 @@ from graphql import (
     specified_rules,
     validate,
 )
-from graphql import OverlappingFieldsCanBeMergedRule as OverlappingFields
 
 from transfer_gateway.api.graphql.limits import check, check_document
+from transfer_gateway.api.graphql.overlap import OverlappingFields
 from transfer_gateway.domain.errors import BadUserInput
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.graphql.limits import Limits
 
 _KEPT_CHARACTERS = 262_144  # of text; a parsed document takes up to 200 bytes for each
-_MAX_ERRORS = 20  # more help nobody, and each costs time
+_MAX_ERRORS = 5  # each may quote a good part of the document
 
 
 class Refused(Exception):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from graphql import DocumentNode, SelectionSetNode, ValueNode
 
+_MAX_OPERATIONS = 50  # each is validated with all that it spreads
+_MAX_SPREADS = 100  # one within another, which validation and execution follow by recursion
 _LONG_LIST = "A list has more than {} items"
 
 
@@ -55,18 +57,20 @@ def check(limits: Limits, name: str, amount: int, what: str) -> None:
 
 @dataclass(slots=True)
 class _Size:
-    """Of a selection set. `depth`: levels of fields; `top_fields`: those of the uppermost level."""
+    """Of a selection set. `depth`: levels of fields; `spreads`: of fragments; `top_fields`: the uppermost level's."""
 
     selections: int = 0
     top_fields: int = 0
     depth: int = 0
+    spreads: int = 0
     aliases: int = 0
     directives: int = 0
     list_items: int = 0  # in the longest list
 
-    def add(self, inner: _Size, *, levels: int = 0) -> None:
+    def add(self, inner: _Size, *, levels: int = 0, spreads: int = 0) -> None:
         self.selections += inner.selections
         self.depth = max(self.depth, inner.depth + levels)
+        self.spreads = max(self.spreads, inner.spreads + spreads)
         self.aliases += inner.aliases
         self.directives += inner.directives
         self.list_items = max(self.list_items, inner.list_items)
@@ -87,9 +91,10 @@ def check_document(document: DocumentNode, limits: Limits) -> None:
     for name in _inner_first(fragments):
         if name in fragments:  # one that is not, is spread all the same; validation says so
             sizes[name] = _size(fragments[name].selection_set, sizes)
-    whole = _Size()
+    whole, operations = _Size(), 0
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
+            operations += 1
             size = _size(definition.selection_set, sizes)
             size.directives += len(definition.directives or ())
             check(
@@ -108,6 +113,10 @@ def check_document(document: DocumentNode, limits: Limits) -> None:
         "The document has more than {} fields and fragments, each counted wherever it is spread",
     )
     check(limits, "max_depth", whole.depth, "The document nests fields in more than {} levels")
+    if operations > _MAX_OPERATIONS:
+        raise BadUserInput(f"The document has more than {_MAX_OPERATIONS} operations.")
+    if whole.spreads > _MAX_SPREADS:
+        raise BadUserInput(f"The document nests fragments in more than {_MAX_SPREADS} levels.")
     check(limits, "max_aliases", whole.aliases, "The document has more than {} aliases")
     check(limits, "max_directives", whole.directives, "The document has more than {} directives")
     check(limits, "max_list_items", whole.list_items, _LONG_LIST)
@@ -161,7 +170,7 @@ def _size(selection_set: SelectionSetNode, sizes: Mapping[str, _Size]) -> _Size:
                 size.list_items, *map(_items, (a.value for a in directive.arguments or ())), 0
             )
         if isinstance(selection, FragmentSpreadNode):
-            size.add(sizes.get(selection.name.value, _Size()))
+            size.add(sizes.get(selection.name.value, _Size()), spreads=1)
         elif isinstance(selection, FieldNode):
             size.top_fields += 1
             size.aliases += selection.alias is not None
