@@ -42,6 +42,15 @@ def test_queries_fit_the_schema() -> None:
         assert validate(build_schema()._schema, parse(query)) == [], query
 
 
+def test_typescript_is_what_runs() -> None:
+    """The TypeScript shown is part of what `.ci/run clients` compiles and runs."""
+    run = "".join(path.read_text() for path in (ROOT / ".ci/node/typescript").glob("*.ts"))
+    shown = fenced(section("From TypeScript"), "ts")
+    assert len(shown) == 3
+    for code in shown:
+        assert code in run.replace("../../../schema.graphql", "schema.graphql"), code
+
+
 def test_permissions_of_the_role() -> None:
     """The role's permissions are the operations in use."""
     operations = {

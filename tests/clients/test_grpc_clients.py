@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from asyncio.subprocess import PIPE
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from node import NODE, output
 from wire import place, to_input
 
 if TYPE_CHECKING:
@@ -18,14 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.node
 
-NODE = Path(__file__).parents[2] / ".ci/node"
 SERVICE = "transfer_api.v1.ExecutionService"
-
-
-async def output(*command: str | Path) -> tuple[int | None, str]:
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode, (out or err).decode()
 
 
 async def buf_curl(service: server.Service, path: str, *options: str) -> tuple[int | None, str]:

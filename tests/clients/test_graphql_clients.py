@@ -1,0 +1,154 @@
+"""Clients of other makers against the GraphQL door. Run by `.ci/run clients`, which installs them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphql import build_schema, parse, validate
+
+from command import Started, started
+from node import NODE, output
+
+pytestmark = pytest.mark.node
+
+BIN = NODE / "node_modules/.bin"
+TYPESCRIPT = NODE / "typescript"
+AUDITS = {"MUST": 13, "SHOULD": 23, "MAY": 25}
+INVALID = {"status": 400, "codes": ["GRAPHQL_VALIDATION_FAILED"] * 2}
+MISSING = {"data": {"execution": None}, "status": 200, "codes": ["EXECUTION_NOT_FOUND"]}
+
+
+async def printed(*command: str | Path) -> Any:
+    """What a script printed, which is JSON."""
+    code, out = await output("node", *command)
+    assert code == 0, out
+    return json.loads(out)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def typescript() -> None:
+    """The clients in TypeScript: their types generated from the schema, checked, and compiled."""
+    for made in ("gql", "built"):
+        shutil.rmtree(TYPESCRIPT / made, ignore_errors=True)
+    for command in (("graphql-codegen", "--config", "codegen.ts"), ("tsc",)):
+        ran = subprocess.run(  # noqa: S603  no input of anybody
+            [BIN / command[0], *command[1:]],
+            cwd=TYPESCRIPT,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=60,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+async def test_audits(demo: Started) -> None:
+    """Every audit of GraphQL over HTTP is ok, and there are as many as ever: a new one wants a look."""
+    audits = await printed(NODE / "audit.mjs", f"{demo.url}/graphql")
+    failed = [
+        f"{audit['status']}: {audit['id']} {audit['name']}: {audit['reason']}"
+        for audit in audits
+        if audit["status"] != "ok"
+    ]
+    assert not failed, "\n".join(failed)
+    assert Counter(audit["name"].split()[0] for audit in audits) == AUDITS
+
+
+async def test_audits_fail(demo: Started) -> None:
+    """The test above can fail: no GraphQL is spoken elsewhere."""
+    audits = await printed(NODE / "audit.mjs", f"{demo.url}/livez")
+    outcomes = Counter(audit["status"] for audit in audits)
+    assert outcomes.total() == 61
+    assert outcomes["error"] > 0
+
+
+async def test_types_bite() -> None:
+    """What misuse.ts marks as errors are all that the compiler finds there, without the marks."""
+    misuse = (TYPESCRIPT / "misuse.ts").read_text()
+    marks = misuse.count("@ts-expect-error")
+    unmarked = TYPESCRIPT / "unmarked.ts"
+    unmarked.write_text(misuse.replace("@ts-expect-error", ""))
+    try:
+        code, out = await output(BIN / "tsc", "--noEmit", cwd=TYPESCRIPT)
+    finally:
+        unmarked.unlink()
+    assert code != 0
+    assert (out.count("unmarked.ts("), out.count("error TS")) == (marks, marks), out
+
+
+def test_persisted_documents() -> None:
+    """The manifest has each query by its hash, whole and valid."""
+    schema = build_schema((NODE.parents[1] / "schema.graphql").read_text())
+    manifest = json.loads((TYPESCRIPT / "gql/persisted-documents.json").read_text())
+    assert len(manifest) == (TYPESCRIPT / "queries.ts").read_text().count("  query ")
+    for name, document in manifest.items():
+        assert name == f"sha256:{sha256(document.encode()).hexdigest()}"
+        assert validate(schema, parse(document)) == []
+
+
+async def test_urql(demo: Started, key: dict[str, str]) -> None:
+    """urql reads data, unions, fragments and pages; an error's code; and why a request was refused."""
+    read = await printed(TYPESCRIPT / "built/urql.js", f"{demo.url}/graphql", json.dumps(key))
+    user = read["found"].removeprefix("IN_PROGRESS ")
+    assert user != read["found"]
+    assert user != "undefined"
+    assert read["missing"].startswith("not found: AWS has no execution")
+    assert read["many"] == ["ExecutionNotFound", "Execution"]
+    assert read["plain"] == MISSING
+    assert read["invalid"] == INVALID
+    assert len(read["users"]) == 3
+    assert all(read["users"])
+    assert read["nextPage"] == 1
+    assert read["find"] == "/".join(key.values())
+    assert all(name for steps in read["steps"] for name in steps)
+    assert len(read["accounts"]) == 3
+
+
+async def test_apollo(demo: Started, key: dict[str, str]) -> None:
+    """So does Apollo Client, whose cache keeps each object once, by its type and global id."""
+    read = await printed(TYPESCRIPT / "built/apollo.js", f"{demo.url}/graphql", json.dumps(key))
+    assert read["found"].startswith("IN_PROGRESS ")
+    assert read["missing"].startswith("ExecutionNotFound: AWS has no execution")
+    assert (read["again"], read["asked"], read["askedAgain"]) == (read["found"], 2, 0)
+    assert read["many"] == ["ExecutionNotFound", "Execution"]
+    assert read["plain"] == MISSING
+    assert read["invalid"] == INVALID
+    assert (read["workflows"], read["accounts"]) == (2, 3)
+    global_id = "/".join(key.values())
+    assert global_id in read["page"]
+    assert read["find"] == global_id
+    assert read["cached"]["accountId"] == key["accountId"]
+    assert read["cached"]["account"]["alias"]
+    assert read["node"]["id"] == global_id
+    kinds = Counter(entry.partition(":")[0] for entry in read["entries"])
+    assert kinds == {"ROOT_QUERY": 1, "Account": 3, "Workflow": 2, "Execution": kinds["Execution"]}
+    assert read["entries"].count(f"Execution:{global_id}") == 1
+
+
+async def through_trusted_documents() -> Any:
+    """What Apollo Client reads where only the manifest's documents may run."""
+    settings = {
+        "TRANSFER_GATEWAY_GRAPHQL_TRUSTED_DOCUMENTS": "only",
+        "TRANSFER_GATEWAY_GRAPHQL_TRUSTED_DOCUMENTS_PATH": str(TYPESCRIPT / "gql/persisted-documents.json"),
+    }
+    async with started("demo", "--http-port", "0", until="Ctrl-C", **settings) as demo:
+        return await printed(TYPESCRIPT / "built/trusted.js", f"{demo.url}/graphql")
+
+
+async def test_trusted_documents() -> None:
+    """The code generator's manifest works as it is: Apollo Client sends the hash alone, and has its answer."""
+    read = await through_trusted_documents()
+    assert (read["accounts"], read["edges"]) == (3, 2)
+    assert read["sent"] == ["extensions operationName variables"] * 2
+
+
+async def test_untrusted_document() -> None:
+    """A query's text is refused with a code that Apollo Client reads, not as a broken connection."""
+    assert (await through_trusted_documents())["refused"] == ["FORBIDDEN"]
