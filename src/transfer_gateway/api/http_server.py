@@ -93,7 +93,7 @@ class _Http11Protocol(HttpToolsProtocol):
         response = error_response(400, msg)
         response.headers["connection"] = "close"
         headers = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
-        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (headers, response.body))
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (headers, bytes(response.body)))
         self.transport.close()
 
     def head_without_offer(self) -> bytes:

@@ -42,7 +42,9 @@ def load_documents(path: Path) -> dict[str, str]:
         raise ConfigurationError([f"{path}: {error}"]) from error
     if not documents:
         raise ConfigurationError([f"{path}: has no document"])
-    return documents
+    return {
+        name.removeprefix("sha256:"): text for name, text in documents.items()
+    }  # as requests may spell it
 
 
 class _Operation(BaseModel):

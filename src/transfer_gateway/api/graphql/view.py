@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from transfer_gateway.core.gateway import Gateway
 
 _RESPONSE_JSON = "application/graphql-response+json"
+_VARY = "accept, accept-encoding"
+_FAILED = 400  # and above
 _OPERATIONS_PER_SOCKET = 50  # at a time
 _WORTH_COMPRESSING, _LONG_TO_COMPRESS, _COMPRESSION = 8192, 131_072, 4  # bytes, bytes, of zlib's 9 levels
 _WATCH_AFTER_S = 0.25
@@ -111,6 +113,9 @@ class GraphQLView(GraphQL[Context, None]):
             response.headers.update(_HEADERS.get(error.status_code, {}))
         except GatewayError as error:
             response = error_response(TABLE[error.code].http_status, error.message, error.code)
+        if response.status_code >= _FAILED and _RESPONSE_JSON in _named(request, "accept"):
+            response.headers["content-type"] = _RESPONSE_JSON
+            response.headers["vary"] = _VARY
         await (await _compressed(request, response))(scope, receive, send)
 
     def _refuse_foreign_pages(self, request: Request) -> None:
@@ -139,7 +144,7 @@ class GraphQLView(GraphQL[Context, None]):
         modern = _RESPONSE_JSON in accepts
         head = Response(
             media_type=_RESPONSE_JSON if modern else "application/json",
-            headers={"cache-control": "no-store", "vary": "accept, accept-encoding"},
+            headers={"cache-control": "no-store", "vary": _VARY},
         )
         request.state.head = head
         request.state.refuse_with = 400 if modern or "application/json" not in accepts else 200
