@@ -118,9 +118,9 @@ async def test_hostile_documents(gateway: Gateway, query: str, says: str) -> Non
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
-        pytest.param([{}] * 1001, "max_list_items", id="long-list"),
+        pytest.param([{}] * 2001, "max_list_items", id="long-list"),
         pytest.param([[{}] * 500] * 500, "max_variable_values", id="lists-of-lists"),
-        pytest.param({"a": [{"b": [0] * 1001}]}, "max_list_items", id="deep-inside"),
+        pytest.param({"a": [{"b": [0] * 2001}]}, "max_list_items", id="deep-inside"),
     ],
 )
 async def test_hostile_variables(gateway: Gateway, keys: Any, says: str) -> None:

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     )
     graphql_max_aliases: int = Field(50, ge=0, le=100_000, description="Aliases of a document.")
     graphql_max_directives: int = Field(50, ge=0, le=100_000, description="Directives of a document.")
-    graphql_max_list_items: int = Field(1000, ge=1, le=1_000_000, description="Of each list in a request.")
+    graphql_max_list_items: int = Field(2000, ge=1, le=1_000_000, description="Of each list in a request.")
     graphql_max_variable_values: int = Field(
         10_000, ge=1, le=10_000_000, description="Of all variables, those in lists and objects counted."
     )
