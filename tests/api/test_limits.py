@@ -76,6 +76,9 @@ def aliases(count: int) -> str:
         pytest.param(
             " ".join(f"query q{n} {{ __typename }}" for n in range(51)), "50 operations", id="operations"
         ),
+        pytest.param(
+            doubled(60).replace("{ ...f0 }", "{ __typename }"), "max_selections", id="doubled-and-not-spread"
+        ),
         pytest.param(nested(16), "max_depth", id="depth"),
         pytest.param(
             "{ ...f0 } "
@@ -346,7 +349,7 @@ def test_sizes_are_those_written_out(query: str) -> None:
     operation, *fragments = document.definitions
     bodies = {fragment.name.value: fragment.selection_set for fragment in fragments}  # type: ignore[attr-defined]  # they are
     counted = written_out(operation.selection_set, bodies) + sum(  # type: ignore[attr-defined]  # as above
-        len(body.selections) for body in bodies.values()
+        written_out(body, bodies) for name, body in bodies.items() if f"...{name}" not in query
     )
     check_document(document, replace(UNLIMITED, max_selections=counted))
     with pytest.raises(BadUserInput):

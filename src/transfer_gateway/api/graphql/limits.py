@@ -25,7 +25,7 @@ from transfer_gateway.domain.errors import BadUserInput
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from graphql import DocumentNode, SelectionSetNode, ValueNode
+    from graphql import DefinitionNode, DocumentNode, SelectionSetNode, ValueNode
 
 _MAX_OPERATIONS = 50  # each is validated with all that it spreads
 _MAX_SPREADS = 100  # one within another, which validation and execution follow by recursion
@@ -80,32 +80,21 @@ class _Size:
 
 def check_document(document: DocumentNode, limits: Limits) -> None:
     """Raises: BadUserInput for what is too large; GraphQLError for fragments that can't be written out."""
-    fragments: dict[str, FragmentDefinitionNode] = {}
-    for definition in document.definitions:
-        if not isinstance(definition, FragmentDefinitionNode):
-            continue
-        name = definition.name.value
-        if fragments.setdefault(name, definition) is not definition:
-            raise GraphQLError(f"There can be only one fragment named '{name}'.", definition.name)
-    sizes: dict[str, _Size] = {}
-    for name in _inner_first(fragments):
-        if name in fragments:  # one that is not, is spread all the same; validation says so
-            sizes[name] = _size(fragments[name].selection_set, sizes)
-    whole, operations = _Size(), 0
-    for definition in document.definitions:
-        if isinstance(definition, OperationDefinitionNode):
-            operations += 1
-            size = _size(definition.selection_set, sizes)
-            size.directives += len(definition.directives or ())
-            check(
-                limits,
-                "max_root_fields",
-                size.top_fields,
-                "The operation has more than {} fields at its root",
-            )
-            whole.add(size)
-    # Fragments that no operation spreads are validated too.
-    whole.add(_Size(selections=sum(len(f.selection_set.selections) for f in fragments.values())))
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    if len(operations) > _MAX_OPERATIONS:
+        raise BadUserInput(f"The document has more than {_MAX_OPERATIONS} operations.")
+    sizes = _sizes(_fragments(document))
+    whole = _Size()
+    for operation in operations:
+        size = _size(operation.selection_set, sizes)
+        size.directives += len(operation.directives or ())
+        check(limits, "max_root_fields", size.top_fields, "The operation has more than {} fields at its root")
+        whole.add(size)
+    # Fragments that nothing spreads are validated too.
+    spread = {name for definition in document.definitions for name in _spreads_in(definition)}
+    whole.selections += sum(size.selections for name, size in sizes.items() if name not in spread)
+    if whole.spreads > _MAX_SPREADS:
+        raise BadUserInput(f"The document nests fragments in more than {_MAX_SPREADS} levels.")
     check(
         limits,
         "max_selections",
@@ -113,10 +102,6 @@ def check_document(document: DocumentNode, limits: Limits) -> None:
         "The document has more than {} fields and fragments, each counted wherever it is spread",
     )
     check(limits, "max_depth", whole.depth, "The document nests fields in more than {} levels")
-    if operations > _MAX_OPERATIONS:
-        raise BadUserInput(f"The document has more than {_MAX_OPERATIONS} operations.")
-    if whole.spreads > _MAX_SPREADS:
-        raise BadUserInput(f"The document nests fragments in more than {_MAX_SPREADS} levels.")
     check(limits, "max_aliases", whole.aliases, "The document has more than {} aliases")
     check(limits, "max_directives", whole.directives, "The document has more than {} directives")
     check(limits, "max_list_items", whole.list_items, _LONG_LIST)
@@ -138,16 +123,36 @@ def check_variables(variables: Mapping[str, Any] | None, limits: Limits) -> None
         values.extend(value)
 
 
-def _inner_first(fragments: Mapping[str, FragmentDefinitionNode]) -> Iterator[str]:
-    """The fragments' names, each after those that it spreads."""
-    spreads = {name: set(_spreads(fragment.selection_set)) for name, fragment in fragments.items()}
+def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+    fragments: dict[str, FragmentDefinitionNode] = {}
+    for node in document.definitions:
+        if isinstance(node, FragmentDefinitionNode):
+            name = node.name.value
+            if name in fragments:
+                raise GraphQLError(f"There can be only one fragment named '{name}'.", node.name)
+            fragments[name] = node
+    return fragments
+
+
+def _sizes(fragments: Mapping[str, FragmentDefinitionNode]) -> dict[str, _Size]:
+    """Each fragment's, those first that others spread."""
+    spreads = {name: set(_spreads_in(fragment)) for name, fragment in fragments.items()}
+    sizes: dict[str, _Size] = {}
     try:
-        yield from TopologicalSorter(spreads).static_order()
+        for name in TopologicalSorter(spreads).static_order():
+            if name in fragments:  # else it is spread but not there, and validation says so
+                sizes[name] = _size(fragments[name].selection_set, sizes)
     except CycleError as error:
         circle: list[str] = error.args[1]
         raise GraphQLError(
             f"Fragments must not spread themselves: {' < '.join(circle[:10])}.", fragments[circle[0]]
         ) from None
+    return sizes
+
+
+def _spreads_in(definition: DefinitionNode) -> Iterator[str]:
+    if isinstance(definition, FragmentDefinitionNode | OperationDefinitionNode):
+        yield from _spreads(definition.selection_set)
 
 
 def _spreads(selection_set: SelectionSetNode) -> Iterator[str]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphql import FragmentDefinitionNode, GraphQLError, OperationDefinitionNode, ValidationRule
@@ -28,7 +27,7 @@ from graphql.validation.validate import ValidationAbortedError
 from transfer_gateway.api.graphql.selected import Field, Selected, Selections
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Iterator, Sequence
 
     from graphql import DocumentNode, FragmentSpreadNode, GraphQLObjectType, ValidationContext
 
@@ -73,12 +72,17 @@ class OverlappingFields(ValidationRule):
     def _check(self, root: Selections) -> None:
         pending = deque([[_Part(root, _ROOT)]])
         while pending:
-            parts = pending.popleft()
+            parts = self._written_out(pending.popleft())
             together = frozenset(parts)
             if together in self._checked:
                 continue
             self._checked.add(together)
-            for group in self._groups(parts):
+            groups: defaultdict[str, list[_Member]] = defaultdict(list)
+            for selections, lineage in parts:
+                self._step(len(selections.fields))
+                for field in selections.fields:
+                    groups[field.response_name].append(_Member(field, lineage))
+            for group in groups.values():
                 members = self._set_apart(group)
                 conflict = self._conflict(members) if len(members) > 1 else None
                 if conflict is not None:
@@ -86,22 +90,23 @@ class OverlappingFields(ValidationRule):
                 elif inner := self._inner(members):
                     pending.append(inner)
 
-    def _groups(self, parts: Sequence[_Part]) -> Collection[list[_Member]]:
-        """The fields of these parts and of the fragments that they spread, by response name."""
-        groups: defaultdict[str, list[_Member]] = defaultdict(list)
-        pending, seen = list(parts), set(parts)
-        for selections, lineage in pending:  # which grows meanwhile
-            self._step(1 + len(selections.fields) + len(selections.spreads))
-            for field in selections.fields:
-                groups[field.response_name].append(_Member(field, lineage))
+    def _written_out(self, parts: list[_Part]) -> list[_Part]:
+        """With the fragments that they spread, each once for a lineage, and without what has no fields of its own."""
+        seen = set(parts)
+        for selections, lineage in parts:  # which grows meanwhile
+            self._step(1 + len(selections.spreads))
             for name in selections.spreads:
                 fragment = self.context.get_fragment(name)
                 if fragment is not None:
                     part = _Part(self._selected.by(fragment), lineage)
                     if part not in seen:
                         seen.add(part)
-                        pending.append(part)
-        return groups.values()
+                        parts.append(part)
+        filled = [part for part in parts if part.selections.fields]
+        distinct = dict.fromkeys(part.selections for part in filled)
+        if len(filled) == len(distinct) * len({part.lineage for part in filled}):
+            return [_Part(selections, _ROOT) for selections in distinct]  # what all have sets none apart
+        return filled
 
     def _set_apart(self, group: list[_Member]) -> list[_Member]:
         """The same, with the types that they are selected on in their lineages, if there are several."""
@@ -117,13 +122,11 @@ class OverlappingFields(ValidationRule):
 
     def _inner(self, group: Sequence[_Member]) -> list[_Part]:
         """What is selected in these fields."""
-        parts = {
-            _Part(selections, lineage): None
-            for field, lineage in group
-            if (selections := self._selected.within(field)) is not None
-        }
-        if len({lineage for _, lineage in parts}) == 1:  # it sets nothing apart any more
-            return [_Part(selections, _ROOT) for selections, _ in parts]
+        parts: dict[_Part, None] = {}
+        for field, lineage in group:
+            selections = self._selected.within(field)
+            if selections is not None:
+                parts[_Part(selections, lineage)] = None
         return list(parts)
 
     def _conflict(self, group: Sequence[_Member]) -> _Conflict | None:
@@ -136,21 +139,20 @@ class OverlappingFields(ValidationRule):
             first = firsts.setdefault(lineage, field)
             if first.call != field.call:
                 return _calls(first, field)
-        if len({first.call for first in firsts.values()}) > 1:
-            for (lineage, field), (other_lineage, other) in combinations(firsts.items(), 2):
-                self._step(1)
-                if field.call != other.call and self._can_meet(lineage, other_lineage):
-                    return _calls(field, other)
+        # Lineages in pairs of bundles, of which each is alike so far, from the innermost types outwards. Those that
+        # can't meet part company; while no interface is among them, that leaves each bundle with itself alone.
+        every = [_Member(field, lineage) for lineage, field in firsts.items()]
+        pending = [(every, every)]
+        while pending:
+            some, others = pending.pop()
+            self._step(len(some) + len(others))
+            calls = {field.call: field for field, _ in (*some, *others)}
+            if len(calls) == 1:
+                continue
+            if some[0].lineage is _ROOT:
+                return _calls(*calls.values())
+            pending += _that_can_meet(some, others)
         return None
-
-    def _can_meet(self, one: _Lineage | None, other: _Lineage | None) -> bool:
-        """Lineages of one group are equally long."""
-        while one is not other and one is not None and other is not None:
-            self._step(1)
-            if one.on is not other.on and one.on is not None and other.on is not None:
-                return False
-            one, other = one.outer, other.outer
-        return True
 
     def _step(self, count: int) -> None:
         self.steps += count
@@ -193,7 +195,26 @@ class _Member(NamedTuple):
     lineage: _Lineage
 
 
+_Bundle = list[_Member]
 _Conflict = tuple[str, Field, Field]
+
+
+def _by_type(bundle: _Bundle) -> dict[GraphQLObjectType | None, _Bundle]:
+    """Its parts, each by the type that was innermost."""
+    parts: defaultdict[GraphQLObjectType | None, _Bundle] = defaultdict(list)
+    for field, lineage in bundle:
+        parts[lineage.on].append(_Member(field, lineage.outer or _ROOT))
+    return parts
+
+
+def _that_can_meet(some: _Bundle, others: _Bundle) -> Iterator[tuple[_Bundle, _Bundle]]:
+    """Their parts in pairs, those of objects of a single type with their like and with those of any type."""
+    parts = _by_type(some)
+    other_parts = parts if some is others else _by_type(others)
+    for on, part in parts.items():
+        for other_on in {on, None} if on is not None or part is other_parts.get(None) else other_parts:
+            if other_on in other_parts:
+                yield part, other_parts[other_on]
 
 
 def _calls(one: Field, other: Field) -> _Conflict:

@@ -1,0 +1,459 @@
+"""Which fields of one response name can be merged: graphql-core's verdict, without its quadratic work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pytest
+from graphql import (
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    OverlappingFieldsCanBeMergedRule,
+    build_schema,
+    get_introspection_query,
+    get_named_type,
+    is_abstract_type,
+    is_composite_type,
+    is_introspection_type,
+    parse,
+    validate,
+    visit,
+)
+from graphql.utilities import TypeInfo
+from graphql.validation import ValidationContext
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from transfer_gateway.api.graphql import overlap
+from transfer_gateway.api.graphql import schema as our_schema
+from transfer_gateway.api.graphql.overlap import OverlappingFields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from random import Random
+
+ZOO = build_schema("""
+  type Query { node(id: ID): Node any: Any cat: Cat pets: [Pet] }
+  interface Node { node: Node age(in: Unit, like: Like): Int size: Int }
+  interface Pet implements Node { node: Node age(in: Unit, like: Like): Int size: Int pets: [Pet] }
+  type Cat implements Node & Pet {
+    node: Cat age(in: Unit, like: Like): Int size: Int pets: [Pet] weight: Int unit: Unit any: Any
+  }
+  type Dog implements Node & Pet {
+    node: Node age(in: Unit, like: Like): Int size: Int pets: [Pet] weight: Int unit: String any: [Any]
+  }
+  type Box implements Node { node: Node age(in: Unit, like: Like): Int size: Int! weight: Int unit: Unit any: Any }
+  union Any = Cat | Dog | Box
+  enum Unit { DAYS YEARS }
+  input Like { name: String, sizes: [Int], like: Like }
+""")
+OURS: GraphQLSchema = our_schema.build_schema()._schema
+VALUES = ["1", "2", "1.0", '"1"', '"""1"""', "DAYS", "true", "null", "$v", "[1, 2]", "[2, 1]",
+          "{name: 1, sizes: [1]}", "{sizes: [1], name: 1}", "{like: {name: $v}}"]  # fmt: skip
+TYPES = ["Cat", "Dog", "Box", "Node", "Pet"]
+
+CASES = {
+    "the same field twice": ("{ cat { age age } }", False),
+    "the same alias twice": ("{ cat { x: age x: age } }", False),
+    "an alias for another field": ("{ cat { x: age x: size } }", True),
+    "an alias that hides a field": ("{ cat { size: age size } }", True),
+    "an alias that hides a field, the other way round": ("{ cat { size size: age } }", True),
+    "different names": ("{ cat { x: age y: size } }", False),
+    "the same argument": ("{ cat { age(in: DAYS) age(in: DAYS) } }", False),
+    "arguments in another order": (
+        "{ cat { age(in: DAYS, like: {}) age(like: {}, in: DAYS) } }", False),
+    "another value": ("{ cat { age(in: DAYS) age(in: YEARS) } }", True),
+    "a value and a variable": ("query ($u: Unit) { cat { age(in: DAYS) age(in: $u) } }", True),
+    "two variables": ("query ($u: Unit, $v: Unit) { cat { age(in: $u) age(in: $v) } }", True),
+    "one variable": ("query ($u: Unit) { cat { age(in: $u) age(in: $u) } }", False),
+    "an argument left out": ("{ cat { age(in: DAYS) age } }", True),
+    "one argument more": ("{ cat { age(in: DAYS) age(in: DAYS, like: {}) } }", True),
+    "another argument of the same value": ("{ cat { age(in: null) age(like: null) } }", True),
+    "an object's fields in another order": (
+        '{ cat { age(like: {name: "a", sizes: []}) age(like: {sizes: [], name: "a"}) } }', False),
+    "an inner object's fields in another order": (
+        '{ cat { age(like: {like: {name: "a", sizes: []}}) age(like: {like: {sizes: [], name: "a"}}) } }', False),
+    "a list in another order": (
+        "{ cat { age(like: {sizes: [1, 2]}) age(like: {sizes: [2, 1]}) } }", True),
+    "a number and a text": ('{ node(id: 1) { size } node(id: "1") { size } }', True),
+    "a text and the same as a block": ('{ node(id: "1") { size } node(id: """1""") { size } }', True),
+    "texts that look alike when put together": (
+        """{ node(id: "a','b") { size } node(id: "a,b") { size } }""", True),
+    "a skipped field": ("{ cat { x: age @skip(if: true) x: size @include(if: false) } }", True),
+    "objects that can't be one": ("{ node { ... on Cat { x: age } ... on Dog { x: size } } }", False),
+    "arguments on objects that can't be one": (
+        "{ node { ... on Cat { age(in: DAYS) } ... on Dog { age(in: YEARS) } } }", False),
+    "an interface and an object": ("{ node { ... on Pet { x: age } ... on Dog { x: size } } }", True),
+    "an interface and an object that is none of it": (
+        "{ node { ... on Pet { x: age } ... on Box { x: age(in: DAYS) } } }", True),
+    "two interfaces": ("{ node { ... on Pet { x: age } ... on Node { x: size } } }", True),
+    "members of a union": ("{ any { ... on Cat { x: age } ... on Dog { x: size } } }", False),
+    "a union's own name, aliased": ("{ any { x: __typename ... on Dog { x: name } } }", True),
+    "one of several objects twice": (
+        "{ any { ... on Cat { x: age } ... on Dog { x: size } ... on Cat { x: size } } }", True),
+    "another scalar": ("{ any { ... on Cat { x: unit } ... on Dog { x: age } } }", True),
+    "an enum and a text": ("{ any { ... on Cat { unit } ... on Dog { unit } } }", True),
+    "one enum": ("{ any { ... on Cat { unit } ... on Box { x: unit } } }", False),
+    "null or never null": ("{ any { ... on Cat { size } ... on Box { size } } }", True),
+    "one or many": ("{ any { ... on Cat { any { __typename } } ... on Dog { any { __typename } } } }", True),
+    "a scalar and an object": ("{ any { ... on Cat { x: age } ... on Dog { x: node { size } } } }", True),
+    "different objects": ("{ any { ... on Cat { x: node { size } } ... on Dog { x: node { size } } } }", False),
+    "a shape that differs further in": (
+        "{ any { ... on Cat { x: node { y: unit } } ... on Dog { x: node { y: size } } } }", True),
+    "calls that differ further in, below objects that can't be one": (
+        "{ any { ... on Cat { node { y: age } } ... on Dog { node { y: size } } } }", False),
+    "calls that differ further in": ("{ cat { node { y: age } } cat { node { y: size } } }", True),
+    "calls that differ two levels below objects that can't be one": (
+        "{ any { ... on Cat { node { node { y: age } } } ... on Dog { node { node { y: size } } } } }", False),
+    "calls that differ two levels below an object and an interface": (
+        "{ node { ... on Cat { node { node { y: age } } } node { node { y: size } } } }", True),
+    "a fragment spread twice": ("{ cat { ...F ...F } } fragment F on Cat { x: age }", False),
+    "a fragment that conflicts with what is beside it": (
+        "{ cat { ...F x: size } } fragment F on Cat { x: age }", True),
+    "two fragments": (
+        "{ cat { ...F ...G } } fragment F on Cat { x: age } fragment G on Cat { x: size }", True),
+    "a fragment in a fragment": (
+        "{ cat { ...F x: size } } fragment F on Cat { ...G } fragment G on Cat { x: age }", True),
+    "one fragment below objects that can't be one": (
+        "{ any { ... on Cat { node { ...F } } ... on Dog { node { ...F } } } } fragment F on Node { x: age }", False),
+    "a fragment that nothing spreads": ("{ cat { age } } fragment F on Cat { x: age x: size }", True),
+    "a fragment that only such a fragment spreads": (
+        "{ cat { age } } fragment G on Cat { x: age x: size } fragment F on Cat { ...G }", True),
+    "a fragment that is not there": ("{ cat { age ...Absent } }", False),
+    "a field that is not there": ("{ cat { x: absent x: age } }", True),
+    "a type that is not there": ("{ cat { ... on Absent { x: age } x: size } }", True),
+    "another operation": ("query A { x: cat { age } } query B { x: node { age } }", False),
+    "an operation that the schema lacks": ("mutation { x: cat x: node }", True),
+    "a streamed field": ("{ pets @stream { age } }", False),
+    "a streamed field twice": ("{ pets @stream { age } pets @stream { age } }", True),
+    "a streamed field, once not streamed": ("{ pets { age } pets @stream { age } }", True),
+    "streamed fields of objects that can't be one": (
+        "{ node { ... on Cat { pets @stream { age } } ... on Dog { pets { age } } } }", True),
+    "a streamed field in a fragment spread twice": (
+        "{ ...F ...F } fragment F on Query { pets @stream { age } }", False),
+    "introspection": (get_introspection_query(input_value_deprecation=True), False),
+    "selections with nothing in them": ("{ cat { } cat { } }", False),
+}  # fmt: skip
+
+
+def conflicts(document: str, schema: GraphQLSchema = ZOO) -> list[GraphQLError]:
+    return validate(schema, parse(document), [OverlappingFields])
+
+
+def assert_same_verdict(document: str, schema: GraphQLSchema) -> bool:
+    """As graphql-core's own rule. Returns whether there is a conflict."""
+    found = bool(conflicts(document, schema))
+    assert found == bool(validate(schema, parse(document), [OverlappingFieldsCanBeMergedRule])), document
+    return found
+
+
+def steps(document: str, schema: GraphQLSchema = ZOO) -> int:
+    """How many the rule takes for a document in which it finds no conflict."""
+    errors: list[GraphQLError] = []
+    node = parse(document)
+    rule = OverlappingFields(ValidationContext(schema, node, TypeInfo(schema), errors.append))
+    visit(node, rule)
+    assert errors == []
+    return rule.steps
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a selection is written."""
+
+    on: str
+    way: tuple[str, ...]  # the types of the selections around it
+    levels: int  # how many more may be nested
+    fragment: int  # the first that may be spread; no cycles come of that
+
+    def within(self, on: str, *steps: str) -> Place:
+        return replace(self, on=on, way=self.way + steps, levels=self.levels - 1)
+
+
+class Writer:
+    """Writes documents that fit the schema, but for their arguments, and for a slip now and then.
+
+    What an alias stands for depends on the types around it, so that much of what differs can't meet.
+    """
+
+    def __init__(self, schema: GraphQLSchema, random: Random) -> None:
+        self._random = random
+        self._schema = schema
+        self._composites = [
+            name
+            for name, kind in schema.type_map.items()
+            if is_composite_type(kind) and not is_introspection_type(kind)
+        ]
+        self._fragments = random.choices(
+            self._composites, k=random.randrange(4)
+        )  # the types that they are on
+        self._aliased: dict[tuple[str, Place], str] = {}
+        self._slip_one_in = random.choice([5, 20, 200])
+
+    def document(self) -> str:
+        query = self._selections(Place("Query", way=(), levels=4, fragment=0))
+        fragments = [
+            f"fragment f{number} on {on} {self._selections(Place(on, (), levels=2, fragment=number + 1))}"
+            for number, on in enumerate(self._fragments)
+        ]
+        return "\n".join([query, *fragments])
+
+    def _selections(self, at: Place) -> str:
+        if at.levels < 0:
+            return "{ __typename }"
+        return f"{{ {' '.join(self._selection(at) for _ in range(self._random.randint(1, 3)))} }}"
+
+    def _selection(self, at: Place) -> str:
+        match self._random.randrange(10):
+            case 0 | 1 | 2:
+                inner = self._overlapping(at.on, self._composites)
+                if inner is not None:
+                    return f"... on {inner} {self._selections(at.within(inner))}"
+                return f"... {self._selections(at.within(at.on))}"
+            case 3 | 4:
+                fragment = self._overlapping(at.on, self._fragments[at.fragment :])
+                if fragment is not None:
+                    return f"...f{self._fragments.index(fragment, at.fragment)}"
+            case 5 | 6 | 7 if self._objects(at.on) == {at.on} or self._slips():
+                alias = self._random.choice("xy")
+                key = alias, replace(at, levels=0, fragment=0)
+                call = self._aliased.get(key)
+                if call is None or self._slips():
+                    call = self._aliased[key] = self._call(at.on)
+                return f"{alias}: {call}{self._inner(at, call)}"
+        if self._slips():
+            return self._random.choice(
+                ["x: __typename", "size: __typename", "absent { x }", "... { id }", "size"]
+            )
+        call = self._call(at.on)
+        return f"{call}{self._inner(at, call)}"
+
+    def _call(self, on: str) -> str:
+        fields = getattr(self._schema.type_map[on], "fields", {})
+        if not fields:
+            return "__typename"
+        name: str = self._random.choice(list(fields))
+        if not fields[name].args or not self._slips():
+            return name
+        return f"{name}({self._random.choice(list(fields[name].args))}: {self._random.choice(VALUES)})"
+
+    def _inner(self, at: Place, call: str) -> str:
+        field = getattr(self._schema.type_map[at.on], "fields", {}).get(call.partition("(")[0])
+        kind = get_named_type(field and field.type)
+        directive = " @stream" if self._random.randrange(50) == 0 and self._slips() else ""
+        if not is_composite_type(kind):
+            return directive
+        return f"{directive} {self._selections(at.within(kind.name, at.on))}"
+
+    def _overlapping(self, on: str, choices: Sequence[str]) -> str | None:
+        """Of these types one that may be spread there."""
+        objects = self._objects(on)
+        fitting = [name for name in choices if objects & self._objects(name) or self._slips()]
+        return self._random.choice(fitting) if fitting else None
+
+    def _objects(self, name: str) -> set[str]:
+        kind = self._schema.type_map[name]
+        if is_abstract_type(kind):
+            return {possible.name for possible in self._schema.get_possible_types(kind)}
+        return {name}
+
+    def _slips(self) -> bool:
+        return self._random.randrange(self._slip_one_in) == 0
+
+
+@pytest.mark.parametrize(("document", "is_conflict"), CASES.values(), ids=CASES)
+def test_verdict(document: str, *, is_conflict: bool) -> None:
+    """Fields of one response name have one shape of type and, where they can meet in one object, are one call."""
+    assert assert_same_verdict(document, ZOO) is is_conflict
+
+
+@pytest.mark.parametrize("schema", [ZOO, OURS], ids=["zoo", "ours"])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(random=st.randoms(use_true_random=False))
+def test_same_verdict_as_graphql_core(schema: GraphQLSchema, random: Random) -> None:
+    """Whatever is written, graphql-core's rule would have decided the same."""
+    is_conflict = assert_same_verdict(Writer(schema, random).document(), schema)
+    event("conflict" if is_conflict else "fine")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    ways=st.lists(
+        st.tuples(*[st.sampled_from(TYPES)] * 3, st.sampled_from(["age", "age", "size"])),
+        min_size=2,
+        max_size=5,
+    )
+)
+def test_ways_that_never_meet(ways: list[tuple[str, str, str, str]]) -> None:
+    """Objects that can't be one set everything below them apart, at whatever level they are."""
+    written = [
+        f"... on {one} {{ node {{ ... on {two} {{ node {{ ... on {three} {{ x: {field} }} }} }} }} }}"
+        for one, two, three, field in ways
+    ]
+    is_conflict = assert_same_verdict(f"{{ node {{ {' '.join(written)} }} }}", ZOO)
+    event("conflict" if is_conflict else "fine")
+
+
+def repeated_fields(count: int) -> str:
+    return "{" + "pets { age } " * count + "}"
+
+
+def repeated_arguments(count: int) -> str:
+    return "{" + 'node(id: "1") { age(in: DAYS, like: {sizes: [1, 2]}) } ' * count + "}"
+
+
+def repeated_fragments(count: int) -> str:
+    fragments = [f"fragment f{number} on Query {{ cat {{ node {{ age }} }} }}" for number in range(count)]
+    return "\n".join(["{", *(f"...f{number}" for number in range(count)), "}", *fragments])
+
+
+def deep_fields(count: int) -> str:
+    return "{" + f"cat {'{ node ' * 50} {{ age }} {'}' * 50} " * count + "}"
+
+
+def chained_fragments(count: int) -> str:
+    fragments = [
+        f"fragment f{number} on Query {{ cat {{ age }} ...f{number + 1} }}" for number in range(count)
+    ]
+    return "\n".join(["{ ...f0 }", *fragments, f"fragment f{count} on Query {{ cat {{ age }} }}"])
+
+
+def unused_fragments(count: int) -> str:
+    """Inner ones first."""
+    _, *fragments = chained_fragments(count).split("\n")
+    return "\n".join(["{ cat { age } }", *reversed(fragments)])
+
+
+def doubled_fragments(count: int) -> str:
+    fragments = [
+        f"fragment f{number} on Node {{ node {{ ...f{number + 1} }} node {{ ...f{number + 1} }} }}"
+        for number in range(count)
+    ]
+    return "\n".join(["{ node { ...f0 } }", *fragments, f"fragment f{count} on Node {{ age }}"])
+
+
+def doubled_by_aliases(count: int) -> str:
+    return doubled_fragments(count).replace("} node {", "} x: node {")
+
+
+def multiplied_fragments(count: int, besides: str = "") -> str:
+    """Each level has twice as many ways through object types as the one above it."""
+    fragments = [
+        f"fragment f{number} on Node {{ ... on Cat {{ node {{ ...f{number + 1} }} }}"
+        f" ... on Dog {{ node {{ {besides} ...f{number + 1} }} }} }}"
+        for number in range(count)
+    ]
+    return "\n".join(["{ node { ...f0 } }", *fragments, f"fragment f{count} on Node {{ age }}"])
+
+
+def many_ways(count: int) -> str:
+    """Through objects that can't be one, each way with another call at its end; a power of two of them."""
+    written = [f"x: age(like: {{sizes: [{number}]}})" for number in range(count)]
+    while len(written) > 1:
+        pairs = zip(written[::2], written[1::2], strict=True)
+        written = [f"node {{ ... on Cat {{ {one} }} ... on Dog {{ {other} }} }}" for one, other in pairs]
+    return f"{{ {written[0]} }}"
+
+
+def abstract_types(count: int) -> str:
+    """At each level a field of two object types, and of the interface, where there is more below."""
+    deeper = "{ age }"
+    for level in range(count):
+        below = f"{'{ node ' * level} {{ age }} {'}' * level}"
+        deeper = f"{{ ... on Cat {{ node {below} }} ... on Dog {{ node {below} }} node {deeper} }}"
+    return f"{{ node {deeper} }}"
+
+
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [
+        (repeated_fields, 500),
+        (repeated_arguments, 500),
+        (repeated_fragments, 300),
+        (deep_fields, 20),
+        (chained_fragments, 500),
+        (unused_fragments, 500),
+        (doubled_fragments, 100),
+        (doubled_by_aliases, 100),
+        (multiplied_fragments, 20),
+        (many_ways, 256),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_work_grows_as_the_document(written: Callable[[int], str], count: int) -> None:
+    """Twice as much of the same takes about twice the steps."""
+    assert 1.7 * steps(written(count)) <= steps(written(2 * count)) <= 2.3 * steps(written(count))
+
+
+def test_nested_interfaces() -> None:
+    """What a field of an interface selects, is not merged anew for each type of object, level by level."""
+    small, large = abstract_types(15), abstract_types(30)
+    assert steps(large) / len(large) <= 1.15 * steps(small) / len(small)
+
+
+def test_too_many_steps() -> None:
+    """A document whose fragments multiply is refused before it takes long, whatever else limits its size."""
+    (error,) = conflicts(multiplied_fragments(40, besides="age"))
+    assert "takes too long to find out" in error.message
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ node { ...F } } fragment F on Node { age ...F }",
+        "{ node { ...F } } fragment F on Node { age node { ...F } }",
+        "{ node { ...F } node { ...G } } fragment F on Node { node { ...G } } fragment G on Node { node { ...F } }",
+        "{ name } fragment F on Node { node { ...G } } fragment G on Node { ...F node { ...F } }",
+        "{ node { ...F } } fragment F on Node { ... on Cat { node { ...F } } ... on Dog { node { ...F age } } }",
+    ],
+)
+def test_fragments_that_spread_themselves(document: str) -> None:
+    """They end, whatever the verdict; another rule refuses them."""
+    conflicts(document)
+
+
+def test_long_chain() -> None:
+    """A chain of fragments longer than Python's stack is deep does no harm."""
+    assert steps(chained_fragments(3000)) < overlap.MAX_STEPS
+
+
+def test_error_tells_which_fields_conflict() -> None:
+    """By name, with what differs and where; once, though the fragment is spread at several places."""
+    (error,) = conflicts(
+        "{ a: cat { ...F } b: cat { ...F size } }\nfragment F on Cat { x: age(in: DAYS) x: age(in: YEARS) }"
+    )
+    assert error.message == (
+        "Fields 'x' conflict because 'age(in: DAYS)' and 'age(in: YEARS)' have differing arguments. "
+        "Use different aliases on the fields to fetch both if this was intentional."
+    )
+    assert [(place.line, place.column) for place in error.locations or ()] == [(2, 21), (2, 38)]
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ("{ x: cat { age } x: node { age } }", "'cat' and 'node' are different fields"),
+        (
+            "{ any { ... on Dog { any { __typename } } ... on Box { any { __typename } } } }",
+            "they return conflicting types '[Any]' and 'Any'",
+        ),
+        ("{ pets { age } pets @stream { age } }", "a field that is streamed can't be selected twice"),
+        (
+            f'{{ node {{ age }} node(id: "{"x" * 10_000}") {{ age }} }}',
+            f"(id: \"{'x' * 190}…' have differing",
+        ),
+    ],
+    ids=["calls", "types", "streams", "long arguments"],
+)
+def test_reasons(document: str, why: str) -> None:
+    """Each kind of conflict says what is at odds, in bounded length."""
+    (error,) = conflicts(document)
+    assert why in error.message
+
+
+def test_no_arguments_of_fragments() -> None:
+    """They could make one fragment mean different things; our parser knows none."""
+    with pytest.raises(GraphQLSyntaxError):
+        parse("{ cat { ...F(in: DAYS) } } fragment F($in: Unit) on Cat { age(in: $in) }")
