@@ -1,48 +1,29 @@
-"""Gateway: what the service can do, one method a use case."""
+"""Gateway: what all callers share, and today's accounts."""
 
 from __future__ import annotations
 
-from contextlib import aclosing
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from transfer_gateway.core.cursors import Cursors
-from transfer_gateway.core.fanout import outcomes, outcomes_as_they_come
 from transfer_gateway.core.find import Finder
 from transfer_gateway.core.in_progress import InProgress
 from transfer_gateway.core.lookups import Lookups
+from transfer_gateway.core.reader import Reader
 from transfer_gateway.core.workflows import Workflows
-from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
-from transfer_gateway.domain.page import TargetFilter
+from transfer_gateway.domain.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-
     from transfer_gateway.aws.client import TransferClients
     from transfer_gateway.aws.credentials import SessionCache
     from transfer_gateway.aws.transfer import Transfer
     from transfer_gateway.core.pacing import Pacing
     from transfer_gateway.domain.account import Accounts
-    from transfer_gateway.domain.execution import Execution, StepPlace
-    from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
-    from transfer_gateway.domain.page import ExecutionFilter, Found, Page
-    from transfer_gateway.domain.workflow import Workflow, WorkflowStep
     from transfer_gateway.flights import Flights
-
-Definitions: TypeAlias = "Mapping[StepPlace, WorkflowStep | GatewayError | None]"
-
-MAX_KEYS = 1000
-DEFAULT_MAX_AGE_S = 1.0
-DEFAULT_WORKFLOW_MAX_AGE_S = 300.0
-DEFAULT_PAGE = 50
 
 
 class Gateway:
-    """Lookups of executions across the configured accounts.
-
-    `deadline` is in the running loop's time: one for each request, whatever it asks. `max_age_s` is how old
-    an answer of AWS's may be; 0: at least as fresh as this request.
-    """
+    """Snapshots, flights and pacing are everybody's; what a caller may see of them, its reader says."""
 
     def __init__(
         self,
@@ -79,140 +60,10 @@ class Gateway:
             self._lookups, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)
         )
 
-    async def describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
-        """An execution in progress. Raises: GatewayError, with account and region."""
-        _check_max_age(max_age_s)
-        self.accounts.get(key.target)
-        execution = await self._lookups.executions.get(key, max_age_s=max_age_s, deadline=deadline)
-        self._finder.saw(key)
-        return execution
-
-    async def describe_all(
-        self, keys: Sequence[ExecutionKey], *, max_age_s: float, deadline: float
-    ) -> list[Execution | GatewayError]:
-        """For each key its execution or what stood in the way, in the order of the keys.
-
-        Raises: BadUserInput for more than 1,000 keys.
-        """
-        _check_keys(keys)
-        _check_max_age(max_age_s)
-        found = await outcomes(keys, lambda key: self.describe(key, max_age_s=max_age_s, deadline=deadline))
-        return [found[key] for key in keys]
-
-    async def describe_each(
-        self, keys: Sequence[ExecutionKey], *, max_age_s: float, with_definitions: bool, deadline: float
-    ) -> AsyncGenerator[tuple[int, tuple[Execution, Definitions] | GatewayError]]:
-        """The same, each with its index among the keys, as soon as it is there; with what `define_steps` gives.
-
-        Raises: BadUserInput for more than 1,000 keys.
-        """
-        _check_keys(keys)
-        _check_max_age(max_age_s)
-        indexes: dict[ExecutionKey, list[int]] = {}
-        for index, key in enumerate(keys):
-            indexes.setdefault(key, []).append(index)
-
-        async def describe(key: ExecutionKey) -> tuple[Execution, Definitions]:
-            execution = await self.describe(key, max_age_s=max_age_s, deadline=deadline)
-            return execution, await self.define_steps(
-                [execution] if with_definitions else [], deadline=deadline
-            )
-
-        coming = outcomes_as_they_come(indexes, describe)
-        async with aclosing(coming):
-            async for key, outcome in coming:
-                for index in indexes[key]:
-                    yield index, outcome
-
-    async def find(
-        self,
-        execution_id: ExecutionId,
-        workflow_id: WorkflowId | None,
-        account_ids: Sequence[AccountId] | None,
-        regions: Sequence[Region] | None,
-        *,
-        deadline: float,
-    ) -> Found:
-        """An execution by its id, in all targets or in those of the accounts and regions named.
-
-        Raises: AccountNotAvailable for a named account that is not configured, or in none of these regions;
-        BadUserInput for a region that none of these accounts is configured for.
-        """
-        wanted = TargetFilter(account_ids=tuple(account_ids or ()), regions=tuple(regions or ()))
-        targets = [target for target in self.accounts.targets() if wanted.wants_target(target)]
-        # Not to look in a place that was named is no certainty that the execution isn't there.
-        for account_id in wanted.account_ids:
-            if not any(target.account_id == account_id for target in targets):
-                raise AccountNotAvailable.of(account_id)
-        for region in wanted.regions:
-            if not any(target.region == region for target in targets):
-                raise BadUserInput.of("regions", f"names {region}, where no account is available to you.")
-        return await self._finder.find(execution_id, workflow_id, targets, deadline=deadline)
-
-    async def in_progress(
-        self,
-        wanted: ExecutionFilter,
-        *,
-        first: int,
-        after: str | None,
-        with_details: bool,
-        deadline: float,
-    ) -> Page[Execution]:
-        """A page of all executions in progress that match. Raises: BadUserInput."""
-        page = await self._in_progress.page(
-            self.accounts.targets(),
-            wanted,
-            first=first,
-            after=after,
-            with_details=with_details,
-            deadline=deadline,
-        )
-        for entry in page.entries:
-            self._finder.saw(entry.node.key)
-        return page
-
-    async def describe_workflow(self, key: WorkflowKey, *, max_age_s: float, deadline: float) -> Workflow:
-        """A workflow's definition. Raises: GatewayError, with account and region."""
-        _check_max_age(max_age_s)
-        self.accounts.get(key.target)
-        return await self._lookups.definitions.get(key, max_age_s=max_age_s, deadline=deadline)
-
-    async def define_step(self, place: StepPlace, *, deadline: float) -> WorkflowStep | None:
-        """The definition of the step that has a result at that place; None past the definition's end.
-
-        Raises: GatewayError, with account and region, where the definition can't be had.
-        """
-        self.accounts.get(place.workflow.target)
-        return await self._workflows.step(place, deadline=deadline)
-
-    async def define_steps(self, executions: Iterable[Execution], *, deadline: float) -> Definitions:
-        """For the place of every step that has a result: its definition, None, or why it could not be had."""
-        places = [
-            step.place
-            for execution in executions
-            if execution.results is not None
-            for steps in (execution.results.steps, execution.results.on_exception_steps)
-            for step in steps or ()
-        ]
-        return await outcomes(places, lambda place: self.define_step(place, deadline=deadline))
-
-    async def list_workflows(
-        self,
-        wanted: TargetFilter,
-        *,
-        first: int,
-        after: str | None,
-        with_details: bool,
-        deadline: float,
-    ) -> Page[Workflow]:
-        """A page of all workflows that match. Raises: BadUserInput."""
-        return await self._workflows.page(
-            self.accounts.targets(),
-            wanted,
-            first=first,
-            after=after,
-            with_details=with_details,
-            deadline=deadline,
+    def reader(self, scope: Scope | None = None) -> Reader:
+        """The use cases for one caller, who sees the scope; all that there is, without one."""
+        return Reader(
+            scope or Scope(self.accounts), self._lookups, self._finder, self._in_progress, self._workflows
         )
 
     async def use_accounts(self, accounts: Accounts) -> None:
@@ -221,13 +72,3 @@ class Gateway:
         self.accounts = accounts
         self._sessions.keep_only(accounts)
         self._pacing.keep_only(set(accounts.targets()))
-
-
-def _check_keys(keys: Sequence[ExecutionKey]) -> None:
-    if len(keys) > MAX_KEYS:
-        raise BadUserInput.of("keys", f"may hold {MAX_KEYS} at most; got {len(keys)}.")
-
-
-def _check_max_age(max_age_s: float) -> None:
-    if not max_age_s >= 0:  # so that NaN is refused too
-        raise BadUserInput.of("max_age", f"must be 0 or more seconds; got {max_age_s}.")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionKey, Target
     from transfer_gateway.domain.page import ExecutionFilter, Page
+    from transfer_gateway.domain.scope import Scope
 
 _MAX_AGE_S = 1.0  # of the lists of executions
 _WORKFLOWS_MAX_AGE_S = 5.0  # what is missing from a list for so long after its workflow was created
@@ -33,6 +34,7 @@ class InProgress:
         self,
         targets: Sequence[Target],
         wanted: ExecutionFilter,
+        scope: Scope,
         *,
         first: int,
         after: str | None,
@@ -41,19 +43,22 @@ class InProgress:
     ) -> Page[Execution]:
         """The first so many executions after a cursor; with what only DescribeExecution tells, if wanted.
 
+        What the scope hides is hidden before the filter looks: nobody can find out by asking for it.
+
         Raises: BadUserInput for a bad `first` or `after`. Failed targets are part of the page.
         """
         return await self._pager.page(
             filter(wanted.wants_target, targets),
-            lambda target: self._in_target(target, wanted, deadline),
+            lambda target: self._in_target(target, wanted, scope, deadline),
             first=first,
             after=after,
             with_details=with_details,
             deadline=deadline,
+            shown=scope.shown,
         )
 
     async def _in_target(
-        self, target: Target, wanted: ExecutionFilter, deadline: float
+        self, target: Target, wanted: ExecutionFilter, scope: Scope, deadline: float
     ) -> tuple[list[Row[ExecutionKey, Execution]], list[GatewayError]]:
         """A target's matching executions, and why some of its workflows could not be asked."""
         workflows = await self._lookups.workflows.get(
@@ -67,7 +72,7 @@ class InProgress:
             row
             for outcome in asked.values()
             if not isinstance(outcome, GatewayError)
-            for row in outcome
+            for row in map(scope.shown, outcome)
             if wanted.wants(row)
         ]
         failed = [

@@ -67,8 +67,11 @@ class Pager(Generic[K, V]):
         after: str | None,
         with_details: bool,
         deadline: float,
+        shown: Callable[[V], V] = lambda described: described,
     ) -> Page[V]:
         """The first so many rows after a cursor. `list_in` gives a target's rows, and what of it failed.
+
+        `shown` is given what was described.
 
         Raises: BadUserInput for a bad `first` or `after`. Failed targets are part of the page.
         """
@@ -82,24 +85,26 @@ class Pager(Generic[K, V]):
         has_next, rows = len(rows) > first, rows[:first]
         if has_next:  # failures beyond the last entry are the next page's
             failures = [failure for failure in failures if failure.target <= rows[-1].key.target]
-        entries = await self._entries(rows, with_details=with_details, deadline=deadline)
+        entries = await self._entries(rows, shown, with_details=with_details, deadline=deadline)
         return Page(entries, tuple(failures), has_next)
 
     async def _entries(
-        self, rows: list[Row[K, V]], *, with_details: bool, deadline: float
+        self, rows: list[Row[K, V]], shown: Callable[[V], V], *, with_details: bool, deadline: float
     ) -> tuple[Entry[V], ...]:
         described = await outcomes(
             [row.key for row in rows] if with_details else [], lambda key: self._describe(key, deadline)
         )
-        return tuple(self._entry(row, described.get(row.key)) for row in rows)
+        return tuple(self._entry(row, described.get(row.key), shown) for row in rows)
 
-    def _entry(self, row: Row[K, V], described: V | GatewayError | None) -> Entry[V]:
+    def _entry(
+        self, row: Row[K, V], described: V | GatewayError | None, shown: Callable[[V], V]
+    ) -> Entry[V]:
         cursor = self._cursors.write(row.key)
         if described is None:
             return Entry(row.without_details(), cursor)
         if isinstance(described, GatewayError):
             return Entry(row.without_details(), cursor, missing=described)
-        return Entry(described, cursor)
+        return Entry(shown(described), cursor)
 
 
 async def _rows(

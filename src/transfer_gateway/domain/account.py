@@ -30,6 +30,7 @@ class Account:
     role_arn: str | None
     external_id: str | None = field(repr=False)
     session_duration_s: int
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)  # for policies to go by
 
 
 class Accounts:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  pydantic reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from pydantic import Field, PlainValidator, ValidationInfo, field_validator, model_validator
 
 from transfer_gateway.domain.account import Account, Accounts
 from transfer_gateway.domain.discovery import AccountDefaults, AccountSources, Discovery, OuId
 from transfer_gateway.domain.identity import AccountId, Region
-from transfer_gateway.settings.problems import ConfigurationError, RegionField, say
+from transfer_gateway.settings.problems import ConfigurationError, RegionField
+from transfer_gateway.settings.yaml_file import Strict, WatchedFile, parse_yaml, place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    from pathlib import Path
 
 
 def _twelve_digits(value: object) -> AccountId:
@@ -39,7 +24,7 @@ def _twelve_digits(value: object) -> AccountId:
     return AccountId(value)
 
 
-_AccountIdField = Annotated[AccountId, PlainValidator(_twelve_digits)]
+AccountIdField = Annotated[AccountId, PlainValidator(_twelve_digits)]
 _OuIdField = Annotated[OuId, PlainValidator(OuId)]
 # Bounds and patterns of STS's AssumeRole; the same for one account and for the defaults.
 _RegionsField = Annotated[list[RegionField], Field(min_length=1)]
@@ -50,7 +35,7 @@ _RoleArnField = Annotated[
 ]
 
 
-class _Defaults(_Strict):
+class _Defaults(Strict):
     role_name: Annotated[str, Field(max_length=512, pattern=r"^[A-Za-z0-9_+=,.@/-]+$")] = (
         "TransferGatewayReader"
     )
@@ -67,13 +52,14 @@ class _Defaults(_Strict):
         )
 
 
-class _Entry(_Strict):
-    id: _AccountIdField
+class _Entry(Strict):
+    id: AccountIdField
     alias: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     regions: _RegionsField | None = None
     role_arn: _RoleArnField | None = None
     external_id: _ExternalIdField | None = None
     session_duration_s: _DurationField | None = None
+    tags: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _check_role(self) -> Self:
@@ -98,15 +84,16 @@ class _Entry(_Strict):
             role_arn=role_arn,
             external_id=self.external_id if "external_id" in given else defaults.external_id,
             session_duration_s=self.session_duration_s or defaults.session_duration_s,
+            tags=dict(self.tags),
         )
 
 
-class _Organizations(_Strict):
+class _Organizations(Strict):
     role_arn: _RoleArnField | None = None
     external_id: _ExternalIdField | None = None
     include_ous: Annotated[list[_OuIdField], Field(min_length=1)] | None = None
     exclude_ous: list[_OuIdField] = []
-    exclude_accounts: list[_AccountIdField] = []
+    exclude_accounts: list[AccountIdField] = []
     refresh_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
 
     @model_validator(mode="after")
@@ -136,11 +123,11 @@ class _Organizations(_Strict):
         )
 
 
-class _Discover(_Strict):
+class _Discover(Strict):
     organizations: _Organizations
 
 
-class _Document(_Strict):
+class _Document(Strict):
     defaults: _Defaults = _Defaults()
     discover: _Discover | None = None
     accounts: Annotated[list[_Entry] | None, Field(validate_default=True)] = None
@@ -164,60 +151,16 @@ class _Document(_Strict):
         )
 
 
-# What ruamel lets through besides its own errors: impossible dates and numbers, wrong tags, loops, depth.
-_NOT_YAML = (YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
-
-
-class AccountsFile:
-    """The accounts file on disk. Compared by content, so that every way of replacing it is noticed."""
+class AccountsFile(WatchedFile[AccountSources]):
+    """The accounts file on disk."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._seen: bytes | None = None
-
-    def load(self) -> AccountSources:
-        """Read the file. Raises: ConfigurationError, every problem with line and column."""
-        try:
-            self._seen = self.path.read_bytes()
-        except OSError as error:
-            self._seen = None
-            raise ConfigurationError([f"{self.path}: cannot be read: {error.strerror}"]) from error
-        return parse_accounts(self._seen, name=str(self.path))
-
-    def load_if_changed(self) -> AccountSources | None:
-        """What the file says when the file has changed since it was last looked at, else None.
-
-        Raises: ConfigurationError, once for each bad version.
-        """
-        try:
-            unchanged = self.path.read_bytes() == self._seen
-        except OSError:
-            unchanged = self._seen is None
-        return None if unchanged else self.load()
+        super().__init__(path, lambda text, name: parse_accounts(text, name=name))
 
 
 def parse_accounts(text: bytes, *, name: str) -> AccountSources:
     """Read an accounts file's text; `name` is what messages call it. Raises: ConfigurationError."""
-    try:
-        document: Any = YAML().load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise ConfigurationError([f"{place}: {error.problem or 'is not YAML'}"]) from error
-    except _NOT_YAML as error:
-        said = " ".join(str(error).split())
-        raise ConfigurationError([f"{name}: is not YAML: {said or type(error).__name__}"]) from error
-    if not isinstance(document, dict):
-        raise ConfigurationError([f"{name}: must be a mapping with the key 'accounts'"])
-    try:
-        parsed = _Document.model_validate(document)
-    except ValidationError as error:
-        raise ConfigurationError(
-            [
-                f"{name}{_place(document, problem['loc'])}{say(problem)}"
-                for problem in error.errors(include_url=False)
-            ]
-        ) from None
+    parsed, document = parse_yaml(text, _Document, name=name, key="accounts")
     _check_together(parsed, document, name)
     return parsed.to_sources()
 
@@ -229,12 +172,12 @@ def _check_together(parsed: _Document, document: object, name: str) -> None:
     for index, entry in enumerate(parsed.accounts or ()):
         if entry.regions is None and parsed.defaults.regions is None:
             problems.append(
-                f"{name}{_place(document, ('accounts', index))}needs regions, here or in defaults"
+                f"{name}{place(document, ('accounts', index))}needs regions, here or in defaults"
             )
         for field, value in (("id", entry.id), ("alias", entry.alias)):
             if value is not None and seen.setdefault(f"{field} {value}", index) != index:
                 problems.append(
-                    f"{name}{_place(document, ('accounts', index, field))}{value} is listed twice"
+                    f"{name}{place(document, ('accounts', index, field))}{value} is listed twice"
                 )
     if problems:
         raise ConfigurationError(problems)
@@ -245,27 +188,12 @@ def _discovery_problems(parsed: _Document, document: object, name: str) -> list[
         return []
     wanted, at = parsed.discover.organizations, ("discover", "organizations")
     problems = [
-        f"{name}{_place(document, (*at, 'exclude_ous', index))}{ou} is in include_ous too"
+        f"{name}{place(document, (*at, 'exclude_ous', index))}{ou} is in include_ous too"
         for index, ou in enumerate(wanted.exclude_ous)
         if ou in (wanted.include_ous or ())
     ]
     if parsed.defaults.regions is None:
         problems.append(
-            f"{name}{_place(document, at)}needs regions in defaults: those of discovered accounts"
+            f"{name}{place(document, at)}needs regions in defaults: those of discovered accounts"
         )
     return problems
-
-
-def _place(document: object, loc: Sequence[int | str]) -> str:
-    """`:line:column: path: ` of a pydantic location, as near to it as the document goes."""
-    node: Any = document
-    line = column = 0
-    for part in loc:
-        try:
-            place = node.lc
-            line, column = (place.key if isinstance(part, str) else place.item)(part)
-            node = node[part]
-        except (AttributeError, KeyError, IndexError, TypeError):
-            break
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-    return f":{line + 1}:{column + 1}: {path}: " if path else f":{line + 1}:{column + 1}: "

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transfer_gateway.core.gateway import Gateway
+    from transfer_gateway.core.reader import Reader
     from transfer_gateway.domain.account import Accounts
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Context:
     """`deadline` is in the loop's time; `request_id` ties answer and log together.
 
-    `accounts` are those of the request's start: a reload during a request does not pull them from under it.
+    `reader` has the accounts of the request's start: a reload during a request does not pull them from under it.
     """
 
-    gateway: Gateway
+    reader: Reader
     deadline: float
     request_id: str
-    accounts: Accounts = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.accounts = self.gateway.accounts
+    @property
+    def accounts(self) -> Accounts:
+        return self.reader.accounts

@@ -25,7 +25,7 @@ from transfer_gateway.api.graphql.pages import (
 from transfer_gateway.api.graphql.scalars import SCALARS
 from transfer_gateway.api.graphql.types import Account, Execution, ExecutionKeyInput, Node
 from transfer_gateway.api.graphql.workflows import WorkflowKeyInput
-from transfer_gateway.core.gateway import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
+from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
 from transfer_gateway.domain.identity import (
     AccountId,
@@ -60,7 +60,7 @@ class Query:
     )
     async def execution(self, info: Info, key: _Key, max_age: _MaxAge = DEFAULT_MAX_AGE_S) -> Any:  # noqa: ANN401  a domain execution
         context = info.context
-        return await context.gateway.describe(
+        return await context.reader.describe(
             key.to_key(), max_age_s=_seconds(max_age), deadline=context.deadline
         )
 
@@ -71,7 +71,7 @@ class Query:
     async def execution_or_error(self, info: Info, key: _Key, max_age: _MaxAge = DEFAULT_MAX_AGE_S) -> Any:  # noqa: ANN401  as above, or an Error
         context = info.context
         try:
-            return await context.gateway.describe(
+            return await context.reader.describe(
                 key.to_key(), max_age_s=_seconds(max_age), deadline=context.deadline
             )
         except GatewayError as error:
@@ -89,7 +89,7 @@ class Query:
         max_age: _MaxAge = DEFAULT_MAX_AGE_S,
     ) -> Any:  # noqa: ANN401  domain executions and Errors
         context = info.context
-        found = await context.gateway.describe_all(
+        found = await context.reader.describe_all(
             [key.to_key() for key in keys], max_age_s=_seconds(max_age), deadline=context.deadline
         )
         return [to_item(outcome) if isinstance(outcome, GatewayError) else outcome for outcome in found]
@@ -115,7 +115,7 @@ class Query:
     ) -> FindExecutionResult:
         context = info.context
         return to_find_result(
-            await context.gateway.find(
+            await context.reader.find(
                 execution_id, workflow_id, account_ids, regions, deadline=context.deadline
             )
         )
@@ -135,7 +135,7 @@ class Query:
         after: _After = None,
     ) -> ExecutionConnection:
         context = info.context
-        found = await context.gateway.in_progress(
+        found = await context.reader.in_progress(
             (filter or ExecutionFilter()).to_domain(),
             first=DEFAULT_PAGE if first is None else first,
             after=after,
@@ -153,7 +153,7 @@ class Query:
     ) -> Any:  # noqa: ANN401  a domain workflow, or an Error
         context = info.context
         try:
-            return await context.gateway.describe_workflow(
+            return await context.reader.describe_workflow(
                 key.to_key(),
                 max_age_s=_seconds(max_age, DEFAULT_WORKFLOW_MAX_AGE_S),
                 deadline=context.deadline,
@@ -175,7 +175,7 @@ class Query:
         after: _After = None,
     ) -> WorkflowConnection:
         context = info.context
-        found = await context.gateway.list_workflows(
+        found = await context.reader.list_workflows(
             (filter or WorkflowFilter()).to_domain(),
             first=DEFAULT_PAGE if first is None else first,
             after=after,
@@ -199,7 +199,7 @@ class Query:
         info: Info,
         id: Annotated[strawberry.ID, strawberry.argument(description="Its global id.")],  # noqa: A002  Relay's name
     ) -> Any:  # noqa: ANN401  a domain object
-        gateway = info.context.gateway
+        reader = info.context.reader
         match id.count("/"):
             case 0:
                 account_id = AccountId(id)
@@ -208,13 +208,13 @@ class Query:
                     raise AccountNotAvailable.of(account_id)
                 return account
             case 2:
-                return await gateway.describe_workflow(
+                return await reader.describe_workflow(
                     WorkflowKey.parse(id),
                     max_age_s=DEFAULT_WORKFLOW_MAX_AGE_S,
                     deadline=info.context.deadline,
                 )
             case 3:
-                return await gateway.describe(
+                return await reader.describe(
                     ExecutionKey.parse(id), max_age_s=DEFAULT_MAX_AGE_S, deadline=info.context.deadline
                 )
             case _:

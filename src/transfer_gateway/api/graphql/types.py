@@ -119,7 +119,7 @@ class ExecutionStepResult:
         graphql_type=WorkflowStep | None,
     )
     async def definition(self, info: Info) -> Any:  # noqa: ANN401  a domain step, see answers
-        return await info.context.gateway.define_step(self.place, deadline=info.context.deadline)
+        return await info.context.reader.define_step(self.place, deadline=info.context.deadline)
 
 
 @strawberry.type(description="What came of the steps so far, in the workflow's order.")

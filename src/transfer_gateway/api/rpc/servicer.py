@@ -12,7 +12,7 @@ from transfer_gateway.api.rpc import parse
 from transfer_gateway.api.rpc.convert import to_account, to_execution, to_failures, to_workflow
 from transfer_gateway.api.rpc.errors import to_error
 from transfer_gateway.api.rpc.rendered import Rendered
-from transfer_gateway.core.gateway import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
+from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.errors import BadUserInput, GatewayError
 from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import grpc
 
     from transfer_api.v1 import execution_pb2, workflow_pb2
-    from transfer_gateway.core.gateway import Definitions, Gateway
-    from transfer_gateway.domain.account import Accounts
+    from transfer_gateway.api.auth import Admission
+    from transfer_gateway.core.reader import Definitions, Reader
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.workflow import Workflow
 
@@ -37,30 +37,30 @@ _WAY_BACK_AT_MOST_S = 0.2
 class ExecutionService(ExecutionServiceServicer):
     """Every method raises GatewayErrors; `calls.py` makes statuses of them."""
 
-    def __init__(self, gateway: Gateway, request_timeout_s: float) -> None:
-        self._gateway = gateway
+    def __init__(self, admission: Admission, request_timeout_s: float) -> None:
+        self._admission = admission
         self._request_timeout_s = request_timeout_s
         self._rendered = Rendered()
 
     async def GetExecution(  # type: ignore[override]  # bytes are a message that is made already
         self, request: pb.GetExecutionRequest, context: Context
     ) -> pb.GetExecutionResponse | bytes:
-        deadline, accounts = self._deadline(context), self._gateway.accounts
+        reader, deadline = await self._admit(context), self._deadline(context)
         _require(request, "key")
-        execution = await self._gateway.describe(
+        execution = await reader.describe(
             parse.execution_key(request.key, "key"), max_age_s=_max_age_s(request), deadline=deadline
         )
         if not request.with_definitions:
-            return self._rendered.answer(execution, accounts.find(execution.account_id))
-        definitions = await self._definitions(request, [execution], deadline)
-        return pb.GetExecutionResponse(execution=_execution(execution, accounts, definitions))
+            return self._rendered.answer(execution, reader.accounts.find(execution.account_id))
+        definitions = await _definitions(reader, request, [execution], deadline)
+        return pb.GetExecutionResponse(execution=_execution(execution, reader, definitions))
 
     async def BatchGetExecutions(
         self, request: pb.BatchGetExecutionsRequest, context: Context
     ) -> AsyncIterator[pb.BatchGetExecutionsResponse]:
-        deadline, accounts = self._deadline(context), self._gateway.accounts
+        reader, deadline = await self._admit(context), self._deadline(context)
         keys = [parse.execution_key(key, f"keys[{index}]") for index, key in enumerate(request.keys)]
-        coming = self._gateway.describe_each(
+        coming = reader.describe_each(
             keys,
             max_age_s=_max_age_s(request),
             with_definitions=request.with_definitions,
@@ -73,17 +73,17 @@ class ExecutionService(ExecutionServiceServicer):
                 else:
                     execution, definitions = outcome
                     yield pb.BatchGetExecutionsResponse(
-                        index=index, execution=_execution(execution, accounts, definitions)
+                        index=index, execution=_execution(execution, reader, definitions)
                     )
 
     async def FindExecution(
         self, request: pb.FindExecutionRequest, context: Context
     ) -> pb.FindExecutionResponse:
-        deadline, accounts = self._deadline(context), self._gateway.accounts
+        reader, deadline = await self._admit(context), self._deadline(context)
         workflow_id = None
         if request.HasField("workflow_id"):
             workflow_id = parse.identifier(WorkflowId, request.workflow_id, "workflow_id")
-        found = await self._gateway.find(
+        found = await reader.find(
             parse.identifier(ExecutionId, request.execution_id, "execution_id"),
             workflow_id,
             parse.identifiers(AccountId, request.account_ids, "account_ids"),
@@ -91,9 +91,9 @@ class ExecutionService(ExecutionServiceServicer):
             deadline=deadline,
         )
         execution = found.execution
-        definitions = await self._definitions(request, [execution] if execution else [], deadline)
+        definitions = await _definitions(reader, request, [execution] if execution else [], deadline)
         return pb.FindExecutionResponse(
-            execution=_execution(execution, accounts, definitions) if execution else None,
+            execution=_execution(execution, reader, definitions) if execution else None,
             targets_asked=found.targets_asked,
             target_failures=to_failures(found.failures),
         )
@@ -101,18 +101,18 @@ class ExecutionService(ExecutionServiceServicer):
     async def ListExecutions(
         self, request: pb.ListExecutionsRequest, context: Context
     ) -> pb.ListExecutionsResponse:
-        deadline, accounts = self._deadline(context), self._gateway.accounts
-        page = await self._gateway.in_progress(
+        reader, deadline = await self._admit(context), self._deadline(context)
+        page = await reader.in_progress(
             parse.execution_filter(request.filter),
             **_page(request),
             with_details=request.with_details or request.with_definitions,
             deadline=deadline,
         )
-        definitions = await self._definitions(request, (entry.node for entry in page.entries), deadline)
+        definitions = await _definitions(reader, request, (entry.node for entry in page.entries), deadline)
         return pb.ListExecutionsResponse(
             executions=[
                 pb.ListedExecution(
-                    execution=_execution(entry.node, accounts, definitions),
+                    execution=_execution(entry.node, reader, definitions),
                     details_error=to_error(entry.missing) if entry.missing else None,
                 )
                 for entry in page.entries
@@ -122,20 +122,20 @@ class ExecutionService(ExecutionServiceServicer):
         )
 
     async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:
-        deadline, accounts = self._deadline(context), self._gateway.accounts
+        reader, deadline = await self._admit(context), self._deadline(context)
         _require(request, "key")
-        workflow = await self._gateway.describe_workflow(
+        workflow = await reader.describe_workflow(
             parse.workflow_key(request.key, "key"),
             max_age_s=_max_age_s(request, DEFAULT_WORKFLOW_MAX_AGE_S),
             deadline=deadline,
         )
-        return pb.GetWorkflowResponse(workflow=_workflow(workflow, accounts))
+        return pb.GetWorkflowResponse(workflow=_workflow(workflow, reader))
 
     async def ListWorkflows(
         self, request: pb.ListWorkflowsRequest, context: Context
     ) -> pb.ListWorkflowsResponse:
-        deadline, accounts = self._deadline(context), self._gateway.accounts
-        page = await self._gateway.list_workflows(
+        reader, deadline = await self._admit(context), self._deadline(context)
+        page = await reader.list_workflows(
             parse.workflow_filter(request.filter),
             **_page(request),
             with_details=request.with_details,
@@ -144,7 +144,7 @@ class ExecutionService(ExecutionServiceServicer):
         return pb.ListWorkflowsResponse(
             workflows=[
                 pb.ListedWorkflow(
-                    workflow=_workflow(entry.node, accounts),
+                    workflow=_workflow(entry.node, reader),
                     details_error=to_error(entry.missing) if entry.missing else None,
                 )
                 for entry in page.entries
@@ -156,7 +156,8 @@ class ExecutionService(ExecutionServiceServicer):
     async def ListAccounts(
         self, request: pb.ListAccountsRequest, context: Context
     ) -> pb.ListAccountsResponse:
-        return pb.ListAccountsResponse(accounts=[to_account(account) for account in self._gateway.accounts])
+        reader = await self._admit(context)
+        return pb.ListAccountsResponse(accounts=[to_account(account) for account in reader.accounts])
 
     def _deadline(self, context: Context) -> float:
         """In the loop's time: the caller's, but no later than our own."""
@@ -166,15 +167,20 @@ class ExecutionService(ExecutionServiceServicer):
             timeout_s = min(timeout_s, left_s - min(left_s * _WAY_BACK, _WAY_BACK_AT_MOST_S))
         return asyncio.get_running_loop().time() + timeout_s
 
-    async def _definitions(
-        self,
-        request: Any,  # noqa: ANN401  any that has the option
-        executions: Iterable[Execution],
-        deadline: float,
-    ) -> Definitions:
-        return await self._gateway.define_steps(
-            executions if request.with_definitions else (), deadline=deadline
+    async def _admit(self, context: Context) -> Reader:
+        metadata: Any = context.invocation_metadata()  # text, where the name doesn't end in -bin
+        return await self._admission.reader(
+            next((text for name, text in metadata if name == "authorization"), None)
         )
+
+
+async def _definitions(
+    reader: Reader,
+    request: Any,  # noqa: ANN401  any that has the option
+    executions: Iterable[Execution],
+    deadline: float,
+) -> Definitions:
+    return await reader.define_steps(executions if request.with_definitions else (), deadline=deadline)
 
 
 def _require(request: Any, field: str) -> None:  # noqa: ANN401  any message that has the field
@@ -193,9 +199,9 @@ def _page(request: Any) -> dict[str, Any]:  # noqa: ANN401  as above
     }
 
 
-def _execution(execution: Execution, accounts: Accounts, definitions: Definitions) -> execution_pb2.Execution:
-    return to_execution(execution, accounts.find(execution.account_id), definitions)
+def _execution(execution: Execution, reader: Reader, definitions: Definitions) -> execution_pb2.Execution:
+    return to_execution(execution, reader.accounts.find(execution.account_id), definitions)
 
 
-def _workflow(workflow: Workflow, accounts: Accounts) -> workflow_pb2.Workflow:
-    return to_workflow(workflow, accounts.find(workflow.account_id))
+def _workflow(workflow: Workflow, reader: Reader) -> workflow_pb2.Workflow:
+    return to_workflow(workflow, reader.accounts.find(workflow.account_id))

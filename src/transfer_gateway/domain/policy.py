@@ -1,0 +1,118 @@
+"""Who may see what: rules that grant. What none grants, is not there for the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from cachetools import LRUCache
+
+from transfer_gateway.domain.account import Accounts
+from transfer_gateway.domain.identity import Target
+from transfer_gateway.domain.scope import Hideable, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from transfer_gateway.domain.account import Account
+    from transfer_gateway.domain.caller import Caller
+    from transfer_gateway.domain.identity import AccountId, Region
+
+_SCOPES_KEPT = 256  # of sets of rules that hold for some caller; each may hold all accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """Callers who match all that is given here; of each, one value is enough. Globs: `*`, `?`, `[…]`."""
+
+    issuers: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()  # globs; a SPIFFE id is the subject of its certificate
+    groups: tuple[str, ...] = ()  # globs
+    claims: tuple[tuple[str, tuple[str, ...]], ...] = ()  # each with its globs
+
+    def match(self, caller: Caller) -> bool:
+        return (
+            (not self.issuers or caller.issuer in self.issuers)
+            and (not self.subjects or _any(self.subjects, [caller.subject]))
+            and (not self.groups or _any(self.groups, caller.groups))
+            and all(_any(globs, _texts(caller.claims.get(name))) for name, globs in self.claims)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Accounts that match any of these."""
+
+    every: bool = False
+    ids: frozenset[AccountId] = frozenset()
+    aliases: tuple[str, ...] = ()  # globs
+    tags: tuple[tuple[str, tuple[str, ...]], ...] = ()  # each with its globs; all of them must match
+
+    def match(self, account: Account) -> bool:
+        return (
+            self.every
+            or account.id in self.ids
+            or (account.alias is not None and _any(self.aliases, [account.alias]))
+            or (
+                bool(self.tags)
+                and all(name in account.tags and _any(globs, [account.tags[name]]) for name, globs in self.tags)
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Grants these callers these accounts, in all regions unless some are named, without what is hidden."""
+
+    callers: Callers
+    accounts: Granted
+    regions: frozenset[Region] | None = None
+    hidden: frozenset[Hideable] = frozenset()
+
+
+class Policy:
+    """Rules that add up: a target is visible when one grants it, and a field of it unless each of those hides it."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = tuple(rules)
+        self._scopes: LRUCache[tuple[Rule, ...], tuple[Accounts, Scope]] = LRUCache(_SCOPES_KEPT)
+
+    def scope(self, caller: Caller, accounts: Accounts) -> Scope:
+        """What of these accounts the caller may see. Callers of the same rules share it."""
+        rules = tuple(rule for rule in self._rules if rule.callers.match(caller))
+        kept = self._scopes.get(rules)
+        if kept is not None and kept[0] is accounts:
+            return kept[1]
+        scope = _scope(rules, accounts)
+        self._scopes[rules] = accounts, scope
+        return scope
+
+
+def _scope(rules: Sequence[Rule], accounts: Accounts) -> Scope:
+    visible: list[Account] = []
+    hidden: dict[Target, frozenset[Hideable]] = {}
+    for account in accounts:
+        granting = [rule for rule in rules if rule.accounts.match(account)]
+        regions = []
+        for region in account.regions:
+            here = [rule.hidden for rule in granting if rule.regions is None or region in rule.regions]
+            if here:
+                regions.append(region)
+                if in_all := frozenset.intersection(*here):
+                    hidden[Target(account.id, region)] = in_all
+        if len(regions) == len(account.regions):
+            visible.append(account)
+        elif regions:
+            visible.append(replace(account, regions=tuple(regions)))
+    return Scope(Accounts(visible), hidden)
+
+
+def _any(globs: Sequence[str], values: Mapping[str, object] | frozenset[str] | Sequence[str]) -> bool:
+    return any(fnmatchcase(value, glob) for value in values for glob in globs)
+
+
+def _texts(claim: object) -> Sequence[str]:
+    """A claim's values: itself, or its items."""
+    values = claim if isinstance(claim, list | tuple) else [claim]
+    return [str(value).lower() if isinstance(value, bool) else str(value) for value in values if isinstance(value, str | int)]

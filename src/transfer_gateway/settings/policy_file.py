@@ -1,0 +1,93 @@
+"""The policy file: YAML, a list of rules, each saying who sees which accounts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field, PlainValidator, model_validator
+
+from transfer_gateway.domain.policy import Callers, Granted, Policy, Rule
+from transfer_gateway.domain.scope import Hideable
+from transfer_gateway.settings.accounts_file import AccountIdField
+from transfer_gateway.settings.problems import RegionField  # noqa: TC001  pydantic reads the annotations
+from transfer_gateway.settings.yaml_file import Strict, WatchedFile, parse_yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_Texts = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+_Globs = dict[str, _Texts | Annotated[str, Field(min_length=1)]]
+
+
+class _Callers(Strict):
+    issuers: _Texts = Field(default_factory=list, validate_default=False)
+    subjects: _Texts = Field(default_factory=list, validate_default=False)
+    spiffe_ids: _Texts = Field(default_factory=list, validate_default=False)
+    groups: _Texts = Field(default_factory=list, validate_default=False)
+    claims: _Globs = {}
+    any: bool = False
+
+    @model_validator(mode="after")
+    def _check_says_who(self) -> Self:
+        if self.any == bool(self.model_fields_set - {"any"}):
+            raise ValueError("must say who: some of issuers, subjects, spiffe_ids, groups and claims, or any: true")
+        return self
+
+
+class _Accounts(Strict):
+    ids: Annotated[list[AccountIdField], Field(min_length=1)] = Field(default_factory=list, validate_default=False)
+    aliases: _Texts = Field(default_factory=list, validate_default=False)
+    tags: _Globs = {}
+    all: bool = False
+
+    @model_validator(mode="after")
+    def _check_says_which(self) -> Self:
+        if self.all == bool(self.model_fields_set - {"all"}):
+            raise ValueError("must say which: some of ids, aliases and tags, or all: true")
+        return self
+
+
+class _Rule(Strict):
+    callers: _Callers
+    accounts: _Accounts
+    regions: Annotated[list[RegionField], Field(min_length=1)] | None = None
+    hide: list[Annotated[Hideable, PlainValidator(Hideable)]] = []
+
+    def to_rule(self) -> Rule:
+        return Rule(
+            Callers(
+                issuers=tuple(self.callers.issuers),
+                subjects=(*self.callers.subjects, *self.callers.spiffe_ids),
+                groups=tuple(self.callers.groups),
+                claims=_globs(self.callers.claims),
+            ),
+            Granted(
+                every=self.accounts.all,
+                ids=frozenset(self.accounts.ids),
+                aliases=tuple(self.accounts.aliases),
+                tags=_globs(self.accounts.tags),
+            ),
+            regions=None if self.regions is None else frozenset(self.regions),
+            hidden=frozenset(self.hide),
+        )
+
+
+class _Document(Strict):
+    rules: list[_Rule]
+
+
+class PolicyFile(WatchedFile[Policy]):
+    """The policy file on disk."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, lambda text, name: parse_policy(text, name=name))
+
+
+def parse_policy(text: bytes, *, name: str) -> Policy:
+    """Read a policy file's text; `name` is what messages call it. Raises: ConfigurationError."""
+    parsed, _ = parse_yaml(text, _Document, name=name, key="rules")
+    return Policy([rule.to_rule() for rule in parsed.rules])
+
+
+def _globs(named: _Globs) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple((name, (texts,) if isinstance(texts, str) else tuple(texts)) for name, texts in named.items())

@@ -1,0 +1,100 @@
+"""A YAML file that people write and the service follows: checked whole, every problem told with line and column."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from transfer_gateway.settings.problems import ConfigurationError, say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """A mapping of the file. Unknown keys are problems, and nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+# What ruamel lets through besides its own errors: impossible dates and numbers, wrong tags, loops, depth.
+_NOT_YAML = (YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+
+
+class WatchedFile(Generic[T]):
+    """A file on disk. Compared by content, so that every way of replacing it is noticed."""
+
+    def __init__(self, path: Path, parse: Callable[[bytes, str], T]) -> None:
+        """`parse` is given the text, and what messages call the file. It raises ConfigurationError."""
+        self.path = path
+        self._parse = parse
+        self._seen: bytes | None = None
+
+    def load(self) -> T:
+        """Read the file. Raises: ConfigurationError, every problem with line and column."""
+        try:
+            self._seen = self.path.read_bytes()
+        except OSError as error:
+            self._seen = None
+            raise ConfigurationError([f"{self.path}: cannot be read: {error.strerror}"]) from error
+        return self._parse(self._seen, str(self.path))
+
+    def load_if_changed(self) -> T | None:
+        """What the file says when the file has changed since it was last looked at, else None.
+
+        Raises: ConfigurationError, once for each bad version.
+        """
+        try:
+            unchanged = self.path.read_bytes() == self._seen
+        except OSError:
+            unchanged = self._seen is None
+        return None if unchanged else self.load()
+
+
+def parse_yaml(text: bytes, model: type[M], *, name: str, key: str) -> tuple[M, Any]:
+    """What the text says, and the document itself, for places in it. `key` is the one that it needs at least.
+
+    Raises: ConfigurationError.
+    """
+    try:
+        document: Any = YAML().load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise ConfigurationError([f"{where}: {error.problem or 'is not YAML'}"]) from error
+    except _NOT_YAML as error:
+        said = " ".join(str(error).split())
+        raise ConfigurationError([f"{name}: is not YAML: {said or type(error).__name__}"]) from error
+    if not isinstance(document, dict):
+        raise ConfigurationError([f"{name}: must be a mapping with the key '{key}'"])
+    try:
+        return model.model_validate(document), document
+    except ValidationError as error:
+        raise ConfigurationError(
+            [
+                f"{name}{place(document, problem['loc'])}{say(problem)}"
+                for problem in error.errors(include_url=False)
+            ]
+        ) from None
+
+
+def place(document: object, loc: Sequence[int | str]) -> str:
+    """`:line:column: path: ` of a pydantic location, as near to it as the document goes."""
+    node: Any = document
+    line = column = 0
+    for part in loc:
+        try:
+            at = node.lc
+            line, column = (at.key if isinstance(part, str) else at.item)(part)
+            node = node[part]
+        except (AttributeError, KeyError, IndexError, TypeError):
+            break
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+    return f":{line + 1}:{column + 1}: {path}: " if path else f":{line + 1}:{column + 1}: "
