@@ -60,7 +60,7 @@ async def main():
     async with build_core(settings, AccountsFile(settings.accounts_file).load()) as core:
         def get_context():
             context = Context()
-            context.gateway, context.accounts = core.gateway, core.gateway.accounts
+            context.reader, context.accounts = core.gateway.reader(), core.gateway.accounts
             context.deadline = loop.time() + 10
             return context
         loop = asyncio.get_running_loop()

@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from transfer_gateway.api.auth import Admission
 from transfer_gateway.api.graphql.limits import Limits
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
 from transfer_gateway.api.graphql.view import GraphQLOptions
@@ -93,8 +94,9 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             pass  # it can be had: gRPC takes no socket of ours, and says less clearly what is wrong
         core = await stack.enter_async_context(build_core(settings, sources))
         gateway, roster = core.gateway, Roster(sources, core.organizations, core.gateway.use_accounts)
+        admission = Admission(gateway)
         rpc = RpcServer(
-            gateway,
+            admission,
             _rpc_limits(settings),
             request_timeout_s=settings.request_timeout_s,
             grace_s=settings.shutdown_grace_s,
@@ -102,7 +104,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         readiness = Readiness(follow=rpc.set_ready)
         http = HttpServer(
             create_app(
-                gateway,
+                admission,
                 readiness,
                 options=_graphql_options(settings),
                 loopback_hosts_only=settings.auth == "none",

@@ -25,7 +25,7 @@ ASSUME = "AssumeRole"
 async def code(service: server.Service, key: ExecutionKey, within_s: float = 10.0) -> str:
     deadline = asyncio.get_running_loop().time() + within_s
     try:
-        await service.gateway.describe(key, max_age_s=0, deadline=deadline)
+        await service.gateway.reader().describe(key, max_age_s=0, deadline=deadline)
     except GatewayError as error:
         return error.code
     return "ok"

@@ -27,7 +27,7 @@ def describe(
     core: Core, key: ExecutionKey, max_age_s: float = 1.0, timeout_s: float = 5.0
 ) -> asyncio.Task[Execution]:
     deadline = asyncio.get_running_loop().time() + timeout_s
-    return asyncio.create_task(core.describe(key, max_age_s=max_age_s, deadline=deadline))
+    return asyncio.create_task(core.reader().describe(key, max_age_s=max_age_s, deadline=deadline))
 
 
 async def until_asked(aws: Emulator, times: int = 1) -> None:

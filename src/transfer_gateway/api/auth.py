@@ -25,7 +25,9 @@ class Tokens(Protocol):
 class Admission:
     """`tokens` None: nobody is asked who they are. `policy` None: everybody who comes in sees all."""
 
-    def __init__(self, gateway: Gateway, *, tokens: Tokens | None = None, policy: Policy | None = None) -> None:
+    def __init__(
+        self, gateway: Gateway, *, tokens: Tokens | None = None, policy: Policy | None = None
+    ) -> None:
         self._gateway = gateway
         self._tokens = tokens
         self.policy = policy

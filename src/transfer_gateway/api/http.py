@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.graphql.view import GraphQLOptions
     from transfer_gateway.api.health import Readiness
-    from transfer_gateway.core.gateway import Gateway
 
 _log = get_logger(__name__)
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNORECASE)
@@ -39,7 +39,7 @@ _CLIENT_LEFT = 499  # nobody reads it but the log; nginx's number for this
 
 
 def create_app(
-    gateway: Gateway,
+    admission: Admission,
     readiness: Readiness,
     *,
     options: GraphQLOptions,
@@ -49,7 +49,7 @@ def create_app(
     app = FastAPI(
         title="transfer-gateway", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    graphql = GraphQLView(gateway, options)
+    graphql = GraphQLView(admission, options)
     app.router.routes += [
         Route("/graphql", graphql),
         WebSocketRoute("/graphql", graphql),

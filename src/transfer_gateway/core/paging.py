@@ -96,9 +96,7 @@ class Pager(Generic[K, V]):
         )
         return tuple(self._entry(row, described.get(row.key), shown) for row in rows)
 
-    def _entry(
-        self, row: Row[K, V], described: V | GatewayError | None, shown: Callable[[V], V]
-    ) -> Entry[V]:
+    def _entry(self, row: Row[K, V], described: V | GatewayError | None, shown: Callable[[V], V]) -> Entry[V]:
         cursor = self._cursors.write(row.key)
         if described is None:
             return Entry(row.without_details(), cursor)

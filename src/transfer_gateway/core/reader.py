@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from transfer_gateway.core.lookups import Lookups
     from transfer_gateway.core.workflows import Workflows
     from transfer_gateway.domain.execution import Execution, StepPlace
-    from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId, WorkflowKey
+    from transfer_gateway.domain.identity import (
+        AccountId,
+        ExecutionId,
+        ExecutionKey,
+        Region,
+        WorkflowId,
+        WorkflowKey,
+    )
     from transfer_gateway.domain.page import ExecutionFilter, Found, Page
     from transfer_gateway.domain.scope import Scope
     from transfer_gateway.domain.workflow import Workflow, WorkflowStep

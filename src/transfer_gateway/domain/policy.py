@@ -27,16 +27,22 @@ class Callers:
     """Callers who match all that is given here; of each, one value is enough. Globs: `*`, `?`, `[…]`."""
 
     issuers: tuple[str, ...] = ()
-    subjects: tuple[str, ...] = ()  # globs; a SPIFFE id is the subject of its certificate
+    subjects: tuple[str, ...] = ()  # globs
+    spiffe_ids: tuple[str, ...] = ()  # globs; of certificates only, whatever a token calls itself
     groups: tuple[str, ...] = ()  # globs
     claims: tuple[tuple[str, tuple[str, ...]], ...] = ()  # each with its globs
 
     def match(self, caller: Caller) -> bool:
         return (
             (not self.issuers or caller.issuer in self.issuers)
-            and (not self.subjects or _any(self.subjects, [caller.subject]))
+            and (not (self.subjects or self.spiffe_ids) or self._name(caller))
             and (not self.groups or _any(self.groups, caller.groups))
             and all(_any(globs, _texts(caller.claims.get(name))) for name, globs in self.claims)
+        )
+
+    def _name(self, caller: Caller) -> bool:
+        return _any(self.subjects, [caller.subject]) or (
+            caller.issuer is None and _any(self.spiffe_ids, [caller.subject])
         )
 
 
@@ -56,7 +62,9 @@ class Granted:
             or (account.alias is not None and _any(self.aliases, [account.alias]))
             or (
                 bool(self.tags)
-                and all(name in account.tags and _any(globs, [account.tags[name]]) for name, globs in self.tags)
+                and all(
+                    name in account.tags and _any(globs, [account.tags[name]]) for name, globs in self.tags
+                )
             )
         )
 
@@ -115,4 +123,8 @@ def _any(globs: Sequence[str], values: Mapping[str, object] | frozenset[str] | S
 def _texts(claim: object) -> Sequence[str]:
     """A claim's values: itself, or its items."""
     values = claim if isinstance(claim, list | tuple) else [claim]
-    return [str(value).lower() if isinstance(value, bool) else str(value) for value in values if isinstance(value, str | int)]
+    return [
+        str(value).lower() if isinstance(value, bool) else str(value)
+        for value in values
+        if isinstance(value, str | int)
+    ]

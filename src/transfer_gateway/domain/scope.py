@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer_gateway.domain.execution import Execution, ExecutionResults, ExecutionSummary
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from transfer_gateway.domain.account import Accounts
-    from transfer_gateway.domain.execution import Step
     from transfer_gateway.domain.identity import Target
 
 E = TypeVar("E", Execution, ExecutionSummary)
@@ -42,18 +42,19 @@ class Scope:
         hidden = self.hidden.get(execution.key.target)
         if not hidden:
             return execution
-        nothing = {each.name.lower(): None for each in hidden if hasattr(execution, each.name.lower())}
-        if Hideable.STEP_OUTPUTS in hidden and isinstance(execution, Execution) and execution.results:
-            results = execution.results
-            return replace(
-                execution,
-                results=ExecutionResults(
-                    _without_outputs(results.steps), _without_outputs(results.on_exception_steps)
-                ),
-                **nothing,
-            )
+        nothing: dict[str, Any] = {
+            each.name.lower(): None for each in hidden if hasattr(execution, each.name.lower())
+        }
+        if Hideable.STEP_OUTPUTS in hidden and isinstance(execution, Execution):
+            nothing["results"] = _without_outputs(execution.results)
         return replace(execution, **nothing)
 
 
-def _without_outputs(steps: tuple[Step, ...] | None) -> tuple[Step, ...] | None:
-    return None if steps is None else tuple(replace(step, outputs=None) for step in steps)
+def _without_outputs(results: ExecutionResults | None) -> ExecutionResults | None:
+    if results is None:
+        return None
+    steps, on_exception_steps = (
+        None if steps is None else tuple(replace(step, outputs=None) for step in steps)
+        for steps in (results.steps, results.on_exception_steps)
+    )
+    return ExecutionResults(steps, on_exception_steps)

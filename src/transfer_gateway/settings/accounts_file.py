@@ -59,7 +59,7 @@ class _Entry(Strict):
     role_arn: _RoleArnField | None = None
     external_id: _ExternalIdField | None = None
     session_duration_s: _DurationField | None = None
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_role(self) -> Self:
@@ -92,8 +92,8 @@ class _Organizations(Strict):
     role_arn: _RoleArnField | None = None
     external_id: _ExternalIdField | None = None
     include_ous: Annotated[list[_OuIdField], Field(min_length=1)] | None = None
-    exclude_ous: list[_OuIdField] = []
-    exclude_accounts: list[AccountIdField] = []
+    exclude_ous: list[_OuIdField] = Field(default_factory=list)
+    exclude_accounts: list[AccountIdField] = Field(default_factory=list)
     refresh_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
 
     @model_validator(mode="after")
@@ -171,14 +171,10 @@ def _check_together(parsed: _Document, document: object, name: str) -> None:
     seen: dict[str, int] = {}
     for index, entry in enumerate(parsed.accounts or ()):
         if entry.regions is None and parsed.defaults.regions is None:
-            problems.append(
-                f"{name}{place(document, ('accounts', index))}needs regions, here or in defaults"
-            )
+            problems.append(f"{name}{place(document, ('accounts', index))}needs regions, here or in defaults")
         for field, value in (("id", entry.id), ("alias", entry.alias)):
             if value is not None and seen.setdefault(f"{field} {value}", index) != index:
-                problems.append(
-                    f"{name}{place(document, ('accounts', index, field))}{value} is listed twice"
-                )
+                problems.append(f"{name}{place(document, ('accounts', index, field))}{value} is listed twice")
     if problems:
         raise ConfigurationError(problems)
 
@@ -193,7 +189,5 @@ def _discovery_problems(parsed: _Document, document: object, name: str) -> list[
         if ou in (wanted.include_ous or ())
     ]
     if parsed.defaults.regions is None:
-        problems.append(
-            f"{name}{place(document, at)}needs regions in defaults: those of discovered accounts"
-        )
+        problems.append(f"{name}{place(document, at)}needs regions in defaults: those of discovered accounts")
     return problems

@@ -8,7 +8,7 @@ from pydantic import Field, PlainValidator, model_validator
 
 from transfer_gateway.domain.policy import Callers, Granted, Policy, Rule
 from transfer_gateway.domain.scope import Hideable
-from transfer_gateway.settings.accounts_file import AccountIdField
+from transfer_gateway.settings.accounts_file import AccountIdField  # noqa: TC001  pydantic reads the annotations
 from transfer_gateway.settings.problems import RegionField  # noqa: TC001  pydantic reads the annotations
 from transfer_gateway.settings.yaml_file import Strict, WatchedFile, parse_yaml
 
@@ -24,20 +24,24 @@ class _Callers(Strict):
     subjects: _Texts = Field(default_factory=list, validate_default=False)
     spiffe_ids: _Texts = Field(default_factory=list, validate_default=False)
     groups: _Texts = Field(default_factory=list, validate_default=False)
-    claims: _Globs = {}
+    claims: _Globs = Field(default_factory=dict)
     any: bool = False
 
     @model_validator(mode="after")
     def _check_says_who(self) -> Self:
         if self.any == bool(self.model_fields_set - {"any"}):
-            raise ValueError("must say who: some of issuers, subjects, spiffe_ids, groups and claims, or any: true")
+            raise ValueError(
+                "must say who: some of issuers, subjects, spiffe_ids, groups and claims, or any: true"
+            )
         return self
 
 
 class _Accounts(Strict):
-    ids: Annotated[list[AccountIdField], Field(min_length=1)] = Field(default_factory=list, validate_default=False)
+    ids: Annotated[list[AccountIdField], Field(min_length=1)] = Field(
+        default_factory=list, validate_default=False
+    )
     aliases: _Texts = Field(default_factory=list, validate_default=False)
-    tags: _Globs = {}
+    tags: _Globs = Field(default_factory=dict)
     all: bool = False
 
     @model_validator(mode="after")
@@ -51,13 +55,14 @@ class _Rule(Strict):
     callers: _Callers
     accounts: _Accounts
     regions: Annotated[list[RegionField], Field(min_length=1)] | None = None
-    hide: list[Annotated[Hideable, PlainValidator(Hideable)]] = []
+    hide: list[Annotated[Hideable, PlainValidator(Hideable)]] = Field(default_factory=list)
 
     def to_rule(self) -> Rule:
         return Rule(
             Callers(
                 issuers=tuple(self.callers.issuers),
-                subjects=(*self.callers.subjects, *self.callers.spiffe_ids),
+                subjects=tuple(self.callers.subjects),
+                spiffe_ids=tuple(self.callers.spiffe_ids),
                 groups=tuple(self.callers.groups),
                 claims=_globs(self.callers.claims),
             ),
@@ -90,4 +95,6 @@ def parse_policy(text: bytes, *, name: str) -> Policy:
 
 
 def _globs(named: _Globs) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    return tuple((name, (texts,) if isinstance(texts, str) else tuple(texts)) for name, texts in named.items())
+    return tuple(
+        (name, (texts,) if isinstance(texts, str) else tuple(texts)) for name, texts in named.items()
+    )

@@ -20,6 +20,7 @@ class Context:
     reader: Reader
     deadline: float
     request_id: str
+
     @property
     def accounts(self) -> Accounts:
         return self.reader.accounts

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 from cross_web import HTTPException
@@ -30,7 +30,7 @@ from transfer_gateway.api.graphql.errors import to_answer
 from transfer_gateway.api.graphql.operations import Operations
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
-from transfer_gateway.api.graphql.websocket import OperationsOverWebSocket, TextSocket
+from transfer_gateway.api.graphql.websocket import OperationsOverWebSocket, SocketContext, TextSocket
 from transfer_gateway.domain.errors import ErrorCode, Forbidden, GatewayError
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from strawberry.http.base import BaseRequestProtocol
     from strawberry.types import ExecutionResult
 
+    from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.graphql.limits import Limits
-    from transfer_gateway.core.gateway import Gateway
+    from transfer_gateway.core.reader import Reader
 
 _RESPONSE_JSON = "application/graphql-response+json"
 _VARY = "accept, accept-encoding"
@@ -53,7 +54,11 @@ _OPERATIONS_PER_SOCKET = 50  # at a time
 _WORTH_COMPRESSING, _LONG_TO_COMPRESS, _COMPRESSION = 8192, 131_072, 4  # bytes, bytes, of zlib's 9 levels
 _WATCH_AFTER_S = 0.25
 _REFUSED = re.compile(r"(^|;)\s*q\s*=\s*0(\.0*)?\s*(;|$)")  # a media range's parameters, with q=0 among them
-_HEADERS = {405: {"allow": "GET, POST"}, 408: {"connection": "close"}}  # by status, as RFC 9110 has it
+_HEADERS = {
+    401: {"www-authenticate": "Bearer"},
+    405: {"allow": "GET, POST"},
+    408: {"connection": "close"},
+}  # by status, as RFC 9110 has it
 _PARAMETERS: tuple[tuple[str, type, str], ...] = (
     ("query", str, "a string"),
     ("operationName", str, "a string"),
@@ -82,7 +87,7 @@ class GraphQLView(GraphQL[Context, None]):
     websocket_adapter_class = TextSocket
     graphql_transport_ws_handler_class = OperationsOverWebSocket
 
-    def __init__(self, gateway: Gateway, options: GraphQLOptions) -> None:
+    def __init__(self, admission: Admission, options: GraphQLOptions) -> None:
         schema = build_schema()
         super().__init__(
             schema,
@@ -92,7 +97,7 @@ class GraphQLView(GraphQL[Context, None]):
             max_subscriptions_per_connection=_OPERATIONS_PER_SOCKET,
             allowed_origins=options.cors_origins,
         )
-        self._gateway = gateway
+        self.admission = admission
         self._options = options
         self.operations = Operations(
             schema, options.limits, introspection=options.introspection, suggestions=options.suggestions
@@ -113,6 +118,7 @@ class GraphQLView(GraphQL[Context, None]):
             response.headers.update(_HEADERS.get(error.status_code, {}))
         except GatewayError as error:
             response = error_response(TABLE[error.code].http_status, error.message, error.code)
+            response.headers.update(_HEADERS.get(response.status_code, {}))
         if response.status_code >= _FAILED and _RESPONSE_JSON in _named(request, "accept"):
             response.headers["content-type"] = _RESPONSE_JSON
             response.headers["vary"] = _VARY
@@ -129,14 +135,19 @@ class GraphQLView(GraphQL[Context, None]):
             raise Forbidden("Pages of other origins may not call, but for those in HTTP_CORS_ORIGINS.")
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        if request.scope["type"] == "websocket":  # each operation has its own
-            return self.context_of("", math.inf)
-        asked_s = _asked_timeout_s(request.headers.get("x-request-timeout"))
-        return self.context_of(request.scope["state"]["request_id"], asked_s)
+        if request.scope["type"] == "websocket":
+            return SocketContext(request.headers.get("authorization"))  # type: ignore[return-value]  # until an operation
+        timeout_s = _asked_timeout_s(request.headers.get("x-request-timeout"))
+        reader = await self.admission.reader(request.headers.get("authorization"))
+        return self.context_of(reader, request.scope["state"]["request_id"], timeout_s)
 
-    def context_of(self, request_id: str, timeout_s: float = math.inf) -> Context:
+    def context_of(self, reader: Reader, request_id: str, timeout_s: float = math.inf) -> Context:
         timeout_s = min(self._options.request_timeout_s, timeout_s)
-        return Context(self._gateway, asyncio.get_running_loop().time() + timeout_s, request_id)
+        return Context(reader, asyncio.get_running_loop().time() + timeout_s, request_id)
+
+    async def on_ws_connect(self, context: Context) -> Any:  # noqa: ANN401  the payload of the acknowledgement, or none
+        await cast("SocketContext", context).connect(self.admission)
+        return await super().on_ws_connect(context)
 
     async def get_sub_response(self, request: Request | WebSocket) -> Response:
         """The answer's head, while the body is being made."""

@@ -7,21 +7,23 @@ errors. Strawberry's own way would send out errors as they were raised, by a pat
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 import structlog
 from cross_web import HTTPException
 from starlette.websockets import WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
-from transfer_gateway.api.errors import log_fault
+from transfer_gateway.api.errors import log_failure, log_fault
 from transfer_gateway.api.graphql.context import Context
 from transfer_gateway.api.graphql.errors import to_answer
 from transfer_gateway.api.request_id import request_id as request_id_of
-from transfer_gateway.domain.errors import ErrorCode, GatewayError
+from transfer_gateway.domain.errors import ErrorCode, GatewayError, Unauthenticated
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 
     from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation
 
+    from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.graphql.view import GraphQLView
+    from transfer_gateway.domain.caller import Caller
 
 _log = get_logger(__name__)
 
@@ -44,6 +48,33 @@ class TextSocket(ASGIWebSocketAdapter):
             raise WebSocketDisconnected from error
 
 
+@dataclass(slots=True)
+class SocketContext:
+    """What is known of a connection: its caller is told by the handshake's header, or by the first message."""
+
+    authorization: str | None
+    connection_params: dict[str, object] | None = None
+    caller: Caller | None = None
+
+    async def connect(self, admission: Admission) -> None:
+        """Raises: ConnectionRejectionError."""
+        given = {name.lower(): value for name, value in (self.connection_params or {}).items()}
+        authorization = given.get("authorization", self.authorization)
+        try:
+            self.caller = await admission.caller(authorization if isinstance(authorization, str) else None)
+        except GatewayError as error:
+            log_failure(error)
+            raise ConnectionRejectionError from error
+
+    def still(self) -> Caller:
+        """The caller, for as long as its token is good. Raises: Unauthenticated."""
+        if self.caller is None or (
+            self.caller.expires_at is not None and time.time() >= self.caller.expires_at
+        ):
+            raise Unauthenticated("The token of this connection has expired.")
+        return self.caller
+
+
 class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
     view: GraphQLView
 
@@ -56,6 +87,10 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
         if message.get("type") == "subscribe":  # the operation is to have all of it: see `_answer`
             message["payload"] = {"query": payload}
         await super().handle_message(message)
+
+    @property
+    def _connection(self) -> SocketContext:
+        return cast("SocketContext", self.context)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         request_id, started, problems = request_id_of(None), time.perf_counter(), 0
@@ -83,12 +118,13 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def _answer(self, operation: Operation[Context, None], request_id: str) -> Any:  # noqa: ANN401  JSON
         try:
+            reader = self.view.admission.reader_of(self._connection.still())
             request = self.view.read(operation.query)  # the whole request
         except HTTPException as error:
             return _refusal(error.reason, ErrorCode.BAD_USER_INPUT)
         except GatewayError as error:
             return _refusal(error.message, error.code)
-        context = self.view.context_of(request_id)
+        context = self.view.context_of(reader, request_id)
         return to_answer(await self.view.operations.run(request, context), request_id)
 
 

@@ -16,7 +16,7 @@ from transfer_gateway.api.rpc.calls import Calls
 from transfer_gateway.api.rpc.servicer import ExecutionService
 
 if TYPE_CHECKING:
-    from transfer_gateway.core.gateway import Gateway
+    from transfer_gateway.api.auth import Admission
 
 _SERVICE = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name
 _CLIENTS_MAY_PING_EVERY_S = 10  # the least that grpc-go lets its clients choose
@@ -38,7 +38,7 @@ class RpcServer:
     """Once told to stop, calls under way have `grace_s` to finish; then each is ended with UNAVAILABLE."""
 
     def __init__(
-        self, gateway: Gateway, limits: RpcLimits, *, request_timeout_s: float, grace_s: float
+        self, admission: Admission, limits: RpcLimits, *, request_timeout_s: float, grace_s: float
     ) -> None:
         self._grace_s = grace_s
         self._calls = Calls()
@@ -48,7 +48,7 @@ class RpcServer:
             maximum_concurrent_rpcs=limits.max_concurrent_rpcs,
         )
         calls: Any = self._calls  # a server, as far as services are added to it
-        add_ExecutionServiceServicer_to_server(ExecutionService(gateway, request_timeout_s), calls)
+        add_ExecutionServiceServicer_to_server(ExecutionService(admission, request_timeout_s), calls)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, calls)
         names = (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # it publishes no types
