@@ -7,6 +7,16 @@ variable's name, or the file's line and column.
 from transfer_gateway.settings.accounts_file import AccountsFile, parse_accounts
 from transfer_gateway.settings.documents_file import load_documents
 from transfer_gateway.settings.environment import ENV_PREFIX, Settings
+from transfer_gateway.settings.policy_file import PolicyFile, parse_policy
 from transfer_gateway.settings.problems import ConfigurationError
 
-__all__ = ["ENV_PREFIX", "AccountsFile", "ConfigurationError", "Settings", "load_documents", "parse_accounts"]
+__all__ = [
+    "ENV_PREFIX",
+    "AccountsFile",
+    "ConfigurationError",
+    "PolicyFile",
+    "Settings",
+    "load_documents",
+    "parse_accounts",
+    "parse_policy",
+]
