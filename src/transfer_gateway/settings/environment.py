@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -19,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from transfer_gateway.settings.problems import ConfigurationError, RegionField, say
 
 ENV_PREFIX = "TRANSFER_GATEWAY_"
+_Words = Annotated[tuple[str, ...], NoDecode]  # divided by commas
 _ORIGIN = re.compile(r"https?://[^/@?#\s,*]+")
 
 
@@ -26,7 +28,12 @@ class Settings(BaseSettings):
     """One field, one environment variable: `TRANSFER_GATEWAY_` and the field's name in capitals."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True
+        env_prefix=ENV_PREFIX,
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        populate_by_name=True,
+        validate_default=True,
     )
 
     accounts_file: Path = Field(
@@ -35,8 +42,33 @@ class Settings(BaseSettings):
     accounts_reload_s: float = Field(
         5.0, ge=0.1, le=3600, description="How often the accounts file is looked at for a change."
     )
-    auth: Literal["none"] = Field(
-        "none", description="Who may call. `none` (so far the only choice) serves loopback addresses alone."
+    auth: Literal["oidc", "none"] = Field(
+        "oidc",
+        description="Who may call: whoever has a token of an issuer below; or anybody (`none`), on loopback addresses.",
+    )
+    oidc_issuers: _Words = Field(
+        (), description="Issuers of tokens, divided by commas. Required with auth `oidc`. Each has discovery."
+    )
+    oidc_audiences: _Words = Field(
+        (), description="What tokens must be issued for, one of these. Required with auth `oidc`."
+    )
+    oidc_algorithms: _Words = Field(
+        ("RS256", "ES256", "PS256", "EdDSA"), description="Signatures accepted; asymmetric ones only."
+    )
+    oidc_groups_claim: str = Field("groups", min_length=1, description="The claim with a caller's groups.")
+    oidc_leeway_s: float = Field(
+        30.0, ge=0, le=600, description="How far the issuers' clocks may be from ours."
+    )
+    oidc_ca_file: Path | None = Field(
+        None, description="Certificates to trust the issuers by, such as a cluster's; else the system's."
+    )
+    oidc_token_file: Path | None = Field(
+        None,
+        description="A token for issuers that want one before they tell their keys, such as a cluster's.",
+    )
+    policy_file: Path | None = Field(
+        None,
+        description="YAML file of who sees what; re-read when it changes. Required with auth `oidc`.",
     )
     http_host: str = Field(
         "127.0.0.1", description="Address of the HTTP door. Loopback only, with auth `none`."
@@ -49,7 +81,7 @@ class Settings(BaseSettings):
     http_max_body_bytes: int = Field(
         1_048_576, ge=1024, le=104_857_600, description="Larger request bodies are refused with 413."
     )
-    http_cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    http_cors_origins: _Words = Field(
         (),
         description="Origins, divided by commas, whose pages may call from a browser, such as https://ops.example.com.",
     )
@@ -173,23 +205,34 @@ class Settings(BaseSettings):
 
     @field_validator("http_host", "grpc_host")
     @classmethod
-    def _check_loopback(cls, value: str) -> str:
-        if not _is_loopback(value):
+    def _check_loopback(cls, value: str, info: ValidationInfo) -> str:
+        if info.data.get("auth") == "none" and not _is_loopback(value):
             raise ValueError(
                 f"{value!r} is no loopback address; without authentication only 127.0.0.1, ::1 and localhost are served"
             )
         return value
 
-    @field_validator("http_cors_origins", mode="before")
+    @field_validator("oidc_issuers", "oidc_audiences", "oidc_algorithms", "http_cors_origins", mode="before")
     @classmethod
-    def _split_origins(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        origins = [origin.strip() for origin in value.split(",") if origin.strip()]
-        for origin in origins:
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+
+    @field_validator("oidc_issuers", "oidc_audiences", "policy_file")
+    @classmethod
+    def _check_given(cls, value: object, info: ValidationInfo) -> object:
+        if not value and info.data.get("auth") == "oidc":
+            raise ValueError("is required with auth `oidc`")
+        return value
+
+    @field_validator("http_cors_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"{origin!r} is no origin, such as https://ops.example.com")
-        return origins
+        return value
 
     @model_validator(mode="after")
     def _check_trusted_documents(self) -> Self:
