@@ -27,7 +27,7 @@ export function Token() {
         onBlur={use}
         onKeyDown={({ key }) => key === "Enter" && use()}
       />
-      <small>kept in memory only, gone when you leave or reload this page</small>
+      <small>in memory only, never stored</small>
     </label>
   );
 }

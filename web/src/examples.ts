@@ -19,9 +19,10 @@ const PLACEHOLDER: Key = {
   executionId: "3f2b1c4d-5e6f-4a8b-9c0d-1e2f3a4b5c6d",
 };
 
-const IN_PROGRESS = `# Every execution in progress, in all accounts and regions, a page at a time.
-query InProgress($first: Int, $after: String, $filter: ExecutionFilter) {
-  inProgressExecutions(first: $first, after: $after, filter: $filter) {
+const IN_PROGRESS = `# Every execution in progress, in all accounts and
+# regions, a page at a time.
+query InProgress($first: Int, $after: String) {
+  inProgressExecutions(first: $first, after: $after) {
     edges {
       node {
         id
@@ -31,17 +32,24 @@ query InProgress($first: Int, $after: String, $filter: ExecutionFilter) {
           s3FileLocation { bucket key }
           efsFileLocation { fileSystemId path }
         }
-        serviceMetadata { userDetails { userName serverId } }
+        serviceMetadata {
+          userDetails { userName serverId }
+        }
       }
     }
     pageInfo { hasNextPage endCursor }
-    # Accounts and regions that could not be asked: their executions are missing above.
-    targetFailures { accountId region error { code message } }
+    # Where it was not possible to look, and why.
+    targetFailures {
+      accountId
+      region
+      error { code message }
+    }
   }
 }
 `;
 
-const IN_FULL = `# One execution in full, or why it could not be had: errors are data here.
+const IN_FULL = `# One execution in full, or why it could not be had:
+# errors are data here.
 query ExecutionInFull($key: ExecutionKey!) {
   executionOrError(key: $key) {
     __typename
@@ -53,7 +61,9 @@ query ExecutionInFull($key: ExecutionKey!) {
         s3FileLocation { bucket key versionId etag }
         efsFileLocation { fileSystemId path }
       }
-      serviceMetadata { userDetails { userName serverId sessionId } }
+      serviceMetadata {
+        userDetails { userName serverId sessionId }
+      }
       executionRole
       loggingConfiguration { loggingRole logGroupName }
       posixProfile { uid gid secondaryGids }
@@ -63,7 +73,13 @@ query ExecutionInFull($key: ExecutionKey!) {
       }
       observedAt
     }
-    ... on Error { code message retryable retryAfter awsRequestId }
+    ... on Error {
+      code
+      message
+      retryable
+      retryAfter
+      awsRequestId
+    }
   }
 }
 
@@ -75,23 +91,38 @@ fragment step on ExecutionStepResult {
 }
 `;
 
-const SEVERAL = `# Up to 1,000 at once, answered in this order. One that fails never spoils the rest.
+const SEVERAL = `# Up to 1,000 at once, answered in this order. One that
+# fails never spoils the rest.
 query SeveralExecutions($keys: [ExecutionKey!]!) {
   executions(keys: $keys) {
     __typename
     ... on Execution {
       id
       status
-      results { steps { stepType error { type message } } }
+      results {
+        steps { stepType error { type message } }
+      }
     }
-    ... on Error { code message failedAccountId: accountId failedRegion: region }
+    ... on Error {
+      code
+      message
+      failedAccountId: accountId
+      failedRegion: region
+    }
   }
 }
 `;
 
-const FIND = `# An execution by its id alone, wherever it runs. Its workflow, if known, saves AWS calls.
-query FindExecution($executionId: ExecutionId!, $workflowId: WorkflowId) {
-  findExecution(executionId: $executionId, workflowId: $workflowId) {
+const FIND = `# An execution by its id alone, wherever it runs.
+# Its workflow, where known, saves calls to AWS.
+query FindExecution(
+  $executionId: ExecutionId!
+  $workflowId: WorkflowId
+) {
+  findExecution(
+    executionId: $executionId
+    workflowId: $workflowId
+  ) {
     execution {
       id
       account { alias }
@@ -99,7 +130,11 @@ query FindExecution($executionId: ExecutionId!, $workflowId: WorkflowId) {
       status
     }
     targetsAsked
-    targetFailures { accountId region error { code message } }
+    targetFailures {
+      accountId
+      region
+      error { code message }
+    }
   }
 }
 `;

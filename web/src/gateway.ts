@@ -1,7 +1,7 @@
 /** Everything that this page asks of the gateway, and the token that it shows there. */
 
 import type { Fetcher } from "@graphiql/toolkit";
-import { getOperationAST, type ExecutionResult } from "graphql";
+import { Kind, parse, type ExecutionResult } from "graphql";
 import type { Client } from "graphql-ws";
 import type { Key } from "./examples";
 
@@ -18,11 +18,24 @@ export function setToken(value: string): void {
 const authorization = (): Record<string, string> => (token ? { authorization: `Bearer ${token}` } : {});
 
 export const fetcher: Fetcher = async (request, options) => {
-  const operation =
-    options?.documentAST && getOperationAST(options.documentAST, request.operationName ?? undefined);
+  const operations = operationsOf(request.query);
+  let operation = operations.find(({ name }) => name?.value === request.operationName);
+  if (!operation && operations.length === 1) {
+    // For a moment after a change of tab GraphiQL still gives the name of the other tab's operation.
+    operation = operations[0];
+    request = { ...request, operationName: operation!.name?.value };
+  }
   if (operation?.operation === "subscription") return subscribe(request);
   return post(request, options?.headers);
 };
+
+function operationsOf(query: string) {
+  try {
+    return parse(query).definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
+  } catch {
+    return []; // the gateway says what is wrong
+  }
+}
 
 async function post(request: object, typed: Record<string, unknown> = {}): Promise<ExecutionResult> {
   const headers = new Headers({
