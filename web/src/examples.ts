@@ -65,7 +65,10 @@ query ExecutionInFull($key: ExecutionKey!) {
         userDetails { userName serverId sessionId }
       }
       executionRole
-      loggingConfiguration { loggingRole logGroupName }
+      loggingConfiguration {
+        loggingRole
+        logGroupName
+      }
       posixProfile { uid gid secondaryGids }
       results {
         steps { ...step }

@@ -9,6 +9,7 @@ import "./style.css";
 import { examples } from "./examples";
 import { fetcher, liveKeys } from "./gateway";
 import { isFirstVisit, refresh, storage } from "./storage";
+import { FollowSystemTheme } from "./Theme";
 import { Token } from "./Token";
 
 const plugins = [explorerPlugin(), HISTORY_PLUGIN];
@@ -31,6 +32,7 @@ createRoot(document.getElementById("root")!).render(
   >
     <GraphiQL.Logo>transfer-gateway</GraphiQL.Logo>
     <GraphiQL.Footer>
+      <FollowSystemTheme />
       <Token />
     </GraphiQL.Footer>
   </GraphiQL>,
