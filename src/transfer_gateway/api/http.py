@@ -57,7 +57,7 @@ def create_app(
     )
     graphql = GraphQLView(gateway, options)
     app.router.routes += [
-        Route("/graphql", PageForBrowsers(graphql) if page else graphql),
+        Route("/graphql", PageForBrowsers(graphql, page) if page else graphql),
         WebSocketRoute("/graphql", graphql),
         *(page_routes(page) if page else ()),
         *health_routes(readiness),

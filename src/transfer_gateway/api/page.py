@@ -19,20 +19,11 @@ from starlette.routing import Route
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-BUILT = Path(__file__).with_name("graphiql")
-_POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self' 'unsafe-inline'",  # Monaco, the editor, makes its styles as it goes
-        "font-src 'self' data:",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "worker-src 'self'",
-        "frame-ancestors 'none'",
-        "base-uri 'none'",
-        "form-action 'none'",
-    ]
+_BUILT = Path(__file__).with_name("graphiql")
+_POLICY = (
+    "default-src 'none'; script-src 'self'; font-src 'self' data:; img-src 'self' data:; connect-src 'self'; "
+    "worker-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
+    "style-src 'self' 'unsafe-inline'"  # Monaco, the editor, makes its styles as it goes
 )
 # On everything: a worker heeds the policy that its own script came with, not the page's.
 _HEADERS = {
@@ -42,7 +33,8 @@ _HEADERS = {
 }
 _KEEP = "public, max-age=31536000, immutable"  # a name has the content's hash in it
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".ttf": "font/ttf"}
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_ASKS = {"query", "documentId", "extensions"}  # parameters that name a document
 _GRAPHQL = ("application/graphql-response+json", "application/json")
 _NOT_BUILT = b"""<!doctype html>
 <html lang="en">
@@ -67,19 +59,27 @@ class PageOptions:
     """
 
     live_examples: bool = False
+    directory: Path = _BUILT
 
 
 class PageForBrowsers:
     """GraphQL at this path for every client, but for a browser that only opens the path: it gets the page."""
 
-    def __init__(self, graphql: ASGIApp) -> None:
+    def __init__(self, graphql: ASGIApp, options: PageOptions) -> None:
         self._graphql = graphql
+        self._index = options.directory / "index.html"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and _is_visit(Request(scope)):
-            await (await _page())(scope, receive, send)
-        else:
+        if not _is_visit(Request(scope)):
             await self._graphql(scope, receive, send)
+            return
+        body = await asyncio.to_thread(_read, self._index)
+        response = Response(
+            _NOT_BUILT if body is None else body,
+            media_type="text/html",
+            headers=_HEADERS | {"cache-control": "no-cache", "vary": "accept"},
+        )
+        await response(scope, receive, send)
 
 
 def page_routes(options: PageOptions) -> list[Route]:
@@ -89,29 +89,23 @@ def page_routes(options: PageOptions) -> list[Route]:
     async def get_config(_request: Request) -> Response:
         return JSONResponse(config, headers=_HEADERS | {"cache-control": "no-cache"})
 
-    return [Route("/graphiql/config.json", get_config), Route("/graphiql/assets/{name}", _asset)]
+    async def get_asset(request: Request) -> Response:
+        return await _asset(request, options.directory / "assets")
+
+    return [Route("/graphiql/config.json", get_config), Route("/graphiql/assets/{name}", get_asset)]
 
 
-async def _page() -> Response:
-    body = await asyncio.to_thread(_read, BUILT / "index.html")
-    return Response(
-        _NOT_BUILT if body is None else body,
-        media_type="text/html",
-        headers=_HEADERS | {"cache-control": "no-cache", "vary": "accept"},
-    )
-
-
-async def _asset(request: Request) -> Response:
+async def _asset(request: Request, directory: Path) -> Response:
     name = request.path_params["name"]
     media_type = _TYPES.get(Path(name).suffix)
     if media_type is None or not _NAME.fullmatch(name):
         raise HTTPException(404)
-    path, headers = BUILT / "assets" / name, _HEADERS | {"cache-control": _KEEP, "vary": "accept-encoding"}
+    headers = _HEADERS | {"cache-control": _KEEP, "vary": "accept-encoding"}
     if _qualities(request, "accept-encoding").get("gzip", 0) > 0:
-        body = await asyncio.to_thread(_read, path.with_name(f"{name}.gz"))
+        body = await asyncio.to_thread(_read, directory / f"{name}.gz")
         if body is not None:
             return Response(body, media_type=media_type, headers=headers | {"content-encoding": "gzip"})
-    body = await asyncio.to_thread(_read, path)
+    body = await asyncio.to_thread(_read, directory / name)
     if body is None:
         raise HTTPException(404)
     return Response(body, media_type=media_type, headers=headers)
@@ -127,11 +121,7 @@ def _read(path: Path) -> bytes | None:
 
 def _is_visit(request: Request) -> bool:
     """Whether it asks nothing of GraphQL, and wants HTML more than GraphQL's answers."""
-    if request.method not in {"GET", "HEAD"} or request.query_params.keys() & {
-        "query",
-        "documentId",
-        "extensions",
-    }:
+    if request.method not in {"GET", "HEAD"} or request.query_params.keys() & _ASKS:
         return False
     wanted = _qualities(request, "accept")
     return wanted.get("text/html", 0) > max(wanted.get(name, 0) for name in _GRAPHQL)
