@@ -44,7 +44,7 @@ class PageBuildHook(BuildHookInterface[Any]):
         except (subprocess.SubprocessError, OSError) as error:
             if not checkout:
                 raise
-            self.app.display_warning(f"GraphiQL's page is not built: {error}.")
+            self.app.display_warning(f"GraphiQL's page is not built: {error}")
         else:
             stamp.write_text(fingerprint)
 
