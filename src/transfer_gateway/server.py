@@ -19,6 +19,7 @@ from transfer_gateway.api.graphql.view import GraphQLOptions
 from transfer_gateway.api.health import Readiness
 from transfer_gateway.api.http import create_app
 from transfer_gateway.api.http_server import HttpServer
+from transfer_gateway.api.page import PageOptions
 from transfer_gateway.api.rpc.server import RpcLimits, RpcServer
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.credentials import SessionCache
@@ -65,14 +66,19 @@ class Core:
     organizations: Organizations
 
 
-async def serve(settings: Settings, *, on_ready: Callable[[Service], None] = lambda _: None) -> None:
+async def serve(
+    settings: Settings,
+    *,
+    live_examples: bool = False,
+    on_ready: Callable[[Service], None] = lambda _: None,
+) -> None:
     """Run until SIGTERM or SIGINT, then let requests under way finish; a second signal ends them at once.
 
-    `on_ready` is called once, when both doors are open.
+    `on_ready` is called once, when both doors are open. `live_examples`: as in PageOptions.
     Raises: ConfigurationError, PortNotAvailable; nothing is left running then.
     """
     with _signals() as signals:
-        async with running(settings) as service:
+        async with running(settings, live_examples=live_examples) as service:
             signals.on_second = service.hurry
             # What start-up made (botocore's models, the schema) stays: collections need not look at it again.
             gc.collect()
@@ -83,7 +89,7 @@ async def serve(settings: Settings, *, on_ready: Callable[[Service], None] = lam
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Service]:
+async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIterator[Service]:
     """The whole service for as long as the context lasts. Raises: ConfigurationError, PortNotAvailable."""
     accounts_file = AccountsFile(settings.accounts_file)
     sources = accounts_file.load()
@@ -105,6 +111,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
                 gateway,
                 readiness,
                 options=_graphql_options(settings),
+                page=PageOptions(live_examples) if settings.graphiql else None,
                 loopback_hosts_only=settings.auth == "none",
             ),
             grace_s=settings.shutdown_grace_s,
