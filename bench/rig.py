@@ -92,7 +92,7 @@ async def rig(accounts: int, regions: Sequence[str], **settings: str) -> AsyncIt
             environment |= aws.environment()
             environment |= {f"TRANSFER_GATEWAY_{name}": value for name, value in settings.items()}
             environment |= {"TRANSFER_GATEWAY_ACCOUNTS_FILE": file.name, "AWS_EC2_METADATA_DISABLED": "true"}
-            environment["TRANSFER_GATEWAY_SHUTDOWN_DELAY_S"] = "0"
+            environment |= {"TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0", "TRANSFER_GATEWAY_AUTH": "none"}
             process = await asyncio.create_subprocess_exec(
                 Path(sys.executable).with_name("transfer-gateway"),
                 "serve",

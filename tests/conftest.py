@@ -23,6 +23,7 @@ def no_aws_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith(("AWS_", "TRANSFER_GATEWAY_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("TRANSFER_GATEWAY_AUTH", "none")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1,localhost,::1")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)

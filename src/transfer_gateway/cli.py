@@ -176,12 +176,17 @@ async def _demo(http_port: int | None, grpc_port: int | None) -> None:
         async with Emulator(world, port=0) as emulator:
             _point_aws_at(emulator.environment())
             settings = _settings(
+                auth="none",
                 accounts_file=accounts_file.name,
                 http_port=http_port,
                 grpc_port=grpc_port,
                 shutdown_delay_s=0.0,  # nobody probes it
             )
-            await server.serve(settings, on_ready=lambda service: _print_demo(service, emulator.url, world))
+            await server.serve(
+                settings,
+                live_examples=True,
+                on_ready=lambda service: _print_demo(service, emulator.url, world),
+            )
 
 
 def _point_aws_at(environment: dict[str, str]) -> None:
@@ -235,7 +240,7 @@ def _print_demo(service: server.Service, aws_url: str, world: World) -> None:
         f"""
 transfer-gateway demo: {len(world.accounts())} accounts x {len(world.regions)} regions of an emulated AWS.
 
-  GraphQL  {url}/graphql
+  GraphQL  {url}/graphql  (in a browser: GraphiQL)
   gRPC     {service.grpc}  (transfer_api.v1.ExecutionService, with reflection)
   AWS      {aws_url}  (emulated; what runs in it: {aws_url}/_emulator/executions)
 

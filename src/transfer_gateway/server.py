@@ -20,6 +20,7 @@ from transfer_gateway.api.graphql.view import GraphQLOptions
 from transfer_gateway.api.health import Readiness
 from transfer_gateway.api.http import create_app
 from transfer_gateway.api.http_server import HttpServer
+from transfer_gateway.api.page import PageOptions
 from transfer_gateway.api.rpc.server import RpcLimits, RpcServer
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.credentials import SessionCache
@@ -31,7 +32,7 @@ from transfer_gateway.core.gateway import Gateway
 from transfer_gateway.core.pacing import Pacing, PacingLimits
 from transfer_gateway.core.roster import Roster
 from transfer_gateway.flights import Flights
-from transfer_gateway.settings import AccountsFile, ConfigurationError, load_documents
+from transfer_gateway.settings import AccountsFile, ConfigurationError, PolicyFile, load_documents
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -66,14 +67,19 @@ class Core:
     organizations: Organizations
 
 
-async def serve(settings: Settings, *, on_ready: Callable[[Service], None] = lambda _: None) -> None:
+async def serve(
+    settings: Settings,
+    *,
+    live_examples: bool = False,
+    on_ready: Callable[[Service], None] = lambda _: None,
+) -> None:
     """Run until SIGTERM or SIGINT, then let requests under way finish; a second signal ends them at once.
 
-    `on_ready` is called once, when both doors are open.
+    `on_ready` is called once, when both doors are open. `live_examples`: as in PageOptions.
     Raises: ConfigurationError, PortNotAvailable; nothing is left running then.
     """
     with _signals() as signals:
-        async with running(settings) as service:
+        async with running(settings, live_examples=live_examples) as service:
             signals.on_second = service.hurry
             # What start-up made (botocore's models, the schema) stays: collections need not look at it again.
             gc.collect()
@@ -84,17 +90,19 @@ async def serve(settings: Settings, *, on_ready: Callable[[Service], None] = lam
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Service]:
+async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIterator[Service]:
     """The whole service for as long as the context lasts. Raises: ConfigurationError, PortNotAvailable."""
     accounts_file = AccountsFile(settings.accounts_file)
     sources = accounts_file.load()
+    policy_file = PolicyFile(settings.policy_file) if settings.policy_file else None
+    policy = policy_file.load() if policy_file else None
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings.http_host, settings.http_port))
         with _listen(settings.grpc_host, settings.grpc_port):
             pass  # it can be had: gRPC takes no socket of ours, and says less clearly what is wrong
         core = await stack.enter_async_context(build_core(settings, sources))
         gateway, roster = core.gateway, Roster(sources, core.organizations, core.gateway.use_accounts)
-        admission = Admission(gateway)
+        admission = Admission(gateway, policy=policy)
         rpc = RpcServer(
             admission,
             _rpc_limits(settings),
@@ -107,6 +115,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
                 admission,
                 readiness,
                 options=_graphql_options(settings),
+                page=PageOptions(live_examples) if settings.graphiql else None,
                 loopback_hosts_only=settings.auth == "none",
             ),
             grace_s=settings.shutdown_grace_s,
@@ -115,6 +124,7 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = (
             tasks.create_task(_follow_file(accounts_file, roster, settings.accounts_reload_s)),
+            tasks.create_task(_follow_policy(policy_file, admission, settings.accounts_reload_s)),
             tasks.create_task(_follow_organization(roster, readiness)),
         )
         grpc = _listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
@@ -128,6 +138,8 @@ async def running(settings: Settings) -> AsyncIterator[Service]:
             http.hurry()
             rpc.hurry()
 
+        if settings.auth == "none":
+            _log.warning("nobody_is_asked_who_they_are", auth="none")
         _log.info("serving", http=url, grpc=grpc, accounts=len(roster.accounts), auth=settings.auth)
         try:
             yield Service(gateway, url, grpc, hurry)
@@ -228,6 +240,19 @@ async def _follow_file(file: AccountsFile, roster: Roster, every_s: float) -> No
                 _log.info("accounts_file_reloaded", accounts=len(roster.accounts))
         except ConfigurationError as error:
             _log.error("accounts_file_refused", problems=error.problems)
+
+
+async def _follow_policy(file: PolicyFile | None, admission: Admission, every_s: float) -> None:
+    """Follow the policy file. A bad version is refused, and today's policy is kept."""
+    while file is not None:
+        await asyncio.sleep(every_s)
+        try:
+            policy = await asyncio.to_thread(file.load_if_changed)
+            if policy is not None:
+                admission.policy = policy
+                _log.info("policy_file_reloaded")
+        except ConfigurationError as error:
+            _log.error("policy_file_refused", problems=error.problems)
 
 
 async def _follow_organization(roster: Roster, readiness: Readiness) -> None:

@@ -18,6 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from transfer_gateway.api.errors import log_fault
 from transfer_gateway.api.graphql.view import GraphQLView, error_response
 from transfer_gateway.api.health import health_routes
+from transfer_gateway.api.page import PageForBrowsers, page_routes
 from transfer_gateway.api.request_id import HEADER
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.graphql.view import GraphQLOptions
     from transfer_gateway.api.health import Readiness
+    from transfer_gateway.api.page import PageOptions
 
 _log = get_logger(__name__)
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNORECASE)
@@ -43,16 +45,21 @@ def create_app(
     readiness: Readiness,
     *,
     options: GraphQLOptions,
+    page: PageOptions | None,
     loopback_hosts_only: bool,
 ) -> FastAPI:
-    """The ASGI application. No pages of FastAPI's own: they load scripts from elsewhere."""
+    """The ASGI application, without a page for browsers where `page` is None.
+
+    No pages of FastAPI's own: they load scripts from elsewhere.
+    """
     app = FastAPI(
         title="transfer-gateway", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     graphql = GraphQLView(admission, options)
     app.router.routes += [
-        Route("/graphql", graphql),
+        Route("/graphql", PageForBrowsers(graphql, page) if page else graphql),
         WebSocketRoute("/graphql", graphql),
+        *(page_routes(page) if page else ()),
         *health_routes(readiness),
     ]
     app.add_exception_handler(HTTPException, _http_error)

@@ -85,6 +85,9 @@ class Settings(BaseSettings):
         (),
         description="Origins, divided by commas, whose pages may call from a browser, such as https://ops.example.com.",
     )
+    graphiql: bool = Field(
+        default=True, description="Whether a browser that opens /graphql gets a page to ask from."
+    )
     graphql_introspection: bool = Field(default=True, description="Whether the schema can be asked for.")
     graphql_suggestions: bool = Field(default=True, description="Whether errors suggest names that do exist.")
     graphql_trusted_documents: Literal["off", "allow", "only"] = Field(

@@ -1,0 +1,140 @@
+"""GraphiQL for browsers, at GraphQL's own path: files that Vite made of `web/`, and nothing from elsewhere.
+
+Where they were not built the service runs all the same, and the page says how to build it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+_BUILT = Path(__file__).with_name("graphiql")
+_POLICY = (
+    "default-src 'none'; script-src 'self'; font-src 'self' data:; img-src 'self' data:; connect-src 'self'; "
+    "worker-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
+    "style-src 'self' 'unsafe-inline'"  # Monaco, the editor, makes its styles as it goes
+)
+# On everything: a worker heeds the policy that its own script came with, not the page's.
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+_KEEP = "public, max-age=31536000, immutable"  # a name has the content's hash in it
+_TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".ttf": "font/ttf"}
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_ASKS = {"query", "documentId", "extensions"}  # parameters that name a document
+_GRAPHQL = ("application/graphql-response+json", "application/json")
+_NOT_BUILT = b"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="color-scheme" content="light dark">
+<title>transfer-gateway: GraphiQL isn't built</title>
+<style>body { margin: 3rem auto; max-width: 42rem; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif }</style>
+<h1>GraphiQL isn't built</h1>
+<p>The service runs, and answers GraphQL at this address; only its page for browsers is missing. In a checkout of the
+source, with Node and npm, this builds it:</p>
+<pre>npm --prefix web ci && npm --prefix web run build</pre>
+<p>Then reload this page.</p>
+</html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """`live_examples`: the page may look for executions in progress, for its examples to be about.
+
+    That asks AWS in every account whenever somebody opens the page, so it is for the demo.
+    """
+
+    live_examples: bool = False
+    directory: Path = _BUILT
+
+
+class PageForBrowsers:
+    """GraphQL at this path for every client, but for a browser that only opens the path: it gets the page."""
+
+    def __init__(self, graphql: ASGIApp, options: PageOptions) -> None:
+        self._graphql = graphql
+        self._index = options.directory / "index.html"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not _is_visit(Request(scope)):
+            await self._graphql(scope, receive, send)
+            return
+        body = await asyncio.to_thread(_read, self._index)
+        response = Response(
+            _NOT_BUILT if body is None else body,
+            media_type="text/html",
+            headers=_HEADERS | {"cache-control": "no-cache", "vary": "accept"},
+        )
+        await response(scope, receive, send)
+
+
+def page_routes(options: PageOptions) -> list[Route]:
+    """What the page loads."""
+    config = {"liveExamples": options.live_examples}
+
+    async def get_config(_request: Request) -> Response:
+        return JSONResponse(config, headers=_HEADERS | {"cache-control": "no-cache"})
+
+    async def get_asset(request: Request) -> Response:
+        return await _asset(request, options.directory / "assets")
+
+    return [Route("/graphiql/config.json", get_config), Route("/graphiql/assets/{name}", get_asset)]
+
+
+async def _asset(request: Request, directory: Path) -> Response:
+    name = request.path_params["name"]
+    media_type = _TYPES.get(Path(name).suffix)
+    if media_type is None or not _NAME.fullmatch(name):
+        raise HTTPException(404)
+    headers = _HEADERS | {"cache-control": _KEEP, "vary": "accept-encoding"}
+    if _qualities(request, "accept-encoding").get("gzip", 0) > 0:
+        body = await asyncio.to_thread(_read, directory / f"{name}.gz")
+        if body is not None:
+            return Response(body, media_type=media_type, headers=headers | {"content-encoding": "gzip"})
+    body = await asyncio.to_thread(_read, directory / name)
+    if body is None:
+        raise HTTPException(404)
+    return Response(body, media_type=media_type, headers=headers)
+
+
+def _read(path: Path) -> bytes | None:
+    """Read anew each time: a page that is built while the service runs is there at once."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _is_visit(request: Request) -> bool:
+    """Whether it asks nothing of GraphQL, and wants HTML more than GraphQL's answers."""
+    if request.method not in {"GET", "HEAD"} or request.query_params.keys() & _ASKS:
+        return False
+    wanted = _qualities(request, "accept")
+    return wanted.get("text/html", 0) > max(wanted.get(name, 0) for name in _GRAPHQL)
+
+
+def _qualities(request: Request, header: str) -> dict[str, float]:
+    """What the client names in that header, and how much it wants each: from 0, not at all, to 1."""
+    found = {}
+    for item in ",".join(request.headers.getlist(header)).lower().split(","):
+        name, *parameters = (part.strip() for part in item.split(";"))
+        quality = next((value[2:] for value in parameters if value.startswith("q=")), "1")
+        try:
+            found[name] = float(quality)
+        except ValueError:
+            found[name] = 0.0
+    return found

@@ -1,0 +1,72 @@
+"""GraphiQL in Chromium, in front of the demo. Run by `.ci/run web`, which builds the page and installs the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from asyncio.subprocess import PIPE
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command import started
+
+pytestmark = pytest.mark.node
+
+SCRIPT = Path(__file__).parents[2] / "web/tests/browse.mjs"
+TABS = ["InProgress", "ExecutionInFull", "SeveralExecutions", "FindExecution", "Accounts"]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What came of a visit: see the script. Its screenshots are in pytest's temporary directory."""
+    return asyncio.run(visit(tmp_path_factory.mktemp("screenshots")))
+
+
+async def visit(screenshots: Path) -> Any:
+    async with started("demo", "--http-port", "0", until="Ctrl-C") as demo:
+        process = await asyncio.create_subprocess_exec(
+            "node", SCRIPT, f"{demo.url}/graphql", screenshots, stdout=PIPE, stderr=PIPE
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 90)
+    assert process.returncode == 0, f"{out.decode()}\n{err.decode()}"
+    return json.loads(out)
+
+
+def shown(text: str) -> str:
+    """The result pane's first lines, indented no more. The editor draws only lines in view."""
+    return re.sub(r"\s+", " ", text)
+
+
+def test_loads_quietly(seen: dict[str, Any]) -> None:
+    """No request leaves the origin, none fails, and the console has neither errors nor breaches of the policy."""
+    assert (seen["outside"], seen["failed"], seen["errors"]) == ([], [], [])
+    assert seen["requests"] > 20
+
+
+def test_examples_work(seen: dict[str, Any]) -> None:
+    """Each tab's query answers with executions of the demo that are in progress now."""
+    assert seen["tabs"] == TABS
+    assert re.search(
+        r'"inProgressExecutions": { "edges": \[ { "node": { "id": "\d{12}/', shown(seen["first"])
+    )
+    assert '"executionOrError": { "__typename": "Execution", "id"' in shown(seen["inFull"])
+    assert '"executions": [ { "__typename": "Execution", "id"' in shown(seen["several"])
+    assert '"findExecution": { "execution": { "id"' in shown(seen["found"])
+    assert '"alias": "payments-prod"' in shown(seen["accounts"])
+
+
+def test_token_is_kept_in_memory_only(seen: dict[str, Any]) -> None:
+    """The token goes out with each request. Neither it nor one typed among the headers is kept anywhere."""
+    assert seen["authorizationAsTyped"]
+    assert seen["headerSent"]
+    assert not seen["tokenKept"]
+    assert "InProgress" in seen["kept"]  # other things are
+    assert seen["tokenAgain"] == ""
+
+
+def test_tabs_are_there_again(seen: dict[str, Any]) -> None:
+    """After a reload the tabs are as they were, and no more of them."""
+    assert seen["tabsAgain"] == TABS

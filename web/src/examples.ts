@@ -1,0 +1,165 @@
+/** The tabs that a reader finds at first. Elsewhere than in the demo their ids are made up, in the right form. */
+
+export interface Key {
+  accountId: string;
+  region: string;
+  workflowId: string;
+  executionId: string;
+}
+
+export interface Example {
+  query: string;
+  variables: string;
+}
+
+const PLACEHOLDER: Key = {
+  accountId: "111111111111",
+  region: "eu-west-1",
+  workflowId: "w-1a2b3c4d5e6f7a8b9",
+  executionId: "3f2b1c4d-5e6f-4a8b-9c0d-1e2f3a4b5c6d",
+};
+
+const IN_PROGRESS = `# Every execution in progress, in all accounts and
+# regions, a page at a time.
+query InProgress($first: Int, $after: String) {
+  inProgressExecutions(first: $first, after: $after) {
+    edges {
+      node {
+        id
+        account { alias }
+        status
+        initialFileLocation {
+          s3FileLocation { bucket key }
+          efsFileLocation { fileSystemId path }
+        }
+        serviceMetadata {
+          userDetails { userName serverId }
+        }
+      }
+    }
+    pageInfo { hasNextPage endCursor }
+    # Where it was not possible to look, and why.
+    targetFailures {
+      accountId
+      region
+      error { code message }
+    }
+  }
+}
+`;
+
+const IN_FULL = `# One execution in full, or why it could not be had:
+# errors are data here.
+query ExecutionInFull($key: ExecutionKey!) {
+  executionOrError(key: $key) {
+    __typename
+    ... on Execution {
+      id
+      account { alias }
+      status
+      initialFileLocation {
+        s3FileLocation { bucket key versionId etag }
+        efsFileLocation { fileSystemId path }
+      }
+      serviceMetadata {
+        userDetails { userName serverId sessionId }
+      }
+      executionRole
+      loggingConfiguration {
+        loggingRole
+        logGroupName
+      }
+      posixProfile { uid gid secondaryGids }
+      results {
+        steps { ...step }
+        onExceptionSteps { ...step }
+      }
+      observedAt
+    }
+    ... on Error {
+      code
+      message
+      retryable
+      retryAfter
+      awsRequestId
+    }
+  }
+}
+
+fragment step on ExecutionStepResult {
+  stepType
+  outputs
+  error { type message }
+  definition { name }
+}
+`;
+
+const SEVERAL = `# Up to 1,000 at once, answered in this order. One that
+# fails never spoils the rest.
+query SeveralExecutions($keys: [ExecutionKey!]!) {
+  executions(keys: $keys) {
+    __typename
+    ... on Execution {
+      id
+      status
+      results {
+        steps { stepType error { type message } }
+      }
+    }
+    ... on Error {
+      code
+      message
+      failedAccountId: accountId
+      failedRegion: region
+    }
+  }
+}
+`;
+
+const FIND = `# An execution by its id alone, wherever it runs.
+# Its workflow, where known, saves calls to AWS.
+query FindExecution(
+  $executionId: ExecutionId!
+  $workflowId: WorkflowId
+) {
+  findExecution(
+    executionId: $executionId
+    workflowId: $workflowId
+  ) {
+    execution {
+      id
+      account { alias }
+      region
+      status
+    }
+    targetsAsked
+    targetFailures {
+      accountId
+      region
+      error { code message }
+    }
+  }
+}
+`;
+
+const ACCOUNTS = `# What is looked into.
+query Accounts {
+  accounts { id alias regions }
+}
+`;
+
+/** The examples, on these executions. */
+export function examples(keys: Key[]): Example[] {
+  const first = keys[0] ?? PLACEHOLDER;
+  return [
+    example(IN_PROGRESS, { first: 10 }),
+    example(IN_FULL, { key: first }),
+    example(SEVERAL, { keys: keys.length > 0 ? keys : [PLACEHOLDER] }),
+    example(FIND, { executionId: first.executionId }),
+    example(ACCOUNTS),
+  ];
+}
+
+function example(query: string, variables?: object): Example {
+  return { query, variables: variables ? JSON.stringify(variables, null, 2) : "" };
+}

@@ -1,0 +1,83 @@
+/** Everything that this page asks of the gateway, and the token that it shows there. */
+
+import type { Fetcher } from "@graphiql/toolkit";
+import { Kind, parse, type ExecutionResult } from "graphql";
+import type { Client } from "graphql-ws";
+import type { Key } from "./examples";
+
+// In this variable alone: not in the page's storage, nor in its history.
+let token = "";
+let subscriptions: Client | undefined;
+
+export function setToken(value: string): void {
+  token = value.trim().replace(/^bearer\s+/i, "");
+  void subscriptions?.dispose(); // it was opened with the former one
+  subscriptions = undefined;
+}
+
+const authorization = (): Record<string, string> => (token ? { authorization: `Bearer ${token}` } : {});
+
+export const fetcher: Fetcher = async (request, options) => {
+  const operations = operationsOf(request.query);
+  let operation = operations.find(({ name }) => name?.value === request.operationName);
+  if (!operation && operations.length === 1) {
+    // For a moment after a change of tab GraphiQL still gives the name of the other tab's operation.
+    operation = operations[0];
+    request = { ...request, operationName: operation!.name?.value };
+  }
+  if (operation?.operation === "subscription") return subscribe(request);
+  return post(request, options?.headers);
+};
+
+function operationsOf(query: string) {
+  try {
+    return parse(query).definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
+  } catch {
+    return []; // the gateway says what is wrong
+  }
+}
+
+async function post(request: object, typed: Record<string, unknown> = {}): Promise<ExecutionResult> {
+  const headers = new Headers({
+    "content-type": "application/json",
+    accept: "application/graphql-response+json, application/json",
+    ...authorization(),
+  });
+  for (const [name, value] of Object.entries(typed)) headers.set(name, String(value));
+  const response = await fetch(location.pathname, { method: "POST", headers, body: JSON.stringify(request) });
+  const text = await response.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`HTTP ${response.status} ${response.statusText}: ${text.slice(0, 200)}`);
+  }
+}
+
+async function subscribe(request: Parameters<Fetcher>[0]): Promise<AsyncIterableIterator<ExecutionResult>> {
+  if (!subscriptions) {
+    const { createClient } = await import("graphql-ws");
+    const url = new URL(location.pathname, location.href.replace(/^http/, "ws")).href;
+    subscriptions = createClient({ url, connectionParams: authorization, retryAttempts: 0 });
+  }
+  return subscriptions.iterate(request) as AsyncIterableIterator<ExecutionResult>;
+}
+
+/** Some executions in progress, for the examples: in the demo only, since it means to ask in every account. */
+export async function liveKeys(): Promise<Key[]> {
+  try {
+    const config = await (await fetch("graphiql/config.json")).json();
+    if (!config.liveExamples) return [];
+    const query = `{ inProgressExecutions(first: 100) { edges { node {
+      accountId region workflowId executionId results { steps { stepType } }
+    } } } }`;
+    const { data } = (await post({ query })) as { data?: any };
+    return data.inProgressExecutions.edges
+      .map(({ node }: any) => ({ node, steps: node.results?.steps?.length ?? 0 }))
+      .filter(({ steps }: any) => steps > 0) // something to show,
+      .sort((one: any, other: any) => one.steps - other.steps) // and still some way to go
+      .slice(0, 3)
+      .map(({ node: { results: _, ...key } }: any) => key);
+  } catch {
+    return []; // the page is of use without
+  }
+}

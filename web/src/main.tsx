@@ -1,0 +1,39 @@
+import "graphiql/setup-workers/vite";
+import { explorerPlugin } from "@graphiql/plugin-explorer";
+import { HISTORY_PLUGIN } from "@graphiql/plugin-history";
+import { GraphiQL } from "graphiql";
+import { createRoot } from "react-dom/client";
+import "graphiql/style.css";
+import "@graphiql/plugin-explorer/style.css";
+import "./style.css";
+import { examples } from "./examples";
+import { fetcher, liveKeys } from "./gateway";
+import { isFirstVisit, refresh, storage } from "./storage";
+import { FollowSystemTheme } from "./Theme";
+import { Token } from "./Token";
+
+const plugins = [explorerPlugin(), HISTORY_PLUGIN];
+
+const keys = await liveKeys();
+const tabs = examples(keys);
+if (keys.length > 0) refresh(tabs);
+
+createRoot(document.getElementById("root")!).render(
+  <GraphiQL
+    fetcher={fetcher}
+    plugins={plugins}
+    storage={storage}
+    defaultTabs={tabs}
+    // GraphiQL ignores the variables of the first default tab; given later, they would open a tab of their own.
+    initialVariables={isFirstVisit() ? tabs[0]!.variables : undefined}
+    defaultEditorToolsVisibility="variables"
+    shouldPersistHeaders={false}
+    inputValueDeprecation
+  >
+    <GraphiQL.Logo>transfer-gateway</GraphiQL.Logo>
+    <GraphiQL.Footer>
+      <FollowSystemTheme />
+      <Token />
+    </GraphiQL.Footer>
+  </GraphiQL>,
+);

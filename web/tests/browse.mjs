@@ -1,0 +1,102 @@
+// Opens GraphiQL in Chromium as a person would, and prints what came of it, as JSON.
+// Usage: node browse.mjs URL DIRECTORY; the screenshots go there.
+import { chromium } from "playwright-core";
+
+const [url, directory] = process.argv.slice(2);
+const TOKEN = "not-to-be-kept-anywhere";
+const seen = { requests: 0, outside: [], failed: [], errors: [], authorization: [] };
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+try {
+  const context = await browser.newContext({ viewport: { width: 1366, height: 768 }, colorScheme: "light" });
+  context.on("request", (request) => {
+    seen.requests += 1;
+    const { origin, protocol } = new URL(request.url());
+    if (origin !== new URL(url).origin && protocol !== "data:") seen.outside.push(request.url());
+    if (request.method() !== "POST") return;
+    seen.authorization.push(request.headers().authorization ?? null);
+    if (request.headers()["x-token"]) seen.headerSent = request.headers()["x-token"] === TOKEN;
+  });
+  context.on("requestfailed", (request) => seen.failed.push(`${request.url()} ${request.failure().errorText}`));
+  context.on("response", (response) => {
+    if (response.status() >= 400) seen.failed.push(`${response.url()} ${response.status()}`);
+  });
+  context.on("weberror", (event) => seen.errors.push(String(event.error())));
+  context.on("console", (message) => {
+    if (["error", "warning"].includes(message.type())) seen.errors.push(message.text());
+  });
+  await context.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => console.error(`CSP: ${event.blockedURI}`));
+  });
+
+  const page = await context.newPage();
+  const shoot = (name) => page.screenshot({ path: `${directory}/${name}.png` });
+  const result = page.locator(".graphiql-response .view-lines");
+  const run = async (says) => {
+    await page.getByRole("button", { name: /^Execute query/ }).click();
+    await page.locator(".graphiql-response .view-lines", { hasText: says }).waitFor();
+    return (await result.innerText()).replaceAll("\u00a0", " ");
+  };
+  const tab = (name) => page.getByRole("tab", { name, exact: true }).click();
+
+  await page.goto(url);
+  await page.locator(".graphiql-query-editor .view-lines", { hasText: "inProgressExecutions" }).waitFor();
+  seen.tabs = await page.getByRole("tab").allInnerTexts();
+  seen.title = await page.title();
+  seen.first = await run(/"edges"/);
+  await shoot("light");
+  await tab("ExecutionInFull");
+  seen.inFull = await run(/"executionOrError"/);
+  await shoot("execution");
+  await tab("SeveralExecutions");
+  seen.several = await run(/"executions"/);
+  await tab("FindExecution");
+  seen.found = await run(/"findExecution"/);
+  await tab("Accounts");
+  seen.accounts = await run(/"accounts"/);
+
+  await page.getByLabel("Bearer token").fill(TOKEN);
+  seen.authorization = [];
+  await tab("InProgress");
+  await run(/"edges"/);
+  await tab("Accounts");
+  await page.getByRole("button", { name: "Headers", exact: true }).click(); // a token may be typed there, too
+  await page.locator(".graphiql-editor-tool .graphiql-editor:not(.hidden)").click();
+  await page.keyboard.insertText(`{ "x-token": "${TOKEN}" }`);
+  await page.waitForTimeout(1000); // until GraphiQL has noticed
+  await run(/"accounts"/);
+  await page.getByRole("button", { name: "Variables", exact: true }).click();
+  await tab("InProgress");
+  await run(/"edges"/);
+  await page.getByRole("button", { name: "Show Documentation Explorer" }).click();
+  await page.getByRole("link", { name: "Query" }).or(page.getByText("Query", { exact: true })).first().click();
+  await page.getByText("Everything that can be asked.").waitFor();
+  await shoot("docs");
+  await page.getByRole("button", { name: "Show GraphiQL Explorer" }).click();
+  await page.locator(".graphiql-explorer-root", { hasText: "findExecution" }).waitFor();
+  await shoot("explorer");
+  await page.getByRole("button", { name: "Show History" }).click();
+  await page.locator(".graphiql-history-items").waitFor();
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.waitForTimeout(1000); // until GraphiQL has written what it keeps
+  await shoot("history-dark");
+  seen.kept = JSON.stringify(await context.storageState({ indexedDB: true })) +
+    (await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, history.state, document.cookie])));
+  seen.tokenKept = seen.kept.includes(TOKEN);
+  seen.authorizationAsTyped = seen.authorization.every((value) => value === `Bearer ${TOKEN}`);
+
+  await page.reload();
+  await page.locator(".graphiql-query-editor .view-lines", { hasText: "inProgressExecutions" }).waitFor();
+  seen.tabsAgain = await page.getByRole("tab").allInnerTexts();
+  seen.tokenAgain = await page.getByLabel("Bearer token").inputValue();
+  await page.getByRole("button", { name: "Show Documentation Explorer" }).click();
+  await page.getByText("A GraphQL schema provides").waitFor();
+  await run(/"edges"/);
+  await shoot("dark");
+} finally {
+  console.log(JSON.stringify(seen, null, 2));
+  await browser.close();
+}

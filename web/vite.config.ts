@@ -1,0 +1,43 @@
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import react from "@vitejs/plugin-react";
+import { defineConfig, type Plugin } from "vite";
+
+/** Puts a `.gz` beside each text asset: megabytes of script are not to be compressed once a request. */
+function precompressed(): Plugin {
+  return {
+    name: "precompressed",
+    apply: "build",
+    async writeBundle({ dir }) {
+      const assets = join(dir!, "assets");
+      for (const name of await readdir(assets)) {
+        if (!/\.(js|css|svg)$/.test(name)) continue;
+        const path = join(assets, name);
+        await writeFile(`${path}.gz`, gzipSync(await readFile(path), { level: 9 }));
+      }
+    },
+  };
+}
+
+export default defineConfig({
+  plugins: [react(), precompressed()],
+  build: {
+    outDir: process.env.GRAPHIQL_OUT ?? "../src/transfer_gateway/api/graphiql",
+    emptyOutDir: true,
+    target: "es2022",
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 5000, // Monaco is what it is
+    rolldownOptions: {
+      onLog: (level, log, next) => {
+        if (log.code !== "MODULE_LEVEL_DIRECTIVE") next(level, log); // meant for React's compiler, long done
+      },
+    },
+  },
+  worker: { format: "es" },
+  experimental: {
+    // The page is /graphql and its assets are /graphiql/assets/…, below whatever prefix a proxy adds.
+    renderBuiltUrl: (name, { hostType }) =>
+      hostType === "html" ? `graphiql/${name}` : { relative: true },
+  },
+});
