@@ -49,6 +49,8 @@ import asyncio, uvicorn, uvloop
 from fastapi import FastAPI
 from strawberry.fastapi import BaseContext, GraphQLRouter
 from transfer_gateway.api.graphql.schema import build_schema
+from transfer_gateway.core.audit import Visit
+from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.server import build_core
 from transfer_gateway.settings import AccountsFile, Settings
 
@@ -60,7 +62,7 @@ async def main():
     async with build_core(settings, AccountsFile(settings.accounts_file).load()) as core:
         def get_context():
             context = Context()
-            context.reader, context.accounts = core.gateway.reader(), core.gateway.accounts
+            context.reader, context.accounts = core.gateway.reader(Visit(ANONYMOUS, "graphql", None)), core.gateway.accounts
             context.deadline = loop.time() + 10
             return context
         loop = asyncio.get_running_loop()

@@ -81,6 +81,7 @@ async def test_serve(aws: Emulator, world: World, accounts_file: Path) -> None:
     events = [json.loads(line) for line in log.splitlines()]
     names = [event["event"] for event in events]
     assert [name for name in names if name != "http_request"] == [
+        "nobody_is_asked_who_they_are",
         "serving",
         "role_assumed",
         "shutting_down",
@@ -154,6 +155,7 @@ async def test_what_hangs_is_cut_off(
     assert answer.json()["errors"][0]["extensions"]["code"] == "UPSTREAM_UNAVAILABLE"
     events = [json.loads(line) for line in log.splitlines()]
     assert [event["event"] for event in events if event["event"] != "role_assumed"] == [
+        "nobody_is_asked_who_they_are",
         "serving",
         "shutting_down",
         "http_request",

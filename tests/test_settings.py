@@ -328,12 +328,23 @@ def test_wrong_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every wrong variable is named, all at once."""
     monkeypatch.setenv("TRANSFER_GATEWAY_HTTP_PORT", "70000")
     monkeypatch.setenv("TRANSFER_GATEWAY_STS_REGION", "Ireland")
-    monkeypatch.setenv("TRANSFER_GATEWAY_AUTH", "oidc")
+    monkeypatch.setenv("TRANSFER_GATEWAY_AUTH", "basic")
     with pytest.raises(ConfigurationError) as refused:
         Settings.from_environment()
     assert [problem.partition(":")[0] for problem in refused.value.problems] == [
         f"TRANSFER_GATEWAY_{name}" for name in ("ACCOUNTS_FILE", "AUTH", "HTTP_PORT", "STS_REGION")
     ]
+
+
+def test_authentication_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a word on it, callers are asked who they are; and what that takes is told."""
+    monkeypatch.delenv("TRANSFER_GATEWAY_AUTH")
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.from_environment(accounts_file="a")
+    assert [problem.partition(":")[0] for problem in refused.value.problems] == [
+        f"TRANSFER_GATEWAY_{name}" for name in ("OIDC_ISSUERS", "OIDC_AUDIENCES", "POLICY_FILE")
+    ]
+    assert all("is required" in problem for problem in refused.value.problems)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])

@@ -110,7 +110,7 @@ def main() -> None:
 
 def _settings(**overrides: object) -> Settings:
     settings: Settings = _or_exit(lambda: Settings.from_environment(**overrides))
-    configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format, audit=settings.audit_log)
     return settings
 
 
@@ -177,6 +177,7 @@ async def _demo(http_port: int | None, grpc_port: int | None) -> None:
             _point_aws_at(emulator.environment())
             settings = _settings(
                 auth="none",
+                audit_log=False,
                 accounts_file=accounts_file.name,
                 http_port=http_port,
                 grpc_port=grpc_port,

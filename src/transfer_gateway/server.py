@@ -102,7 +102,12 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             pass  # it can be had: gRPC takes no socket of ours, and says less clearly what is wrong
         core = await stack.enter_async_context(build_core(settings, sources))
         gateway, roster = core.gateway, Roster(sources, core.organizations, core.gateway.use_accounts)
-        admission = Admission(gateway, policy=policy)
+        admission = Admission(
+            gateway,
+            tokens=await stack.enter_async_context(_tokens(settings)),
+            policy=policy,
+            quotas=_quotas(settings),
+        )
         rpc = RpcServer(
             admission,
             _rpc_limits(settings),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 _TALKATIVE = ("_cygrpc", "aiobotocore", "aiohttp", "asyncio", "botocore", "grpc", "urllib3")
 
 
-def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> None:
-    """Send our events and the libraries' records to stderr in one form."""
+_audit: Any = None
+
+
+def configure_logging(level: str, form: Literal["auto", "json", "console"], *, audit: bool = False) -> None:
+    """Send our events, those of the audit if wanted, and the libraries' records to stderr in one form."""
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -41,6 +44,14 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
         wrapper_class=structlog.make_filtering_bound_logger(level),  # what isn't logged costs nothing
         cache_logger_on_first_use=True,
     )
+    global _audit  # noqa: PLW0603  as logging's own loggers are
+    _audit = (
+        structlog.wrap_logger(
+            _StderrLogger("audit"), processors=[*shared, *last], wrapper_class=structlog.BoundLogger
+        )
+        if audit
+        else None
+    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -61,6 +72,12 @@ class _StderrLogger(structlog.WriteLogger):
     def __init__(self, name: str) -> None:
         super().__init__(sys.stderr)
         self.name = name
+
+
+def audit_event(event: str, **what: object) -> None:
+    """Write a line of the audit, which no level filters; nothing when it is switched off."""
+    if _audit is not None:
+        _audit.info(event, **what)
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:

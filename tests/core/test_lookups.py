@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
+from transfer_gateway.core.audit import Visit
+from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.domain.identity import ExecutionId
 from wire import PLAIN, REGION, place
@@ -25,7 +27,9 @@ ASSUME = "AssumeRole"
 async def code(service: server.Service, key: ExecutionKey, within_s: float = 10.0) -> str:
     deadline = asyncio.get_running_loop().time() + within_s
     try:
-        await service.gateway.reader().describe(key, max_age_s=0, deadline=deadline)
+        await service.gateway.reader(Visit(ANONYMOUS, "test", None)).describe(
+            key, max_age_s=0, deadline=deadline
+        )
     except GatewayError as error:
         return error.code
     return "ok"

@@ -9,6 +9,8 @@ import pytest
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
+from transfer_gateway.core.audit import Visit
+from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import DeadlineExceeded, ExecutionNotFound, GatewayError
 from wire import PLAIN, Gateway, place, to_input
 
@@ -27,7 +29,9 @@ def describe(
     core: Core, key: ExecutionKey, max_age_s: float = 1.0, timeout_s: float = 5.0
 ) -> asyncio.Task[Execution]:
     deadline = asyncio.get_running_loop().time() + timeout_s
-    return asyncio.create_task(core.reader().describe(key, max_age_s=max_age_s, deadline=deadline))
+    return asyncio.create_task(
+        core.reader(Visit(ANONYMOUS, "test", None)).describe(key, max_age_s=max_age_s, deadline=deadline)
+    )
 
 
 async def until_asked(aws: Emulator, times: int = 1) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from transfer_gateway.core.audit import Visit
+from transfer_gateway.core.quota import PAYING
 from transfer_gateway.domain.caller import ANONYMOUS, Caller
 from transfer_gateway.domain.errors import Unauthenticated
 
 if TYPE_CHECKING:
     from transfer_gateway.core.gateway import Gateway
+    from transfer_gateway.core.quota import Quotas
     from transfer_gateway.core.reader import Reader
     from transfer_gateway.domain.policy import Policy
 
@@ -23,13 +26,14 @@ class Tokens(Protocol):
 
 
 class Admission:
-    """`tokens` None: nobody is asked who they are. `policy` None: everybody who comes in sees all."""
+    """`tokens` None: nobody is asked who they are. `policy` None: who comes in sees all. `quotas` None: at any rate."""
 
     def __init__(
         self, gateway: Gateway, *, tokens: Tokens | None = None, policy: Policy | None = None
     ) -> None:
         self._gateway = gateway
         self._tokens = tokens
+        self._quotas = quotas
         self.policy = policy
 
     async def caller(self, authorization: str | None) -> Caller:
@@ -42,13 +46,16 @@ class Admission:
             raise Unauthenticated("The header `authorization` must be `Bearer` and a token.")
         return await self._tokens.authenticate(authorization[len(_SCHEME) :].strip())
 
-    def reader_of(self, caller: Caller) -> Reader:
-        """The use cases as this caller may use them."""
-        gateway = self._gateway
-        if self.policy is None:
-            return gateway.reader()
-        return gateway.reader(self.policy.scope(caller, gateway.accounts))
+    def admit(self, caller: Caller, door: str, remote: str | None) -> Reader:
+        """The use cases as this caller may use them, for one request. Raises: Throttled."""
+        if self._quotas is not None and caller is not ANONYMOUS:
+            quota = self._quotas.of(caller)
+            quota.take_request()
+            PAYING.set(quota)  # for this request's task, and whatever that begins
+        visit = Visit(caller, door, remote)
+        scope = self.policy.scope(caller, self._gateway.accounts) if self.policy else None
+        return self._gateway.reader(visit, scope)
 
-    async def reader(self, authorization: str | None) -> Reader:
-        """Raises: Unauthenticated, UpstreamUnavailable."""
-        return self.reader_of(await self.caller(authorization))
+    async def enter(self, authorization: str | None, door: str, remote: str | None) -> Reader:
+        """The same for whoever that header is of. Raises: Unauthenticated, UpstreamUnavailable, Throttled."""
+        return self.admit(await self.caller(authorization), door, remote)

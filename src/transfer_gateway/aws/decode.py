@@ -58,7 +58,14 @@ def decode_execution(answer: Wire, key: ExecutionKey, observed_at: datetime) -> 
         raw_status=status,
         results=_results(wire.get("Results"), key.workflow),
         observed_at=observed_at,
+        aws_request_id=request_id(answer),
     )
+
+
+def request_id(answer: Wire) -> str | None:
+    """AWS's id of the call, for AWS Support and CloudTrail."""
+    found = answer.get("ResponseMetadata", {}).get("RequestId")
+    return found if isinstance(found, str) else None
 
 
 def decode_listed_executions(answer: Wire, key: WorkflowKey, observed_at: datetime) -> list[ExecutionSummary]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transfer_gateway.aws.decode import Wire, efs_file_location, identifier, required
+from transfer_gateway.aws.decode import Wire, efs_file_location, identifier, request_id, required
 from transfer_gateway.domain.execution import StepType
 from transfer_gateway.domain.identity import WorkflowId, WorkflowKey
 from transfer_gateway.domain.workflow import (
@@ -42,6 +42,7 @@ def decode_workflow(answer: Wire, key: WorkflowKey, observed_at: datetime) -> Wo
         tags=_tags(wire.get("Tags")),
         structured_log_destinations=None if destinations is None else tuple(destinations),
         observed_at=observed_at,
+        aws_request_id=request_id(answer),
     )
 
 

@@ -13,6 +13,7 @@ from transfer_gateway.aws.decode import (
     decode_execution,
     decode_listed_executions,
     next_token,
+    request_id,
 )
 from transfer_gateway.aws.decode_workflow import decode_listed_workflows, decode_workflow
 from transfer_gateway.aws.errors import Call, Service, SessionNoLongerGood, foreign_errors
@@ -158,7 +159,7 @@ class Transfer:
                     f"AWS answered transfer:{operation} without {error.args[0]}, which it always sends.",
                     account_id=call.account_id,
                     region=call.region,
-                    aws_request_id=answer.get("ResponseMetadata", {}).get("RequestId"),
+                    aws_request_id=request_id(answer),
                 ) from error
 
 

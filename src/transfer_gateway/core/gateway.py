@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from transfer_gateway.aws.client import TransferClients
     from transfer_gateway.aws.credentials import SessionCache
     from transfer_gateway.aws.transfer import Transfer
+    from transfer_gateway.core.audit import Visit
     from transfer_gateway.core.pacing import Pacing
     from transfer_gateway.domain.account import Accounts
     from transfer_gateway.flights import Flights
@@ -60,10 +61,15 @@ class Gateway:
             self._lookups, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)
         )
 
-    def reader(self, scope: Scope | None = None) -> Reader:
-        """The use cases for one caller, who sees the scope; all that there is, without one."""
+    def reader(self, visit: Visit, scope: Scope | None = None) -> Reader:
+        """The use cases for a visit whose caller sees that scope; all that there is, without one."""
         return Reader(
-            scope or Scope(self.accounts), self._lookups, self._finder, self._in_progress, self._workflows
+            visit,
+            scope or Scope(self.accounts),
+            self._lookups,
+            self._finder,
+            self._in_progress,
+            self._workflows,
         )
 
     async def use_accounts(self, accounts: Accounts) -> None:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from transfer_gateway.core.audit import now
 from transfer_gateway.core.fanout import outcomes, outcomes_as_they_come
 from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
 from transfer_gateway.domain.page import TargetFilter
@@ -13,6 +14,7 @@ from transfer_gateway.domain.page import TargetFilter
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 
+    from transfer_gateway.core.audit import Visit
     from transfer_gateway.core.find import Finder
     from transfer_gateway.core.in_progress import InProgress
     from transfer_gateway.core.lookups import Lookups
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
         ExecutionId,
         ExecutionKey,
         Region,
+        Target,
         WorkflowId,
         WorkflowKey,
     )
@@ -45,10 +48,17 @@ class Reader:
     request, whatever it asks. `max_age_s` is how old an answer of AWS's may be; 0: at least as fresh as this request.
     """
 
-    def __init__(
-        self, scope: Scope, lookups: Lookups, finder: Finder, in_progress: InProgress, workflows: Workflows
+    def __init__(  # noqa: PLR0917  what one caller has, and what all share
+        self,
+        visit: Visit,
+        scope: Scope,
+        lookups: Lookups,
+        finder: Finder,
+        in_progress: InProgress,
+        workflows: Workflows,
     ) -> None:
         self.accounts = scope.accounts
+        self._visit = visit
         self._scope = scope
         self._lookups = lookups
         self._finder = finder
@@ -58,8 +68,14 @@ class Reader:
     async def describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
         """An execution in progress. Raises: GatewayError, with account and region."""
         _check_max_age(max_age_s)
-        self.accounts.get(key.target)
-        execution = await self._lookups.executions.get(key, max_age_s=max_age_s, deadline=deadline)
+        since = now()
+        try:
+            self.accounts.get(key.target)
+            execution = await self._lookups.executions.get(key, max_age_s=max_age_s, deadline=deadline)
+        except GatewayError as error:
+            self._visit.looked_up("get_execution", key, error, since)
+            raise
+        self._visit.looked_up("get_execution", key, execution, since)
         self._finder.saw(key)
         return self._scope.shown(execution)
 
@@ -115,6 +131,24 @@ class Reader:
         BadUserInput for a region that none of these accounts is configured for.
         """
         wanted = TargetFilter(account_ids=tuple(account_ids or ()), regions=tuple(regions or ()))
+        try:
+            targets = self._wanted(wanted)
+        except GatewayError as error:
+            self._visit.refused("find_execution", error, execution_id=execution_id)
+            raise
+        found = await self._finder.find(execution_id, workflow_id, targets, deadline=deadline)
+        self._visit.listed(
+            "find_execution",
+            [found.execution.id] if found.execution else [],
+            targets=found.targets_asked,
+            failures=found.failures,
+            execution_id=execution_id,
+        )
+        if found.execution is None:
+            return found
+        return replace(found, execution=self._scope.shown(found.execution))
+
+    def _wanted(self, wanted: TargetFilter) -> list[Target]:
         targets = [target for target in self.accounts.targets() if wanted.wants_target(target)]
         # Not to look in a place that was named is no certainty that the execution isn't there.
         for account_id in wanted.account_ids:
@@ -123,10 +157,7 @@ class Reader:
         for region in wanted.regions:
             if not any(target.region == region for target in targets):
                 raise BadUserInput.of("regions", f"names {region}, where no account is available to you.")
-        found = await self._finder.find(execution_id, workflow_id, targets, deadline=deadline)
-        if found.execution is None:
-            return found
-        return replace(found, execution=self._scope.shown(found.execution))
+        return targets
 
     async def in_progress(
         self,
@@ -149,13 +180,21 @@ class Reader:
         )
         for entry in page.entries:
             self._finder.saw(entry.node.key)
+        self._listed("list_executions", wanted, page)
         return page
 
     async def describe_workflow(self, key: WorkflowKey, *, max_age_s: float, deadline: float) -> Workflow:
         """A workflow's definition. Raises: GatewayError, with account and region."""
         _check_max_age(max_age_s)
-        self.accounts.get(key.target)
-        return await self._lookups.definitions.get(key, max_age_s=max_age_s, deadline=deadline)
+        since = now()
+        try:
+            self.accounts.get(key.target)
+            workflow = await self._lookups.definitions.get(key, max_age_s=max_age_s, deadline=deadline)
+        except GatewayError as error:
+            self._visit.looked_up("get_workflow", key, error, since)
+            raise
+        self._visit.looked_up("get_workflow", key, workflow, since)
+        return workflow
 
     async def define_step(self, place: StepPlace, *, deadline: float) -> WorkflowStep | None:
         """The definition of the step that has a result at that place; None past the definition's end.
@@ -186,13 +225,25 @@ class Reader:
         deadline: float,
     ) -> Page[Workflow]:
         """A page of all workflows that match. Raises: BadUserInput."""
-        return await self._workflows.page(
+        page = await self._workflows.page(
             self.accounts.targets(),
             wanted,
             first=first,
             after=after,
             with_details=with_details,
             deadline=deadline,
+        )
+        self._listed("list_workflows", wanted, page)
+        return page
+
+    def _listed(self, operation: str, wanted: TargetFilter, page: Page[Execution] | Page[Workflow]) -> None:
+        self._visit.listed(
+            operation,
+            [entry.node.id for entry in page.entries],
+            targets=self.accounts.count_targets(),
+            failures=page.failures,
+            account_ids=list(wanted.account_ids),
+            regions=list(wanted.regions),
         )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from cachetools import LRUCache
 
+from transfer_gateway.core.quota import PAYING
 from transfer_gateway.domain.errors import (
     DeadlineExceeded,
     ExecutionNotFound,
@@ -131,6 +132,9 @@ class Snapshots(Generic[K, V]):
     async def _join(self, key: K, not_before: float, deadline: float) -> V | GatewayError:
         flight = self._flying.get(key)
         if flight is None or (flight.asked_at is not None and flight.asked_at < not_before):
+            paying = PAYING.get()
+            if paying is not None:
+                paying.take_aws_call()
             flight = self._flying[key] = Flight()
             flight.task = self._tasks.start(self._fly(key, flight), name=f"ask about {key}")
         assert flight.task is not None  # noqa: S101  set by the line above, or by whoever began it

@@ -192,6 +192,7 @@ class Execution:
     raw_status: str | None
     results: ExecutionResults | None
     observed_at: datetime
+    aws_request_id: str | None = field(default=None, repr=False, compare=False)  # of the call that told it
 
     @property
     def id(self) -> str:

@@ -6,7 +6,7 @@ Source: `DescribedWorkflow` in botocore's Transfer model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from transfer_gateway.domain.execution import AwsEnum
@@ -152,6 +152,7 @@ class Workflow:
     tags: tuple[Tag, ...] | None
     structured_log_destinations: tuple[str, ...] | None
     observed_at: datetime
+    aws_request_id: str | None = field(default=None, repr=False, compare=False)  # of the call that told it
 
     def step_at(self, place: StepPlace) -> WorkflowStep | None:
         """The step that a result at this place is of; None past the definition's end."""

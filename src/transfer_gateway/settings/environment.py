@@ -81,6 +81,27 @@ class Settings(BaseSettings):
     http_max_body_bytes: int = Field(
         1_048_576, ge=1024, le=104_857_600, description="Larger request bodies are refused with 413."
     )
+    caller_requests_per_s: float = Field(
+        50.0,
+        gt=0,
+        le=1_000_000,
+        description="Requests of one caller; more are THROTTLED. Not with auth `none`.",
+    )
+    caller_requests_burst: int = Field(
+        200, ge=1, le=10_000_000, description="Requests of one caller at once, after a pause."
+    )
+    caller_aws_calls_per_s: float = Field(
+        500.0, gt=0, le=1_000_000, description="Calls to AWS that one caller causes. Snapshots are free."
+    )
+    caller_aws_calls_burst: int = Field(
+        20_000,
+        ge=1,
+        le=100_000_000,
+        description="Calls to AWS that one caller causes at once, after a pause.",
+    )
+    audit_log: bool = Field(
+        default=True, description="Whether each lookup is written to the log: who, what, and what came of it."
+    )
     http_cors_origins: _Words = Field(
         (),
         description="Origins, divided by commas, whose pages may call from a browser, such as https://ops.example.com.",

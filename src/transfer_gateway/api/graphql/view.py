@@ -136,9 +136,12 @@ class GraphQLView(GraphQL[Context, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         if request.scope["type"] == "websocket":
-            return SocketContext(request.headers.get("authorization"))  # type: ignore[return-value]  # until an operation
+            remote = request.client.host if request.client else None
+            return SocketContext(request.headers.get("authorization"), remote)  # type: ignore[return-value]  # until an operation
         timeout_s = _asked_timeout_s(request.headers.get("x-request-timeout"))
-        reader = await self.admission.reader(request.headers.get("authorization"))
+        reader = await self.admission.enter(
+            request.headers.get("authorization"), "graphql", request.client.host if request.client else None
+        )
         return self.context_of(reader, request.scope["state"]["request_id"], timeout_s)
 
     def context_of(self, reader: Reader, request_id: str, timeout_s: float = math.inf) -> Context:

@@ -53,6 +53,7 @@ class SocketContext:
     """What is known of a connection: its caller is told by the handshake's header, or by the first message."""
 
     authorization: str | None
+    remote: str | None
     connection_params: dict[str, object] | None = None
     caller: Caller | None = None
 
@@ -118,7 +119,8 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def _answer(self, operation: Operation[Context, None], request_id: str) -> Any:  # noqa: ANN401  JSON
         try:
-            reader = self.view.admission.reader_of(self._connection.still())
+            connection = self._connection
+            reader = self.view.admission.admit(connection.still(), "graphql", connection.remote)
             request = self.view.read(operation.query)  # the whole request
         except HTTPException as error:
             return _refusal(error.reason, ErrorCode.BAD_USER_INPUT)

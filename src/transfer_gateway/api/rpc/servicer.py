@@ -169,9 +169,8 @@ class ExecutionService(ExecutionServiceServicer):
 
     async def _admit(self, context: Context) -> Reader:
         metadata: Any = context.invocation_metadata()  # text, where the name doesn't end in -bin
-        return await self._admission.reader(
-            next((text for name, text in metadata if name == "authorization"), None)
-        )
+        authorization = next((text for name, text in metadata if name == "authorization"), None)
+        return await self._admission.enter(authorization, "grpc", context.peer())
 
 
 async def _definitions(

@@ -1,0 +1,95 @@
+"""The audit: who looked up what, from where, and what came of it. One event each, in a log of its own.
+
+Never a token, and nothing of an answer but the ids that were asked for or listed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from transfer_gateway.telemetry import audit_event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from transfer_gateway.domain.caller import Caller
+    from transfer_gateway.domain.errors import GatewayError
+    from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
+    from transfer_gateway.domain.page import TargetFailure
+    from transfer_gateway.domain.workflow import Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A caller at a door. `remote` is the address that its request came from."""
+
+    caller: Caller
+    door: str
+    remote: str | None
+
+    def looked_up(
+        self,
+        operation: str,
+        key: ExecutionKey | WorkflowKey,
+        outcome: Execution | Workflow | GatewayError,
+        since: datetime,
+    ) -> None:
+        """One thing was asked for by its key, at that time."""
+        if isinstance(outcome, Exception):
+            self._event(
+                operation,
+                [str(key)],
+                outcome=outcome.code,
+                source=None if outcome.aws_request_id is None else "aws",
+                aws_request_id=outcome.aws_request_id,
+            )
+        else:
+            self._event(
+                operation,
+                [str(key)],
+                outcome="OK",
+                source="snapshot" if outcome.observed_at < since else "aws",
+                aws_request_id=outcome.aws_request_id,
+            )
+
+    def listed(
+        self,
+        operation: str,
+        ids: Iterable[str],
+        *,
+        targets: int,
+        failures: Iterable[TargetFailure],
+        **asked: object,
+    ) -> None:
+        """Targets were searched, or their contents listed: which ids were found there."""
+        self._event(
+            operation,
+            list(ids),
+            outcome="OK",
+            targets=targets,
+            target_failures=[f"{failure.target.place}: {failure.error.code}" for failure in failures],
+            **asked,
+        )
+
+    def refused(self, operation: str, error: GatewayError, **asked: object) -> None:
+        """Targets were to be searched, but not as asked."""
+        self._event(operation, [], outcome=error.code, **asked)
+
+    def _event(self, operation: str, ids: list[str], **what: object) -> None:
+        audit_event(
+            "lookup",
+            operation=operation,
+            caller=self.caller.subject,
+            issuer=self.caller.issuer,
+            door=self.door,
+            remote=self.remote,
+            ids=ids,
+            **what,
+        )
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
