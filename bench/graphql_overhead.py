@@ -62,7 +62,8 @@ async def main():
     async with build_core(settings, AccountsFile(settings.accounts_file).load()) as core:
         def get_context():
             context = Context()
-            context.reader, context.accounts = core.gateway.reader(Visit(ANONYMOUS, "graphql", None)), core.gateway.accounts
+            context.reader = core.gateway.reader(Visit(ANONYMOUS, "graphql", None))
+            context.accounts = core.gateway.accounts
             context.deadline = loop.time() + 10
             return context
         loop = asyncio.get_running_loop()

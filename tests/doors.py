@@ -223,15 +223,39 @@ Door = GraphQLDoor | RpcDoor
 
 
 @asynccontextmanager
-async def both_doors(service: server.Service) -> AsyncIterator[tuple[GraphQLDoor, RpcDoor]]:
-    async with calling(service.url) as gateway, rpc(service) as stub:
+async def both_doors(
+    service: server.Service, token: str | None = None
+) -> AsyncIterator[tuple[GraphQLDoor, RpcDoor]]:
+    async with calling(service.url, token) as gateway, rpc(service, token) as stub:
         yield GraphQLDoor(gateway), RpcDoor(stub)
 
 
 @asynccontextmanager
-async def rpc(service: server.Service) -> AsyncIterator[ExecutionServiceAsyncStub]:
-    async with grpc.aio.insecure_channel(service.grpc) as channel:
+async def rpc(service: server.Service, token: str | None = None) -> AsyncIterator[ExecutionServiceAsyncStub]:
+    interceptors = [] if token is None else [_UnaryWith(token), _StreamWith(token)]
+    async with grpc.aio.insecure_channel(service.grpc, interceptors=interceptors) as channel:
         yield ExecutionServiceStub(channel)
+
+
+class _With:
+    """Sends a bearer token with each call."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def _told(self, details: grpc.aio.ClientCallDetails) -> Any:
+        metadata = grpc.aio.Metadata(*(details.metadata or ()), ("authorization", f"Bearer {self._token}"))
+        return details._replace(metadata=metadata)
+
+
+class _UnaryWith(_With, grpc.aio.UnaryUnaryClientInterceptor):
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        return await continuation(self._told(details), request)
+
+
+class _StreamWith(_With, grpc.aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        return await continuation(self._told(details), request)
 
 
 async def _ask(call: Any) -> Any:
@@ -357,7 +381,7 @@ def _whole(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _failure_as_even(failed: Failed) -> Any:
-    if failed.error["code"] in {"BAD_USER_INPUT", "INTERNAL_SERVER_ERROR"}:
+    if failed.error["code"] in {"BAD_USER_INPUT", "UNAUTHENTICATED", "FORBIDDEN", "INTERNAL_SERVER_ERROR"}:
         raise failed
     return _even(failed.error)
 

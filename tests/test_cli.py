@@ -84,6 +84,7 @@ async def test_serve(aws: Emulator, world: World, accounts_file: Path) -> None:
         "nobody_is_asked_who_they_are",
         "serving",
         "role_assumed",
+        "lookup",
         "shutting_down",
         "stopped",
     ]

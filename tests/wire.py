@@ -98,10 +98,13 @@ class Gateway:
 
 
 @asynccontextmanager
-async def calling(url: str) -> AsyncIterator[Gateway]:
+async def calling(url: str, token: str | None = None) -> AsyncIterator[Gateway]:
     """A client of the service at `url`."""
     connector = aiohttp.TCPConnector(limit=100)
-    async with aiohttp.ClientSession(connector=connector, skip_auto_headers=("content-type",)) as http:
+    headers = {"authorization": f"Bearer {token}"} if token is not None else {}
+    async with aiohttp.ClientSession(
+        connector=connector, skip_auto_headers=("content-type",), headers=headers
+    ) as http:
         yield Gateway(url, http)
 
 

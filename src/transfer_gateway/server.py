@@ -22,6 +22,7 @@ from transfer_gateway.api.http import create_app
 from transfer_gateway.api.http_server import HttpServer
 from transfer_gateway.api.page import PageOptions
 from transfer_gateway.api.rpc.server import RpcLimits, RpcServer
+from transfer_gateway.auth import Issuer, Oidc
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.credentials import SessionCache
 from transfer_gateway.aws.errors import Service as AwsService
@@ -30,6 +31,7 @@ from transfer_gateway.aws.sts import Sts
 from transfer_gateway.aws.transfer import Transfer
 from transfer_gateway.core.gateway import Gateway
 from transfer_gateway.core.pacing import Pacing, PacingLimits
+from transfer_gateway.core.quota import QuotaLimits, Quotas
 from transfer_gateway.core.roster import Roster
 from transfer_gateway.flights import Flights
 from transfer_gateway.settings import AccountsFile, ConfigurationError, PolicyFile, load_documents
@@ -207,6 +209,36 @@ def _limits(settings: Settings) -> PacingLimits:
         burst=settings.target_burst,
         max_in_flight=settings.target_max_in_flight,
         max_in_flight_overall=settings.aws_max_in_flight,
+    )
+
+
+@asynccontextmanager
+async def _tokens(settings: Settings) -> AsyncIterator[Oidc | None]:
+    if settings.auth == "none":
+        yield None
+        return
+    issuers = [
+        Issuer(url, ca_file=settings.oidc_ca_file, token_file=settings.oidc_token_file)
+        for url in settings.oidc_issuers
+    ]
+    async with Oidc(
+        issuers,
+        settings.oidc_audiences,
+        settings.oidc_algorithms,
+        settings.oidc_groups_claim,
+        settings.oidc_leeway_s,
+    ) as oidc:
+        yield oidc
+
+
+def _quotas(settings: Settings) -> Quotas:
+    return Quotas(
+        QuotaLimits(
+            requests_per_s=settings.caller_requests_per_s,
+            requests_burst=settings.caller_requests_burst,
+            aws_calls_per_s=settings.caller_aws_calls_per_s,
+            aws_calls_burst=settings.caller_aws_calls_burst,
+        )
     )
 
 

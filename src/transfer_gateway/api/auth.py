@@ -29,7 +29,12 @@ class Admission:
     """`tokens` None: nobody is asked who they are. `policy` None: who comes in sees all. `quotas` None: at any rate."""
 
     def __init__(
-        self, gateway: Gateway, *, tokens: Tokens | None = None, policy: Policy | None = None
+        self,
+        gateway: Gateway,
+        *,
+        tokens: Tokens | None = None,
+        policy: Policy | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         self._gateway = gateway
         self._tokens = tokens

@@ -15,6 +15,8 @@ _EVERYDAY = {
     ErrorCode.WORKFLOW_NOT_FOUND,
     ErrorCode.ACCOUNT_NOT_AVAILABLE,
     ErrorCode.BAD_USER_INPUT,
+    ErrorCode.UNAUTHENTICATED,
+    ErrorCode.FORBIDDEN,
 }
 
 

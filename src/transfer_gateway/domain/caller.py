@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller. `issuer` None: a certificate's, or nobody was asked.
+    """Whoever proved to be `subject` to one of our doors; `issuer` is who vouches for it, where one does.
 
-    `claims` are all that its token says; `expires_at`, in seconds since the epoch, is when it ends.
+    `claims` is all that the issuer says of the caller, for the policy to match: not to be logged.
+    `expires_at` is in seconds since the epoch; None: no end is known.
     """
 
     subject: str
@@ -24,8 +25,8 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """For logs and limits: no two issuers' subjects are one."""
-        return self.subject if self.issuer is None else f"{self.subject} ({self.issuer})"
+        """For logs and rate limits. Two issuers may each have a subject of one name; no issuer has a space."""
+        return self.subject if self.issuer is None else f"{self.issuer} {self.subject}"
 
 
 ANONYMOUS = Caller("anonymous")

@@ -1,0 +1,158 @@
+"""One issuer's keys, kept.
+
+- They are fetched anew in the background once they are old; no request waits for that.
+- A token that names an unknown key has them fetched at once, but not more often than the cooldown.
+- While the issuer is down, or publishes nothing usable, the keys stay: they are as good as when we got them.
+- However many wait, one fetch is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from transfer_gateway.auth.fetch import FETCH_TIMEOUT_S
+from transfer_gateway.auth.jwks import KeyName
+from transfer_gateway.domain.errors import Unauthenticated, UpstreamUnavailable
+from transfer_gateway.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transfer_gateway.auth.fetch import KeysFetcher
+    from transfer_gateway.auth.jwks import Key
+    from transfer_gateway.flights import Flights
+
+_log = get_logger(__name__)
+
+_RETRY_WITHOUT_KEYS_S = 1.0  # nobody can be served till then
+
+
+class IssuerKeys:
+    """`clock` gives seconds since the epoch; it may be set back, which makes everything due."""
+
+    def __init__(
+        self,
+        issuer: str,
+        fetcher: KeysFetcher,
+        flights: Flights,
+        *,
+        refresh_cooldown_s: float,
+        keys_max_age_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._issuer = issuer
+        self._fetcher = fetcher
+        self._flights = flights
+        self._cooldown_s = refresh_cooldown_s
+        self._max_age_s = keys_max_age_s
+        self._clock = clock
+        self._keys: dict[KeyName, Key] = {}
+        self._fetched_at = self._tried_at = self._asked_for_unknown_at = float("-inf")
+        self._failure: str | None = None
+        self._flight: asyncio.Task[None] | None = None
+
+    def has(self, name: KeyName, key: Key) -> bool:
+        """Whether that key is still the one of that name."""
+        return self._keys.get(name) is key
+
+    def refresh_if_old(self) -> None:
+        """Start fetching in the background, if it is time."""
+        if not self._keys:
+            due = not self._within(_RETRY_WITHOUT_KEYS_S, self._tried_at)
+        else:
+            due = not self._within(self._max_age_s, self._fetched_at) and (
+                self._failure is None or not self._within(self._cooldown_s, self._tried_at)
+            )
+        if due and self._flight is None:
+            self._fly()
+
+    async def get(self, kid: str | None, algorithm: str) -> tuple[KeyName, Key]:
+        """The key that a token names. A token that names none is given the only one, if there is only one.
+
+        Raises: Unauthenticated; UpstreamUnavailable, when it is the issuer's fault that we don't know.
+        """
+        flying_before = self._flight
+        self.refresh_if_old()
+        found = self._find(kid, algorithm)
+        if found is None and not self._is_known(kid):
+            try:
+                async with asyncio.timeout(FETCH_TIMEOUT_S):
+                    found = await self._fetch_unknown(kid, algorithm, flying_before)
+            except TimeoutError:  # the flight that it joined, and the next, took that long together
+                raise self._unavailable("no answer in time") from None
+        if found is not None:
+            return found
+        if self._failure is not None and not self._is_known(kid):
+            raise self._unavailable(self._failure)
+        raise Unauthenticated("The token is not signed with a key that its issuer publishes.")
+
+    async def _fetch_unknown(
+        self, kid: str | None, algorithm: str, flying_before: asyncio.Task[None] | None
+    ) -> tuple[KeyName, Key] | None:
+        """Wait for the flight under way. If it left before we asked, the key may have come after it: ask again."""
+        if self._flight is not None:
+            flight = self._flight
+            await asyncio.shield(flight)
+            found = self._find(kid, algorithm)
+            if found is not None or flight is not flying_before:
+                return found
+        if not self._keys or self._within(self._cooldown_s, self._asked_for_unknown_at):
+            return None
+        self._asked_for_unknown_at = self._clock()
+        await asyncio.shield(self._flight or self._fly())
+        return self._find(kid, algorithm)
+
+    def _find(self, kid: str | None, algorithm: str) -> tuple[KeyName, Key] | None:
+        if kid is not None:
+            name = KeyName(kid, algorithm)
+            key = self._keys.get(name)
+            return None if key is None else (name, key)
+        candidates = [(name, key) for name, key in self._keys.items() if name.algorithm == algorithm]
+        return candidates[0] if len(candidates) == 1 else None
+
+    def _is_known(self, kid: str | None) -> bool:
+        return any(name.kid == kid for name in self._keys)
+
+    def _within(self, period_s: float, since: float) -> bool:
+        return 0 <= self._clock() - since < period_s
+
+    def _unavailable(self, detail: str) -> UpstreamUnavailable:
+        retry_s = self._cooldown_s if self._keys else _RETRY_WITHOUT_KEYS_S
+        return UpstreamUnavailable(
+            "The keys of the token's issuer can't be had at the moment, so the token can't be checked.",
+            retry_after_s=retry_s,
+            detail=f"{self._issuer}: {detail}",
+        )
+
+    def _fly(self) -> asyncio.Task[None]:
+        self._tried_at = self._clock()
+        self._flight = flight = self._flights.start(self._refresh(), name=f"keys of {self._issuer}")
+        return flight
+
+    async def _refresh(self) -> None:
+        try:
+            fetched = await self._fetcher.fetch()
+        except (TimeoutError, OSError, aiohttp.ClientError, ValueError) as error:
+            self._failure = f"{type(error).__name__}: {error}"
+            _log.warning(
+                "issuer_keys_not_fetched", issuer=self._issuer, reason=self._failure, kept=len(self._keys)
+            )
+            return
+        finally:
+            self._flight = None
+        self._failure, self._fetched_at = None, self._clock()
+        before = self._keys
+        # A key that didn't change stays the same object, and what was verified with it stays verified.
+        self._keys = {name: old if (old := before.get(name)) == key else key for name, key in fetched.items()}
+        if before.keys() != fetched.keys() or any(
+            before[name] is not key for name, key in self._keys.items()
+        ):
+            _log.info(
+                "issuer_keys_changed",
+                issuer=self._issuer,
+                keys=sorted({name.kid or "" for name in self._keys}),
+                gone=sorted({name.kid or "" for name in before.keys() - self._keys.keys()}),
+            )

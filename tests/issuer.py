@@ -1,0 +1,157 @@
+"""An OpenID Connect issuer on the wire, whose keys rotate and which can be made to fail; and a clock to drive."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import jwt
+import orjson
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from transfer_gateway.auth import Issuer, Oidc
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from types import TracebackType
+
+AUDIENCE = "transfer-gateway"
+SUBJECT = "alice"
+ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+DISCOVERY, KEYS = "/.well-known/openid-configuration", "/keys"
+
+_CURVES: dict[str, type[ec.EllipticCurve]] = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1}
+
+
+class Time:
+    """Seconds since the epoch, which pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = float(int(time.time()))
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class SigningKey:
+    """A private key of an issuer, and what it publishes of it."""
+
+    def __init__(self, kid: str | None, algorithm: str = "RS256", *, bits: int = 2048) -> None:
+        self.kid = kid
+        self.algorithm = algorithm
+        self.private: Any
+        if algorithm.startswith("ES"):
+            self.private = ec.generate_private_key(_CURVES[algorithm]())
+        elif algorithm == "EdDSA":
+            self.private = ed25519.Ed25519PrivateKey.generate()
+        else:
+            self.private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+
+    def jwk(self, **members: object) -> dict[str, Any]:
+        """The public key; a member of None is left out."""
+        made = jwt.get_algorithm_by_name(self.algorithm).to_jwk(self.private.public_key(), as_dict=True)
+        made.pop("key_ops", None)
+        every = made | {"kid": self.kid, "alg": self.algorithm, "use": "sig"} | members
+        return {name: value for name, value in every.items() if value is not None}
+
+    def sign(self, claims: dict[str, Any], *, algorithm: str | None = None, **headers: object) -> str:
+        named = {"kid": self.kid} if self.kid is not None else {}
+        return jwt.encode(claims, self.private, algorithm or self.algorithm, headers=named | headers)
+
+
+class LocalIssuer:
+    """Serves discovery and `published`. `answers` replaces either document; `fetches` counts the keys'."""
+
+    def __init__(
+        self, clock: Callable[[], float], *keys: SigningKey, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._clock = clock
+        self._tls = tls
+        self.keys = list(keys)
+        self.published: list[dict[str, Any]] = [key.jwk() for key in keys]
+        self.answers: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {}
+        self.down = False
+        self.fetches = 0
+        self.authorizations: list[str | None] = []
+        self.url = ""
+
+    def publish(self, *keys: SigningKey) -> None:
+        """Sign with the first from now on."""
+        self.keys = list(keys)
+        self.published = [key.jwk() for key in keys]
+
+    def claims(self, **claims: object) -> dict[str, Any]:
+        """What a good token says; `...` leaves a claim out."""
+        now = int(self._clock())
+        good = {"iss": self.url, "sub": SUBJECT, "aud": AUDIENCE, "exp": now + 7200, "iat": now, "nbf": now}
+        return {name: value for name, value in (good | claims).items() if value is not ...}
+
+    def token(self, *, key: SigningKey | None = None, **claims: object) -> str:
+        return (key or self.keys[0]).sign(self.claims(**claims))
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        self.authorizations.append(request.headers.get("authorization"))
+        if request.path == KEYS:
+            self.fetches += 1
+        if self.down:
+            assert request.transport is not None
+            request.transport.abort()
+        if request.path in self.answers:
+            return await self.answers[request.path](request)
+        if request.path == DISCOVERY:
+            return web.json_response({"issuer": self.url, "jwks_uri": self.url + KEYS})
+        return web.json_response({"keys": self.published})
+
+    async def __aenter__(self) -> Self:
+        server = web.Server(self._answer)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
+        await site.start()
+        port = self._runner.addresses[0][1]
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+
+def answering(
+    body: bytes | dict[str, Any], *, status: int = 200, **headers: str
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """An answer to put into `answers`."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        content = body if isinstance(body, bytes) else orjson.dumps(body)
+        return web.Response(body=content, status=status, headers=headers)
+
+    return answer
+
+
+@asynccontextmanager
+async def trusting(
+    clock: Callable[[], float], *issuers: LocalIssuer | Issuer, **options: Any
+) -> AsyncIterator[Oidc]:
+    """What verifies these issuers' tokens."""
+    trusted = [issuer if isinstance(issuer, Issuer) else Issuer(issuer.url) for issuer in issuers]
+    settings: dict[str, Any] = {
+        "audiences": [AUDIENCE],
+        "algorithms": ALGORITHMS,
+        "groups_claim": "groups",
+        "leeway_s": 10.0,
+        "clock": clock,
+    }
+    async with Oidc(trusted, **settings | options) as oidc:
+        yield oidc
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not happened():
+            await asyncio.sleep(0.005)
