@@ -20,8 +20,12 @@ _OUTPUT = "src/transfer_gateway/api/graphiql"
 _STAMP = "sources.sha256"  # of what the page was built from
 _SOURCES = ("package.json", "package-lock.json", "index.html", "vite.config.ts", "src/**/*")
 _INSTALL = ("ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
-_INSTALL_QUICKLY = ("--prefer-offline", "--fetch-retries=0", "--fetch-timeout=20000")
-_CHECKOUT_TIMEOUT_S, _WHEEL_TIMEOUT_S = 180, 900  # of each command
+_INSTALL_QUICKLY = ("--prefer-offline", "--fetch-retries=0", "--fetch-timeout=10000")
+_INSTALL_SURELY = (
+    "--fetch-retries=1",
+    "--fetch-retry-mintimeout=2000",
+)  # npm's own way takes minutes to give up
+_CHECKOUT_TIMEOUT_S, _WHEEL_TIMEOUT_S = 120, 600  # of each command
 
 
 class PageBuildHook(BuildHookInterface[Any]):
@@ -58,7 +62,7 @@ def _build(node: str, npm: str, web: Path, output: Path, *, checkout: bool) -> N
     with tempfile.TemporaryDirectory(prefix="graphiql-") as directory:
         work, built = Path(directory, "web"), Path(directory, "built")
         shutil.copytree(web, work, ignore=shutil.ignore_patterns("node_modules"))
-        install = (npm, *_INSTALL, *(_INSTALL_QUICKLY if checkout else ()))
+        install = (npm, *_INSTALL, *(_INSTALL_QUICKLY if checkout else _INSTALL_SURELY))
         build = (node, "node_modules/vite/bin/vite.js", "build")  # itself, so that a timeout ends it
         for command in (install, build):
             subprocess.run(  # noqa: S603

@@ -40,6 +40,7 @@ _NOT_BUILT = b"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
 <title>transfer-gateway: GraphiQL isn't built</title>
 <style>body { margin: 3rem auto; max-width: 42rem; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif }</style>
 <h1>GraphiQL isn't built</h1>
