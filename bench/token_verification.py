@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.domain.errors import Unauthenticated
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transfer_gateway.auth import Oidc
 
 TOKENS, ROUNDS = 500, 5
-CLAIMS = {
+CLAIMS: dict[str, Any] = {
     "sub": "system:serviceaccount:payments:frontend",
     "jti": "6f1c8a0e-4f3c-4c39-9f5e-6c7b1f0d2a11",
     "groups": ["ops", "payments"],

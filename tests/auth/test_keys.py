@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from base64 import urlsafe_b64encode
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
-from issuer import DISCOVERY, KEYS, SUBJECT, LocalIssuer, SigningKey, Time, answering, trusting, until
-from transfer_gateway.auth import Oidc
+from issuer import (
+    ALGORITHMS,
+    DISCOVERY,
+    KEYS,
+    SUBJECT,
+    LocalIssuer,
+    SigningKey,
+    Time,
+    answering,
+    trusting,
+    until,
+)
+from transfer_gateway.auth import Issuer, Oidc
+from transfer_gateway.auth.jwks import Unusable, decode_discovery, decode_keys
 from transfer_gateway.domain.errors import Unauthenticated, UpstreamUnavailable
 
 COOLDOWN_S, MAX_AGE_S = 30.0, 300.0
@@ -437,6 +454,42 @@ async def test_what_cannot_be_used_replaces_no_keys(
     with pytest.raises(UpstreamUnavailable) as failure:
         await oidc.authenticate(issuer.token(key=B))
     assert reason in (failure.value.detail or "")
+
+
+MEMBERS = st.text(max_size=8) | st.binary(max_size=80).map(lambda number: urlsafe_b64encode(number).decode())
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"kty": st.sampled_from(["RSA", "EC", "OKP", "oct"])},
+            optional={
+                "crv": st.sampled_from(["P-256", "P-384", "Ed25519", "Ed448", "X25519", ""]),
+                "alg": st.sampled_from([*ALGORITHMS, "HS256", None]),
+                "kid": st.text() | st.none() | st.integers(),
+                "use": st.sampled_from(["sig", "enc", None]),
+            }
+            | dict.fromkeys(("n", "e", "x", "y", "d", "k"), MEMBERS | st.none() | st.integers()),
+        )
+        | st.none()
+        | st.lists(st.integers())
+    )
+)
+def test_any_keys_are_read_or_refused(keys: list[Any]) -> None:
+    """However odd what an issuer publishes, there are keys to use, or it can't be used."""
+    with suppress(Unusable):
+        for name, key in decode_keys(json.dumps({"keys": keys}).encode(), ALGORITHMS).items():
+            assert name.algorithm in ALGORITHMS
+            assert key.verify(b"text", b"no signature") is False
+
+
+@given(st.binary())
+def test_any_bytes_are_refused(body: bytes) -> None:
+    """What is no document of the issuer's can't be used, and that is all."""
+    with pytest.raises(Unusable):
+        decode_keys(body, ALGORITHMS)
+    with pytest.raises(Unusable):
+        decode_discovery(body, Issuer("https://issuer.example"))
 
 
 async def test_a_redirect_is_not_followed(clock: Time, issuer: LocalIssuer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -35,6 +36,7 @@ async def test_accepts_what_the_issuer_signed(issuer: LocalIssuer, oidc: Oidc, a
     assert caller.claims["team"] == "x"
     assert caller.expires_at == issuer.claims()["exp"]
     assert caller.name == f"{issuer.url} {SUBJECT}"
+    assert len({caller, replace(caller, claims={})}) == 1
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256"])
