@@ -73,7 +73,7 @@ class LocalIssuer:
         self._tls = tls
         self.keys = list(keys)
         self.published: list[dict[str, Any]] = [key.jwk() for key in keys]
-        self.answers: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {}
+        self.answers: dict[str, Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]] = {}
         self.down = False
         self.fetches = 0
         self.authorizations: list[str | None] = []
@@ -93,7 +93,7 @@ class LocalIssuer:
     def token(self, *, key: SigningKey | None = None, **claims: object) -> str:
         return (key or self.keys[0]).sign(self.claims(**claims))
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.authorizations.append(request.headers.get("authorization"))
         if request.path == KEYS:
             self.fetches += 1
@@ -124,10 +124,10 @@ class LocalIssuer:
 
 def answering(
     body: bytes | dict[str, Any], *, status: int = 200, **headers: str
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     """An answer to put into `answers`."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
         content = body if isinstance(body, bytes) else orjson.dumps(body)
         return web.Response(body=content, status=status, headers=headers)
 

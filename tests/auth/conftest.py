@@ -32,8 +32,3 @@ async def issuer(clock: Time) -> AsyncIterator[LocalIssuer]:
 async def oidc(clock: Time, issuer: LocalIssuer) -> AsyncIterator[Oidc]:
     async with trusting(clock, issuer) as oidc:
         yield oidc
-
-
-@pytest.fixture(scope="session")
-def rsa_keys() -> list[SigningKey]:
-    return [SigningKey(f"rsa-{number}") for number in range(3)]

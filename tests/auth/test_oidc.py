@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import jwt
 import pytest
 
@@ -33,6 +36,7 @@ async def test_accepts_what_the_issuer_signed(issuer: LocalIssuer, oidc: Oidc, a
     assert caller.claims["team"] == "x"
     assert caller.expires_at == issuer.claims()["exp"]
     assert caller.name == f"{issuer.url} {SUBJECT}"
+    assert len({caller, replace(caller, claims={})}) == 1
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256"])
@@ -80,7 +84,7 @@ async def test_reads_groups(issuer: LocalIssuer, oidc: Oidc, claim: object, grou
         pytest.param({"exp": 4102444800.5}, id="fraction of a second"),
     ],
 )
-async def test_accepts(issuer: LocalIssuer, oidc: Oidc, claims: dict[str, object]) -> None:
+async def test_accepts(issuer: LocalIssuer, oidc: Oidc, claims: dict[str, Any]) -> None:
     """Whatever RFC 7519 allows in a claim."""
     token = issuer.token(**claims)
     assert (await oidc.authenticate(token)).issuer == issuer.url
@@ -88,7 +92,7 @@ async def test_accepts(issuer: LocalIssuer, oidc: Oidc, claims: dict[str, object
 
 @pytest.mark.parametrize("claims", [{"exp": -9}, {"nbf": 9}, {"iat": 9}], ids=["exp", "nbf", "iat"])
 async def test_grants_clocks_a_leeway(
-    clock: Time, issuer: LocalIssuer, oidc: Oidc, claims: dict[str, int]
+    clock: Time, issuer: LocalIssuer, oidc: Oidc, claims: dict[str, Any]
 ) -> None:
     """A token is good from and until ten seconds off, which is the leeway here."""
     token = issuer.token(**{name: int(clock.now) + off_s for name, off_s in claims.items()})
@@ -187,9 +191,13 @@ def test_callers_claims_stay_as_they_are() -> None:
         pytest.param({"issuers": ["https://"]}, "must begin with https", id="no host"),
     ],
 )
-def test_refuses_unsafe_configuration(wrong: dict[str, list[str]], problem: str) -> None:
+def test_refuses_unsafe_configuration(wrong: dict[str, Any], problem: str) -> None:
     """Nothing starts that would accept what it must not."""
-    good = {"issuers": ["https://a.example"], "audiences": [AUDIENCE], "algorithms": ["RS256"]} | wrong
+    good: dict[str, Any] = {
+        "issuers": ["https://a.example"],
+        "audiences": [AUDIENCE],
+        "algorithms": ["RS256"],
+    } | wrong
     issuers = [Issuer(url) for url in good.pop("issuers")]
     with pytest.raises(ConfigurationError, match=problem):
         Oidc(issuers, **good, groups_claim="groups", leeway_s=0)

@@ -85,8 +85,8 @@ class IssuerKeys:
                 raise self._unavailable("no answer in time") from None
         if found is not None:
             return found
-        if self._failure is not None and not self._is_known(kid):
-            raise self._unavailable(self._failure)
+        if not self._keys or (self._failure is not None and not self._is_known(kid)):
+            raise self._unavailable(self._failure or "not fetched yet")
         raise Unauthenticated("The token is not signed with a key that its issuer publishes.")
 
     async def _fetch_unknown(
