@@ -232,7 +232,7 @@ async def both_doors(
 
 @asynccontextmanager
 async def rpc(service: server.Service, token: str | None = None) -> AsyncIterator[ExecutionServiceAsyncStub]:
-    interceptors = [] if token is None else [_UnaryWith(token), _StreamWith(token)]
+    interceptors: list[Any] = [] if token is None else [_UnaryWith(token), _StreamWith(token)]
     async with grpc.aio.insecure_channel(service.grpc, interceptors=interceptors) as channel:
         yield ExecutionServiceStub(channel)
 
@@ -243,7 +243,7 @@ class _With:
     def __init__(self, token: str) -> None:
         self._token = token
 
-    def _told(self, details: grpc.aio.ClientCallDetails) -> Any:
+    def _told(self, details: Any) -> Any:
         metadata = grpc.aio.Metadata(*(details.metadata or ()), ("authorization", f"Bearer {self._token}"))
         return details._replace(metadata=metadata)
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 HOME, PLAIN, GUARDED = "999999999999", "111111111111", "222222222222"
 REGION = "eu-west-1"
+TRANSPORT_WS = "graphql-transport-ws"
 JSON = {"content-type": "application/json"}
 
 QUERY = """
@@ -106,6 +109,39 @@ async def calling(url: str, token: str | None = None) -> AsyncIterator[Gateway]:
         connector=connector, skip_auto_headers=("content-type",), headers=headers
     ) as http:
         yield Gateway(url, http)
+
+
+class Socket:
+    """A client that speaks the protocol message by message."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def send(self, message: Any) -> None:
+        await self.connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
+
+    async def next(self) -> dict[str, Any]:
+        text = await self.connection.recv()
+        assert isinstance(text, str)
+        message: dict[str, Any] = json.loads(text)
+        return message
+
+    async def subscribe(self, number: str, query: str, **variables: Any) -> None:
+        payload = {"query": query, "variables": variables}
+        await self.send({"type": "subscribe", "id": number, "payload": payload})
+
+
+@asynccontextmanager
+async def socket(
+    url: str, protocol: str = TRANSPORT_WS, *, init: bool = True, **options: Any
+) -> AsyncIterator[Socket]:
+    address = url.replace("http://", "ws://") + "/graphql"
+    async with connect(address, subprotocols=[Subprotocol(protocol)], **options) as connection:
+        client = Socket(connection)
+        if init:
+            await client.send({"type": "connection_init"})
+            assert await client.next() == {"type": "connection_ack"}
+        yield client
 
 
 @asynccontextmanager

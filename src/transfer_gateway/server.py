@@ -55,6 +55,7 @@ class Service:
     """A running service: its core, the URL of its HTTP door, and the address of its gRPC door."""
 
     gateway: Gateway
+    admission: Admission
     url: str
     grpc: str
     hurry: Callable[[], None]  # while it drains: wait no longer
@@ -149,7 +150,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             _log.warning("nobody_is_asked_who_they_are", auth="none")
         _log.info("serving", http=url, grpc=grpc, accounts=len(roster.accounts), auth=settings.auth)
         try:
-            yield Service(gateway, url, grpc, hurry)
+            yield Service(gateway, admission, url, grpc, hurry)
         finally:
             for task in following:
                 task.cancel()

@@ -2,59 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
-from wire import QUERY, Gateway, place, to_input
+from wire import QUERY, TRANSPORT_WS, Gateway, place, socket, to_input
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from transfer_emulator import Emulator, World
     from transfer_gateway.settings import Settings
-
-TRANSPORT_WS = "graphql-transport-ws"
-
-
-class Socket:
-    """A client that speaks the protocol message by message."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
-
-    async def send(self, message: Any) -> None:
-        await self.connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
-
-    async def next(self) -> dict[str, Any]:
-        text = await self.connection.recv()
-        assert isinstance(text, str)
-        message: dict[str, Any] = json.loads(text)
-        return message
-
-    async def subscribe(self, number: str, query: str, **variables: Any) -> None:
-        payload = {"query": query, "variables": variables}
-        await self.send({"type": "subscribe", "id": number, "payload": payload})
-
-
-@asynccontextmanager
-async def socket(
-    url: str, protocol: str = TRANSPORT_WS, *, init: bool = True, **options: Any
-) -> AsyncIterator[Socket]:
-    address = url.replace("http://", "ws://") + "/graphql"
-    async with connect(address, subprotocols=[Subprotocol(protocol)], **options) as connection:
-        client = Socket(connection)
-        if init:
-            await client.send({"type": "connection_init"})
-            assert await client.next() == {"type": "connection_ack"}
-        yield client
 
 
 async def test_answers_are_those_of_http(gateway: Gateway, world: World) -> None:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+from websockets.exceptions import ConnectionClosed
 
-from doors import Failed, both_doors
+from doors import Failed, GraphQLDoor, both_doors
 from issuer import AUDIENCE, LocalIssuer, SigningKey, Time
 from transfer_gateway import server
 from transfer_gateway.domain.errors import ErrorCode
-from wire import GUARDED, HOME, PLAIN, REGION, place, to_input
+from transfer_gateway.domain.scope import Hideable
+from transfer_gateway.settings import parse_policy
+from transfer_gateway.telemetry import configure_logging
+from wire import GUARDED, HOME, JSON, PLAIN, REGION, calling, place, socket, to_input
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from doors import Door
@@ -186,7 +197,6 @@ TOKENS: dict[str, Callable[[LocalIssuer], str | None]] = {
     "audience": lambda issuer: issuer.token(aud="another"),
     "issuer": lambda issuer: issuer.token(iss="https://issuer.example.com"),
     "another-key": lambda issuer: issuer.token(key=SigningKey("one")),
-    "100-kb": lambda issuer: issuer.token(more="x" * 100_000),
 }
 
 
@@ -195,21 +205,279 @@ async def test_bad_tokens(
     guarded: server.Service, issuer: LocalIssuer, aws: Emulator, world: World, kind: str
 ) -> None:
     """Nobody comes in with less than a good token: UNAUTHENTICATED at both doors, and nothing is asked."""
-    token = TOKENS[kind](issuer)
-    if kind == "100-kb":
-        pytest.skip("clients refuse to send it to gRPC; see test_a_large_token")
-    async with both_doors(guarded, token) as doors:
+    async with both_doors(guarded, TOKENS[kind](issuer)) as doors:
         for door in doors:
-            for ask in (
-                door.get(to_input(place(world))),
-                door.batch([]),
-                door.find("00000000-0000-4000-8000-000000000000"),
-                door.list_executions(),
-                door.list_workflows(),
-                door.accounts(),
+            for ask, *arguments in (
+                (door.get, to_input(place(world))),
+                (door.batch, []),
+                (door.find, "00000000-0000-4000-8000-000000000000"),
+                (door.list_executions,),
+                (door.list_workflows,),
+                (door.accounts,),
             ):
                 with pytest.raises(Failed) as refused:
-                    await ask
+                    await ask(*arguments)
                 assert refused.value.error["code"] == ErrorCode.UNAUTHENTICATED
                 assert refused.value.status in {None, grpc.StatusCode.UNAUTHENTICATED}
     assert not aws.calls.count()
+
+
+@pytest.mark.parametrize(
+    ("authorization", "says"),
+    [
+        pytest.param(None, "required", id="nothing"),
+        pytest.param("Basic b2xnYTpvbGdh", "`Bearer` and a token", id="password"),
+        pytest.param("Bearer", "`Bearer` and a token", id="no-token"),
+        pytest.param(f"Bearer {'x' * 60_000}", "longer than", id="60-kb"),
+    ],
+)
+async def test_headers(guarded: server.Service, authorization: str | None, says: str) -> None:
+    """A 401 says what is wrong, and how to ask; health is everybody's to know."""
+    headers = JSON | ({"authorization": authorization} if authorization else {})
+    async with calling(guarded.url) as gateway:
+        answer = await gateway.send("POST", body=b'{"query":"{__typename}"}', headers=headers)
+        assert answer.status == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+        (error,) = answer.json()["errors"]
+        assert says in error["message"]
+        assert error["extensions"]["code"] == "UNAUTHENTICATED"
+        assert (await gateway.send("GET", "/readyz")).status == 200
+
+
+async def test_websocket(guarded: server.Service, issuer: LocalIssuer, world: World) -> None:
+    """Over WebSocket the first message has the token; without a good one the connection is closed with 4403."""
+    key = to_input(place(world, GUARDED))
+    query = "query($key: ExecutionKey!) { executionOrError(key: $key) { __typename } }"
+    for caller, expected in (("operator", "Execution"), ("payments", "AccountNotAvailable")):
+        token = issuer.token(**CALLERS[caller])
+        for payload, headers in (
+            ({"authorization": f"Bearer {token}"}, {}),
+            ({}, {"authorization": f"Bearer {token}"}),
+        ):
+            async with socket(guarded.url, init=False, additional_headers=headers) as client:
+                await client.send({"type": "connection_init", "payload": payload})
+                assert (await client.next())["type"] == "connection_ack"
+                await client.subscribe("1", query, key=key)
+                answer = await client.next()
+                assert answer["payload"]["data"]["executionOrError"]["__typename"] == expected
+    for refused in ({}, {"authorization": "Bearer a.b.c"}, {"authorization": 1}):
+        async with socket(guarded.url, init=False) as client:
+            await client.send({"type": "connection_init", "payload": refused})
+            with pytest.raises(ConnectionClosed, match="4403"):
+                await client.next()
+
+
+async def test_keys_rotate(guarded: server.Service, issuer: LocalIssuer, world: World) -> None:
+    """Keys come and go, and the issuer with them: no request fails that has a good token."""
+    keys = [KEY, SigningKey("two", "ES256"), SigningKey("three", "EdDSA")]
+    request = to_input(place(world))
+    for old, new in itertools.pairwise(keys):
+        issuer.publish(new, old)
+        async with both_doors(guarded, issuer.token(**CALLERS["operator"])) as doors:
+            for door in doors:
+                assert (await door.get(request))["accountId"] == PLAIN
+        async with both_doors(guarded, issuer.token(key=old, **CALLERS["operator"])) as doors:
+            for door in doors:
+                assert (await door.get(request))["accountId"] == PLAIN
+        issuer.down = True
+        async with both_doors(guarded, issuer.token(**CALLERS["operator"])) as doors:
+            for door in doors:
+                assert (await door.get(request))["accountId"] == PLAIN
+        issuer.down = False
+
+
+async def test_the_policy_changes(
+    guarded: server.Service, issuer: LocalIssuer, world: World, policy_file: Path
+) -> None:
+    """A new policy is followed, also where answers are at hand already; a bad one is refused and today's is kept."""
+    key = to_input(place(world))
+    async with doors_of(guarded, issuer, "payments") as doors:
+        for door in doors:
+            assert (await door.get(key, 3600))["accountId"] == PLAIN
+        with capture_logs() as logged:
+            policy_file.write_text("rules: [{}]")
+            async with asyncio.timeout(5):
+                while not any(entry["event"] == "policy_file_refused" for entry in logged):
+                    await asyncio.sleep(0.02)
+        for door in doors:
+            assert (await door.get(key, 3600))["accountId"] == PLAIN
+        with capture_logs() as logged:
+            policy_file.write_text("rules: []")
+            async with asyncio.timeout(5):
+                while not any(entry["event"] == "policy_file_reloaded" for entry in logged):
+                    await asyncio.sleep(0.02)
+        for door in doors:
+            assert (await door.get(key, 3600))["code"] == "ACCOUNT_NOT_AVAILABLE"
+            assert await door.accounts() is None
+
+
+accounts = st.fixed_dictionaries(
+    {"ids": st.lists(st.sampled_from([PLAIN, GUARDED, HOME]), min_size=1, max_size=3, unique=True)}
+)
+rules = st.lists(
+    st.fixed_dictionaries(
+        {
+            "callers": st.sampled_from(["ops", "payments", "others"]).map(lambda group: {"groups": [group]}),
+            "accounts": accounts,
+            "regions": st.lists(st.sampled_from([REGION, "us-east-1"]), min_size=1, max_size=2, unique=True),
+            "hide": st.lists(st.sampled_from([*map(str, Hideable)]), max_size=2, unique=True),
+        }
+    ),
+    max_size=4,
+)
+
+
+@hypothesis_settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(rules=rules, order=st.permutations([*CALLERS]))
+async def test_nothing_that_the_policy_denies(
+    guarded: server.Service, issuer: LocalIssuer, world: World, rules: list[dict[str, Any]], order: list[str]
+) -> None:
+    """Whatever the policy, and whatever others have asked before: no answer has an account that it denies."""
+    keys = [
+        place(world, account_id, region)
+        for account_id in (PLAIN, GUARDED)
+        for region in (REGION, "us-east-1")
+    ]
+    guarded.admission.policy = parse_policy(json.dumps({"rules": rules}).encode(), name="policy.yaml")
+    for caller in order:
+        granted = {
+            (account_id, region)
+            for rule in rules
+            if set(rule["callers"]["groups"]) & set(CALLERS[caller].get("groups", ()))
+            for account_id in rule["accounts"]["ids"]
+            for region in rule["regions"]
+        }
+        async with doors_of(guarded, issuer, caller) as doors:
+            for door in doors:
+                answers = [
+                    await door.batch([to_input(key) for key in keys], 3600),
+                    await door.list_executions(),
+                    await door.list_workflows(),
+                    await door.accounts(),
+                    *[(await door.find(key.execution_id))["execution"] for key in keys],
+                ]
+                told = {
+                    (at["accountId"], at["region"])
+                    for at in objects(answers)
+                    if "executionId" in at or "workflowId" in at
+                }
+                assert told <= granted
+                assert {(key.account_id, key.region) for key in keys} & granted <= told
+                regions = {
+                    (at["accountId"], region)
+                    for at in objects(answers)
+                    if "alias" in at
+                    for region in at["regions"]
+                }
+                assert regions <= granted
+
+
+def objects(answer: Any) -> Iterator[dict[str, Any]]:
+    """Every object in it, however deep, but for errors, which name what was asked for."""
+    if isinstance(answer, list):
+        for item in answer:
+            yield from objects(item)
+    if isinstance(answer, dict) and "code" not in answer:
+        yield answer
+        yield from objects([*answer.values()])
+
+
+@pytest.fixture
+def audit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[[], list[Any]]]:
+    """What the audit has said since it was last asked."""
+    configure_logging("error", "json", audit=True)
+
+    def read() -> list[Any]:
+        lines = capsys.readouterr().err.splitlines()
+        return [event for event in map(json.loads, lines) if event["logger"] == "audit"]
+
+    yield read
+    configure_logging("info", "console")
+
+
+async def test_the_audit(
+    guarded: server.Service, issuer: LocalIssuer, world: World, audit: Callable[[], list[Any]]
+) -> None:
+    """Every lookup, by either door, is one event: who, from where, what, and what came of it; and never a token."""
+    key = place(world)
+    forbidden = to_input(place(world, GUARDED))
+    token = issuer.token(**CALLERS["payments"])
+    async with both_doors(guarded, token) as doors:
+        for door in doors:
+            audit()
+            await door.get(to_input(key), 0)
+            await door.get(to_input(key), 3600)
+            await door.get(forbidden)
+            await door.batch([to_input(key), forbidden], 3600)
+            await door.find(key.execution_id)
+            await door.list_executions()
+            await door.accounts()
+            events = audit()
+            assert all(
+                (event["caller"], event["issuer"]) == ("paul", issuer.url)
+                and "127.0.0.1" in event["remote"]
+                and event["request_id"]
+                for event in events
+            )
+            assert {event["door"] for event in events} == {
+                "graphql" if isinstance(door, GraphQLDoor) else "grpc"
+            }
+            told = [(event["operation"], event["ids"], event["outcome"]) for event in events]
+            denied = "/".join(forbidden.values())
+            assert told[:3] == [
+                ("get_execution", [str(key)], "OK"),
+                ("get_execution", [str(key)], "OK"),
+                ("get_execution", [denied], "ACCOUNT_NOT_AVAILABLE"),
+            ]
+            assert sorted(told[3:5]) == [
+                ("get_execution", [str(key)], "OK"),
+                ("get_execution", [denied], "ACCOUNT_NOT_AVAILABLE"),
+            ]
+            assert told[5:] == [
+                ("find_execution", [str(key)], "OK"),
+                ("list_executions", [str(key)], "OK"),
+                ("list_accounts", [PLAIN], "OK"),
+            ]
+            assert [event["source"] for event in events[:2]] == ["aws", "snapshot"]
+            assert events[0]["aws_request_id"] == events[1]["aws_request_id"] is not None
+            assert token not in json.dumps(events)
+
+
+async def test_quotas(
+    aws: Emulator, settings: Callable[..., Settings], issuer: LocalIssuer, policy_file: Path, world: World
+) -> None:
+    """A caller that asks too much is THROTTLED, and told for how long; others are not."""
+    limits = {
+        "caller_requests_per_s": 1,
+        "caller_requests_burst": 20,
+        "caller_aws_calls_per_s": 0.1,
+        "caller_aws_calls_burst": 3,
+    }
+    oidc = {
+        "auth": "oidc",
+        "oidc_issuers": issuer.url,
+        "oidc_audiences": AUDIENCE,
+        "policy_file": policy_file,
+    }
+    keys = [to_input(place(world)) for _ in range(5)]
+    async with server.running(settings(**oidc, **limits)) as service:
+        async with doors_of(service, issuer, "operator") as (graphql, rpc):
+            found = await graphql.batch(keys, 3600)
+            assert sorted(item.get("code", "found") for item in found) == ["THROTTLED"] * 2 + ["found"] * 3
+            assert all(0 < item["retryAfter"] <= 30 for item in found if "code" in item)
+            assert aws.calls.count(operation="DescribeExecution") == 3
+            served = [item for item in await rpc.batch(keys, 3600) if "code" not in item]
+            assert len(served) == 3  # snapshots are free
+            for _ in range(17):  # and the batches above
+                await graphql.accounts()
+            with pytest.raises(Failed) as refused:
+                await asyncio.gather(*(graphql.accounts() for _ in range(3)))
+            assert refused.value.error["code"] == "THROTTLED"
+            assert 0 < refused.value.error["retryAfter"] <= 1
+        async with doors_of(service, issuer, "payments") as doors:
+            for door in doors:
+                assert "code" not in await door.get(keys[0], 3600)

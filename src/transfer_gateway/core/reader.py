@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.in_progress import InProgress
     from transfer_gateway.core.lookups import Lookups
     from transfer_gateway.core.workflows import Workflows
+    from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.execution import Execution, StepPlace
     from transfer_gateway.domain.identity import (
         AccountId,
@@ -64,6 +65,12 @@ class Reader:
         self._finder = finder
         self._in_progress = in_progress
         self._workflows = workflows
+
+    def list_accounts(self) -> list[Account]:
+        """The accounts of the scope, as configured."""
+        accounts = list(self.accounts)
+        self._visit.listed("list_accounts", [account.id for account in accounts], targets=0, failures=())
+        return accounts
 
     async def describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
         """An execution in progress. Raises: GatewayError, with account and region."""

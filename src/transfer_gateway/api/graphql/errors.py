@@ -169,6 +169,19 @@ def to_answer(result: ExecutionResult, request_id: str) -> GraphQLHTTPResponse:
     return {"data": result.data, "errors": list(errors)}
 
 
+def to_extensions(error: GatewayError) -> dict[str, Any]:
+    """What a failure's `extensions` say; nothing of what isn't known."""
+    told = {
+        "code": error.code,
+        "retryable": TABLE[error.code].retryable,
+        "retryAfter": retry_after_s(error),
+        "accountId": error.account_id,
+        "region": error.region,
+        "awsRequestId": error.aws_request_id,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
 def to_errors(result: ExecutionResult, request_id: str) -> list[dict[str, Any]]:
     """`errors[]` of an answer. Whatever is no GatewayError and no fault of the document is masked.
 
@@ -201,18 +214,11 @@ def _extensions(
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error
     if isinstance(cause, GatewayError) and cause.code != ErrorCode.INTERNAL_SERVER_ERROR:
-        told = {
-            "code": cause.code,
-            "retryable": TABLE[cause.code].retryable,
-            "retryAfter": retry_after_s(cause),
-            "accountId": cause.account_id,
-            "region": cause.region,
-            "awsRequestId": cause.aws_request_id,
-        }
+        told = to_extensions(cause)
         if (failure := (cause.message, *told.values())) not in logged:
             logged.add(failure)
             log_failure(cause)
-        return {name: value for name, value in told.items() if value is not None}
+        return told
     if isinstance(cause, GraphQLSyntaxError):
         return {"code": "GRAPHQL_PARSE_FAILED"}
     if isinstance(cause, GraphQLError) and isinstance(result, PreExecutionError):

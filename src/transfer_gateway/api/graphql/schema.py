@@ -188,7 +188,7 @@ class Query:
         description="The accounts that you may see, in the configured order.", graphql_type=list[Account]
     )
     async def accounts(self, info: Info) -> Any:  # noqa: ANN401  domain accounts
-        return list(info.context.accounts)
+        return info.context.reader.list_accounts()
 
     @strawberry.field(
         description="The object with this global id: an account, a workflow or an execution.",

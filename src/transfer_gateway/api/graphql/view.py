@@ -24,9 +24,9 @@ from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLRequestData
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
-from transfer_gateway.api.errors import TABLE
+from transfer_gateway.api.errors import TABLE, log_failure
 from transfer_gateway.api.graphql.context import Context
-from transfer_gateway.api.graphql.errors import to_answer
+from transfer_gateway.api.graphql.errors import to_answer, to_extensions
 from transfer_gateway.api.graphql.operations import Operations
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
@@ -117,8 +117,12 @@ class GraphQLView(GraphQL[Context, None]):
             response = error_response(error.status_code, error.reason)
             response.headers.update(_HEADERS.get(error.status_code, {}))
         except GatewayError as error:
-            response = error_response(TABLE[error.code].http_status, error.message, error.code)
-            response.headers.update(_HEADERS.get(response.status_code, {}))
+            log_failure(error)
+            status, told = TABLE[error.code].http_status, to_extensions(error)
+            response = error_response(status, error.message, **told)
+            response.headers.update(_HEADERS.get(status, {}))
+            if "retryAfter" in told:
+                response.headers["retry-after"] = str(math.ceil(told["retryAfter"]))
         if response.status_code >= _FAILED and _RESPONSE_JSON in _named(request, "accept"):
             response.headers["content-type"] = _RESPONSE_JSON
             response.headers["vary"] = _VARY
@@ -316,7 +320,10 @@ def _limited(receive: Receive, max_bytes: int) -> Receive:
 
 
 def error_response(
-    status: int, message: str, code: ErrorCode = ErrorCode.BAD_USER_INPUT, **extensions: str
+    status: int,
+    message: str,
+    code: ErrorCode = ErrorCode.BAD_USER_INPUT,
+    **extensions: Any,  # noqa: ANN401  JSON
 ) -> Response:
     """A failure of the HTTP request itself, in GraphQL's form, so that clients read one form only."""
     body = {"errors": [{"message": message, "extensions": {"code": code, **extensions}}]}

@@ -21,7 +21,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 
 from transfer_gateway.api.errors import log_failure, log_fault
 from transfer_gateway.api.graphql.context import Context
-from transfer_gateway.api.graphql.errors import to_answer
+from transfer_gateway.api.graphql.errors import to_answer, to_extensions
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode, GatewayError, Unauthenticated
 from transfer_gateway.telemetry import get_logger
@@ -125,10 +125,11 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
         except HTTPException as error:
             return _refusal(error.reason, ErrorCode.BAD_USER_INPUT)
         except GatewayError as error:
-            return _refusal(error.message, error.code)
+            log_failure(error)
+            return _refusal(error.message, **to_extensions(error))
         context = self.view.context_of(reader, request_id)
         return to_answer(await self.view.operations.run(request, context), request_id)
 
 
-def _refusal(message: str, code: ErrorCode, **more: str) -> dict[str, Any]:
+def _refusal(message: str, code: ErrorCode, **more: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
     return {"errors": [{"message": message, "extensions": {"code": code, **more}}]}

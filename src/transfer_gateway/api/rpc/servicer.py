@@ -157,7 +157,7 @@ class ExecutionService(ExecutionServiceServicer):
         self, request: pb.ListAccountsRequest, context: Context
     ) -> pb.ListAccountsResponse:
         reader = await self._admit(context)
-        return pb.ListAccountsResponse(accounts=[to_account(account) for account in reader.accounts])
+        return pb.ListAccountsResponse(accounts=[to_account(account) for account in reader.list_accounts()])
 
     def _deadline(self, context: Context) -> float:
         """In the loop's time: the caller's, but no later than our own."""
