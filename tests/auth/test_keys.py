@@ -200,6 +200,15 @@ async def test_keys_are_fetched_no_more_often_than_they_get_old(
     assert issuer.fetches == 12
 
 
+async def test_repeated_tokens_keep_keys_young(clock: Time, issuer: LocalIssuer, oidc: Oidc) -> None:
+    """A caller who sends one token for long is one for whom keys are fetched anew, as any other."""
+    token = issuer.token()
+    await oidc.authenticate(token)
+    clock.now += MAX_AGE_S
+    await oidc.authenticate(token)
+    await until(lambda: issuer.fetches == 2)
+
+
 async def test_a_clock_that_is_set_back_stops_no_refresh(
     clock: Time, issuer: LocalIssuer, oidc: Oidc
 ) -> None:
