@@ -384,7 +384,7 @@ async def test_waits_for_a_silent_issuer_five_seconds(clock: Time, issuer: Local
             *(oidc.authenticate(issuer.token()) for _ in range(10)), return_exceptions=True
         )
     assert all(isinstance(failure, UpstreamUnavailable) for failure in failures)
-    assert 4.5 < time.monotonic() - started < 6.5
+    assert 4.5 < time.monotonic() - started < 9  # and not twice five
     assert issuer.fetches == 1
     stuck.set()
 
