@@ -148,9 +148,8 @@ class Oidc:
         except jwt.PyJWTError:
             raise Unauthenticated("The token is no signed JWT.") from None
         header, claims = read["header"], read["payload"]
-        if (
-            "crit" in header or "b64" in header
-        ):  # RFC 7515: what isn't understood is refused; RFC 7519 knows none
+        # RFC 7515: critical headers that aren't understood are refused; a JWT has no use for those that PyJWT does.
+        if "crit" in header or "b64" in header:
             raise Unauthenticated("The token has critical headers, of which none is understood.")
         issuer = claims.get("iss")
         keys = self._keys.get(issuer) if isinstance(issuer, str) else None
