@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.request
+import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -197,6 +198,5 @@ async def reading(
         Flights() as flights,
         RegionalClients(Service.ORGANIZATIONS, _CONNECTION, attempts=ATTEMPTS) as clients,
     ):
-        clock = {"now": now} if now else {}
-        sessions = SessionCache(sts, flights, session_name="test", max_concurrency=4, **clock)
+        sessions = SessionCache(sts, flights, session_name="test", max_concurrency=4, now=now or time.time)
         yield Organizations(clients, sts, sessions)

@@ -11,7 +11,8 @@ from transfer_gateway.api.errors import TABLE
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.aws.organizations import LISTS
 from transfer_gateway.aws.transfer import Transfer
-from transfer_gateway.settings import ENV_PREFIX, Settings, parse_accounts
+from transfer_gateway.domain.caller import Caller
+from transfer_gateway.settings import ENV_PREFIX, Settings, parse_accounts, parse_policy, shown_default
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -63,7 +64,7 @@ def test_settings_table() -> None:
     """Every setting, with its default and its meaning."""
     rows = [
         f"| `{ENV_PREFIX}{name.upper()}` "
-        f"| {'required' if field.is_required() else '' if field.default in {None, ()} else f'`{field.default}`'} "
+        f"| {'required' if field.is_required() else f'`{shown_default(field)}`' if shown_default(field) else ''} "
         f"| {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
@@ -101,6 +102,17 @@ def test_accounts_file_example() -> None:
     """The accounts file shown is one."""
     (example,) = fenced(section("Accounts file"), "yaml")
     assert len(parse_accounts(example.encode(), name="README.md").listed) == 3
+
+
+def test_policy_example() -> None:
+    """The policy shown is one, and grants something to whom it speaks of."""
+    (example,) = fenced(section("Who may see what"), "yaml")
+    (accounts,) = fenced(section("Accounts file"), "yaml")
+    policy = parse_policy(example.encode(), name="README.md")
+    listed = parse_accounts(accounts.encode(), name="README.md").listed
+    assert len(policy.scope(Caller("a", groups=frozenset({"platform"})), listed).accounts) == 3
+    pod = Caller("system:serviceaccount:files:reader", "https://kubernetes.example.com")
+    assert [account.id for account in policy.scope(pod, listed).accounts] == ["111111111111"]
 
 
 def test_discovery_example() -> None:

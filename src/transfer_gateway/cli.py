@@ -18,7 +18,7 @@ from transfer_gateway import server
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.core.check import check_targets
 from transfer_gateway.domain.errors import GatewayError
-from transfer_gateway.settings import ENV_PREFIX, AccountsFile, ConfigurationError, Settings
+from transfer_gateway.settings import ENV_PREFIX, AccountsFile, ConfigurationError, Settings, shown_default
 from transfer_gateway.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -50,11 +50,7 @@ def _settings_help() -> str:
     """Every setting, for `--help`: the fields are the one list of them."""
     lines = ["Settings, all of them environment variables:"]
     for name, field in Settings.model_fields.items():
-        default = (
-            "required"
-            if field.is_required()
-            else f"default {'none' if field.default is None else field.default}"
-        )
+        default = "required" if field.is_required() else f"default {shown_default(field) or 'none'}"
         lines.append(f"{ENV_PREFIX}{name.upper()} ({default}): {field.description}")
     return "\n\n".join(lines)
 

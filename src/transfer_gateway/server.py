@@ -11,6 +11,7 @@ import signal
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transfer_gateway.api.auth import Admission
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from transfer_gateway.settings import Settings
 
 _log = get_logger(__name__)
+_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_KEYS_MAX_AGE_S = 30.0  # how long a key that its issuer has withdrawn is still good
 
 
 class PortNotAvailable(Exception):
@@ -178,6 +181,8 @@ async def build_core(settings: Settings, sources: AccountSources) -> AsyncIterat
             sts,
             flights,
             session_name=settings.role_session_name,
+            source_identity=settings.role_source_identity,
+            session_tags=settings.role_session_tags,
             max_concurrency=settings.assume_role_max_concurrency,
         )
         await clients.open(sources.regions())
@@ -219,7 +224,9 @@ async def _tokens(settings: Settings) -> AsyncIterator[Oidc | None]:
         yield None
         return
     issuers = [
-        Issuer(url, ca_file=settings.oidc_ca_file, token_file=settings.oidc_token_file)
+        Issuer(url, ca_file=_POD / "ca.crt", token_file=_POD / "token")
+        if url == settings.oidc_cluster_issuer
+        else Issuer(url, ca_file=settings.oidc_ca_file)
         for url in settings.oidc_issuers
     ]
     async with Oidc(
@@ -228,6 +235,7 @@ async def _tokens(settings: Settings) -> AsyncIterator[Oidc | None]:
         settings.oidc_algorithms,
         settings.oidc_groups_claim,
         settings.oidc_leeway_s,
+        keys_max_age_s=_KEYS_MAX_AGE_S,
     ) as oidc:
         yield oidc
 

@@ -66,12 +66,17 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"], *, a
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
-class _StderrLogger(structlog.WriteLogger):
-    """Ours go straight there: through `logging`, an event would cost 30 µs instead of 12."""
+class _StderrLogger:
+    """Ours go straight to stderr: through `logging` an event would cost 30 µs instead of 12."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(sys.stderr)
         self.name = name
+
+    def msg(self, message: str) -> None:
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = msg
 
 
 def audit_event(event: str, **what: object) -> None:

@@ -87,11 +87,15 @@ class SessionCache:
         flights: Flights,
         *,
         session_name: str,
+        source_identity: str | None = None,
+        session_tags: tuple[tuple[str, str], ...] = (),
         max_concurrency: int,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._sts = sts
         self._session_name = session_name
+        self._source_identity = source_identity
+        self._session_tags = session_tags
         self._places = Places(max_concurrency)
         self._now = now
         self._entries: dict[Role, _Entry] = {}
@@ -162,7 +166,14 @@ class SessionCache:
     def _role(self, account: Account) -> Role | None:
         if account.role_arn is None:
             return None
-        return Role(account.role_arn, account.external_id, self._session_name, account.session_duration_s)
+        return Role(
+            account.role_arn,
+            account.external_id,
+            self._session_name,
+            account.session_duration_s,
+            self._source_identity,
+            self._session_tags,
+        )
 
     def _fly(
         self, role: Role, account: Account, entry: _Entry

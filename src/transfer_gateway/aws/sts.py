@@ -36,6 +36,8 @@ class Role:
     external_id: str | None = field(repr=False)
     session_name: str
     duration_s: int
+    source_identity: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,10 @@ class Sts:
         }
         if role.external_id is not None:
             asked["ExternalId"] = role.external_id
+        if role.source_identity is not None:
+            asked["SourceIdentity"] = role.source_identity
+        if role.tags:
+            asked["Tags"] = [{"Key": key, "Value": value} for key, value in role.tags]
         with foreign_errors(Call(Service.STS, "AssumeRole", account_id)):
             given = (await self._client.assume_role(**asked))["Credentials"]
             return Assumed(

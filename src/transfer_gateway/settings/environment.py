@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path  # noqa: TC003  pydantic reads the annotations
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import (
     Field,
@@ -19,9 +19,24 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transfer_gateway.settings.problems import ConfigurationError, RegionField, say
 
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
 ENV_PREFIX = "TRANSFER_GATEWAY_"
 _Words = Annotated[tuple[str, ...], NoDecode]  # divided by commas
+_Tags = Annotated[tuple[tuple[str, str], ...], NoDecode]
 _ORIGIN = re.compile(r"https?://[^/@?#\s,*]+")
+
+
+def shown_default(field: FieldInfo) -> str:
+    """A setting's default as its variable would say it; nothing where there is none."""
+    if field.default is None:
+        return ""
+    return (
+        ",".join(field.default)
+        if isinstance(field.default, tuple)
+        else str(field.default).replace("True", "true")
+    )
 
 
 class Settings(BaseSettings):
@@ -60,11 +75,11 @@ class Settings(BaseSettings):
         30.0, ge=0, le=600, description="How far the issuers' clocks may be from ours."
     )
     oidc_ca_file: Path | None = Field(
-        None, description="Certificates to trust the issuers by, such as a cluster's; else the system's."
+        None, description="Certificates to trust the issuers by, besides the system's."
     )
-    oidc_token_file: Path | None = Field(
+    oidc_cluster_issuer: str | None = Field(
         None,
-        description="A token for issuers that want one before they tell their keys, such as a cluster's.",
+        description="The one of the issuers that is this Kubernetes cluster: reached with the pod's own token and CA.",
     )
     policy_file: Path | None = Field(
         None,
@@ -217,6 +232,16 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_+=,.@-]{2,64}$",
         description="RoleSessionName: how the gateway shows in the accounts' CloudTrail.",
     )
+    role_source_identity: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_+=,.@-]{2,64}$",
+        description="SourceIdentity, kept through further roles; roles must allow sts:SetSourceIdentity.",
+    )
+    role_session_tags: _Tags = Field(
+        (),
+        max_length=50,
+        description="Session tags, as key=value, divided by commas; roles must allow sts:TagSession.",
+    )
     cursor_secret: SecretStr | None = Field(
         None,
         min_length=16,
@@ -242,6 +267,17 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(word.strip() for word in value.split(",") if word.strip())
+
+    @field_validator("role_session_tags", mode="before")
+    @classmethod
+    def _split_tags(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        tags = [word.partition("=") for word in value.split(",") if word.strip()]
+        for key, equals, _ in tags:
+            if not equals or not key.strip():
+                raise ValueError("must be tags such as team=payments, divided by commas")
+        return tuple((key.strip(), text.strip()) for key, _, text in tags)
 
     @field_validator("oidc_issuers", "oidc_audiences", "policy_file")
     @classmethod
