@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import urllib.request
 import time
+import urllib.request
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any

@@ -8,11 +8,13 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from command import run, run_on_terminal, started
+from issuer import AUDIENCE, LocalIssuer, SigningKey
 from organization import denied, founded, telling
 from transfer_emulator import Emulator, Fault, FaultKind, World, demo_world
 from transfer_gateway.settings import Settings
@@ -90,6 +92,39 @@ async def test_serve(aws: Emulator, world: World, accounts_file: Path) -> None:
     ]
     assert [event["request_id"] for event in events if event["event"] == "http_request"] == ["my-id"]
     secrets = [value for entry in vars_of(aws) for value in entry]
+    assert [secret for secret in secrets if secret in log] == []
+
+
+async def test_no_secret_in_the_log(aws: Emulator, world: World, accounts_file: Path, tmp_path: Path) -> None:
+    """With callers asked who they are: tokens, good or bad, are nowhere in the log, at its most talkative."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{ callers: { subjects: [alice] }, accounts: { all: true } }]")
+    async with LocalIssuer(time.time, SigningKey("one")) as issuer:
+        environment = {
+            "TRANSFER_GATEWAY_AUTH": "oidc",
+            "TRANSFER_GATEWAY_OIDC_ISSUERS": issuer.url,
+            "TRANSFER_GATEWAY_OIDC_AUDIENCES": AUDIENCE,
+            "TRANSFER_GATEWAY_POLICY_FILE": str(policy),
+            "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+            "TRANSFER_GATEWAY_LOG_LEVEL": "debug",
+            "TRANSFER_GATEWAY_ROLE_SOURCE_IDENTITY": "transfer-gateway",
+            "TRANSFER_GATEWAY_ROLE_SESSION_TAGS": "team=files,stage=prod",
+        }
+        tokens = [issuer.token(), issuer.token(exp=1, nbf=..., iat=...), issuer.token(key=SigningKey("one"))]
+        async with started("serve", "--http-port", "0", **environment) as serving:
+            statuses = []
+            for token in tokens:
+                async with calling(serving.url, token) as gateway:
+                    answer = await gateway.post(
+                        {"query": QUERY, "variables": {"key": to_input(place(world))}}
+                    )
+                    statuses.append(answer.status)
+            code, log = await serving.stop()
+    assert (code, statuses) == (0, [200, 401, 401])
+    (lookup,) = [event for event in map(json.loads, log.splitlines()) if event["event"] == "lookup"]
+    assert (lookup["caller"], lookup["outcome"]) == ("alice", "OK")
+    secrets = [value for entry in vars_of(aws) for value in entry]
+    secrets += [part for token in tokens for part in token.split(".")]
     assert [secret for secret in secrets if secret in log] == []
 
 

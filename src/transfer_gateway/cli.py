@@ -18,7 +18,15 @@ from transfer_gateway import server
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.core.check import check_targets
 from transfer_gateway.domain.errors import GatewayError
-from transfer_gateway.settings import ENV_PREFIX, AccountsFile, ConfigurationError, Settings, shown_default
+from transfer_gateway.settings import (
+    ENV_PREFIX,
+    AccountsFile,
+    ConfigurationError,
+    PolicyFile,
+    Settings,
+    load_documents,
+    shown_default,
+)
 from transfer_gateway.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -75,8 +83,15 @@ def check_config(
         typer.Option("--assume", help="Really discover the accounts, assume each role and call Transfer."),
     ] = False,
 ) -> None:
-    """Check settings and accounts file; with --assume each account and region too. Starts nothing."""
+    """Check settings and the files they name; with --assume each account and region too. Starts nothing."""
     settings = _settings()
+    if settings.policy_file is not None:
+        _or_exit(PolicyFile(settings.policy_file).load)
+        typer.echo(f"{settings.policy_file}: ok")
+    documents = settings.graphql_trusted_documents_path
+    if documents is not None:
+        _or_exit(lambda: load_documents(documents))
+        typer.echo(f"{documents}: ok")
     sources: AccountSources = _or_exit(AccountsFile(settings.accounts_file).load)
     discovery = ", discovery from AWS Organizations" if sources.discovery else ""
     typer.echo(
