@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import EnumDescriptor
     from google.protobuf.message import Message
 
+    from command import Started
     from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceAsyncStub
     from transfer_gateway import server
 
@@ -224,14 +225,16 @@ Door = GraphQLDoor | RpcDoor
 
 @asynccontextmanager
 async def both_doors(
-    service: server.Service, token: str | None = None
+    service: server.Service | Started, token: str | None = None
 ) -> AsyncIterator[tuple[GraphQLDoor, RpcDoor]]:
     async with calling(service.url, token) as gateway, rpc(service, token) as stub:
         yield GraphQLDoor(gateway), RpcDoor(stub)
 
 
 @asynccontextmanager
-async def rpc(service: server.Service, token: str | None = None) -> AsyncIterator[ExecutionServiceAsyncStub]:
+async def rpc(
+    service: server.Service | Started, token: str | None = None
+) -> AsyncIterator[ExecutionServiceAsyncStub]:
     interceptors: list[Any] = [] if token is None else [_UnaryWith(token), _StreamWith(token)]
     async with grpc.aio.insecure_channel(service.grpc, interceptors=interceptors) as channel:
         yield ExecutionServiceStub(channel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ class Caller:
     subject: str
     issuer: str | None = None
     groups: frozenset[str] = frozenset()
-    claims: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+    claims: Mapping[str, object] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False, compare=False
+    )
     expires_at: float | None = None
 
     @property
