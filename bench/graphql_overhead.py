@@ -62,7 +62,7 @@ async def main():
     async with build_core(settings, AccountsFile(settings.accounts_file).load()) as core:
         def get_context():
             context = Context()
-            context.reader = core.gateway.reader(Visit(ANONYMOUS, "graphql", None))
+            context.reader = core.gateway.reader(Visit(ANONYMOUS, "graphql", lambda: None))
             context.accounts = core.gateway.accounts
             context.deadline = loop.time() + 10
             return context

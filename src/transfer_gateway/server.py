@@ -23,7 +23,6 @@ from transfer_gateway.api.http import create_app
 from transfer_gateway.api.http_server import HttpServer
 from transfer_gateway.api.page import PageOptions
 from transfer_gateway.api.rpc.server import RpcLimits, RpcServer
-from transfer_gateway.auth import Issuer, Oidc
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.credentials import SessionCache
 from transfer_gateway.aws.errors import Service as AwsService
@@ -41,6 +40,7 @@ from transfer_gateway.telemetry import get_logger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from transfer_gateway.auth import Oidc
     from transfer_gateway.domain.discovery import AccountSources
     from transfer_gateway.settings import Settings
 
@@ -223,6 +223,8 @@ async def _tokens(settings: Settings) -> AsyncIterator[Oidc | None]:
     if settings.auth == "none":
         yield None
         return
+    from transfer_gateway.auth import Issuer, Oidc  # noqa: PLC0415  9 MB that nobody else needs
+
     issuers = [
         Issuer(url, ca_file=_POD / "ca.crt", token_file=_POD / "token")
         if url == settings.oidc_cluster_issuer

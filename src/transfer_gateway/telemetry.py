@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import TYPE_CHECKING, Any, Literal
 
+import orjson
 import structlog
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"], *, a
             structlog.processors.ExceptionRenderer(
                 structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
             ),
-            structlog.processors.JSONRenderer(),
+            structlog.processors.JSONRenderer(_to_json),
         ]
     )
     structlog.configure(
@@ -66,6 +68,14 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"], *, a
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
+def _to_json(event: object, **options: Any) -> str:  # noqa: ANN401  those of `json`
+    """orjson takes a third of `json`'s time, but refuses half characters, which a caller may send."""
+    try:
+        return orjson.dumps(event, options["default"], orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        return json.dumps(event, **options)
+
+
 class _StderrLogger:
     """Ours go straight to stderr: through `logging` an event would cost 30 µs instead of 12."""
 
@@ -77,6 +87,10 @@ class _StderrLogger:
         sys.stderr.flush()
 
     debug = info = warning = error = critical = exception = msg
+
+
+def is_audited() -> bool:
+    return _audit is not None
 
 
 def audit_event(event: str, **what: object) -> None:

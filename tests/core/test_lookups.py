@@ -27,7 +27,7 @@ ASSUME = "AssumeRole"
 async def code(service: server.Service, key: ExecutionKey, within_s: float = 10.0) -> str:
     deadline = asyncio.get_running_loop().time() + within_s
     try:
-        await service.gateway.reader(Visit(ANONYMOUS, "test", None)).describe(
+        await service.gateway.reader(Visit(ANONYMOUS, "test", lambda: None)).describe(
             key, max_age_s=0, deadline=deadline
         )
     except GatewayError as error:

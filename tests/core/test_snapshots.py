@@ -30,7 +30,9 @@ def describe(
 ) -> asyncio.Task[Execution]:
     deadline = asyncio.get_running_loop().time() + timeout_s
     return asyncio.create_task(
-        core.reader(Visit(ANONYMOUS, "test", None)).describe(key, max_age_s=max_age_s, deadline=deadline)
+        core.reader(Visit(ANONYMOUS, "test", lambda: None)).describe(
+            key, max_age_s=max_age_s, deadline=deadline
+        )
     )
 
 

@@ -10,6 +10,8 @@ from transfer_gateway.domain.caller import ANONYMOUS, Caller
 from transfer_gateway.domain.errors import Unauthenticated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transfer_gateway.core.gateway import Gateway
     from transfer_gateway.core.quota import Quotas
     from transfer_gateway.core.reader import Reader
@@ -51,7 +53,7 @@ class Admission:
             raise Unauthenticated("The header `authorization` must be `Bearer` and a token.")
         return await self._tokens.authenticate(authorization[len(_SCHEME) :].strip())
 
-    def admit(self, caller: Caller, door: str, remote: str | None) -> Reader:
+    def admit(self, caller: Caller, door: str, remote: Callable[[], str | None]) -> Reader:
         """The use cases as this caller may use them, for one request. Raises: Throttled."""
         if self._quotas is not None and caller is not ANONYMOUS:
             quota = self._quotas.of(caller)
@@ -61,6 +63,9 @@ class Admission:
         scope = self.policy.scope(caller, self._gateway.accounts) if self.policy else None
         return self._gateway.reader(visit, scope)
 
-    async def enter(self, authorization: str | None, door: str, remote: str | None) -> Reader:
+    async def enter(
+        self, authorization: Callable[[], str | None], door: str, remote: Callable[[], str | None]
+    ) -> Reader:
         """The same for whoever that header is of. Raises: Unauthenticated, UpstreamUnavailable, Throttled."""
-        return self.admit(await self.caller(authorization), door, remote)
+        caller = ANONYMOUS if self._tokens is None else await self.caller(authorization())
+        return self.admit(caller, door, remote)

@@ -41,6 +41,7 @@ class Gateway:
         cursor_secret: str | None = None,
     ) -> None:
         self.accounts = accounts
+        self._everything = Scope(accounts)
         self._clients = clients
         self._sessions = sessions
         self._pacing = pacing
@@ -65,7 +66,7 @@ class Gateway:
         """The use cases for a visit whose caller sees that scope; all that there is, without one."""
         return Reader(
             visit,
-            scope or Scope(self.accounts),
+            scope or self._everything,
             self._lookups,
             self._finder,
             self._in_progress,
@@ -76,5 +77,6 @@ class Gateway:
         """Put other accounts in place of today's. Requests under way finish with what they began with."""
         await self._clients.open(accounts.regions())
         self.accounts = accounts
+        self._everything = Scope(accounts)
         self._sessions.keep_only(accounts)
         self._pacing.keep_only(set(accounts.targets()))

@@ -140,11 +140,10 @@ class GraphQLView(GraphQL[Context, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         if request.scope["type"] == "websocket":
-            remote = request.client.host if request.client else None
-            return SocketContext(request.headers.get("authorization"), remote)  # type: ignore[return-value]  # until an operation
+            return SocketContext(request.headers.get("authorization"), _address(request))  # type: ignore[return-value]  # until an operation
         timeout_s = _asked_timeout_s(request.headers.get("x-request-timeout"))
         reader = await self.admission.enter(
-            request.headers.get("authorization"), "graphql", request.client.host if request.client else None
+            lambda: request.headers.get("authorization"), "graphql", lambda: _address(request)
         )
         return self.context_of(reader, request.scope["state"]["request_id"], timeout_s)
 
@@ -237,6 +236,10 @@ class GraphQLView(GraphQL[Context, None]):
 
     def encode_json(self, data: object) -> bytes:
         return orjson.dumps(data)
+
+
+def _address(request: Request | WebSocket) -> str | None:
+    return request.client.host if request.client else None
 
 
 def _asked_timeout_s(header: str | None) -> float:

@@ -120,7 +120,7 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
     async def _answer(self, operation: Operation[Context, None], request_id: str) -> Any:  # noqa: ANN401  JSON
         try:
             connection = self._connection
-            reader = self.view.admission.admit(connection.still(), "graphql", connection.remote)
+            reader = self.view.admission.admit(connection.still(), "graphql", lambda: connection.remote)
             request = self.view.read(operation.query)  # the whole request
         except HTTPException as error:
             return _refusal(error.reason, ErrorCode.BAD_USER_INPUT)

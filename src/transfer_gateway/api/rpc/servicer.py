@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from transfer_api.v1 import execution_service_pb2 as pb
@@ -168,9 +169,12 @@ class ExecutionService(ExecutionServiceServicer):
         return asyncio.get_running_loop().time() + timeout_s
 
     async def _admit(self, context: Context) -> Reader:
-        metadata: Any = context.invocation_metadata()  # text, where the name doesn't end in -bin
-        authorization = next((text for name, text in metadata if name == "authorization"), None)
-        return await self._admission.enter(authorization, "grpc", context.peer())
+        return await self._admission.enter(partial(_authorization, context), "grpc", context.peer)
+
+
+def _authorization(context: Context) -> str | None:
+    metadata: Any = context.invocation_metadata()  # text, where the name doesn't end in -bin
+    return next((text for name, text in metadata if name == "authorization"), None)
 
 
 async def _definitions(
