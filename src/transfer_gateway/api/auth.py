@@ -41,11 +41,16 @@ class Admission:
         self._quotas = quotas
         self.policy = policy
 
-    async def caller(self, authorization: str | None) -> Caller:
-        """Whose request it is, by its header. Raises: Unauthenticated, UpstreamUnavailable."""
+    async def caller(self, authorization: str | None, certificate: str | None = None) -> Caller:
+        """Whose request it is, by its header; without one, by the name in its client's certificate, if there is one.
+
+        Raises: Unauthenticated, UpstreamUnavailable.
+        """
         if self._tokens is None:
             return ANONYMOUS
         if authorization is None:
+            if certificate is not None:
+                return Caller(certificate)
             raise Unauthenticated("A bearer token is required in the header `authorization`.")
         if authorization[: len(_SCHEME)].lower() != _SCHEME:
             raise Unauthenticated("The header `authorization` must be `Bearer` and a token.")
@@ -61,6 +66,8 @@ class Admission:
         scope = self.policy.scope(caller, self._gateway.accounts) if self.policy else None
         return self._gateway.reader(visit, scope)
 
-    async def enter(self, authorization: str | None, door: str, remote: str | None) -> Reader:
-        """The same for whoever that header is of. Raises: Unauthenticated, UpstreamUnavailable, Throttled."""
-        return self.admit(await self.caller(authorization), door, remote)
+    async def enter(
+        self, authorization: str | None, door: str, remote: str | None, *, certificate: str | None = None
+    ) -> Reader:
+        """The same for whoever `caller` says. Raises: Unauthenticated, UpstreamUnavailable, Throttled."""
+        return self.admit(await self.caller(authorization, certificate), door, remote)
