@@ -233,10 +233,17 @@ async def both_doors(
 
 @asynccontextmanager
 async def rpc(
-    service: server.Service | Started, token: str | None = None
+    service: server.Service | Started,
+    token: str | None = None,
+    *,
+    tls: grpc.ChannelCredentials | None = None,
 ) -> AsyncIterator[ExecutionServiceAsyncStub]:
     interceptors: list[Any] = [] if token is None else [_UnaryWith(token), _StreamWith(token)]
-    async with grpc.aio.insecure_channel(service.grpc, interceptors=interceptors) as channel:
+    async with (
+        grpc.aio.insecure_channel(service.grpc, interceptors=interceptors)
+        if tls is None
+        else grpc.aio.secure_channel(service.grpc, tls, interceptors=interceptors)
+    ) as channel:
         yield ExecutionServiceStub(channel)
 
 

@@ -115,6 +115,12 @@ def test_policy_example() -> None:
     assert [account.id for account in policy.scope(pod, listed).accounts] == ["111111111111"]
 
 
+def test_tls_example() -> None:
+    """The rules shown are a policy."""
+    (example,) = fenced(section("TLS"), "yaml")
+    parse_policy(example.encode(), name="README.md")
+
+
 def test_discovery_example() -> None:
     """The one with discovery too, and the permissions are those of the operations in use."""
     text = section("Accounts from AWS Organizations")

@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
 
     from multidict import CIMultiDictProxy
@@ -101,9 +102,11 @@ class Gateway:
 
 
 @asynccontextmanager
-async def calling(url: str, token: str | None = None) -> AsyncIterator[Gateway]:
+async def calling(
+    url: str, token: str | None = None, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Gateway]:
     """A client of the service at `url`."""
-    connector = aiohttp.TCPConnector(limit=100)
+    connector = aiohttp.TCPConnector(limit=100, ssl=tls or True)
     headers = {"authorization": f"Bearer {token}"} if token is not None else {}
     async with aiohttp.ClientSession(
         connector=connector, skip_auto_headers=("content-type",), headers=headers
@@ -135,7 +138,7 @@ class Socket:
 async def socket(
     url: str, protocol: str = TRANSPORT_WS, *, init: bool = True, **options: Any
 ) -> AsyncIterator[Socket]:
-    address = url.replace("http://", "ws://") + "/graphql"
+    address = url.replace("http", "ws", 1) + "/graphql"
     async with connect(address, subprotocols=[Subprotocol(protocol)], **options) as connection:
         client = Socket(connection)
         if init:

@@ -24,6 +24,7 @@ from transfer_gateway.settings import (
     ConfigurationError,
     PolicyFile,
     Settings,
+    TlsFiles,
     load_documents,
     shown_default,
 )
@@ -73,7 +74,7 @@ def demo(http_port: HttpPort = None, grpc_port: GrpcPort = None) -> None:
 def serve(http_port: HttpPort = None, grpc_port: GrpcPort = None) -> None:
     """Run the service. AWS credentials and endpoints come from AWS's ordinary variables."""
     settings = _settings(http_port=http_port, grpc_port=grpc_port)
-    _run(lambda: server.serve(settings, on_ready=_print_doors))
+    _run(lambda: server.serve(settings, on_ready=lambda service: _print_doors(service, settings)))
 
 
 @app.command(name="check-config", epilog=_settings_help())
@@ -93,6 +94,9 @@ def check_config(
         _or_exit(lambda: load_documents(documents))
         typer.echo(f"{documents}: ok")
     sources: AccountSources = _or_exit(AccountsFile(settings.accounts_file).load)
+    for files in filter(None, (TlsFiles.of(settings, "http"), TlsFiles.of(settings, "grpc"))):
+        valid_until = _or_exit(files.load).valid_until
+        typer.echo(f"{files.certificate}: certificate, valid until {valid_until:%Y-%m-%d %H:%M} UTC: ok")
     discovery = ", discovery from AWS Organizations" if sources.discovery else ""
     typer.echo(
         f"{settings.accounts_file}: {len(sources.listed)} accounts, {len(sources.regions())} regions{discovery}: ok"
@@ -171,8 +175,15 @@ async def _discover(core: server.Core, sources: AccountSources) -> tuple[Account
     return accounts, True
 
 
-def _print_doors(service: server.Service) -> None:
-    typer.echo(f"GraphQL: {service.url}/graphql\ngRPC: {service.grpc}")
+def _print_doors(service: server.Service, settings: Settings) -> None:
+    tls = (
+        " (TLS, client certificates)"
+        if settings.grpc_client_ca_file
+        else " (TLS)"
+        if settings.grpc_tls_cert_file
+        else ""
+    )
+    typer.echo(f"GraphQL: {service.url}/graphql\ngRPC: {service.grpc}{tls}")
 
 
 async def _demo(http_port: int | None, grpc_port: int | None) -> None:

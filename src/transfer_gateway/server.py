@@ -20,9 +20,10 @@ from transfer_gateway.api.graphql.trusted import TrustedDocuments
 from transfer_gateway.api.graphql.view import GraphQLOptions
 from transfer_gateway.api.health import Readiness
 from transfer_gateway.api.http import create_app
-from transfer_gateway.api.http_server import HttpServer
+from transfer_gateway.api.http_server import HttpServer, HttpTls
 from transfer_gateway.api.page import PageOptions
 from transfer_gateway.api.rpc.server import RpcLimits, RpcServer
+from transfer_gateway.api.rpc.tls import RpcTls
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.credentials import SessionCache
 from transfer_gateway.aws.errors import Service as AwsService
@@ -34,7 +35,7 @@ from transfer_gateway.core.pacing import Pacing, PacingLimits
 from transfer_gateway.core.quota import QuotaLimits, Quotas
 from transfer_gateway.core.roster import Roster
 from transfer_gateway.flights import Flights
-from transfer_gateway.settings import AccountsFile, ConfigurationError, PolicyFile, load_documents
+from transfer_gateway.settings import AccountsFile, ConfigurationError, PolicyFile, TlsFiles, load_documents
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
     sources = accounts_file.load()
     policy_file = PolicyFile(settings.policy_file) if settings.policy_file else None
     policy = policy_file.load() if policy_file else None
+    http_files, grpc_files = TlsFiles.of(settings, "http"), TlsFiles.of(settings, "grpc")
+    http_tls = HttpTls(http_files.load()) if http_files else None
+    grpc_tls = RpcTls(grpc_files.load()) if grpc_files else None
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings.http_host, settings.http_port))
         with _listen(settings.grpc_host, settings.grpc_port):
@@ -119,6 +123,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             _rpc_limits(settings),
             request_timeout_s=settings.request_timeout_s,
             grace_s=settings.shutdown_grace_s,
+            tls=grpc_tls,
         )
         readiness = Readiness(follow=rpc.set_ready)
         http = HttpServer(
@@ -131,18 +136,21 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             ),
             grace_s=settings.shutdown_grace_s,
             max_message_bytes=settings.http_max_body_bytes,
+            tls=http_tls,
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = (
             tasks.create_task(_follow_file(accounts_file, roster, settings.accounts_reload_s)),
             tasks.create_task(_follow_policy(policy_file, admission, settings.accounts_reload_s)),
+            tasks.create_task(_follow_tls(http_files, http_tls, settings.accounts_reload_s)),
+            tasks.create_task(_follow_tls(grpc_files, grpc_tls, settings.accounts_reload_s)),
             tasks.create_task(_follow_organization(roster, readiness)),
         )
         grpc = _listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
         await rpc.start()
         serving = tasks.create_task(http.serve(sockets=[listener]))
         await readiness.change(None if sources.discovery is None else "discovering accounts")
-        url, hurried = _url(listener), asyncio.Event()
+        url, hurried = _url(listener, "https" if http_tls else "http"), asyncio.Event()
 
         def hurry() -> None:
             hurried.set()
@@ -303,6 +311,19 @@ async def _follow_policy(file: PolicyFile | None, admission: Admission, every_s:
             _log.error("policy_file_refused", problems=error.problems)
 
 
+async def _follow_tls(files: TlsFiles | None, door: HttpTls | RpcTls | None, every_s: float) -> None:
+    """Follow a door's certificates. A bad version is refused, and today's are kept."""
+    while files is not None and door is not None:
+        await asyncio.sleep(every_s)
+        try:
+            tls = await asyncio.to_thread(files.load_if_changed)
+            if tls is not None:
+                door.use(tls)
+                _log.info("tls_files_reloaded", door=files.door, valid_until=tls.valid_until.isoformat())
+        except ConfigurationError as error:
+            _log.error("tls_files_refused", door=files.door, problems=error.problems)
+
+
 async def _follow_organization(roster: Roster, readiness: Readiness) -> None:
     """Discover again and again. Ready when it has been tried once, if there is any account to serve."""
     while True:
@@ -362,6 +383,6 @@ def _listen_rpc(rpc: RpcServer, host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _url(listener: socket.socket) -> str:
+def _url(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -43,11 +43,16 @@ class Admission:
         self._quotas = quotas
         self.policy = policy
 
-    async def caller(self, authorization: str | None) -> Caller:
-        """Whose request it is, by its header. Raises: Unauthenticated, UpstreamUnavailable."""
+    async def caller(self, authorization: str | None, certificate: str | None = None) -> Caller:
+        """Whose request it is, by its header; without one, by the name in its client's certificate, if there is one.
+
+        Raises: Unauthenticated, UpstreamUnavailable.
+        """
         if self._tokens is None:
             return ANONYMOUS
         if authorization is None:
+            if certificate is not None:
+                return Caller(certificate)
             raise Unauthenticated("A bearer token is required in the header `authorization`.")
         if authorization[: len(_SCHEME)].lower() != _SCHEME:
             raise Unauthenticated("The header `authorization` must be `Bearer` and a token.")
@@ -64,8 +69,15 @@ class Admission:
         return self._gateway.reader(visit, scope)
 
     async def enter(
-        self, authorization: Callable[[], str | None], door: str, remote: Callable[[], str | None]
+        self,
+        authorization: Callable[[], str | None],
+        door: str,
+        remote: Callable[[], str | None],
+        *,
+        certificate: Callable[[], str | None] = lambda: None,
     ) -> Reader:
-        """The same for whoever that header is of. Raises: Unauthenticated, UpstreamUnavailable, Throttled."""
-        caller = ANONYMOUS if self._tokens is None else await self.caller(authorization())
-        return self.admit(caller, door, remote)
+        """The same for whoever `caller` says. Raises: Unauthenticated, UpstreamUnavailable, Throttled."""
+        if self._tokens is None:
+            return self.admit(ANONYMOUS, door, remote)
+        token = authorization()
+        return self.admit(await self.caller(token, certificate() if token is None else None), door, remote)

@@ -15,10 +15,13 @@ from transfer_gateway.api.graphql.view import error_response
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from array import array
     from collections.abc import Iterator
 
     from starlette.types import ASGIApp
+
+    from transfer_gateway.settings import DoorTls
 
 _LAST_WORDS_S = 1.0
 
@@ -29,7 +32,9 @@ class HttpServer(uvicorn.Server):
     Takes no signals: uvicorn would raise them again afterwards, so that nothing after it runs.
     """
 
-    def __init__(self, app: ASGIApp, *, grace_s: float, max_message_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, grace_s: float, max_message_bytes: int, tls: HttpTls | None = None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -42,6 +47,7 @@ class HttpServer(uvicorn.Server):
                 log_config=None,
                 log_level="warning",
                 server_header=False,
+                ssl_context_factory=None if tls is None else lambda *_: tls.listening,
             )
         )
         self._grace_s = grace_s
@@ -63,6 +69,28 @@ class HttpServer(uvicorn.Server):
         end_of_grace.cancel()
         if self.server_state.tasks:  # cancelled; each still answers
             await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS_S)
+
+
+class HttpTls:
+    """Each connection gets what `use` was last given; those that are open go on.
+
+    Each version has a context of its own, put in place of the listening one when a client says hello. A new
+    certificate loaded into a context that is in use would leave the old one beside it where the key is of another kind,
+    and half of it where it turns out not to fit.
+    """
+
+    def __init__(self, tls: DoorTls) -> None:
+        self.use(tls)
+        self.listening = tls.context
+        self.listening.sni_callback = self._hello
+
+    def use(self, tls: DoorTls) -> None:
+        tls.context.set_alpn_protocols(["http/1.1"])
+        self._newest = tls.context
+
+    def _hello(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _from: object) -> None:
+        """Called for every client, whether it names a server or not."""
+        connection.context = self._newest
 
 
 def _tells_news(record: logging.LogRecord) -> bool:

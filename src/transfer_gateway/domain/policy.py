@@ -42,7 +42,9 @@ class Callers:
 
     def _name(self, caller: Caller) -> bool:
         return _any(self.subjects, [caller.subject]) or (
-            caller.issuer is None and _any(self.spiffe_ids, [caller.subject])
+            caller.issuer is None
+            and caller.subject.startswith("spiffe://")  # whatever `*` may match
+            and _any(self.spiffe_ids, [caller.subject])
         )
 
 

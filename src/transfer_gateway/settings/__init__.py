@@ -1,4 +1,4 @@
-"""Settings, the accounts file and the trusted documents: the only readers of the environment.
+"""Settings and the files that they name: the only readers of the environment.
 
 Everything is checked before anything starts, and every problem is told at once, each with its place: the
 variable's name, or the file's line and column.
@@ -9,13 +9,16 @@ from transfer_gateway.settings.documents_file import load_documents
 from transfer_gateway.settings.environment import ENV_PREFIX, Settings, shown_default
 from transfer_gateway.settings.policy_file import PolicyFile, parse_policy
 from transfer_gateway.settings.problems import ConfigurationError
+from transfer_gateway.settings.tls_files import DoorTls, TlsFiles
 
 __all__ = [
     "ENV_PREFIX",
     "AccountsFile",
     "ConfigurationError",
+    "DoorTls",
     "PolicyFile",
     "Settings",
+    "TlsFiles",
     "load_documents",
     "parse_accounts",
     "parse_policy",

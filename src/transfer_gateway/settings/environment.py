@@ -55,7 +55,10 @@ class Settings(BaseSettings):
         description="YAML file of the accounts to look into; re-read when it changes."
     )
     accounts_reload_s: float = Field(
-        5.0, ge=0.1, le=3600, description="How often the accounts file is looked at for a change."
+        5.0,
+        ge=0.1,
+        le=3600,
+        description="How often accounts file, policy and certificates are looked at for a change.",
     )
     auth: Literal["oidc", "none"] = Field(
         "oidc",
@@ -93,6 +96,17 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address of the gRPC door. Loopback only, with auth `none`."
     )
     grpc_port: int = Field(50051, ge=0, le=65535, description="Port of the gRPC door. 0: any free one.")
+    http_tls_cert_file: Path | None = Field(
+        None,
+        description="Certificate of the HTTP door, in PEM, then any that lead to its authority; re-read on a change.",
+    )
+    http_tls_key_file: Path | None = Field(None, description="Its private key, in PEM, without passphrase.")
+    grpc_tls_cert_file: Path | None = Field(None, description="The same for the gRPC door.")
+    grpc_tls_key_file: Path | None = Field(None, description="The same for the gRPC door.")
+    grpc_client_ca_file: Path | None = Field(
+        None,
+        description="Authorities, in PEM: every gRPC client must have a certificate of one. Re-read when it changes.",
+    )
     http_max_body_bytes: int = Field(
         1_048_576, ge=1024, le=104_857_600, description="Larger request bodies are refused with 413."
     )
@@ -284,6 +298,22 @@ class Settings(BaseSettings):
     def _check_given(cls, value: object, info: ValidationInfo) -> object:
         if not value and info.data.get("auth") == "oidc":
             raise ValueError("is required with auth `oidc`")
+        return value
+
+    @field_validator("http_tls_key_file", "grpc_tls_key_file")
+    @classmethod
+    def _check_key_and_certificate(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        certificate = str(info.field_name).replace("key", "cert")
+        if (value is None) != (info.data.get(certificate) is None):
+            says = "is required with" if value is None else "needs"
+            raise ValueError(f"{says} {ENV_PREFIX}{certificate.upper()}")
+        return value
+
+    @field_validator("grpc_client_ca_file")
+    @classmethod
+    def _check_client_ca_has_tls(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None and info.data.get("grpc_tls_cert_file") is None:
+            raise ValueError(f"needs {ENV_PREFIX}GRPC_TLS_CERT_FILE: without TLS nobody shows a certificate")
         return value
 
     @field_validator("http_cors_origins")

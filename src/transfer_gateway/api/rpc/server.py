@@ -17,6 +17,7 @@ from transfer_gateway.api.rpc.servicer import ExecutionService
 
 if TYPE_CHECKING:
     from transfer_gateway.api.auth import Admission
+    from transfer_gateway.api.rpc.tls import RpcTls
 
 _SERVICE = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name
 _CLIENTS_MAY_PING_EVERY_S = 10  # the least that grpc-go lets its clients choose
@@ -38,9 +39,16 @@ class RpcServer:
     """Once told to stop, calls under way have `grace_s` to finish; then each is ended with UNAVAILABLE."""
 
     def __init__(
-        self, admission: Admission, limits: RpcLimits, *, request_timeout_s: float, grace_s: float
+        self,
+        admission: Admission,
+        limits: RpcLimits,
+        *,
+        request_timeout_s: float,
+        grace_s: float,
+        tls: RpcTls | None = None,
     ) -> None:
         self._grace_s = grace_s
+        self._tls = tls
         self._calls = Calls()
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
@@ -48,7 +56,10 @@ class RpcServer:
             maximum_concurrent_rpcs=limits.max_concurrent_rpcs,
         )
         calls: Any = self._calls  # a server, as far as services are added to it
-        add_ExecutionServiceServicer_to_server(ExecutionService(admission, request_timeout_s), calls)
+        service = ExecutionService(
+            admission, request_timeout_s, by_certificate=tls is not None and tls.asks_clients
+        )
+        add_ExecutionServiceServicer_to_server(service, calls)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, calls)
         names = (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # it publishes no types
@@ -58,8 +69,11 @@ class RpcServer:
 
     def listen(self, host: str, port: int) -> int:
         """Bind the address. Port 0: any free one. Returns: the port. Raises: OSError."""
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            return self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            if self._tls is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, self._tls.credentials())
         except RuntimeError as error:
             raise OSError(str(error)) from error
 

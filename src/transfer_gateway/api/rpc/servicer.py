@@ -13,6 +13,7 @@ from transfer_gateway.api.rpc import parse
 from transfer_gateway.api.rpc.convert import to_account, to_execution, to_failures, to_workflow
 from transfer_gateway.api.rpc.errors import to_error
 from transfer_gateway.api.rpc.rendered import Rendered
+from transfer_gateway.api.rpc.tls import certificate_name
 from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.errors import BadUserInput, GatewayError
 from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
@@ -36,11 +37,17 @@ _WAY_BACK_AT_MOST_S = 0.2
 
 
 class ExecutionService(ExecutionServiceServicer):
-    """Every method raises GatewayErrors; `calls.py` makes statuses of them."""
+    """Every method raises GatewayErrors; `calls.py` makes statuses of them.
 
-    def __init__(self, admission: Admission, request_timeout_s: float) -> None:
+    `by_certificate`: clients have certificates, and who sends no token is who its certificate says.
+    """
+
+    def __init__(
+        self, admission: Admission, request_timeout_s: float, *, by_certificate: bool = False
+    ) -> None:
         self._admission = admission
         self._request_timeout_s = request_timeout_s
+        self._by_certificate = by_certificate
         self._rendered = Rendered()
 
     async def GetExecution(  # type: ignore[override]  # bytes are a message that is made already
@@ -169,12 +176,19 @@ class ExecutionService(ExecutionServiceServicer):
         return asyncio.get_running_loop().time() + timeout_s
 
     async def _admit(self, context: Context) -> Reader:
-        return await self._admission.enter(partial(_authorization, context), "grpc", context.peer)
+        certificate = partial(certificate_name, context) if self._by_certificate else _none
+        return await self._admission.enter(
+            partial(_authorization, context), "grpc", context.peer, certificate=certificate
+        )
 
 
 def _authorization(context: Context) -> str | None:
     metadata: Any = context.invocation_metadata()  # text, where the name doesn't end in -bin
     return next((text for name, text in metadata if name == "authorization"), None)
+
+
+def _none() -> None:
+    return None
 
 
 async def _definitions(

@@ -1,0 +1,150 @@
+"""The files of a door's TLS: its certificate and key, and whom its clients' certificates must be of."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NoReturn, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+from transfer_gateway.settings.environment import ENV_PREFIX
+from transfer_gateway.settings.problems import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from transfer_gateway.settings.environment import Settings
+
+# What OpenSSL says of a key, where it is the certificate that is too weak for it.
+_WEAK = {"CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK", "EE_KEY_TOO_SMALL"}
+_MISMATCH = {"KEY_TYPE_MISMATCH", "KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
+_CURVES_OF_GRPC = {"secp256r1", "secp384r1", "secp521r1"}
+
+
+@dataclass(frozen=True, slots=True)
+class DoorTls:
+    """One version of the files: ready for a server in `context`, and as they are, which gRPC wants."""
+
+    context: ssl.SSLContext
+    certificates: bytes  # the door's own first, then those between it and its authority
+    key: bytes = field(repr=False)
+    client_authorities: bytes | None  # None: clients need no certificate
+    valid_until: datetime
+
+
+class TlsFiles:
+    """The files of one door on disk. Compared by content, all at once, so that every way of replacing them is noticed.
+
+    Whatever is wrong is told by the setting's name. Dates are not: a certificate that is not valid yet may soon be.
+    """
+
+    def __init__(self, certificate: Path, key: Path, client_ca: Path | None, *, door: str) -> None:
+        self.door = door
+        self.certificate = certificate
+        self._paths = {"TLS_CERT_FILE": certificate, "TLS_KEY_FILE": key}
+        if client_ca is not None:
+            self._paths["CLIENT_CA_FILE"] = client_ca
+        self._seen: Mapping[str, bytes | str] = {}
+
+    @classmethod
+    def of(cls, settings: Settings, door: Literal["http", "grpc"]) -> Self | None:
+        """None: that door has no TLS."""
+        if door == "http":
+            certificate, key, client_ca = settings.http_tls_cert_file, settings.http_tls_key_file, None
+        else:
+            certificate, key = settings.grpc_tls_cert_file, settings.grpc_tls_key_file
+            client_ca = settings.grpc_client_ca_file
+        return cls(certificate, key, client_ca, door=door) if certificate and key else None
+
+    def load(self) -> DoorTls:
+        """Read the files. Raises: ConfigurationError."""
+        return self._parse(self._read())
+
+    def load_if_changed(self) -> DoorTls | None:
+        """What is in the files when any has changed since they were last looked at, else None.
+
+        Raises: ConfigurationError, once for each bad version.
+        """
+        seen = self._seen
+        found = self._read()
+        return None if found == seen else self._parse(found)
+
+    def _read(self) -> Mapping[str, bytes | str]:
+        """Each file's content, or why there is none."""
+        found: dict[str, bytes | str] = {}
+        for name, path in self._paths.items():
+            try:
+                found[name] = path.read_bytes()
+            except OSError as error:
+                found[name] = f"cannot be read: {error.strerror}"
+        self._seen = found
+        return found
+
+    def _parse(self, found: Mapping[str, bytes | str]) -> DoorTls:
+        problems = [self._told(name, text) for name, text in found.items() if isinstance(text, str)]
+        texts = {name: text for name, text in found.items() if isinstance(text, bytes)}
+        certificates: dict[str, list[x509.Certificate]] = {}
+        for name in ("TLS_CERT_FILE", "CLIENT_CA_FILE"):
+            if name in texts:
+                try:
+                    certificates[name] = x509.load_pem_x509_certificates(texts[name])
+                except ValueError:
+                    problems.append(self._told(name, "has no certificates in PEM form"))
+        if not problems and self.door == "grpc" and not _fits_grpc(certificates["TLS_CERT_FILE"][0]):
+            problems.append(self._told("TLS_CERT_FILE", "has a key on a curve that gRPC can't use"))
+        if problems:
+            raise ConfigurationError(problems)
+        return DoorTls(
+            self._context(),
+            texts["TLS_CERT_FILE"],
+            texts["TLS_KEY_FILE"],
+            texts.get("CLIENT_CA_FILE"),
+            certificates["TLS_CERT_FILE"][0].not_valid_after_utc,
+        )
+
+    def _context(self) -> ssl.SSLContext:
+        """Reads the files once more. What came between is there at the next look, as another change."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # create_default_context would heed SSLKEYLOGFILE
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(
+                self._paths["TLS_CERT_FILE"], self._paths["TLS_KEY_FILE"], password=_no_passphrase
+            )
+        except _EncryptedError:
+            problem = self._told(
+                "TLS_KEY_FILE", "is encrypted, and there is nobody to ask for its passphrase"
+            )
+        except ssl.SSLError as error:
+            if error.reason in _MISMATCH:
+                problem = self._told("TLS_KEY_FILE", f"is not the key of {self.certificate}")
+            elif error.reason in _WEAK:
+                problem = self._told("TLS_CERT_FILE", f"is too weak: {error.reason}")
+            else:
+                reason = f": {error.reason}" if error.reason else ""
+                problem = self._told("TLS_KEY_FILE", f"has no private key in PEM form{reason}")
+        except OSError as error:
+            problem = self._told("TLS_KEY_FILE", f"cannot be read: {error.strerror}")
+        else:
+            return context
+        raise ConfigurationError([problem])
+
+    def _told(self, name: str, problem: str) -> str:
+        return f"{ENV_PREFIX}{self.door.upper()}_{name}: {self._paths[name]}: {problem}"
+
+
+def _fits_grpc(certificate: x509.Certificate) -> bool:
+    """Its library is not OpenSSL, which else says what is wrong, and of this it says that the port can't be had."""
+    key = certificate.public_key()
+    return not isinstance(key, EllipticCurvePublicKey) or key.curve.name in _CURVES_OF_GRPC
+
+
+class _EncryptedError(Exception):
+    """The key has a passphrase. Without this OpenSSL would ask for it on the terminal, and wait."""
+
+
+def _no_passphrase() -> NoReturn:
+    raise _EncryptedError
