@@ -51,11 +51,16 @@ class _Accounts(Strict):
         return self
 
 
+def _to_hideable(word: str) -> Hideable:
+    """The class itself would do, but for pydantic, which from Python 3.12 on can't tell what an enum's class takes."""
+    return Hideable(word)
+
+
 class _Rule(Strict):
     callers: _Callers
     accounts: _Accounts
     regions: Annotated[list[RegionField], Field(min_length=1)] | None = None
-    hide: list[Annotated[Hideable, PlainValidator(Hideable)]] = Field(default_factory=list)
+    hide: list[Annotated[Hideable, PlainValidator(_to_hideable)]] = Field(default_factory=list)
 
     def to_rule(self) -> Rule:
         return Rule(
