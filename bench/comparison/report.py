@@ -1,0 +1,272 @@
+"""docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from comparison.aims import aims
+from comparison.sides import BENCH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from comparison.load import Rate
+    from comparison.results import Results
+
+PYTHON = (
+    "strawberry-graphql",
+    "graphql-core",
+    "uvicorn",
+    "uvloop",
+    "aiobotocore",
+    "aiohttp",
+    "grpcio",
+    "boto3",
+)
+NODE = ("@apollo/server", "graphql", "@aws-sdk/client-transfer")
+INTRODUCTION = """# Benchmarks
+
+Written by `{command}`, on {date}, at commit {commit}. Anyone can run it: it
+needs two cores, Node 20 or newer, and `wrk` and `h2load` (Debian's packages wrk and nghttp2-client).
+
+The side that is measured has one core for itself; whoever asks and the emulated AWS have another. Sides take turns,
+and a figure is the median of {runs} runs. Trust the ratios: on a machine that does other work too, rates and
+latencies suffer most, and 20 % is noise. **CPU** is that of the whole process, in user and kernel mode, a request.
+
+Machine: {machine}. Versions: {versions}.
+
+Those compared, all of them in [bench/](../bench/README.md):
+
+- **gateway**: `transfer-gateway serve` as shipped, with its audit log; but with auth `none`, as nobody else asks who
+  calls. **No audit log**: with `TRANSFER_GATEWAY_AUDIT_LOG=false`, as nobody else keeps one.
+- **Apollo**: Apollo Server 5 with our schema and the AWS SDK for JavaScript v3, a client with cached credentials for
+  each account. **With a cache**: it keeps executions in memory as long as `maxAge` lets them be used. **For partial
+  results**: it answers an account's failure as data.
+- **a day's work**: Strawberry and aiobotocore as one writes it in a day, a client for each account.
+- **boto3, 64 threads**: a script's fan-out, with clients that are kept.
+- the limits: **Starlette alone** reads the request's JSON and writes the answer's, **grpc.aio echo** answers with the
+  same bytes, **signed aiohttp calls alone** ask AWS with everything by hand.
+
+All sides' answers are compared field by field before they are measured.
+"""
+FANOUT = """## Fan-out
+
+One request for 1,000 executions in as many accounts, while AWS takes 50 ms for every call. Cold: the process is new,
+and assumes every role first. Warm: its third request. The day's work was measured once.
+"""
+SICK = """## Faulted fan-out
+
+One request for 271 accounts that are known, while AWS never answers for one of them and throttles another's every call.
+"""
+POLL = """## Mixed poll
+
+5,000 connections ask for one of 500 executions each, once a second, at the default `maxAge` of a second. That freshness
+needs 500 calls of AWS a second. A client that still waits skips its turn.
+"""
+GROWTH = """## Cost against the number of accounts
+
+The first look at one execution in each of so many accounts, 1,000 in a request, by a new process: memory beyond what it
+had when idle, and time.
+
+![Memory and CPU against the number of accounts](benchmarks-growth.svg)
+"""
+PROFILE = """## Where the gateway's CPU goes: {job}
+
+Shares of samples of its stack, by the function at its top, with the C code that this calls; and by package.
+"""
+
+
+def report(found: Results, runs: int) -> str:
+    return "\n".join(_sections(found, runs)) + "\n"
+
+
+def _sections(found: Results, runs: int) -> Iterator[str]:
+    yield INTRODUCTION.format(
+        command="uv run --group bench python bench/compare.py",
+        date=f"{datetime.now(UTC):%Y-%m-%d}",
+        commit=_output("git", "rev-parse", "--short", "HEAD"),
+        runs=runs,
+        machine=_machine(),
+        versions=_versions(),
+    )
+    yield "## What was asked for\n"
+    yield _table(
+        ("", "aim", "measured", "met"),
+        (
+            (
+                aim.what,
+                f"{'at least' if aim.least else 'at most'} {aim.bound:.3g}",
+                f"{aim.measured:.3g}",
+                "yes" if aim.met else "**no**",
+            )
+            for aim in aims(found)
+        ),
+    )
+    yield "The gateway counts without its audit log where it is compared with what keeps none.\n"
+    yield from _rates(
+        "Hot",
+        found.hot,
+        "64 connections ask for one execution, 48 fields, that may be an hour old. Apollo and the "
+        "day's work have nothing to keep it in, so each of their requests is a call of AWS.",
+    )
+    yield from _rates(
+        "Hot, another selection each time",
+        found.selected,
+        "200 documents that differ in what they select, and 2,001 executions in memory: no pair comes up twice in a "
+        "run, so no answer can be used again.",
+    )
+    yield from _rates(
+        "Distinct",
+        found.distinct,
+        "Each request another of 10,000 executions in 200 accounts, with `maxAge: 0`: each is a call of AWS, counted "
+        "there.",
+    )
+    yield from _rates(
+        "gRPC", found.grpc, "`GetExecution` of one execution, 64 calls at a time over 8 connections."
+    )
+    yield from _fanout(found)
+    yield from _poll(found)
+    yield from _growth(found)
+    yield from _profile(found)
+
+
+def _rates(title: str, rates: dict[str, Rate], what: str) -> Iterator[str]:
+    if not rates:
+        return
+    yield f"## {title}\n\n{what}\n"
+    yield _table(
+        ("", "CPU, µs", "requests a second", "p50, ms", "p99, ms"),
+        (
+            (name, f"{rate.cpu_us:,.0f}", f"{rate.per_s:,.0f}", _ms(rate.p50_ms), _ms(rate.p99_ms))
+            for name, rate in rates.items()
+        ),
+    )
+
+
+def _fanout(found: Results) -> Iterator[str]:
+    if found.fanout:
+        yield FANOUT
+        yield _table(
+            (
+                "",
+                "cold, s",
+                "its CPU, s",
+                "warm, s",
+                "its CPU, s",
+                "peak memory, MB",
+                "AWS calls cold",
+                "warm",
+            ),
+            (
+                (
+                    name,
+                    f"{run.cold_s:.2f}",
+                    f"{run.cold_cpu_s:.2f}",
+                    f"{run.warm_s:.2f}",
+                    f"{run.warm_cpu_s:.2f}",
+                    f"{run.peak_mb:,.0f}",
+                    f"{run.cold_calls:,.0f}",
+                    f"{run.warm_calls:,.0f}",
+                )
+                for name, run in found.fanout.items()
+            ),
+        )
+    if found.sick:
+        yield SICK
+        yield _table(
+            ("", "executions answered", "seconds"),
+            (
+                (name, f"{sick.answered} of {sick.asked - sick.ill} healthy", f"{sick.took_s:.1f}")
+                for name, sick in found.sick.items()
+            ),
+        )
+
+
+def _poll(found: Results) -> Iterator[str]:
+    if found.poll:
+        yield POLL
+        yield _table(
+            ("", "answers a second", "AWS calls a second", "CPU, of one core", "p50, ms", "p99, ms"),
+            (
+                (
+                    name,
+                    f"{polled.answers_per_s:,.0f}",
+                    f"{polled.aws_calls_per_s:,.0f}",
+                    f"{polled.cpu_share:.0%}",
+                    _ms(polled.p50_ms),
+                    _ms(polled.p99_ms),
+                )
+                for name, polled in found.poll.items()
+            ),
+        )
+
+
+def _growth(found: Results) -> Iterator[str]:
+    if found.growth:
+        yield GROWTH
+        yield _table(
+            ("", "accounts", "memory, MB", "KB an account", "seconds", "CPU, s", "CPU ms an account"),
+            (
+                (
+                    name,
+                    f"{cost.accounts:,}",
+                    f"{cost.memory_mb:,.1f}",
+                    f"{cost.memory_mb * 1024 / cost.accounts:,.0f}",
+                    f"{cost.cold_s:.2f}",
+                    f"{cost.cold_cpu_s:.2f}",
+                    f"{cost.cold_cpu_s * 1000 / cost.accounts:,.1f}",
+                )
+                for name, costs in found.growth.items()
+                for cost in costs
+            ),
+        )
+
+
+def _profile(found: Results) -> Iterator[str]:
+    for job, spent in found.profile.items():
+        yield PROFILE.format(job=job)
+        yield _table(
+            ("function", "share", "package", "share"),
+            (
+                (f"`{function}`", f"{share:.1%}", f"`{package}`", f"{its:.1%}")
+                for (function, share), (package, its) in zip(spent.functions, spent.packages, strict=False)
+            ),
+        )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _ms(figure: float) -> str:
+    return "" if math.isnan(figure) else f"{figure:,.1f}"
+
+
+def _machine() -> str:
+    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    model = next((line.split(": ")[1] for line in text.splitlines() if line.startswith("model name")), "")
+    return f"{os.cpu_count()} cores, {model or platform.machine()}, Linux {platform.release()}"
+
+
+def _versions() -> str:
+    told = [f"Python {platform.python_version()}"]
+    told += [f"{name} {version(name)}" for name in PYTHON]
+    told += [f"Node {_output('node', '--version')}"]
+    for name in NODE:
+        manifest = BENCH / "apollo" / "node_modules" / name / "package.json"
+        told.append(f"{name} {orjson.loads(manifest.read_bytes())['version']}")
+    return ", ".join(told)
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=BENCH).stdout.strip()
