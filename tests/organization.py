@@ -22,6 +22,7 @@ from transfer_gateway.domain.account import Account, Accounts
 from transfer_gateway.domain.discovery import AccountDefaults, AccountSources, Discovery, OuId
 from transfer_gateway.domain.identity import AccountId, Region
 from transfer_gateway.flights import Flights
+from transfer_gateway.telemetry import AwsCalls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -193,10 +194,11 @@ async def reading(
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts_url or url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIASERVICE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    calls = AwsCalls()
     async with (
-        Sts(_CONNECTION, region=None, fallback_region=REGION) as sts,
+        Sts(_CONNECTION, calls, region=None, fallback_region=REGION) as sts,
         Flights() as flights,
         RegionalClients(Service.ORGANIZATIONS, _CONNECTION, attempts=ATTEMPTS) as clients,
     ):
         sessions = SessionCache(sts, flights, session_name="test", max_concurrency=4, now=now or time.time)
-        yield Organizations(clients, sts, sessions)
+        yield Organizations(clients, sts, sessions, calls)

@@ -36,10 +36,12 @@ from transfer_gateway.core.quota import QuotaLimits, Quotas
 from transfer_gateway.core.roster import Roster
 from transfer_gateway.flights import Flights
 from transfer_gateway.settings import AccountsFile, ConfigurationError, PolicyFile, TlsFiles, load_documents
-from transfer_gateway.telemetry import get_logger
+from transfer_gateway.telemetry import AwsCalls, Metrics, Reloads, Requests, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+
+    from prometheus_client.registry import Collector
 
     from transfer_gateway.auth import Oidc
     from transfer_gateway.domain.discovery import AccountSources
@@ -72,6 +74,7 @@ class Core:
     gateway: Gateway
     transfer: Transfer
     organizations: Organizations
+    collectors: tuple[Collector, ...]  # of its metrics
 
 
 async def serve(
@@ -110,6 +113,12 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         listener = stack.enter_context(_listen(settings.http_host, settings.http_port))
         with _listen(settings.grpc_host, settings.grpc_port):
             pass  # it can be had: gRPC takes no socket of ours, and says less clearly what is wrong
+        requests = Requests(slow_s=settings.slow_request_s)
+        reloads = Reloads(
+            "accounts",
+            *(["policy"] if policy_file else []),
+            *(f"{files.door}_tls" for files in (http_files, grpc_files) if files),
+        )
         core = await stack.enter_async_context(build_core(settings, sources))
         gateway, roster = core.gateway, Roster(sources, core.organizations, core.gateway.use_accounts)
         admission = Admission(
@@ -118,9 +127,11 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             policy=policy,
             quotas=_quotas(settings),
         )
+        metrics = Metrics(requests, reloads, admission, roster, *core.collectors)
         rpc = RpcServer(
             admission,
             _rpc_limits(settings),
+            requests,
             request_timeout_s=settings.request_timeout_s,
             grace_s=settings.shutdown_grace_s,
             tls=grpc_tls,
@@ -130,6 +141,8 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             create_app(
                 admission,
                 readiness,
+                requests,
+                metrics,
                 options=_graphql_options(settings),
                 page=PageOptions(live_examples) if settings.graphiql else None,
                 loopback_hosts_only=settings.auth == "none",
@@ -140,11 +153,12 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = (
-            tasks.create_task(_follow_file(accounts_file, roster, settings.accounts_reload_s)),
-            tasks.create_task(_follow_policy(policy_file, admission, settings.accounts_reload_s)),
-            tasks.create_task(_follow_tls(http_files, http_tls, settings.accounts_reload_s)),
-            tasks.create_task(_follow_tls(grpc_files, grpc_tls, settings.accounts_reload_s)),
+            tasks.create_task(_follow_file(accounts_file, roster, reloads, settings.accounts_reload_s)),
+            tasks.create_task(_follow_policy(policy_file, admission, reloads, settings.accounts_reload_s)),
+            tasks.create_task(_follow_tls(http_files, http_tls, reloads, settings.accounts_reload_s)),
+            tasks.create_task(_follow_tls(grpc_files, grpc_tls, reloads, settings.accounts_reload_s)),
             tasks.create_task(_follow_organization(roster, readiness)),
+            tasks.create_task(metrics.watch_the_loop()),
         )
         grpc = _listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
         await rpc.start()
@@ -178,7 +192,8 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
 async def build_core(settings: Settings, sources: AccountSources) -> AsyncIterator[Core]:
     """The core with its AWS clients, which close last."""
     connection = _connection(settings)
-    sts = Sts(connection, region=settings.sts_region, fallback_region=sources.regions()[0])
+    calls = AwsCalls()
+    sts = Sts(connection, calls, region=settings.sts_region, fallback_region=sources.regions()[0])
     async with (
         sts,
         TransferClients(connection) as clients,
@@ -194,20 +209,23 @@ async def build_core(settings: Settings, sources: AccountSources) -> AsyncIterat
             max_concurrency=settings.assume_role_max_concurrency,
         )
         await clients.open(sources.regions())
-        transfer = Transfer(clients, sessions)
+        transfer = Transfer(clients, sessions, calls)
+        pacing = Pacing(_limits(settings))
         gateway = Gateway(
             sources.listed,
             transfer=transfer,
             clients=clients,
             sessions=sessions,
-            pacing=Pacing(_limits(settings)),
+            pacing=pacing,
+            calls=calls,
             flights=flights,
             request_timeout_s=settings.request_timeout_s,
             snapshots_max_entries=settings.snapshots_max_entries,
             snapshots_max_bytes=settings.snapshots_max_bytes,
             cursor_secret=settings.cursor_secret.get_secret_value() if settings.cursor_secret else None,
         )
-        yield Core(gateway, transfer, Organizations(organizations_clients, sts, sessions))
+        organizations = Organizations(organizations_clients, sts, sessions, calls)
+        yield Core(gateway, transfer, organizations, (gateway, calls, sessions, pacing))
 
 
 def _connection(settings: Settings) -> ConnectionSettings:
@@ -285,7 +303,7 @@ def _rpc_limits(settings: Settings) -> RpcLimits:
     )
 
 
-async def _follow_file(file: AccountsFile, roster: Roster, every_s: float) -> None:
+async def _follow_file(file: AccountsFile, roster: Roster, reloads: Reloads, every_s: float) -> None:
     """Follow the accounts file. A bad version is refused, and today's accounts are kept."""
     while True:
         await asyncio.sleep(every_s)
@@ -293,12 +311,16 @@ async def _follow_file(file: AccountsFile, roster: Roster, every_s: float) -> No
             sources = await asyncio.to_thread(file.load_if_changed)
             if sources is not None:
                 await roster.follow(sources)
+                reloads.succeeded("accounts")
                 _log.info("accounts_file_reloaded", accounts=len(roster.accounts))
         except ConfigurationError as error:
+            reloads.refused("accounts")
             _log.error("accounts_file_refused", problems=error.problems)
 
 
-async def _follow_policy(file: PolicyFile | None, admission: Admission, every_s: float) -> None:
+async def _follow_policy(
+    file: PolicyFile | None, admission: Admission, reloads: Reloads, every_s: float
+) -> None:
     """Follow the policy file. A bad version is refused, and today's policy is kept."""
     while file is not None:
         await asyncio.sleep(every_s)
@@ -306,12 +328,16 @@ async def _follow_policy(file: PolicyFile | None, admission: Admission, every_s:
             policy = await asyncio.to_thread(file.load_if_changed)
             if policy is not None:
                 admission.policy = policy
+                reloads.succeeded("policy")
                 _log.info("policy_file_reloaded")
         except ConfigurationError as error:
+            reloads.refused("policy")
             _log.error("policy_file_refused", problems=error.problems)
 
 
-async def _follow_tls(files: TlsFiles | None, door: HttpTls | RpcTls | None, every_s: float) -> None:
+async def _follow_tls(
+    files: TlsFiles | None, door: HttpTls | RpcTls | None, reloads: Reloads, every_s: float
+) -> None:
     """Follow a door's certificates. A bad version is refused, and today's are kept."""
     while files is not None and door is not None:
         await asyncio.sleep(every_s)
@@ -319,8 +345,10 @@ async def _follow_tls(files: TlsFiles | None, door: HttpTls | RpcTls | None, eve
             tls = await asyncio.to_thread(files.load_if_changed)
             if tls is not None:
                 door.use(tls)
+                reloads.succeeded(f"{files.door}_tls")
                 _log.info("tls_files_reloaded", door=files.door, valid_until=tls.valid_until.isoformat())
         except ConfigurationError as error:
+            reloads.refused(f"{files.door}_tls")
             _log.error("tls_files_refused", door=files.door, problems=error.problems)
 
 

@@ -18,6 +18,7 @@ from transfer_gateway.domain.account import Account
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
 from transfer_gateway.domain.identity import AccountId, Region
 from transfer_gateway.flights import Flights
+from transfer_gateway.telemetry import AwsCalls
 from wire import GUARDED, HOME, PLAIN
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def account(
 
 @asynccontextmanager
 async def cache(now: Time | None = None, max_concurrency: int = 32) -> AsyncIterator[SessionCache]:
-    async with Sts(CONNECTION, region=None, fallback_region=REGION) as sts, Flights() as flights:
+    async with Sts(CONNECTION, AwsCalls(), region=None, fallback_region=REGION) as sts, Flights() as flights:
         yield SessionCache(
             sts, flights, session_name="test", max_concurrency=max_concurrency, now=now or Time()
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 from transfer_gateway.core.audit import Visit
 from transfer_gateway.core.quota import PAYING
 from transfer_gateway.domain.caller import ANONYMOUS, Caller
-from transfer_gateway.domain.errors import Unauthenticated
+from transfer_gateway.domain.errors import GatewayError, Unauthenticated
+from transfer_gateway.telemetry import counter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client.core import Metric
 
     from transfer_gateway.core.gateway import Gateway
     from transfer_gateway.core.quota import Quotas
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.policy import Policy
 
 _SCHEME = "bearer "
+_GOOD, _REFUSED, _MISSING, _UNVERIFIED = ("good",), ("refused",), ("missing",), ("keys_unavailable",)
 
 
 class Tokens(Protocol):
@@ -42,6 +47,7 @@ class Admission:
         self._tokens = tokens
         self._quotas = quotas
         self.policy = policy
+        self._outcomes: Counter[tuple[str]] = Counter()
 
     async def caller(self, authorization: str | None, certificate: str | None = None) -> Caller:
         """Whose request it is, by its header; without one, by the name in its client's certificate, if there is one.
@@ -53,10 +59,17 @@ class Admission:
         if authorization is None:
             if certificate is not None:
                 return Caller(certificate)
+            self._outcomes[_MISSING] += 1
             raise Unauthenticated("A bearer token is required in the header `authorization`.")
-        if authorization[: len(_SCHEME)].lower() != _SCHEME:
-            raise Unauthenticated("The header `authorization` must be `Bearer` and a token.")
-        return await self._tokens.authenticate(authorization[len(_SCHEME) :].strip())
+        try:
+            if authorization[: len(_SCHEME)].lower() != _SCHEME:
+                raise Unauthenticated("The header `authorization` must be `Bearer` and a token.")
+            caller = await self._tokens.authenticate(authorization[len(_SCHEME) :].strip())
+        except GatewayError as error:
+            self._outcomes[_REFUSED if isinstance(error, Unauthenticated) else _UNVERIFIED] += 1
+            raise
+        self._outcomes[_GOOD] += 1
+        return caller
 
     def admit(self, caller: Caller, door: str, remote: Callable[[], str | None]) -> Reader:
         """The use cases as this caller may use them, for one request. Raises: Throttled."""
@@ -81,3 +94,11 @@ class Admission:
             return self.admit(ANONYMOUS, door, remote)
         token = authorization()
         return self.admit(await self.caller(token, certificate() if token is None else None), door, remote)
+
+    def collect(self) -> Iterator[Metric]:
+        yield counter(
+            "tokens",
+            "Callers' tokens, by what came of them; keys_unavailable: the issuer's keys could not be had.",
+            ("outcome",),
+            self._outcomes,
+        )

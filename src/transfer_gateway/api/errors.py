@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from transfer_gateway.domain.errors import ErrorCode, GatewayError
-from transfer_gateway.telemetry import get_logger
+from transfer_gateway.telemetry import current_request, get_logger
 
 _log = get_logger(__name__)
 
@@ -63,7 +63,9 @@ def retry_after_s(error: GatewayError) -> float | None:
 
 
 def log_failure(error: GatewayError) -> None:
-    """Log a failure as it leaves through a door, with what AWS said and callers don't see."""
+    """Log and count a failure as it leaves through a door, with what AWS said and callers don't see."""
+    if (request := current_request()) is not None:
+        request.failed(error.code)
     log = _log.debug if error.code in _EVERYDAY else _log.warning
     log(
         "lookup_failed",
@@ -76,5 +78,7 @@ def log_failure(error: GatewayError) -> None:
 
 
 def log_fault(error: BaseException | None) -> None:
-    """Log a fault of our own, with its trace: callers get the request's id instead."""
+    """Log and count a fault of our own, with its trace: callers get the request's id instead."""
+    if (request := current_request()) is not None:
+        request.failed(ErrorCode.INTERNAL_SERVER_ERROR)
     _log.error("internal_fault", exc_info=error)

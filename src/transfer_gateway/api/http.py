@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,11 +19,12 @@ from starlette.routing import Route, WebSocketRoute
 from transfer_gateway.api.errors import log_fault
 from transfer_gateway.api.graphql.view import GraphQLView, error_response
 from transfer_gateway.api.health import health_routes
+from transfer_gateway.api.metrics import metrics_route
 from transfer_gateway.api.page import PageForBrowsers, page_routes
 from transfer_gateway.api.request_id import HEADER
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode
-from transfer_gateway.telemetry import get_logger
+from transfer_gateway.telemetry import GIVEN_UP, current_request, get_logger
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -33,16 +35,19 @@ if TYPE_CHECKING:
     from transfer_gateway.api.graphql.view import GraphQLOptions
     from transfer_gateway.api.health import Readiness
     from transfer_gateway.api.page import PageOptions
+    from transfer_gateway.telemetry import Metrics, Requests
 
 _log = get_logger(__name__)
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNORECASE)
-_PROBES = ("/livez", "/readyz")
+_PROBES = ("/livez", "/readyz", "/metrics")
 _CLIENT_LEFT = 499  # nobody reads it but the log; nginx's number for this
 
 
 def create_app(
     admission: Admission,
     readiness: Readiness,
+    requests: Requests,
+    metrics: Metrics,
     *,
     options: GraphQLOptions,
     page: PageOptions | None,
@@ -55,12 +60,13 @@ def create_app(
     app = FastAPI(
         title="transfer-gateway", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    graphql = GraphQLView(admission, options)
+    graphql = GraphQLView(admission, options, requests)
     app.router.routes += [
         Route("/graphql", PageForBrowsers(graphql, page) if page else graphql),
         WebSocketRoute("/graphql", graphql),
         *(page_routes(page) if page else ()),
         *health_routes(readiness),
+        metrics_route(metrics),
     ]
     app.add_exception_handler(HTTPException, _http_error)
     if options.cors_origins:
@@ -73,7 +79,7 @@ def create_app(
         )
     if loopback_hosts_only:
         app.add_middleware(LoopbackHosts)
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestLog, requests)
     return app
 
 
@@ -111,57 +117,83 @@ class LoopbackHosts:
 class RequestLog:
     """Gives each request an id, logs its end, and turns a fault of ours into an answer without detail.
 
-    The id is the caller's own `X-Request-Id` where it is well-formed, and goes back in the same header.
+    The id is the caller's own `X-Request-Id` where it is well-formed, and goes back in the same header. Requests of
+    GraphQL's are counted, too.
     Plain ASGI: Starlette's BaseHTTPMiddleware costs 269 µs a request.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, requests: Requests) -> None:
         self._app = app
+        self._requests = requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = request_id_of(Headers(scope=scope).get(HEADER))
+        headers = Headers(scope=scope)
+        request_id = request_id_of(headers.get(HEADER))
         scope.setdefault("state", {})["request_id"] = request_id
-        started, status = time.perf_counter(), 0
+        ids, started, head = {"request_id": request_id}, time.perf_counter(), _Head()
+        request = None
+        if scope["path"] == "/graphql":
+            request = self._requests.begin("graphql", "none", request_id, headers.get)
+            if request.trace_id is not None:
+                ids["trace_id"] = request.trace_id
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                head.status = message["status"]
                 MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(**ids):
             try:
-                await self._app(scope, receive, send_with_id)
-            except ClientDisconnect:
-                status = _CLIENT_LEFT
-            except asyncio.CancelledError:  # by the server, when it can't wait for the answer any longer
-                if not status:
-                    response = error_response(
-                        503, "The service is shutting down.", ErrorCode.UPSTREAM_UNAVAILABLE
-                    )
-                    await response(scope, receive, send_with_id)
-                raise
-            except Exception as error:  # the door: nothing of a fault goes out but its request's id
-                log_fault(error)
-                if status:
-                    raise
-                response = error_response(
-                    500,
-                    f"Internal server error. Request id: {request_id}.",
-                    ErrorCode.INTERNAL_SERVER_ERROR,
-                    requestId=request_id,
-                )
-                await response(scope, receive, send_with_id)
+                await self._answer(scope, receive, send_with_id, head)
             finally:
+                told = {}
+                if request is not None:
+                    self._requests.end(request, str(head.status))
+                    told = request.about_aws()
                 log = _log.debug if scope["path"] in _PROBES else _log.info
                 log(
                     "http_request",
                     method=scope["method"],
                     path=scope["path"],
-                    status=status,
+                    status=head.status,
                     took_ms=round((time.perf_counter() - started) * 1000, 1),
+                    **told,
                 )
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, head: _Head) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            head.status = _CLIENT_LEFT
+            if (request := current_request()) is not None:
+                request.code = GIVEN_UP
+        except asyncio.CancelledError:  # by the server, when it can't wait for the answer any longer
+            if not head.status:
+                response = error_response(
+                    503, "The service is shutting down.", ErrorCode.UPSTREAM_UNAVAILABLE
+                )
+                await response(scope, receive, send)
+            raise
+        except Exception as error:  # the door: nothing of a fault goes out but its request's id
+            log_fault(error)
+            if head.status:
+                raise
+            request_id = scope["state"]["request_id"]
+            response = error_response(
+                500,
+                f"Internal server error. Request id: {request_id}.",
+                ErrorCode.INTERNAL_SERVER_ERROR,
+                requestId=request_id,
+            )
+            await response(scope, receive, send)
+
+
+@dataclass(slots=True)
+class _Head:
+    """Of the answer: its status, once it is on its way."""
+
+    status: int = 0

@@ -16,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from transfer_gateway.telemetry import current_request
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -74,6 +76,8 @@ class PageForBrowsers:
         if not _is_visit(Request(scope)):
             await self._graphql(scope, receive, send)
             return
+        if (request := current_request()) is not None:
+            request.operation = "page"
         body = await asyncio.to_thread(_read, self._index)
         response = Response(
             _NOT_BUILT if body is None else body,

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 from transfer_gateway.aws.sts import Role
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
 from transfer_gateway.places import Places
-from transfer_gateway.telemetry import get_logger
+from transfer_gateway.telemetry import gauge, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from botocore.credentials import ReadOnlyCredentials
+    from prometheus_client.core import Metric
 
     from transfer_gateway.aws.sts import Sts
     from transfer_gateway.domain.account import Account
@@ -45,6 +46,7 @@ class AssumedRoleSession:
     credentials: ReadOnlyCredentials = field(repr=False)
     renew_at: float
     expires_at: float
+    assumed_at: float = 0.0
     accepted_in: set[Region] = field(default_factory=set, compare=False)  # where AWS has taken it
 
 
@@ -159,6 +161,28 @@ class SessionCache:
         for role in [role for role in self._entries if role not in kept]:
             del self._entries[role]
 
+    def collect(self) -> Iterator[Metric]:
+        entries = [(_account_and_name(role), entry) for role, entry in list(self._entries.items())]
+        sessions = {of: entry.session for of, entry in entries if entry.session is not None}
+        yield gauge(
+            "session_assumed_timestamp_seconds",
+            "When the session in use of a role began.",
+            ("account", "role"),
+            {of: session.assumed_at for of, session in sessions.items()},
+        )
+        yield gauge(
+            "session_expiry_timestamp_seconds",
+            "When it expires, if it is not renewed: that is due at 75 to 90 % of its life.",
+            ("account", "role"),
+            {of: session.expires_at for of, session in sessions.items()},
+        )
+        yield gauge(
+            "role_failures",
+            "How many times in a row a role could not be assumed; roles that could are left out.",
+            ("account", "role"),
+            {of: entry.failed.count for of, entry in entries if entry.failed.count},
+        )
+
     def _entry(self, account: Account) -> _Entry:
         role = self._role(account)
         return self._entries.setdefault(role, _Entry()) if role else _Entry()
@@ -207,6 +231,7 @@ class SessionCache:
             assumed.credentials,
             renew_at=now + (assumed.expires_at - now) * renew_after,
             expires_at=assumed.expires_at,
+            assumed_at=now,
         )
         entry.failed = _Failures()
         _log.info("role_assumed", account=account.id, role=role.arn, took_ms=round((now - started) * 1000))
@@ -224,3 +249,9 @@ class SessionCache:
             next_try_in_s=round(entry.failed.ask_again_at - now, 1),
         )
         return failure
+
+
+def _account_and_name(role: Role) -> tuple[str, str]:
+    """Of its ARN: `arn:aws:iam::111111111111:role/path/Name`."""
+    *_, account_id, resource = role.arn.split(":", 5)
+    return account_id, resource.removeprefix("role/")

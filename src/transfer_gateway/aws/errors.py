@@ -176,6 +176,11 @@ class Call:
     region: Region | None = None
     key: ExecutionKey | WorkflowKey | None = None
 
+    @property
+    def action(self) -> str:
+        """As IAM calls it."""
+        return f"{self.service}:{self.operation}"
+
     def failed(self, kind: type[GatewayError], *, aws_said: str = "", **known: Any) -> GatewayError:  # noqa: ANN401  GatewayError's own
         """The error for callers, in our words. AWS's go into `detail`, where they may name roles."""
         if kind is ExecutionNotFound and self.key is not None:
@@ -186,7 +191,7 @@ class Call:
             kind = WorkflowNotFound
         place = f"account {self.account_id}" if self.account_id else "the organization"
         place += f", region {self.region}" if self.region else ""
-        message = _SAYS[kind].format(action=f"{self.service}:{self.operation}", place=place, aws=aws_said)
+        message = _SAYS[kind].format(action=self.action, place=place, aws=aws_said)
         return kind(message, account_id=self.account_id, region=self.region, **known)
 
 

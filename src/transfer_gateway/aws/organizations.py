@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore import xform_name
 
 from transfer_gateway.aws.client import signed_with
+from transfer_gateway.aws.decode import request_id
 from transfer_gateway.aws.errors import Call, Service, SessionNoLongerGood, foreign_errors
 from transfer_gateway.domain.discovery import Member
 from transfer_gateway.domain.errors import BadUserInput, UpstreamUnavailable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from transfer_gateway.aws.credentials import SessionCache
     from transfer_gateway.aws.sts import Sts
     from transfer_gateway.domain.discovery import Discovery
+    from transfer_gateway.telemetry import AwsCalls
 
 # Every operation in use, with the member of its answer that holds what is listed.
 LISTS = {
@@ -37,10 +39,11 @@ _TIMEOUT_S = 60.0
 class Organizations:
     """Reads an organization, signed with a role's session or the service's own credentials."""
 
-    def __init__(self, clients: RegionalClients, sts: Sts, sessions: SessionCache) -> None:
+    def __init__(self, clients: RegionalClients, sts: Sts, sessions: SessionCache, calls: AwsCalls) -> None:
         self._clients = clients
         self._sts = sts
         self._sessions = sessions
+        self._calls = calls
 
     async def list_members(self, discovery: Discovery) -> tuple[Member, ...]:
         """The active accounts in the wanted OUs, by id. All of them, or an error: never a part.
@@ -59,7 +62,7 @@ class Organizations:
             ) from error
 
     async def _list_members(self, discovery: Discovery, region: Region) -> tuple[Member, ...]:
-        reading = _Reading(self._clients[region], discovery)
+        reading = _Reading(self._clients[region], discovery, self._calls)
         reader = discovery.reader
         if reader is None:
             with signed_with(await self._sts.own_credentials()):
@@ -76,8 +79,9 @@ class Organizations:
 class _Reading:
     """One walk through the organization. An account that moves meanwhile may be missed until the next."""
 
-    def __init__(self, client: Any, discovery: Discovery) -> None:  # noqa: ANN401  botocore's clients are untyped
+    def __init__(self, client: Any, discovery: Discovery, calls: AwsCalls) -> None:  # noqa: ANN401  botocore's clients are untyped
         self._client = client
+        self._calls = calls
         self._wanted = discovery
         self._places = asyncio.Semaphore(_MAX_CONCURRENCY)
 
@@ -118,8 +122,11 @@ class _Reading:
         """Every page. A truncated body looks like a page without its member, hence an error."""
         found: list[dict[str, Any]] = []
         async with self._places:
-            with foreign_errors(Call(Service.ORGANIZATIONS, operation, account_id=None)):
+            call = Call(Service.ORGANIZATIONS, operation, account_id=None)
+            region = self._client.meta.region_name
+            with self._calls.watch(call.action, None, region) as seen, foreign_errors(call):
                 async for page in self._client.get_paginator(xform_name(operation)).paginate(**asked):
+                    seen.request_id = request_id(page)
                     if LISTS[operation] not in page:
                         raise _incomplete(operation, LISTS[operation])
                     found += page[LISTS[operation]]

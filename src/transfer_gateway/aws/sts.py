@@ -13,6 +13,7 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 
 from transfer_gateway.aws.client import client_config, session
+from transfer_gateway.aws.decode import request_id
 from transfer_gateway.aws.errors import Call, Service, foreign_configuration, foreign_errors
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.telemetry import get_logger
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from transfer_gateway.aws.client import ConnectionSettings
     from transfer_gateway.domain.identity import AccountId, Region
+    from transfer_gateway.telemetry import AwsCalls
 
 _log = get_logger(__name__)
 
@@ -89,8 +91,14 @@ class Sts:
     """AssumeRole, signed with the service's own credentials."""
 
     def __init__(
-        self, connection: ConnectionSettings, *, region: Region | None, fallback_region: Region
+        self,
+        connection: ConnectionSettings,
+        calls: AwsCalls,
+        *,
+        region: Region | None,
+        fallback_region: Region,
     ) -> None:
+        self._calls = calls
         self._own = OwnCredentials()
         self._session = session(self._own)
         self._config = client_config(connection)
@@ -115,8 +123,12 @@ class Sts:
             asked["SourceIdentity"] = role.source_identity
         if role.tags:
             asked["Tags"] = [{"Key": key, "Value": value} for key, value in role.tags]
-        with foreign_errors(Call(Service.STS, "AssumeRole", account_id)):
-            given = (await self._client.assume_role(**asked))["Credentials"]
+        call = Call(Service.STS, "AssumeRole", account_id)
+        region = self._client.meta.region_name
+        with self._calls.watch(call.action, account_id, region) as seen, foreign_errors(call):
+            answer = await self._client.assume_role(**asked)
+            seen.request_id = request_id(answer)
+            given = answer["Credentials"]
             return Assumed(
                 ReadOnlyCredentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]),
                 given["Expiration"].timestamp(),

@@ -20,7 +20,6 @@ from transfer_gateway.aws.errors import Call, Service, SessionNoLongerGood, fore
 from transfer_gateway.aws.shapes import check_types
 from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
-from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.execution import Execution, ExecutionSummary
     from transfer_gateway.domain.identity import Region, Target
     from transfer_gateway.domain.workflow import Workflow, WorkflowSummary
+    from transfer_gateway.telemetry import AwsCalls
 
 T = TypeVar("T")
-_log = get_logger(__name__)
 
 
 class Transfer:
@@ -43,9 +42,10 @@ class Transfer:
     gives one page and the token of the next, None after the last.
     """
 
-    def __init__(self, clients: TransferClients, sessions: SessionCache) -> None:
+    def __init__(self, clients: TransferClients, sessions: SessionCache, calls: AwsCalls) -> None:
         self._clients = clients
         self._sessions = sessions
+        self._calls = calls
 
     async def prepare(self, account: Account, region: Region) -> None:
         """Get the session ready that the next call needs. Raises: RoleNotAssumable, Throttled, UpstreamUnavailable."""
@@ -144,9 +144,10 @@ class Transfer:
         call = Call(Service.TRANSFER, operation, about.account_id, about.region, key)
         client = self._clients[about.region]
         method, model = getattr(client, xform_name(operation)), client.meta.service_model
-        with foreign_errors(call):
+        with self._calls.watch(call.action, call.account_id, call.region) as seen, foreign_errors(call):
             with signed_with(session.credentials):
                 answer: dict[str, Any] = await method(**asked)
+            seen.request_id = request_id(answer)
             if about.region not in session.accepted_in:
                 self._sessions.accept(account, about.region, session)
             try:
@@ -159,7 +160,7 @@ class Transfer:
                     f"AWS answered transfer:{operation} without {error.args[0]}, which it always sends.",
                     account_id=call.account_id,
                     region=call.region,
-                    aws_request_id=request_id(answer),
+                    aws_request_id=seen.request_id,
                 ) from error
 
 

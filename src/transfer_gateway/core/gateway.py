@@ -12,8 +12,13 @@ from transfer_gateway.core.reader import Reader
 from transfer_gateway.core.workflows import Workflows
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.domain.scope import Scope
+from transfer_gateway.telemetry import gauge
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.core import Metric
+
     from transfer_gateway.aws.client import TransferClients
     from transfer_gateway.aws.credentials import SessionCache
     from transfer_gateway.aws.transfer import Transfer
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.pacing import Pacing
     from transfer_gateway.domain.account import Accounts
     from transfer_gateway.flights import Flights
+    from transfer_gateway.telemetry import AwsCalls
 
 
 class Gateway:
@@ -34,6 +40,7 @@ class Gateway:
         clients: TransferClients,
         sessions: SessionCache,
         pacing: Pacing,
+        calls: AwsCalls,
         flights: Flights,
         request_timeout_s: float,
         snapshots_max_entries: int,
@@ -45,6 +52,7 @@ class Gateway:
         self._clients = clients
         self._sessions = sessions
         self._pacing = pacing
+        self._calls = calls
         self._lookups = Lookups(
             lambda target: self.accounts.get(target),  # noqa: PLW0108  the accounts of that moment
             transfer,
@@ -73,6 +81,11 @@ class Gateway:
             self._workflows,
         )
 
+    def collect(self) -> Iterator[Metric]:
+        yield gauge("accounts", "Accounts that are looked into.", values=len(self.accounts))
+        yield gauge("targets", "Their regions, each account's counted.", values=self.accounts.count_targets())
+        yield from self._lookups.collect()
+
     async def use_accounts(self, accounts: Accounts) -> None:
         """Put other accounts in place of today's. Requests under way finish with what they began with."""
         await self._clients.open(accounts.regions())
@@ -80,3 +93,4 @@ class Gateway:
         self._everything = Scope(accounts)
         self._sessions.keep_only(accounts)
         self._pacing.keep_only(set(accounts.targets()))
+        self._calls.keep_only({account.id for account in accounts})

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from sys import getsizeof
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer_gateway.core.snapshots import Flight, Snapshots
+from transfer_gateway.telemetry import counter, gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from prometheus_client.core import Metric
 
     from transfer_gateway.aws.transfer import Transfer
     from transfer_gateway.core.pacing import Pacing
@@ -73,6 +76,38 @@ class Lookups:
             size_of=_definition_bytes,
             max_entries=_DEFINITIONS_REMEMBERED,
             max_bytes=_DEFINITIONS_REMEMBERED * 5000,  # seven steps in each
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        kinds: dict[str, Snapshots[Any, Any]] = {
+            "execution": self.executions,
+            "executions_of_workflow": self.running,
+            "workflows_of_target": self.workflows,
+            "workflow": self.definitions,
+        }
+        yield counter(
+            "snapshot_lookups",
+            "Lookups that a snapshot answered (hit), that shared a call under way (joined), that AWS was asked for "
+            "(missed).",
+            ("kind", "outcome"),
+            {
+                (kind, outcome): count
+                for kind, snapshots in kinds.items()
+                for outcome, count in (
+                    ("hit", snapshots.hits),
+                    ("joined", snapshots.joins),
+                    ("missed", snapshots.misses),
+                )
+            },
+        )
+        yield gauge(
+            "snapshots", "Snapshots kept.", ("kind",), {(kind,): len(kept) for kind, kept in kinds.items()}
+        )
+        yield gauge(
+            "snapshots_bytes",
+            "Memory that they take, about.",
+            ("kind",),
+            {(kind,): kept.size_bytes for kind, kept in kinds.items()},
         )
 
     async def _describe(self, key: ExecutionKey, flight: Flight[Execution]) -> Execution:

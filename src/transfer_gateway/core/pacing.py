@@ -15,10 +15,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 
 from transfer_gateway.domain.errors import DeadlineExceeded, GatewayError, Throttled, UpstreamUnavailable
 from transfer_gateway.places import Places
-from transfer_gateway.telemetry import get_logger
+from transfer_gateway.telemetry import counter, gauge, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from prometheus_client.core import Metric
 
     from transfer_gateway.domain.identity import Target
 
@@ -30,6 +32,7 @@ _BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)  # full jitter: anyt
 _RETRIES_PER_CALL, _MAX_SAVED_RETRIES = 0.1, 10.0
 _BREAKER_FAILURES = 5
 _BREAKER_S = (0.5, 5.0)  # first time open, and longest
+_WAITED_S = 0.001  # less is no wait, but the event loop's pace
 _PATIENCE_S = 2.0  # a call that is given up after this long counts as a failure of AWS's
 
 
@@ -107,6 +110,46 @@ class Pacing:
         for target in self._targets.keys() - targets:
             del self._targets[target]
 
+    def collect(self) -> Iterator[Metric]:
+        paces = [((target.account_id, target.region), pace) for target, pace in list(self._targets.items())]
+        labels = ("account", "region")
+        yield gauge(
+            "breaker_open",
+            "1 for each target that is left alone, since AWS has failed there too often in a row.",
+            labels,
+            {of: 1 for of, pace in paces if pace.breaker.is_open},
+        )
+        yield counter(
+            "breaker_openings",
+            "How often a target's breaker opened.",
+            labels,
+            {of: pace.breaker.openings for of, pace in paces if pace.breaker.openings},
+        )
+        yield counter(
+            "pacing_waits",
+            "Calls that waited for our own limits of rate and of calls in flight.",
+            labels,
+            {of: pace.waits for of, pace in paces if pace.waits},
+        )
+        yield counter(
+            "pacing_wait_seconds",
+            "The time that these calls waited, together.",
+            labels,
+            {of: pace.waited_s for of, pace in paces if pace.waits},
+        )
+        yield counter(
+            "pacing_refusals",
+            "Calls refused by our own limits: they would have waited beyond their request's time.",
+            labels,
+            {of: pace.refusals for of, pace in paces if pace.refusals},
+        )
+        yield counter(
+            "aws_retries",
+            "Calls that were made again, since AWS had throttled or failed them.",
+            labels,
+            {of: pace.retries for of, pace in paces if pace.retries},
+        )
+
 
 _RETRY = retry_if_exception(
     lambda error: (
@@ -139,7 +182,8 @@ class _TargetPace:
         self._places = asyncio.Semaphore(limits.max_in_flight)
         self._overall = overall
         self._saved_retries = _MAX_SAVED_RETRIES
-        self._breaker = _Breaker(target)
+        self.breaker = _Breaker(target)
+        self.waits, self.waited_s, self.refusals, self.retries = 0, 0.0, 0, 0
 
     def save_for_a_retry(self) -> None:
         self._saved_retries = min(_MAX_SAVED_RETRIES, self._saved_retries + _RETRIES_PER_CALL)
@@ -149,12 +193,14 @@ class _TargetPace:
         if self._saved_retries < 1:
             return False
         self._saved_retries -= 1
+        self.retries += 1
         return True
 
     @asynccontextmanager
     async def turn(self, deadline: float) -> AsyncIterator[None]:
         """Wait for the call's turn, bound the call by the deadline, and tell the breaker how it went."""
-        self._breaker.refuse_if_open()
+        self.breaker.refuse_if_open()
+        began = asyncio.get_running_loop().time()
         async with AsyncExitStack() as places:
             try:
                 async with asyncio.timeout_at(deadline):
@@ -162,8 +208,10 @@ class _TargetPace:
                     await self._wait_for_the_rate(deadline)
                     await places.enter_async_context(self._overall.hold(self._target))
             except TimeoutError as error:
-                raise _OwnLimit.by_gateway(self._target, retry_after_s=1.0) from error
-            with self._breaker.watch():
+                raise self._refusal(retry_after_s=1.0) from error
+            finally:
+                self._count_wait(asyncio.get_running_loop().time() - began)
+            with self.breaker.watch():
                 try:
                     async with asyncio.timeout_at(deadline):
                         yield
@@ -174,7 +222,7 @@ class _TargetPace:
         """First come, first served. A slot is spent on going, not on waiting: who leaves the line costs none."""
         wait_s = self._left_s() + self._in_line * self._interval_s
         if asyncio.get_running_loop().time() + wait_s > deadline:
-            raise _OwnLimit.by_gateway(self._target, retry_after_s=wait_s)
+            raise self._refusal(retry_after_s=wait_s)
         self._in_line += 1
         try:
             async with self._head_of_line:
@@ -185,6 +233,15 @@ class _TargetPace:
                 self._next_at = due_at + self._interval_s
         finally:
             self._in_line -= 1
+
+    def _refusal(self, *, retry_after_s: float) -> Throttled:
+        self.refusals += 1
+        return _OwnLimit.by_gateway(self._target, retry_after_s=retry_after_s)
+
+    def _count_wait(self, waited_s: float) -> None:
+        if waited_s >= _WAITED_S:
+            self.waits += 1
+            self.waited_s += waited_s
 
     def _left_s(self) -> float:
         """Until the next slot; none if negative."""
@@ -201,10 +258,16 @@ class _Breaker:
         self._open_until = 0.0
         self._open_for_s = 0.0
         self._probing = False
+        self.openings = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Until a probe is answered."""
+        return self._failures >= _BREAKER_FAILURES
 
     def refuse_if_open(self) -> None:
         """Raises: UpstreamUnavailable, with the time after which a probe may go."""
-        if self._failures < _BREAKER_FAILURES:
+        if not self.is_open:
             return
         left_s = self._open_until - asyncio.get_running_loop().time()
         if left_s > 0 or self._probing:
@@ -220,7 +283,7 @@ class _Breaker:
     def watch(self) -> Iterator[None]:
         """One call. It is refused if the breaker has opened while the call waited for its turn."""
         self.refuse_if_open()
-        probe = self._probing = self._failures >= _BREAKER_FAILURES
+        probe = self._probing = self.is_open
         started = asyncio.get_running_loop().time()
         try:
             yield
@@ -245,6 +308,7 @@ class _Breaker:
         # Calls that were under way when it opened say nothing new: only a probe's failure keeps it open longer.
         if self._failures != _BREAKER_FAILURES and not (probe and self._failures > _BREAKER_FAILURES):
             return
+        self.openings += not probe
         first_s, longest_s = _BREAKER_S
         self._open_for_s = min(longest_s, self._open_for_s * 2 or first_s)
         self._open_until = asyncio.get_running_loop().time() + self._open_for_s
@@ -257,6 +321,6 @@ class _Breaker:
         )
 
     def _answered(self) -> None:
-        if self._failures >= _BREAKER_FAILURES:
+        if self.is_open:
             _log.info("breaker_closed", account=self._target.account_id, region=self._target.region)
         self._failures, self._open_for_s = 0, 0.0

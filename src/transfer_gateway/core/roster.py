@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from transfer_gateway.domain.errors import GatewayError, InternalServerError
-from transfer_gateway.telemetry import get_logger
+from transfer_gateway.telemetry import counter, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from prometheus_client.core import Metric
 
     from transfer_gateway.aws.organizations import Organizations
     from transfer_gateway.domain.account import Accounts
@@ -43,6 +46,7 @@ class Roster:
         self._members: tuple[Member, ...] | None = None
         self._failure: GatewayError | None = None
         self._failures = 0
+        self._outcomes: Counter[tuple[str]] = Counter()
         self._changing = asyncio.Lock()
         self._sources_changed = asyncio.Event()
 
@@ -75,6 +79,7 @@ class Roster:
         found = await self._ask(discovery)
         if discovery != self._sources.discovery:
             return 0.0  # an answer to what is no longer asked
+        self._outcomes[found.code.value if isinstance(found, GatewayError) else "OK",] += 1
         if isinstance(found, GatewayError):
             return await self._keep(discovery, found)
         self._failure, self._failures = None, 0
@@ -89,6 +94,11 @@ class Roster:
             async with asyncio.timeout(at_most_s if math.isfinite(at_most_s) else None):
                 await self._sources_changed.wait()
         self._sources_changed.clear()
+
+    def collect(self) -> Iterator[Metric]:
+        yield counter(
+            "discoveries", "Readings of the organization, by what came of them.", ("code",), self._outcomes
+        )
 
     async def _ask(self, discovery: Discovery) -> tuple[Member, ...] | GatewayError:
         try:

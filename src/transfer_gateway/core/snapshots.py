@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from cachetools import LRUCache
@@ -23,12 +23,14 @@ from transfer_gateway.domain.errors import (
     Throttled,
     WorkflowNotFound,
 )
+from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from transfer_gateway.domain.identity import Target
     from transfer_gateway.flights import Flights
+    from transfer_gateway.telemetry import Request
 
 
 class Question(Protocol):
@@ -68,6 +70,7 @@ class Flight(Generic[V]):
     in_queue: bool = False
     waiting: int = 0
     task: asyncio.Task[V | GatewayError] | None = None
+    began_by: Request | None = field(default_factory=current_request)
 
     def queued(self) -> None:
         self.in_queue = True
@@ -100,6 +103,15 @@ class Snapshots(Generic[K, V]):
             max_bytes, getsizeof=lambda snapshot: max(least_bytes, snapshot.size_bytes)
         )
         self._flying: dict[K, Flight[V]] = {}
+        self.hits = self.joins = self.misses = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def size_bytes(self) -> int:
+        """About the memory that they take."""
+        return int(self._kept.currsize)
 
     async def get(self, key: K, *, max_age_s: float, deadline: float) -> V:
         """AWS's answer, no older than `max_age_s`.
@@ -110,7 +122,11 @@ class Snapshots(Generic[K, V]):
         while True:
             not_before = loop.time() - max_age_s
             kept = self._fresh(key, not_before)
-            outcome = await self._join(key, not_before, deadline) if kept is None else kept.outcome
+            if kept is None:
+                outcome = await self._join(key, not_before, deadline)
+            else:
+                self.hits += 1
+                outcome = kept.outcome
             if not isinstance(outcome, GatewayError):
                 return outcome
             # A flight that others began may run out of their time before it runs out of ours.
@@ -137,6 +153,11 @@ class Snapshots(Generic[K, V]):
                 paying.take_aws_call()
             flight = self._flying[key] = Flight()
             flight.task = self._tasks.start(self._fly(key, flight), name=f"ask about {key}")
+            self.misses += 1
+        else:
+            self.joins += 1
+            if (request := current_request()) is not None and request is not flight.began_by:
+                request.waits_for(flight.began_by)
         assert flight.task is not None  # noqa: S101  set by the line above, or by whoever began it
         flight.waiting += 1
         try:

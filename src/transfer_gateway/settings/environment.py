@@ -261,6 +261,9 @@ class Settings(BaseSettings):
         min_length=16,
         description="Signs the cursors of lists. Without it they end with the process, and hold for one replica.",
     )
+    slow_request_s: float = Field(
+        1.0, ge=0, le=300, description="Requests that take longer are logged as `slow_request`."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: for people on a terminal, JSON lines elsewhere."

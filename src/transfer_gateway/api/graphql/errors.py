@@ -15,6 +15,7 @@ from transfer_gateway.api.graphql.types import Execution
 from transfer_gateway.api.graphql.workflows import Workflow
 from transfer_gateway.domain.errors import BadUserInput, ErrorCode, GatewayError
 from transfer_gateway.domain.identity import AccountId, Region  # noqa: TC001  Strawberry reads the annotations
+from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
     from strawberry.http import GraphQLHTTPResponse
@@ -164,6 +165,8 @@ def to_answer(result: ExecutionResult, request_id: str) -> GraphQLHTTPResponse:
     if not result.errors:
         return {"data": result.data}
     errors = to_errors(result, request_id)
+    if (request := current_request()) is not None:
+        request.code = errors[0]["extensions"]["code"]
     if result.data is None and not any("path" in error for error in errors):
         return {"errors": list(errors)}
     return {"data": result.data, "errors": list(errors)}

@@ -14,6 +14,7 @@ from strawberry.types.execution import PreExecutionError
 from transfer_gateway.api.graphql.cost import aws_calls
 from transfer_gateway.api.graphql.documents import Documents, Refused, operation_of
 from transfer_gateway.api.graphql.limits import check, check_variables
+from transfer_gateway.api.graphql.naming import name_request
 from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded
 from transfer_gateway.settings import ConfigurationError
 
@@ -59,6 +60,7 @@ class Operations:
         try:
             document = self._documents.get(request.query or "")
             operation = operation_of(document, request.operation_name)
+            name_request(operation)
             try:
                 check_variables(request.variables, self._limits)
                 calls = aws_calls(document, operation, request.variables or {}, context.accounts)

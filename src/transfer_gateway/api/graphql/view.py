@@ -32,6 +32,7 @@ from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
 from transfer_gateway.api.graphql.websocket import OperationsOverWebSocket, SocketContext, TextSocket
 from transfer_gateway.domain.errors import ErrorCode, Forbidden, GatewayError
+from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.graphql.limits import Limits
     from transfer_gateway.core.reader import Reader
+    from transfer_gateway.telemetry import Requests
 
 _RESPONSE_JSON = "application/graphql-response+json"
 _VARY = "accept, accept-encoding"
@@ -87,7 +89,7 @@ class GraphQLView(GraphQL[Context, None]):
     websocket_adapter_class = TextSocket
     graphql_transport_ws_handler_class = OperationsOverWebSocket
 
-    def __init__(self, admission: Admission, options: GraphQLOptions) -> None:
+    def __init__(self, admission: Admission, options: GraphQLOptions, requests: Requests) -> None:
         schema = build_schema()
         super().__init__(
             schema,
@@ -98,6 +100,7 @@ class GraphQLView(GraphQL[Context, None]):
             allowed_origins=options.cors_origins,
         )
         self.admission = admission
+        self.requests = requests
         self._options = options
         self.operations = Operations(
             schema, options.limits, introspection=options.introspection, suggestions=options.suggestions
@@ -329,6 +332,8 @@ def error_response(
     **extensions: Any,  # noqa: ANN401  JSON
 ) -> Response:
     """A failure of the HTTP request itself, in GraphQL's form, so that clients read one form only."""
+    if (request := current_request()) is not None:
+        request.code = code
     body = {"errors": [{"message": message, "extensions": {"code": code, **extensions}}]}
     return Response(
         orjson.dumps(body),

@@ -6,6 +6,7 @@ errors. Strawberry's own way would send out errors as they were raised, by a pat
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +25,7 @@ from transfer_gateway.api.graphql.context import Context
 from transfer_gateway.api.graphql.errors import to_answer, to_extensions
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode, GatewayError, Unauthenticated
-from transfer_gateway.telemetry import get_logger
+from transfer_gateway.telemetry import GIVEN_UP, current_request, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +95,8 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
         return cast("SocketContext", self.context)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
-        request_id, started, problems = request_id_of(None), time.perf_counter(), 0
+        request_id, requests = request_id_of(None), self.view.requests
+        request, problems = requests.begin("graphql", "none", request_id), 0
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 answer = await self._answer(operation, request_id)
@@ -103,11 +105,17 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
                 answer = _refusal(
                     "Internal server error.", ErrorCode.INTERNAL_SERVER_ERROR, requestId=request_id
                 )
+            except asyncio.CancelledError:
+                request.code = GIVEN_UP
+                raise
+            finally:
+                took_s = requests.end(request)
             problems = len(answer.get("errors", ()))
             _log.info(
                 "websocket_operation",
                 errors=problems,
-                took_ms=round((time.perf_counter() - started) * 1000, 1),
+                took_ms=round(took_s * 1000, 1),
+                **request.about_aws(),
             )
         if "data" in answer:
             await operation.send_operation_message({"id": operation.id, "type": "next", "payload": answer})
@@ -132,4 +140,6 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
 
 
 def _refusal(message: str, code: ErrorCode, **more: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
+    if (request := current_request()) is not None:
+        request.code = code
     return {"errors": [{"message": message, "extensions": {"code": code, **more}}]}

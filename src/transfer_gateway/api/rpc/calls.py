@@ -21,10 +21,12 @@ from transfer_gateway.domain.errors import (
     InternalServerError,
     UpstreamUnavailable,
 )
-from transfer_gateway.telemetry import get_logger
+from transfer_gateway.telemetry import GIVEN_UP, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from transfer_gateway.telemetry import Requests
 
     Context = grpc.aio.ServicerContext[Any, Any]
     Handler = Any  # types-grpcio has that of servers without asyncio
@@ -40,7 +42,8 @@ class Calls(grpc.GenericRpcHandler):
     a new handler, a tenth of all that a lookup costs (bench/grpc_overhead.py).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
         self._handlers: dict[str, Handler] = {}
         self._under_way: dict[asyncio.Task[Any], str] = {}  # each with its method
         self._ended: set[asyncio.Task[Any]] = set()
@@ -74,7 +77,7 @@ class Calls(grpc.GenericRpcHandler):
 
     def _wrapped(self, method: str, handler: Handler | None) -> Handler:
         """The handler of a method, or of one that there is not, with all of this around it."""
-        answer = partial(self._answer, _behavior(method, handler), method)
+        answer = partial(self._answer, _behavior(method, handler), method, _operation(method, handler))
         if handler is None:
             return grpc.stream_stream_rpc_method_handler(answer)
         if handler.request_streaming:
@@ -97,22 +100,23 @@ class Calls(grpc.GenericRpcHandler):
         self,
         behavior: Callable[[Any, Context], Awaitable[Any]],
         method: str,
-        request: Any,  # noqa: ANN401  messages of any kind
+        operation: str | None,
+        message: Any,  # noqa: ANN401  of any kind
         context: Context,
     ) -> Any:  # noqa: ANN401  as above
         call = asyncio.current_task()
         assert call is not None  # noqa: S101  grpc.aio runs each call in a task
         self._under_way[call] = method
         metadata: Any = context.invocation_metadata()  # text, where the name doesn't end in -bin
-        request_id = request_id_of(next((text for name, text in metadata if name == HEADER), None))
+        headers = dict(metadata)
+        request_id = request_id_of(headers.get(HEADER))
         context.set_trailing_metadata(((HEADER, request_id),))
+        request = operation and self._requests.begin("grpc", operation, request_id, headers.get)
         started = time.perf_counter()
         status, code = None, "OK"
-        structlog.contextvars.bind_contextvars(
-            request_id=request_id
-        )  # the task's own, and it ends with the call
+        structlog.contextvars.bind_contextvars(request_id=request_id)  # the task's own: it ends with the call
         try:
-            return await behavior(request, context)
+            return await behavior(message, context)
         except GatewayError as error:
             log_failure(error)
             status = to_status(error, request_id)
@@ -123,7 +127,9 @@ class Calls(grpc.GenericRpcHandler):
             raise
         except asyncio.CancelledError:
             if call not in self._ended:
-                code = "CANCELLED"
+                code = GIVEN_UP
+                if request:
+                    request.code = code
                 raise
             status = to_status(UpstreamUnavailable("The service is shutting down."), request_id)
         except Exception as fault:  # noqa: BLE001  the door: nothing of a fault goes out but its request's id
@@ -135,15 +141,25 @@ class Calls(grpc.GenericRpcHandler):
             self._ended.discard(call)
             if status is not None:
                 code = status[0].name
+            if request:
+                self._requests.end(request, code)
             log = _log.info if method.startswith(_OURS) else _log.debug
             log(
                 "grpc_request",
                 method=method,
                 code=code,
                 took_ms=round((time.perf_counter() - started) * 1000, 1),
+                **(request.about_aws() if request else {}),
             )
-        code_to_send, message, details = status
-        return await context.abort(code_to_send, message, (*details, (HEADER, request_id)))
+        code_to_send, why, details = status
+        return await context.abort(code_to_send, why, (*details, (HEADER, request_id)))
+
+
+def _operation(method: str, handler: Handler | None) -> str | None:
+    """What calls of the method are counted as; None: they are not, being no requests of our API."""
+    if not method.startswith(_OURS):
+        return None
+    return "none" if handler is None else method.rpartition("/")[2]
 
 
 class _Unimplemented(Exception):

@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 from transfer_api.v1 import error_pb2
 from transfer_gateway.api.errors import TABLE, log_failure, retry_after_s
 from transfer_gateway.domain.errors import BadUserInput, ErrorCode, GatewayError
+from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -48,6 +49,8 @@ def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, st
 
     Source: google/rpc/error_details.proto, and `grpc-status-details-bin` as all gRPC libraries read it.
     """
+    if (request := current_request()) is not None:
+        request.code = error.code
     code = _STATUS[error.code]
     message = _message(error)
     told = {
@@ -86,6 +89,8 @@ def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, st
 def unimplemented(message: str) -> tuple[grpc.StatusCode, str, Any]:
     """The failure of a call to what there is not; outside the catalogue, as a path of HTTP's that is not there."""
     code = grpc.StatusCode.UNIMPLEMENTED
+    if (request := current_request()) is not None:
+        request.code = code.name
     return (
         code,
         message,

@@ -18,6 +18,7 @@ from transfer_gateway.api.rpc.servicer import ExecutionService
 if TYPE_CHECKING:
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.rpc.tls import RpcTls
+    from transfer_gateway.telemetry import Requests
 
 _SERVICE = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name
 _CLIENTS_MAY_PING_EVERY_S = 10  # the least that grpc-go lets its clients choose
@@ -42,6 +43,7 @@ class RpcServer:
         self,
         admission: Admission,
         limits: RpcLimits,
+        requests: Requests,
         *,
         request_timeout_s: float,
         grace_s: float,
@@ -49,7 +51,7 @@ class RpcServer:
     ) -> None:
         self._grace_s = grace_s
         self._tls = tls
-        self._calls = Calls()
+        self._calls = Calls(requests)
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
             options=_options(limits, request_timeout_s),

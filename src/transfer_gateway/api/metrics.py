@@ -1,0 +1,21 @@
+"""What Prometheus reads. No token is asked for, as with the probes: the network says who may come here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from transfer_gateway.telemetry import Metrics
+
+
+def metrics_route(metrics: Metrics) -> Route:
+    async def get_metrics(request: Request) -> Response:
+        body, media_type = await metrics.exposition(request.headers.get("accept", ""))
+        return Response(body, headers={"content-type": media_type, "cache-control": "no-store"})
+
+    return Route("/metrics", get_metrics)

@@ -1,0 +1,27 @@
+"""What operators see of the service: logs, metrics, and traces where they are wanted.
+
+Here belong the forms: how an event is written, what a metric is called, what a span says of a request or of a call to
+AWS. What is counted is counted where it happens: whoever has state tells it by a method `collect`, when somebody reads
+`/metrics`, so that most of it costs requests nothing.
+"""
+
+from transfer_gateway.telemetry.aws_calls import AwsCalls
+from transfer_gateway.telemetry.log import audit_event, configure_logging, get_logger, is_audited
+from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
+from transfer_gateway.telemetry.requests import GIVEN_UP, Request, Requests, current_request
+
+__all__ = [
+    "GIVEN_UP",
+    "AwsCalls",
+    "Metrics",
+    "Reloads",
+    "Request",
+    "Requests",
+    "audit_event",
+    "configure_logging",
+    "counter",
+    "current_request",
+    "gauge",
+    "get_logger",
+    "is_audited",
+]

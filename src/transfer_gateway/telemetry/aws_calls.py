@@ -1,0 +1,120 @@
+"""Calls to AWS: how many, to whom, how long, and what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client import Histogram
+
+from transfer_gateway.domain.errors import ErrorCode, GatewayError
+from transfer_gateway.telemetry.log import get_logger
+from transfer_gateway.telemetry.metrics import counter, gauge
+from transfer_gateway.telemetry.requests import GIVEN_UP, current_request
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+    from prometheus_client.core import Metric
+
+_log = get_logger(__name__)
+
+_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+@dataclass(slots=True)
+class AwsCall:
+    """One call. `request_id` is AWS's; `code` OK, that of the error it led to, or CANCELLED."""
+
+    operation: str
+    account_id: str
+    region: str
+    code: str = "OK"
+    took_s: float = 0.0
+    request_id: str | None = None
+
+
+class AwsCalls:
+    """Counts calls and times them.
+
+    Durations are by operation, region and code only: a histogram for each account would be a dozen series for each
+    operation of each target, which a thousand accounts make hundred thousand.
+    """
+
+    def __init__(self) -> None:
+        self._in_flight = 0
+        self._counts: dict[tuple[str, str, str, str], int] = {}
+        self._seconds: dict[tuple[str, str, str], float] = {}
+        self._durations = Histogram(
+            "transfer_gateway_aws_call_duration_seconds",
+            "Calls to AWS by operation, region and what came of them; how long each took.",
+            ("operation", "region", "code"),
+            buckets=_BUCKETS_S,
+            registry=None,
+        )
+
+    @contextmanager
+    def watch(self, operation: str, account_id: str | None, region: str | None) -> Iterator[AwsCall]:
+        """One call, which has to be told the answer's `request_id`; that of an error it finds by itself."""
+        call = AwsCall(operation, account_id or "", region or "")
+        started = time.perf_counter()
+        self._in_flight += 1
+        try:
+            yield call
+        except GatewayError as error:
+            call.code, call.request_id = error.code.value, error.aws_request_id or call.request_id
+            raise
+        except asyncio.CancelledError:
+            call.code = GIVEN_UP
+            raise
+        except Exception:
+            call.code = ErrorCode.INTERNAL_SERVER_ERROR.value
+            raise
+        finally:
+            call.took_s = time.perf_counter() - started
+            self._in_flight -= 1
+            self._count(call)
+
+    def keep_only(self, account_ids: Container[str]) -> None:
+        """Forget accounts that are no longer configured."""
+        self._counts = {of: count for of, count in self._counts.items() if not of[1] or of[1] in account_ids}
+        self._seconds = {
+            of: sum_s for of, sum_s in self._seconds.items() if not of[1] or of[1] in account_ids
+        }
+
+    def _count(self, call: AwsCall) -> None:
+        of = (call.operation, call.account_id, call.region, call.code)
+        self._counts[of] = self._counts.get(of, 0) + 1
+        self._seconds[of[:3]] = self._seconds.get(of[:3], 0.0) + call.took_s
+        self._durations.labels(call.operation, call.region, call.code).observe(call.took_s)
+        request = current_request()
+        if request is not None:
+            request.asked_aws(call)
+        _log.debug(
+            "aws_call",
+            operation=call.operation,
+            account=call.account_id,
+            region=call.region,
+            code=call.code,
+            took_ms=round(call.took_s * 1000, 1),
+            aws_request_id=call.request_id,
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._durations.collect()
+        yield counter(
+            "aws_calls",
+            "Calls to AWS by what came of them; a list of Organizations's is one, with all its pages.",
+            ("operation", "account", "region", "code"),
+            self._counts,
+        )
+        yield counter(
+            "aws_call_seconds",
+            "The time that these calls took, together.",
+            ("operation", "account", "region"),
+            self._seconds,
+        )
+        yield gauge("aws_calls_in_flight", "Calls to AWS that are under way.", values=self._in_flight)

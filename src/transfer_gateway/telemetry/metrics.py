@@ -1,0 +1,133 @@
+"""Metrics in Prometheus's forms. Names: `transfer_gateway_`, what it is, its unit, `_total` for what only grows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from importlib.metadata import version
+from platform import python_version
+from typing import TYPE_CHECKING, TypeVar
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
+
+Of = TypeVar("Of", bound="tuple[str, ...]")
+
+_LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_LOOK_EVERY_S = 0.25
+
+
+class Metrics:
+    """All that `/metrics` shows: what each of the collectors has to tell, the process, and the event loop."""
+
+    def __init__(self, *collectors: Collector) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which nothing reads
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._lag = Histogram(
+            "transfer_gateway_event_loop_lag_seconds",
+            "How late the event loop came to a timer; every request waits so long, several times.",
+            buckets=_LAG_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._registry.register(_Build())
+        for collector in collectors:
+            self._registry.register(collector)
+
+    async def watch_the_loop(self) -> None:
+        """Measure the event loop's lag, without end."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due_at = loop.time() + _LOOK_EVERY_S
+            await asyncio.sleep(_LOOK_EVERY_S)
+            self._lag.observe(max(0.0, loop.time() - due_at))
+
+    async def exposition(self, accept: str) -> tuple[bytes, str]:
+        """What there is to see now, in the form that the reader accepts, and the form's media type.
+
+        In a thread: thousands of accounts take a while to write down. Collectors copy before they look closer.
+        """
+        encode, media_type = choose_encoder(accept)
+        return await asyncio.to_thread(encode, self._registry), media_type
+
+
+class Reloads:
+    """How the files that are followed fared: a bad version is refused, and what was there before is kept."""
+
+    def __init__(self, *files: str) -> None:
+        now = time.time()
+        self._counts = {(file, outcome): 0 for file in files for outcome in ("ok", "refused")}
+        self._succeeded_at = dict.fromkeys(files, now)
+        self._is_current = dict.fromkeys(files, True)
+
+    def succeeded(self, file: str) -> None:
+        self._counts[file, "ok"] += 1
+        self._succeeded_at[file] = time.time()
+        self._is_current[file] = True
+
+    def refused(self, file: str) -> None:
+        self._counts[file, "refused"] += 1
+        self._is_current[file] = False
+
+    def collect(self) -> Iterator[Metric]:
+        yield counter(
+            "config_reloads",
+            "Changed files that were read anew, by what came of it.",
+            ("file", "outcome"),
+            self._counts,
+        )
+        yield gauge(
+            "config_last_reload_successful",
+            "0 while a bad version of the file is refused, and an older one in force.",
+            ("file",),
+            {(file,): float(current) for file, current in self._is_current.items()},
+        )
+        yield gauge(
+            "config_last_reload_success_timestamp_seconds",
+            "When the version in force was read.",
+            ("file",),
+            {(file,): at for file, at in self._succeeded_at.items()},
+        )
+
+
+class _Build:
+    def collect(self) -> Iterator[Metric]:
+        yield gauge(
+            "build_info",
+            "Always 1; its labels say what is running.",
+            ("version", "python"),
+            {(version("transfer-gateway"), python_version()): 1},
+        )
+
+
+def gauge(
+    name: str,
+    documentation: str,
+    labels: Iterable[str] = (),
+    values: Mapping[Of, float] | float = 0,
+) -> Metric:
+    """What may rise and fall, by its labels' values; a single value where it has no labels."""
+    family = GaugeMetricFamily(f"transfer_gateway_{name}", documentation, labels=tuple(labels))
+    for of, value in [((), values)] if isinstance(values, int | float) else list(values.items()):
+        family.add_metric(of, value)
+    return family
+
+
+def counter(
+    name: str,
+    documentation: str,
+    labels: Iterable[str] = (),
+    values: Mapping[Of, float] | float = 0,
+) -> Metric:
+    """What only grows; the same. `_total` is added to its name."""
+    family = CounterMetricFamily(f"transfer_gateway_{name}", documentation, labels=tuple(labels))
+    for of, value in [((), values)] if isinstance(values, int | float) else list(values.items()):
+        family.add_metric(of, value)
+    return family

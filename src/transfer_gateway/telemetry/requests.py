@@ -1,0 +1,161 @@
+"""One request at a door, from its beginning to its end: what it wanted, what it asked of AWS, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import Histogram
+
+from transfer_gateway.telemetry.log import get_logger
+from transfer_gateway.telemetry.metrics import counter, gauge
+from transfer_gateway.telemetry.traceparent import TRACEPARENT, trace_id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client.core import Metric
+
+    from transfer_gateway.telemetry.aws_calls import AwsCall
+
+GIVEN_UP = "CANCELLED"  # the code of what was not waited for: its deadline came first, or its caller left
+
+_log = get_logger(__name__)
+
+_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_CALLS_KEPT = 1000  # of one request: its slowest are told
+_CALLS_TOLD = 10
+
+_current: ContextVar[Request | None] = ContextVar("request", default=None)
+
+
+def current_request() -> Request | None:
+    """The request that this task works for, or that began what it works at."""
+    return _current.get()
+
+
+class Request:
+    """What becomes known of a request. `operation` and `code` are from short lists, never a caller's words.
+
+    `code`: OK, or that of the error that the whole request failed with. Failures of parts go by `failed`.
+    """
+
+    __slots__ = (
+        "calls",
+        "code",
+        "door",
+        "failures",
+        "id",
+        "joined",
+        "more_calls",
+        "operation",
+        "started",
+        "trace_id",
+    )
+
+    def __init__(self, door: str, operation: str, request_id: str, trace_id: str | None) -> None:
+        self.door = door
+        self.operation = operation
+        self.id = request_id
+        self.trace_id = trace_id
+        self.code = "OK"
+        self.started = time.perf_counter()
+        self.failures: list[str] = []
+        self.calls: list[AwsCall] = []
+        self.more_calls = 0
+        self.joined: list[str] = []
+
+    def failed(self, code: str) -> None:
+        """Something that it asked for went out as a failure of that code."""
+        self.failures.append(code)
+
+    def asked_aws(self, call: AwsCall) -> None:
+        if len(self.calls) < _CALLS_KEPT:
+            self.calls.append(call)
+        else:
+            self.more_calls += 1
+
+    def waits_for(self, other: Request | None) -> None:
+        """It shares a call to AWS that the other one began."""
+        if other is not None and len(self.joined) < _CALLS_TOLD:
+            self.joined.append(other.id)
+
+    def about_aws(self) -> dict[str, Any]:
+        """For the log: how many calls to AWS it began, the ids of the slowest, and whose calls it shared."""
+        told: dict[str, Any] = {}
+        if self.calls:
+            slowest = sorted(self.calls, key=lambda call: call.took_s, reverse=True)[:_CALLS_TOLD]
+            told["aws_calls"] = len(self.calls) + self.more_calls
+            told["aws_request_ids"] = [call.request_id for call in slowest if call.request_id is not None]
+        if self.joined:
+            told["joined_requests"] = self.joined
+        return told
+
+
+class Requests:
+    """Those under way and those that have ended. One that took longer than `slow_s` is logged."""
+
+    def __init__(self, *, slow_s: float) -> None:
+        self._slow_s = slow_s
+        self._in_flight: Counter[str] = Counter()
+        self._failures: Counter[tuple[str, str]] = Counter()
+        self._durations = Histogram(
+            "transfer_gateway_request_duration_seconds",
+            "Requests by what they asked for and what came of it; how long each took.",
+            ("door", "operation", "code"),
+            buckets=_BUCKETS_S,
+            registry=None,
+        )
+        self._by_labels: dict[tuple[str, str, str], Histogram] = {}  # `labels` looks longer than this
+
+    def begin(
+        self,
+        door: str,
+        operation: str,
+        request_id: str,
+        header: Callable[[str], str | None] = lambda _: None,
+    ) -> Request:
+        """A request of the running task's, and of those that it starts. `header` gives one of its headers."""
+        request = Request(door, operation, request_id, trace_id_of(header(TRACEPARENT)))
+        self._in_flight[door] += 1
+        _current.set(request)
+        return request
+
+    def end(self, request: Request, status: str | None = None) -> float:
+        """`status` is what its door calls the outcome. Returns: the seconds it took."""
+        took_s = time.perf_counter() - request.started
+        self._in_flight[request.door] -= 1
+        labels = (request.door, request.operation, request.code)
+        duration = self._by_labels.get(labels)
+        if duration is None:
+            duration = self._by_labels[labels] = self._durations.labels(*labels)
+        duration.observe(took_s)
+        for code in request.failures:
+            self._failures[request.door, code] += 1
+        if took_s >= self._slow_s:
+            _log.warning(
+                "slow_request",
+                door=request.door,
+                operation=request.operation,
+                code=request.code,
+                took_ms=round(took_s * 1000, 1),
+                **request.about_aws(),
+            )
+        return took_s
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._durations.collect()
+        yield gauge(
+            "requests_in_flight",
+            "Requests that are being answered.",
+            ("door",),
+            {(door,): count for door, count in self._in_flight.items()},
+        )
+        yield counter(
+            "failures",
+            "Failures told to callers, as a request's error or as data in its answer.",
+            ("door", "code"),
+            self._failures,
+        )

@@ -1,0 +1,14 @@
+"""The trace that a caller's request belongs to. Source: W3C Trace Context, section 3.2."""
+
+from __future__ import annotations
+
+import re
+
+TRACEPARENT, TRACESTATE = "traceparent", "tracestate"  # headers
+_FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+
+def trace_id_of(traceparent: str | None) -> str | None:
+    """The trace's id, in hexadecimal; None where there is no well-formed one."""
+    found = _FORM.fullmatch(traceparent) if traceparent is not None else None
+    return found[1] if found else None

@@ -1,0 +1,207 @@
+"""/metrics of a running service, read as Prometheus reads it, against what was really asked of it and of AWS."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse
+
+from doors import RpcDoor, rpc
+from transfer_emulator import Emulator, Fault, FaultKind
+from transfer_gateway import server
+from wire import GUARDED, HOME, PLAIN, REGION, Gateway, calling, place, socket, to_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prometheus_client.core import Metric
+
+    from transfer_emulator import World
+    from transfer_gateway.settings import Settings
+
+README = Path(__file__).parents[2] / "README.md"
+LOOK_UP = "query Anything($key: ExecutionKey!) { executionOrError(key: $key) { __typename } }"
+
+
+async def scrape(gateway: Gateway) -> dict[str, Metric]:
+    """Every metric by its name, as Prometheus has it."""
+    answer = await gateway.send("GET", "/metrics")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    return {family.name: family for family in parse(answer.body.decode())}
+
+
+async def values(gateway: Gateway, name: str, *labels: str, suffix: str = "") -> dict[tuple[str, ...], float]:
+    """A metric's values by these labels."""
+    family = (await scrape(gateway))[f"transfer_gateway_{name}"]
+    return {
+        tuple(sample.labels[label] for label in labels): sample.value
+        for sample in family.samples
+        if sample.name == f"transfer_gateway_{name}{suffix}"
+    }
+
+
+async def requests(gateway: Gateway) -> dict[tuple[str, ...], float]:
+    return await values(gateway, "request_duration_seconds", "door", "operation", "code", suffix="_count")
+
+
+async def aws_calls(gateway: Gateway) -> dict[tuple[str, ...], float]:
+    return await values(gateway, "aws_calls", "operation", "account", "region", "code", suffix="_total")
+
+
+async def test_counts_are_those_of_the_calls_made(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """Calls to AWS by operation, account, region and code: as many as AWS has had."""
+    keys = [place(world, PLAIN), place(world, PLAIN), place(world, GUARDED, "us-east-1"), place(world, HOME)]
+    for key in keys:
+        await gateway.look_up(key)
+    workflow_only = to_input(keys[0]) | {"executionId": "00000000-0000-4000-8000-000000000000"}
+    await gateway.ask(LOOK_UP, key=workflow_only)
+    counted = await aws_calls(gateway)
+    assert counted == {
+        ("sts:AssumeRole", PLAIN, REGION, "OK"): 1,
+        ("sts:AssumeRole", GUARDED, REGION, "OK"): 1,
+        ("transfer:DescribeExecution", PLAIN, REGION, "OK"): 2,
+        ("transfer:DescribeExecution", PLAIN, REGION, "EXECUTION_NOT_FOUND"): 1,
+        ("transfer:DescribeExecution", GUARDED, "us-east-1", "OK"): 1,
+        ("transfer:DescribeExecution", HOME, REGION, "OK"): 1,
+    }
+    assert sum(counted.values()) == aws.calls.count()
+    durations = await values(
+        gateway, "aws_call_duration_seconds", "operation", "region", "code", suffix="_count"
+    )
+    assert durations["transfer:DescribeExecution", REGION, "OK"] == 3
+    seconds = await values(gateway, "aws_call_seconds", "operation", "account", "region", suffix="_total")
+    assert seconds["sts:AssumeRole", PLAIN, REGION] > 0
+
+
+async def test_requests_at_both_doors(service: server.Service, gateway: Gateway, world: World) -> None:
+    """Requests by door, operation and code, which are the same at both doors; WebSocket's count as GraphQL's."""
+    key, unknown = to_input(place(world)), to_input(place(world)) | {"accountId": "123123123123"}
+    plain = "query($key: ExecutionKey!) { execution(key: $key) { id } }"
+    await gateway.ask(LOOK_UP, key=key)
+    await gateway.ask(plain, key=unknown)
+    async with rpc(service) as stub, socket(service.url) as connection:
+        await RpcDoor(stub).get(key)
+        await RpcDoor(stub).get(unknown)
+        await connection.subscribe("1", plain, key=unknown)
+        await connection.next()
+    assert await requests(gateway) == {
+        ("graphql", "executionOrError", "OK"): 1,
+        ("graphql", "execution", "ACCOUNT_NOT_AVAILABLE"): 2,
+        ("grpc", "GetExecution", "OK"): 1,
+        ("grpc", "GetExecution", "ACCOUNT_NOT_AVAILABLE"): 1,
+    }
+    assert await values(gateway, "failures", "door", "code", suffix="_total") == {
+        ("graphql", "ACCOUNT_NOT_AVAILABLE"): 2,
+        ("grpc", "ACCOUNT_NOT_AVAILABLE"): 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        pytest.param("query Caller_chose_this { accounts { id } }", ("accounts", "OK"), id="named"),
+        pytest.param("{ alias: accounts { id } }", ("accounts", "OK"), id="alias"),
+        pytest.param("{ accounts { id } a: accounts { id } }", ("several", "OK"), id="several"),
+        pytest.param("{ ...f } fragment f on Query { accounts { id } }", ("several", "OK"), id="fragment"),
+        pytest.param("{ __typename }", ("__typename", "OK"), id="introspection"),
+        pytest.param("{ nothing }", ("none", "GRAPHQL_VALIDATION_FAILED"), id="invalid"),
+        pytest.param("{", ("none", "GRAPHQL_PARSE_FAILED"), id="no-document"),
+        pytest.param("", ("none", "BAD_USER_INPUT"), id="no-query"),
+    ],
+)
+async def test_operations_are_the_schemas(gateway: Gateway, query: str, expected: tuple[str, str]) -> None:
+    """A GraphQL request is counted by the field of Query that it asks for; no word of a caller's becomes a label."""
+    await gateway.ask(query)
+    assert await requests(gateway) == {("graphql", *expected): 1}
+
+
+async def test_snapshots(gateway: Gateway, world: World, aws: Emulator) -> None:
+    """Of 20 lookups at once one is missed and 19 join it; one that takes what is there is a hit."""
+    key = place(world)
+    await asyncio.gather(*(gateway.look_up(key, max_age=0) for _ in range(20)))
+    assert aws.calls.count(operation="DescribeExecution") == 1
+    await gateway.look_up(key, max_age=60)
+    found = await values(gateway, "snapshot_lookups", "kind", "outcome", suffix="_total")
+    assert [found["execution", outcome] for outcome in ("missed", "joined", "hit")] == [1, 19, 1]
+    assert (await values(gateway, "snapshots", "kind"))["execution",] == 1
+
+
+async def test_sessions(gateway: Gateway, world: World) -> None:
+    """When each role's session began and when it will expire."""
+    await gateway.look_up(place(world))
+    began = await values(gateway, "session_assumed_timestamp_seconds", "account", "role")
+    expires = await values(gateway, "session_expiry_timestamp_seconds", "account", "role")
+    (of,) = began
+    assert of == (PLAIN, "TransferGatewayReader")
+    assert expires[of] - began[of] == pytest.approx(3600, abs=5)
+
+
+async def test_accounts_that_leave(
+    aws: Emulator, world: World, settings: Callable[..., Settings], accounts_file: Path
+) -> None:
+    """With its account, what was counted of it goes; reloads and refusals of the file are counted."""
+    keys = [place(world, PLAIN), place(world, HOME)]
+    async with server.running(settings(accounts_reload_s=0.1)) as service, calling(service.url) as gateway:
+        for key in keys:
+            await gateway.look_up(key)
+        accounts_file.write_text(f'accounts: [{{ id: "{HOME}", regions: [{REGION}], role_arn: null }}]')
+        async with asyncio.timeout(10):
+            while (await values(gateway, "accounts"))[()] != 1:
+                await asyncio.sleep(0.05)
+        assert {of[1] for of in await aws_calls(gateway)} == {HOME}
+        assert await values(gateway, "session_expiry_timestamp_seconds", "account") == {}
+        accounts_file.write_text("accounts: [")
+        async with asyncio.timeout(10):
+            while (await values(gateway, "config_last_reload_successful", "file"))["accounts",] != 0:
+                await asyncio.sleep(0.05)
+        reloads = await values(gateway, "config_reloads", "file", "outcome", suffix="_total")
+        assert reloads == {("accounts", "ok"): 1, ("accounts", "refused"): 1}
+
+
+async def test_breaker_and_refusals(gateway: Gateway, aws: Emulator, world: World) -> None:
+    """A target that fails again and again shows as open, its retries and failed calls are counted; others not."""
+    aws.faults.add(Fault(FaultKind.SERVER_ERROR, account_id=PLAIN, operation="DescribeExecution"))
+    for _ in range(3):
+        await gateway.look_up(place(world, PLAIN))
+    await gateway.look_up(place(world, HOME))
+    assert await values(gateway, "breaker_open", "account", "region") == {(PLAIN, REGION): 1}
+    assert await values(gateway, "breaker_openings", "account", suffix="_total") == {(PLAIN,): 1}
+    failed = (await aws_calls(gateway))["transfer:DescribeExecution", PLAIN, REGION, "UPSTREAM_UNAVAILABLE"]
+    assert failed >= 5
+
+
+async def test_openmetrics(gateway: Gateway, world: World) -> None:
+    """Readers that ask for OpenMetrics get it, well-formed."""
+    await gateway.look_up(place(world))
+    answer = await gateway.send(
+        "GET", "/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"}
+    )
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert len(list(parse_openmetrics(answer.body.decode()))) > 20  # type: ignore[no-untyped-call]  # it publishes no types
+
+
+async def test_readme_lists_every_metric(gateway: Gateway, world: World) -> None:
+    """Every metric with its labels and meaning, and none that there isn't."""
+    await gateway.look_up(place(world))
+    rows = re.findall(
+        r"^\| `(transfer_gateway_\w+)` \| (\w+) \| (.*?) \| (.*) \|$", README.read_text(), re.MULTILINE
+    )
+    told = {name: (kind, meaning) for name, kind, _, meaning in rows}
+    families = [
+        family for family in (await scrape(gateway)).values() if not family.name.startswith("process_")
+    ]
+    assert told == {
+        family.name + "_total" * (family.type == "counter"): (family.type, family.documentation)
+        for family in families
+    }
+    labels = {name: set(re.findall(r"`(\w+)`", names)) for name, _, names, _ in rows}
+    for family in families:
+        for sample in family.samples:
+            name = family.name + "_total" * (family.type == "counter")
+            assert sample.labels.keys() - {"le"} == labels[name], name
