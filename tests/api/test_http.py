@@ -456,7 +456,7 @@ FAULTY = """
 import asyncio, socket
 from transfer_gateway.api.http import RequestLog
 from transfer_gateway.api.http_server import HttpServer
-from transfer_gateway.telemetry import configure_logging
+from transfer_gateway.telemetry import Requests, configure_logging
 
 async def app(scope, receive, send):
     password = "hunter" + str(2)
@@ -465,7 +465,8 @@ async def app(scope, receive, send):
 configure_logging("debug", "json")
 listener = socket.create_server(("127.0.0.1", 0))
 print("http://127.0.0.1:%d" % listener.getsockname()[1], flush=True)
-asyncio.run(HttpServer(RequestLog(app), grace_s=0, max_message_bytes=1000).serve(sockets=[listener]))
+app = RequestLog(app, Requests(slow_s=10))
+asyncio.run(HttpServer(app, grace_s=0, max_message_bytes=1000).serve(sockets=[listener]))
 """
 
 
