@@ -1,0 +1,191 @@
+"""Runs the two images with runc as a strict cluster would, and looks at what is in them: part of `.ci/run image`.
+
+Strict: the image's own numeric user, no capability, no new privileges, and nothing on its root can be written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
+
+import grpc
+
+from transfer_api.v1 import execution_service_pb2 as api
+from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceStub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What builds or installs, and what that leaves behind; globs from the root.
+UNWANTED = (
+    "**/bin/pip*", "**/bin/uv", "**/bin/uvx", "**/bin/npm", "**/bin/node", "**/bin/gcc*", "**/bin/cc", "**/bin/make",
+    "**/*-packages/pip", "**/*-packages/uv", "**/*-packages/setuptools", "**/ensurepip", "**/node_modules",
+    "var/lib/apt/lists/*_*", "var/cache/apt/archives/*.deb", "root/.cache", "root/.npm", "source", "web",
+)  # fmt: skip
+
+
+def main() -> None:
+    storage = sys.argv[1:]  # buildah's options
+    for name in ("service", "demo"):
+        image = f"localhost/transfer-gateway-{name}"
+        told = json.loads(_output("buildah", *storage, "inspect", "--type", "image", image))["OCIv1"][
+            "config"
+        ]
+        container = _output("buildah", *storage, "from", image)
+        root = Path(_output("buildah", *storage, "mount", container))
+        _check_contents(root, name)
+        _check_labels(told["Labels"])
+        {"service": _check_service, "demo": _check_demo}[name](root, told)
+        print(f"image: {name}: {_megabytes(root):.0f} MB, of which /app {_megabytes(root / 'app'):.0f} MB")
+
+
+def _check_contents(root: Path, name: str) -> None:
+    found = [path.relative_to(root) for pattern in UNWANTED for path in root.glob(pattern)]
+    assert not found, found
+    (packages,) = root.glob("app/lib/python3.*/site-packages")
+    assert (packages / "transfer_emulator").is_dir() == (name == "demo")
+    assert list(packages.glob("transfer_gateway/__pycache__/server.*.pyc")), "not compiled"
+    assert (packages / "transfer_gateway/api/graphiql/index.html").is_file(), "no page"
+
+
+def _check_labels(labels: dict[str, str]) -> None:
+    version, revision = (labels[f"org.opencontainers.image.{name}"] for name in ("version", "revision"))
+    assert version == _output("uv", "run", "transfer-gateway", "version"), version
+    assert re.fullmatch(r"[0-9a-f]{40}", revision), revision
+
+
+def _check_demo(root: Path, told: dict[str, Any]) -> None:
+    """It answers at both doors; SIGTERM ends it well. It writes to /tmp."""
+    ports = ["--http-port", "0", "--grpc-port", "0"]
+    with _running(root, told, [*told["Cmd"], *ports], writable_tmp=True, until="Ctrl-C") as (
+        process,
+        printed,
+    ):
+        url, address = _doors(printed)
+        with urlopen(Request(f"{url}/graphql", headers={"accept": "text/html"})) as page:
+            assert b"graphiql/assets/" in page.read()
+        query = {"query": "{ inProgressExecutions(first: 1) { edges { node { id status } } } }"}
+        request = Request(f"{url}/graphql", json.dumps(query).encode(), {"content-type": "application/json"})
+        with urlopen(request) as response:
+            (edge,) = json.load(response)["data"]["inProgressExecutions"]["edges"]
+        with grpc.insecure_channel(address) as channel:
+            wanted = api.FindExecutionRequest(execution_id=edge["node"]["id"].rpartition("/")[2])
+            found = ExecutionServiceStub(channel).FindExecution(wanted, timeout=10)
+        assert found.execution.id == edge["node"]["id"]
+        print(f"image: demo: GraphQL and gRPC both answered with {found.execution.id}")
+        _ends_well(process)
+
+
+def _check_service(root: Path, told: dict[str, Any]) -> None:
+    """It writes nowhere at all, and doesn't serve everybody on all addresses, however it is asked to."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        accounts = Path(directory, "accounts.yaml")
+        accounts.write_text('{defaults: {regions: [eu-west-1]}, accounts: [{id: "111111111111"}]}')
+        mount = {
+            "destination": "/etc/transfer-gateway", "source": directory, "type": "bind", "options": ["rbind", "ro"],
+        }  # fmt: skip
+        environment = {
+            "TRANSFER_GATEWAY_ACCOUNTS_FILE": "/etc/transfer-gateway/accounts.yaml",
+            "TRANSFER_GATEWAY_AUTH": "none",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        with _running(root, told, told["Cmd"], mounts=[mount], **environment) as (process, _):
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode == 2, process.returncode
+            assert b"0.0.0.0" in errors, errors
+        environment |= {f"TRANSFER_GATEWAY_{door}_HOST": "127.0.0.1" for door in ("HTTP", "GRPC")}
+        environment |= {f"TRANSFER_GATEWAY_{door}_PORT": "0" for door in ("HTTP", "GRPC")}
+        with _running(root, told, told["Cmd"], mounts=[mount], until="gRPC", **environment) as (
+            process,
+            printed,
+        ):
+            url, _ = _doors(printed)
+            with urlopen(f"{url}/readyz") as ready:
+                assert ready.status == 200
+            _ends_well(process)
+
+
+def _doors(printed: str) -> tuple[str, str]:
+    url, address = re.search(r"(http://\S+)/graphql", printed), re.search(r"gRPC:? +(\S+)", printed)
+    assert url, printed
+    assert address, printed
+    return url[1], address[1]
+
+
+def _ends_well(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)  # runc hands it on
+    process.communicate(timeout=40)
+    assert process.returncode == 0, process.returncode
+
+
+@contextmanager
+def _running(
+    root: Path,
+    told: dict[str, Any],
+    arguments: list[str],
+    *,
+    until: str | None = None,
+    writable_tmp: bool = False,
+    mounts: list[dict[str, Any]] | None = None,
+    **environment: str,
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The container, and what it printed up to a line with `until`. In the machine's network; killed at the end."""
+    user, group = (int(number) for number in told["User"].split(":"))
+    namespaces = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")]
+    tmpfs = {"type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777"]}
+    bundle = {
+        "ociVersion": "1.0.2",
+        "root": {"path": str(root), "readonly": True},
+        "process": {
+            "user": {"uid": user, "gid": group},
+            "args": [*told["Entrypoint"], *arguments],
+            "env": [*told["Env"], *(f"{name}={value}" for name, value in environment.items())],
+            "cwd": told["WorkingDir"],
+            "noNewPrivileges": True,
+            "capabilities": {},
+        },
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+            *([{"destination": "/tmp"} | tmpfs] if writable_tmp else []),  # noqa: S108
+            *(mounts or []),
+        ],
+        "linux": {"namespaces": namespaces},
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory, "config.json").write_text(json.dumps(bundle))
+        command = ("runc", "run", "--bundle", directory, f"transfer-gateway-{os.getpid()}")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout
+        try:
+            printed = ""
+            while until and until not in printed:
+                line = process.stdout.readline()
+                assert line, process.communicate()[1].decode()
+                printed += line.decode()
+            yield process, printed
+        finally:
+            if process.poll() is None:
+                subprocess.run(("runc", "delete", "--force", command[-1]), check=False)
+            process.communicate()
+
+
+def _megabytes(root: Path) -> float:
+    return int(_output("du", "--summarize", "--bytes", str(root)).split()[0]) / 1e6
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+main()

@@ -1,0 +1,207 @@
+"""The roles of iam/, as CloudFormation makes them: what the code needs, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore import xform_name
+from botocore.session import Session
+from moto import mock_aws
+from ruamel.yaml import YAML
+
+from transfer_gateway.settings import parse_accounts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+# moto makes the stacks; what it deprecates of its own, and botocore of Python's, is their business.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+ROOT = Path(__file__).parents[2]
+IAM = ROOT / "iam"
+Policy = dict[str, Any]
+
+# What Terraform's `templatefile` is given for policies/*.json; CloudFormation's parameters are named alike.
+VALUES = {
+    "account_id": "123456789012",
+    "cluster_arn": "arn:aws:eks:eu-west-1:123456789012:cluster/main",
+    "external_id": "x-42",
+    "gateway_role_arn": "arn:aws:iam::123456789012:role/TransferGateway",
+    "namespace": "files",
+    "oidc_provider": "oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF",
+    "organization_id": "o-0123456789",
+    "organization_reader_role_arn": "arn:aws:iam::888888888888:role/TransferGatewayOrganization",
+    "partition": "aws",
+    "reader_role_name": "Reader",
+    "service_account": "gateway",
+    "source_identity": "transfer-gateway",
+}
+READER = ("gateway_role_arn", "external_id")
+GATEWAY = ("organization_id", "reader_role_name", "namespace", "service_account")
+ALL_ON = {"AllowSessionTags": "true", "AllowSourceIdentity": "true", "DiscoverWithThisRole": "true"}
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Policy, Policy]]]:
+    """Makes a template's one role, given names of VALUES and parameters: its trust, and its permissions."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+
+    def create(template: str, *names: str, **parameters: str) -> tuple[Policy, Policy]:
+        given = {name.title().replace("_", ""): VALUES[name] for name in names} | parameters
+        boto3.client("cloudformation").create_stack(
+            StackName="stack",
+            TemplateBody=(IAM / template).read_text(),
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+        )
+        iam = boto3.client("iam")
+        (role,) = iam.list_roles()["Roles"]
+        (name,) = iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
+        policy = iam.get_role_policy(RoleName=role["RoleName"], PolicyName=name)["PolicyDocument"]
+        return _plain(role["AssumeRolePolicyDocument"]), _plain(policy)
+
+    with mock_aws():
+        yield create
+
+
+def _plain(policy: Policy | str) -> Policy:
+    """moto keeps what AWS::NoValue stands for as None, and an inline policy as Python would write it."""
+    read: Policy = ast.literal_eval(policy) if isinstance(policy, str) else policy
+    return read | {"Statement": [statement for statement in read["Statement"] if statement is not None]}
+
+
+def actions(policy: Policy) -> set[str]:
+    found: set[str] = set()
+    for statement in policy["Statement"]:
+        assert statement["Effect"] == "Allow"
+        found |= {statement["Action"]} if isinstance(statement["Action"], str) else set(statement["Action"])
+    return found
+
+
+def called(service: str) -> set[str]:
+    """The operations that the AWS layer names, in strings or as the clients' methods."""
+    names: set[str] = set()
+    for file in (ROOT / "src" / "transfer_gateway" / "aws").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                names.add(node.value)
+            elif isinstance(node, ast.Attribute):
+                names.add(node.attr)
+    known = Session().get_service_model(service).operation_names
+    return {f"{service}:{name}" for name in known if name in names or xform_name(name) in names}
+
+
+def test_reader_may_do_what_the_code_does(make: Callable[..., tuple[Policy, Policy]]) -> None:
+    """Exactly the operations of Transfer that the code calls; those that have a resource, on workflows alone."""
+    trust, permissions = make("reader-role.yaml", *READER)
+    assert len(called("transfer")) == 4
+    assert actions(permissions) == called("transfer")
+    on = {frozenset(actions({"Statement": [one]})): one["Resource"] for one in permissions["Statement"]}
+    assert on.pop(frozenset({"transfer:ListWorkflows"})) == "*"
+    assert list(on.values()) == ["arn:aws:transfer:*:123456789012:workflow/*"]
+    assert actions(trust) == called("sts") == {"sts:AssumeRole"}
+
+
+def test_gateway_may_do_what_the_code_does(make: Callable[..., tuple[Policy, Policy]]) -> None:
+    """It may assume the readers of its organization, and no more."""
+    _, permissions = make("gateway-role.yaml", *GATEWAY, "oidc_provider")
+    (assume,) = permissions["Statement"]
+    assert assume["Action"] == "sts:AssumeRole"
+    assert assume["Resource"] == "arn:aws:iam::*:role/Reader"
+    assert assume["Condition"] == {"StringEquals": {"aws:ResourceOrgID": VALUES["organization_id"]}}
+
+
+@pytest.mark.parametrize("template", ["organization-role.yaml", "gateway-role.yaml"])
+def test_discovery_may_do_what_the_code_does(
+    template: str, make: Callable[..., tuple[Policy, Policy]]
+) -> None:
+    """Exactly the operations of Organizations that the code calls, with a role of its own or the gateway's."""
+    if template == "organization-role.yaml":
+        _, permissions = make(template, *READER)
+    else:
+        _, permissions = make(template, *GATEWAY, "oidc_provider", DiscoverWithThisRole="true")
+    assert actions(permissions) - {"sts:AssumeRole"} == called("organizations")
+    assert len(called("organizations")) == 4
+
+
+def test_what_is_set_is_allowed(make: Callable[..., tuple[Policy, Policy]]) -> None:
+    """A source identity and session tags are allowed where they are said to be set; the identity is demanded then."""
+    trust, _ = make("reader-role.yaml", *READER, "source_identity", AllowSessionTags="true")
+    assert actions(trust) == {"sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"}
+    assume = trust["Statement"][0]["Condition"]["StringEquals"]
+    assert assume == {"sts:ExternalId": "x-42", "sts:SourceIdentity": "transfer-gateway"}
+
+
+@pytest.mark.parametrize(
+    ("name", "template", "values", "parameters", "which"),
+    [
+        ("reader-trust", "reader-role.yaml", (*READER, "source_identity"), {"AllowSessionTags": "true"}, 0),
+        ("reader-permissions", "reader-role.yaml", READER, {}, 1),
+        ("organization-trust", "organization-role.yaml", READER, {}, 0),
+        ("organization-permissions", "organization-role.yaml", READER, {}, 1),
+        ("gateway-trust-irsa", "gateway-role.yaml", (*GATEWAY, "oidc_provider"), {}, 0),
+        ("gateway-trust-pod-identity", "gateway-role.yaml", (*GATEWAY, "cluster_arn"), {}, 0),
+        (
+            "gateway-permissions",
+            "gateway-role.yaml",
+            (*GATEWAY, "oidc_provider", "organization_reader_role_arn"),
+            ALL_ON,
+            1,
+        ),
+    ],
+)
+def test_policies_are_the_templates(
+    name: str,
+    template: str,
+    values: tuple[str, ...],
+    parameters: dict[str, str],
+    which: int,
+    make: Callable[..., tuple[Policy, Policy]],
+) -> None:
+    """The JSON policies for Terraform are those that the templates make, with everything switched on."""
+    text = (IAM / "policies" / f"{name}.json").read_text()
+    assert json.loads(Template(text).substitute(VALUES)) == make(template, *values, **parameters)[which]
+
+
+SHOWN = "\n".join(re.findall(r"```sh\n(.*?)```", (IAM / "README.md").read_text(), re.DOTALL)).replace(
+    "\\\n", " "
+)
+COMMANDS = [shlex.split(line) for line in SHOWN.splitlines() if line]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[1:3]))
+def test_commands_are_ones(command: list[str]) -> None:
+    """The AWS CLI takes every command shown, and the templates their parameters. Nothing is called."""
+    assert command[0] == "aws"
+    if command[2] == "deploy":
+        text = (ROOT / command[command.index("--template-file") + 1]).read_text()
+        given = {word.partition("=")[0] for word in command[command.index("--parameter-overrides") + 1 :]}
+        parameters = YAML(typ="rt").load(text)["Parameters"]
+        assert (
+            {name for name, told in parameters.items() if "Default" not in told} <= given <= set(parameters)
+        )
+        return
+    words = [word.replace("file://iam/", f"file://{IAM}/") for word in command[1:]]
+    aws = Path(sys.executable).with_name("aws")
+    options = ("--region=eu-west-1", "--generate-cli-skeleton=output")
+    subprocess.run([aws, *words, *options], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_role_names_are_the_defaults_of_accounts_files() -> None:
+    """Whoever says nothing of a role's name gets the same at both ends."""
+    text = b'{defaults: {regions: [eu-west-1]}, accounts: [{id: "111111111111"}]}'
+    (account,) = parse_accounts(text, name="accounts.yaml").listed
+    assert f"Default: {str(account.role_arn).rpartition('/')[2]}\n" in (IAM / "reader-role.yaml").read_text()

@@ -1,0 +1,174 @@
+"""The manifests of k8s/: right for Kubernetes, for checkov and for this service; and what is wrong gets caught."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import manifests
+import pytest
+from ruamel.yaml import YAML
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from transfer_gateway import server
+
+pytestmark = pytest.mark.deploy
+
+ROOT = Path(__file__).parents[2]
+PRODUCTION = "overlays/production"
+COMPONENTS = sorted(path.name for path in (ROOT / "k8s" / "components").iterdir())
+CHOICES = [chosen for size in range(len(COMPONENTS) + 1) for chosen in combinations(COMPONENTS, size)]
+
+BROKEN = {
+    # name: (file, what is there, what is put there instead, what is said)
+    "a-field-with-a-typo": ("base/deployment.yaml", "readOnly: true", "readonly: true", "readonly"),
+    "a-field-of-the-wrong-type": ("base/autoscaler.yaml", "maxReplicas: 6", "maxReplicas: six", "six"),
+    "a-setting-that-is-none": ("base/settings.env", "_LOG_FORMAT=", "_LOGFORMAT=", "TRANSFER_GATEWAY_LOGFORMAT"),
+    "a-setting-of-no-sense": ("base/settings.env", "FORMAT=json", "FORMAT=jsno", "TRANSFER_GATEWAY_LOG_FORMAT"),
+    "nobody-is-asked": ("base/settings.env", "_HOST=0.0.0.0", "_HOST=0.0.0.0\nTRANSFER_GATEWAY_AUTH=none", "no loopback"),
+    "no-issuer": (f"{PRODUCTION}/settings.env", "TRANSFER_GATEWAY_OIDC_ISSUERS=", "X=", "OIDC_ISSUERS"),
+    "a-drain-cut-short": ("base/deployment.yaml", "PeriodSeconds: 45", "PeriodSeconds: 30", "killed before"),
+    "a-port-of-nobody": ("base/services.yaml", "targetPort: http", "targetPort: web", "web"),
+    "a-port-that-is-not-the-doors": ("base/deployment.yaml", "containerPort: 8080", "containerPort: 8000", "8000"),
+    "a-probe-of-another-port": ("base/deployment.yaml", "grpc: { port: 50051 }", "grpc: { port: 50052 }", "50052"),
+    "a-path-of-nobody": ("base/deployment.yaml", "/livez", "/healthz", "/healthz"),
+    "a-file-that-is-not-mounted": ("base/deployment.yaml", "transfer-gateway/policy,", "policy,", "policy_file"),
+    "a-file-never-re-read": ("base/deployment.yaml", "accounts, readOnly", "accounts, subPath: a, readOnly", "subPath"),
+    "accounts-that-are-none": (f"{PRODUCTION}/accounts.yaml", "role_name:", "rolename:", "rolename"),
+    "a-policy-that-is-none": (f"{PRODUCTION}/policy.yaml", "all: true", "every: true", "every"),
+    "a-scrape-of-nobody": ("components/service-monitor/service-monitor.yaml", "port: http", "port: metrics", "metrics"),
+}  # fmt: skip
+INSECURE = {
+    # name: (what is there, what is put there instead, checkov's check)
+    "privileged": ("allowPrivilegeEscalation: false", "privileged: true", "CKV_K8S_16"),
+    "root": ("runAsNonRoot: true\n        runAsUser: 10001", "runAsUser: 0", "CKV_K8S_23"),
+    "capabilities": ("drop: [ALL]", "add: [SYS_ADMIN]", "CKV_K8S_39"),
+    "a-root-to-write-on": ("readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", "CKV_K8S_22"),
+    "the-nodes-network": ("enableServiceLinks: false", "hostNetwork: true", "CKV_K8S_19"),
+}
+
+
+@pytest.fixture
+def k8s(tmp_path: Path) -> Path:
+    """A copy of all manifests, to do with what a test likes."""
+    return Path(shutil.copytree(ROOT / "k8s", tmp_path / "k8s"))
+
+
+def choose(k8s: Path, components: tuple[str, ...]) -> Path:
+    """The production overlay with these components and no others."""
+    file = k8s / PRODUCTION / "kustomization.yaml"
+    lines = "".join(f"  - ../../components/{name}\n" for name in components)
+    text, found = re.subn(
+        r"components:\n(  .*\n)+", f"components:\n{lines}" if lines else "", file.read_text()
+    )
+    assert found == 1
+    file.write_text(text)
+    return file.parent
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize("overlay", [path.name for path in sorted((ROOT / "k8s" / "overlays").iterdir())])
+def test_overlays(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each overlay, as it is, has nothing wrong."""
+    rendered = manifests.render(ROOT / "k8s" / "overlays" / overlay)
+    assert manifests.problems(rendered, monkeypatch) == []
+
+
+def test_components(k8s: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any of the components go together."""
+    assert len(CHOICES) >= 16
+    before = (k8s / PRODUCTION / "kustomization.yaml").read_text()
+    for chosen in CHOICES:
+        (k8s / PRODUCTION / "kustomization.yaml").write_text(before)
+        assert manifests.problems(manifests.render(choose(k8s, chosen)), monkeypatch) == [], chosen
+
+
+@pytest.mark.parametrize(("file", "old", "new", "said"), BROKEN.values(), ids=BROKEN)
+def test_broken_copies(
+    file: str, old: str, new: str, said: str, k8s: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is broken is caught, and the message says what it is."""
+    replace(k8s / file, old, new)
+    found = manifests.problems(manifests.render(choose(k8s, ("service-monitor",))), monkeypatch)
+    assert any(said in problem for problem in found), found
+
+
+def test_checkov(k8s: Path, tmp_path: Path) -> None:
+    """checkov finds nothing, the exceptions of `.ci/checkov.yaml` aside; in each insecure copy it finds just that."""
+    whole = choose(k8s, tuple(COMPONENTS))
+    deployment = k8s / "base" / "deployment.yaml"
+    secure, rendered = deployment.read_text(), tmp_path / "rendered"
+    rendered.mkdir()
+
+    def write(name: str, folder: Path) -> None:
+        with (rendered / f"{name}.yaml").open("w") as file:
+            YAML().dump_all(manifests.render(folder), file)
+
+    write("production", whole)
+    write("demo", k8s / "overlays" / "demo")
+    for name, (old, new, _) in INSECURE.items():
+        deployment.write_text(secure)
+        replace(deployment, old, new)
+        write(name, whole)
+    failed = dict(checkov(rendered))
+    assert {name: failed.get(name, set()) for name in ("production", "demo")} == {
+        "production": set(),
+        "demo": set(),
+    }
+    for name, (_, _, check) in INSECURE.items():
+        assert check in failed[name], name
+
+
+def checkov(folder: Path) -> Iterator[tuple[str, set[str]]]:
+    """The failed checks of each file, by its name."""
+    command = (
+        "uvx",
+        "checkov@3.3.30",
+        "--config-file",
+        ROOT / ".ci" / "checkov.yaml",
+        "-d",
+        folder,
+        "-o",
+        "json",
+    )
+    said = subprocess.run(command, check=False, stdout=subprocess.PIPE)
+    report = json.loads(said.stdout)
+    assert report["summary"]["parsing_errors"] == 0
+    assert report["summary"]["passed"] > 100
+    found = report["results"]["failed_checks"]
+    for name in {Path(check["file_path"]).stem for check in found}:
+        yield name, {check["check_id"] for check in found if Path(check["file_path"]).stem == name}
+
+
+async def test_paths(service: server.Service) -> None:
+    """The paths that manifests may name are there, on the service as it is."""
+    import aiohttp  # noqa: PLC0415
+
+    async with aiohttp.ClientSession(service.url) as http:
+        for path in manifests.PATHS - {
+            "/graphiql",
+            "/metrics",
+        }:  # assets are below the first; the second is to come
+            async with http.get(path) as answer:
+                assert answer.status != 404, path
+
+
+def test_images_are_of_this_version() -> None:
+    """The overlays name the images of the version that they come with."""
+    version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    for file in (ROOT / "k8s" / "overlays").glob("*/kustomization.yaml"):
+        (image,) = YAML(typ="safe").load(file)["images"]
+        assert image["newTag"] == version[1], file
