@@ -190,9 +190,7 @@ async def test_what_hangs_is_cut_off(
     assert (code, answer.status) == (0, 503)
     assert answer.json()["errors"][0]["extensions"]["code"] == "UPSTREAM_UNAVAILABLE"
     events = [json.loads(line) for line in log.splitlines()]
-    assert [
-        event["event"] for event in events if event["event"] not in {"role_assumed", "slow_request"}
-    ] == [
+    assert [event["event"] for event in events if event["event"] not in {"role_assumed", "slow_request"}] == [
         "nobody_is_asked_who_they_are",
         "serving",
         "shutting_down",
