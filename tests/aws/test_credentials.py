@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,6 +86,22 @@ async def test_denial_is_remembered(aws: Emulator) -> None:
         codes += [await outcome(sessions, account()) for _ in range(50)]
     assert set(codes) == {"ROLE_NOT_ASSUMABLE"}
     assert aws.calls.count(operation=ASSUME) <= 2
+
+
+async def test_what_is_remembered_is_small(aws: Emulator) -> None:
+    """Of a role that can't be assumed the error is remembered, and nothing of the call: no trace, no frame."""
+    aws.faults.add(Fault(FaultKind.DENY, operation=ASSUME))
+    async with cache() as sessions:
+        traces = []
+        for number in range(20):
+            assert await outcome(sessions, account(role=f"Reader{number}")) == "ROLE_NOT_ASSUMABLE"
+            traces.append(kept_traces())
+        assert traces[-1] <= traces[0]
+
+
+def kept_traces() -> int:
+    gc.collect()
+    return sum(isinstance(thing, TracebackType) for thing in gc.get_objects())
 
 
 async def test_denial_is_forgotten(aws: Emulator) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from contextlib import suppress
+from dataclasses import replace
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +16,7 @@ from transfer_gateway import server
 from transfer_gateway.core.audit import Visit
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import DeadlineExceeded, ExecutionNotFound, GatewayError
+from transfer_gateway.domain.identity import ExecutionId
 from wire import PLAIN, Gateway, place, to_input
 
 if TYPE_CHECKING:
@@ -88,6 +93,22 @@ async def test_not_found_is_remembered_briefly(service: server.Service, aws: Emu
     assert aws.calls.count(operation=DESCRIBE) == 1
     world.place(PLAIN, key.region, key.workflow_id, {}, key.execution_id)
     assert (await describe(service.gateway, key, max_age_s=0)).key == key
+
+
+async def test_what_is_remembered_is_small(service: server.Service, world: World) -> None:
+    """Of an unknown id its error is remembered, and nothing of the call: no trace, so no frame and what that holds."""
+    known, traces = place(world), []
+    for number in range(20):
+        unknown = replace(known, execution_id=ExecutionId(f"00000000-0000-4000-8000-{number:012}"))
+        with suppress(ExecutionNotFound):
+            await describe(service.gateway, unknown)
+        traces.append(kept_traces())
+    assert traces[-1] <= traces[0]
+
+
+def kept_traces() -> int:
+    gc.collect()
+    return sum(isinstance(thing, TracebackType) for thing in gc.get_objects())
 
 
 async def test_other_failures_are_not_remembered(

@@ -62,7 +62,8 @@ class _Failures:
         first_s, longest_s = _BACKOFF_S
         wait_s = min(longest_s, first_s * 2.0 ** min(self.count, 10))
         spread = random.uniform(0.8, 1.2)  # noqa: S311  spreads load, guards nothing
-        self.last, self.count, self.ask_again_at = failure, self.count + 1, now + wait_s * spread
+        # As a new object: this one's traces would keep every frame of the call for as long.
+        self.last, self.count, self.ask_again_at = failure.again(), self.count + 1, now + wait_s * spread
 
     def raise_unless_due(self, region: Region | None, now: float) -> None:
         """Raises: the last failure, with the time left, while that is not over."""

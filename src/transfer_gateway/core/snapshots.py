@@ -177,7 +177,8 @@ class Snapshots(Generic[K, V]):
         try:
             answer = await self._ask(key, flight)
         except (ExecutionNotFound, WorkflowNotFound) as error:
-            self._keep(key, flight, error, _NOT_FOUND_BYTES)
+            # As a new object: this one's traces hold every frame of the call, some 60 KB.
+            self._keep(key, flight, error.again(), _NOT_FOUND_BYTES)
             return error
         except GatewayError as error:
             return error

@@ -20,7 +20,7 @@ What each becomes at a door (a GraphQL type, an HTTP or gRPC status) is said onc
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ class GatewayError(Exception):
         self.detail = detail
         self.resource = resource
 
-    def again(self, *, region: Region | None = None, retry_after_s: float | None = None) -> GatewayError:
+    def again(self, *, region: Region | None = None, retry_after_s: float | None = None) -> Self:
         """The same failure for another caller, who asked about `region`.
 
         A new object each time: an exception that is raised twice collects both traces.
