@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from transfer_api.v1 import execution_pb2
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
+from transfer_gateway.domain.execution import Execution
 from transfer_gateway.settings import Settings
 from wire import GUARDED, HOME, PLAIN, place
 
@@ -103,6 +105,18 @@ async def test_request_id(channel: Any, stub: ExecutionServiceAsyncStub, world: 
         await stub.GetExecution(pb.GetExecutionRequest(), metadata=(("x-request-id", "abc-123"),))
     assert dict(told[0].trailing_metadata())["x-request-id"] == "abc-123"
     assert details(told[0])["ErrorInfo"].metadata["requestId"] == "abc-123"
+
+
+async def test_old_answers_are_let_go(stub: ExecutionServiceAsyncStub, world: World) -> None:
+    """However often an execution is asked for anew, only its last answer is kept."""
+    asked = get(place(world))
+    asked.max_age.FromSeconds(0)
+    alive = []
+    for _ in range(20):
+        await stub.GetExecution(asked)
+        gc.collect()
+        alive.append(sum(isinstance(thing, Execution) for thing in gc.get_objects()))
+    assert alive[-1] <= alive[2]
 
 
 async def test_details_of_a_failure(stub: ExecutionServiceAsyncStub, world: World) -> None:

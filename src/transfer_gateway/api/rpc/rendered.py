@@ -16,26 +16,27 @@ from transfer_gateway.api.rpc.convert import to_execution
 if TYPE_CHECKING:
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.identity import ExecutionKey
 
 _MAX_BYTES = 16 * 2**20
+_EXECUTION_BYTES = 4096  # of the execution that an answer was made of, which its entry keeps alive
 
 
 class Rendered:
-    """The bytes of answers to GetExecution, least recently used out first."""
+    """The bytes of answers to GetExecution: one for each execution, its last; least recently used out first."""
 
     def __init__(self) -> None:
-        # By identity: a snapshot is the same object to all that it serves, and comparing it costs more than that.
-        # The entry holds its execution, so that no other can have its id meanwhile.
-        self._answers: LRUCache[int, tuple[Execution, Account | None, bytes]] = LRUCache(
-            _MAX_BYTES, getsizeof=lambda entry: len(entry[2])
+        # A snapshot is the same object to all that it serves: comparing its contents would cost more than that.
+        self._answers: LRUCache[ExecutionKey, tuple[Execution, Account | None, bytes]] = LRUCache(
+            _MAX_BYTES, getsizeof=lambda entry: len(entry[2]) + _EXECUTION_BYTES
         )
 
     def answer(self, execution: Execution, account: Account | None) -> bytes:
         with suppress(KeyError):  # cachetools' `get` looks twice
-            _, made_with, kept = self._answers[id(execution)]
-            if made_with is account:
+            made_of, made_with, kept = self._answers[execution.key]
+            if made_of is execution and made_with is account:
                 return kept
         answer = pb.GetExecutionResponse(execution=to_execution(execution, account, {})).SerializeToString()
-        if len(answer) <= _MAX_BYTES:
-            self._answers[id(execution)] = (execution, account, answer)
+        if len(answer) + _EXECUTION_BYTES <= _MAX_BYTES:
+            self._answers[execution.key] = (execution, account, answer)
         return answer
