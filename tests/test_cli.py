@@ -90,6 +90,7 @@ async def test_serve(aws: Emulator, world: World, accounts_file: Path) -> None:
         "shutting_down",
         "stopped",
     ]
+    assert events[-1]["tasks_left"] == []
     assert [event["request_id"] for event in events if event["event"] == "http_request"] == ["my-id"]
     secrets = [value for entry in vars_of(aws) for value in entry]
     assert [secret for secret in secrets if secret in log] == []

@@ -96,7 +96,7 @@ async def serve(
             gc.freeze()
             on_ready(service)
             await signals.first.wait()
-    _log.info("stopped")
+    _log.info("stopped", tasks_left=_tasks_left())
 
 
 @asynccontextmanager
@@ -369,6 +369,11 @@ class _Signals:
         if self.first.is_set() and self.on_second is not None:
             self.on_second()
         self.first.set()
+
+
+def _tasks_left() -> list[str]:
+    """What still runs beside this task: nothing, unless something was forgotten."""
+    return sorted(repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task())
 
 
 @contextmanager
