@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -44,6 +44,9 @@ class Rig:
     environment: dict[str, str]  # the gateway's, for another that looks into the same AWS
     url: str
     _http: aiohttp.ClientSession
+    process: Process
+    accounts_file: Path
+    log: Path
 
     async def look_up(self, keys: Sequence[dict[str, str]], max_age: float = 0.0) -> list[dict[str, Any]]:
         body = {"query": EXECUTIONS, "variables": {"keys": keys, "maxAge": max_age}}
@@ -65,8 +68,10 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(accounts: int, regions: Sequence[str], **settings: str) -> AsyncIterator[Rig]:
-    """Start both. `settings` are the gateway's, without their prefix."""
+async def rig(
+    accounts: int, regions: Sequence[str], *, session_lifetime_s: float | None = None, **settings: str
+) -> AsyncIterator[Rig]:
+    """Start both. `settings` are the gateway's, without their prefix; `session_lifetime_s` is the emulator's."""
     world = World(HOME, tuple(regions))
     keys = []
     for number in range(accounts):
@@ -84,34 +89,42 @@ async def rig(accounts: int, regions: Sequence[str], **settings: str) -> AsyncIt
                 }
             )
     listed = "".join(f'  - {{ id: "{number + 1:012}" }}\n' for number in range(accounts))
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file, tempfile.TemporaryFile() as log:
-        file.write(f"defaults: {{ regions: [{', '.join(regions)}] }}\naccounts:\n{listed}")
-        file.flush()
-        async with Emulator(world) as aws:
+    with tempfile.TemporaryDirectory() as directory:
+        accounts_file, log = Path(directory, "accounts.yaml"), Path(directory, "log")
+        accounts_file.write_text(f"defaults: {{ regions: [{', '.join(regions)}] }}\naccounts:\n{listed}")
+        async with Emulator(world, session_lifetime_s=session_lifetime_s) as aws:
             environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
             environment |= aws.environment()
+            settings = {
+                "SHUTDOWN_DELAY_S": "0",
+                "AUTH": "none",
+                "ACCOUNTS_FILE": str(accounts_file),
+            } | settings
             environment |= {f"TRANSFER_GATEWAY_{name}": value for name, value in settings.items()}
-            environment |= {"TRANSFER_GATEWAY_ACCOUNTS_FILE": file.name, "AWS_EC2_METADATA_DISABLED": "true"}
-            environment |= {"TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0", "TRANSFER_GATEWAY_AUTH": "none"}
-            process = await asyncio.create_subprocess_exec(
-                Path(sys.executable).with_name("transfer-gateway"),
-                "serve",
-                "--http-port",
-                "0",
-                "--grpc-port",
-                "0",
-                env=environment,
-                stdout=PIPE,
-                stderr=log,
-            )
+            environment |= {"AWS_EC2_METADATA_DISABLED": "true"}
+            with log.open("wb") as logged:
+                process = await asyncio.create_subprocess_exec(
+                    Path(sys.executable).with_name("transfer-gateway"),
+                    "serve",
+                    "--http-port",
+                    "0",
+                    "--grpc-port",
+                    "0",
+                    env=environment,
+                    stdout=PIPE,
+                    stderr=logged,
+                )
             assert process.stdout is not None
             try:
                 url = (await process.stdout.readline()).decode().split()[-1].removesuffix("/graphql")
                 grpc = (await process.stdout.readline()).decode().split()[-1]
                 async with aiohttp.ClientSession() as http:
-                    yield Rig(aws, keys, process.pid, grpc, environment, url, http)
+                    yield Rig(
+                        aws, keys, process.pid, grpc, environment, url, http, process, accounts_file, log
+                    )
             finally:
-                process.terminate()
+                if process.returncode is None:
+                    process.terminate()
                 await process.wait()
 
 

@@ -1,0 +1,78 @@
+"""What a process has of memory, file descriptors and threads, and whether that stays as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """One look at a process."""
+
+    at_s: float
+    rss_mb: float
+    pss_mb: float
+    descriptors: float
+    threads: float
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Of one figure after warm-up: medians of its second and last quarter, and what a fitted line grows by in all."""
+
+    first: float
+    second_quarter: float
+    last_quarter: float
+    fitted: float
+
+    def exceeds(self, bound: float) -> bool:
+        """Both ways of looking must agree: a line is bent by one spike, medians by one step that goes back."""
+        return self.fitted > bound and self.last_quarter - self.second_quarter > bound / 2
+
+
+@dataclass
+class Watch:
+    """Looks once a second until told to stop. `warm_up_s` is how long nothing is judged."""
+
+    pid: int
+    warm_up_s: float
+    seen: list[Vitals] = field(default_factory=list)
+
+    async def look(self, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        while not stop.is_set():
+            self.seen.append(vitals(self.pid, loop.time() - started))
+            await asyncio.sleep(1)
+
+    def growth(self, name: str) -> Growth:
+        judged = [one for one in self.seen if one.at_s >= self.warm_up_s]
+        figures: list[float] = [getattr(one, name) for one in judged]
+        times = [one.at_s for one in judged]
+        quarter = len(judged) // 4
+        slope = statistics.linear_regression(times, figures).slope
+        return Growth(
+            getattr(self.seen[0], name),
+            statistics.median(figures[quarter : 2 * quarter]),
+            statistics.median(figures[3 * quarter :]),
+            slope * (times[-1] - times[0]),
+        )
+
+
+def vitals(pid: int, at_s: float) -> Vitals:
+    of = Path(f"/proc/{pid}")
+    kilobytes: dict[str, str] = {}
+    for file in ("status", "smaps_rollup"):
+        for line in (of / file).read_text(encoding="ascii").splitlines():
+            name, _, figure = line.partition(":")
+            kilobytes.setdefault(name, figure.split()[0] if figure.split() else "")
+    return Vitals(
+        at_s,
+        int(kilobytes["VmRSS"]) / 1024,
+        int(kilobytes["Pss"]) / 1024,
+        sum(1 for _ in (of / "fd").iterdir()),
+        int(kilobytes["Threads"]),
+    )
