@@ -53,13 +53,14 @@ from transfer_gateway.core.audit import Visit
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.server import build_core
 from transfer_gateway.settings import AccountsFile, Settings
+from transfer_gateway.telemetry import AwsCalls
 
 class Context(BaseContext):
     pass
 
 async def main():
     settings = Settings.from_environment()
-    async with build_core(settings, AccountsFile(settings.accounts_file).load()) as core:
+    async with build_core(settings, AccountsFile(settings.accounts_file).load(), AwsCalls()) as core:
         def get_context():
             context = Context()
             context.reader = core.gateway.reader(Visit(ANONYMOUS, "graphql", lambda: None))

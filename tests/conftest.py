@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def no_aws_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test meets a credential, a profile, a proxy or a setting of whoever runs it."""
     for name in os.environ:
-        if name.startswith(("AWS_", "TRANSFER_GATEWAY_")):
+        if name.startswith(("AWS_", "OTEL_", "TRANSFER_GATEWAY_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("TRANSFER_GATEWAY_AUTH", "none")
     for name in ("NO_PROXY", "no_proxy"):

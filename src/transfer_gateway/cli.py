@@ -28,7 +28,7 @@ from transfer_gateway.settings import (
     load_documents,
     shown_default,
 )
-from transfer_gateway.telemetry import configure_logging
+from transfer_gateway.telemetry import AwsCalls, configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -152,7 +152,7 @@ async def _check_targets(settings: Settings, sources: AccountSources) -> None:
     """Try every target and print how it went, one row each; exit code 1 when anything failed."""
     from transfer_gateway import report  # noqa: PLC0415  a service would hold its libraries in memory for nothing
 
-    async with server.build_core(settings, sources) as core:
+    async with server.build_core(settings, sources, AwsCalls()) as core:
         accounts, discovered = await _discover(core, sources)
         targets = sum(len(account.regions) for account in accounts)
         with report.progress(targets) as advance:

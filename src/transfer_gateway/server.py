@@ -35,7 +35,14 @@ from transfer_gateway.core.pacing import Pacing, PacingLimits
 from transfer_gateway.core.quota import QuotaLimits, Quotas
 from transfer_gateway.core.roster import Roster
 from transfer_gateway.flights import Flights
-from transfer_gateway.settings import AccountsFile, ConfigurationError, PolicyFile, TlsFiles, load_documents
+from transfer_gateway.settings import (
+    AccountsFile,
+    ConfigurationError,
+    PolicyFile,
+    TlsFiles,
+    exports_traces,
+    load_documents,
+)
 from transfer_gateway.telemetry import AwsCalls, Metrics, Reloads, Requests, get_logger
 
 if TYPE_CHECKING:
@@ -46,6 +53,7 @@ if TYPE_CHECKING:
     from transfer_gateway.auth import Oidc
     from transfer_gateway.domain.discovery import AccountSources
     from transfer_gateway.settings import Settings
+    from transfer_gateway.telemetry.tracing import Tracing
 
 _log = get_logger(__name__)
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -113,13 +121,14 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         listener = stack.enter_context(_listen(settings.http_host, settings.http_port))
         with _listen(settings.grpc_host, settings.grpc_port):
             pass  # it can be had: gRPC takes no socket of ours, and says less clearly what is wrong
-        requests = Requests(slow_s=settings.slow_request_s)
+        tracing = await stack.enter_async_context(_tracing())  # closes last: there are spans until then
+        requests = Requests(slow_s=settings.slow_request_s, tracing=tracing)
         reloads = Reloads(
             "accounts",
             *(["policy"] if policy_file else []),
             *(f"{files.door}_tls" for files in (http_files, grpc_files) if files),
         )
-        core = await stack.enter_async_context(build_core(settings, sources))
+        core = await stack.enter_async_context(build_core(settings, sources, AwsCalls(tracing)))
         gateway, roster = core.gateway, Roster(sources, core.organizations, core.gateway.use_accounts)
         admission = Admission(
             gateway,
@@ -189,10 +198,9 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
 
 
 @asynccontextmanager
-async def build_core(settings: Settings, sources: AccountSources) -> AsyncIterator[Core]:
-    """The core with its AWS clients, which close last."""
+async def build_core(settings: Settings, sources: AccountSources, calls: AwsCalls) -> AsyncIterator[Core]:
+    """The core with its AWS clients, which close last. Its calls to AWS are told to `calls`."""
     connection = _connection(settings)
-    calls = AwsCalls()
     sts = Sts(connection, calls, region=settings.sts_region, fallback_region=sources.regions()[0])
     async with (
         sts,
@@ -242,6 +250,21 @@ def _limits(settings: Settings) -> PacingLimits:
         max_in_flight=settings.target_max_in_flight,
         max_in_flight_overall=settings.aws_max_in_flight,
     )
+
+
+@asynccontextmanager
+async def _tracing() -> AsyncIterator[Tracing | None]:
+    """The way of traces to whoever collects them, where OpenTelemetry's variables name one."""
+    if not exports_traces():
+        yield None
+        return
+    from transfer_gateway.telemetry.tracing import Tracing  # noqa: PLC0415  the SDK: 10 MB that nobody else needs
+
+    tracing = Tracing()
+    try:
+        yield tracing
+    finally:
+        await tracing.close()
 
 
 @asynccontextmanager

@@ -137,8 +137,7 @@ class RequestLog:
         request = None
         if scope["path"] == "/graphql":
             request = self._requests.begin("graphql", "none", request_id, headers.get)
-            if request.trace_id is not None:
-                ids["trace_id"] = request.trace_id
+            ids = request.ids()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -156,7 +156,7 @@ class Snapshots(Generic[K, V]):
             self.misses += 1
         else:
             self.joins += 1
-            if (request := current_request()) is not None and request is not flight.began_by:
+            if (request := current_request()) is not None:
                 request.waits_for(flight.began_by)
         assert flight.task is not None  # noqa: S101  set by the line above, or by whoever began it
         flight.waiting += 1

@@ -6,7 +6,7 @@ variable's name, or the file's line and column.
 
 from transfer_gateway.settings.accounts_file import AccountsFile, parse_accounts
 from transfer_gateway.settings.documents_file import load_documents
-from transfer_gateway.settings.environment import ENV_PREFIX, Settings, shown_default
+from transfer_gateway.settings.environment import ENV_PREFIX, Settings, exports_traces, shown_default
 from transfer_gateway.settings.policy_file import PolicyFile, parse_policy
 from transfer_gateway.settings.problems import ConfigurationError
 from transfer_gateway.settings.tls_files import DoorTls, TlsFiles
@@ -19,6 +19,7 @@ __all__ = [
     "PolicyFile",
     "Settings",
     "TlsFiles",
+    "exports_traces",
     "load_documents",
     "parse_accounts",
     "parse_policy",

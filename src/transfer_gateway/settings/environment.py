@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from pathlib import Path  # noqa: TC003  pydantic reads the annotations
 from typing import TYPE_CHECKING, Annotated, Literal, Self
@@ -26,6 +27,16 @@ ENV_PREFIX = "TRANSFER_GATEWAY_"
 _Words = Annotated[tuple[str, ...], NoDecode]  # divided by commas
 _Tags = Annotated[tuple[tuple[str, str], ...], NoDecode]
 _ORIGIN = re.compile(r"https?://[^/@?#\s,*]+")
+
+
+def exports_traces() -> bool:
+    """Whether OpenTelemetry's own variables say where traces go. All else that they say, its SDK reads."""
+    given = os.environ.get
+    return (
+        bool(given("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or given("OTEL_EXPORTER_OTLP_ENDPOINT"))
+        and given("OTEL_TRACES_EXPORTER", "otlp") == "otlp"
+        and given("OTEL_SDK_DISABLED", "").lower() != "true"
+    )
 
 
 def shown_default(field: FieldInfo) -> str:

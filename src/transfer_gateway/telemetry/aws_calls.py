@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from transfer_gateway.telemetry.tracing import Tracing
+
 _log = get_logger(__name__)
 
 _BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -44,7 +46,8 @@ class AwsCalls:
     operation of each target, which a thousand accounts make hundred thousand.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tracing: Tracing | None = None) -> None:
+        self._tracing = tracing
         self._in_flight = 0
         self._counts: dict[tuple[str, str, str, str], int] = {}
         self._seconds: dict[tuple[str, str, str], float] = {}
@@ -60,7 +63,8 @@ class AwsCalls:
     def watch(self, operation: str, account_id: str | None, region: str | None) -> Iterator[AwsCall]:
         """One call, which has to be told the answer's `request_id`; that of an error it finds by itself."""
         call = AwsCall(operation, account_id or "", region or "")
-        started = time.perf_counter()
+        started, request = time.perf_counter(), current_request()
+        span = self._tracing.begin_call(call, request) if self._tracing is not None else None
         self._in_flight += 1
         try:
             yield call
@@ -76,6 +80,10 @@ class AwsCalls:
         finally:
             call.took_s = time.perf_counter() - started
             self._in_flight -= 1
+            if request is not None:
+                request.asked_aws(call)
+            if self._tracing is not None and span is not None:
+                self._tracing.end_call(call, span)
             self._count(call)
 
     def keep_only(self, account_ids: Container[str]) -> None:
@@ -90,9 +98,6 @@ class AwsCalls:
         self._counts[of] = self._counts.get(of, 0) + 1
         self._seconds[of[:3]] = self._seconds.get(of[:3], 0.0) + call.took_s
         self._durations.labels(call.operation, call.region, call.code).observe(call.took_s)
-        request = current_request()
-        if request is not None:
-            request.asked_aws(call)
         _log.debug(
             "aws_call",
             operation=call.operation,

@@ -16,9 +16,11 @@ from transfer_gateway.telemetry.traceparent import TRACEPARENT, trace_id_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from opentelemetry.trace import Span
     from prometheus_client.core import Metric
 
     from transfer_gateway.telemetry.aws_calls import AwsCall
+    from transfer_gateway.telemetry.tracing import Tracing
 
 GIVEN_UP = "CANCELLED"  # the code of what was not waited for: its deadline came first, or its caller left
 
@@ -47,25 +49,36 @@ class Request:
         "code",
         "door",
         "failures",
+        "graphql_name",
+        "graphql_type",
         "id",
         "joined",
         "more_calls",
         "operation",
+        "span",
         "started",
         "trace_id",
     )
 
-    def __init__(self, door: str, operation: str, request_id: str, trace_id: str | None) -> None:
+    def __init__(self, door: str, operation: str, request_id: str) -> None:
         self.door = door
         self.operation = operation
         self.id = request_id
-        self.trace_id = trace_id
+        self.trace_id: str | None = None
+        self.span: Span | None = None
+        self.graphql_type: str | None = None
+        self.graphql_name: str | None = None
         self.code = "OK"
         self.started = time.perf_counter()
         self.failures: list[str] = []
         self.calls: list[AwsCall] = []
         self.more_calls = 0
         self.joined: list[str] = []
+
+    def ids(self) -> dict[str, str]:
+        """What each line of the log about it has."""
+        known = {"request_id": self.id}
+        return known if self.trace_id is None else known | {"trace_id": self.trace_id}
 
     def failed(self, code: str) -> None:
         """Something that it asked for went out as a failure of that code."""
@@ -79,8 +92,11 @@ class Request:
 
     def waits_for(self, other: Request | None) -> None:
         """It shares a call to AWS that the other one began."""
-        if other is not None and len(self.joined) < _CALLS_TOLD:
-            self.joined.append(other.id)
+        if other is None or other is self or len(self.joined) >= _CALLS_TOLD:
+            return
+        self.joined.append(other.id)
+        if self.span is not None and other.span is not None:
+            self.span.add_link(other.span.get_span_context())
 
     def about_aws(self) -> dict[str, Any]:
         """For the log: how many calls to AWS it began, the ids of the slowest, and whose calls it shared."""
@@ -95,10 +111,14 @@ class Request:
 
 
 class Requests:
-    """Those under way and those that have ended. One that took longer than `slow_s` is logged."""
+    """Those under way and those that have ended. One that took longer than `slow_s` is logged.
 
-    def __init__(self, *, slow_s: float) -> None:
+    `tracing` None: no span is made, and a request's trace is known only where its caller tells it.
+    """
+
+    def __init__(self, *, slow_s: float, tracing: Tracing | None = None) -> None:
         self._slow_s = slow_s
+        self._tracing = tracing
         self._in_flight: Counter[str] = Counter()
         self._failures: Counter[tuple[str, str]] = Counter()
         self._durations = Histogram(
@@ -118,7 +138,11 @@ class Requests:
         header: Callable[[str], str | None] = lambda _: None,
     ) -> Request:
         """A request of the running task's, and of those that it starts. `header` gives one of its headers."""
-        request = Request(door, operation, request_id, trace_id_of(header(TRACEPARENT)))
+        request = Request(door, operation, request_id)
+        if self._tracing is not None:
+            request.span = self._tracing.begin_request(request, header)
+        elif (traceparent := header(TRACEPARENT)) is not None:
+            request.trace_id = trace_id_of(traceparent)
         self._in_flight[door] += 1
         _current.set(request)
         return request
@@ -132,6 +156,8 @@ class Requests:
         if duration is None:
             duration = self._by_labels[labels] = self._durations.labels(*labels)
         duration.observe(took_s)
+        if self._tracing is not None and request.span is not None:
+            self._tracing.end_request(request, request.span, status)
         for code in request.failures:
             self._failures[request.door, code] += 1
         if took_s >= self._slow_s:

@@ -8,7 +8,7 @@ TRACEPARENT, TRACESTATE = "traceparent", "tracestate"  # headers
 _FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
-def trace_id_of(traceparent: str | None) -> str | None:
-    """The trace's id, in hexadecimal; None where there is no well-formed one."""
-    found = _FORM.fullmatch(traceparent) if traceparent is not None else None
+def trace_id_of(traceparent: str) -> str | None:
+    """The trace's id, in hexadecimal; None where it is not well-formed."""
+    found = _FORM.fullmatch(traceparent)
     return found[1] if found else None

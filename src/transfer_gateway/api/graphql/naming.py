@@ -24,5 +24,7 @@ def name_request(operation: OperationDefinitionNode) -> None:
         return
     selections = operation.selection_set.selections
     first = selections[0]
+    request.graphql_type = operation.operation.value
+    request.graphql_name = operation.name.value if operation.name else None
     alone = len(selections) == 1 and isinstance(first, FieldNode)
     request.operation = first.name.value if alone else SEVERAL  # type: ignore[attr-defined]  # it is a field

@@ -97,7 +97,7 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         request_id, requests = request_id_of(None), self.view.requests
         request, problems = requests.begin("graphql", "none", request_id), 0
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(**request.ids()):
             try:
                 answer = await self._answer(operation, request_id)
             except Exception as error:  # noqa: BLE001  the door: nothing of a fault goes out but its request's id

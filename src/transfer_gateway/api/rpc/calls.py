@@ -114,7 +114,9 @@ class Calls(grpc.GenericRpcHandler):
         request = operation and self._requests.begin("grpc", operation, request_id, headers.get)
         started = time.perf_counter()
         status, code = None, "OK"
-        structlog.contextvars.bind_contextvars(request_id=request_id)  # the task's own: it ends with the call
+        structlog.contextvars.bind_contextvars(  # the task's own: it ends with the call
+            **(request.ids() if request else {"request_id": request_id})
+        )
         try:
             return await behavior(message, context)
         except GatewayError as error:
