@@ -93,7 +93,7 @@ async def _serve(accounts: int, executions: int, keys_file: Path) -> None:
         for _ in range(executions)
         for account_id, workflow_id in workflows.items()
     ]
-    keys_file.write_text(json.dumps(keys))  # noqa: ASYNC240  before anything runs
+    keys_file.write_text(json.dumps(keys))
     async with Emulator(world) as aws:
         print(json.dumps(aws.environment()), flush=True)
         await asyncio.Event().wait()

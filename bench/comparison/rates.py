@@ -89,7 +89,7 @@ def selected(aws: Aws, pace: Pace) -> Rates:
 
 def distinct(aws: Aws, pace: Pace) -> Rates:
     """Each request another execution, each a call of AWS."""
-    variables = _variables(random.Random(7).sample(aws.keys, len(aws.keys)), max_age=0)  # noqa: S311  no secret
+    variables = _variables(random.Random(7).sample(aws.keys, len(aws.keys)), max_age=0)
     with ExitStack() as sides:
         started = (
             gateway(aws),
