@@ -35,9 +35,9 @@ from transfer_gateway.core.pacing import Pacing, PacingLimits
 from transfer_gateway.core.quota import QuotaLimits, Quotas
 from transfer_gateway.core.roster import Roster
 from transfer_gateway.flights import Flights
+from transfer_gateway.following import follow_accounts, follow_policy, follow_tls
 from transfer_gateway.settings import (
     AccountsFile,
-    ConfigurationError,
     PolicyFile,
     TlsFiles,
     exports_traces,
@@ -130,13 +130,16 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         )
         core = await stack.enter_async_context(build_core(settings, sources, AwsCalls(tracing)))
         gateway, roster = core.gateway, Roster(sources, core.organizations, core.gateway.use_accounts)
+        tokens = await stack.enter_async_context(_tokens(settings))
         admission = Admission(
             gateway,
-            tokens=await stack.enter_async_context(_tokens(settings)),
+            tokens=tokens,
             policy=policy,
             quotas=_quotas(settings),
         )
-        metrics = Metrics(requests, reloads, admission, roster, *core.collectors)
+        metrics = Metrics(
+            requests, reloads, admission, roster, *core.collectors, *([tokens] if tokens else [])
+        )
         rpc = RpcServer(
             admission,
             _rpc_limits(settings),
@@ -162,10 +165,10 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = (
-            tasks.create_task(_follow_file(accounts_file, roster, reloads, settings.accounts_reload_s)),
-            tasks.create_task(_follow_policy(policy_file, admission, reloads, settings.accounts_reload_s)),
-            tasks.create_task(_follow_tls(http_files, http_tls, reloads, settings.accounts_reload_s)),
-            tasks.create_task(_follow_tls(grpc_files, grpc_tls, reloads, settings.accounts_reload_s)),
+            tasks.create_task(follow_accounts(accounts_file, roster, reloads, settings.accounts_reload_s)),
+            tasks.create_task(follow_policy(policy_file, admission, reloads, settings.accounts_reload_s)),
+            tasks.create_task(follow_tls(http_files, http_tls, reloads, settings.accounts_reload_s)),
+            tasks.create_task(follow_tls(grpc_files, grpc_tls, reloads, settings.accounts_reload_s)),
             tasks.create_task(_follow_organization(roster, readiness)),
             tasks.create_task(metrics.watch_the_loop()),
         )
@@ -324,55 +327,6 @@ def _rpc_limits(settings: Settings) -> RpcLimits:
         keepalive_s=settings.grpc_keepalive_s,
         max_connection_age_s=settings.grpc_max_connection_age_s,
     )
-
-
-async def _follow_file(file: AccountsFile, roster: Roster, reloads: Reloads, every_s: float) -> None:
-    """Follow the accounts file. A bad version is refused, and today's accounts are kept."""
-    while True:
-        await asyncio.sleep(every_s)
-        try:
-            sources = await asyncio.to_thread(file.load_if_changed)
-            if sources is not None:
-                await roster.follow(sources)
-                reloads.succeeded("accounts")
-                _log.info("accounts_file_reloaded", accounts=len(roster.accounts))
-        except ConfigurationError as error:
-            reloads.refused("accounts")
-            _log.error("accounts_file_refused", problems=error.problems)
-
-
-async def _follow_policy(
-    file: PolicyFile | None, admission: Admission, reloads: Reloads, every_s: float
-) -> None:
-    """Follow the policy file. A bad version is refused, and today's policy is kept."""
-    while file is not None:
-        await asyncio.sleep(every_s)
-        try:
-            policy = await asyncio.to_thread(file.load_if_changed)
-            if policy is not None:
-                admission.policy = policy
-                reloads.succeeded("policy")
-                _log.info("policy_file_reloaded")
-        except ConfigurationError as error:
-            reloads.refused("policy")
-            _log.error("policy_file_refused", problems=error.problems)
-
-
-async def _follow_tls(
-    files: TlsFiles | None, door: HttpTls | RpcTls | None, reloads: Reloads, every_s: float
-) -> None:
-    """Follow a door's certificates. A bad version is refused, and today's are kept."""
-    while files is not None and door is not None:
-        await asyncio.sleep(every_s)
-        try:
-            tls = await asyncio.to_thread(files.load_if_changed)
-            if tls is not None:
-                door.use(tls)
-                reloads.succeeded(f"{files.door}_tls")
-                _log.info("tls_files_reloaded", door=files.door, valid_until=tls.valid_until.isoformat())
-        except ConfigurationError as error:
-            reloads.refused(f"{files.door}_tls")
-            _log.error("tls_files_refused", door=files.door, problems=error.problems)
 
 
 async def _follow_organization(roster: Roster, readiness: Readiness) -> None:

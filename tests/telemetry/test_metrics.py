@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,13 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from doors import RpcDoor, rpc
+from issuer import AUDIENCE, LocalIssuer, SigningKey
 from transfer_emulator import Emulator, Fault, FaultKind
 from transfer_gateway import server
 from wire import GUARDED, HOME, PLAIN, REGION, Gateway, calling, place, socket, to_input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from prometheus_client.core import Metric
 
@@ -186,16 +188,44 @@ async def test_openmetrics(gateway: Gateway, world: World) -> None:
     assert len(list(parse_openmetrics(answer.body.decode()))) > 20  # type: ignore[no-untyped-call]  # it publishes no types
 
 
-async def test_readme_lists_every_metric(gateway: Gateway, world: World) -> None:
+@pytest.fixture
+async def guarded(
+    aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
+) -> AsyncIterator[tuple[server.Service, LocalIssuer]]:
+    """A service that asks callers who they are."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{ callers: { subjects: [alice] }, accounts: { all: true } }]")
+    async with LocalIssuer(time.time, SigningKey("one")) as issuer:
+        oidc = {"auth": "oidc", "oidc_issuers": issuer.url, "oidc_audiences": AUDIENCE, "policy_file": policy}
+        async with server.running(settings(**oidc)) as service:
+            yield service, issuer
+
+
+async def test_tokens(guarded: tuple[server.Service, LocalIssuer], world: World) -> None:
+    """Tokens by what came of them; who reads /metrics needs none."""
+    service, issuer = guarded
+    for token in (issuer.token(), issuer.token(), "nonsense", None):
+        async with calling(service.url, token) as gateway:
+            await gateway.ask(LOOK_UP, key=to_input(place(world)))
+    async with calling(service.url) as gateway:
+        tokens = await values(gateway, "tokens", "outcome", suffix="_total")
+        keys = await values(gateway, "issuer_keys_fetched_timestamp_seconds", "issuer")
+        failed = (await requests(gateway))["graphql", "none", "UNAUTHENTICATED"]
+    assert (tokens, failed) == ({("good",): 2, ("refused",): 1, ("missing",): 1}, 2)
+    assert keys[issuer.url,] == pytest.approx(time.time(), abs=60)
+
+
+async def test_readme_lists_every_metric(guarded: tuple[server.Service, LocalIssuer], world: World) -> None:
     """Every metric with its labels and meaning, and none that there isn't."""
-    await gateway.look_up(place(world))
+    service, issuer = guarded
+    async with calling(service.url, issuer.token()) as gateway:
+        await gateway.look_up(place(world))
+        found = await scrape(gateway)
     rows = re.findall(
         r"^\| `(transfer_gateway_\w+)` \| (\w+) \| (.*?) \| (.*) \|$", README.read_text(), re.MULTILINE
     )
     told = {name: (kind, meaning) for name, kind, _, meaning in rows}
-    families = [
-        family for family in (await scrape(gateway)).values() if not family.name.startswith("process_")
-    ]
+    families = [family for family in found.values() if not family.name.startswith("process_")]
     assert told == {
         family.name + "_total" * (family.type == "counter"): (family.type, family.documentation)
         for family in families

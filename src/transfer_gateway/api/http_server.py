@@ -86,6 +86,7 @@ class HttpTls:
 
     def use(self, tls: DoorTls) -> None:
         tls.context.set_alpn_protocols(["http/1.1"])
+        self.valid_until = tls.valid_until
         self._newest = tls.context
 
     def _hello(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _from: object) -> None:

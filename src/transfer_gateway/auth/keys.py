@@ -54,6 +54,11 @@ class IssuerKeys:
         self._failure: str | None = None
         self._flight: asyncio.Task[None] | None = None
 
+    @property
+    def fetched_at(self) -> float | None:
+        """When the keys were last had, in seconds since the epoch."""
+        return self._fetched_at if self._keys else None
+
     def has(self, name: KeyName, key: Key) -> bool:
         """Whether that key is still the one of that name."""
         return self._keys.get(name) is key

@@ -20,10 +20,13 @@ from transfer_gateway.domain.caller import Caller
 from transfer_gateway.domain.errors import Unauthenticated
 from transfer_gateway.flights import Flights
 from transfer_gateway.settings import ConfigurationError
+from transfer_gateway.telemetry import gauge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
+
+    from prometheus_client.core import Metric
 
     from transfer_gateway.auth.issuer import Issuer
     from transfer_gateway.auth.jwks import Key, KeyName
@@ -130,6 +133,15 @@ class Oidc:
         verified = await self._verify(encoded)
         self._verified[digest] = verified
         return verified.caller
+
+    def collect(self) -> Iterator[Metric]:
+        fetched = {(url,): at for url, keys in self._keys.items() if (at := keys.fetched_at) is not None}
+        yield gauge(
+            "issuer_keys_fetched_timestamp_seconds",
+            "When the keys of a tokens' issuer were last fetched; never: left out.",
+            ("issuer",),
+            fetched,
+        )
 
     async def _keep_keys_young(self) -> None:
         while True:

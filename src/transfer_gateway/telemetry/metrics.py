@@ -14,6 +14,7 @@ from prometheus_client.exposition import choose_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from prometheus_client.core import Metric
     from prometheus_client.registry import Collector
@@ -66,6 +67,7 @@ class Reloads:
         self._counts = {(file, outcome): 0 for file in files for outcome in ("ok", "refused")}
         self._succeeded_at = dict.fromkeys(files, now)
         self._is_current = dict.fromkeys(files, True)
+        self._certificates: dict[tuple[str], float] = {}
 
     def succeeded(self, file: str) -> None:
         self._counts[file, "ok"] += 1
@@ -76,7 +78,16 @@ class Reloads:
         self._counts[file, "refused"] += 1
         self._is_current[file] = False
 
+    def has_certificate(self, door: str, valid_until: datetime) -> None:
+        self._certificates[door,] = valid_until.timestamp()
+
     def collect(self) -> Iterator[Metric]:
+        yield gauge(
+            "tls_certificate_expiry_timestamp_seconds",
+            "When the certificate of a door expires; doors without TLS are left out.",
+            ("door",),
+            self._certificates,
+        )
         yield counter(
             "config_reloads",
             "Changed files that were read anew, by what came of it.",

@@ -22,9 +22,11 @@ class RpcTls:
     def __init__(self, tls: DoorTls) -> None:
         self.asks_clients = tls.client_authorities is not None
         self._newest = self._given = _configuration(tls)
+        self.valid_until = tls.valid_until
 
     def use(self, tls: DoorTls) -> None:
         self._newest = _configuration(tls)
+        self.valid_until = tls.valid_until
 
     def credentials(self) -> grpc.ServerCredentials:
         changed: Any = self._changed  # its types lack that it may return None

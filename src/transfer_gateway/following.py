@@ -1,0 +1,72 @@
+"""Files that are read anew when they change: a bad version is refused and told, and the one before stays in force."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from transfer_gateway.settings import ConfigurationError
+from transfer_gateway.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from transfer_gateway.api.auth import Admission
+    from transfer_gateway.api.http_server import HttpTls
+    from transfer_gateway.api.rpc.tls import RpcTls
+    from transfer_gateway.core.roster import Roster
+    from transfer_gateway.settings import AccountsFile, PolicyFile, TlsFiles
+    from transfer_gateway.telemetry import Reloads
+
+_log = get_logger(__name__)
+
+
+async def follow_accounts(file: AccountsFile, roster: Roster, reloads: Reloads, every_s: float) -> None:
+    """Follow the accounts file. A bad version is refused, and today's accounts are kept."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            sources = await asyncio.to_thread(file.load_if_changed)
+            if sources is not None:
+                await roster.follow(sources)
+                reloads.succeeded("accounts")
+                _log.info("accounts_file_reloaded", accounts=len(roster.accounts))
+        except ConfigurationError as error:
+            reloads.refused("accounts")
+            _log.error("accounts_file_refused", problems=error.problems)
+
+
+async def follow_policy(
+    file: PolicyFile | None, admission: Admission, reloads: Reloads, every_s: float
+) -> None:
+    """Follow the policy file. A bad version is refused, and today's policy is kept."""
+    while file is not None:
+        await asyncio.sleep(every_s)
+        try:
+            policy = await asyncio.to_thread(file.load_if_changed)
+            if policy is not None:
+                admission.policy = policy
+                reloads.succeeded("policy")
+                _log.info("policy_file_reloaded")
+        except ConfigurationError as error:
+            reloads.refused("policy")
+            _log.error("policy_file_refused", problems=error.problems)
+
+
+async def follow_tls(
+    files: TlsFiles | None, door: HttpTls | RpcTls | None, reloads: Reloads, every_s: float
+) -> None:
+    """Follow a door's certificates. A bad version is refused, and today's are kept."""
+    if files is None or door is None:
+        return
+    reloads.has_certificate(files.door, door.valid_until)
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            tls = await asyncio.to_thread(files.load_if_changed)
+            if tls is not None:
+                door.use(tls)
+                reloads.succeeded(f"{files.door}_tls")
+                reloads.has_certificate(files.door, tls.valid_until)
+                _log.info("tls_files_reloaded", door=files.door, valid_until=tls.valid_until.isoformat())
+        except ConfigurationError as error:
+            reloads.refused(f"{files.door}_tls")
+            _log.error("tls_files_refused", door=files.door, problems=error.problems)
