@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
@@ -16,6 +16,7 @@ from graphql import (
     validate,
 )
 
+from transfer_gateway.api.graphql.compiled import Compiled
 from transfer_gateway.api.graphql.limits import check, check_document
 from transfer_gateway.api.graphql.overlap import OverlappingFields
 from transfer_gateway.domain.errors import BadUserInput
@@ -40,11 +41,29 @@ class Refused(Exception):
         super().__init__(*self.errors)
 
 
+@dataclass(eq=False, slots=True)
+class Document:
+    """A document that may run. `compiled`: from its second time on, as most documents come once or very often."""
+
+    node: DocumentNode
+    characters: int
+    compiled: Compiled | None = None
+
+
 class Documents:
-    """The documents that callers send. Those that may run are kept, the least recently used going first."""
+    """The documents that callers send. Those that may run are kept, the least recently used going first.
+
+    `compiles`: whether their selections become Python functions.
+    """
 
     def __init__(
-        self, schema: GraphQLSchema, limits: Limits, *, introspection: bool, suggestions: bool
+        self,
+        schema: GraphQLSchema,
+        limits: Limits,
+        *,
+        introspection: bool,
+        suggestions: bool,
+        compiles: bool = True,
     ) -> None:
         self._schema = schema
         self._limits = limits
@@ -55,17 +74,24 @@ class Documents:
         ]
         if not introspection:
             self._rules.append(NoSchemaIntrospectionCustomRule)
-        self._kept: LRUCache[str, tuple[DocumentNode, int]] = LRUCache(
-            _KEPT_CHARACTERS, getsizeof=lambda kept: kept[1]
+        self._compiles = compiles
+        self._kept: LRUCache[str, Document] = LRUCache(
+            _KEPT_CHARACTERS, getsizeof=lambda kept: kept.characters
         )
 
-    def get(self, text: str) -> DocumentNode:
+    def get(self, text: str) -> Document:
         """The document of that text. Raises: Refused."""
-        with suppress(KeyError):  # cachetools' `get` looks twice
-            return self._kept[text][0]
-        document = self._checked(text)
-        if len(text) <= _KEPT_CHARACTERS:
-            self._kept[text] = (document, len(text))
+        try:
+            document = self._kept[text]  # cachetools' `get` looks twice
+        except KeyError:
+            document = Document(self._checked(text), len(text))
+            if len(text) <= _KEPT_CHARACTERS:
+                self._kept[text] = document
+            return document
+        if (
+            document.compiled is None and self._compiles and "@" not in text
+        ):  # directives may depend on variables
+            document.compiled = Compiled()
         return document
 
     def _checked(self, text: str) -> DocumentNode:

@@ -11,6 +11,7 @@ from strawberry.execution import optimized_is_awaitable
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
+from transfer_gateway.api.graphql.compiled import CompilingExecutor
 from transfer_gateway.api.graphql.cost import aws_calls
 from transfer_gateway.api.graphql.documents import Documents, Refused, operation_of
 from transfer_gateway.api.graphql.limits import check, check_variables
@@ -37,7 +38,6 @@ class Operations:
         self, schema: strawberry.Schema, limits: Limits, *, introspection: bool, suggestions: bool
     ) -> None:
         self._schema = schema._schema  # noqa: SLF001  graphql-core's, which Strawberry has no name for
-        self._executor_class = schema.execution_context_class
         self._limits = limits
         self._hide_suggestions = not suggestions
         self._documents = Documents(
@@ -59,11 +59,11 @@ class Operations:
         """The operation's result; a PreExecutionError when it was not begun. Never raises for what callers send."""
         try:
             document = self._documents.get(request.query or "")
-            operation = operation_of(document, request.operation_name)
+            operation = operation_of(document.node, request.operation_name)
             name_request(operation)
             try:
                 check_variables(request.variables, self._limits)
-                calls = aws_calls(document, operation, request.variables or {}, context.accounts)
+                calls = aws_calls(document.node, operation, request.variables or {}, context.accounts)
                 check(
                     self._limits,
                     "max_aws_calls",
@@ -78,12 +78,13 @@ class Operations:
             async with asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S):
                 result: Any = execute(
                     self._schema,
-                    document,
+                    document.node,
                     context_value=context,
                     variable_values=request.variables,
                     operation_name=request.operation_name,
                     is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # it guards
-                    executor_class=self._executor_class,
+                    executor_class=CompilingExecutor,
+                    compiled=document.compiled,
                     hide_suggestions=self._hide_suggestions,
                 )
                 if isawaitable(result):
