@@ -17,7 +17,8 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route, WebSocketRoute
 
 from transfer_gateway.api.errors import log_fault
-from transfer_gateway.api.graphql.view import GraphQLView, error_response
+from transfer_gateway.api.graphql.exchange import error_response
+from transfer_gateway.api.graphql.view import GraphQLView
 from transfer_gateway.api.health import health_routes
 from transfer_gateway.api.metrics import metrics_route
 from transfer_gateway.api.page import PageForBrowsers, page_routes

@@ -11,7 +11,7 @@ import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from transfer_gateway.api.graphql.view import error_response
+from transfer_gateway.api.graphql.exchange import error_response
 
 if TYPE_CHECKING:
     import socket

@@ -9,27 +9,34 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 import structlog
 from cross_web import HTTPException
 from starlette.websockets import WebSocketDisconnect
-from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
 from transfer_gateway.api.errors import log_failure, log_fault
 from transfer_gateway.api.graphql.context import Context
 from transfer_gateway.api.graphql.errors import to_answer, to_extensions
+from transfer_gateway.api.graphql.exchange import address
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode, GatewayError, Unauthenticated
 from transfer_gateway.telemetry import GIVEN_UP, current_request, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    import strawberry
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.websockets import WebSocket
     from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation
 
     from transfer_gateway.api.auth import Admission
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.caller import Caller
 
 _log = get_logger(__name__)
+_OPERATIONS_PER_SOCKET = 50  # at a time
 
 
 class TextSocket(ASGIWebSocketAdapter):
@@ -78,7 +86,7 @@ class SocketContext:
 
 
 class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
-    view: GraphQLView
+    view: Sockets
 
     async def handle_message(self, message: Any) -> None:  # noqa: ANN401  any JSON
         """Strawberry takes it for granted that messages have the protocol's form."""
@@ -95,7 +103,7 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
         return cast("SocketContext", self.context)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
-        request_id, requests = request_id_of(None), self.view.requests
+        request_id, requests = request_id_of(None), self.view.door.requests
         request, problems = requests.begin("graphql", "none", request_id), 0
         with structlog.contextvars.bound_contextvars(**request.ids()):
             try:
@@ -126,17 +134,48 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
             )
 
     async def _answer(self, operation: Operation[Context, None], request_id: str) -> Any:  # noqa: ANN401  JSON
+        door = self.view.door
         try:
             connection = self._connection
-            reader = self.view.admission.admit(connection.still(), "graphql", lambda: connection.remote)
-            request = self.view.read(operation.query)  # the whole request
+            reader = door.admission.admit(connection.still(), "graphql", lambda: connection.remote)
+            request = door.read(operation.query)  # the whole request
         except HTTPException as error:
             return _refusal(error.reason, ErrorCode.BAD_USER_INPUT)
         except GatewayError as error:
             log_failure(error)
             return _refusal(error.message, **to_extensions(error))
-        context = self.view.context_of(reader, request_id)
-        return to_answer(await self.view.operations.run(request, context), request_id)
+        context = door.context_of(reader, request_id)
+        return to_answer(await door.operations.run(request, context), request_id)
+
+
+class Sockets(GraphQL[Context, None]):
+    """The ASGI application of /graphql's WebSockets: Strawberry's, of which nothing else is used."""
+
+    websocket_adapter_class = TextSocket
+    graphql_transport_ws_handler_class = OperationsOverWebSocket
+
+    def __init__(
+        self, schema: strawberry.Schema, door: GraphQLView, origins: Sequence[str], init_timeout_s: float
+    ) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
+            connection_init_wait_timeout=timedelta(seconds=init_timeout_s),
+            max_subscriptions_per_connection=_OPERATIONS_PER_SOCKET,
+            allowed_origins=origins,
+        )
+        self.door = door
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        return SocketContext(request.headers.get("authorization"), address(request))  # type: ignore[return-value]  # until an operation
+
+    async def on_ws_connect(self, context: Context) -> Any:  # noqa: ANN401  the payload of the acknowledgement, or none
+        await cast("SocketContext", context).connect(self.door.admission)
+        return await super().on_ws_connect(context)
+
+    def decode_json(self, data: str | bytes) -> object:
+        return orjson.loads(data)
 
 
 def _refusal(message: str, code: ErrorCode, **more: Any) -> dict[str, Any]:  # noqa: ANN401  JSON

@@ -1,0 +1,137 @@
+"""One exchange over HTTP: what a request's head asks for, its body, and how an answer goes out."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import math
+import re
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from cross_web import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from transfer_gateway.domain.errors import ErrorCode
+from transfer_gateway.telemetry import current_request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import HTTPConnection
+    from starlette.types import Receive
+
+_WORTH_COMPRESSING, _LONG_TO_COMPRESS, _COMPRESSION = 8192, 131_072, 4  # bytes, bytes, of zlib's 9 levels
+_WATCH_AFTER_S = 0.25
+_REFUSED = re.compile(r"(^|;)\s*q\s*=\s*0(\.0*)?\s*(;|$)")  # a media range's parameters, with q=0 among them
+
+
+def asked_timeout_s(header: str | None) -> float:
+    """A caller may want its answer sooner than we would take for it. Raises: HTTPException."""
+    try:
+        timeout_s = float(header) if header is not None else math.inf
+    except ValueError:
+        timeout_s = math.nan
+    if not timeout_s > 0:
+        raise HTTPException(400, "X-Request-Timeout must be a number of seconds, more than 0.")
+    return timeout_s
+
+
+def named(request: HTTPConnection, header: str) -> set[str]:
+    """What the client names in that header, such as media ranges, without what it refuses with q=0."""
+    items = ",".join(request.headers.getlist(header)).lower().split(",")
+    named = (item.partition(";") for item in items)
+    return {name.strip() for name, _, parameters in named if not _REFUSED.search(parameters)}
+
+
+def address(request: HTTPConnection) -> str | None:
+    return request.client.host if request.client else None
+
+
+async def read_body(receive: Receive, *, max_bytes: int, timeout_s: float) -> bytes:
+    """The request's body, bounded in bytes and in time. Raises: HTTPException, ClientDisconnect.
+
+    Starlette's own bound answers in plain text, whatever we would say.
+    """
+    chunks, length, more = [], 0, True
+    try:
+        async with asyncio.timeout(timeout_s):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                chunks.append(message.get("body", b""))
+                length, more = length + len(chunks[-1]), message.get("more_body", False)
+                if length > max_bytes:
+                    raise HTTPException(413, f"The body has more than {max_bytes} bytes.")
+    except TimeoutError:
+        raise HTTPException(408, f"The body did not arrive within {timeout_s:g} s.") from None
+    return b"".join(chunks)
+
+
+@asynccontextmanager
+async def while_client_waits(receive: Receive) -> AsyncIterator[None]:
+    """Cancels what runs in it when the client has left: nobody would read the answer, but AWS be asked for it.
+
+    Quick answers are not worth the watch. Raises: ClientDisconnect.
+    """
+    loop, answering = asyncio.get_running_loop(), asyncio.current_task()
+    watching: asyncio.Task[None] | None = None
+    left = False
+
+    async def watch() -> None:
+        nonlocal left
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        left = True
+        answering.cancel()  # type: ignore[union-attr]  # it runs in a task
+
+    def start() -> None:
+        nonlocal watching
+        watching = loop.create_task(watch())
+
+    timer = loop.call_later(_WATCH_AFTER_S, start)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not left:
+            raise
+        answering.uncancel()  # type: ignore[union-attr]  # as above
+        raise ClientDisconnect from None
+    finally:
+        timer.cancel()
+        if watching is not None:
+            watching.cancel()
+
+
+async def compressed(request: HTTPConnection, response: Response) -> Response:
+    """The same with its body compressed, if it is large and the client can read that."""
+    body = response.body
+    if len(body) >= _WORTH_COMPRESSING and "gzip" in named(request, "accept-encoding"):
+        compress = partial(gzip.compress, body, compresslevel=_COMPRESSION, mtime=0)
+        # zlib lets other threads run.
+        response.body = await asyncio.to_thread(compress) if len(body) >= _LONG_TO_COMPRESS else compress()
+        response.headers["content-encoding"] = "gzip"
+        response.headers["content-length"] = str(len(response.body))
+    return response
+
+
+def error_response(
+    status: int,
+    message: str,
+    code: ErrorCode = ErrorCode.BAD_USER_INPUT,
+    **extensions: Any,  # noqa: ANN401  JSON
+) -> Response:
+    """A failure of the HTTP request itself, in GraphQL's form, so that clients read one form only."""
+    if (request := current_request()) is not None:
+        request.code = code
+    body = {"errors": [{"message": message, "extensions": {"code": code, **extensions}}]}
+    return Response(
+        orjson.dumps(body),
+        status_code=status,
+        media_type="application/json",
+        headers={"cache-control": "no-store"},
+    )
