@@ -8,6 +8,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 
 from transfer_gateway.api.graphql.declare import Info  # noqa: TC001  Strawberry reads the annotations
+from transfer_gateway.api.graphql.direct import call_directly
 from transfer_gateway.api.graphql.errors import ExecutionOrError, WorkflowOrError, to_data, to_item
 from transfer_gateway.api.graphql.pages import (
     EXECUTION_DETAILS,
@@ -222,4 +223,6 @@ class Query:
 
 
 def build_schema() -> strawberry.Schema:
-    return strawberry.Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS))
+    schema = strawberry.Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS))
+    call_directly(schema)
+    return schema
