@@ -312,6 +312,7 @@ def _graphql_options(settings: Settings) -> GraphQLOptions:
         limits=Limits(**limits),
         request_timeout_s=settings.request_timeout_s,
         max_body_bytes=settings.http_max_body_bytes,
+        answers_max_bytes=settings.graphql_answers_max_bytes,
         cors_origins=settings.http_cors_origins,
         introspection=settings.graphql_introspection,
         suggestions=settings.graphql_suggestions,

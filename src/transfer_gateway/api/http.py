@@ -62,14 +62,16 @@ def create_app(
         title="transfer-gateway", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     graphql = GraphQLView(admission, options, requests)
+    door = PageForBrowsers(graphql, page) if page else graphql
     app.router.routes += [
-        Route("/graphql", PageForBrowsers(graphql, page) if page else graphql),
+        Route("/graphql", door),
         WebSocketRoute("/graphql", graphql),
         *(page_routes(page) if page else ()),
         *health_routes(readiness),
         metrics_route(metrics),
     ]
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_middleware(StraightTo, path="/graphql", app_there=door)  # added first, so the innermost
     if options.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -90,6 +92,19 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     response = error_response(error.status_code, f"{error.detail}.".replace("..", "."))
     response.headers.update(error.headers or {})
     return response
+
+
+class StraightTo:
+    """Leads requests of one path past FastAPI's routing, which costs them 30 µs."""
+
+    def __init__(self, app: ASGIApp, *, path: str, app_there: ASGIApp) -> None:
+        self._app = app
+        self._path = path
+        self._app_there = app_there
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        there = scope["type"] == "http" and scope["path"] == self._path
+        await (self._app_there if there else self._app)(scope, receive, send)
 
 
 class LoopbackHosts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from transfer_gateway.core.audit import now
 from transfer_gateway.core.fanout import outcomes, outcomes_as_they_come
@@ -42,11 +42,21 @@ DEFAULT_WORKFLOW_MAX_AGE_S = 300.0
 DEFAULT_PAGE = 50
 
 
+class Told(NamedTuple):
+    """An execution that a caller was told of, as AWS described it, by what it asked."""
+
+    key: ExecutionKey
+    max_age_s: float
+    execution: Execution
+
+
 class Reader:
     """Lookups of executions across the accounts of a scope, which is looked at before any snapshot or flight is.
 
     An account out of scope is one that there is not. `deadline` is in the running loop's time: one for each
     request, whatever it asks. `max_age_s` is how old an answer of AWS's may be; 0: at least as fresh as this request.
+
+    `told` has what `describe` told; it is None once the caller has asked for anything else, or in vain.
     """
 
     def __init__(  # noqa: PLR0917  what one caller has, and what all share
@@ -59,8 +69,9 @@ class Reader:
         workflows: Workflows,
     ) -> None:
         self.accounts = scope.accounts
+        self.scope = scope
+        self.told: list[Told] | None = []
         self._visit = visit
-        self._scope = scope
         self._lookups = lookups
         self._finder = finder
         self._in_progress = in_progress
@@ -68,6 +79,7 @@ class Reader:
 
     def list_accounts(self) -> list[Account]:
         """The accounts of the scope, as configured."""
+        self.told = None
         accounts = list(self.accounts)
         self._visit.listed("list_accounts", [account.id for account in accounts], targets=0, failures=())
         return accounts
@@ -80,11 +92,29 @@ class Reader:
             self.accounts.get(key.target)
             execution = await self._lookups.executions.get(key, max_age_s=max_age_s, deadline=deadline)
         except GatewayError as error:
+            self.told = None
             self._visit.looked_up("get_execution", key, error, since)
             raise
+        if self.told is not None:
+            self.told.append(Told(key, max_age_s, execution))
         self._visit.looked_up("get_execution", key, execution, since)
         self._finder.saw(key)
-        return self._scope.shown(execution)
+        return self.scope.shown(execution)
+
+    def tell_again(self, told: Sequence[Told]) -> bool:
+        """Whether `describe` would tell all of that again without a call, to a caller with the scope of who was told.
+
+        If so it counts as told: the audit has it.
+        """
+        executions, since = self._lookups.executions, now()
+        for key, max_age_s, execution in told:
+            if executions.peek(key, max_age_s=max_age_s) is not execution:
+                return False
+        for key, _, execution in told:
+            self._visit.looked_up("get_execution", key, execution, since)
+            self._finder.saw(key)
+        executions.hits += len(told)
+        return True
 
     async def describe_all(
         self, keys: Sequence[ExecutionKey], *, max_age_s: float, deadline: float
@@ -137,6 +167,7 @@ class Reader:
         Raises: AccountNotAvailable for a named account that is not configured, or in none of these regions;
         BadUserInput for a region that none of these accounts is configured for.
         """
+        self.told = None
         wanted = TargetFilter(account_ids=tuple(account_ids or ()), regions=tuple(regions or ()))
         try:
             targets = self._wanted(wanted)
@@ -153,7 +184,7 @@ class Reader:
         )
         if found.execution is None:
             return found
-        return replace(found, execution=self._scope.shown(found.execution))
+        return replace(found, execution=self.scope.shown(found.execution))
 
     def _wanted(self, wanted: TargetFilter) -> list[Target]:
         targets = [target for target in self.accounts.targets() if wanted.wants_target(target)]
@@ -176,10 +207,11 @@ class Reader:
         deadline: float,
     ) -> Page[Execution]:
         """A page of all executions in progress that match. Raises: BadUserInput."""
+        self.told = None
         page = await self._in_progress.page(
             self.accounts.targets(),
             wanted,
-            self._scope,
+            self.scope,
             first=first,
             after=after,
             with_details=with_details,
@@ -192,6 +224,7 @@ class Reader:
 
     async def describe_workflow(self, key: WorkflowKey, *, max_age_s: float, deadline: float) -> Workflow:
         """A workflow's definition. Raises: GatewayError, with account and region."""
+        self.told = None
         _check_max_age(max_age_s)
         since = now()
         try:
@@ -208,6 +241,7 @@ class Reader:
 
         Raises: GatewayError, with account and region, where the definition can't be had.
         """
+        self.told = None
         self.accounts.get(place.workflow.target)
         return await self._workflows.step(place, deadline=deadline)
 
@@ -232,6 +266,7 @@ class Reader:
         deadline: float,
     ) -> Page[Workflow]:
         """A page of all workflows that match. Raises: BadUserInput."""
+        self.told = None
         page = await self._workflows.page(
             self.accounts.targets(),
             wanted,

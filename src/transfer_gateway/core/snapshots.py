@@ -133,6 +133,11 @@ class Snapshots(Generic[K, V]):
             if not isinstance(outcome, DeadlineExceeded) or loop.time() >= deadline:
                 raise outcome.again()
 
+    def peek(self, key: K, *, max_age_s: float) -> V | None:
+        """AWS's answer, if it is here and no older than that, and AWS did not say that there is none."""
+        kept = self._fresh(key, asyncio.get_running_loop().time() - max_age_s)
+        return None if kept is None or isinstance(kept.outcome, GatewayError) else kept.outcome
+
     def _fresh(self, key: K, not_before: float) -> _Snapshot[V] | None:
         try:
             kept = self._kept[key]  # cachetools' `get` looks twice

@@ -149,6 +149,12 @@ class Settings(BaseSettings):
     graphiql: bool = Field(
         default=True, description="Whether a browser that opens /graphql gets a page to ask from."
     )
+    graphql_answers_max_bytes: int = Field(
+        16_777_216,
+        ge=0,
+        le=2**40,
+        description="Memory for answers, given again while their snapshots are fresh. 0: every answer is made anew.",
+    )
     graphql_introspection: bool = Field(default=True, description="Whether the schema can be asked for.")
     graphql_suggestions: bool = Field(default=True, description="Whether errors suggest names that do exist.")
     graphql_trusted_documents: Literal["off", "allow", "only"] = Field(

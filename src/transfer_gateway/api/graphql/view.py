@@ -18,6 +18,7 @@ from starlette.responses import Response
 from strawberry.http import GraphQLRequestData
 
 from transfer_gateway.api.errors import TABLE, log_failure
+from transfer_gateway.api.graphql.answers import Answers
 from transfer_gateway.api.graphql.context import Context
 from transfer_gateway.api.graphql.errors import to_answer, to_extensions
 from transfer_gateway.api.graphql.exchange import (
@@ -59,6 +60,7 @@ _PARAMETERS: tuple[tuple[str, type, str], ...] = (
     ("extensions", dict, "an object"),
 )
 _JSON_PARAMETERS = ("variables", "extensions")  # of a GET
+_GET = b"?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class GraphQLOptions:
     limits: Limits
     request_timeout_s: float
     max_body_bytes: int
+    answers_max_bytes: int = 0
     cors_origins: tuple[str, ...] = ()
     introspection: bool = True
     suggestions: bool = True
@@ -86,6 +89,7 @@ class GraphQLView:
             schema, options.limits, introspection=options.introspection, suggestions=options.suggestions
         )
         self.operations.check_trusted(options.trusted.texts)
+        self._answers = Answers(options.answers_max_bytes)
         self._sockets = Sockets(schema, self, options.cors_origins, options.request_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,19 +120,23 @@ class GraphQLView:
         reader = await self.admission.enter(
             lambda: request.headers.get("authorization"), "graphql", lambda: address(request)
         )
+        accepts = named(request, "accept")
+        modern = _RESPONSE_JSON in accepts
+        media_type = _RESPONSE_JSON if modern else _JSON
+        asked = await self._asked(request, receive)
+        kept = self._answers.get(asked, reader)
+        if kept is not None:
+            return _response(kept, media_type)
+        data = self.read(_parameters(request) if asked[:1] == _GET else _json(asked, "The body"))
         context = self.context_of(reader, request.scope["state"]["request_id"], timeout_s)
-        data = self.read(await self._parameters(request, receive))
         async with while_client_waits(receive):
             result = await self.operations.run(data, context)
         answer = to_answer(result, context.request_id)
-        accepts = named(request, "accept")
-        modern = _RESPONSE_JSON in accepts
-        return Response(
-            orjson.dumps(answer),
-            200 if "data" in answer or (_JSON in accepts and not modern) else 400,
-            media_type=_RESPONSE_JSON if modern else _JSON,
-            headers={"cache-control": "no-store", "vary": _VARY},
-        )
+        text = orjson.dumps(answer)
+        if "errors" not in answer:
+            self._answers.keep(asked, reader, text)
+        refused = "data" not in answer and (modern or _JSON not in accepts)
+        return _response(text, media_type, 400 if refused else 200)
 
     def _refuse_foreign_pages(self, request: Request) -> None:
         """Raises: Forbidden for what a page of another site makes a browser send, such as an image's GET.
@@ -144,29 +152,21 @@ class GraphQLView:
         timeout_s = min(self._options.request_timeout_s, timeout_s)
         return Context(reader, asyncio.get_running_loop().time() + timeout_s, request_id)
 
-    async def _parameters(self, request: Request, receive: Receive) -> Any:  # noqa: ANN401  JSON
-        """What is asked, as it came. Raises: HTTPException."""
-        match request.method:
-            case "GET":
-                parameters = dict(request.query_params)
-                return parameters | {
-                    name: _json(parameters[name], f"`{name}`")
-                    for name in _JSON_PARAMETERS
-                    if parameters.get(name)
-                }
-            case "POST":
-                media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-                if media_type != _JSON:
-                    raise HTTPException(415, "Content-Type must be application/json.")
-                options = self._options
-                return _json(
-                    await read_body(
-                        receive, max_bytes=options.max_body_bytes, timeout_s=options.request_timeout_s
-                    ),
-                    "The body",
-                )
-            case _:
-                raise HTTPException(405, "GraphQL only supports GET and POST requests.")
+    async def _asked(self, request: Request, receive: Receive) -> bytes:
+        """The body, or the parameters of a GET with a mark that no JSON begins with.
+
+        Raises: HTTPException, ClientDisconnect.
+        """
+        if request.method == "GET":
+            parameters: bytes = request.scope["query_string"]
+            return _GET + parameters
+        if request.method != "POST":
+            raise HTTPException(405, "GraphQL only supports GET and POST requests.")
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type != _JSON:
+            raise HTTPException(415, "Content-Type must be application/json.")
+        options = self._options
+        return await read_body(receive, max_bytes=options.max_body_bytes, timeout_s=options.request_timeout_s)
 
     def read(self, data: object) -> GraphQLRequestData:
         """A request of its JSON. Raises: HTTPException, BadUserInput, Forbidden."""
@@ -189,8 +189,21 @@ class GraphQLView:
         )
 
 
+def _parameters(request: Request) -> dict[str, Any]:
+    """What a GET asks. Raises: HTTPException."""
+    parameters = dict(request.query_params)
+    return parameters | {
+        name: _json(parameters[name], f"`{name}`") for name in _JSON_PARAMETERS if parameters.get(name)
+    }
+
+
 def _json(text: str | bytes, what: str) -> Any:  # noqa: ANN401  JSON
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise HTTPException(400, f"{what} must be JSON: {error}.") from error
+
+
+def _response(text: bytes, media_type: str, status: int = 200) -> Response:
+    headers = {"cache-control": "no-store", "vary": _VARY}
+    return Response(text, status, headers, media_type)

@@ -1,0 +1,180 @@
+"""Answers that are given again: the same as made anew, and only while all that they were made of is the same."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from transfer_gateway import server
+from transfer_gateway.api.graphql.answers import Answers
+from transfer_gateway.core.audit import Visit
+from transfer_gateway.domain.caller import ANONYMOUS
+from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.domain.identity import ExecutionId
+from transfer_gateway.domain.scope import Hideable, Scope
+from transfer_gateway.settings import AccountsFile
+from wire import QUERY, calling, place, to_input
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from transfer_emulator import Emulator, World
+    from transfer_gateway.core.gateway import Gateway
+    from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.settings import Settings
+
+VISIT = Visit(ANONYMOUS, "graphql", lambda: None)
+DEADLINE = float("inf")
+
+
+@pytest.fixture
+async def core(
+    aws: Emulator, settings: Callable[..., Settings], accounts_file: Path
+) -> AsyncIterator[Gateway]:
+    async with server.build_core(settings(), AccountsFile(accounts_file).load()) as core:
+        yield core.gateway
+
+
+async def kept(core: Gateway, key: ExecutionKey, max_age_s: float = 3600) -> Answers:
+    """An answer to `asked`, made of that execution."""
+    answers, reader = Answers(1_000_000), core.reader(VISIT)
+    await reader.describe(key, max_age_s=max_age_s, deadline=DEADLINE)
+    answers.keep(b"asked", reader, b"answer")
+    return answers
+
+
+async def test_while_its_snapshot_is_fresh(core: Gateway, world: World) -> None:
+    """It is given again to the same request, and to no other; not once AWS was asked again."""
+    key = place(world)
+    answers = await kept(core, key)
+    assert answers.get(b"asked", core.reader(VISIT)) == b"answer"
+    assert answers.get(b"asked otherwise", core.reader(VISIT)) is None
+    await core.reader(VISIT).describe(key, max_age_s=0, deadline=DEADLINE)
+    assert answers.get(b"asked", core.reader(VISIT)) is None
+
+
+async def test_to_whom_sees_the_same(core: Gateway, world: World) -> None:
+    """Another scope, be it equal, gets an answer of its own; so does everybody after the accounts have changed."""
+    key = place(world)
+    answers = await kept(core, key)
+    scopes = [
+        Scope(core.accounts),
+        Scope(core.accounts, {key.target: frozenset({Hideable.STEP_OUTPUTS})}),
+    ]
+    for scope in scopes:
+        assert answers.get(b"asked", core.reader(VISIT, scope)) is None
+    await core.use_accounts(core.accounts)
+    assert answers.get(b"asked", core.reader(VISIT)) is None
+
+
+async def test_what_is_made_of_more(core: Gateway, world: World) -> None:
+    """What was made of lists, definitions or errors, or must be as fresh as its request, is never given again."""
+    key, answers = place(world), Answers(1_000_000)
+    gone = replace(key, execution_id=ExecutionId("00000000-0000-4000-8000-000000000000"))
+    for number in range(4):
+        reader = core.reader(VISIT)
+        await reader.describe(key, max_age_s=0 if number == 0 else 3600, deadline=DEADLINE)
+        match number:
+            case 1:
+                reader.list_accounts()
+            case 2:
+                with pytest.raises(GatewayError):
+                    await reader.describe(gone, max_age_s=3600, deadline=DEADLINE)
+            case 3:
+                await reader.find(key.execution_id, None, None, None, deadline=DEADLINE)
+        answers.keep(b"asked", reader, b"answer")
+        assert answers.get(b"asked", core.reader(VISIT)) is None, number
+    answers.keep(b"asked", core.reader(VISIT), b"made of nothing")
+    assert answers.get(b"asked", core.reader(VISIT)) is None
+
+
+async def test_memory(core: Gateway, world: World) -> None:
+    """Answers take no more memory than they may, the least used going first; one that is very large isn't kept."""
+    key, answers, reader = place(world), Answers(100_000), core.reader(VISIT)
+    await reader.describe(key, max_age_s=3600, deadline=DEADLINE)
+    answers.keep(b"large", reader, b"a" * 50_000)
+    assert answers.get(b"large", reader) is None
+    for number in range(100):
+        answers.keep(b"%d" % number, reader, b"answer")
+    there = [number for number in range(100) if answers.get(b"%d" % number, reader)]
+    assert there == list(range(76, 100))
+
+
+@asynccontextmanager
+async def two(settings: Callable[..., Settings]) -> AsyncIterator[list[Any]]:
+    """A service that gives answers again, and one that never does."""
+    async with (
+        server.running(settings()) as keeping,
+        server.running(settings(graphql_answers_max_bytes=0)) as making,
+        calling(keeping.url) as first,
+        calling(making.url) as second,
+    ):
+        yield [first, second]
+
+
+@given(
+    asked=st.lists(
+        st.tuples(st.sampled_from(["one", "both", "get", "gone"]), st.sampled_from([0.0, 3600.0]), st.booleans()),
+        min_size=6,
+        max_size=30,
+    )
+)  # fmt: skip
+@hypothesis_settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+async def test_as_if_made_anew(
+    aws: Emulator, world: World, settings: Callable[..., Settings], asked: list[tuple[str, float, bool]]
+) -> None:
+    """Whatever is asked while executions go on, a service that makes each anew gives the same, by as many calls."""
+    one, other = place(world), place(world)
+    async with two(settings) as gateways:
+        for what, max_age, goes_on in asked:
+            if goes_on:
+                world.place(
+                    one.account_id, one.region, one.workflow_id, {"Status": what.upper()}, one.execution_id
+                )
+            found = []
+            for gateway in gateways:
+                before = aws.calls.count(operation="DescribeExecution")
+                found.append(
+                    (
+                        await ask(gateway, what, max_age, one, other),
+                        aws.calls.count(operation="DescribeExecution") - before,
+                    )
+                )
+            assert found[0] == found[1]
+
+
+async def ask(gateway: Any, what: str, max_age: float, one: ExecutionKey, other: ExecutionKey) -> Any:
+    match what:
+        case "one":
+            return without_times(await gateway.ask(QUERY, key=to_input(one), maxAge=max_age))
+        case "both":
+            keys = [to_input(one), to_input(other)]
+            return await gateway.ask(
+                "query($keys: [ExecutionKey!]!, $maxAge: Float) { executions(keys: $keys, maxAge: $maxAge) "
+                "{ ... on Execution { id rawStatus } } }",
+                keys=keys,
+                maxAge=max_age,
+            )
+        case "get":
+            query = "query($key: ExecutionKey!, $maxAge: Float) { execution(key: $key, maxAge: $maxAge) { rawStatus } }"
+            variables = json.dumps({"key": to_input(one), "maxAge": max_age})
+            return (await gateway.send("GET", params={"query": query, "variables": variables})).json()
+        case _:
+            gone = to_input(other) | {"executionId": "00000000-0000-4000-8000-000000000000"}
+            return without_times(await gateway.ask(QUERY, key=gone, maxAge=max_age))
+
+
+def without_times(answer: Any) -> Any:
+    for name in ("observedAt", "awsRequestId"):
+        answer["data"]["executionOrError"].pop(name, None)
+    return answer
