@@ -125,13 +125,14 @@ class Soak:
 
     async def do_damage(self) -> None:
         """What no rule allows, for `--sabotage`."""
-        await asyncio.sleep(self.seconds / 3)
+        await asyncio.sleep(self.seconds * 0.37)  # between two changes of the configuration
         if self.sabotage == "fault":
             self.gateway.aws.faults.add(
                 Fault(FaultKind.DENY, account_id=NUMBERS[7], service="transfer", times=3)
             )
         elif self.sabotage == "config":
-            self._write(LESS.accounts_yaml(), LESS.policy_yaml())
+            other = EVERYTHING if self.judge.newest == LESS else LESS
+            self._write(other.accounts_yaml(), other.policy_yaml())
         elif self.sabotage == "connections":  # each with a request that never ends
             held = []
             host, _, port = self.gateway.url.rpartition("/")[2].partition(":")

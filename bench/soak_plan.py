@@ -153,6 +153,10 @@ class Judge:
     def changes(self, version: Configuration, now: float) -> None:
         self._versions.append((now, version))
 
+    @property
+    def newest(self) -> Configuration:
+        return self._versions[-1][1]
+
     def judge(self, answer: Answer) -> None:
         self.outcomes[answer.door, answer.code] += 1
         windows = [

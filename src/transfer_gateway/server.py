@@ -160,6 +160,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
                 loopback_hosts_only=settings.auth == "none",
             ),
             grace_s=settings.shutdown_grace_s,
+            keepalive_s=settings.http_keepalive_s,
             max_message_bytes=settings.http_max_body_bytes,
             tls=http_tls,
         )

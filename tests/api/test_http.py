@@ -390,6 +390,19 @@ async def test_a_body_that_does_not_arrive(aws: Emulator, settings: Callable[...
     assert "0.2 s" in json.loads(body)["errors"][0]["message"]
 
 
+async def test_idle_connections(aws: Emulator, settings: Callable[..., Settings]) -> None:
+    """They are closed after the time that is set; by default later than load balancers close theirs (60 s)."""
+    request = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    async with (
+        server.running(settings(http_keepalive_s=1)) as service,
+        connected(service.url) as (read, write),
+    ):
+        write.write(request)
+        async with asyncio.timeout(5):
+            assert (await read.read()).startswith(b"HTTP/1.1 200")  # to the end of the connection
+    assert settings().http_keepalive_s > 60
+
+
 async def test_the_end_of_the_grace(aws: Emulator, world: World, settings: Callable[..., Settings]) -> None:
     """A service that ends leaves no request behind: what hangs after the grace is answered with 503 by then."""
     body = json.dumps({"query": QUERY, "variables": {"key": to_input(place(world))}}).encode()
@@ -466,7 +479,7 @@ configure_logging("debug", "json")
 listener = socket.create_server(("127.0.0.1", 0))
 print("http://127.0.0.1:%d" % listener.getsockname()[1], flush=True)
 app = RequestLog(app, Requests(slow_s=10))
-asyncio.run(HttpServer(app, grace_s=0, max_message_bytes=1000).serve(sockets=[listener]))
+asyncio.run(HttpServer(app, grace_s=0, keepalive_s=5, max_message_bytes=1000).serve(sockets=[listener]))
 """
 
 

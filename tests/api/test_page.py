@@ -50,7 +50,7 @@ async def page(directory: Path) -> AsyncIterator[Gateway]:
     graphql = PlainTextResponse("GraphQL")
     options = PageOptions(directory=directory)
     app = Starlette(routes=[Route("/graphql", PageForBrowsers(graphql, options)), *page_routes(options)])
-    http = HttpServer(app, grace_s=0, max_message_bytes=1000)
+    http = HttpServer(app, grace_s=0, keepalive_s=5, max_message_bytes=1000)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(http.serve(sockets=[listener]))

@@ -29,11 +29,20 @@ _LAST_WORDS_S = 1.0
 class HttpServer(uvicorn.Server):
     """Once `should_exit` is set, requests under way have `grace_s` to finish; then each is cancelled.
 
+    Idle connections are closed after `keepalive_s`. Who sends a request in that very moment loses it, so proxies in
+    front must close theirs earlier.
+
     Takes no signals: uvicorn would raise them again afterwards, so that nothing after it runs.
     """
 
     def __init__(
-        self, app: ASGIApp, *, grace_s: float, max_message_bytes: int, tls: HttpTls | None = None
+        self,
+        app: ASGIApp,
+        *,
+        grace_s: float,
+        keepalive_s: int,
+        max_message_bytes: int,
+        tls: HttpTls | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -43,6 +52,7 @@ class HttpServer(uvicorn.Server):
                 ws_max_size=max_message_bytes,
                 ws_per_message_deflate=False,  # memory for each connection, and work that nobody bounds
                 lifespan="off",
+                timeout_keep_alive=keepalive_s,
                 access_log=False,
                 log_config=None,
                 log_level="warning",

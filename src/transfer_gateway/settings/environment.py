@@ -121,6 +121,12 @@ class Settings(BaseSettings):
     http_max_body_bytes: int = Field(
         1_048_576, ge=1024, le=104_857_600, description="Larger request bodies are refused with 413."
     )
+    http_keepalive_s: int = Field(
+        75,
+        ge=1,
+        le=3600,
+        description="How long idle connections are kept; longer than the load balancer in front of this keeps them.",
+    )
     caller_requests_per_s: float = Field(
         50.0,
         gt=0,
