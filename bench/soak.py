@@ -213,11 +213,11 @@ async def soak(minutes: float, sabotage: str | None, samples: Path | None) -> bo
         asked = await ask_steadily(callers, gateway.keys, REQUESTS_PER_S, stop)
         took_s = time.monotonic() - started
         cpu_s = gateway.cpu_s() - cpu_s
-        ends = await run.end(callers)
         for task in during:
             if task.done():
                 task.result()
             task.cancel()
+        ends = await run.end(callers)
         log = gateway.log.read_text(encoding="utf-8")
     print(
         f"{asked / seconds:.0f} requests/s for {seconds:.0f} s, gateway {cpu_s / took_s:.0%} of a core, "
