@@ -275,6 +275,56 @@ async def test_check_config(aws: Emulator, accounts_file: Path) -> None:
     assert lines[5] == "ok"
 
 
+async def test_check_config_tries_issuers(aws: Emulator, accounts_file: Path, tmp_path: Path) -> None:
+    """An issuer's URL that can't be right is refused; --assume fetches its keys, and ends with 1 if it can't."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{ callers: { any: true }, accounts: { all: true } }]")
+    environment = {
+        "TRANSFER_GATEWAY_AUTH": "oidc",
+        "TRANSFER_GATEWAY_OIDC_AUDIENCES": AUDIENCE,
+        "TRANSFER_GATEWAY_POLICY_FILE": str(policy),
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+    }
+    told = await run("check-config", TRANSFER_GATEWAY_OIDC_ISSUERS="http://sso.example.com", **environment)
+    assert (told[0], told[2]) == (
+        2,
+        "error: issuer 'http://sso.example.com' must begin with https:// (http:// on a loopback address only)\n",
+    )
+    async with LocalIssuer(time.time, SigningKey("one")) as issuer:
+        environment["TRANSFER_GATEWAY_OIDC_ISSUERS"] = issuer.url
+        code, out, _ = await run("check-config", **environment)
+        assert (code, issuer.fetches) == (0, 0)
+        code, out, _ = await run("check-config", "--assume", **environment)
+        assert (code, out.splitlines()[2]) == (0, f"{issuer.url}: 1 keys: ok")
+        issuer.down = True
+        code, out, _ = await run("check-config", "--assume", **environment)
+        assert code == 1
+        assert out.splitlines()[2].startswith(f"{issuer.url}: ServerDisconnectedError")
+
+
+async def test_misspelt_settings(accounts_file: Path) -> None:
+    """A variable that is nearly a setting is told; what Kubernetes sets for a Service of that name is not."""
+    environment = {
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_REQUEST_TIMOUT_S": "3",
+        "TRANSFER_GATEWAY_SERVICE_HOST": "10.0.0.1",
+        "TRANSFER_GATEWAY_PORT": "tcp://10.0.0.1:80",
+        "TRANSFER_GATEWAY_PORT_80_TCP_PROTO": "tcp",
+    }
+    code, _, err = await run("check-config", **environment)
+    meant = "TRANSFER_GATEWAY_REQUEST_TIMEOUT_S"
+    assert (code, err) == (
+        0,
+        f"warning: TRANSFER_GATEWAY_REQUEST_TIMOUT_S is no setting, and has no effect; is {meant} meant?\n",
+    )
+    async with started("serve", "--http-port", "0", **environment) as serving:
+        _, log = await serving.stop()
+    told = [event for event in map(json.loads, log.splitlines()) if event["event"] == "unknown_setting"]
+    assert [(event["name"], event["nearest"]) for event in told] == [
+        ("TRANSFER_GATEWAY_REQUEST_TIMOUT_S", meant)
+    ]
+
+
 async def test_the_emulators_accounts_file(tmp_path: Path) -> None:
     """With what the emulator prints and serves, the service reaches every account of it."""
     accounts_file = tmp_path / "accounts.yaml"

@@ -27,8 +27,9 @@ from transfer_gateway.settings import (
     TlsFiles,
     load_documents,
     shown_default,
+    unknown_settings,
 )
-from transfer_gateway.telemetry import AwsCalls, configure_logging
+from transfer_gateway.telemetry import AwsCalls, configure_logging, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.account import Accounts
     from transfer_gateway.domain.discovery import AccountSources
 
+_log = get_logger(__name__)
 app = typer.Typer(
     help="What AWS Transfer Family's managed workflows are doing, right now, across every AWS account.",
     no_args_is_help=True,
@@ -74,6 +76,8 @@ def demo(http_port: HttpPort = None, grpc_port: GrpcPort = None) -> None:
 def serve(http_port: HttpPort = None, grpc_port: GrpcPort = None) -> None:
     """Run the service. AWS credentials and endpoints come from AWS's ordinary variables."""
     settings = _settings(http_port=http_port, grpc_port=grpc_port)
+    for name, nearest in unknown_settings().items():
+        _log.warning("unknown_setting", name=name, nearest=nearest)
     _run(lambda: server.serve(settings, on_ready=lambda service: _print_doors(service, settings)))
 
 
@@ -81,11 +85,18 @@ def serve(http_port: HttpPort = None, grpc_port: GrpcPort = None) -> None:
 def check_config(
     assume: Annotated[  # noqa: FBT002  a flag
         bool,
-        typer.Option("--assume", help="Really discover the accounts, assume each role and call Transfer."),
+        typer.Option(
+            "--assume",
+            help="Really fetch the issuers' keys, discover the accounts, assume each role and call Transfer.",
+        ),
     ] = False,
 ) -> None:
     """Check settings and the files they name; with --assume each account and region too. Starts nothing."""
     settings = _settings()
+    for name, nearest in unknown_settings().items():
+        meant = f"; is {nearest} meant?" if nearest else ""
+        typer.echo(f"warning: {name} is no setting, and has no effect{meant}", err=True)
+    _or_exit(lambda: server.build_oidc(settings))
     if settings.policy_file is not None:
         _or_exit(PolicyFile(settings.policy_file).load)
         typer.echo(f"{settings.policy_file}: ok")
@@ -152,14 +163,27 @@ async def _check_targets(settings: Settings, sources: AccountSources) -> None:
     """Try every target and print how it went, one row each; exit code 1 when anything failed."""
     from transfer_gateway import report  # noqa: PLC0415  a service would hold its libraries in memory for nothing
 
+    issuers = await _try_issuers(settings)
     async with server.build_core(settings, sources, AwsCalls()) as core:
         accounts, discovered = await _discover(core, sources)
         targets = sum(len(account.regions) for account in accounts)
         with report.progress(targets) as advance:
             checks = await check_targets(accounts, core.transfer, on_checked=lambda _: advance())
     report.print_checked(checks)
-    if not discovered or any(checked.failure for checked in checks):
+    if not (issuers and discovered) or any(checked.failure for checked in checks):
         raise typer.Exit(1)
+
+
+async def _try_issuers(settings: Settings) -> bool:
+    """Whether every issuer's keys can be had; prints how it went."""
+    oidc = server.build_oidc(settings)
+    if oidc is None:
+        return True
+    async with oidc:
+        tried = await oidc.try_issuers()
+    for issuer, got in tried.items():
+        typer.echo(f"{issuer}: {f'{got} keys: ok' if isinstance(got, int) else got}")
+    return all(isinstance(got, int) for got in tried.values())
 
 
 async def _discover(core: server.Core, sources: AccountSources) -> tuple[Accounts, bool]:

@@ -273,9 +273,18 @@ async def _tracing() -> AsyncIterator[Tracing | None]:
 
 @asynccontextmanager
 async def _tokens(settings: Settings) -> AsyncIterator[Oidc | None]:
-    if settings.auth == "none":
+    oidc = build_oidc(settings)
+    if oidc is None:
         yield None
         return
+    async with oidc:
+        yield oidc
+
+
+def build_oidc(settings: Settings) -> Oidc | None:
+    """What verifies tokens, where callers have them. Raises: ConfigurationError."""
+    if settings.auth == "none":
+        return None
     from transfer_gateway.auth import Issuer, Oidc  # noqa: PLC0415  9 MB that nobody else needs
 
     issuers = [
@@ -284,15 +293,14 @@ async def _tokens(settings: Settings) -> AsyncIterator[Oidc | None]:
         else Issuer(url, ca_file=settings.oidc_ca_file)
         for url in settings.oidc_issuers
     ]
-    async with Oidc(
+    return Oidc(
         issuers,
         settings.oidc_audiences,
         settings.oidc_algorithms,
         settings.oidc_groups_claim,
         settings.oidc_leeway_s,
         keys_max_age_s=_KEYS_MAX_AGE_S,
-    ) as oidc:
-        yield oidc
+    )
 
 
 def _quotas(settings: Settings) -> Quotas:

@@ -74,6 +74,11 @@ class IssuerKeys:
         if due and self._flight is None:
             self._fly()
 
+    async def fetch(self) -> int | str:
+        """Fetch the keys now, whatever was fetched before. Returns: how many there are, or why they can't be had."""
+        await asyncio.shield(self._flight or self._fly())
+        return self._failure or len({name.kid for name in self._keys})
+
     async def get(self, kid: str | None, algorithm: str) -> tuple[KeyName, Key]:
         """The key that a token names. A token that names none is given the only one, if there is only one.
 

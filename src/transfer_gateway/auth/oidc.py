@@ -143,6 +143,10 @@ class Oidc:
             fetched,
         )
 
+    async def try_issuers(self) -> dict[str, int | str]:
+        """Fetch every issuer's keys now. Returns: for each issuer how many it publishes, or why they can't be had."""
+        return {url: await keys.fetch() for url, keys in self._keys.items()}
+
     async def _keep_keys_young(self) -> None:
         while True:
             for keys in self._keys.values():

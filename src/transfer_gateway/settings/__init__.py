@@ -10,6 +10,7 @@ from transfer_gateway.settings.environment import ENV_PREFIX, Settings, exports_
 from transfer_gateway.settings.policy_file import PolicyFile, parse_policy
 from transfer_gateway.settings.problems import ConfigurationError
 from transfer_gateway.settings.tls_files import DoorTls, TlsFiles
+from transfer_gateway.settings.unknown import unknown_settings
 
 __all__ = [
     "ENV_PREFIX",
@@ -24,4 +25,5 @@ __all__ = [
     "parse_accounts",
     "parse_policy",
     "shown_default",
+    "unknown_settings",
 ]
