@@ -33,7 +33,7 @@ BROKEN = {
     "a-field-of-the-wrong-type": ("base/autoscaler.yaml", "maxReplicas: 6", "maxReplicas: six", "six"),
     "a-setting-that-is-none": ("base/settings.env", "_LOG_FORMAT=", "_LOGFORMAT=", "TRANSFER_GATEWAY_LOGFORMAT"),
     "a-setting-of-no-sense": ("base/settings.env", "FORMAT=json", "FORMAT=jsno", "TRANSFER_GATEWAY_LOG_FORMAT"),
-    "nobody-asked": ("base/settings.env", "HTTP_HOST=0.0.0.0", "HTTP_HOST=0.0.0.0\nTRANSFER_GATEWAY_AUTH=none", "no loopback"),
+    "nobody-asked": ("base/settings.env", "HTTP_HOST=0.0.0.0", "HTTP_HOST=::\nTRANSFER_GATEWAY_AUTH=none", "loopback"),
     "no-issuer": (f"{PRODUCTION}/settings.env", "TRANSFER_GATEWAY_OIDC_ISSUERS=", "X=", "OIDC_ISSUERS"),
     "a-drain-cut-short": ("base/deployment.yaml", "PeriodSeconds: 45", "PeriodSeconds: 30", "killed before"),
     "a-port-of-nobody": ("base/services.yaml", "targetPort: http", "targetPort: web", "web"),
