@@ -20,6 +20,7 @@ from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.domain.identity import ExecutionId
 from transfer_gateway.domain.scope import Hideable, Scope
 from transfer_gateway.settings import AccountsFile
+from transfer_gateway.telemetry import AwsCalls
 from wire import QUERY, calling, place, to_input
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ DEADLINE = float("inf")
 async def core(
     aws: Emulator, settings: Callable[..., Settings], accounts_file: Path
 ) -> AsyncIterator[Gateway]:
-    async with server.build_core(settings(), AccountsFile(accounts_file).load()) as core:
+    async with server.build_core(settings(), AccountsFile(accounts_file).load(), AwsCalls()) as core:
         yield core.gateway
 
 

@@ -164,7 +164,10 @@ class SessionCache:
 
     def collect(self) -> Iterator[Metric]:
         entries = [(_account_and_name(role), entry) for role, entry in list(self._entries.items())]
-        sessions = {of: entry.session for of, entry in entries if entry.session is not None}
+        now = self._now()
+        sessions = {
+            of: entry.session for of, entry in entries if entry.session and entry.session.expires_at > now
+        }
         yield gauge(
             "session_assumed_timestamp_seconds",
             "When the session in use of a role began.",

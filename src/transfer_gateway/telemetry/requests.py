@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Histogram
 
+from transfer_gateway.domain.errors import ErrorCode
 from transfer_gateway.telemetry.log import get_logger
 from transfer_gateway.telemetry.metrics import counter, gauge
 from transfer_gateway.telemetry.traceparent import TRACEPARENT, trace_id_of
@@ -27,6 +28,7 @@ GIVEN_UP = "CANCELLED"  # the code of what was not waited for: its deadline came
 _log = get_logger(__name__)
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_DOORS = ("graphql", "grpc")
 _CALLS_KEPT = 1000  # of one request: its slowest are told
 _CALLS_TOLD = 10
 
@@ -119,8 +121,9 @@ class Requests:
     def __init__(self, *, slow_s: float, tracing: Tracing | None = None) -> None:
         self._slow_s = slow_s
         self._tracing = tracing
-        self._in_flight: Counter[str] = Counter()
-        self._failures: Counter[tuple[str, str]] = Counter()
+        self._in_flight = dict.fromkeys(_DOORS, 0)
+        # From 0 on: what appears with its first failure has not risen, to Prometheus.
+        self._failures = Counter({(door, code.value): 0 for door in _DOORS for code in ErrorCode})
         self._durations = Histogram(
             "transfer_gateway_request_duration_seconds",
             "Requests by what they asked for and what came of it; how long each took.",
