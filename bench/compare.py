@@ -52,7 +52,7 @@ def main() -> None:
         sys.exit("needs two cores")
     os.sched_setaffinity(0, {OTHER_CORE})
     install_apollo()
-    pace = Pace(min(arguments.runs, 2), 3) if arguments.quick else Pace(arguments.runs, 4)
+    pace = Pace(min(arguments.runs, 2), 3) if arguments.quick else Pace(arguments.runs, 3)
     found = Results()
     with emulated_aws(ACCOUNTS, EXECUTIONS) as aws:
         _throughput(found, jobs, aws, pace)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import resource
-import statistics
 import sys
 import time
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
+import httptools
 import uvloop
 
 from comparison.documents import LOOKUP
@@ -30,6 +31,7 @@ class Polled:
     """A second's worth, and how long answers took."""
 
     answers_per_s: float
+    failures_per_s: float
     aws_calls_per_s: float
     cpu_share: float
     p50_ms: float
@@ -54,7 +56,9 @@ async def _polled(aws: Aws, side: Running) -> Polled:
     assert url.hostname
     assert url.port
     spread = len(aws.keys) // EXECUTIONS
-    requests = [_request(url.path, {"key": key, "maxAge": 1}) for key in aws.keys[::spread][:EXECUTIONS]]
+    requests = [
+        _request(url.path or "/", {"key": key, "maxAge": 1}) for key in aws.keys[::spread][:EXECUTIONS]
+    ]
     clients = []
     for number in range(CLIENTS):
         client = _Client(requests[number % EXECUTIONS], took_s)
@@ -62,21 +66,23 @@ async def _polled(aws: Aws, side: Running) -> Polled:
         clients.append(client)
     ticking = asyncio.create_task(_tick(clients))
     await asyncio.sleep(WARM_UP_S)
+    await asyncio.to_thread(aws.reset)
     took_s.clear()
-    aws.reset()
     cpu_s, started = side.cpu_s(), time.perf_counter()
     await asyncio.sleep(SECONDS)
-    for_s, cpu_s, answered = time.perf_counter() - started, side.cpu_s() - cpu_s, sorted(took_s)
-    calls = aws.calls("DescribeExecution")
+    for_s, cpu_s = time.perf_counter() - started, side.cpu_s() - cpu_s
+    answered = sorted(time_s for time_s in took_s if math.isfinite(time_s))
+    calls = await asyncio.to_thread(aws.calls, "DescribeExecution")
     ticking.cancel()
     for client in clients:
         client.transport.close()
     return Polled(
         answers_per_s=len(answered) / for_s,
+        failures_per_s=(len(took_s) - len(answered)) / for_s,
         aws_calls_per_s=calls / for_s,
         cpu_share=cpu_s / for_s,
-        p50_ms=statistics.median(answered) * 1000,
-        p99_ms=answered[len(answered) * 99 // 100] * 1000,
+        p50_ms=answered[len(answered) // 2] * 1000 if answered else math.nan,
+        p99_ms=answered[len(answered) * 99 // 100] * 1000 if answered else math.nan,
     )
 
 
@@ -96,7 +102,8 @@ class _Client(asyncio.Protocol):
 
     def __init__(self, request: bytes, took_s: list[float]) -> None:
         self._request, self._took_s = request, took_s
-        self._received, self._asked_at = b"", 0.0
+        self._parser = httptools.HttpResponseParser(self)
+        self._body, self._asked_at = b"", 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one by duck-typing only
@@ -107,16 +114,15 @@ class _Client(asyncio.Protocol):
             self.transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, separator, body = self._received.partition(b"\r\n\r\n")
-        if not separator:
-            return
-        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r", 1)[0])
-        if len(body) < length:
-            return
-        assert b'"__typename":"Execution"' in body, self._received
-        self._took_s.append(time.perf_counter() - self._asked_at)
-        self._received, self._asked_at = b"", 0.0
+        self._parser.feed_data(data)
+
+    def on_body(self, part: bytes) -> None:
+        self._body += part
+
+    def on_message_complete(self) -> None:
+        took_s = time.perf_counter() - self._asked_at
+        self._took_s.append(took_s if b'"__typename":"Execution"' in self._body else math.inf)
+        self._body, self._asked_at = b"", 0.0
 
 
 def _request(path: str, variables: object) -> bytes:

@@ -195,11 +195,20 @@ def _poll(found: Results) -> Iterator[str]:
     if found.poll:
         yield POLL
         yield _table(
-            ("", "answers a second", "AWS calls a second", "CPU, of one core", "p50, ms", "p99, ms"),
+            (
+                "",
+                "answers a second",
+                "failures",
+                "AWS calls a second",
+                "CPU, of one core",
+                "p50, ms",
+                "p99, ms",
+            ),
             (
                 (
                     name,
                     f"{polled.answers_per_s:,.0f}",
+                    f"{polled.failures_per_s:,.0f}",
                     f"{polled.aws_calls_per_s:,.0f}",
                     f"{polled.cpu_share:.0%}",
                     _ms(polled.p50_ms),

@@ -1,0 +1,304 @@
+"""What the gateway's work costs, in figures that no other work on the machine disturbs, and the bounds in costs.toml.
+
+    uv run python bench/costs.py            measure; exits with 1 where a figure has grown past its bound
+    uv run python bench/costs.py --write    make new bounds of what was measured, and a margin
+
+Counted for each request: Python's instructions and the C functions that they call, in the gateway's own process, and
+the calls that AWS gets; for each account of a fan-out also what it leaves in memory. No time is measured. Another
+Python compiles to other instructions, so each has bounds of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import signal
+import sys
+import tempfile
+import tomllib
+import uuid
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import grpc
+import orjson
+import uvloop
+from comparison.documents import LOOKUP, MANY, selections
+from google.protobuf.json_format import ParseDict
+
+from transfer_api.v1 import execution_service_pb2 as pb
+from transfer_emulator import Emulator, World
+from transfer_gateway import server
+from transfer_gateway.settings import Settings
+from transfer_gateway.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from types import FrameType
+
+HOME, REGION = "999999999999", "eu-west-1"
+ACCOUNTS, REQUESTS = 100, 40
+GET = "/transfer_api.v1.ExecutionService/GetExecution"
+BOUNDS = Path(__file__).with_name("costs.toml")
+VERSION = f"python-{sys.version_info.major}.{sys.version_info.minor}"
+MARGINS = {"aws_calls": 1.0, "kept_objects": 1.15}  # what is kept depends on which answers cross
+USUAL_MARGIN = 1.05
+Costs = dict[str, float]
+
+
+class Counter:
+    """Counts this process's work between two signals, and prints it after each."""
+
+    def __init__(self) -> None:
+        self._instructions = self._c_calls = 0
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, self._start)
+        loop.add_signal_handler(signal.SIGUSR2, self._stop)
+
+    def _start(self) -> None:
+        gc.collect()
+        gc.disable()  # a collection is no request's
+        self._instructions = self._c_calls = 0
+        sys.setprofile(self._profile)
+        sys.settrace(self._trace)
+        self._tell()
+
+    def _stop(self) -> None:
+        sys.settrace(None)
+        sys.setprofile(None)
+        gc.enable()
+        gc.collect()
+        self._tell()
+
+    def _tell(self) -> None:
+        figures = (self._instructions, self._c_calls, sys.getallocatedblocks())
+        print(json.dumps(figures), flush=True)
+
+    def _trace(self, frame: FrameType, event: str, _value: object) -> Callable[..., Any]:
+        if event == "opcode":
+            self._instructions += 1
+        else:
+            frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self._trace
+
+    def _profile(self, _frame: FrameType, event: str, _value: object) -> None:
+        if event == "c_call":
+            self._c_calls += 1
+
+
+def serve() -> None:
+    """As `transfer-gateway serve` does it."""
+    settings = Settings.from_environment(http_port=0, grpc_port=0)
+    configure_logging(settings.log_level, settings.log_format, audit=settings.audit_log)
+
+    def ready(service: server.Service) -> None:
+        Counter()
+        print(json.dumps([service.url, service.grpc]), flush=True)
+
+    uvloop.run(server.serve(settings, on_ready=ready))
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A gateway that counts, and whoever asks it."""
+
+    process: Process
+    aws: Emulator
+    url: str
+    grpc: str
+    http: aiohttp.ClientSession
+
+    async def costs(
+        self, requests: int, ask: Callable[[int], Awaitable[None]], share: int = 1, *, keeps: bool = False
+    ) -> Costs:
+        """Of so many requests, one after the other, what each costs; or a share of it. `keeps`: in memory, too."""
+        self.aws.calls.reset()
+        *_, before = await self._signal(signal.SIGUSR1)
+        for number in range(requests):
+            await ask(number)
+        instructions, c_calls, after = await self._signal(signal.SIGUSR2)
+        found = {"instructions": instructions, "c_calls": c_calls, "aws_calls": self.aws.calls.count()}
+        if keeps:
+            found["kept_objects"] = after - before
+        return {name: figure / requests / share for name, figure in found.items()}
+
+    async def _signal(self, number: signal.Signals) -> list[int]:
+        assert self.process.stdout is not None
+        self.process.send_signal(number)
+        figures: list[int] = json.loads(await self.process.stdout.readline())
+        return figures
+
+    async def look_up(self, document: str, **variables: object) -> None:
+        body = orjson.dumps({"query": document, "variables": variables})
+        async with self.http.post(
+            self.url, data=body, headers={"content-type": "application/json"}
+        ) as answer:
+            told = await answer.read()
+            assert b'"Execution"' in told, told
+            assert b'"code"' not in told, told
+
+
+async def measure() -> dict[str, Costs]:
+    world, keys = World(HOME, (REGION,)), []
+    for number in range(2 * ACCOUNTS):
+        account_id, workflow_id = f"{number + 1:012}", f"w-{number:017}"
+        world.add_account(account_id)
+        world.add_workflow(account_id, REGION, workflow_id)
+        execution_id = world.place(account_id, REGION, workflow_id, execution_id=str(uuid.UUID(int=number)))
+        key = {
+            "accountId": account_id,
+            "region": REGION,
+            "workflowId": workflow_id,
+            "executionId": execution_id,
+        }
+        keys.append(key)
+    async with counted(world) as gateway:
+        return await _measure(gateway, keys[:ACCOUNTS], keys[ACCOUNTS:])
+
+
+async def _measure(
+    gateway: Counted, known: list[dict[str, str]], others: list[dict[str, str]]
+) -> dict[str, Costs]:
+    async def hot(_: int) -> None:
+        await gateway.look_up(LOOKUP, key=known[0], maxAge=3600)
+
+    documents = selections(REQUESTS)
+
+    async def selected(number: int, shift: int = 0) -> None:
+        key = known[(number + shift) % ACCOUNTS]
+        await gateway.look_up(documents[number % REQUESTS], key=key, maxAge=3600)
+
+    async def distinct(number: int) -> None:
+        await gateway.look_up(LOOKUP, key=known[number % ACCOUNTS], maxAge=0)
+
+    async def fanout(_: int) -> None:
+        await gateway.look_up(MANY, keys=others, maxAge=0)
+
+    async with grpc.aio.insecure_channel(gateway.grpc) as channel:
+        call: Any = channel.unary_unary(GET)
+        request = ParseDict(
+            {"key": known[0], "maxAge": "3600s"}, pb.GetExecutionRequest()
+        ).SerializeToString()
+
+        async def grpc_hot(_: int) -> None:
+            await call(request)
+
+        for ask in (distinct, hot, grpc_hot, selected):
+            for number in range(ACCOUNTS):
+                await ask(number)
+        return {
+            "hot": await gateway.costs(REQUESTS, hot),
+            # Pairs that have not been asked for, so that no answer can be used again.
+            "selected": await gateway.costs(REQUESTS, partial(selected, shift=ACCOUNTS // 2)),
+            "grpc_hot": await gateway.costs(REQUESTS, grpc_hot),
+            "distinct": await gateway.costs(REQUESTS, distinct),
+            "fanout_cold_an_account": await gateway.costs(1, fanout, ACCOUNTS, keeps=True),
+            "fanout_warm_an_account": await gateway.costs(1, fanout, ACCOUNTS),
+        }
+
+
+@asynccontextmanager
+async def counted(world: World) -> AsyncIterator[Counted]:
+    listed = "".join(f'  - {{ id: "{account.account_id}" }}\n' for account in world.accounts())
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(f"defaults: {{ regions: [{REGION}] }}\naccounts:\n{listed}")
+        file.flush()
+        async with Emulator(world) as aws, aiohttp.ClientSession() as http:
+            environment = {
+                "PATH": os.environ["PATH"],
+                "PYTHONHASHSEED": "0",
+                "AWS_EC2_METADATA_DISABLED": "true",
+            }
+            environment |= {"TRANSFER_GATEWAY_ACCOUNTS_FILE": file.name, "TRANSFER_GATEWAY_AUTH": "none"}
+            # Counting takes its time: nothing may come of that.
+            environment |= {
+                "TRANSFER_GATEWAY_REQUEST_TIMEOUT_S": "60",
+                "TRANSFER_GATEWAY_ACCOUNTS_RELOAD_S": "3600",
+            }
+            environment |= {
+                "TRANSFER_GATEWAY_AWS_READ_TIMEOUT_S": "60",
+                "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0",
+            }
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                __file__,
+                "--serve",
+                env=environment | aws.environment(),
+                stdout=PIPE,
+                stderr=DEVNULL,
+            )
+            assert process.stdout is not None
+            try:
+                url, address = json.loads(await process.stdout.readline())
+                yield Counted(process, aws, f"{url}/graphql", address, http)
+            finally:
+                process.terminate()
+                await process.communicate()
+
+
+def compare(found: dict[str, Costs], bounds: dict[str, Costs]) -> bool:
+    """Print them side by side. Returns: whether all are within their bounds."""
+    within = True
+    for job, costs in found.items():
+        for name, figure in costs.items():
+            bound = bounds[job][name]
+            grown = figure > bound
+            within &= not grown
+            told = (
+                f"GROWN by {figure / bound - 1:.0%} past its bound"
+                if grown and bound
+                else "GROWN"
+                if grown
+                else "ok"
+            )
+            print(f"{job:24} {name:14} {figure:12,.2f}  bound {bound:12,.2f}  {told}")
+    return within
+
+
+def write(found: dict[str, Costs]) -> None:
+    """Those of other versions of Python stay."""
+    kept = tomllib.loads(BOUNDS.read_text()) if BOUNDS.exists() else {}
+    kept[VERSION] = {
+        job: {name: round(figure * MARGINS.get(name, USUAL_MARGIN), 1) for name, figure in costs.items()}
+        for job, costs in found.items()
+    }
+    lines = [
+        "# What each may cost at most: `uv run python bench/costs.py --write` measures anew, and adds 5 %."
+    ]
+    for python, jobs in sorted(kept.items()):
+        for job, costs in jobs.items():
+            lines += ["", f'["{python}".{job}]', *(f"{name} = {figure}" for name, figure in costs.items())]
+    BOUNDS.write_text("\n".join(lines) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve()
+        return
+    found = uvloop.run(measure())
+    if arguments.write:
+        write(found)
+    bounds = tomllib.loads(BOUNDS.read_text()).get(VERSION)
+    if bounds is None:
+        print(f"{BOUNDS.name} has no bounds for {VERSION}")
+        return
+    if not compare(found, bounds):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
