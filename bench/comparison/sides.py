@@ -34,7 +34,7 @@ def gateway(aws: Aws) -> AbstractContextManager[Running]:
 
 
 def gateway_quiet(aws: Aws) -> AbstractContextManager[Running]:
-    return _gateway(aws, GATEWAY_QUIET, AUDIT_LOG="false")
+    return _gateway(aws, GATEWAY_QUIET, AUDIT_LOG="false", LOG_LEVEL="warning")
 
 
 def _gateway(aws: Aws, name: str, **settings: str) -> AbstractContextManager[Running]:
