@@ -1,0 +1,36 @@
+"""/readyz says why no requests should be sent here. What it says of accounts, test_discovery.py has."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from command import started
+from wire import calling
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transfer_emulator import Emulator
+
+
+async def test_while_it_ends(aws: Emulator, accounts_file: Path) -> None:
+    """After SIGTERM it is alive, not ready, and says why; /metrics can be read to the end."""
+    environment = {
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "5",
+    }
+    async with (
+        started("serve", "--http-port", "0", **environment) as serving,
+        calling(serving.url) as gateway,
+    ):
+        assert (await gateway.send("GET", "/readyz")).json() == {"status": "ready"}
+        serving.signal()
+        async with asyncio.timeout(4):
+            while (answer := await gateway.send("GET", "/readyz")).status != 503:
+                await asyncio.sleep(0.02)
+        assert answer.json() == {"status": "not ready", "reason": "shutting down"}
+        for path in ("/livez", "/metrics"):
+            assert (await gateway.send("GET", path)).status == 200
+        serving.signal()  # a second one doesn't wait
+        assert await asyncio.wait_for(serving.process.wait(), 20) == 0
