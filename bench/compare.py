@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ def main() -> None:
     jobs = arguments.jobs.split(",") if arguments.jobs else QUICK if arguments.quick else JOBS
     if unknown := set(jobs) - set(JOBS):
         parser.error(f"no such job: {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and with it all that it started
     check_tools()
     if len(CORES) < 2:
         sys.exit("needs two cores")

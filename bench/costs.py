@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 HOME, REGION = "999999999999", "eu-west-1"
-ACCOUNTS, REQUESTS = 100, 40
+ACCOUNTS, FANOUT, REQUESTS = 100, 30, 40
 GET = "/transfer_api.v1.ExecutionService/GetExecution"
 BOUNDS = Path(__file__).with_name("costs.toml")
 VERSION = f"python-{sys.version_info.major}.{sys.version_info.minor}"
@@ -148,7 +148,7 @@ class Counted:
 
 async def measure() -> dict[str, Costs]:
     world, keys = World(HOME, (REGION,)), []
-    for number in range(2 * ACCOUNTS):
+    for number in range(ACCOUNTS + FANOUT):
         account_id, workflow_id = f"{number + 1:012}", f"w-{number:017}"
         world.add_account(account_id)
         world.add_workflow(account_id, REGION, workflow_id)
@@ -200,8 +200,8 @@ async def _measure(
             "selected": await gateway.costs(REQUESTS, partial(selected, shift=ACCOUNTS // 2)),
             "grpc_hot": await gateway.costs(REQUESTS, grpc_hot),
             "distinct": await gateway.costs(REQUESTS, distinct),
-            "fanout_cold_an_account": await gateway.costs(1, fanout, ACCOUNTS, keeps=True),
-            "fanout_warm_an_account": await gateway.costs(1, fanout, ACCOUNTS),
+            "fanout_cold_an_account": await gateway.costs(1, fanout, FANOUT, keeps=True),
+            "fanout_warm_an_account": await gateway.costs(1, fanout, FANOUT),
         }
 
 
@@ -220,11 +220,11 @@ async def counted(world: World) -> AsyncIterator[Counted]:
             environment |= {"TRANSFER_GATEWAY_ACCOUNTS_FILE": file.name, "TRANSFER_GATEWAY_AUTH": "none"}
             # Counting takes its time: nothing may come of that.
             environment |= {
-                "TRANSFER_GATEWAY_REQUEST_TIMEOUT_S": "60",
+                "TRANSFER_GATEWAY_REQUEST_TIMEOUT_S": "300",
                 "TRANSFER_GATEWAY_ACCOUNTS_RELOAD_S": "3600",
             }
             environment |= {
-                "TRANSFER_GATEWAY_AWS_READ_TIMEOUT_S": "60",
+                "TRANSFER_GATEWAY_AWS_READ_TIMEOUT_S": "300",
                 "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0",
             }
             process = await asyncio.create_subprocess_exec(
