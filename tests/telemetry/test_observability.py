@@ -106,6 +106,22 @@ def test_queries_ask_for_what_there_is(query: str) -> None:
     assert asked.labels <= some
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param("transfer_gateway_breaker_opened > 0", id="metric"),
+        pytest.param('transfer_gateway_failures_total{account="1"}', id="label"),
+        pytest.param("sum by (operation) (transfer_gateway_failures_total)", id="grouping"),
+        pytest.param("sum(rate(transfer_gateway_request_duration_seconds[5m]))", id="histogram"),
+        pytest.param("vector(1)", id="nothing"),
+    ],
+)
+def test_other_queries_are_caught(query: str) -> None:
+    """A name, a label or a grouping that there isn't."""
+    with pytest.raises(AssertionError):
+        test_queries_ask_for_what_there_is(query)
+
+
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_alerts_are_explained_and_tried(rule: dict[str, Any]) -> None:
     """Each alert has a summary, a severity, a heading in docs/operations.md that its runbook leads to, and a case."""

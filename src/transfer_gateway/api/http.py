@@ -151,7 +151,9 @@ class RequestLog:
         scope.setdefault("state", {})["request_id"] = request_id
         ids, started, head = {"request_id": request_id}, time.perf_counter(), _Head()
         request = None
-        if scope["path"] == "/graphql":
+        if (
+            scope["path"] == "/graphql" and scope["method"] != "OPTIONS"
+        ):  # a browser's question, not a request
             request = self._requests.begin("graphql", "none", request_id, headers.get)
             ids = request.ids()
 
