@@ -116,7 +116,16 @@ OUTAGES = (
     _account("account fails", FaultKind.SERVER_ERROR),
     _account("account hangs", FaultKind.HANG),
     _account("sessions revoked", FaultKind.REVOKED),
-    Outage("region fails", lambda world: world.fault(Fault(FaultKind.SERVER_ERROR, region=REGION)), _region),
+    Outage(
+        "region's Transfer fails",
+        lambda world: world.fault(Fault(FaultKind.SERVER_ERROR, region=REGION, service="transfer")),
+        _region,
+    ),
+    Outage(
+        "region fails, STS's",
+        lambda world: world.fault(Fault(FaultKind.SERVER_ERROR, region=REGION)),
+        _region,
+    ),
     Outage("no network to AWS", lambda world: world.no_network(), _all),
     Outage("issuer down", lambda world: world.no_issuer(new_key=False), _all),
     Outage("issuer down, new key", lambda world: world.no_issuer(new_key=True), _all),

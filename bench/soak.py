@@ -212,7 +212,7 @@ async def soak(minutes: float, sabotage: str | None, samples: Path | None) -> bo
         asyncio.get_running_loop().call_later(seconds, stop.set)
         asked = await ask_steadily(callers, gateway.keys, REQUESTS_PER_S, stop)
         took_s = time.monotonic() - started
-        cpu_s = gateway.cpu_s() - cpu_s
+        cpu_s, aws_calls = gateway.cpu_s() - cpu_s, gateway.aws.calls.count()
         for task in during:
             if task.done():
                 task.result()
@@ -221,7 +221,7 @@ async def soak(minutes: float, sabotage: str | None, samples: Path | None) -> bo
         log = gateway.log.read_text(encoding="utf-8")
     print(
         f"{asked / seconds:.0f} requests/s for {seconds:.0f} s, gateway {cpu_s / took_s:.0%} of a core, "
-        f"the machine's load {os.getloadavg()[0]:.1f}"
+        f"{aws_calls / took_s:.0f} calls to AWS/s, the machine's load {os.getloadavg()[0]:.1f}"
     )
     print_seen(judge)
     if samples is not None:
