@@ -95,6 +95,21 @@ async def test_not_found_is_remembered_briefly(service: server.Service, aws: Emu
     assert (await describe(service.gateway, key, max_age_s=0)).key == key
 
 
+async def test_unknown_ids_push_nothing_out(
+    aws: Emulator, world: World, settings: Callable[..., Settings]
+) -> None:
+    """However many ids are asked for that there are not, what there is stays at hand."""
+    key = place(world)
+    async with server.running(settings(snapshots_max_entries=2, target_rate_per_s=1000)) as service:
+        first = await describe(service.gateway, key)
+        for number in range(10):
+            with suppress(ExecutionNotFound):
+                unknown = replace(key, execution_id=ExecutionId(f"00000000-0000-4000-8000-{number:012}"))
+                await describe(service.gateway, unknown)
+        assert await describe(service.gateway, key, max_age_s=60) is first
+    assert aws.calls.count(operation=DESCRIBE) == 11
+
+
 async def test_what_is_remembered_is_small(service: server.Service, world: World) -> None:
     """Of an unknown id its error is remembered, and nothing of the call: no trace, so no frame and what that holds."""
     known, traces = place(world), []

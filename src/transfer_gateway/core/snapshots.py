@@ -2,7 +2,8 @@
 
 - A caller that accepts an answer of a certain age gets a snapshot of that age, without a call.
 - Otherwise it joins the flight for the same question, if that flight's call is young enough, or starts one.
-- Not-found is kept too, briefly: AWS may come to know an id that it didn't a moment ago.
+- Not-found is kept too, briefly and apart: AWS may come to know an id that it didn't a moment ago, and whoever asks for
+  ids that there are not must not push out answers that others want.
 - Age counts from when AWS was asked, so `max_age_s=0` never gets an answer older than the request.
 - A flight that nobody waits for any more is cancelled, and with it the call to AWS.
 """
@@ -13,7 +14,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from cachetools import LRUCache
+from cachetools import LRUCache, TTLCache
 
 from transfer_gateway.core.quota import PAYING
 from transfer_gateway.domain.errors import (
@@ -43,19 +44,20 @@ class Question(Protocol):
 
 K = TypeVar("K", bound=Question)
 V = TypeVar("V")
+T = TypeVar("T")
 
 _NotFound = ExecutionNotFound | WorkflowNotFound
 _NOT_FOUND_FOR_S = 5.0
-_NOT_FOUND_BYTES = 1024
+_NOT_FOUND_MAX_ENTRIES = 5000  # some 10 MB
 
 
 @dataclass(frozen=True, slots=True)
-class _Snapshot(Generic[V]):
+class _Snapshot(Generic[T]):
     """AWS's answer; `asked_at` is in the loop's time."""
 
-    outcome: V | _NotFound
+    outcome: T
     asked_at: float
-    size_bytes: int
+    size_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -102,6 +104,9 @@ class Snapshots(Generic[K, V]):
         self._kept: LRUCache[K, _Snapshot[V]] = LRUCache(
             max_bytes, getsizeof=lambda snapshot: max(least_bytes, snapshot.size_bytes)
         )
+        self._not_found: TTLCache[K, _Snapshot[_NotFound]] = TTLCache(
+            _NOT_FOUND_MAX_ENTRIES, _NOT_FOUND_FOR_S
+        )
         self._flying: dict[K, Flight[V]] = {}
         self.hits = self.joins = self.misses = 0
 
@@ -138,17 +143,13 @@ class Snapshots(Generic[K, V]):
         kept = self._fresh(key, asyncio.get_running_loop().time() - max_age_s)
         return None if kept is None or isinstance(kept.outcome, GatewayError) else kept.outcome
 
-    def _fresh(self, key: K, not_before: float) -> _Snapshot[V] | None:
+    def _fresh(self, key: K, not_before: float) -> _Snapshot[V] | _Snapshot[_NotFound] | None:
+        kept: _Snapshot[V] | _Snapshot[_NotFound] | None
         try:
             kept = self._kept[key]  # cachetools' `get` looks twice
         except KeyError:
-            return None
-        if kept.asked_at < not_before:
-            return None
-        if isinstance(kept.outcome, GatewayError):
-            age_s = asyncio.get_running_loop().time() - kept.asked_at
-            return kept if age_s < _NOT_FOUND_FOR_S else None
-        return kept
+            kept = self._not_found.get(key)
+        return None if kept is None or kept.asked_at < not_before else kept
 
     async def _join(self, key: K, not_before: float, deadline: float) -> V | GatewayError:
         flight = self._flying.get(key)
@@ -183,22 +184,26 @@ class Snapshots(Generic[K, V]):
             answer = await self._ask(key, flight)
         except (ExecutionNotFound, WorkflowNotFound) as error:
             # As a new object: this one's traces hold every frame of the call, some 60 KB.
-            self._keep(key, flight, error.again(), _NOT_FOUND_BYTES)
+            self._keep(key, flight, error.again())
             return error
         except GatewayError as error:
             return error
         finally:
             self._land(key, flight)
-        self._keep(key, flight, answer, self._size_of(answer))
+        self._keep(key, flight, answer)
         return answer
 
     def _land(self, key: K, flight: Flight[V]) -> None:
         if self._flying.get(key) is flight:
             del self._flying[key]
 
-    def _keep(self, key: K, flight: Flight[V], outcome: V | _NotFound, size_bytes: int) -> None:
-        kept = self._kept.get(key)
+    def _keep(self, key: K, flight: Flight[V], outcome: V | _NotFound) -> None:
+        kept = self._kept.get(key) or self._not_found.get(key)
         if flight.asked_at is None or (kept is not None and kept.asked_at > flight.asked_at):
             return  # a younger call was answered first
-        if size_bytes <= self._kept.maxsize:
+        self._kept.pop(key, None)
+        self._not_found.pop(key, None)
+        if isinstance(outcome, ExecutionNotFound | WorkflowNotFound):
+            self._not_found[key] = _Snapshot(outcome, flight.asked_at)
+        elif (size_bytes := self._size_of(outcome)) <= self._kept.maxsize:
             self._kept[key] = _Snapshot(outcome, flight.asked_at, size_bytes)
