@@ -94,10 +94,10 @@ class Caller:
     async def _look_up(
         self, keys: list[dict[str, str]], max_age_s: float, token: str, wanted: str = OK
     ) -> None:
-        loop = asyncio.get_running_loop()
+        loop, token_ends_at = asyncio.get_running_loop(), self._good_until
         since = loop.time()
         answers = await self.execute(keys, max_age_s, token)
-        until = loop.time()
+        until, expired = loop.time(), time.time() >= token_ends_at
         for key, (code, shows_posix) in zip(keys, answers, strict=True):
             self._judge.judge(
                 Answer(
@@ -107,9 +107,10 @@ class Caller:
                     since,
                     until,
                     code,
-                    shows_posix,
-                    wanted,
-                    len(keys) == 1,
+                    shows_posix=shows_posix,
+                    wanted=wanted,
+                    expired=expired,
+                    alone=len(keys) == 1,
                 )
             )
 

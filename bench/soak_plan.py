@@ -110,6 +110,7 @@ class Answer:
     code: str
     shows_posix: bool | None = None
     wanted: str = OK  # what it should be if all is well
+    expired: bool = False  # its token did, before it was answered
     alone: bool = True  # asked for by itself: no other account's answer had to be waited for
 
 
@@ -182,6 +183,8 @@ class Judge:
         """Right by any version of the configuration that may have been in force meanwhile."""
         if answer.wanted == "UNAUTHENTICATED":
             return answer.code == "UNAUTHENTICATED"
+        if answer.expired and answer.code == "UNAUTHENTICATED":
+            return True
         for version in self._in_force(answer.asked_at, answer.answered_at):
             if not version.shows(answer.group, answer.account):
                 if answer.code == "ACCOUNT_NOT_AVAILABLE":
