@@ -1,0 +1,47 @@
+"""docs/operations.md names only what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from transfer_gateway.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "docs/operations.md").read_text()
+EVENT = re.compile(r"`([a-z]+(?:_[a-z]+)+)`")
+SETTING = re.compile(r"`(?:TRANSFER_GATEWAY_)?([A-Z]+(?:_[A-Z0-9]+)+)`")
+
+
+def test_files_and_tests() -> None:
+    """Every test and every script that proves something is there."""
+    for path, name in re.findall(r"\b((?:tests|bench)/[\w/]+\.py)(?:::(\w+))?", TEXT):
+        assert f"def {name}" in (ROOT / path).read_text(), (path, name)
+    assert re.findall(r"\]\((\.\./[^)#]+)", TEXT)
+    for link in re.findall(r"\]\((\.\./[^)#]+)", TEXT):
+        assert (ROOT / "docs" / link).exists(), link
+
+
+def test_settings_and_log_events() -> None:
+    """Every setting is one, and every event of the log is logged somewhere."""
+    known = {name.upper() for name in Settings.model_fields}
+    codes = {
+        "DEADLINE_EXCEEDED",
+        "UPSTREAM_UNAVAILABLE",
+        "ROLE_NOT_ASSUMABLE",
+        "ACCESS_DENIED",
+        "BAD_USER_INPUT",
+    }
+    assert set(SETTING.findall(TEXT)) - codes <= known
+    sources = "".join(path.read_text() for path in (ROOT / "src/transfer_gateway").rglob("*.py"))
+    fields = {
+        "refresh_s",
+        "session_duration_s",
+        "tasks_left",
+        "aws_request_id",
+        "trace_id",
+        "request_id",
+        "round_robin",
+    }
+    events = {name for name in EVENT.findall(TEXT) if not name.startswith("transfer_gateway_")} - fields
+    assert {name for name in events if name not in sources} == set()
