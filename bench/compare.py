@@ -3,16 +3,19 @@
     uv run --group bench python bench/compare.py [--jobs hot,distinct] [--runs 3] [--quick]
 
 With all jobs it takes about a quarter of an hour; `--quick` is for a look in between, prints what it finds, and keeps
-to jobs that are soon done. With `--jobs` the report is printed, too. `--write` writes it in any case.
+to jobs that are soon done. With `--jobs` the report is printed, too. `--write` writes it in any case; with `--results` a run
+that was cut short can be completed.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from comparison.aws import emulated_aws
@@ -33,19 +36,19 @@ if TYPE_CHECKING:
 
 JOBS = ("hot", "selected", "distinct", "grpc", "profile", "poll", "fanout", "sick", "growth")
 QUICK = ("hot", "selected", "distinct", "grpc")
+WORLDS = {"fanout": (FANOUT_ACCOUNTS, 1), "sick": (FANOUT_ACCOUNTS, 1), "growth": (max(GROWTH), 1)}
 DOCS = BENCH.parent / "docs"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", help=f"of {','.join(JOBS)}")
     parser.add_argument("--runs", type=int, default=5, help="of which the median is taken")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--results", type=Path, help="a file that keeps each job's figures for a later run")
     arguments = parser.parse_args()
-    jobs = arguments.jobs.split(",") if arguments.jobs else QUICK if arguments.quick else JOBS
+    jobs = tuple(arguments.jobs.split(",")) if arguments.jobs else QUICK if arguments.quick else JOBS
     if unknown := set(jobs) - set(JOBS):
         parser.error(f"no such job: {', '.join(sorted(unknown))}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and with it all that it started
@@ -54,19 +57,18 @@ def main() -> None:
         sys.exit("needs two cores")
     os.sched_setaffinity(0, {OTHER_CORE})
     install_apollo()
-    pace = Pace(min(arguments.runs, 2), 3) if arguments.quick else Pace(arguments.runs, 3)
+    pace = Pace(min(arguments.runs, 2) if arguments.quick else arguments.runs, 3)
+    kept: Path | None = arguments.results
     found = Results()
-    with emulated_aws(ACCOUNTS, EXECUTIONS) as aws:
-        _throughput(found, jobs, aws, pace)
-    if {"fanout", "sick"} & set(jobs):
-        with emulated_aws(FANOUT_ACCOUNTS, 1) as aws:
-            if _begins("fanout", jobs):
-                found.fanout = thousand(aws, min(pace.runs, 3))
-            if _begins("sick", jobs):
-                found.sick = sick(aws)
-    if _begins("growth", jobs):
-        with emulated_aws(max(GROWTH), 1) as aws:
-            found.growth = growth(aws)
+    if kept is not None and kept.exists():
+        found = pickle.loads(kept.read_bytes())  # noqa: S301  our own
+    for job in JOBS:
+        if job in jobs:
+            print(f"{time.strftime('%H:%M:%S')} {job}", file=sys.stderr)
+            with emulated_aws(*WORLDS.get(job, (ACCOUNTS, EXECUTIONS))) as aws:
+                setattr(found, job, measure(job, aws, pace))
+            if kept is not None:
+                kept.write_bytes(pickle.dumps(found))
     text = report(found, pace.runs)
     if arguments.write or (jobs == JOBS and not arguments.quick):
         (DOCS / "benchmarks.md").write_text(text)
@@ -76,25 +78,26 @@ def main() -> None:
         print(text)
 
 
-def _throughput(found: Results, jobs: tuple[str, ...], aws: Aws, pace: Pace) -> None:
-    if _begins("hot", jobs):
-        found.hot = hot(aws, pace)
-    if _begins("selected", jobs):
-        found.selected = selected(aws, pace)
-    if _begins("distinct", jobs):
-        found.distinct = distinct(aws, pace)
-    if _begins("grpc", jobs):
-        found.grpc = grpc_hot(aws, pace)
-    if _begins("profile", jobs):
-        found.profile = profile(aws)
-    if _begins("poll", jobs):
-        found.poll = poll(aws)
-
-
-def _begins(job: str, jobs: tuple[str, ...]) -> bool:
-    if job in jobs:
-        print(f"{time.strftime('%H:%M:%S')} {job}", file=sys.stderr)
-    return job in jobs
+def measure(job: str, aws: Aws, pace: Pace) -> object:
+    match job:
+        case "hot":
+            return hot(aws, pace)
+        case "selected":
+            return selected(aws, pace)
+        case "distinct":
+            return distinct(aws, pace)
+        case "grpc":
+            return grpc_hot(aws, pace)
+        case "profile":
+            return profile(aws)
+        case "poll":
+            return poll(aws)
+        case "fanout":
+            return thousand(aws, min(pace.runs, 3))
+        case "sick":
+            return sick(aws)
+        case _:
+            return growth(aws)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The same part of the schema as one writes it in a day: Strawberry as it comes, an aiobotocore client an account.
 
-For bench/compare.py. No cache of answers, botocore's own retries, and the first failure ends the request.
+For bench/compare.py. No cache of answers, botocore's own timeouts and retries, and the first failure ends the request.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import strawberry
 import uvicorn
 import uvloop
-from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from fastapi import FastAPI
 from strawberry.fastapi import GraphQLRouter
@@ -221,7 +220,6 @@ class Clients:
 
     def __init__(self) -> None:
         self._session, self._stack = get_session(), AsyncExitStack()
-        self._config = AioConfig(connect_timeout=3, read_timeout=10, retries={"mode": "standard"})
         self._clients: dict[tuple[str, str], Any] = {}
 
     async def of(self, account_id: str, region: str) -> Any:  # noqa: ANN401  botocore makes its type as it runs
@@ -233,7 +231,6 @@ class Clients:
                 self._session.create_client(
                     "transfer",
                     region_name=region,
-                    config=self._config,
                     aws_access_key_id=assumed["AccessKeyId"],
                     aws_secret_access_key=assumed["SecretAccessKey"],
                     aws_session_token=assumed["SessionToken"],
