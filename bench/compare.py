@@ -3,8 +3,8 @@
     uv run --group bench python bench/compare.py [--jobs hot,distinct] [--runs 3] [--quick]
 
 With all jobs it takes about a quarter of an hour; `--quick` is for a look in between, prints what it finds, and keeps
-to jobs that are soon done. With `--jobs` the report is printed, too. `--write` writes it in any case; with `--results` a run
-that was cut short can be completed.
+to jobs that are soon done. With `--jobs` the report is printed, too. `--write` writes it in any case; with `--results`
+a run that was cut short can be completed.
 """
 
 from __future__ import annotations
@@ -32,23 +32,37 @@ from comparison.results import Results
 from comparison.sides import BENCH, install_apollo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from comparison.aws import Aws
 
-JOBS = ("hot", "selected", "distinct", "grpc", "profile", "poll", "fanout", "sick", "growth")
+JOBS: dict[str, Callable[[Aws, Pace], object]] = {
+    "hot": hot,
+    "selected": selected,
+    "distinct": distinct,
+    "grpc": grpc_hot,
+    "profile": lambda aws, _: profile(aws),
+    "poll": lambda aws, _: poll(aws),
+    "fanout": lambda aws, pace: thousand(aws, min(pace.runs, 3)),
+    "sick": lambda aws, _: sick(aws),
+    "growth": lambda aws, _: growth(aws),
+}
 QUICK = ("hot", "selected", "distinct", "grpc")
 WORLDS = {"fanout": (FANOUT_ACCOUNTS, 1), "sick": (FANOUT_ACCOUNTS, 1), "growth": (max(GROWTH), 1)}
 DOCS = BENCH.parent / "docs"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--jobs", help=f"of {','.join(JOBS)}")
     parser.add_argument("--runs", type=int, default=5, help="of which the median is taken")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--results", type=Path, help="a file that keeps each job's figures for a later run")
     arguments = parser.parse_args()
-    jobs = tuple(arguments.jobs.split(",")) if arguments.jobs else QUICK if arguments.quick else JOBS
+    jobs = tuple(arguments.jobs.split(",")) if arguments.jobs else QUICK if arguments.quick else tuple(JOBS)
     if unknown := set(jobs) - set(JOBS):
         parser.error(f"no such job: {', '.join(sorted(unknown))}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and with it all that it started
@@ -62,42 +76,20 @@ def main() -> None:
     found = Results()
     if kept is not None and kept.exists():
         found = pickle.loads(kept.read_bytes())  # noqa: S301  our own
-    for job in JOBS:
+    for job, measure in JOBS.items():
         if job in jobs:
             print(f"{time.strftime('%H:%M:%S')} {job}", file=sys.stderr)
             with emulated_aws(*WORLDS.get(job, (ACCOUNTS, EXECUTIONS))) as aws:
-                setattr(found, job, measure(job, aws, pace))
+                setattr(found, job, measure(aws, pace))
             if kept is not None:
                 kept.write_bytes(pickle.dumps(found))
     text = report(found, pace.runs)
-    if arguments.write or (jobs == JOBS and not arguments.quick):
+    if arguments.write or (jobs == tuple(JOBS) and not arguments.quick):
         (DOCS / "benchmarks.md").write_text(text)
         if found.growth:
             plot(found.growth, DOCS / "benchmarks-growth.svg")
     else:
         print(text)
-
-
-def measure(job: str, aws: Aws, pace: Pace) -> object:
-    match job:
-        case "hot":
-            return hot(aws, pace)
-        case "selected":
-            return selected(aws, pace)
-        case "distinct":
-            return distinct(aws, pace)
-        case "grpc":
-            return grpc_hot(aws, pace)
-        case "profile":
-            return profile(aws)
-        case "poll":
-            return poll(aws)
-        case "fanout":
-            return thousand(aws, min(pace.runs, 3))
-        case "sick":
-            return sick(aws)
-        case _:
-            return growth(aws)
 
 
 if __name__ == "__main__":
