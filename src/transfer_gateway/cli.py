@@ -8,6 +8,7 @@ import random
 import tempfile
 import time
 from importlib.metadata import version as package_version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.request import getproxies_environment
 
@@ -69,6 +70,11 @@ def _settings_help() -> str:
 @app.command()
 def demo(http_port: HttpPort = None, grpc_port: GrpcPort = None) -> None:
     """Run the service beside an emulated AWS whose executions start, progress, fail and end."""
+    if find_spec("transfer_emulator") is None:
+        typer.echo(
+            "error: there is no emulator here: the service's image leaves it out, the demo's has it", err=True
+        )
+        raise typer.Exit(2)
     _run(lambda: _demo(http_port, grpc_port))
 
 
