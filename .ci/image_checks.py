@@ -22,6 +22,7 @@ from demo_answers import demo_answers, doors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_CONTAINER = f"transfer-gateway-{os.getpid()}"
 # What builds or installs, and what that leaves behind; globs from the root.
 UNWANTED = (
     "**/bin/pip*", "**/bin/uv", "**/bin/uvx", "**/bin/npm", "**/bin/node", "**/bin/gcc*", "**/bin/cc", "**/bin/make",
@@ -67,6 +68,9 @@ def _check_demo(root: Path, told: dict[str, Any]) -> None:
         process,
         printed,
     ):
+        url, _ = doors(printed)
+        probe = ("python", "-c", f"import urllib.request as u; u.urlopen('{url}/readyz', timeout=4)")
+        _output("runc", "exec", _CONTAINER, *probe)  # as k8s/overlays/demo has it
         print(f"image: demo: GraphQL and gRPC both answered with {demo_answers(printed)}")
         _ends_well(process)
 
@@ -89,6 +93,9 @@ def _check_service(root: Path, told: dict[str, Any]) -> None:
             _, errors = process.communicate(timeout=60)
             assert process.returncode == 2, process.returncode
             assert b"0.0.0.0" in errors, errors
+        with _running(root, told, ["demo"]) as (process, _):
+            _, errors = process.communicate(timeout=60)
+            assert (process.returncode, b"no emulator" in errors) == (2, True), errors
         environment |= {f"TRANSFER_GATEWAY_{door}_HOST": "127.0.0.1" for door in ("HTTP", "GRPC")}
         environment |= {f"TRANSFER_GATEWAY_{door}_PORT": "0" for door in ("HTTP", "GRPC")}
         with _running(root, told, told["Cmd"], mounts=[mount], until="gRPC", **environment) as (
@@ -98,7 +105,17 @@ def _check_service(root: Path, told: dict[str, Any]) -> None:
             url, _ = doors(printed)
             with urlopen(f"{url}/readyz") as ready:
                 assert ready.status == 200
+            _check_confined(told)
             _ends_well(process)
+
+
+def _check_confined(told: dict[str, Any]) -> None:
+    """What the kernel says of the running service."""
+    pid = json.loads(_output("runc", "state", _CONTAINER))["pid"]
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert status["Uid"].split() == [told["User"].partition(":")[0]] * 4
+    assert {int(status[f"Cap{of}"], 16) for of in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {0}
+    assert status["NoNewPrivs"] == "1"
 
 
 def _ends_well(process: subprocess.Popen[bytes]) -> None:
@@ -143,7 +160,7 @@ def _running(
     }
     with tempfile.TemporaryDirectory() as directory:
         Path(directory, "config.json").write_text(json.dumps(bundle))
-        command = ("runc", "run", "--bundle", directory, f"transfer-gateway-{os.getpid()}")
+        command = ("runc", "run", "--bundle", directory, _CONTAINER)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout
         try:
