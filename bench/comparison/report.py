@@ -42,7 +42,8 @@ The side that is measured has one core for itself; whoever asks and the emulated
 and a figure is the median of {runs} runs. Trust the ratios: on a machine that does other work too, rates and
 latencies suffer most, and 20 % is noise. **CPU** is that of the whole process, in user and kernel mode, a request.
 
-Machine: {machine}. Versions: {versions}.
+Machine: {machine}; load average at the end of this run: {load:.1f}, of which the run itself makes about two. Versions:
+{versions}.
 
 Those compared, all of them in [bench/](../bench/README.md):
 
@@ -101,6 +102,7 @@ def _sections(found: Results, runs: int) -> Iterator[str]:
         commit=_output("git", "rev-parse", "--short", "HEAD"),
         runs=runs,
         machine=_machine(),
+        load=os.getloadavg()[1],
         versions=_versions(),
     )
     yield "## What was asked for\n"
