@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 REQUESTS_PER_S, ACCOUNTS = 200, 50
 FALLS_SICK_EVERY_S, SICK_FOR_S, ALL_WELL_FOR_S = 2.0, 10.0, 16.0
 SESSION_LIFE_S, RELOAD_S = 15.0, 1.0
-UNDER_WAY, SLOW_S = 40, 1.0
+WARM_UP = 0.4  # of the time: until the caches are full, which took four minutes
+UNDER_WAY, SLOW_S, STALL_S = 40, 1.0, 0.5
 
 NUMBERS = [f"{number + 1:012}" for number in range(ACCOUNTS)]
 EVERYTHING = Configuration(frozenset(NUMBERS), frozenset(), guests_see_posix=True)
@@ -122,6 +123,15 @@ class Soak:
             self.issuer.down = False
             self.issuer.publish(new)
             await asyncio.sleep(20)
+
+    async def notice_stalls(self) -> None:
+        """When this process gets no CPU, which for the gateway is AWS hanging."""
+        loop = asyncio.get_running_loop()
+        while True:
+            since = loop.time()
+            await asyncio.sleep(0.1)
+            if loop.time() - since > STALL_S:
+                self.judge.stood_still(since, loop.time())
 
     async def do_damage(self) -> None:
         """What no rule allows, for `--sabotage`."""
@@ -197,7 +207,7 @@ async def soak(minutes: float, sabotage: str | None, samples: Path | None) -> bo
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(gateway.grpc, alone))
             callers.append(GraphQLCaller(f"web-{number}", group, issuer, judge, http=http, url=gateway.url))
             callers.append(GrpcCaller(f"service-{number}", group, issuer, judge, channel))
-        watch, stop = Watch(gateway.pid, max(20.0, seconds / 5)), asyncio.Event()
+        watch, stop = Watch(gateway.pid, max(20.0, seconds * WARM_UP)), asyncio.Event()
         cpu_s, started = gateway.cpu_s(), time.monotonic()
         during = [
             asyncio.create_task(work)
@@ -206,6 +216,7 @@ async def soak(minutes: float, sabotage: str | None, samples: Path | None) -> bo
                 run.reconfigure(reload_every_s),
                 run.trouble_issuer(),
                 run.do_damage(),
+                run.notice_stalls(),
                 watch.look(stop),
             )
         ]

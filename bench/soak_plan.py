@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 OK = "OK"
 _UPSTREAM, _THROTTLED, _DEADLINE = "UPSTREAM_UNAVAILABLE", "THROTTLED", "DEADLINE_EXCEEDED"
+_OF_STALLS = {_UPSTREAM, _THROTTLED, _DEADLINE, "gRPC DEADLINE_EXCEEDED: Deadline Exceeded"}
 _BREAKER_HEALS_S = (
     8.0  # a breaker is open for 5 s at most; then a probe must come by, and may still be hanging
 )
@@ -135,8 +136,12 @@ class Judge:
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)  # by door and code
     explained: dict[str, Counter[str]] = field(default_factory=dict)  # by sickness: codes
     unexplained: list[str] = field(default_factory=list)
+    stalled: Counter[str] = field(
+        default_factory=Counter
+    )  # codes of answers that only the machine's own stalls explain
     healthy_s: list[float] = field(default_factory=list)  # how long answers took that no sickness touched
     _windows: list[_Window] = field(default_factory=list)
+    _stalls: list[tuple[float, float]] = field(default_factory=list)
     _versions: list[tuple[float, Configuration]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -150,6 +155,10 @@ class Judge:
 
     def ends(self, window: _Window, sickness: Sickness, now: float) -> None:
         window.until = now + sickness.heals_s
+
+    def stood_still(self, since: float, until: float) -> None:
+        """This process, AWS to the gateway, got no CPU meanwhile: for the gateway AWS hung, everywhere."""
+        self._stalls.append((since, until + _BREAKER_HEALS_S))
 
     def changes(self, version: Configuration, now: float) -> None:
         self._versions.append((now, version))
@@ -173,7 +182,13 @@ class Judge:
             self.healthy_s.append(answer.answered_at - answer.asked_at)
         if self._is_right(answer):
             return
-        if not any(answer.code in window.codes for window in windows):
+        if any(answer.code in window.codes for window in windows):
+            return
+        if answer.code in _OF_STALLS and any(
+            answer.asked_at <= until and since <= answer.answered_at for since, until in self._stalls
+        ):
+            self.stalled[answer.code] += 1
+        else:
             at = f"{answer.door} {answer.group} account {answer.account} at {answer.asked_at:.1f}"
             seen = "" if answer.shows_posix is None else f" (posixProfile: {answer.shows_posix})"
             why = [window.name for window in windows]

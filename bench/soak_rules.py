@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Rule: TypeAlias = tuple[str, bool]
 
 MEMORY_BOUND_MB, NUMBER_BOUND = 6.0, 20.0
+_STALLED_AT_MOST = 0.01  # with more, another machine is needed to tell anything
 _RELOADS = {f"{file}_file_{did}" for file in ("accounts", "policy") for did in ("reloaded", "refused")}
 
 
@@ -42,6 +43,11 @@ def print_seen(judge: Judge) -> None:
 
 def answer_rules(judge: Judge) -> Iterator[Rule]:
     yield f"{len(judge.unexplained)} answers that nothing explains", not judge.unexplained
+    stalled, answers = sum(judge.stalled.values()), sum(judge.outcomes.values())
+    yield (
+        f"{stalled} of {answers} answers that only the machine's standing still explains: {dict(judge.stalled)}",
+        stalled < _STALLED_AT_MOST * answers,
+    )
     hidden = [
         one.name
         for one in SICKNESSES
