@@ -19,6 +19,7 @@ from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
 
 from transfer_gateway.aws.errors import Service, foreign_configuration
+from transfer_gateway.aws.signing import sign_plainly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -93,6 +94,7 @@ class RegionalClients:
                         self._service.value, region_name=region, config=self._config
                     )
                     self._clients[region] = await self._open.enter_async_context(client)
+                    sign_plainly(self._clients[region])
 
     def __getitem__(self, region: Region) -> Any:  # noqa: ANN401  botocore's clients are untyped
         return self._clients[region]
