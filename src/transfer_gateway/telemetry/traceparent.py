@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"  # headers
-_FORM = re.compile(r"(?!ff|00-.{52}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_FORM = re.compile(
+    r"(?!ff|00-.{52}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+)
 
 
 def trace_id_of(traceparent: str) -> str | None:
