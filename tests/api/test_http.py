@@ -403,6 +403,16 @@ async def test_idle_connections(aws: Emulator, settings: Callable[..., Settings]
     assert settings().http_keepalive_s > 60
 
 
+async def test_a_slow_body(service: server.Service) -> None:
+    """A body that takes its time is read to its end."""
+    async with connected(service.url) as (reader, writer):
+        writer.write(POST + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(BODY) + BODY[:5])
+        await asyncio.sleep(0.5)  # longer than the service waits before it looks whether its client has left
+        writer.write(BODY[5:])
+        async with asyncio.timeout(10):
+            assert (await reader.read()).endswith(b'{"data":{"__typename":"Query"}}')
+
+
 async def test_the_end_of_the_grace(aws: Emulator, world: World, settings: Callable[..., Settings]) -> None:
     """A service that ends leaves no request behind: what hangs after the grace is answered with 503 by then."""
     body = json.dumps({"query": QUERY, "variables": {"key": to_input(place(world))}}).encode()
