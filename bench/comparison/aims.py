@@ -39,7 +39,7 @@ class Aim:
 def aims(found: Results) -> Iterator[Aim]:
     """Those of the jobs that were done.
 
-    Where rates are compared the gateway counts without its audit log: nobody else keeps one. The tables show both.
+    Where rates are compared the gateway counts without its logs: nobody else writes any. The tables show both.
     """
     if hot := found.hot:
         ours, limit = hot[GATEWAY_QUIET], hot[HTTP_LIMIT]

@@ -48,7 +48,8 @@ Machine: {machine}; load average at the end of this run: {load:.1f}, of which th
 Those compared, all of them in [bench/](../bench/README.md):
 
 - **gateway**: `transfer-gateway serve` as shipped, with its audit log; but with auth `none`, as nobody else asks who
-  calls. **No audit log**: with `TRANSFER_GATEWAY_AUDIT_LOG=false`, as nobody else keeps one.
+  calls. **No logs**: with `TRANSFER_GATEWAY_AUDIT_LOG=false` and `…_LOG_LEVEL=warning`, as nobody else
+  writes a line for a request.
 - **Apollo**: Apollo Server 5 with our schema and the AWS SDK for JavaScript v3, a client with cached credentials for
   each account. **With a cache**: it keeps executions in memory as long as `maxAge` lets them be used. **For partial
   results**: it answers an account's failure as data.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from comparison.aws import Aws
     from comparison.processes import Running
 
-GATEWAY, GATEWAY_QUIET = "gateway", "gateway, no audit log"
+GATEWAY, GATEWAY_QUIET = "gateway", "gateway, no logs"
 APOLLO, APOLLO_CACHED, APOLLO_PARTIAL = "Apollo", "Apollo, with a cache", "Apollo, for partial results"
 DAYS_WORK, THREADS = "a day's work", "boto3, 64 threads"
 HTTP_LIMIT, GRPC_LIMIT, AWS_LIMIT = "Starlette alone", "grpc.aio echo", "signed aiohttp calls alone"
