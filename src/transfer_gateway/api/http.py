@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import FastAPI
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -22,6 +21,7 @@ from transfer_gateway.api.graphql.view import GraphQLView
 from transfer_gateway.api.health import health_routes
 from transfer_gateway.api.metrics import metrics_route
 from transfer_gateway.api.page import PageForBrowsers, page_routes
+from transfer_gateway.api.request_headers import RequestHeaders
 from transfer_gateway.api.request_id import HEADER
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNORECASE)
 _PROBES = ("/livez", "/readyz", "/metrics")
+_HEADER = HEADER.encode()
 _CLIENT_LEFT = 499  # nobody reads it but the log; nginx's number for this
 
 
@@ -53,7 +54,7 @@ def create_app(
     options: GraphQLOptions,
     page: PageOptions | None,
     loopback_hosts_only: bool,
-) -> FastAPI:
+) -> ASGIApp:
     """The ASGI application, without a page for browsers where `page` is None.
 
     No pages of FastAPI's own: they load scripts from elsewhere.
@@ -71,19 +72,22 @@ def create_app(
         metrics_route(metrics),
     ]
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_middleware(StraightTo, path="/graphql", app_there=door)  # added first, so the innermost
-    if options.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=options.cors_origins,
-            allow_methods=("GET", "POST"),
-            allow_headers=("content-type", "authorization", HEADER, "x-request-timeout"),
-            expose_headers=(HEADER,),
-        )
-    if loopback_hosts_only:
-        app.add_middleware(LoopbackHosts)
-    app.add_middleware(RequestLog, requests)
-    return app
+
+    def around(inner: ASGIApp) -> ASGIApp:
+        if options.cors_origins:
+            inner = CORSMiddleware(
+                inner,
+                allow_origins=options.cors_origins,
+                allow_methods=("GET", "POST"),
+                allow_headers=("content-type", "authorization", HEADER, "x-request-timeout"),
+                expose_headers=(HEADER,),
+            )
+        if loopback_hosts_only:
+            inner = LoopbackHosts(inner)
+        return RequestLog(inner, requests)
+
+    app.add_middleware(around)
+    return StraightTo(around(door), "/graphql", app)
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:
@@ -95,12 +99,12 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 
 
 class StraightTo:
-    """Leads requests of one path past FastAPI's routing, which costs them 30 µs."""
+    """Leads requests of one path to where they are answered; all others to FastAPI, whose ways take 40 µs."""
 
-    def __init__(self, app: ASGIApp, *, path: str, app_there: ASGIApp) -> None:
-        self._app = app
-        self._path = path
+    def __init__(self, app_there: ASGIApp, path: str, app: ASGIApp) -> None:
         self._app_there = app_there
+        self._path = path
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         there = scope["type"] == "http" and scope["path"] == self._path
@@ -119,8 +123,8 @@ class LoopbackHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
-            hosts = Headers(scope=scope).getlist("host")
-            if not all(_LOOPBACK.fullmatch(host) for host in hosts):
+            host = RequestHeaders(scope).get("host")
+            if host is not None and not _LOOPBACK.fullmatch(host):
                 if scope["type"] == "websocket":
                     await send({"type": "websocket.close"})  # before it is accepted: a 403
                     return
@@ -146,9 +150,9 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers = RequestHeaders(scope)
         request_id = request_id_of(headers.get(HEADER))
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope.setdefault("state", {}).update(request_id=request_id, headers=headers)
         ids, started, head = {"request_id": request_id}, time.perf_counter(), _Head()
         request = None
         if (
@@ -160,7 +164,7 @@ class RequestLog:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 head.status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
+                message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(**ids):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
     from starlette.types import Receive
 
+    from transfer_gateway.api.request_headers import RequestHeaders
+
 _WORTH_COMPRESSING, _LONG_TO_COMPRESS, _COMPRESSION = 8192, 131_072, 4  # bytes, bytes, of zlib's 9 levels
 _WATCH_AFTER_S = 0.25
 _REFUSED = re.compile(r"(^|;)\s*q\s*=\s*0(\.0*)?\s*(;|$)")  # a media range's parameters, with q=0 among them
@@ -40,9 +42,9 @@ def asked_timeout_s(header: str | None) -> float:
     return timeout_s
 
 
-def named(request: HTTPConnection, header: str) -> set[str]:
-    """What the client names in that header, such as media ranges, without what it refuses with q=0."""
-    items = ",".join(request.headers.getlist(header)).lower().split(",")
+def named(header: str | None) -> set[str]:
+    """What the client names in such a header as Accept, without what it refuses with q=0."""
+    items = (header or "").lower().split(",")
     named = (item.partition(";") for item in items)
     return {name.strip() for name, _, parameters in named if not _REFUSED.search(parameters)}
 
@@ -107,10 +109,10 @@ async def while_client_waits(receive: Receive) -> AsyncIterator[None]:
             watching.cancel()
 
 
-async def compressed(request: HTTPConnection, response: Response) -> Response:
+async def compressed(headers: RequestHeaders, response: Response) -> Response:
     """The same with its body compressed, if it is large and the client can read that."""
     body = response.body
-    if len(body) >= _WORTH_COMPRESSING and "gzip" in named(request, "accept-encoding"):
+    if len(body) >= _WORTH_COMPRESSING and "gzip" in named(headers.get("accept-encoding")):
         compress = partial(gzip.compress, body, compresslevel=_COMPRESSION, mtime=0)
         # zlib lets other threads run.
         response.body = await asyncio.to_thread(compress) if len(body) >= _LONG_TO_COMPRESS else compress()

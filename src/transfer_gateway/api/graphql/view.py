@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.graphql.limits import Limits
+    from transfer_gateway.api.request_headers import RequestHeaders
     from transfer_gateway.core.reader import Reader
     from transfer_gateway.telemetry import Requests
 
@@ -109,26 +110,30 @@ class GraphQLView:
             response.headers.update(_HEADERS.get(status, {}))
             if "retryAfter" in told:
                 response.headers["retry-after"] = str(math.ceil(told["retryAfter"]))
-        if response.status_code >= _FAILED and _RESPONSE_JSON in named(request, "accept"):
+        if response.status_code >= _FAILED and _RESPONSE_JSON in named(
+            scope["state"]["headers"].get("accept")
+        ):
             response.headers["content-type"] = _RESPONSE_JSON
             response.headers["vary"] = _VARY
-        await (await compressed(request, response))(scope, receive, send)
+        await (await compressed(scope["state"]["headers"], response))(scope, receive, send)
 
     async def _respond(self, request: Request, receive: Receive) -> Response:
-        self._refuse_foreign_pages(request)
-        timeout_s = asked_timeout_s(request.headers.get("x-request-timeout"))
+        state = request.scope["state"]
+        headers: RequestHeaders = state["headers"]
+        self._refuse_foreign_pages(headers)
+        timeout_s = asked_timeout_s(headers.get("x-request-timeout"))
         reader = await self.admission.enter(
-            lambda: request.headers.get("authorization"), "graphql", lambda: address(request)
+            lambda: headers.get("authorization"), "graphql", lambda: address(request)
         )
-        accepts = named(request, "accept")
+        accepts = named(headers.get("accept"))
         modern = _RESPONSE_JSON in accepts
         media_type = _RESPONSE_JSON if modern else _JSON
-        asked = await self._asked(request, receive)
+        asked = await self._asked(request, headers, receive)
         kept = self._answers.get(asked, reader)
         if kept is not None:
             return _response(kept, media_type)
         data = self.read(_parameters(request) if asked[:1] == _GET else _json(asked, "The body"))
-        context = self.context_of(reader, request.scope["state"]["request_id"], timeout_s)
+        context = self.context_of(reader, state["request_id"], timeout_s)
         async with while_client_waits(receive):
             result = await self.operations.run(data, context)
         answer = to_answer(result, context.request_id)
@@ -138,13 +143,13 @@ class GraphQLView:
         refused = "data" not in answer and (modern or _JSON not in accepts)
         return _response(text, media_type, 400 if refused else 200)
 
-    def _refuse_foreign_pages(self, request: Request) -> None:
+    def _refuse_foreign_pages(self, headers: RequestHeaders) -> None:
         """Raises: Forbidden for what a page of another site makes a browser send, such as an image's GET.
 
         It comes with the reader's place in the network. Browsers tell it, and no page can make them not.
         """
-        if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"} and (
-            request.headers.get("origin") not in self._options.cors_origins
+        if headers.get("sec-fetch-site") in {"cross-site", "same-site"} and (
+            headers.get("origin") not in self._options.cors_origins
         ):
             raise Forbidden("Pages of other origins may not call, but for those in HTTP_CORS_ORIGINS.")
 
@@ -152,7 +157,7 @@ class GraphQLView:
         timeout_s = min(self._options.request_timeout_s, timeout_s)
         return Context(reader, asyncio.get_running_loop().time() + timeout_s, request_id)
 
-    async def _asked(self, request: Request, receive: Receive) -> bytes:
+    async def _asked(self, request: Request, headers: RequestHeaders, receive: Receive) -> bytes:
         """The body, or the parameters of a GET with a mark that no JSON begins with.
 
         Raises: HTTPException, ClientDisconnect.
@@ -162,7 +167,7 @@ class GraphQLView:
             return _GET + parameters
         if request.method != "POST":
             raise HTTPException(405, "GraphQL only supports GET and POST requests.")
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = (headers.get("content-type") or "").partition(";")[0].strip().lower()
         if media_type != _JSON:
             raise HTTPException(415, "Content-Type must be application/json.")
         options = self._options

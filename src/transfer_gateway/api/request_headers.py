@@ -1,0 +1,27 @@
+"""A request's headers by name. Starlette's mapping of them looks through all of them for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import Scope
+
+
+class RequestHeaders:
+    """Names in small letters; a header that comes several times has all its values, as RFC 9110 combines them."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, scope: Scope) -> None:
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._values = dict(headers)
+        if len(self._values) != len(headers):
+            combined: dict[bytes, bytes] = {}
+            for name, value in headers:
+                combined[name] = combined[name] + b", " + value if name in combined else value
+            self._values = combined
+
+    def get(self, name: str) -> str | None:
+        value = self._values.get(name.encode())
+        return None if value is None else value.decode("latin-1")
