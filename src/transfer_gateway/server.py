@@ -56,6 +56,9 @@ if TYPE_CHECKING:
     from transfer_gateway.telemetry.tracing import Tracing
 
 _log = get_logger(__name__)
+# A fan-out has a hundred thousand objects in use, none of them garbage. Python's own 700 has all of them looked at
+# again and again: 40 % of the CPU of a warm one over 1,000 accounts, whose peak of memory stays the same with this.
+_COLLECTIONS = (50_000, 10, 10)
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _KEYS_MAX_AGE_S = 30.0  # how long a key that its issuer has withdrawn is still good
 
@@ -102,6 +105,7 @@ async def serve(
             # What start-up made (botocore's models, the schema) stays: collections need not look at it again.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(*_COLLECTIONS)
             on_ready(service)
             await signals.first.wait()
     _log.info("stopped", tasks_left=_tasks_left())
