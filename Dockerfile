@@ -1,7 +1,7 @@
 # The service: `docker build .`, or `buildah bud .` with no daemon. The demo: the same with `--target demo`.
 # A release names its bases by digest: --build-arg PYTHON_IMAGE=…@sha256:… --build-arg NODE_IMAGE=…@sha256:…
-ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
-ARG NODE_IMAGE=docker.io/library/node:22-bookworm-slim
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+ARG NODE_IMAGE=node:22-bookworm-slim
 
 # GraphiQL's page. Node and npm stay here.
 FROM ${NODE_IMAGE} AS page

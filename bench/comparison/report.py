@@ -61,7 +61,7 @@ Those compared, all of them in [bench/](../bench/README.md):
 All sides' answers are compared field by field before they are measured.
 """
 AIMS = """\
-Where requests are compared, the gateway counts without its audit log, as nobody else keeps one. Apollo by itself
+Where requests are compared, the gateway counts without its logs, as nobody else writes any. Apollo by itself
 keeps no executions, so each of its hot requests is a call of AWS: the aims were made for that one. The rows with a
 cache are the stricter ones.
 """
