@@ -13,7 +13,15 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from graphql import GraphQLObjectType, execute, get_named_type, is_leaf_type, parse, validate
+from graphql import (
+    GraphQLObjectType,
+    execute,
+    get_introspection_query,
+    get_named_type,
+    is_leaf_type,
+    parse,
+    validate,
+)
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from strawberry.execution import optimized_is_awaitable
@@ -266,3 +274,12 @@ def bare() -> Execution:
     return Execution(
         KEY, None, None, None, None, None, None, None, ExecutionResults((), None), datetime.now(UTC)
     )
+
+
+def test_introspection_is_left_alone() -> None:
+    """The schema tells of itself by graphql-core alone, however often it is asked."""
+    compiled, document = Compiled(), parse(get_introspection_query())
+    expected = run(document, None, None)
+    assert not expected[1]
+    for _ in range(2):
+        assert run(document, None, compiled) == expected

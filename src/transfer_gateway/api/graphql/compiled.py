@@ -130,10 +130,11 @@ class _Writing:
                 written.append(f"{response_name!r}: {parent.name!r}")
                 continue
             field = parent.fields.get(node.name.value)
-            if field is None or field.args:
+            declared = field and field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+            if field is None or field.args or declared is None:  # the schema about itself is not Strawberry's
                 raise _Unusual
             value = self._variable()
-            read = self._read(field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF], var)
+            read = self._read(declared, var)
             written.append(f"{response_name!r}: {self._value(field.type, selected, value, read)}")
         return f"{{{', '.join(written)}}}"
 
