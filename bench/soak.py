@@ -195,6 +195,7 @@ async def soak(minutes: float, sabotage: str | None, samples: Path | None) -> bo
                 AWS_CONNECT_TIMEOUT_S="1",
                 SHUTDOWN_DELAY_S="0.5",
                 GRPC_MAX_CONNECTION_AGE_S="20",
+                GRAPHQL_ANSWERS_MAX_BYTES=str(2**20),  # full before memory is judged
             )
         )
         run = Soak(gateway, issuer, policy_file, judge, seconds, sabotage)
@@ -241,7 +242,7 @@ async def soak(minutes: float, sabotage: str | None, samples: Path | None) -> bo
         (f"{asked / seconds:.0f} requests/s", asked / seconds > 0.95 * REQUESTS_PER_S),
         *answer_rules(judge),
         *log_rules(log, run.rewritten),
-        *vital_rules(watch),
+        *vital_rules(watch, seconds),
         *end_rules(ends, log),
     ]
     for said, held in rules:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Rule: TypeAlias = tuple[str, bool]
 
 MEMORY_BOUND_MB, NUMBER_BOUND = 6.0, 20.0
+_SHORT_S, _SHORT_BOUND = 300, 3.0  # in a minute each fault comes once: what it warms up looks like growth
 _STALLED_AT_MOST = 0.01  # with more, another machine is needed to tell anything
 _RELOADS = {f"{file}_file_{did}" for file in ("accounts", "policy") for did in ("reloaded", "refused")}
 
@@ -74,14 +75,14 @@ def log_rules(log: str, rewritten: Counter[str]) -> Iterator[Rule]:
     yield f"tokens in the log: {tokens}", not tokens
 
 
-def vital_rules(watch: Watch) -> Iterator[Rule]:
-    for name, bound in (
+def vital_rules(watch: Watch, seconds: float) -> Iterator[Rule]:
+    for name, usual_bound in (
         ("rss_mb", MEMORY_BOUND_MB),
         ("pss_mb", MEMORY_BOUND_MB),
         ("descriptors", NUMBER_BOUND),
         ("threads", NUMBER_BOUND),
     ):
-        growth = watch.growth(name)
+        growth, bound = watch.growth(name), usual_bound * (_SHORT_BOUND if seconds < _SHORT_S else 1)
         said = (
             f"{name}: {growth.first:.1f} at first; after warm-up {growth.second_quarter:.1f} in the second quarter, "
             f"{growth.last_quarter:.1f} in the last, a fitted line grows by {growth.fitted:+.1f} (bound {bound:g})"

@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 # A fan-out has a hundred thousand objects in use, none of them garbage. Python's own 700 has all of them looked at
-# again and again: 40 % of the CPU of a warm one over 1,000 accounts, whose peak of memory stays the same with this.
-_COLLECTIONS = (50_000, 10, 10)
+# again and again: a third of the CPU of a warm one over 1,000 accounts, whose peak of memory stays the same with this.
+_COLLECTIONS = (10_000, 10, 10)
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _KEYS_MAX_AGE_S = 30.0  # how long a key that its issuer has withdrawn is still good
 
