@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 Rule: TypeAlias = tuple[str, bool]
 
 MEMORY_BOUND_MB, NUMBER_BOUND = 6.0, 20.0
-_SHORT_S, _SHORT_BOUND = 300, 3.0  # in a minute each fault comes once: what it warms up looks like growth
+_SHORT_S, _SHORT_NUMBER_BOUND = (
+    300,
+    60.0,
+)  # in a minute each fault comes once: its new connections look like growth
 _STALLED_AT_MOST = 0.01  # with more, another machine is needed to tell anything
 _RELOADS = {f"{file}_file_{did}" for file in ("accounts", "policy") for did in ("reloaded", "refused")}
 
@@ -76,13 +79,14 @@ def log_rules(log: str, rewritten: Counter[str]) -> Iterator[Rule]:
 
 
 def vital_rules(watch: Watch, seconds: float) -> Iterator[Rule]:
-    for name, usual_bound in (
+    number_bound = _SHORT_NUMBER_BOUND if seconds < _SHORT_S else NUMBER_BOUND
+    for name, bound in (
         ("rss_mb", MEMORY_BOUND_MB),
         ("pss_mb", MEMORY_BOUND_MB),
-        ("descriptors", NUMBER_BOUND),
+        ("descriptors", number_bound),
         ("threads", NUMBER_BOUND),
     ):
-        growth, bound = watch.growth(name), usual_bound * (_SHORT_BOUND if seconds < _SHORT_S else 1)
+        growth = watch.growth(name)
         said = (
             f"{name}: {growth.first:.1f} at first; after warm-up {growth.second_quarter:.1f} in the second quarter, "
             f"{growth.last_quarter:.1f} in the last, a fitted line grows by {growth.fitted:+.1f} (bound {bound:g})"
