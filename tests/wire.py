@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDictProxy
 
-    from transfer_emulator import World
+    from transfer_emulator import Emulator, World
 
 HOME, PLAIN, GUARDED = "999999999999", "111111111111", "222222222222"
 REGION = "eu-west-1"
@@ -176,3 +176,10 @@ def place(
     return ExecutionKey(
         AccountId(account_id), Region(region), WorkflowId(workflow_id), ExecutionId(execution_id)
     )
+
+
+async def until_in_flight(aws: Emulator, number: int) -> None:
+    """Wait until so many calls to AWS are under way."""
+    async with asyncio.timeout(20):
+        while aws.calls.in_flight != number:
+            await asyncio.sleep(0.01)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
-from wire import GUARDED, HOME, PLAIN, Gateway, place
+from transfer_gateway import server
+from wire import GUARDED, HOME, PLAIN, Gateway, calling, place, until_in_flight
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.settings import Settings
 
 FIND = """
 query Find($id: ExecutionId!, $workflow: WorkflowId, $accounts: [AccountId!], $regions: [Region!]) {
@@ -84,9 +89,7 @@ async def test_found_although_others_fail(gateway: Gateway, aws: Emulator, world
     async with asyncio.timeout(2):
         found = await find(gateway, key.execution_id)
     assert (found["execution"]["id"], found["targetFailures"]) == (str(key), [])
-    async with asyncio.timeout(5):
-        while aws.calls.in_flight:
-            await asyncio.sleep(0.01)
+    await until_in_flight(aws, 0)
 
 
 async def test_where_it_was_seen_is_asked_first(gateway: Gateway, aws: Emulator, world: World) -> None:
@@ -122,16 +125,25 @@ async def test_a_miss_lists_workflows_once(gateway: Gateway, aws: Emulator, worl
     assert (aws.calls.count(operation="ListWorkflows"), aws.calls.count(operation=DESCRIBE)) == (6, 6)
 
 
-async def test_found_beside_a_workflow_that_hangs(gateway: Gateway, aws: Emulator, world: World) -> None:
+async def test_found_beside_a_workflow_that_hangs(
+    aws: Emulator, world: World, settings: Callable[..., Settings]
+) -> None:
     """What one workflow has is told at once, whatever its siblings in the target do."""
-    *_, key = [place(world) for _ in range(5)]
-    await find(gateway, ABSENT, accounts=[PLAIN])
-    aws.faults.add(Fault(FaultKind.HANG, operation=DESCRIBE, times=1))  # of the first workflow
-    async with asyncio.timeout(1.5):
-        assert (await find(gateway, key.execution_id))["execution"]["id"] == str(key)
-    async with asyncio.timeout(5):
-        while aws.calls.in_flight:
-            await asyncio.sleep(0.01)
+    first, *_, key = [place(world) for _ in range(5)]
+    async with (
+        server.running(settings(request_timeout_s=60, aws_read_timeout_s=50)) as service,
+        calling(service.url) as gateway,
+    ):
+        await find(gateway, ABSENT, accounts=[PLAIN])
+        aws.faults.add(Fault(FaultKind.HANG, operation=DESCRIBE, times=1))
+        elsewhere = replace(first, execution_id=key.execution_id)
+        hanging = asyncio.create_task(gateway.look_up(elsewhere))  # which the search joins
+        await until_in_flight(aws, 1)
+        async with asyncio.timeout(20):
+            assert (await find(gateway, key.execution_id))["execution"]["id"] == str(key)
+        assert not hanging.done()
+        hanging.cancel()
+        await until_in_flight(aws, 0)
 
 
 async def test_where_it_was_seen_hangs(gateway: Gateway, aws: Emulator, world: World) -> None:
