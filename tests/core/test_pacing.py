@@ -20,6 +20,7 @@ from transfer_gateway.domain.identity import AccountId, Region, Target
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+pytestmark = pytest.mark.made_up_time
 HERE = Target(AccountId("111111111111"), Region("eu-west-1"))
 THERE = Target(AccountId("111111111111"), Region("us-east-1"))
 
