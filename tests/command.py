@@ -74,7 +74,7 @@ class Started:
     async def stop(self) -> tuple[int | None, str]:
         """SIGTERM, then exit code and everything logged."""
         self.signal()
-        await asyncio.wait_for(self.process.communicate(), 30)
+        await asyncio.wait_for(self.process.communicate(), 60)
         self._log.seek(0)
         return self.process.returncode, self._log.read().decode()
 

@@ -18,7 +18,7 @@ from issuer import AUDIENCE, LocalIssuer, SigningKey
 from organization import denied, founded, telling
 from transfer_emulator import Emulator, Fault, FaultKind, World, demo_world
 from transfer_gateway.settings import Settings
-from wire import GUARDED, HOME, JSON, PLAIN, QUERY, calling, place, to_input
+from wire import GUARDED, HOME, JSON, PLAIN, QUERY, calling, place, to_input, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,9 +145,7 @@ async def test_requests_under_way_are_finished(aws: Emulator, world: World, acco
         calling(serving.url) as gateway,
     ):
         under_way = asyncio.create_task(gateway.look_up(key))
-        async with asyncio.timeout(10):
-            while not aws.calls.count(operation="DescribeExecution"):
-                await asyncio.sleep(0.01)
+        await until(lambda: aws.calls.count(operation="DescribeExecution"))
         code, _ = await serving.stop()
         assert (await under_way)["id"] == str(key)
     assert code == 0
@@ -178,14 +176,12 @@ async def test_what_hangs_is_cut_off(
         calling(serving.url) as gateway,
     ):
         under_way = asyncio.create_task(gateway.post(request))
-        async with asyncio.timeout(10):
-            while not aws.calls.count(operation="DescribeExecution"):
-                await asyncio.sleep(0.01)
+        await until(lambda: aws.calls.count(operation="DescribeExecution"))
         if signals == 2:
             serving.signal()
             await asyncio.sleep(0.5)
             assert serving.process.returncode is None
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(50):  # and not the 100 s that the request has
             code, log = await serving.stop()
         answer = await under_way
     assert (code, answer.status) == (0, 503)

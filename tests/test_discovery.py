@@ -11,7 +11,7 @@ import pytest
 from organization import Organization, accounts_page, denied, founded, telling
 from transfer_emulator import Emulator, World
 from transfer_gateway import server
-from wire import PLAIN, REGION, Gateway, calling, place
+from wire import PLAIN, REGION, Gateway, becomes, calling, place, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,12 +31,6 @@ def organization(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Org
 
 async def ready(gateway: Gateway) -> Any:
     return (await gateway.send("GET", "/readyz")).json()
-
-
-async def becomes(ask: Callable[[], Any], expected: Any) -> None:
-    async with asyncio.timeout(10):
-        while await ask() != expected:
-            await asyncio.sleep(0.05)
 
 
 async def aliases(gateway: Gateway) -> list[str]:
@@ -94,9 +88,7 @@ async def test_not_ready_without_any_account(
             await becomes(lambda: ready(gateway), {"status": "ready"})
             organizations.answers = [denied()]
             asked = len(organizations.asked)
-            async with asyncio.timeout(10):
-                while len(organizations.asked) < asked + 2:
-                    await asyncio.sleep(0.05)
+            await until(lambda: len(organizations.asked) >= asked + 2)
             assert await ready(gateway) == {"status": "ready"}
             assert await aliases(gateway) == [f"a{PLAIN}"]
 
@@ -147,7 +139,8 @@ async def test_nothing_is_left_of_a_discovery(
     before = asyncio.all_tasks()
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
         monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        async with asyncio.timeout(5), server.running(settings()) as service, calling(service.url) as gateway:
+        patient = settings(aws_read_timeout_s=100)
+        async with asyncio.timeout(50), server.running(patient) as service, calling(service.url) as gateway:
             await asyncio.sleep(0.5)
             assert await ready(gateway) == {"status": "not ready", "reason": "discovering accounts"}
     assert [task for task in asyncio.all_tasks() - before if "RequestHandler" not in repr(task)] == []

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKe
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from multidict import CIMultiDictProxy
 
@@ -28,6 +29,7 @@ HOME, PLAIN, GUARDED = "999999999999", "111111111111", "222222222222"
 REGION = "eu-west-1"
 TRANSPORT_WS = "graphql-transport-ws"
 JSON = {"content-type": "application/json"}
+_PATIENCE_S = 30
 
 QUERY = """
 query Lookup($key: ExecutionKey!, $maxAge: Float) {
@@ -178,8 +180,36 @@ def place(
     )
 
 
+@contextmanager
+def counting(kind: type) -> Iterator[Callable[[], int]]:
+    """How many objects of a kind there are, of those that are made from now on."""
+    gc.collect()
+    gc.freeze()  # else each count visits whatever other tests have left
+
+    def count() -> int:
+        gc.collect()
+        return sum(isinstance(thing, kind) for thing in gc.get_objects())
+
+    try:
+        yield count
+    finally:
+        gc.unfreeze()
+
+
+async def until(happened: Callable[[], object]) -> None:
+    """Wait for what must happen, however busy the machine is."""
+    async with asyncio.timeout(_PATIENCE_S):
+        while not happened():
+            await asyncio.sleep(0.01)
+
+
+async def becomes(ask: Callable[[], Awaitable[object]], expected: object) -> None:
+    """Ask until the answer is the one expected."""
+    async with asyncio.timeout(_PATIENCE_S):
+        while await ask() != expected:
+            await asyncio.sleep(0.02)
+
+
 async def until_in_flight(aws: Emulator, number: int) -> None:
     """Wait until so many calls to AWS are under way."""
-    async with asyncio.timeout(20):
-        while aws.calls.in_flight != number:
-            await asyncio.sleep(0.01)
+    await until(lambda: aws.calls.in_flight == number)

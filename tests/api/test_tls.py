@@ -20,11 +20,11 @@ from structlog.testing import capture_logs
 from certificates import Authority, Pair
 from command import run, started
 from doors import Failed, RpcDoor, rpc
-from issuer import AUDIENCE, LocalIssuer, SigningKey, Time, until
+from issuer import AUDIENCE, LocalIssuer, SigningKey, Time
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_gateway import server
 from transfer_gateway.settings import ConfigurationError, Settings
-from wire import GUARDED, HOME, PLAIN, calling, connected, place, socket, to_input
+from wire import GUARDED, HOME, PLAIN, calling, connected, place, socket, to_input, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -158,7 +158,7 @@ async def serial(url: str, tls: ssl.SSLContext) -> int:
 
 
 async def becomes(url: str, files: Files, pair: Pair) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await serial(url, files.authority.trusting()) != pair.serial:
             await asyncio.sleep(0.02)
 
@@ -436,7 +436,7 @@ async def test_certificates_refused(
     for token in (None, issuer.token(groups=["ops"])):
         async with rpc(mutual, token, tls=files.authority.credentials(own)) as stub:
             with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await stub.ListAccounts(pb.ListAccountsRequest(), timeout=5)
+                await stub.ListAccounts(pb.ListAccountsRequest(), timeout=30)
         assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
         assert not refused.value.trailing_metadata()  # nothing of ours answered
 
@@ -476,7 +476,7 @@ async def gets_in(service: server.Service, files: Files, own: Pair | None) -> bo
     """Whether a client with this certificate gets through the handshake."""
     async with rpc(service, tls=files.authority.credentials(own)) as stub:
         try:
-            await stub.ListAccounts(pb.ListAccountsRequest(), timeout=5)
+            await stub.ListAccounts(pb.ListAccountsRequest(), timeout=30)
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.UNAVAILABLE:
                 raise
@@ -490,7 +490,7 @@ async def test_client_authorities_change(mutual: server.Service, files: Files) -
     clients = {"old": files.clients.client(FILES), "new": new.client(FILES)}
 
     async def becomes_open_to(*expected: str) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while [name for name in clients if await gets_in(mutual, files, clients[name])] != [*expected]:
                 await asyncio.sleep(0.02)
 
@@ -531,7 +531,7 @@ async def test_clients_that_hang_are_cut_off(
                 transport.pause_reading()
             await asyncio.sleep(0.1)
             started_at = time.monotonic()
-        assert time.monotonic() - started_at < 3
+        assert time.monotonic() - started_at < 15  # an unfinished goodbye is waited for 30 s, a hello 60
 
 
 async def test_commands(aws: Emulator, files: Files, accounts_file: Path) -> None:

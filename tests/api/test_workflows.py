@@ -243,6 +243,7 @@ async def test_values_and_members_of_tomorrow(gateway: Gateway, world: World, aw
     ],
     ids=lambda value: value.kind if isinstance(value, Fault) else value,
 )
+@pytest.mark.parametrize("request_timeout_s", [6])
 async def test_failures_are_data(
     gateway: Gateway, world: World, aws: Emulator, fault: Fault, code: str
 ) -> None:

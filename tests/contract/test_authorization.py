@@ -23,7 +23,7 @@ from transfer_gateway import server
 from transfer_gateway.domain.errors import ErrorCode
 from transfer_gateway.domain.scope import Hideable
 from transfer_gateway.settings import parse_policy
-from wire import GUARDED, HOME, JSON, PLAIN, REGION, calling, place, socket, to_input
+from wire import GUARDED, HOME, JSON, PLAIN, REGION, calling, place, socket, to_input, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -296,16 +296,12 @@ async def test_the_policy_changes(
             assert (await door.get(key, 3600))["accountId"] == PLAIN
         with capture_logs() as logged:
             policy_file.write_text("rules: [{}]")
-            async with asyncio.timeout(5):
-                while not any(entry["event"] == "policy_file_refused" for entry in logged):
-                    await asyncio.sleep(0.02)
+            await until(lambda: any(entry["event"] == "policy_file_refused" for entry in logged))
         for door in doors:
             assert (await door.get(key, 3600))["accountId"] == PLAIN
         with capture_logs() as logged:
             policy_file.write_text("rules: []")
-            async with asyncio.timeout(5):
-                while not any(entry["event"] == "policy_file_reloaded" for entry in logged):
-                    await asyncio.sleep(0.02)
+            await until(lambda: any(entry["event"] == "policy_file_reloaded" for entry in logged))
         for door in doors:
             assert (await door.get(key, 3600))["code"] == "ACCOUNT_NOT_AVAILABLE"
             assert await door.accounts() is None

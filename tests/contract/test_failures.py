@@ -75,7 +75,11 @@ RETRYABLE = {"THROTTLED", "UPSTREAM_UNAVAILABLE", "DEADLINE_EXCEEDED"}
 
 
 @pytest.mark.parametrize(
-    ("fault", "code"), [pytest.param(fault, code, id=name) for name, fault, code in FAILURES]
+    ("fault", "code", "request_timeout_s"),
+    [
+        pytest.param(fault, code, 6 if fault.kind is FaultKind.HANG else 100, id=name)
+        for name, fault, code in FAILURES
+    ],
 )
 async def test_every_failure_has_its_code(
     graphql: GraphQLDoor, rpc: RpcDoor, world: World, aws: Emulator, fault: Fault, code: str

@@ -12,7 +12,7 @@ from transfer_gateway.core.audit import Visit
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.domain.identity import ExecutionId
-from wire import PLAIN, REGION, place
+from wire import PLAIN, REGION, becomes, place, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,14 +51,12 @@ async def test_a_denied_role_spends_no_limits(
     number = aws.faults.add(Fault(FaultKind.DENY, operation=ASSUME))
     key = place(world)
     async with server.running(settings()) as service:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(8):  # at 10 a second they would take 18 s
             codes = await asyncio.gather(*(code(service, other) for other in others(key, 200)))
         assert Counter(codes) == {"ROLE_NOT_ASSUMABLE": 200}
-        assert aws.calls.count(operation=ASSUME) <= 2
+        assert aws.calls.count(operation=ASSUME) <= 4  # the fourth after more than 5 s
         aws.faults.remove(number)
-        async with asyncio.timeout(5):
-            while await code(service, key) != "ok":
-                await asyncio.sleep(0.05)
+        await becomes(lambda: code(service, key), "ok")
         asked = [code(service, other) for other in others(key, 40)]
         assert set(await asyncio.gather(*asked)) == {"EXECUTION_NOT_FOUND"}  # the burst is all there
 
@@ -80,9 +78,9 @@ async def test_hanging_roles_of_many_accounts_holds_up_nobody(
         for account_id in sick:
             aws.faults.add(Fault(FaultKind.HANG, operation=ASSUME, account_id=account_id))
         keys = [key for account_id in sick for key in others(place(world, account_id), 16)]
-        waiting = [asyncio.create_task(code(service, key, within_s=1)) for key in keys]
-        await asyncio.sleep(0.1)
-        async with asyncio.timeout(1):
+        waiting = [asyncio.create_task(code(service, key, within_s=5)) for key in keys]
+        await until(lambda: aws.calls.count(operation=ASSUME) == 1 + len(sick))
+        async with asyncio.timeout(4):
             assert await code(service, healthy) == "ok"
         assert Counter(await asyncio.gather(*waiting)) == {"DEADLINE_EXCEEDED": 320}
 

@@ -30,8 +30,8 @@ _BOTO3 = boto3.Session()
 _CONFIG = Config(
     parameter_validation=False,
     retries={"total_max_attempts": 1},
-    connect_timeout=5,
-    read_timeout=5,
+    connect_timeout=30,
+    read_timeout=30,
     ignore_configured_endpoint_urls=True,
 )
 
@@ -77,7 +77,7 @@ class Aws:
         credentials: Credentials | None = None,
         region: str = REGION,
         *,
-        read_timeout: float = 5,
+        read_timeout: float = 30,
         url: str | None = None,
     ) -> Any:
         signer = credentials or self.home_credentials

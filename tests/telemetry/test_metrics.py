@@ -16,7 +16,7 @@ from doors import RpcDoor, rpc
 from issuer import AUDIENCE, LocalIssuer, SigningKey
 from transfer_emulator import Emulator, Fault, FaultKind
 from transfer_gateway import server
-from wire import GUARDED, HOME, PLAIN, REGION, Gateway, calling, place, socket, to_input
+from wire import GUARDED, HOME, PLAIN, REGION, Gateway, becomes, calling, place, socket, to_input
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -154,15 +154,11 @@ async def test_accounts_that_leave(
         for key in keys:
             await gateway.look_up(key)
         accounts_file.write_text(f'accounts: [{{ id: "{HOME}", regions: [{REGION}], role_arn: null }}]')
-        async with asyncio.timeout(10):
-            while (await values(gateway, "accounts"))[()] != 1:
-                await asyncio.sleep(0.05)
+        await becomes(lambda: values(gateway, "accounts"), {(): 1})
         assert {of[1] for of in await aws_calls(gateway)} == {HOME}
         assert await values(gateway, "session_expiry_timestamp_seconds", "account") == {}
         accounts_file.write_text("accounts: [")
-        async with asyncio.timeout(10):
-            while (await values(gateway, "config_last_reload_successful", "file"))["accounts",] != 0:
-                await asyncio.sleep(0.05)
+        await becomes(lambda: values(gateway, "config_last_reload_successful", "file"), {("accounts",): 0})
         reloads = await values(gateway, "config_reloads", "file", "outcome", suffix="_total")
         assert reloads == {("accounts", "ok"): 1, ("accounts", "refused"): 1}
 

@@ -18,7 +18,7 @@ async def test_while_it_ends(aws: Emulator, accounts_file: Path) -> None:
     """After SIGTERM it is alive, not ready, and says why; /metrics can be read to the end."""
     environment = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
-        "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "5",
+        "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "100",
     }
     async with (
         started("serve", "--http-port", "0", **environment) as serving,
@@ -26,11 +26,11 @@ async def test_while_it_ends(aws: Emulator, accounts_file: Path) -> None:
     ):
         assert (await gateway.send("GET", "/readyz")).json() == {"status": "ready"}
         serving.signal()
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(30):
             while (answer := await gateway.send("GET", "/readyz")).status != 503:
                 await asyncio.sleep(0.02)
         assert answer.json() == {"status": "not ready", "reason": "shutting down"}
         for path in ("/livez", "/metrics"):
             assert (await gateway.send("GET", path)).status == 200
         serving.signal()  # a second one doesn't wait
-        assert await asyncio.wait_for(serving.process.wait(), 20) == 0
+        assert await asyncio.wait_for(serving.process.wait(), 50) == 0

@@ -220,7 +220,7 @@ async def test_a_receiver_that_does_not_answer(aws: Emulator, world: World, acco
         async with serving(accounts_file, OTEL_EXPORTER_OTLP_ENDPOINT=url) as service:
             code, _ = await by_graphql(service, unknown(world), {})
             assert code == "EXECUTION_NOT_FOUND"
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 exit_code, log = await service.stop()
     assert exit_code == 0
     assert [json.loads(line)["event"] for line in log.splitlines()][-2:] == ["spans_not_exported", "stopped"]
