@@ -22,6 +22,12 @@ _COMMAND = Path(sys.executable).with_name("transfer-gateway")
 _UNLESS_SAID = {"TRANSFER_GATEWAY_GRPC_PORT": "0", "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0"}
 
 
+def keep_bytecode(folder: Path) -> None:
+    """Where Python may not write bytecode, let what tests start keep it there: else each compiles it all anew."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
+
+
 async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
     """A command to its end: exit code, output, errors."""
     process = await asyncio.create_subprocess_exec(

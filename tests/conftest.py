@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from command import keep_bytecode
 from transfer_emulator import Emulator, Role, World
 from transfer_gateway import server
 from transfer_gateway.settings import Settings
@@ -15,6 +16,10 @@ from wire import GUARDED, HOME, PLAIN, REGION, Gateway, calling
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    keep_bytecode(config.rootpath / ".pytest_cache" / "bytecode")
 
 
 @pytest.fixture(autouse=True)
