@@ -1,6 +1,8 @@
 """The same part of the schema as one writes it in a day: Strawberry as it comes, an aiobotocore client an account.
 
 For bench/compare.py. No cache of answers, botocore's own timeouts and retries, and the first failure ends the request.
+That is meant: one call after the other for a new account, and a gather without a bound over the keys, are what such a
+work has. Measured is what the gateway does about it; don't mend it here.
 """
 
 import asyncio

@@ -19,30 +19,10 @@ from pathlib import Path
 
 import aiohttp
 import uvloop
+from comparison.documents import LOOKUP
 from rig import rig
 
 ROUNDS, ROUND_S, CONCURRENCY, AIM = 7, 2.0, 64, 1 / 6
-
-QUERY = """
-query Lookup($key: ExecutionKey!) {
-  executionOrError(key: $key, maxAge: 3600) {
-    __typename
-    ... on Execution {
-      id accountId region account { alias } workflowId executionId
-      initialFileLocation { s3FileLocation { bucket key versionId etag } efsFileLocation { fileSystemId path } }
-      serviceMetadata { userDetails { userName serverId sessionId } }
-      executionRole loggingConfiguration { loggingRole logGroupName }
-      posixProfile { uid gid secondaryGids } status rawStatus
-      results {
-        steps { stepType rawStepType outputs error { type rawType message } }
-        onExceptionSteps { stepType rawStepType outputs error { type rawType message } }
-      }
-      observedAt
-    }
-    ... on Error { code message }
-  }
-}
-"""
 
 AS_IT_COMES = """
 import asyncio, uvicorn, uvloop
@@ -112,7 +92,7 @@ async def load(url: str, body: bytes, for_s: float) -> int:
 
 async def main() -> None:
     async with rig(1, ["eu-west-1"], LOG_LEVEL="warning") as gateway:
-        body = json.dumps({"query": QUERY, "variables": {"key": gateway.keys[0]}}).encode()
+        body = json.dumps({"query": LOOKUP, "variables": {"key": gateway.keys[0], "maxAge": 3600}}).encode()
         other = subprocess.Popen(  # noqa: ASYNC220  once, before anything runs
             [sys.executable, "-c", AS_IT_COMES], env=gateway.environment, stdout=subprocess.PIPE
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from comparison.documents import MANY
 
 from transfer_emulator import Emulator, Role, World
 
@@ -22,15 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
 HOME = "999999999999"
-EXECUTIONS = """
-query Many($keys: [ExecutionKey!]!, $maxAge: Float) {
-  executions(keys: $keys, maxAge: $maxAge) {
-    __typename
-    ... on Execution { id status results { steps { stepType outputs } } observedAt }
-    ... on Error { code message }
-  }
-}
-"""
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ class Rig:
     log: Path
 
     async def look_up(self, keys: Sequence[dict[str, str]], max_age: float = 0.0) -> list[dict[str, Any]]:
-        body = {"query": EXECUTIONS, "variables": {"keys": keys, "maxAge": max_age}}
+        body = {"query": MANY, "variables": {"keys": keys, "maxAge": max_age}}
         async with self._http.post(f"{self.url}/graphql", json=body) as answer:
             found: list[dict[str, Any]] = json.loads(await answer.read())["data"]["executions"]
             return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ query SoakList {
 """
 
 
-class Caller:
+class Caller(ABC):
     """One client. `ask` what it has to ask; every answer goes to the judge."""
 
     door: str
@@ -57,15 +58,15 @@ class Caller:
         self._token = self._stale = ""
         self._good_until = 0.0
 
+    @abstractmethod
     async def execute(
         self, keys: list[dict[str, str]], max_age_s: float, token: str
     ) -> list[tuple[str, bool | None]]:
         """For each key the code, and whether the POSIX profile was to be seen."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def list_failures(self, token: str) -> list[tuple[str, str]]:
         """List everything. Returns: account and code of what is missing; account "" where it is all."""
-        raise NotImplementedError
 
     async def ask(self, number: int, keys: list[dict[str, str]]) -> None:
         """The `number`th request, by which it is decided what it is."""
@@ -192,9 +193,8 @@ class GrpcCaller(Caller):
         self, name: str, group: str, issuer: LocalIssuer, judge: Judge, channel: grpc.aio.Channel
     ) -> None:
         super().__init__(name, group, issuer, judge)
-        self._stub: Any = ExecutionServiceStub(
-            channel
-        )  # its asynchronous methods, which have no types of their own
+        # Its asynchronous methods have no types of their own.
+        self._stub: Any = ExecutionServiceStub(channel)
 
     async def execute(
         self, keys: list[dict[str, str]], max_age_s: float, token: str
