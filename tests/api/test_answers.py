@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -79,7 +78,7 @@ async def test_to_whom_sees_the_same(core: Gateway, world: World) -> None:
 async def test_what_is_made_of_more(core: Gateway, world: World) -> None:
     """What was made of lists, definitions or errors, or must be as fresh as its request, is never given again."""
     key, answers = place(world), Answers(1_000_000)
-    gone = replace(key, execution_id=ExecutionId("00000000-0000-4000-8000-000000000000"))
+    gone = key._replace(execution_id=ExecutionId("00000000-0000-4000-8000-000000000000"))
     for number in range(4):
         reader = core.reader(VISIT)
         await reader.describe(key, max_age_s=0 if number == 0 else 3600, deadline=DEADLINE)

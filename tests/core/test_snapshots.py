@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -101,7 +100,7 @@ async def test_unknown_ids_push_nothing_out(
         first = await describe(service.gateway, key)
         for number in range(10):
             with suppress(ExecutionNotFound):
-                unknown = replace(key, execution_id=ExecutionId(f"00000000-0000-4000-8000-{number:012}"))
+                unknown = key._replace(execution_id=ExecutionId(f"00000000-0000-4000-8000-{number:012}"))
                 await describe(service.gateway, unknown)
         assert await describe(service.gateway, key, max_age_s=60) is first
     assert aws.calls.count(operation=DESCRIBE) == 11
@@ -112,7 +111,7 @@ async def test_what_is_remembered_is_small(service: server.Service, world: World
     known, traces = place(world), []
     with counting(TracebackType) as kept_traces:
         for number in range(20):
-            unknown = replace(known, execution_id=ExecutionId(f"00000000-0000-4000-8000-{number:012}"))
+            unknown = known._replace(execution_id=ExecutionId(f"00000000-0000-4000-8000-{number:012}"))
             with suppress(ExecutionNotFound):
                 await describe(service.gateway, unknown)
             traces.append(kept_traces())

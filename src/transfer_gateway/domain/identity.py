@@ -1,10 +1,12 @@
-"""Who and where: ids that are checked once, on the way in, and trusted from there on."""
+"""Who and where: ids that are checked once, on the way in, and trusted from there on.
+
+Targets and keys are tuples, which C compares and hashes: every snapshot, flight and limit is looked up by one.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 from transfer_gateway.domain.errors import BadUserInput
 
@@ -59,8 +61,7 @@ class ExecutionId(Identifier):
     EXAMPLE = "3f2b1c4d-5e6f-4a8b-9c0d-1e2f3a4b5c6d"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Target:
+class Target(NamedTuple):
     """One account in one region: the unit of AWS's limits, and of failure."""
 
     account_id: AccountId
@@ -77,8 +78,7 @@ class Target:
         return f"account {self.account_id}, region {self.region}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class WorkflowKey:
+class WorkflowKey(NamedTuple):
     """The global identity of a workflow. Its string form, `account/region/workflow`, is its `id` for callers."""
 
     account_id: AccountId
@@ -102,8 +102,7 @@ class WorkflowKey:
         return f"{self.account_id}/{self.region}/{self.workflow_id}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ExecutionKey:
+class ExecutionKey(NamedTuple):
     """The global identity of an execution: AWS's own ids say neither account nor region.
 
     Its string form, `account/region/workflow/execution`, is the `id` that callers see.
