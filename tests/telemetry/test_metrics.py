@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, disable_created_metrics
+from prometheus_client import exposition as text
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
@@ -16,6 +21,7 @@ from doors import RpcDoor, rpc
 from issuer import AUDIENCE, LocalIssuer, SigningKey
 from transfer_emulator import Emulator, Fault, FaultKind
 from transfer_gateway import server
+from transfer_gateway.telemetry.metrics import Durations
 from wire import GUARDED, HOME, PLAIN, REGION, Gateway, becomes, calling, place, socket, to_input
 
 if TYPE_CHECKING:
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
     from transfer_gateway.settings import Settings
 
 README = Path(__file__).parents[2] / "README.md"
+BUCKETS_S = (0.0005, 0.001, 0.25, 1.0, 10.0)
 LOOK_UP = "query Anything($key: ExecutionKey!) { executionOrError(key: $key) { __typename } }"
 
 
@@ -233,3 +240,23 @@ async def test_readme_lists_every_metric(guarded: tuple[server.Service, LocalIss
         for sample in family.samples:
             name = family.name + "_total" * (family.type == "counter")
             assert sample.labels.keys() - {"le"} == labels[name], name
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 12) | st.sampled_from(BUCKETS_S)), max_size=30))
+def test_durations_are_as_prometheus_has_them(observed: list[tuple[str, float]]) -> None:
+    """The same bytes, in both of its forms, as its own histogram that was told the same."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # as the service does
+    ours = Durations("request", "What.", ("of",), BUCKETS_S)
+    theirs = Histogram(
+        "transfer_gateway_request_duration_seconds", "What.", ("of",), buckets=BUCKETS_S, registry=None
+    )
+    for of, took_s in observed:
+        ours.observe((of,), took_s)
+        theirs.labels(of).observe(took_s)
+    for encode in (text.generate_latest, openmetrics.generate_latest):
+        expositions = []
+        for collector in (ours, theirs):
+            registry = CollectorRegistry()
+            registry.register(collector)
+            expositions.append(encode(registry))
+        assert expositions[0] == expositions[1]

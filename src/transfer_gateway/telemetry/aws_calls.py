@@ -8,11 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prometheus_client import Histogram
-
 from transfer_gateway.domain.errors import ErrorCode, GatewayError
 from transfer_gateway.telemetry.log import get_logger
-from transfer_gateway.telemetry.metrics import counter, gauge
+from transfer_gateway.telemetry.metrics import Durations, counter, gauge
 from transfer_gateway.telemetry.requests import GIVEN_UP, current_request
 
 if TYPE_CHECKING:
@@ -51,12 +49,11 @@ class AwsCalls:
         self._in_flight = 0
         self._counts: dict[tuple[str, str, str, str], int] = {}
         self._seconds: dict[tuple[str, str, str], float] = {}
-        self._durations = Histogram(
-            "transfer_gateway_aws_call_duration_seconds",
+        self._durations = Durations(
+            "aws_call",
             "Calls to AWS by operation, region and what came of them; how long each took.",
             ("operation", "region", "code"),
-            buckets=_BUCKETS_S,
-            registry=None,
+            _BUCKETS_S,
         )
 
     @contextmanager
@@ -97,7 +94,7 @@ class AwsCalls:
         of = (call.operation, call.account_id, call.region, call.code)
         self._counts[of] = self._counts.get(of, 0) + 1
         self._seconds[of[:3]] = self._seconds.get(of[:3], 0.0) + call.took_s
-        self._durations.labels(call.operation, call.region, call.code).observe(call.took_s)
+        self._durations.observe((call.operation, call.region, call.code), call.took_s)
         _log.debug(
             "aws_call",
             operation=call.operation,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_left
 from importlib.metadata import version
+from itertools import accumulate
 from platform import python_version
 from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.utils import floatToGoString
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from prometheus_client.core import Metric
@@ -57,6 +60,38 @@ class Metrics:
         """
         encode, media_type = choose_encoder(accept)
         return await asyncio.to_thread(encode, self._registry), media_type
+
+
+class Durations:
+    """A histogram of seconds for each combination of labels. `buckets_s`: their upper bounds, the last one's aside.
+
+    prometheus_client's own looks through the buckets in Python and takes two locks: 125 instructions more. Here only
+    the event loop observes, and whoever reads copies first.
+    """
+
+    def __init__(
+        self, name: str, documentation: str, labels: Iterable[str], buckets_s: Sequence[float]
+    ) -> None:
+        self._name = f"transfer_gateway_{name}_duration_seconds"
+        self._documentation = documentation
+        self._labels = tuple(labels)
+        self._bounds = tuple(buckets_s)
+        self._series: dict[tuple[str, ...], list[float]] = {}  # each bucket's count, and the sum
+
+    def observe(self, of: tuple[str, ...], took_s: float) -> None:
+        series = self._series.get(of)
+        if series is None:
+            series = self._series[of] = [0] * (len(self._bounds) + 1) + [0.0]
+        series[bisect_left(self._bounds, took_s)] += 1
+        series[-1] += took_s
+
+    def collect(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
+        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
+        for of, series in list(self._series.items()):
+            *counts, sum_s = list(series)
+            family.add_metric(of, list(zip(bounds, accumulate(counts), strict=True)), sum_s)
+        yield family
 
 
 class Reloads:

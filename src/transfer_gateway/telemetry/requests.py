@@ -7,11 +7,9 @@ from collections import Counter
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import Histogram
-
 from transfer_gateway.domain.errors import ErrorCode
 from transfer_gateway.telemetry.log import get_logger
-from transfer_gateway.telemetry.metrics import counter, gauge
+from transfer_gateway.telemetry.metrics import Durations, counter, gauge
 from transfer_gateway.telemetry.traceparent import TRACEPARENT, trace_id_of
 
 if TYPE_CHECKING:
@@ -124,14 +122,12 @@ class Requests:
         self._in_flight = dict.fromkeys(_DOORS, 0)
         # From 0 on: what appears with its first failure has not risen, to Prometheus.
         self._failures = Counter({(door, code.value): 0 for door in _DOORS for code in ErrorCode})
-        self._durations = Histogram(
-            "transfer_gateway_request_duration_seconds",
+        self._durations = Durations(
+            "request",
             "Requests by what they asked for and what came of it; how long each took.",
             ("door", "operation", "code"),
-            buckets=_BUCKETS_S,
-            registry=None,
+            _BUCKETS_S,
         )
-        self._by_labels: dict[tuple[str, str, str], Histogram] = {}  # `labels` looks longer than this
 
     def begin(
         self,
@@ -154,11 +150,7 @@ class Requests:
         """`status` is what its door calls the outcome. Returns: the seconds it took."""
         took_s = time.perf_counter() - request.started
         self._in_flight[request.door] -= 1
-        labels = (request.door, request.operation, request.code)
-        duration = self._by_labels.get(labels)
-        if duration is None:
-            duration = self._by_labels[labels] = self._durations.labels(*labels)
-        duration.observe(took_s)
+        self._durations.observe((request.door, request.operation, request.code), took_s)
         if self._tracing is not None and request.span is not None:
             self._tracing.end_request(request, request.span, status)
         for code in request.failures:
