@@ -24,7 +24,7 @@ from transfer_gateway.domain.errors import (
 from transfer_gateway.telemetry import GIVEN_UP, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from transfer_gateway.telemetry import Requests
 
@@ -43,10 +43,10 @@ class Calls(grpc.GenericRpcHandler):
     """
 
     def __init__(self, requests: Requests) -> None:
-        self._requests = requests
-        self._handlers: dict[str, Handler] = {}
-        self._under_way: dict[asyncio.Task[Any], str] = {}  # each with its method
-        self._ended: set[asyncio.Task[Any]] = set()
+        self.requests = requests
+        self.under_way: dict[asyncio.Task[Any], _Method] = {}
+        self.ended: set[asyncio.Task[Any]] = set()
+        self._methods: dict[str, _Method] = {}
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """The same methods as below, as grpc's generated code tells them to servers of old."""
@@ -54,71 +54,66 @@ class Calls(grpc.GenericRpcHandler):
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
         """What grpc's generated code calls for each service."""
         for name, handler in handlers.items():
-            method = f"/{service}/{name}"
-            self._handlers[method] = self._wrapped(method, handler)
+            method = _Method(f"/{service}/{name}", handler)
+            self._methods[method.name] = method
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
-        method = handler_call_details.method
-        handler = self._handlers.get(method)
-        return self._wrapped(method, None) if handler is None else handler
+        name = handler_call_details.method
+        method = self._methods.get(name)
+        if method is None:
+            method = _Method(name, None)
+        call = _Call(self, method, handler_call_details.invocation_metadata)
+        return call if method.streaming is None else method.streaming(call.unary_unary)
 
     def end_watches(self) -> None:
         """End what would never end by itself: health watches and reflection. Our own methods have deadlines."""
-        self._end({call for call, method in self._under_way.items() if not method.startswith(_OURS)})
+        self._end({call for call, method in self.under_way.items() if not method.ours})
 
     def end_all(self) -> None:
         """End whatever is still under way."""
-        self._end(set(self._under_way))
+        self._end(set(self.under_way))
 
     def _end(self, calls: set[asyncio.Task[Any]]) -> None:
-        for call in calls - self._ended:
-            self._ended.add(call)
+        for call in calls - self.ended:
+            self.ended.add(call)
             call.cancel()
 
-    def _wrapped(self, method: str, handler: Handler | None) -> Handler:
-        """The handler of a method, or of one that there is not, with all of this around it."""
-        answer = partial(self._answer, _behavior(method, handler), method, _operation(method, handler))
-        if handler is None:
-            return grpc.stream_stream_rpc_method_handler(answer)
-        if handler.request_streaming:
-            return grpc.stream_stream_rpc_method_handler(
-                answer, handler.request_deserializer, handler.response_serializer
-            )
-        # The request stays bytes: what grpc.aio makes of one that can't be read is no answer to its sender.
-        make = (
-            grpc.unary_stream_rpc_method_handler
-            if handler.response_streaming
-            else grpc.unary_unary_rpc_method_handler
-        )
-        return make(
-            answer,
-            None,
-            lambda message: message if type(message) is bytes else handler.response_serializer(message),
-        )
 
-    async def _answer(
-        self,
-        behavior: Callable[[Any, Context], Awaitable[Any]],
-        method: str,
-        operation: str | None,
-        message: Any,  # noqa: ANN401  of any kind
-        context: Context,
-    ) -> Any:  # noqa: ANN401  as above
-        call = asyncio.current_task()
-        assert call is not None  # noqa: S101  grpc.aio runs each call in a task
-        self._under_way[call] = method
-        metadata: Any = context.invocation_metadata()  # text, where the name doesn't end in -bin
-        headers = dict(metadata)
+class _Call:
+    """One call: the handler that grpc.aio gets for it, of a method that takes one message and gives one.
+
+    Made for each call, as the call's metadata are told with it; whoever asks grpc.aio's context for them has them made
+    anew. And its method is soon seen to be a coroutine function, which grpc.aio looks at in each call.
+    Messages are bytes to grpc.aio: what it makes of one that can't be read is no answer to its sender.
+    """
+
+    __slots__ = ("_calls", "_metadata", "_method")
+
+    request_streaming = response_streaming = False
+    request_deserializer = response_serializer = None
+
+    def __init__(self, calls: Calls, method: _Method, metadata: Iterable[tuple[str, Any]]) -> None:
+        self._calls = calls
+        self._method = method
+        self._metadata = metadata  # text, where the name doesn't end in -bin
+
+    async def unary_unary(self, message: Any, context: Context) -> Any:  # noqa: ANN401  of any kind
+        calls, method = self._calls, self._method
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  grpc.aio runs each call in a task
+        calls.under_way[task] = method
+        headers = dict(self._metadata)
         request_id = request_id_of(headers.get(HEADER))
         context.set_trailing_metadata(((HEADER, request_id),))
-        request = operation and self._requests.begin("grpc", operation, request_id, headers.get)
+        request = method.operation and calls.requests.begin("grpc", method.operation, request_id, headers.get)
         started = time.perf_counter()
         status, code = None, "OK"
         structlog.contextvars.bind_contextvars(  # the task's own: it ends with the call
             **(request.ids() if request else {"request_id": request_id})
         )
         try:
-            return await behavior(message, context)
+            answer = await method.answer(message, context)
+            return answer if type(answer) is bytes or answer is None else method.write(answer)
         except GatewayError as error:
             log_failure(error)
             status = to_status(error, request_id)
@@ -128,7 +123,7 @@ class Calls(grpc.GenericRpcHandler):
             code = "ABORTED_BY_SERVICER"
             raise
         except asyncio.CancelledError:
-            if call not in self._ended:
+            if task not in calls.ended:
                 code = GIVEN_UP
                 if request:
                     request.code = code
@@ -139,38 +134,59 @@ class Calls(grpc.GenericRpcHandler):
             masked = InternalServerError(f"Internal server error. Request id: {request_id}.")
             status = to_status(masked, request_id)
         finally:
-            del self._under_way[call]
-            self._ended.discard(call)
+            del calls.under_way[task]
+            calls.ended.discard(task)
             if status is not None:
                 code = status[0].name
-            if request:
-                self._requests.end(request, code)
-            log = _log.info if method.startswith(_OURS) else _log.debug
-            log(
+            took_s = calls.requests.end(request, code) if request else time.perf_counter() - started
+            method.log(
                 "grpc_request",
-                method=method,
+                method=method.name,
                 code=code,
-                took_ms=round((time.perf_counter() - started) * 1000, 1),
+                took_ms=round(took_s * 1000, 1),
                 **(request.about_aws() if request else {}),
             )
         code_to_send, why, details = status
         return await context.abort(code_to_send, why, (*details, (HEADER, request_id)))
 
 
-def _operation(method: str, handler: Handler | None) -> str | None:
-    """What calls of the method are counted as; None: they are not, being no requests of our API."""
-    if not method.startswith(_OURS):
-        return None
-    return "none" if handler is None else method.rpartition("/")[2]
-
-
 class _Unimplemented(Exception):
     """There is no such method."""
 
 
-def _behavior(method: str, handler: Handler | None) -> Callable[[Any, Context], Awaitable[Any]]:
-    """A coroutine that answers; the answers of a stream are written to it."""
+class _Method:
+    """One that there is, or is not: then without a handler.
 
+    `operation`: what calls of it are counted as; None: they are not, being no requests of our API.
+    `answer` gives what answers a call, as a message or its bytes; of a stream nothing, as it writes its answers.
+    `streaming` makes a handler of what answers one call; None where both sides send one message.
+    """
+
+    def __init__(self, name: str, handler: Handler | None) -> None:
+        self.name = name
+        self.ours = name.startswith(_OURS)
+        self.operation = None if not self.ours else "none" if handler is None else name.rpartition("/")[2]
+        self.log = _log.info if self.ours else _log.debug
+        self.answer = _answer(name, handler)
+        self.write: Any = None if handler is None else handler.response_serializer
+        self.streaming = _streaming(handler)
+
+
+def _streaming(handler: Handler | None) -> Callable[[Any], Handler] | None:
+    if handler is None:
+        return grpc.stream_stream_rpc_method_handler
+    if handler.request_streaming:
+        return partial(
+            grpc.stream_stream_rpc_method_handler,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+    if handler.response_streaming:
+        return partial(grpc.unary_stream_rpc_method_handler, response_serializer=handler.response_serializer)
+    return None
+
+
+def _answer(method: str, handler: Handler | None) -> Callable[[Any, Context], Awaitable[Any]]:
     async def unimplemented(_request: object, _context: Context) -> None:
         raise _Unimplemented(f"There is no method {method}. Server reflection lists those that are.")
 
@@ -183,10 +199,11 @@ def _behavior(method: str, handler: Handler | None) -> Callable[[Any, Context], 
         except DecodeError as error:
             raise BadUserInput(f"The request is no message that {method} takes.") from error
 
-    async def unary(request: bytes, context: Context) -> Any:  # noqa: ANN401  as above
-        return await handler.unary_unary(read(request), context)
+    def unary(request: bytes, context: Context) -> Awaitable[Any]:
+        answering: Awaitable[Any] = handler.unary_unary(read(request), context)
+        return answering
 
-    async def stream(request: Any, context: Context) -> None:  # noqa: ANN401  as above
+    async def stream(request: Any, context: Context) -> None:  # noqa: ANN401  a message, or many
         answers = (
             handler.stream_stream(request, context)
             if handler.request_streaming
