@@ -6,9 +6,8 @@ import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, TypeAlias
 
-from cachetools import LRUCache
-
 from transfer_gateway.core.fanout import outcomes_as_they_come
+from transfer_gateway.core.recent import Recent
 from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError, WorkflowNotFound
 from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.domain.page import Found, TargetFailure
@@ -33,11 +32,12 @@ class Finder:
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
-        self._seen: LRUCache[ExecutionId, ExecutionKey] = LRUCache(_REMEMBERED)
+        self._seen: Recent[ExecutionId, ExecutionKey] = Recent(_REMEMBERED)
 
     def saw(self, key: ExecutionKey) -> None:
         """Remember where an execution is."""
-        self._seen[key.execution_id] = key
+        if self._seen.get(key.execution_id) != key:
+            self._seen.keep(key.execution_id, key)
 
     async def find(
         self,

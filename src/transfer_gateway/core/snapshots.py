@@ -14,9 +14,10 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from cachetools import LRUCache, TTLCache
+from cachetools import TTLCache
 
 from transfer_gateway.core.quota import PAYING
+from transfer_gateway.core.recent import Recent
 from transfer_gateway.domain.errors import (
     DeadlineExceeded,
     ExecutionNotFound,
@@ -101,8 +102,8 @@ class Snapshots(Generic[K, V]):
         self._tasks = flights
         self._size_of = size_of
         least_bytes = max_bytes // max_entries  # counting each entry as at least this bounds their number too
-        self._kept: LRUCache[K, _Snapshot[V]] = LRUCache(
-            max_bytes, getsizeof=lambda snapshot: max(least_bytes, snapshot.size_bytes)
+        self._kept: Recent[K, _Snapshot[V]] = Recent(
+            max_bytes, lambda snapshot: max(least_bytes, snapshot.size_bytes)
         )
         self._not_found: TTLCache[K, _Snapshot[_NotFound]] = TTLCache(
             _NOT_FOUND_MAX_ENTRIES, _NOT_FOUND_FOR_S
@@ -116,7 +117,7 @@ class Snapshots(Generic[K, V]):
     @property
     def size_bytes(self) -> int:
         """About the memory that they take."""
-        return int(self._kept.currsize)
+        return self._kept.size
 
     async def get(self, key: K, *, max_age_s: float, deadline: float) -> V:
         """AWS's answer, no older than `max_age_s`.
@@ -138,16 +139,21 @@ class Snapshots(Generic[K, V]):
             if not isinstance(outcome, DeadlineExceeded) or loop.time() >= deadline:
                 raise outcome.again()
 
+    def hit(self, key: K, *, max_age_s: float) -> V | None:
+        """What `get` would give at once, which needs no coroutine then; None where it would ask, wait or raise."""
+        kept = self.peek(key, max_age_s=max_age_s)
+        if kept is not None:
+            self.hits += 1
+        return kept
+
     def peek(self, key: K, *, max_age_s: float) -> V | None:
         """AWS's answer, if it is here and no older than that, and AWS did not say that there is none."""
         kept = self._fresh(key, asyncio.get_running_loop().time() - max_age_s)
         return None if kept is None or isinstance(kept.outcome, GatewayError) else kept.outcome
 
     def _fresh(self, key: K, not_before: float) -> _Snapshot[V] | _Snapshot[_NotFound] | None:
-        kept: _Snapshot[V] | _Snapshot[_NotFound] | None
-        try:
-            kept = self._kept[key]  # cachetools' `get` looks twice
-        except KeyError:
+        kept: _Snapshot[V] | _Snapshot[_NotFound] | None = self._kept.get(key)
+        if kept is None:
             kept = self._not_found.get(key)
         return None if kept is None or kept.asked_at < not_before else kept
 
@@ -201,9 +207,9 @@ class Snapshots(Generic[K, V]):
         kept = self._kept.get(key) or self._not_found.get(key)
         if flight.asked_at is None or (kept is not None and kept.asked_at > flight.asked_at):
             return  # a younger call was answered first
-        self._kept.pop(key, None)
+        self._kept.forget(key)
         self._not_found.pop(key, None)
         if isinstance(outcome, ExecutionNotFound | WorkflowNotFound):
             self._not_found[key] = _Snapshot(outcome, flight.asked_at)
-        elif (size_bytes := self._size_of(outcome)) <= self._kept.maxsize:
-            self._kept[key] = _Snapshot(outcome, flight.asked_at, size_bytes)
+        else:
+            self._kept.keep(key, _Snapshot(outcome, flight.asked_at, self._size_of(outcome)))
