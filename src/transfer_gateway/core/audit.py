@@ -5,9 +5,8 @@ Never a token, and nothing of an answer but the ids that were asked for or liste
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from transfer_gateway.telemetry import audit_event, is_audited
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.workflow import Workflow
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(NamedTuple):
     """A caller at a door. `remote` tells the address that its request came from, which costs some doors time."""
 
     caller: Caller

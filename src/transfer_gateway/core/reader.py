@@ -89,8 +89,11 @@ class Reader:
         _check_max_age(max_age_s)
         since = now()
         try:
-            self.accounts.get(key.target)
-            execution = await self._lookups.executions.get(key, max_age_s=max_age_s, deadline=deadline)
+            self.accounts.get(key)
+            executions = self._lookups.executions
+            execution = executions.hit(key, max_age_s=max_age_s)
+            if execution is None:
+                execution = await executions.get(key, max_age_s=max_age_s, deadline=deadline)
         except GatewayError as error:
             self.told = None
             self._visit.looked_up("get_execution", key, error, since)
@@ -228,7 +231,7 @@ class Reader:
         _check_max_age(max_age_s)
         since = now()
         try:
-            self.accounts.get(key.target)
+            self.accounts.get(key)
             workflow = await self._lookups.definitions.get(key, max_age_s=max_age_s, deadline=deadline)
         except GatewayError as error:
             self._visit.looked_up("get_workflow", key, error, since)
@@ -242,7 +245,7 @@ class Reader:
         Raises: GatewayError, with account and region, where the definition can't be had.
         """
         self.told = None
-        self.accounts.get(place.workflow.target)
+        self.accounts.get(place.workflow)
         return await self._workflows.step(place, deadline=deadline)
 
     async def define_steps(self, executions: Iterable[Execution], *, deadline: float) -> Definitions:

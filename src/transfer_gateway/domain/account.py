@@ -13,7 +13,7 @@ from transfer_gateway.domain.identity import Target
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from transfer_gateway.domain.identity import AccountId, Region
+    from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, WorkflowKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Accounts:
         self._by_id: Mapping[AccountId, Account] = MappingProxyType({a.id: a for a in accounts})
         self._targets_in: Counter[str] = Counter(region for account in self for region in account.regions)
 
-    def get(self, target: Target) -> Account:
-        """The account of a target. Raises: AccountNotAvailable for an unknown account or region."""
-        account = self._by_id.get(target.account_id)
-        if account is None or target.region not in account.regions:
-            raise AccountNotAvailable.of(target.account_id, target.region)
+    def get(self, of: Target | WorkflowKey | ExecutionKey) -> Account:
+        """The account of a target, or of a key's. Raises: AccountNotAvailable for an unknown account or region."""
+        account = self._by_id.get(of.account_id)
+        if account is None or of.region not in account.regions:
+            raise AccountNotAvailable.of(of.account_id, of.region)
         return account
 
     def find(self, account_id: str) -> Account | None:
