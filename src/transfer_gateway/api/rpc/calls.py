@@ -24,7 +24,7 @@ from transfer_gateway.domain.errors import (
 from transfer_gateway.telemetry import GIVEN_UP, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from transfer_gateway.telemetry import Requests
 
@@ -38,12 +38,14 @@ _OURS = "/transfer_api."
 class Calls(grpc.GenericRpcHandler):
     """Answers every call, and knows those under way, so that they end properly when the service does.
 
-    Services are added to it as to a server. Not an interceptor: those of grpc.aio cost every call a coroutine and
-    a new handler, a tenth of all that a lookup costs (bench/grpc_overhead.py).
+    Services are added to it as to a server; `read` are methods whose messages are not to be read as grpc's code does.
+    Not an interceptor: those of grpc.aio cost every call a coroutine and a new handler, a tenth of all that a lookup
+    costs (bench/grpc_overhead.py).
     """
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: Requests, read: Mapping[str, Callable[[bytes], Any]]) -> None:
         self.requests = requests
+        self._read = read
         self.under_way: dict[asyncio.Task[Any], _Method] = {}
         self.ended: set[asyncio.Task[Any]] = set()
         self._methods: dict[str, _Method] = {}
@@ -54,7 +56,7 @@ class Calls(grpc.GenericRpcHandler):
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
         """What grpc's generated code calls for each service."""
         for name, handler in handlers.items():
-            method = _Method(f"/{service}/{name}", handler)
+            method = _Method(f"/{service}/{name}", handler, self._read.get(f"/{service}/{name}"))
             self._methods[method.name] = method
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
@@ -162,12 +164,14 @@ class _Method:
     `streaming` makes a handler of what answers one call; None where both sides send one message.
     """
 
-    def __init__(self, name: str, handler: Handler | None) -> None:
+    def __init__(
+        self, name: str, handler: Handler | None, read: Callable[[bytes], Any] | None = None
+    ) -> None:
         self.name = name
         self.ours = name.startswith(_OURS)
         self.operation = None if not self.ours else "none" if handler is None else name.rpartition("/")[2]
         self.log = _log.info if self.ours else _log.debug
-        self.answer = _answer(name, handler)
+        self.answer = _answer(name, handler, read)
         self.write: Any = None if handler is None else handler.response_serializer
         self.streaming = _streaming(handler)
 
@@ -186,16 +190,19 @@ def _streaming(handler: Handler | None) -> Callable[[Any], Handler] | None:
     return None
 
 
-def _answer(method: str, handler: Handler | None) -> Callable[[Any, Context], Awaitable[Any]]:
+def _answer(
+    method: str, handler: Handler | None, deserialize: Callable[[bytes], Any] | None
+) -> Callable[[Any, Context], Awaitable[Any]]:
     async def unimplemented(_request: object, _context: Context) -> None:
         raise _Unimplemented(f"There is no method {method}. Server reflection lists those that are.")
 
     if handler is None:
         return unimplemented
+    deserialize = deserialize or handler.request_deserializer
 
     def read(request: bytes) -> Any:  # noqa: ANN401  a message
         try:
-            return handler.request_deserializer(request)
+            return deserialize(request)
         except DecodeError as error:
             raise BadUserInput(f"The request is no message that {method} takes.") from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer_api.v1 import execution_pb2
 from transfer_gateway.domain import page
@@ -57,7 +57,17 @@ def workflow_key(key: workflow_pb2.WorkflowKey, field: str) -> WorkflowKey:
     )
 
 
-def seconds(duration: Duration) -> float:
+def require(request: Any, field: str) -> None:  # noqa: ANN401  any message that has the field
+    """Raises: BadUserInput."""
+    if not request.HasField(field):
+        raise BadUserInput.of(field, "is required.")
+
+
+def max_age_s(request: Any, default_s: float) -> float:  # noqa: ANN401  any message that has one
+    return _seconds(request.max_age) if request.HasField("max_age") else default_s
+
+
+def _seconds(duration: Duration) -> float:
     return duration.seconds + duration.nanos / 1e9
 
 

@@ -51,16 +51,16 @@ class RpcServer:
     ) -> None:
         self._grace_s = grace_s
         self._tls = tls
-        self._calls = Calls(requests)
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
             options=_options(limits, request_timeout_s),
             maximum_concurrent_rpcs=limits.max_concurrent_rpcs,
         )
-        calls: Any = self._calls  # a server, as far as services are added to it
         service = ExecutionService(
             admission, request_timeout_s, by_certificate=tls is not None and tls.asks_clients
         )
+        self._calls = Calls(requests, read={f"/{_SERVICE}/GetExecution": service.lookups.read})
+        calls: Any = self._calls  # a server, as far as services are added to it
         add_ExecutionServiceServicer_to_server(service, calls)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, calls)
         names = (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)

@@ -12,19 +12,20 @@ from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceServicer
 from transfer_gateway.api.rpc import parse
 from transfer_gateway.api.rpc.convert import to_account, to_execution, to_failures, to_workflow
 from transfer_gateway.api.rpc.errors import to_error
-from transfer_gateway.api.rpc.rendered import Rendered
+from transfer_gateway.api.rpc.repeated import Lookups
 from transfer_gateway.api.rpc.tls import certificate_name
 from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
-from transfer_gateway.domain.errors import BadUserInput, GatewayError
+from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Iterable
 
     import grpc
 
     from transfer_api.v1 import execution_pb2, workflow_pb2
     from transfer_gateway.api.auth import Admission
+    from transfer_gateway.api.rpc.repeated import Lookup
     from transfer_gateway.core.reader import Definitions, Reader
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.workflow import Workflow
@@ -48,19 +49,18 @@ class ExecutionService(ExecutionServiceServicer):
         self._admission = admission
         self._request_timeout_s = request_timeout_s
         self._by_certificate = by_certificate
-        self._rendered = Rendered()
+        self.lookups = Lookups()  # which read the requests of GetExecution
 
     async def GetExecution(  # type: ignore[override]  # bytes are a message that is made already
-        self, request: pb.GetExecutionRequest, context: Context
+        self, request: Lookup, context: Context
     ) -> pb.GetExecutionResponse | bytes:
         reader, deadline = await self._admit(context), self._deadline(context)
-        _require(request, "key")
-        execution = await reader.describe(
-            parse.execution_key(request.key, "key"), max_age_s=_max_age_s(request), deadline=deadline
-        )
-        if not request.with_definitions:
-            return self._rendered.answer(execution, reader.accounts.find(execution.account_id))
-        definitions = await _definitions(reader, request, [execution], deadline)
+        key, max_age_s = request.asked()
+        execution = await reader.describe(key, max_age_s=max_age_s, deadline=deadline)
+        message = request.request
+        if message is None or not message.with_definitions:
+            return self.lookups.answer(request, execution, reader.accounts.find(key.account_id))
+        definitions = await _definitions(reader, message, [execution], deadline)
         return pb.GetExecutionResponse(execution=_execution(execution, reader, definitions))
 
     async def BatchGetExecutions(
@@ -70,7 +70,7 @@ class ExecutionService(ExecutionServiceServicer):
         keys = [parse.execution_key(key, f"keys[{index}]") for index, key in enumerate(request.keys)]
         coming = reader.describe_each(
             keys,
-            max_age_s=_max_age_s(request),
+            max_age_s=parse.max_age_s(request, DEFAULT_MAX_AGE_S),
             with_definitions=request.with_definitions,
             deadline=deadline,
         )
@@ -131,10 +131,10 @@ class ExecutionService(ExecutionServiceServicer):
 
     async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:
         reader, deadline = await self._admit(context), self._deadline(context)
-        _require(request, "key")
+        parse.require(request, "key")
         workflow = await reader.describe_workflow(
             parse.workflow_key(request.key, "key"),
-            max_age_s=_max_age_s(request, DEFAULT_WORKFLOW_MAX_AGE_S),
+            max_age_s=parse.max_age_s(request, DEFAULT_WORKFLOW_MAX_AGE_S),
             deadline=deadline,
         )
         return pb.GetWorkflowResponse(workflow=_workflow(workflow, reader))
@@ -175,9 +175,9 @@ class ExecutionService(ExecutionServiceServicer):
             timeout_s = min(timeout_s, left_s - min(left_s * _WAY_BACK, _WAY_BACK_AT_MOST_S))
         return asyncio.get_running_loop().time() + timeout_s
 
-    async def _admit(self, context: Context) -> Reader:
+    def _admit(self, context: Context) -> Awaitable[Reader]:
         certificate = partial(certificate_name, context) if self._by_certificate else _none
-        return await self._admission.enter(
+        return self._admission.enter(
             partial(_authorization, context), "grpc", context.peer, certificate=certificate
         )
 
@@ -200,16 +200,7 @@ async def _definitions(
     return await reader.define_steps(executions if request.with_definitions else (), deadline=deadline)
 
 
-def _require(request: Any, field: str) -> None:  # noqa: ANN401  any message that has the field
-    if not request.HasField(field):
-        raise BadUserInput.of(field, "is required.")
-
-
-def _max_age_s(request: Any, default_s: float = DEFAULT_MAX_AGE_S) -> float:  # noqa: ANN401  as above
-    return parse.seconds(request.max_age) if request.HasField("max_age") else default_s
-
-
-def _page(request: Any) -> dict[str, Any]:  # noqa: ANN401  as above
+def _page(request: Any) -> dict[str, Any]:  # noqa: ANN401  any that has pages
     return {
         "first": request.page_size if request.HasField("page_size") else DEFAULT_PAGE,
         "after": request.page_token if request.HasField("page_token") else None,
