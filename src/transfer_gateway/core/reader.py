@@ -91,9 +91,11 @@ class Reader:
         try:
             self.accounts.get(key)
             executions = self._lookups.executions
-            execution = executions.hit(key, max_age_s=max_age_s)
+            execution = executions.peek(key, max_age_s=max_age_s)
             if execution is None:
                 execution = await executions.get(key, max_age_s=max_age_s, deadline=deadline)
+            else:
+                executions.hits += 1
         except GatewayError as error:
             self.told = None
             self._visit.looked_up("get_execution", key, error, since)

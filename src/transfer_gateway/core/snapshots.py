@@ -139,17 +139,15 @@ class Snapshots(Generic[K, V]):
             if not isinstance(outcome, DeadlineExceeded) or loop.time() >= deadline:
                 raise outcome.again()
 
-    def hit(self, key: K, *, max_age_s: float) -> V | None:
-        """What `get` would give at once, which needs no coroutine then; None where it would ask, wait or raise."""
-        kept = self.peek(key, max_age_s=max_age_s)
-        if kept is not None:
-            self.hits += 1
-        return kept
-
     def peek(self, key: K, *, max_age_s: float) -> V | None:
-        """AWS's answer, if it is here and no older than that, and AWS did not say that there is none."""
-        kept = self._fresh(key, asyncio.get_running_loop().time() - max_age_s)
-        return None if kept is None or isinstance(kept.outcome, GatewayError) else kept.outcome
+        """AWS's answer, if it is here and no older than that, and AWS did not say that there is none.
+
+        Whoever tells it then counts it among `hits`. It needs no coroutine, as `get` does.
+        """
+        kept = self._kept.get(key)
+        if kept is None or kept.asked_at < asyncio.get_running_loop().time() - max_age_s:
+            return None
+        return kept.outcome
 
     def _fresh(self, key: K, not_before: float) -> _Snapshot[V] | _Snapshot[_NotFound] | None:
         kept: _Snapshot[V] | _Snapshot[_NotFound] | None = self._kept.get(key)
