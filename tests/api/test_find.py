@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -131,7 +130,7 @@ async def test_found_beside_a_workflow_that_hangs(gateway: Gateway, aws: Emulato
     first, *_, key = [place(world) for _ in range(5)]
     await find(gateway, ABSENT, accounts=[PLAIN])
     aws.faults.add(Fault(FaultKind.HANG, operation=DESCRIBE, times=1))
-    elsewhere = replace(first, execution_id=key.execution_id)
+    elsewhere = first._replace(execution_id=key.execution_id)
     hanging = asyncio.create_task(gateway.look_up(elsewhere))  # which the search joins
     await until_in_flight(aws, 1)
     async with asyncio.timeout(50):
