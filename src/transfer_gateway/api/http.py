@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -25,7 +24,7 @@ from transfer_gateway.api.request_headers import RequestHeaders
 from transfer_gateway.api.request_id import HEADER
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode
-from transfer_gateway.telemetry import GIVEN_UP, current_request, get_logger
+from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, current_request, get_logger
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -167,23 +166,23 @@ class RequestLog:
                 message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(**ids):
-            try:
-                await self._answer(scope, receive, send_with_id, head)
-            finally:
-                told = {}
-                if request is not None:
-                    self._requests.end(request, str(head.status))
-                    told = request.about_aws()
-                log = _log.debug if scope["path"] in _PROBES else _log.info
-                log(
-                    "http_request",
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=head.status,
-                    took_ms=round((time.perf_counter() - started) * 1000, 1),
-                    **told,
-                )
+        LOG_IDS.set(ids)  # uvicorn's task ends with the request
+        try:
+            await self._answer(scope, receive, send_with_id, head)
+        finally:
+            told = {}
+            if request is not None:
+                self._requests.end(request, str(head.status))
+                told = request.about_aws()
+            log = _log.debug if scope["path"] in _PROBES else _log.info
+            log(
+                "http_request",
+                method=scope["method"],
+                path=scope["path"],
+                status=head.status,
+                took_ms=round((time.perf_counter() - started) * 1000, 1),
+                **told,
+            )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, head: _Head) -> None:
         try:

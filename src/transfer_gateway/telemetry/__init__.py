@@ -6,12 +6,13 @@ AWS. What is counted is counted where it happens: whoever has state tells it by 
 """
 
 from transfer_gateway.telemetry.aws_calls import AwsCalls
-from transfer_gateway.telemetry.log import audit_event, configure_logging, get_logger, is_audited
+from transfer_gateway.telemetry.log import LOG_IDS, audit_event, configure_logging, get_logger, is_audited
 from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
 from transfer_gateway.telemetry.requests import GIVEN_UP, Request, Requests, current_request
 
 __all__ = [
     "GIVEN_UP",
+    "LOG_IDS",
     "AwsCalls",
     "Metrics",
     "Reloads",

@@ -77,8 +77,9 @@ class Request:
 
     def ids(self) -> dict[str, str]:
         """What each line of the log about it has."""
-        known = {"request_id": self.id}
-        return known if self.trace_id is None else known | {"trace_id": self.trace_id}
+        if self.trace_id is None:
+            return {"request_id": self.id}
+        return {"request_id": self.id, "trace_id": self.trace_id}
 
     def failed(self, code: str) -> None:
         """Something that it asked for went out as a failure of that code."""

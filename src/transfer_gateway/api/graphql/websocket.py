@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
-import structlog
 from cross_web import HTTPException
 from starlette.websockets import WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
@@ -28,7 +27,7 @@ from transfer_gateway.api.graphql.errors import to_answer, to_extensions
 from transfer_gateway.api.graphql.exchange import address
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode, GatewayError, Unauthenticated
-from transfer_gateway.telemetry import GIVEN_UP, current_request, get_logger
+from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, current_request, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,26 +104,24 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         request_id, requests = request_id_of(None), self.view.door.requests
         request, problems = requests.begin("graphql", "none", request_id), 0
-        with structlog.contextvars.bound_contextvars(**request.ids()):
-            try:
-                answer = await self._answer(operation, request_id)
-            except Exception as error:  # noqa: BLE001  the door: nothing of a fault goes out but its request's id
-                log_fault(error)
-                answer = _refusal(
-                    "Internal server error.", ErrorCode.INTERNAL_SERVER_ERROR, requestId=request_id
-                )
-            except asyncio.CancelledError:
-                request.code = GIVEN_UP
-                raise
-            finally:
-                took_s = requests.end(request)
-            problems = len(answer.get("errors", ()))
-            _log.info(
-                "websocket_operation",
-                errors=problems,
-                took_ms=round(took_s * 1000, 1),
-                **request.about_aws(),
-            )
+        LOG_IDS.set(request.ids())  # of the operation's own task
+        try:
+            answer = await self._answer(operation, request_id)
+        except Exception as error:  # noqa: BLE001  the door: nothing of a fault goes out but its request's id
+            log_fault(error)
+            answer = _refusal("Internal server error.", ErrorCode.INTERNAL_SERVER_ERROR, requestId=request_id)
+        except asyncio.CancelledError:
+            request.code = GIVEN_UP
+            raise
+        finally:
+            took_s = requests.end(request)
+        problems = len(answer.get("errors", ()))
+        _log.info(
+            "websocket_operation",
+            errors=problems,
+            took_ms=round(took_s * 1000, 1),
+            **request.about_aws(),
+        )
         if "data" in answer:
             await operation.send_operation_message({"id": operation.id, "type": "next", "payload": answer})
             await operation.send_operation_message({"id": operation.id, "type": "complete"})

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError
 
 from transfer_gateway.api.errors import log_failure, log_fault
@@ -21,7 +20,7 @@ from transfer_gateway.domain.errors import (
     InternalServerError,
     UpstreamUnavailable,
 )
-from transfer_gateway.telemetry import GIVEN_UP, get_logger
+from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -110,9 +109,7 @@ class _Call:
         request = method.operation and calls.requests.begin("grpc", method.operation, request_id, headers.get)
         started = time.perf_counter()
         status, code = None, "OK"
-        structlog.contextvars.bind_contextvars(  # the task's own: it ends with the call
-            **(request.ids() if request else {"request_id": request_id})
-        )
+        LOG_IDS.set(request.ids() if request else {"request_id": request_id})  # the task ends with the call
         try:
             answer = await method.answer(message, context)
             return answer if type(answer) is bytes or answer is None else method.write(answer)
