@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Hashable
+    from collections.abc import AsyncIterator, Callable, Hashable
 
 _SLOW_S = 0.5  # far longer than AWS takes when it is well
 
@@ -28,6 +28,14 @@ class Places:
     @asynccontextmanager
     async def hold(self, party: Hashable) -> AsyncIterator[None]:
         """A place, as soon as it is the party's turn."""
+        ended = await self.take(party)
+        try:
+            yield
+        finally:
+            ended()
+
+    async def take(self, party: Hashable) -> Callable[[], None]:
+        """The same, where the call ends elsewhere. Returns: what is to be called then, once."""
         await self._take(party)
         held = True
 
@@ -38,12 +46,13 @@ class Places:
                 self._give_back()
 
         slow = asyncio.get_running_loop().call_later(_SLOW_S, give_back)
-        try:
-            yield
-        finally:
+
+        def ended() -> None:
             slow.cancel()
             self._ended(party)
             give_back()
+
+        return ended
 
     async def _take(self, party: Hashable) -> None:
         if self._free:

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
 
 _AT_ONCE = 8
+_UNDER_WAY = 256  # each has some 20 KB; more would only wait for each other
 
 
 async def outcomes(items: Iterable[K], ask: Callable[[K], Awaitable[V]]) -> dict[K, V | GatewayError]:
-    """What `ask` gives for each different item, all asked at once, in the order of the items.
-
-    Bounded by the caller's number of items and by pacing, which `ask` goes through.
-    """
+    """What `ask` gives for each different item, all asked at once, in the order of the items."""
     async with asyncio.TaskGroup() as tasks:
-        asked = {item: tasks.create_task(outcome_of(item, ask)) for item in dict.fromkeys(items)}
+        asked = await _ask_all(tasks, items, lambda item: outcome_of(item, ask))
     return {item: task.result() for item, task in asked.items()}
 
 
 async def outcomes_as_they_come(
     items: Iterable[K], ask: Callable[[K], Awaitable[V]]
 ) -> AsyncGenerator[tuple[K, V | GatewayError]]:
-    """The same, each as soon as it is there, in no order. Closing the generator cancels what is still asked.
-
-    The first answers are not to wait until all questions are put: that alone takes a while for a thousand.
-    """
+    """The same, each as soon as it is there, in no order. Closing the generator cancels what is still asked."""
     come: asyncio.Queue[tuple[K, V | GatewayError] | None] = asyncio.Queue()
 
     async def one(item: K) -> None:
@@ -40,10 +37,7 @@ async def outcomes_as_they_come(
 
     async def ask_all() -> None:
         async with asyncio.TaskGroup() as tasks:
-            for number, item in enumerate(dict.fromkeys(items), 1):
-                tasks.create_task(one(item))
-                if number % _AT_ONCE == 0:
-                    await asyncio.sleep(0)
+            await _ask_all(tasks, items, one)
 
     # In a task of its own: a generator that is closed can't leave a TaskGroup in peace.
     asking = asyncio.create_task(ask_all())
@@ -55,6 +49,25 @@ async def outcomes_as_they_come(
     finally:
         asking.cancel()
         await asyncio.wait([asking])
+
+
+async def _ask_all(
+    tasks: asyncio.TaskGroup, items: Iterable[K], one: Callable[[K], Coroutine[Any, Any, T]]
+) -> dict[K, asyncio.Task[T]]:
+    """Start `one` for each different item, a few at a time.
+
+    So the first answers need not wait until all questions are put, and there are no more of them under way, and in
+    memory, than it takes to have the event loop busy. Those that get no answer hold no others up.
+    """
+    places = Places(_UNDER_WAY)
+    asked: dict[K, asyncio.Task[T]] = {}
+    for number, item in enumerate(dict.fromkeys(items), 1):
+        ended = await places.take(item)
+        asked[item] = task = tasks.create_task(one(item))
+        task.add_done_callback(lambda _, ended=ended: ended())  # type: ignore[misc]  # binds today's
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return asked
 
 
 async def outcome_of(item: K, ask: Callable[[K], Awaitable[V]]) -> V | GatewayError:

@@ -1,0 +1,56 @@
+"""Many at once: how many of them are under way, and that the slow ones hold nobody up."""
+
+from __future__ import annotations
+
+import asyncio
+
+from transfer_gateway.core.fanout import outcomes, outcomes_as_they_come
+
+MANY = range(1000)
+
+
+async def test_no_more_than_help() -> None:
+    """Of a thousand questions that take a moment each, 256 are under way at a time."""
+    under_way = most = 0
+
+    async def ask(number: int) -> int:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.02)
+        under_way -= 1
+        return number
+
+    assert await outcomes(MANY, ask) == dict(zip(MANY, MANY, strict=True))
+    assert 8 <= most <= 256
+
+
+async def test_who_is_quick_is_not_asked_beside_others() -> None:
+    """Questions that are answered at once are in memory a few at a time."""
+    under_way = most = 0
+
+    async def ask(_: int) -> None:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+
+    await outcomes(MANY, ask)
+    assert most <= 32
+
+
+async def test_the_slow_hold_nobody_up() -> None:
+    """However many never answer, the others do, and soon."""
+    answered: list[tuple[int, object]] = []
+
+    async def ask(number: int) -> None:
+        if number < 600:
+            await asyncio.Event().wait()
+
+    coming = outcomes_as_they_come(MANY, ask)
+    async with asyncio.timeout(5):
+        while len(answered) < 400:
+            answered.append(await anext(coming))
+    await coming.aclose()
+    assert sorted(number for number, _ in answered) == list(range(600, 1000))
