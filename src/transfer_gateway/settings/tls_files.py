@@ -6,9 +6,6 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
 from transfer_gateway.settings.environment import ENV_PREFIX
 from transfer_gateway.settings.problems import ConfigurationError
 
@@ -16,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
     from pathlib import Path
+
+    from cryptography import x509
 
     from transfer_gateway.settings.environment import Settings
 
@@ -85,6 +84,8 @@ class TlsFiles:
         return found
 
     def _parse(self, found: Mapping[str, bytes | str]) -> DoorTls:
+        from cryptography import x509  # noqa: PLC0415  9 MB that doors without TLS do not need
+
         problems = [self._told(name, text) for name, text in found.items() if isinstance(text, str)]
         texts = {name: text for name, text in found.items() if isinstance(text, bytes)}
         certificates: dict[str, list[x509.Certificate]] = {}
@@ -138,8 +139,8 @@ class TlsFiles:
 
 def _fits_grpc(certificate: x509.Certificate) -> bool:
     """Its library is not OpenSSL, which else says what is wrong, and of this it says that the port can't be had."""
-    key = certificate.public_key()
-    return not isinstance(key, EllipticCurvePublicKey) or key.curve.name in _CURVES_OF_GRPC
+    curve = getattr(certificate.public_key(), "curve", None)
+    return curve is None or curve.name in _CURVES_OF_GRPC
 
 
 class _EncryptedError(Exception):
