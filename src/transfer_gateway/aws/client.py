@@ -18,6 +18,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
 
+from transfer_gateway.aws.data import data_loader
 from transfer_gateway.aws.errors import Service, foreign_configuration
 from transfer_gateway.aws.sending import send_directly
 
@@ -122,7 +123,7 @@ class TransferClients(RegionalClients):
 
 
 def session(credential_provider: object) -> AioSession:
-    """A session whose credentials come from there, and whose data of AWS all of them share: 8 MB each."""
+    """A session whose credentials come from there, and whose data of AWS all of them share."""
     made = AioSession()
     made.register_component("credential_provider", credential_provider)
     made.lazy_register_component("data_loader", _data)  # reads configuration, which may be wrong
@@ -131,8 +132,7 @@ def session(credential_provider: object) -> AioSession:
 
 @cache
 def _data() -> Loader:
-    loader: Loader = AioSession().get_component("data_loader")
-    return loader
+    return data_loader()
 
 
 def client_config(connection: ConnectionSettings, *, attempts: int = 1) -> AioConfig:
