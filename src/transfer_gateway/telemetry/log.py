@@ -11,7 +11,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
-import structlog
+
+from transfer_gateway.telemetry.plain_structlog import structlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
