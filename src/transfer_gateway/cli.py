@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
+import sys
 import tempfile
+import textwrap
 import time
 from importlib.metadata import version as package_version
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies_environment
 
-import typer
 import uvloop
 
 from transfer_gateway import server
@@ -41,45 +44,73 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.discovery import AccountSources
 
 _log = get_logger(__name__)
-app = typer.Typer(
-    help="What AWS Transfer Family's managed workflows are doing, right now, across every AWS account.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-HttpPort = Annotated[
-    int | None, typer.Option(help="Port of the HTTP door; 0: any free one.", min=0, max=65535)
-]
+_LAST_PORT = 65_535
 
 
-GrpcPort = Annotated[
-    int | None, typer.Option(help="Port of the gRPC door; 0: any free one.", min=0, max=65535)
-]
+def main() -> None:
+    """Do as the command line says. argparse: typer would stay in a service's memory with 3 MB."""
+    arguments = vars(_parser().parse_args())
+    arguments.pop("command")(**arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    ports, targets = argparse.ArgumentParser(add_help=False), argparse.ArgumentParser(add_help=False)
+    for door in ("HTTP", "gRPC"):
+        told = f"port of the {door} door; 0: any free one"
+        ports.add_argument(f"--{door.lower()}-port", type=_port, metavar="PORT", help=told)
+    told = "really fetch the issuers' keys, discover the accounts, assume each role and call Transfer"
+    targets.add_argument("--assume", action="store_true", help=told)
+
+    parser = argparse.ArgumentParser(
+        "transfer-gateway",
+        description="What AWS Transfer Family's managed workflows are doing, right now, across every AWS account.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command, options, epilog in (
+        (demo, [ports], None),
+        (serve, [ports], _settings_help()),
+        (check_config, [targets], _settings_help()),
+        (export_schema, [], None),
+        (version, [], None),
+    ):
+        commands.add_parser(
+            command.__name__.replace("_", "-"),
+            help=command.__doc__,
+            description=command.__doc__,
+            parents=options,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        ).set_defaults(command=command)
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{port} is no port: they end at {_LAST_PORT}")
+    return port
 
 
 def _settings_help() -> str:
     """Every setting, for `--help`: the fields are the one list of them."""
-    lines = ["Settings, all of them environment variables:"]
+    lines = ["settings, all of them environment variables:"]
     for name, field in Settings.model_fields.items():
         default = "required" if field.is_required() else f"default {shown_default(field) or 'none'}"
-        lines.append(f"{ENV_PREFIX}{name.upper()} ({default}): {field.description}")
-    return "\n\n".join(lines)
+        told = f"{ENV_PREFIX}{name.upper()} ({default}): {field.description}"
+        lines.append(textwrap.fill(told, get_terminal_size().columns - 2, subsequent_indent="    "))
+    return "\n".join(lines)
 
 
-@app.command()
-def demo(http_port: HttpPort = None, grpc_port: GrpcPort = None) -> None:
+def demo(http_port: int | None, grpc_port: int | None) -> None:
     """Run the service beside an emulated AWS whose executions start, progress, fail and end."""
     if find_spec("transfer_emulator") is None:
-        typer.echo(
-            "error: there is no emulator here: the service's image leaves it out, the demo's has it", err=True
-        )
-        raise typer.Exit(2)
+        _tell("error: there is no emulator here: the service's image leaves it out, the demo's has it")
+        sys.exit(2)
     _run(lambda: _demo(http_port, grpc_port))
 
 
-@app.command(epilog=_settings_help())
-def serve(http_port: HttpPort = None, grpc_port: GrpcPort = None) -> None:
+def serve(http_port: int | None, grpc_port: int | None) -> None:
     """Run the service. AWS credentials and endpoints come from AWS's ordinary variables."""
     settings = _settings(http_port=http_port, grpc_port=grpc_port)
     for name, nearest in unknown_settings().items():
@@ -87,35 +118,26 @@ def serve(http_port: HttpPort = None, grpc_port: GrpcPort = None) -> None:
     _run(lambda: server.serve(settings, on_ready=lambda service: _print_doors(service, settings)))
 
 
-@app.command(name="check-config", epilog=_settings_help())
-def check_config(
-    assume: Annotated[  # noqa: FBT002  a flag
-        bool,
-        typer.Option(
-            "--assume",
-            help="Really fetch the issuers' keys, discover the accounts, assume each role and call Transfer.",
-        ),
-    ] = False,
-) -> None:
+def check_config(*, assume: bool) -> None:
     """Check settings and the files they name; with --assume each account and region too. Starts nothing."""
     settings = _settings()
     for name, nearest in unknown_settings().items():
         meant = f"; is {nearest} meant?" if nearest else ""
-        typer.echo(f"warning: {name} is no setting, and has no effect{meant}", err=True)
+        _tell(f"warning: {name} is no setting, and has no effect{meant}")
     _or_exit(lambda: server.build_oidc(settings))
     if settings.policy_file is not None:
         _or_exit(PolicyFile(settings.policy_file).load)
-        typer.echo(f"{settings.policy_file}: ok")
+        _say(f"{settings.policy_file}: ok")
     documents = settings.graphql_trusted_documents_path
     if documents is not None:
         _or_exit(lambda: load_documents(documents))
-        typer.echo(f"{documents}: ok")
+        _say(f"{documents}: ok")
     sources: AccountSources = _or_exit(AccountsFile(settings.accounts_file).load)
     for files in filter(None, (TlsFiles.of(settings, "http"), TlsFiles.of(settings, "grpc"))):
         valid_until = _or_exit(files.load).valid_until
-        typer.echo(f"{files.certificate}: certificate, valid until {valid_until:%Y-%m-%d %H:%M} UTC: ok")
+        _say(f"{files.certificate}: certificate, valid until {valid_until:%Y-%m-%d %H:%M} UTC: ok")
     discovery = ", discovery from AWS Organizations" if sources.discovery else ""
-    typer.echo(
+    _say(
         f"{settings.accounts_file}: {len(sources.listed)} accounts, {len(sources.regions())} regions{discovery}: ok"
     )
     if assume:
@@ -124,20 +146,23 @@ def check_config(
         _run(lambda: _check_targets(settings, sources))
 
 
-@app.command(name="export-schema")
 def export_schema() -> None:
     """Print the GraphQL schema."""
-    typer.echo(build_schema().as_str())
+    _say(build_schema().as_str())
 
 
-@app.command()
 def version() -> None:
     """Print the version."""
-    typer.echo(package_version("transfer-gateway"))
+    _say(package_version("transfer-gateway"))
 
 
-def main() -> None:
-    app()
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _tell(problem: str) -> None:
+    sys.stderr.write(f"{problem}\n")
 
 
 def _settings(**overrides: object) -> Settings:
@@ -152,8 +177,8 @@ def _or_exit(step: Callable[[], Any]) -> Any:  # noqa: ANN401  whatever the step
         return step()
     except ConfigurationError as error:
         for problem in error.problems:
-            typer.echo(f"error: {problem}", err=True)
-        raise typer.Exit(2) from None
+            _tell(f"error: {problem}")
+        sys.exit(2)
 
 
 def _run(program: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -161,8 +186,8 @@ def _run(program: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
         _or_exit(lambda: uvloop.run(program()))
     except server.PortNotAvailable as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+        _tell(f"error: {error}")
+        sys.exit(1)
 
 
 async def _check_targets(settings: Settings, sources: AccountSources) -> None:
@@ -177,7 +202,7 @@ async def _check_targets(settings: Settings, sources: AccountSources) -> None:
             checks = await check_targets(accounts, core.transfer, on_checked=lambda _: advance())
     report.print_checked(checks)
     if not (issuers and discovered) or any(checked.failure for checked in checks):
-        raise typer.Exit(1)
+        sys.exit(1)
 
 
 async def _try_issuers(settings: Settings) -> bool:
@@ -188,7 +213,7 @@ async def _try_issuers(settings: Settings) -> bool:
     async with oidc:
         tried = await oidc.try_issuers()
     for issuer, got in tried.items():
-        typer.echo(f"{issuer}: {f'{got} keys: ok' if isinstance(got, int) else got}")
+        _say(f"{issuer}: {f'{got} keys: ok' if isinstance(got, int) else got}")
     return all(isinstance(got, int) for got in tried.values())
 
 
@@ -199,9 +224,9 @@ async def _discover(core: server.Core, sources: AccountSources) -> tuple[Account
     try:
         accounts = sources.merge(await core.organizations.list_members(sources.discovery))
     except GatewayError as error:
-        typer.echo(f"discovery: {error.code}: {error.detail or error.message}")
+        _say(f"discovery: {error.code}: {error.detail or error.message}")
         return sources.listed, False
-    typer.echo(f"discovery: {len(accounts) - len(sources.listed)} more accounts: ok")
+    _say(f"discovery: {len(accounts) - len(sources.listed)} more accounts: ok")
     return accounts, True
 
 
@@ -213,7 +238,7 @@ def _print_doors(service: server.Service, settings: Settings) -> None:
         if settings.grpc_tls_cert_file
         else ""
     )
-    typer.echo(f"GraphQL: {service.url}/graphql\ngRPC: {service.grpc}{tls}")
+    _say(f"GraphQL: {service.url}/graphql\ngRPC: {service.grpc}{tls}")
 
 
 async def _demo(http_port: int | None, grpc_port: int | None) -> None:
@@ -289,7 +314,7 @@ def _print_demo(service: server.Service, aws_url: str, world: World) -> None:
     account_id, region, workflow_id, execution_id, _, seconds_left = max(in_progress, key=worth)
     key = {"accountId": account_id, "region": region, "workflowId": workflow_id, "executionId": execution_id}
     body = json.dumps({"query": " ".join(_DEMO_QUERY.split()), "variables": {"key": key}})
-    typer.echo(
+    _say(
         f"""
 transfer-gateway demo: {len(world.accounts())} accounts x {len(world.regions)} regions of an emulated AWS.
 
