@@ -6,9 +6,11 @@ import ipaddress
 import os
 import re
 from pathlib import Path  # noqa: TC003  pydantic reads the annotations
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import (
+    BaseModel,
+    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -16,7 +18,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from transfer_gateway.settings.problems import ConfigurationError, RegionField, say
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 ENV_PREFIX = "TRANSFER_GATEWAY_"
-_Words = Annotated[tuple[str, ...], NoDecode]  # divided by commas
-_Tags = Annotated[tuple[tuple[str, str], ...], NoDecode]
+_Words = tuple[str, ...]  # divided by commas
+_Tags = tuple[tuple[str, str], ...]
 _ORIGIN = re.compile(r"https?://[^/@?#\s,*]+")
 
 
@@ -50,17 +51,10 @@ def shown_default(field: FieldInfo) -> str:
     )
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """One field, one environment variable: `TRANSFER_GATEWAY_` and the field's name in capitals."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX,
-        frozen=True,
-        extra="ignore",
-        env_ignore_empty=True,
-        populate_by_name=True,
-        validate_default=True,
-    )
+    model_config = ConfigDict(frozen=True, validate_default=True)
 
     accounts_file: Path = Field(
         description="YAML file of the accounts to look into; re-read when it changes."
@@ -361,12 +355,16 @@ class Settings(BaseSettings):
 
     @classmethod
     def from_environment(cls, **overrides: object) -> Self:
-        """Read and check the environment; `overrides` (from the command line) win over it.
+        """Read and check the environment; `overrides` (from the command line) win over it. An empty variable is none.
 
         Raises: ConfigurationError.
         """
+        variables = {name.upper(): value for name, value in os.environ.items() if value}
+        given = {name: variables.get(f"{ENV_PREFIX}{name.upper()}") for name in cls.model_fields} | {
+            name: value for name, value in overrides.items() if value is not None
+        }
         try:
-            return cls(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]  # checked by pydantic
+            return cls.model_validate({name: value for name, value in given.items() if value is not None})
         except ValidationError as error:
             raise ConfigurationError(
                 [
