@@ -426,7 +426,7 @@ asyncio.run(serve())
 
 
 def test_what_stays_out_of_the_service(accounts_file: Path) -> None:
-    """What its settings don't call for is not in memory, nor is the emulator: together they would be 30 MB."""
+    """What its settings don't call for is not in memory, nor is the emulator: together they would be some 20 MB."""
     environment = os.environ | {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
     loaded = subprocess.run(  # noqa: S603  ours
         [sys.executable, "-c", SERVING], env=environment, check=True, stdout=subprocess.PIPE, text=True

@@ -48,7 +48,7 @@ _LAST_PORT = 65_535
 
 
 def main() -> None:
-    """Do as the command line says. argparse: typer would stay in a service's memory with 3 MB."""
+    """Do as the command line says. argparse: typer would stay in a service's memory."""
     arguments = vars(_parser().parse_args())
     arguments.pop("command")(**arguments)
 

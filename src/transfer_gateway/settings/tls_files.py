@@ -84,7 +84,7 @@ class TlsFiles:
         return found
 
     def _parse(self, found: Mapping[str, bytes | str]) -> DoorTls:
-        from cryptography import x509  # noqa: PLC0415  9 MB that doors without TLS do not need
+        from cryptography import x509  # noqa: PLC0415  8 MB that doors without TLS do not need
 
         problems = [self._told(name, text) for name, text in found.items() if isinstance(text, str)]
         texts = {name: text for name, text in found.items() if isinstance(text, bytes)}

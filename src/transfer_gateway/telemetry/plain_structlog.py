@@ -1,4 +1,4 @@
-"""structlog, loaded as if there were no rich: it would load 5 MB for traces in colours, which we don't have."""
+"""structlog, loaded as if there were no rich: it would load 3 MB for traces in colours, which we don't have."""
 
 from __future__ import annotations
 
