@@ -41,11 +41,12 @@ async def run_on_terminal(*arguments: str, **environment: str) -> tuple[int | No
     """A command to its end, as on a terminal of 120 columns: exit code, and all that was shown there."""
     ours, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (50, 120))
+    inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
     try:
         process = await asyncio.create_subprocess_exec(
             _COMMAND,
             *arguments,
-            env=os.environ | {"TERM": "xterm"} | environment,
+            env=inherited | {"TERM": "xterm"} | environment,
             stdout=terminal,
             stderr=PIPE,
         )

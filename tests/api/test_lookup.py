@@ -197,6 +197,7 @@ async def test_invalid_request_is_the_callers(gateway: Gateway, world: World, aw
     assert "Said AWS." in answer["errors"][0]["message"]
 
 
+@pytest.mark.parametrize("request_timeout_s", [3])
 async def test_deadline(gateway: Gateway, world: World, aws: Emulator) -> None:
     """What AWS has not answered when the request's time is up is DEADLINE_EXCEEDED."""
     key = place(world)

@@ -123,6 +123,7 @@ def elsewhere(failed: dict[str, Any], key: Any) -> dict[str, Any]:
     "operation", ["get", "batch", "list_executions", "get_workflow", "list_workflows", "find"]
 )
 @pytest.mark.parametrize("kind", [FaultKind.DENY, FaultKind.SERVER_ERROR], ids=["denied", "500"])
+@pytest.mark.parametrize("request_timeout_s", [3], ids=["briefly"])  # few retries have room in it
 async def test_failures_as_data(
     graphql: GraphQLDoor, rpc: RpcDoor, world: World, aws: Emulator, operation: str, kind: FaultKind
 ) -> None:
