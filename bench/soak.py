@@ -7,8 +7,8 @@ broken. `--sabotage` breaks one on purpose, to see that it is noticed.
 
 The rules: every answer is what it would be if all were well, or explained by what its account suffers at that moment;
 every way to fall sick has shown, and a refused file changes nothing; the log has no error but those of refused files,
-and no token; memory and file descriptors are flat after warm-up; after SIGTERM all under way is answered, no task is
-left, and the exit code is 0.
+and no token; memory is flat after warm-up; no file descriptor is left when nobody asks any more; after SIGTERM all
+under way is answered, no task is left, and the exit code is 0.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import aiohttp
 import grpc
 from rig import rig
 from soak_plan import SICKNESSES, Configuration, Judge
-from soak_rules import End, answer_rules, end_rules, log_rules, print_seen, vital_rules
+from soak_rules import DESCRIPTORS_BOUND, End, answer_rules, end_rules, log_rules, print_seen, vital_rules
 from soak_vitals import Watch
 
 from transfer_emulator import Fault, FaultKind
@@ -67,6 +67,7 @@ class Soak:
     seconds: float
     sabotage: str | None
     rewritten: Counter[str] = field(default_factory=Counter)
+    held: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def make_sick(self) -> None:
         """One account after the other, each another one and in another way, until it is time to get well."""
@@ -144,14 +145,13 @@ class Soak:
             other = EVERYTHING if self.judge.newest == LESS else LESS
             self._write(other.accounts_yaml(), other.policy_yaml())
         elif self.sabotage == "connections":  # each with a request that never ends
-            held = []
             host, _, port = self.gateway.url.rpartition("/")[2].partition(":")
             head = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
             head += b"content-length: 900000\r\n\r\n"
             while True:
                 _, writer = await asyncio.open_connection(host, int(port))
                 writer.write(head + b" " * 400_000)
-                held.append(writer)
+                self.held.append(writer)
                 await asyncio.sleep(self.seconds / 300)
 
     async def end(self, callers: list[Caller]) -> End:
@@ -229,6 +229,7 @@ async def soak(minutes: float, sabotage: str | None, samples: Path | None) -> bo
             if task.done():
                 task.result()
             task.cancel()
+        descriptors_left = await watch.descriptors_left(DESCRIPTORS_BOUND)
         ends = await run.end(callers)
         log = gateway.log.read_text(encoding="utf-8")
     print(
@@ -242,7 +243,7 @@ async def soak(minutes: float, sabotage: str | None, samples: Path | None) -> bo
         (f"{asked / seconds:.0f} requests/s", asked / seconds > 0.95 * REQUESTS_PER_S),
         *answer_rules(judge),
         *log_rules(log, run.rewritten),
-        *vital_rules(watch, seconds),
+        *vital_rules(watch, descriptors_left),
         *end_rules(ends, log),
     ]
     for said, held in rules:

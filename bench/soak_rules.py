@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 Rule: TypeAlias = tuple[str, bool]
 
-MEMORY_BOUND_MB, NUMBER_BOUND = 6.0, 20.0
-_SHORT_S, _SHORT_NUMBER_BOUND = (
-    300,
-    60.0,
-)  # in a minute each fault comes once: its new connections look like growth
+MEMORY_BOUND_MB, THREADS_BOUND, DESCRIPTORS_BOUND = 6.0, 20.0, 10
 _STALLED_AT_MOST = 0.01  # with more, another machine is needed to tell anything
 _RELOADS = {f"{file}_file_{did}" for file in ("accounts", "policy") for did in ("reloaded", "refused")}
 
@@ -78,13 +74,16 @@ def log_rules(log: str, rewritten: Counter[str]) -> Iterator[Rule]:
     yield f"tokens in the log: {tokens}", not tokens
 
 
-def vital_rules(watch: Watch, seconds: float) -> Iterator[Rule]:
-    number_bound = _SHORT_NUMBER_BOUND if seconds < _SHORT_S else NUMBER_BOUND
+def vital_rules(watch: Watch, descriptors_left: int) -> Iterator[Rule]:
+    most = max(one.descriptors for one in watch.seen)
+    yield (
+        f"descriptors: {most} at most; at rest {descriptors_left} more than at first (bound {DESCRIPTORS_BOUND})",
+        descriptors_left <= DESCRIPTORS_BOUND,
+    )
     for name, bound in (
         ("rss_mb", MEMORY_BOUND_MB),
         ("pss_mb", MEMORY_BOUND_MB),
-        ("descriptors", number_bound),
-        ("threads", NUMBER_BOUND),
+        ("threads", THREADS_BOUND),
     ):
         growth = watch.growth(name)
         said = (

@@ -7,6 +7,8 @@ import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_REST_S = 40  # botocore keeps idle connections for 12
+
 
 @dataclass(frozen=True)
 class Vitals:
@@ -15,7 +17,7 @@ class Vitals:
     at_s: float
     rss_mb: float
     pss_mb: float
-    descriptors: float
+    descriptors: int
     threads: float
 
 
@@ -48,6 +50,19 @@ class Watch:
             self.seen.append(vitals(self.pid, loop.time() - started))
             await asyncio.sleep(1)
 
+    async def descriptors_left(self, bound: int) -> int:
+        """How many more there are than at first when nobody asks any more, once idle connections have ended.
+
+        Under load their number says how busy the machine is: callers, and the pool to AWS, open a connection for each
+        request that finds none free, and keep it for a while. What is lost shows when these are gone.
+        """
+        for _ in range(2 * _REST_S):
+            left = _descriptors(self.pid) - self.seen[0].descriptors
+            if left <= bound:
+                break
+            await asyncio.sleep(0.5)
+        return left
+
     def growth(self, name: str) -> Growth:
         judged = [one for one in self.seen if one.at_s >= self.warm_up_s]
         figures: list[float] = [getattr(one, name) for one in judged]
@@ -73,6 +88,10 @@ def vitals(pid: int, at_s: float) -> Vitals:
         at_s,
         int(kilobytes["VmRSS"]) / 1024,
         int(kilobytes["Pss"]) / 1024,
-        sum(1 for _ in (of / "fd").iterdir()),
+        _descriptors(pid),
         int(kilobytes["Threads"]),
     )
+
+
+def _descriptors(pid: int) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
