@@ -71,30 +71,33 @@ accounts:
 
 
 @pytest.fixture
-def settings(accounts_file: Path) -> Callable[..., Settings]:
-    """Settings with the accounts file, any free port, and whatever a test says."""
+def request_timeout_s() -> float:
+    """So long that no request meets it, on a busy machine either: who wants to see its end says a shorter one."""
+    return 90
+
+
+@pytest.fixture
+def settings(accounts_file: Path, request_timeout_s: float) -> Callable[..., Settings]:
+    """Settings with the accounts file, any free port, much time for everything, and whatever a test says."""
 
     def build(**overrides: object) -> Settings:
-        return Settings.from_environment(
-            **{"accounts_file": accounts_file, "http_port": 0, "grpc_port": 0, "shutdown_delay_s": 0}
-            | overrides
-        )
+        here: dict[str, object] = {
+            "accounts_file": accounts_file,
+            "http_port": 0,
+            "grpc_port": 0,
+            "shutdown_delay_s": 0,
+            "request_timeout_s": request_timeout_s,
+            "aws_connect_timeout_s": 30,
+            "aws_read_timeout_s": request_timeout_s * 2 / 3,
+        }
+        return Settings.from_environment(**here | overrides)
 
     return build
 
 
 @pytest.fixture
-def request_timeout_s() -> float:
-    """So long that no request meets it, on a busy machine either: who wants to see its end says a shorter one."""
-    return 100
-
-
-@pytest.fixture
-async def service(
-    aws: Emulator, settings: Callable[..., Settings], request_timeout_s: float
-) -> AsyncIterator[server.Service]:
-    patience = settings(request_timeout_s=request_timeout_s, aws_read_timeout_s=request_timeout_s * 2 / 3)
-    async with server.running(patience) as service:
+async def service(aws: Emulator, settings: Callable[..., Settings]) -> AsyncIterator[server.Service]:
+    async with server.running(settings()) as service:
         yield service
 
 

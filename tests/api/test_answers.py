@@ -112,8 +112,8 @@ async def test_memory(core: Gateway, world: World) -> None:
 async def two(settings: Callable[..., Settings]) -> AsyncIterator[list[Any]]:
     """A service that gives answers again, and one that never does."""
     async with (
-        server.running(settings()) as keeping,
-        server.running(settings(graphql_answers_max_bytes=0)) as making,
+        server.running(settings(target_rate_per_s=1000)) as keeping,
+        server.running(settings(target_rate_per_s=1000, graphql_answers_max_bytes=0)) as making,
         calling(keeping.url) as first,
         calling(making.url) as second,
     ):

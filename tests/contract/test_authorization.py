@@ -85,6 +85,7 @@ async def guarded(
             oidc_audiences=AUDIENCE,
             policy_file=policy_file,
             accounts_reload_s=0.1,
+            target_rate_per_s=1000,  # some tests here ask a lot
         )
     ) as service:
         yield service
