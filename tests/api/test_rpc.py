@@ -24,6 +24,7 @@ from wire import GUARDED, HOME, PLAIN, counting, place, until, until_in_flight
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceAsyncStub
     from transfer_gateway.domain.identity import ExecutionKey
@@ -114,6 +115,46 @@ async def test_old_answers_are_let_go(stub: ExecutionServiceAsyncStub, world: Wo
             await stub.GetExecution(asked)
             alive.append(executions())
     assert alive[-1] <= alive[2]
+
+
+async def test_a_request_that_comes_again(
+    aws: Emulator, world: World, settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """The same bytes get what is true now: of AWS, of the accounts file, and of who asks. Bad ones stay bad."""
+    key = place(world)
+    file = tmp_path / "accounts.yaml"
+
+    def configure(account_id: str, alias: str) -> None:
+        file.write_text(f'accounts: [{{ id: "{account_id}", alias: {alias}, regions: [{key.region}] }}]')
+
+    configure(key.account_id, "before")
+    fresh, old, bad = get(key), get(key), get(key)
+    fresh.max_age.FromSeconds(0)
+    old.max_age.FromSeconds(3600)
+    bad.key.execution_id = "x"
+    async with (
+        server.running(settings(accounts_file=file, accounts_reload_s=0.1)) as service,
+        rpc(service) as stub,
+    ):
+        first = await stub.GetExecution(old)
+        assert await stub.GetExecution(old) == first
+        assert aws.calls.count(operation=DESCRIBE) == 1
+        newer = [(await stub.GetExecution(fresh)).execution for _ in range(2)]
+        observed = [each.observed_at.ToNanoseconds() for each in (first.execution, *newer)]
+        assert observed == sorted(set(observed))
+        assert (await stub.GetExecution(old)).execution == newer[1]
+        for _ in range(3):
+            async with failing(grpc.StatusCode.INVALID_ARGUMENT):
+                await stub.GetExecution(bad)
+        configure(key.account_id, "after")
+        async with asyncio.timeout(10):
+            while (await stub.GetExecution(old)).execution.account.alias != "after":
+                await asyncio.sleep(0.01)
+        configure("222222222222", "other")
+        async with asyncio.timeout(10), failing(grpc.StatusCode.NOT_FOUND):
+            while True:
+                await stub.GetExecution(old)
+                await asyncio.sleep(0.01)
 
 
 async def test_details_of_a_failure(stub: ExecutionServiceAsyncStub, world: World) -> None:
