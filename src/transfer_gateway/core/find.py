@@ -36,8 +36,7 @@ class Finder:
 
     def saw(self, key: ExecutionKey) -> None:
         """Remember where an execution is."""
-        if self._seen.get(key.execution_id) != key:
-            self._seen.keep(key.execution_id, key)
+        self._seen.keep(key.execution_id, key)
 
     async def find(
         self,

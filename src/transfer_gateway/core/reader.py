@@ -94,6 +94,7 @@ class Reader:
             execution = executions.peek(key, max_age_s=max_age_s)
             if execution is None:
                 execution = await executions.get(key, max_age_s=max_age_s, deadline=deadline)
+                self._finder.saw(key)  # a snapshot was seen when it was made
             else:
                 executions.hits += 1
         except GatewayError as error:
@@ -103,7 +104,6 @@ class Reader:
         if self.told is not None:
             self.told.append(Told(key, max_age_s, execution))
         self._visit.looked_up("get_execution", key, execution, since)
-        self._finder.saw(key)
         return self.scope.shown(execution)
 
     def tell_again(self, told: Sequence[Told]) -> bool:
@@ -117,7 +117,6 @@ class Reader:
                 return False
         for key, _, execution in told:
             self._visit.looked_up("get_execution", key, execution, since)
-            self._finder.saw(key)
         executions.hits += len(told)
         return True
 

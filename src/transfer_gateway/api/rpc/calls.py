@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -138,13 +139,14 @@ class _Call:
             if status is not None:
                 code = status[0].name
             took_s = calls.requests.end(request, code) if request else time.perf_counter() - started
-            method.log(
-                "grpc_request",
-                method=method.name,
-                code=code,
-                took_ms=round(took_s * 1000, 1),
-                **(request.about_aws() if request else {}),
-            )
+            if method.is_logged:  # what would be said costs more than to ask
+                method.log(
+                    "grpc_request",
+                    method=method.name,
+                    code=code,
+                    took_ms=round(took_s * 1000, 1),
+                    **(request.about_aws() if request else {}),
+                )
         code_to_send, why, details = status
         return await context.abort(code_to_send, why, (*details, (HEADER, request_id)))
 
@@ -168,6 +170,7 @@ class _Method:
         self.ours = name.startswith(_OURS)
         self.operation = None if not self.ours else "none" if handler is None else name.rpartition("/")[2]
         self.log = _log.info if self.ours else _log.debug
+        self.is_logged = _log.is_enabled_for(logging.INFO if self.ours else logging.DEBUG)
         self.answer = _answer(name, handler, read)
         self.write: Any = None if handler is None else handler.response_serializer
         self.streaming = _streaming(handler)
