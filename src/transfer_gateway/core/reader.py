@@ -13,6 +13,7 @@ from transfer_gateway.domain.page import TargetFilter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from transfer_gateway.core.audit import Visit
     from transfer_gateway.core.find import Finder
@@ -86,21 +87,33 @@ class Reader:
 
     async def describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
         """An execution in progress. Raises: GatewayError, with account and region."""
+        recalled = self.recall(key, max_age_s=max_age_s)
+        if recalled is not None:
+            return recalled
         _check_max_age(max_age_s)
         since = now()
         try:
             self.accounts.get(key)
-            executions = self._lookups.executions
-            execution = executions.peek(key, max_age_s=max_age_s)
-            if execution is None:
-                execution = await executions.get(key, max_age_s=max_age_s, deadline=deadline)
-                self._finder.saw(key)  # a snapshot was seen when it was made
-            else:
-                executions.hits += 1
+            execution = await self._lookups.executions.get(key, max_age_s=max_age_s, deadline=deadline)
         except GatewayError as error:
             self.told = None
             self._visit.looked_up("get_execution", key, error, since)
             raise
+        self._finder.saw(key)
+        return self._tell(key, max_age_s, execution, since)
+
+    def recall(self, key: ExecutionKey, *, max_age_s: float) -> Execution | None:
+        """What `describe` would tell out of a snapshot, which needs no deadline; None where it would ask or raise."""
+        if not self.accounts.cover(key):
+            return None
+        executions = self._lookups.executions
+        execution = executions.peek(key, max_age_s=max_age_s)
+        if execution is None:
+            return None
+        executions.hits += 1
+        return self._tell(key, max_age_s, execution, now())
+
+    def _tell(self, key: ExecutionKey, max_age_s: float, execution: Execution, since: datetime) -> Execution:
         if self.told is not None:
             self.told.append(Told(key, max_age_s, execution))
         self._visit.looked_up("get_execution", key, execution, since)

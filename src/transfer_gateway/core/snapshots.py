@@ -145,7 +145,7 @@ class Snapshots(Generic[K, V]):
         Whoever tells it then counts it among `hits`. It needs no coroutine, as `get` does.
         """
         kept = self._kept.get(key)
-        if kept is None or kept.asked_at < asyncio.get_running_loop().time() - max_age_s:
+        if kept is None or not kept.asked_at >= asyncio.get_running_loop().time() - max_age_s:  # NaN: no
             return None
         return kept.outcome
 

@@ -49,6 +49,11 @@ class Accounts:
             raise AccountNotAvailable.of(of.account_id, of.region)
         return account
 
+    def cover(self, of: Target | WorkflowKey | ExecutionKey) -> bool:
+        """Whether `get` would find it."""
+        account = self._by_id.get(of.account_id)
+        return account is not None and of.region in account.regions
+
     def find(self, account_id: str) -> Account | None:
         return self._by_id.get(account_id)  # type: ignore[call-overload, no-any-return]  # whatever is no id is not in it
 

@@ -28,17 +28,18 @@ _LONGEST_REQUEST_BYTES = 512  # more than any that has no fields but ours
 class Asked(NamedTuple):
     key: ExecutionKey
     max_age_s: float
+    with_definitions: bool
 
 
 class Lookup:
     """A request of GetExecution. Its message is read at once, and what it asks for is checked when that is wanted."""
 
-    __slots__ = ("_asked", "answer", "made_of", "made_with", "message", "request")
+    __slots__ = ("_asked", "_request", "answer", "made_of", "made_with", "message")
 
     def __init__(self, message: bytes) -> None:
         """Raises: DecodeError."""
         self.message = message
-        self.request: pb.GetExecutionRequest | None = pb.GetExecutionRequest.FromString(message)
+        self._request = pb.GetExecutionRequest.FromString(message)
         self.made_of: Execution | None = None
         self.made_with: Account | None = None
         self.answer = b""
@@ -47,12 +48,13 @@ class Lookup:
     def asked(self) -> Asked:
         """Raises: BadUserInput."""
         if self._asked is None:
-            assert self.request is not None  # noqa: S101  until the first answer
-            parse.require(self.request, "key")
+            parse.require(self._request, "key")
             self._asked = Asked(
-                parse.execution_key(self.request.key, "key"),
-                parse.max_age_s(self.request, DEFAULT_MAX_AGE_S),
+                parse.execution_key(self._request.key, "key"),
+                parse.max_age_s(self._request, DEFAULT_MAX_AGE_S),
+                self._request.with_definitions,
             )
+            del self._request
         return self._asked
 
 
@@ -77,7 +79,7 @@ class Lookups:
         lookup.answer = pb.GetExecutionResponse(
             execution=to_execution(execution, account, {})
         ).SerializeToString()
-        lookup.made_of, lookup.made_with, lookup.request = execution, account, None
+        lookup.made_of, lookup.made_with = execution, account
         if len(lookup.message) <= _LONGEST_REQUEST_BYTES:
             self._answered.keep(lookup.message, lookup)
         return lookup.answer

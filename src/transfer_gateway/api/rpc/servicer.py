@@ -54,14 +54,16 @@ class ExecutionService(ExecutionServiceServicer):
     async def GetExecution(  # type: ignore[override]  # bytes are a message that is made already
         self, request: Lookup, context: Context
     ) -> pb.GetExecutionResponse | bytes:
-        reader, deadline = await self._admit(context), self._deadline(context)
-        key, max_age_s = request.asked()
-        execution = await reader.describe(key, max_age_s=max_age_s, deadline=deadline)
-        message = request.request
-        if message is None or not message.with_definitions:
-            return self.lookups.answer(request, execution, reader.accounts.find(key.account_id))
-        definitions = await _definitions(reader, message, [execution], deadline)
-        return pb.GetExecutionResponse(execution=_execution(execution, reader, definitions))
+        reader = await self._admit(context)
+        key, max_age_s, with_definitions = request.asked()
+        execution = None if with_definitions else reader.recall(key, max_age_s=max_age_s)
+        if execution is None:
+            deadline = self._deadline(context)
+            execution = await reader.describe(key, max_age_s=max_age_s, deadline=deadline)
+            if with_definitions:
+                definitions = await reader.define_steps([execution], deadline=deadline)
+                return pb.GetExecutionResponse(execution=_execution(execution, reader, definitions))
+        return self.lookups.answer(request, execution, reader.accounts.find(key.account_id))
 
     async def BatchGetExecutions(
         self, request: pb.BatchGetExecutionsRequest, context: Context
