@@ -1,5 +1,6 @@
 """What the gRPC door costs: GetExecution of a warm snapshot, beside a bare grpc.aio echo of the same sizes.
 
+The gateway writes no logs here, as the echo has none; `--logs` has it write them, those of the audit too.
 `uv run python bench/grpc_overhead.py`. Both servers run in processes of their own, pinned to one core, the client
 on another, and take turns. Printed: calls a second, and the server's CPU for each call, as medians of the rounds.
 """
@@ -76,7 +77,8 @@ async def load(address: str, request: bytes, for_s: float) -> int:
 
 
 async def main() -> None:
-    async with rig(1, ["eu-west-1"], LOG_LEVEL="warning") as gateway:
+    level, audit = ("info", "true") if "--logs" in sys.argv else ("warning", "false")
+    async with rig(1, ["eu-west-1"], LOG_LEVEL=level, AUDIT_LOG=audit) as gateway:
         asked = ParseDict({"key": gateway.keys[0], "maxAge": "3600s"}, pb.GetExecutionRequest())
         request = asked.SerializeToString()
         async with grpc.aio.insecure_channel(gateway.grpc) as channel:
@@ -113,7 +115,7 @@ async def measure(sides: dict[str, tuple[int, str]], request: bytes, size: int) 
         print(f"{name:8} {rate:6.0f} calls/s  {cpu:4.0f} µs CPU a call")
     by_rate = statistics.median(rates["gateway"]) / statistics.median(rates["echo"])
     by_cpu = statistics.median(cpus["echo"]) / statistics.median(cpus["gateway"])
-    print(f"gateway / echo: {by_rate:.2f} by rate, {by_cpu:.2f} by CPU (aim: at least 0.75)")
+    print(f"gateway / echo: {by_rate:.2f} by rate, {by_cpu:.2f} by CPU (aim: at least 0.8)")
 
 
 if __name__ == "__main__":

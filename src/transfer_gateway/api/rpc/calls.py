@@ -108,7 +108,7 @@ class _Call:
         request_id = request_id_of(headers.get(HEADER))
         context.set_trailing_metadata(((HEADER, request_id),))
         request = method.operation and calls.requests.begin("grpc", method.operation, request_id, headers.get)
-        started = time.perf_counter()
+        started = 0.0 if request else time.perf_counter()
         status, code = None, "OK"
         LOG_IDS.set(request.ids() if request else {"request_id": request_id})  # the task ends with the call
         try:
