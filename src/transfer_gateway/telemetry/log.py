@@ -42,9 +42,7 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"], *, a
         return to_line(logger, level, _completed(logger, level, event))
 
     structlog.configure(
-        processors=[
-            render
-        ],  # one: structlog takes 15 instructions to come to the next, and its own take more
+        processors=[render],  # one: the way from one to the next costs more than what each does
         logger_factory=_StderrLogger,
         wrapper_class=structlog.make_filtering_bound_logger(level),  # what isn't logged costs nothing
         cache_logger_on_first_use=True,
