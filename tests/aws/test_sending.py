@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, signed_with
-from transfer_gateway.aws.errors import Service
+from transfer_gateway.aws.decode import IncompleteAnswer, required
+from transfer_gateway.aws.errors import Call, Service, foreign_errors
 from transfer_gateway.aws.sending import Request, Signature
-from transfer_gateway.domain.identity import Region
+from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.domain.identity import ExecutionKey, Region
 from wire import PLAIN, place
 
 if TYPE_CHECKING:
@@ -94,34 +96,41 @@ async def test_answers_are_botocores(aws: Emulator, world: World) -> None:
 
 @pytest.mark.parametrize("kind", FaultKind)
 async def test_failures_are_botocores(aws: Emulator, world: World, kind: FaultKind) -> None:
-    """Whatever AWS or the network does, the same exception is raised, with the same of AWS's words."""
+    """Whatever AWS or the network does, it is the same to us, with the same of AWS's words."""
     user, key = world.keys.add_user(PLAIN, "reader"), place(world)
     aws.faults.add(Fault(kind, operation="DescribeExecution", code="ValidationException", message="Not so."))
     found = []
     async with clients() as both:
         with signed_with(ReadOnlyCredentials(user.access_key_id, user.secret, None)):
-            found += [await _outcome(client, key.workflow_id, key.execution_id) for client in both]
+            found += [await _outcome(client, key) for client in both]
     assert found[0] == found[1]
 
 
-async def _outcome(client: Any, workflow_id: str, execution_id: str) -> Any:
+async def _outcome(client: Any, key: ExecutionKey) -> Any:
+    """The answer, without the ids and times in it, or what is made of the failure."""
     try:
-        return _without_chance(
-            await client.describe_execution(WorkflowId=workflow_id, ExecutionId=execution_id)
+        with foreign_errors(Call(Service.TRANSFER, "DescribeExecution", key.account_id, key.region, key)):
+            answer = await client.describe_execution(WorkflowId=key.workflow_id, ExecutionId=key.execution_id)
+            required(answer, "Execution")
+            return _without_chance(answer)
+    except IncompleteAnswer:
+        return IncompleteAnswer
+    except GatewayError as error:
+        cause = error.__cause__
+        return (
+            type(error),
+            str(error),
+            _without_chance(cause.response) if isinstance(cause, ClientError) else None,
         )
-    except ClientError as error:
-        return type(error).__name__, _without_chance(error.response)
-    except Exception as error:  # noqa: BLE001  whatever it is, the other is to be the same
-        return type(error).__name__
 
 
 def _without_chance(answer: dict[str, Any]) -> dict[str, Any]:
     """An answer without its id, its time, and how often it was asked for."""
     meta = dict(answer.get("ResponseMetadata", {}))
     headers = {
-        name: value
+        name.lower(): value
         for name, value in meta.get("HTTPHeaders", {}).items()
-        if name not in {"date", "x-amzn-requestid"}
+        if name.lower() not in {"date", "x-amzn-requestid"}
     }
     for name in ("RequestId", "RetryAttempts", "MaxAttemptsReached"):
         meta.pop(name, None)

@@ -20,7 +20,7 @@ from aiobotocore.session import AioSession
 
 from transfer_gateway.aws.data import data_loader
 from transfer_gateway.aws.errors import Service, foreign_configuration
-from transfer_gateway.aws.sending import send_directly
+from transfer_gateway.aws.sending import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -56,13 +56,6 @@ def signed_with(credentials: ReadOnlyCredentials) -> Iterator[None]:
         _signer.reset(before)
 
 
-async def _callers_credentials() -> ReadOnlyCredentials:
-    credentials = _signer.get()
-    if credentials is None:
-        raise UnsignedCall("a call outside of signed_with()")
-    return credentials
-
-
 class _CallersCredentials(AioCredentials):  # type: ignore[misc]  # botocore is untyped
     """What a client holds in place of credentials of its own: whatever `signed_with` set."""
 
@@ -70,7 +63,10 @@ class _CallersCredentials(AioCredentials):  # type: ignore[misc]  # botocore is 
         super().__init__(access_key="per-call", secret_key="per-call", method="per-call")  # noqa: S106  no secret
 
     async def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        return await _callers_credentials()
+        credentials = _signer.get()
+        if credentials is None:
+            raise UnsignedCall("a call outside of signed_with()")
+        return credentials
 
 
 class _CallersCredentialsProvider:
@@ -85,8 +81,9 @@ class RegionalClients:
 
     def __init__(self, service: Service, connection: ConnectionSettings, *, attempts: int = 1) -> None:
         self._service = service
-        self._attempts = attempts
         self._session = session(_CallersCredentialsProvider())
+        if attempts == 1:
+            shorten(self._session)
         self._config = client_config(connection, attempts=attempts)
         self._clients: dict[Region, Any] = {}
         self._open = AsyncExitStack()
@@ -100,8 +97,6 @@ class RegionalClients:
                         self._service.value, region_name=region, config=self._config
                     )
                     self._clients[region] = await self._open.enter_async_context(client)
-                    if self._attempts == 1:
-                        send_directly(self._clients[region], _callers_credentials)
 
     def __getitem__(self, region: Region) -> Any:  # noqa: ANN401  botocore's clients are untyped
         return self._clients[region]

@@ -42,6 +42,10 @@ Wire = dict[str, Any]
 class IncompleteAnswer(Exception):
     """AWS's answer lacks a member that its model requires; the argument is that member's name."""
 
+    def __init__(self, member: str, aws_request_id: str | None = None) -> None:
+        super().__init__(member)
+        self.aws_request_id = aws_request_id
+
 
 def decode_execution(answer: Wire, key: ExecutionKey, observed_at: datetime) -> Execution:
     """DescribeExecution's answer. Raises: IncompleteAnswer. Source: `DescribeExecutionResponse`."""

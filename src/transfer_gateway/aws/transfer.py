@@ -17,7 +17,6 @@ from transfer_gateway.aws.decode import (
 )
 from transfer_gateway.aws.decode_workflow import decode_listed_workflows, decode_workflow
 from transfer_gateway.aws.errors import Call, Service, SessionNoLongerGood, foreign_errors
-from transfer_gateway.aws.shapes import check_types
 from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 
@@ -142,20 +141,17 @@ class Transfer:
     ) -> T:
         key = about if isinstance(about, ExecutionKey | WorkflowKey) else None
         call = Call(Service.TRANSFER, operation, about.account_id, about.region, key)
-        client = self._clients[about.region]
-        method, model = getattr(client, xform_name(operation)), client.meta.service_model
+        method = getattr(self._clients[about.region], xform_name(operation))
         with self._calls.watch(call.action, call.account_id, call.region) as seen, foreign_errors(call):
-            with signed_with(session.credentials):
-                answer: dict[str, Any] = await method(**asked)
-            seen.request_id = request_id(answer)
-            if about.region not in session.accepted_in:
-                self._sessions.accept(account, about.region, session)
             try:
-                check_types(model.operation_model(operation).output_shape, answer, operation)
+                with signed_with(session.credentials):
+                    answer: dict[str, Any] = await method(**asked)
+                seen.request_id = request_id(answer)
+                if about.region not in session.accepted_in:
+                    self._sessions.accept(account, about.region, session)
                 return decode(answer)
-            except (
-                IncompleteAnswer
-            ) as error:  # also a truncated body: to aiobotocore a success without members
+            except IncompleteAnswer as error:
+                seen.request_id = seen.request_id or error.aws_request_id
                 raise UpstreamUnavailable(
                     f"AWS answered transfer:{operation} without {error.args[0]}, which it always sends.",
                     account_id=call.account_id,
