@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable
+    from collections.abc import Callable, Hashable
 
 _SLOW_S = 0.5  # far longer than AWS takes when it is well
 
@@ -25,36 +24,18 @@ class Places:
         self._under_way: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
-    @asynccontextmanager
-    async def hold(self, party: Hashable) -> AsyncIterator[None]:
-        """A place, as soon as it is the party's turn."""
-        ended = await self.take(party)
-        try:
-            yield
-        finally:
-            ended()
+    def hold(self, party: Hashable) -> _Place:
+        """An async context manager: a place, as soon as it is the party's turn."""
+        return _Place(self, party)
 
-    async def take(self, party: Hashable) -> Callable[[], None]:
+    async def take(self, party: Hashable) -> Callable[..., None]:
         """The same, where the call ends elsewhere. Returns: what is to be called then, once."""
-        await self._take(party)
-        held = True
+        place = _Place(self, party)
+        await place.__aenter__()
+        return place.end
 
-        def give_back() -> None:
-            nonlocal held
-            if held:
-                held = False
-                self._give_back()
-
-        slow = asyncio.get_running_loop().call_later(_SLOW_S, give_back)
-
-        def ended() -> None:
-            slow.cancel()
-            self._ended(party)
-            give_back()
-
-        return ended
-
-    async def _take(self, party: Hashable) -> None:
+    async def wait_for(self, party: Hashable) -> None:
+        """Until it is the party's turn. Whoever has waited gives the place back, and ends."""
         if self._free:
             self._free -= 1
             self._under_way[party] += 1
@@ -65,16 +46,18 @@ class Places:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # the place came in the same moment
-                self._ended(party)
-                self._give_back()
+                self.ended(party)
+                self.give_back()
             raise
 
-    def _ended(self, party: Hashable) -> None:
+    def ended(self, party: Hashable) -> None:
+        """The party's call is over."""
         self._under_way[party] -= 1
         if not self._under_way[party]:
             del self._under_way[party]
 
-    def _give_back(self) -> None:
+    def give_back(self) -> None:
+        """Let the next one go on."""
         while self._waiting:
             party = min(self._waiting, key=self._under_way.__getitem__)
             turns = self._waiting.pop(party)
@@ -86,3 +69,30 @@ class Places:
                 turn.set_result(None)
                 return
         self._free += 1
+
+
+class _Place:
+    """One call's."""
+
+    __slots__ = ("_held", "_party", "_places", "_slow")
+
+    def __init__(self, places: Places, party: Hashable) -> None:
+        self._places, self._party = places, party
+
+    async def __aenter__(self) -> None:
+        await self._places.wait_for(self._party)
+        self._held = True
+        self._slow = asyncio.get_running_loop().call_later(_SLOW_S, self._give_back)
+
+    async def __aexit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self, *_: object) -> None:
+        self._slow.cancel()
+        self._places.ended(self._party)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._held:
+            self._held = False
+            self._places.give_back()

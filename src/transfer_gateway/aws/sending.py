@@ -82,7 +82,7 @@ class Signature(SigV4Auth):  # type: ignore[misc]  # botocore is untyped
     def signed_headers(self, headers_to_sign: dict[str, str]) -> str:
         return ";".join(headers_to_sign)
 
-    def _sign(self, key: bytes, msg: str, hex: bool = False) -> bytes | str:  # noqa: A002, FBT001, FBT002, PLR6301  botocore's
+    def _sign(self, key: bytes, msg: str, hex: bool = False) -> bytes | str:  # noqa: A002, FBT001, FBT002  botocore's
         signed = hmac.digest(key, msg.encode(), "sha256")
         return signed.hex() if hex else signed
 
@@ -137,7 +137,7 @@ class _ShorterWay(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
         if response.status < _FAILED and operation.read is not None:
             request_id = response.headers.get("x-amzn-requestid")
             try:
-                answer = operation.read.validate_json(content)
+                answer: dict[str, Any] = operation.read.validate_json(content)
             except ValidationError as error:
                 raise IncompleteAnswer(f"a proper {_place(operation_name, error)}", request_id) from error
             meta = {

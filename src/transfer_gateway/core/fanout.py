@@ -62,9 +62,9 @@ async def _ask_all(
     places = Places(_UNDER_WAY)
     asked: dict[K, asyncio.Task[T]] = {}
     for number, item in enumerate(dict.fromkeys(items), 1):
-        ended = await places.take(item)
+        end = await places.take(item)
         asked[item] = task = tasks.create_task(one(item))
-        task.add_done_callback(lambda _, ended=ended: ended())  # type: ignore[misc]  # binds today's
+        task.add_done_callback(end)
         if number % _AT_ONCE == 0:
             await asyncio.sleep(0)
     return asked

@@ -7,7 +7,6 @@ is tried again when AWS throttles or fails, as long as the request's time and th
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,7 +17,7 @@ from transfer_gateway.places import Places
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from prometheus_client.core import Metric
 
@@ -33,6 +32,7 @@ _RETRIES_PER_CALL, _MAX_SAVED_RETRIES = 0.1, 10.0
 _BREAKER_FAILURES = 5
 _BREAKER_S = (0.5, 5.0)  # first time open, and longest
 _WAITED_S = 0.001  # less is no wait, but the event loop's pace
+_RESOLUTION_S = 0.001  # of the loop's timers
 _PATIENCE_S = 2.0  # a call that is given up after this long counts as a failure of AWS's
 
 
@@ -80,11 +80,7 @@ class Pacing:
         def give_up(state: RetryCallState) -> bool:
             return _too_late(state, deadline) or state.attempt_number >= _MAX_ATTEMPTS or not pace.may_retry()
 
-        async def ask_in_turn() -> T:
-            async with pace.turn(deadline):
-                return await ask()
-
-        return await _tried(ask_in_turn, give_up)
+        return await _tried(lambda: pace.call(ask, deadline), give_up)
 
     @staticmethod
     async def prepare(target: Target, get: Callable[[], Awaitable[object]], *, deadline: float) -> None:
@@ -210,38 +206,40 @@ class _TargetPace:
         self.retries += 1
         return True
 
-    @asynccontextmanager
-    async def turn(self, deadline: float) -> AsyncIterator[None]:
+    async def call(self, ask: Callable[[], Awaitable[T]], deadline: float) -> T:
         """Wait for the call's turn, bound the call by the deadline, and tell the breaker how it went."""
         self.breaker.refuse_if_open()
-        began = asyncio.get_running_loop().time()
-        async with AsyncExitStack() as places:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await places.enter_async_context(self._places)
-                    await self._wait_for_the_rate(deadline)
-                    await places.enter_async_context(self._overall.hold(self._target))
-            except TimeoutError as error:
+        loop = asyncio.get_running_loop()
+        began, waiting = loop.time(), True
+        try:
+            async with asyncio.timeout_at(deadline), self._places:
+                await self._wait_for_the_rate(deadline)
+                async with self._overall.hold(self._target):
+                    waiting = False
+                    self._count_wait(loop.time() - began)
+                    return await self.breaker.watch(ask, deadline)
+        except TimeoutError as error:
+            if waiting:
                 raise self._refusal(retry_after_s=1.0) from error
-            finally:
-                self._count_wait(asyncio.get_running_loop().time() - began)
-            with self.breaker.watch():
-                try:
-                    async with asyncio.timeout_at(deadline):
-                        yield
-                except TimeoutError as error:
-                    raise DeadlineExceeded.of(self._target) from error
+            raise DeadlineExceeded.of(self._target) from error
+        finally:
+            if waiting:
+                self._count_wait(loop.time() - began)
 
     async def _wait_for_the_rate(self, deadline: float) -> None:
         """First come, first served. A slot is spent on going, not on waiting: who leaves the line costs none."""
-        wait_s = self._left_s() + self._in_line * self._interval_s
-        if asyncio.get_running_loop().time() + wait_s > deadline:
+        now = asyncio.get_running_loop().time()
+        wait_s = self._left_s(now) + self._in_line * self._interval_s
+        if wait_s <= 0 and not self._in_line:
+            self._next_at = max(self._next_at, now) + self._interval_s
+            return
+        if now + wait_s > deadline:
             raise self._refusal(retry_after_s=wait_s)
         self._in_line += 1
         try:
             async with self._head_of_line:
-                wait_s = self._left_s()
-                due_at = max(self._next_at, asyncio.get_running_loop().time())
+                now = asyncio.get_running_loop().time()
+                wait_s, due_at = self._left_s(now), max(self._next_at, now)
                 if wait_s > 0:
                     await asyncio.sleep(wait_s)
                 self._next_at = due_at + self._interval_s
@@ -257,9 +255,8 @@ class _TargetPace:
             self.waits += 1
             self.waited_s += waited_s
 
-    def _left_s(self) -> float:
+    def _left_s(self, now: float) -> float:
         """Until the next slot; none if negative."""
-        now = asyncio.get_running_loop().time()
         return max(self._next_at, now) - self._burst_s - now
 
 
@@ -293,29 +290,30 @@ class _Breaker:
                 retry_after_s=max(left_s, 0.1),
             )
 
-    @contextmanager
-    def watch(self) -> Iterator[None]:
-        """One call. It is refused if the breaker has opened while the call waited for its turn."""
+    async def watch(self, ask: Callable[[], Awaitable[T]], deadline: float) -> T:
+        """One call, which is ended at the deadline. Refused if the breaker has opened while it waited for its turn."""
         self.refuse_if_open()
         probe = self._probing = self.is_open
-        started = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
         try:
-            yield
-        except (Throttled, UpstreamUnavailable, DeadlineExceeded):
+            answer = await ask()
+        except (Throttled, UpstreamUnavailable):
             self._failed(probe=probe)
             raise
         except GatewayError:  # an answer all the same
             self._answered()
             raise
         except asyncio.CancelledError:
-            if asyncio.get_running_loop().time() - started > _PATIENCE_S:
+            now = loop.time()
+            if now >= deadline - _RESOLUTION_S or now - started > _PATIENCE_S:
                 self._failed(probe=probe)
             raise
-        else:
-            self._answered()
         finally:
             if probe:
                 self._probing = False
+        self._answered()
+        return answer
 
     def _failed(self, *, probe: bool) -> None:
         self._failures += 1
