@@ -29,7 +29,7 @@ from strawberry.execution import optimized_is_awaitable
 from transfer_gateway.api.graphql.compiled import Compiled, CompilingExecutor
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.domain.account import Account, Accounts
-from transfer_gateway.domain.errors import ExecutionNotFound
+from transfer_gateway.domain.errors import ExecutionNotFound, InternalServerError, Throttled
 from transfer_gateway.domain.execution import (
     EfsFileLocation,
     Execution,
@@ -64,6 +64,7 @@ FIELDS = [
     f"executionOrError{ARGUMENTS} {{ ... }}",
     f"executions{ARGUMENTS.replace('key: {', 'keys: [{').replace('})', '}])')} {{ ... }}",
 ]
+MANY = FIELDS[-1]
 ACCOUNTS = Accounts([Account(KEY.account_id, "claims", (KEY.region,), None, None, 3600)])
 
 texts = st.text(max_size=5)
@@ -102,6 +103,7 @@ executions = st.builds(
     results=st.none() | st.builds(ExecutionResults, step_lists, step_lists),
     observed_at=st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=2))])),
 )  # fmt: skip
+failures = st.sampled_from([ExecutionNotFound.of(KEY), Throttled("Later."), InternalServerError("Oh.")])
 odd_values = st.sampled_from(
     [
         None,
@@ -170,8 +172,9 @@ class Reader:
     async def describe(self, _key: object, **_options: object) -> Any:
         return self._outcome_of(self.outcome)
 
-    async def describe_all(self, keys: list[object], **_options: object) -> list[Any]:
-        return [self.outcome for _ in keys]
+    async def describe_all(self, _keys: list[object], **_options: object) -> list[Any]:
+        """A list stands for the many outcomes of as many keys."""
+        return self.outcome if isinstance(self.outcome, list) else [self.outcome]
 
     async def define_step(self, place: StepPlace, **_options: object) -> Any:
         if place.position == 0:
@@ -222,6 +225,40 @@ def test_answers_are_the_reference_executors(data: st.DataObject, outcome: Any) 
     event("with errors" if expected[1] else "without errors")
 
 
+@given(
+    data=st.data(),
+    outcomes=st.lists(executions | failures, min_size=2, max_size=4),
+    odd=broken() | odd_values,
+)
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_lists_are_the_reference_executors(data: st.DataObject, outcomes: list[Any], odd: Any) -> None:
+    """The same for many at once, executions and errors, also where one of them is not what it should be."""
+    execution = SCHEMA.get_type("Execution")
+    assert execution is not None
+    inner = data.draw(selections(execution))
+    document = parse(
+        f"{{ {MANY.replace('...', f'...on Execution {inner} ...on Error {{ code message }}')} }}"
+    )
+    if validate(SCHEMA, document) or "@" in inner:
+        return
+    if data.draw(st.booleans()):
+        outcomes.insert(data.draw(st.integers(0, len(outcomes))), odd)
+    expected, compiled = run(document, outcomes, None), Compiled()
+    for _ in range(2):
+        assert run(document, outcomes, compiled) == expected
+    event("with errors" if expected[1] else "without errors")
+
+
+def test_a_list_is_compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list's objects are written by one function for each class, even the first time, and by nothing else."""
+    document = parse(f"{{ {MANY.replace('...', '...on Execution { id status } ...on Error { code }')} }}")
+    outcomes = [bare(), ExecutionNotFound.of(KEY), bare(), Throttled("Later.")]
+    expected, compiled = run(document, outcomes, None), Compiled()
+    monkeypatch.setattr(CompilingExecutor, "complete_list_item_value", None, raising=False)
+    assert run(document, outcomes, compiled) == expected
+    assert len(compiled._selections) == 3
+
+
 LOOKUP = f"""{{ execution{ARGUMENTS} {{
   id accountId account {{ alias }} status observedAt posixProfile {{ uid }}
   initialFileLocation {{ s3FileLocation {{ key }} }} ...on Node {{ nodeId: id }} ...more
@@ -264,8 +301,8 @@ def test_a_lookup_is_one_function() -> None:
 def test_what_is_not_sure_is_left_alone(selected: str, *, is_whole: bool) -> None:
     """What a function could not give alike is not compiled at that level."""
     compiled, document = Compiled(), parse(f"{{ execution{ARGUMENTS} {selected} }}")
-    run(document, ExecutionNotFound.of(KEY), compiled)
-    run(document, bare(), compiled)
+    for _ in range(2):
+        run(document, bare(), compiled)
     first = next(iter(compiled._selections.values()))
     assert (first is not None) == is_whole
 

@@ -1,8 +1,9 @@
 """Selections as Python functions: what a document selects of an object, written out once, run for every answer.
 
 graphql-core completes each field in several calls. Where fields are plain attributes all the way down, one dict
-display does the same. A document is compiled when it comes a second time, and only what is sure to come out equal:
-whatever else it has, and whatever value is not as its type promises, graphql-core completes in full.
+display does the same. A selection is compiled when it is needed a second time, as most documents come once or very
+often, and only if it is sure to come out equal: whatever else there is, and whatever value is not as its type promises,
+graphql-core completes in full.
 """
 
 from __future__ import annotations
@@ -13,14 +14,21 @@ from datetime import datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from graphql import GraphQLEnumType, GraphQLList, GraphQLNonNull, GraphQLObjectType, GraphQLScalarType
+from graphql import (
+    GraphQLEnumType,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    is_composite_type,
+)
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
-    from graphql import FieldNode, GraphQLOutputType
+    from graphql import FieldNode, GraphQLCompositeType, GraphQLOutputType, GraphQLResolveInfo
     from graphql.pyutils import Path
 
     from transfer_gateway.api.graphql.context import Context
@@ -75,22 +83,90 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
             return_type, field_details_list, path, result, position_context
         )
 
+    def complete_iterable_value(  # noqa: PLR0917  as graphql-core calls it
+        self,
+        item_type: GraphQLOutputType,
+        field_details_list: list[Any],
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        items: Iterable[Any],
+        position_context: Any,  # noqa: ANN401  as above
+    ) -> Any:  # noqa: ANN401  the list, or an awaitable of it
+        kind = item_type.of_type if isinstance(item_type, GraphQLNonNull) else item_type
+        if (
+            self._compiled is not None
+            and isinstance(items, list | tuple)
+            and len(items) > 1
+            and is_composite_type(kind)
+        ):
+            with suppress(Exception):  # one of them is unusual
+                return self._written(self._compiled, kind, field_details_list, info, items)
+        return super().complete_iterable_value(
+            item_type, field_details_list, info, path, items, position_context
+        )
+
+    def _written(
+        self,
+        compiled: Compiled,
+        kind: GraphQLCompositeType,
+        field_details_list: list[Any],
+        info: GraphQLResolveInfo[Any],
+        items: Sequence[Any],
+    ) -> list[dict[str, Any]]:
+        """A list of objects. Which type they are of, and whether they are, their classes say."""
+        by_class: dict[type, Selection] = {}
+        told, written = _Info(self.context_value), []
+        for item in items:
+            selection = by_class.get(item.__class__)
+            if selection is None:
+                selection = self._selection_for(compiled, kind, field_details_list, info, item)
+                by_class[item.__class__] = selection
+            written.append(selection(item, told))
+        return written
+
+    def _selection_for(
+        self,
+        compiled: Compiled,
+        kind: GraphQLCompositeType,
+        field_details_list: list[Any],
+        info: GraphQLResolveInfo[Any],
+        item: Any,  # noqa: ANN401  as above
+    ) -> Selection:
+        if not isinstance(kind, GraphQLObjectType):
+            name = (kind.resolve_type or self.type_resolver)(item, info, kind)
+            kind = self.ensure_valid_runtime_type(name, kind, field_details_list, info, item)
+        if kind.is_type_of is not None and kind.is_type_of(item, info) is not True:
+            raise _Unusual
+        selection = compiled.get(self, kind, field_details_list, often=True)
+        if selection is None:
+            raise _Unusual
+        return selection
+
 
 class Compiled:
     """One document's selections, by the type of the object and the fields that it was selected by."""
 
     def __init__(self) -> None:
+        self._seen: set[tuple[object, ...]] = set()
         self._selections: dict[tuple[object, ...], Selection | None] = {}
 
     def get(
-        self, executor: CompilingExecutor, parent: GraphQLObjectType, field_details_list: list[Any]
+        self,
+        executor: CompilingExecutor,
+        parent: GraphQLObjectType,
+        field_details_list: list[Any],
+        *,
+        often: bool = False,
     ) -> Selection | None:
-        """None for a selection that is not to be compiled."""
+        """None the first time, unless it will be needed `often`, and for a selection that is not to be compiled."""
         # The document, which outlives this, has the nodes.
         key = (parent, *[id(details.node) for details in field_details_list])
         try:
             return self._selections[key]
         except KeyError:
+            if not often and key not in self._seen:
+                self._seen.add(key)
+                return None
             selection = self._selections[key] = _compile(executor, parent, field_details_list)
             return selection
 

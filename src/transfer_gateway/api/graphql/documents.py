@@ -43,11 +43,11 @@ class Refused(Exception):
 
 @dataclass(eq=False, slots=True)
 class Document:
-    """A document that may run. `compiled`: from its second time on, as most documents come once or very often."""
+    """A document that may run, and its selections, if they are to be compiled."""
 
     node: DocumentNode
     characters: int
-    compiled: Compiled | None = None
+    compiled: Compiled | None
 
 
 class Documents:
@@ -82,16 +82,13 @@ class Documents:
     def get(self, text: str) -> Document:
         """The document of that text. Raises: Refused."""
         try:
-            document = self._kept[text]  # cachetools' `get` looks twice
+            return self._kept[text]  # cachetools' `get` looks twice
         except KeyError:
-            document = Document(self._checked(text), len(text))
-            if len(text) <= _KEPT_CHARACTERS:
-                self._kept[text] = document
-            return document
-        if (
-            document.compiled is None and self._compiles and "@" not in text
-        ):  # directives may depend on variables
-            document.compiled = Compiled()
+            pass
+        compiles = self._compiles and "@" not in text  # directives may depend on variables
+        document = Document(self._checked(text), len(text), Compiled() if compiles else None)
+        if len(text) <= _KEPT_CHARACTERS:
+            self._kept[text] = document
         return document
 
     def _checked(self, text: str) -> DocumentNode:
