@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import hmac
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
-from functools import lru_cache
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from aiobotocore.client import AioBaseClient
 from aiobotocore.parsers import AioResponseParserFactory
-from botocore.auth import SIGNED_HEADERS_BLACKLIST, SigV4Auth
+from botocore.auth import EMPTY_SHA256_HASH, SIGV4_TIMESTAMP, SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
 from botocore.utils import parse_timestamp
 from pydantic_core import ValidationError
 from yarl import URL
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from botocore.model import OperationModel
     from pydantic_core import SchemaValidator
 
-_UNSIGNED = frozenset(SIGNED_HEADERS_BLACKLIST)
+_TIME, _TOKEN = "\0time", "\0token"  # marks, which no header holds
 _FAILED = 300  # and above, as botocore has it
 
 
@@ -46,56 +46,43 @@ def shorten(session: AioSession) -> None:
     session.register("creating-client-class", lambda base_classes, **_: base_classes.insert(0, _ShorterWay))
 
 
-@dataclass(slots=True)
-class Request:
-    """As much of botocore's as its signatures look at."""
+class Signing:
+    """Signature Version 4 of requests that differ by their bodies, their time and who signs, and by nothing else.
 
-    method: str
-    url: str
-    headers: dict[str, str]
-    body: bytes
-    context: dict[str, Any] = field(default_factory=dict)
-    params: None = None
+    botocore writes the text that is signed, once, with marks where those differ.
+    """
 
+    def __init__(self, method: str, url: str, headers: dict[str, str], service: str, region: str) -> None:
+        self._scope = f"{region}/{service}/aws4_request"
+        self._texts = {}
+        for has_token in (False, True):
+            auth = SigV4Auth(ReadOnlyCredentials("", "", _TOKEN if has_token else None), service, region)
+            request = AWSRequest(method, url, data=b"", headers=headers)
+            request.context["timestamp"] = _TIME
+            auth._modify_request_before_signing(request)  # noqa: SLF001  no other way to it
+            text = auth.canonical_request(request).removesuffix(EMPTY_SHA256_HASH)
+            until_time, _, rest = text.partition(_TIME)
+            until_token, _, until_body = rest.partition(_TOKEN) if has_token else (rest, "", "")
+            signed = auth.signed_headers(auth.headers_to_sign(request))
+            self._texts[has_token] = until_time, until_token, until_body, signed
 
-class Signature(SigV4Auth):  # type: ignore[misc]  # botocore is untyped
-    """Signature Version 4 of one request, which botocore takes apart several times, in an `email.message.Message`."""
-
-    _headers: dict[str, str] | None = None
-
-    def headers_to_sign(self, request: Request) -> dict[str, str]:
-        """Names in small letters, sorted, each with its value, trimmed."""
-        if self._headers is None:
-            headers = {
-                lower: " ".join(value.split())
-                for name, value in request.headers.items()
-                if (lower := name.lower()) not in _UNSIGNED
-            }
-            if "host" not in headers:
-                headers["host"] = _parts(request.url)[0]
-            self._headers = dict(sorted(headers.items()))
-        return self._headers
-
-    def canonical_request(self, request: Request) -> str:
-        headers = self.headers_to_sign(request)
-        _, path, query = _parts(request.url)
-        lines = [request.method, path, query, *map(":".join, headers.items()), "", ";".join(headers)]
-        return "\n".join([*lines, sha256(request.body).hexdigest()])
-
-    def signed_headers(self, headers_to_sign: dict[str, str]) -> str:
-        return ";".join(headers_to_sign)
-
-    def _sign(self, key: bytes, msg: str, hex: bool = False) -> bytes | str:  # noqa: A002, FBT001, FBT002  botocore's
-        signed = hmac.digest(key, msg.encode(), "sha256")
-        return signed.hex() if hex else signed
-
-
-@lru_cache(maxsize=256)
-def _parts(url: str) -> tuple[str, str, str]:
-    """Host, path and query as botocore signs them. Ours has one URL for each service and region."""
-    auth, request = SigV4Auth(None, "", ""), AWSRequest("POST", url)
-    host = auth.headers_to_sign(request)["host"]
-    return host, auth._normalize_url_path(urlsplit(url).path), auth.canonical_query_string(request)  # noqa: SLF001  no other way to it
+    def headers(self, body: bytes, credentials: ReadOnlyCredentials, at: datetime) -> dict[str, str]:
+        """Those that sign the request, which is sent at that time, of UTC."""
+        time, token = at.strftime(SIGV4_TIMESTAMP), credentials.token or ""
+        scope = f"{time[:8]}/{self._scope}"
+        until_time, until_token, until_body, signed = self._texts[bool(token)]
+        text = f"{until_time}{time}{until_token}{token}{until_body}{sha256(body).hexdigest()}"
+        key = f"AWS4{credentials.secret_key}".encode()
+        for part in scope.split("/"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        to_sign = f"AWS4-HMAC-SHA256\n{time}\n{scope}\n{sha256(text.encode()).hexdigest()}"
+        signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+        added = {
+            "X-Amz-Date": time,
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, "
+            f"SignedHeaders={signed}, Signature={signature}",
+        }
+        return added | {"X-Amz-Security-Token": token} if token else added
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +91,9 @@ class _Operation:
 
     model: OperationModel
     method: str
-    url: str
+    url: URL
     headers: dict[str, str]
-    signing_name: str
-    region: str
+    signing: Signing
     session: aiohttp.ClientSession
     proxy: dict[str, Any]
     read: SchemaValidator | None
@@ -126,13 +112,12 @@ class _ShorterWay(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
         body = self._serializer.serialize_to_request(api_params, operation.model)["body"]
         if isinstance(body, dict):  # a form
             body = urlencode(body, doseq=True).encode()
-        request = Request(operation.method, operation.url, operation.headers.copy(), body)
         credentials = await self._get_credentials().get_frozen_credentials()
-        Signature(credentials, operation.signing_name, operation.region).add_auth(request)
+        signed = operation.signing.headers(body, credentials, datetime.now(UTC))
         async with operation.session.request(
             operation.method,
-            URL(operation.url, encoded=True),
-            headers=request.headers,
+            operation.url,
+            headers=operation.headers | signed,
             data=body,
             allow_redirects=False,
             **operation.proxy,
@@ -159,16 +144,20 @@ class _ShorterWay(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
         context: dict[str, Any] = {"client_region": self.meta.region_name, "client_config": self.meta.config}
         url, headers, _ = await self._resolve_endpoint_ruleset(model, api_params, context)
         request = await self._convert_to_request_dict(api_params, model, url, context, headers)
-        sent = {name: value for name, value in request["headers"].items() if name.lower() != "content-length"}
         signing, http = context.get("signing", {}), self._endpoint.http_session
         proxy_url = http._proxy_config.proxy_url_for(request["url"])  # noqa: SLF001
         return _Operation(
             model,
             request["method"],
-            request["url"],
-            sent | {"Accept-Encoding": "identity"},
-            signing.get("signing_name", service.signing_name),
-            signing.get("region", self.meta.region_name),
+            URL(request["url"], encoded=True),
+            request["headers"] | {"Accept-Encoding": "identity"},  # as aiobotocore adds it, unsigned
+            Signing(
+                request["method"],
+                request["url"],
+                request["headers"],
+                signing.get("signing_name", service.signing_name),
+                signing.get("region", self.meta.region_name),
+            ),
             await http._get_session(proxy_url),  # noqa: SLF001
             {
                 "proxy": proxy_url,
