@@ -126,6 +126,17 @@ class SessionCache:
             raise outcome.again(region=region)
         return outcome
 
+    def has(self, account: Account, region: Region) -> bool:
+        """Whether `get` gives a session at once; not where that region has refused the role's."""
+        role = self._role(account)
+        entry = self._entries.get(role) if role else None
+        return (
+            entry is not None
+            and entry.session is not None
+            and self._now() < entry.session.expires_at
+            and region not in entry.refused_in
+        )
+
     def accept(self, account: Account, region: Region, session: AssumedRoleSession) -> None:
         """AWS took the session there: earlier refusals are forgotten."""
         session.accepted_in.add(region)

@@ -46,6 +46,10 @@ class Transfer:
         self._sessions = sessions
         self._calls = calls
 
+    def is_prepared(self, account: Account, region: Region) -> bool:
+        """Whether the session that the next call needs is there already."""
+        return self._sessions.has(account, region)
+
     async def prepare(self, account: Account, region: Region) -> None:
         """Get the session ready that the next call needs. Raises: RoleNotAssumable, Throttled, UpstreamUnavailable."""
         await self._sessions.get(account, region)

@@ -172,9 +172,10 @@ class Lookups:
         deadline: float,
     ) -> T:
         """The session first: a role that can't be assumed, or slowly, must not spend the target's limits."""
-        await self._pacing.prepare(
-            target, lambda: self._transfer.prepare(account, target.region), deadline=deadline
-        )
+        if not self._transfer.is_prepared(account, target.region):
+            await self._pacing.prepare(
+                target, lambda: self._transfer.prepare(account, target.region), deadline=deadline
+            )
         flight.queued()
 
         async def call() -> T:

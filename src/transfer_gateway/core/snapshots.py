@@ -205,8 +205,9 @@ class Snapshots(Generic[K, V]):
         kept = self._kept.get(key) or self._not_found.get(key)
         if flight.asked_at is None or (kept is not None and kept.asked_at > flight.asked_at):
             return  # a younger call was answered first
-        self._kept.forget(key)
-        self._not_found.pop(key, None)
+        if kept is not None:
+            self._kept.forget(key)
+            self._not_found.pop(key, None)
         if isinstance(outcome, ExecutionNotFound | WorkflowNotFound):
             self._not_found[key] = _Snapshot(outcome, flight.asked_at)
         else:
