@@ -224,6 +224,7 @@ async def counted(world: World) -> AsyncIterator[Counted]:
                 "TRANSFER_GATEWAY_ACCOUNTS_RELOAD_S": "3600",
             }
             environment |= {
+                "TRANSFER_GATEWAY_AWS_CONNECT_TIMEOUT_S": "60",
                 "TRANSFER_GATEWAY_AWS_READ_TIMEOUT_S": "300",
                 "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0",
             }

@@ -197,6 +197,7 @@ def run(document: DocumentNode, outcome: Any, compiled: Compiled | None) -> Any:
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
             executor_class=CompilingExecutor,
             compiled=compiled,
+            coerced={},
         )
         return await result if optimized_is_awaitable(result) else result
 

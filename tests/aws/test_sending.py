@@ -78,15 +78,17 @@ async def clients() -> AsyncIterator[list[Any]]:
 async def test_answers_are_botocores(aws: Emulator, world: World) -> None:
     """AWS takes the signature, and all that botocore tells of the answer is there, but for the time it was given."""
     user, key = world.keys.add_user(PLAIN, "reader"), place(world)
-    found = []
+    asked: dict[str, dict[str, Any]] = {
+        "describe_execution": {"WorkflowId": key.workflow_id, "ExecutionId": key.execution_id},
+        "list_executions": {"WorkflowId": key.workflow_id, "MaxResults": 10},
+        "list_workflows": {"MaxResults": 10},
+        "describe_workflow": {"WorkflowId": key.workflow_id},
+    }
     async with clients() as both:
         with signed_with(ReadOnlyCredentials(user.access_key_id, user.secret, None)):
-            for client in both:
-                answer = await client.describe_execution(
-                    WorkflowId=key.workflow_id, ExecutionId=key.execution_id
-                )
-                found.append(_without_chance(answer))
-    assert found[0] == found[1]
+            for operation, what in asked.items():
+                ours, theirs = [_without_chance(await getattr(client, operation)(**what)) for client in both]
+                assert ours == theirs, operation
 
 
 @pytest.mark.parametrize("kind", FaultKind)

@@ -9,9 +9,11 @@ botocore's: endpoints, serialization, the rules of signatures, the HTTP session,
 from __future__ import annotations
 
 import hmac
+import json
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -29,6 +31,8 @@ from transfer_gateway.aws.decode import IncompleteAnswer
 from transfer_gateway.aws.shapes import reader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import aiohttp
     from aiobotocore.session import AioSession
     from botocore.model import OperationModel
@@ -96,6 +100,7 @@ class _Operation:
     signing: Signing
     session: aiohttp.ClientSession
     proxy: dict[str, Any]
+    body: Callable[[dict[str, Any]], bytes]
     read: SchemaValidator | None
     parser: Any
 
@@ -109,9 +114,7 @@ class _ShorterWay(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
         operation = operations.get(operation_name)
         if operation is None:
             operation = operations[operation_name] = await self._prepare(operation_name, api_params)
-        body = self._serializer.serialize_to_request(api_params, operation.model)["body"]
-        if isinstance(body, dict):  # a form
-            body = urlencode(body, doseq=True).encode()
+        body = operation.body(api_params)
         credentials = await self._get_credentials().get_frozen_credentials()
         signed = operation.signing.headers(body, credentials, datetime.now(UTC))
         async with operation.session.request(
@@ -163,9 +166,14 @@ class _ShorterWay(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
                 "proxy": proxy_url,
                 "proxy_headers": http._proxy_config.proxy_headers_for(request["url"]),  # noqa: SLF001
             },
+            partial(self._body, model) if service.resolved_protocol != "json" or _is_nested(model) else _json,
             reader(model.output_shape) if service.resolved_protocol == "json" else None,
             _parsers().create_parser(service.resolved_protocol),
         )
+
+    def _body(self, model: OperationModel, api_params: dict[str, Any]) -> bytes:
+        body: bytes | dict[str, Any] = self._serializer.serialize_to_request(api_params, model)["body"]
+        return body if isinstance(body, bytes) else urlencode(body, doseq=True).encode()  # a form
 
     async def _parsed(
         self, operation: _Operation, response: aiohttp.ClientResponse, content: bytes
@@ -186,6 +194,16 @@ class _ShorterWay(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
         if shape is not None:
             answer.update(await parser.parse(told, shape))
         raise self.exceptions.from_code(code)(answer, model.name)
+
+
+def _json(api_params: dict[str, Any]) -> bytes:
+    return json.dumps(api_params).encode()
+
+
+def _is_nested(model: OperationModel) -> bool:
+    """Whether what is asked may be other than plain texts and numbers under their own names."""
+    members = model.input_shape.members.values()
+    return any(member.type_name not in {"string", "integer"} or member.serialization for member in members)
 
 
 def _parsers() -> AioResponseParserFactory:

@@ -60,10 +60,20 @@ class _Info(NamedTuple):
 
 
 class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
-    """graphql-core's executor, which looks for a compiled selection before it collects the fields of an object."""
+    """graphql-core's executor, which looks for a compiled selection before it collects the fields of an object.
 
-    def __init__(self, *args: Any, compiled: Compiled | None, **options: Any) -> None:  # noqa: ANN401  its base's
+    `coerced`: variables' values that are ready.
+    """
+
+    def __init__(
+        self,
+        *args: Any,  # noqa: ANN401  its base's
+        compiled: Compiled | None,
+        coerced: dict[str, Any],
+        **options: Any,  # noqa: ANN401  as above
+    ) -> None:
         super().__init__(*args, **options)
+        self.variable_values.coerced.update(coerced)
         self._compiled = compiled
 
     def collect_and_execute_subfields(

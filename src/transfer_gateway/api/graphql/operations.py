@@ -14,6 +14,7 @@ from strawberry.types.execution import PreExecutionError
 from transfer_gateway.api.graphql.compiled import CompilingExecutor
 from transfer_gateway.api.graphql.cost import aws_calls
 from transfer_gateway.api.graphql.documents import Documents, Refused, operation_of
+from transfer_gateway.api.graphql.inputs import Inputs
 from transfer_gateway.api.graphql.limits import check, check_variables
 from transfer_gateway.api.graphql.naming import name_request
 from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded
@@ -40,6 +41,7 @@ class Operations:
         self._schema = schema._schema  # noqa: SLF001  graphql-core's, which Strawberry has no name for
         self._limits = limits
         self._hide_suggestions = not suggestions
+        self._inputs = Inputs(self._schema)
         self._documents = Documents(
             self._schema, limits, introspection=introspection, suggestions=suggestions
         )
@@ -61,9 +63,10 @@ class Operations:
             document = self._documents.get(request.query or "")
             operation = operation_of(document.node, request.operation_name)
             name_request(operation)
+            variables = request.variables or {}
             try:
                 check_variables(request.variables, self._limits)
-                calls = aws_calls(document.node, operation, request.variables or {}, context.accounts)
+                calls = aws_calls(document.node, operation, variables, context.accounts)
                 check(
                     self._limits,
                     "max_aws_calls",
@@ -75,16 +78,18 @@ class Operations:
         except Refused as refused:
             return PreExecutionError(data=None, errors=refused.errors)
         try:
+            lists = self._inputs.lists(operation, variables)
             async with asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S):
                 result: Any = execute(
                     self._schema,
                     document.node,
                     context_value=context,
-                    variable_values=request.variables,
+                    variable_values=variables | {name: [] for name in lists},
                     operation_name=request.operation_name,
                     is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # it guards
                     executor_class=CompilingExecutor,
                     compiled=document.compiled,
+                    coerced=lists,
                     hide_suggestions=self._hide_suggestions,
                 )
                 if isawaitable(result):
