@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
+from urllib.parse import urlencode
 
 import pytest
 from botocore.auth import SigV4Auth
@@ -15,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
-from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, signed_with
+from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, session, signed_with
 from transfer_gateway.aws.decode import IncompleteAnswer, required
 from transfer_gateway.aws.errors import Call, Service, foreign_errors
-from transfer_gateway.aws.sending import Signing
+from transfer_gateway.aws.sending import Signing, shorten
+from transfer_gateway.aws.sts import OwnCredentials
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.domain.identity import ExecutionKey, Region
 from wire import PLAIN, place
@@ -89,6 +91,23 @@ async def test_answers_are_botocores(aws: Emulator, world: World) -> None:
             for operation, what in asked.items():
                 ours, theirs = [_without_chance(await getattr(client, operation)(**what)) for client in both]
                 assert ours == theirs, operation
+
+
+async def test_forms_are_botocores(aws: Emulator) -> None:
+    """What STS is asked, whatever is in it."""
+    made = session(OwnCredentials())
+    shorten(made)
+    asked = {
+        "RoleArn": "arn:aws:iam::111111111111:role/path/Reader",
+        "RoleSessionName": "a+b@c=d,e",
+        "DurationSeconds": 900,
+        "ExternalId": "x:/\\+= &%é",
+        "Tags": [{"Key": "caller", "Value": "A & B"}, {"Key": "", "Value": ""}],
+    }
+    async with made.create_client("sts", region_name="eu-west-1") as client:
+        model = client.meta.service_model.operation_model("AssumeRole")
+        form = client._serializer.serialize_to_request(asked, model)["body"]
+        assert client._body(model, asked) == urlencode(form, doseq=True).encode()
 
 
 @pytest.mark.parametrize("kind", FaultKind)

@@ -13,10 +13,10 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from aiobotocore.client import AioBaseClient
 from aiobotocore.parsers import AioResponseParserFactory
@@ -173,7 +173,10 @@ class _ShorterWay(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
 
     def _body(self, model: OperationModel, api_params: dict[str, Any]) -> bytes:
         body: bytes | dict[str, Any] = self._serializer.serialize_to_request(api_params, model)["body"]
-        return body if isinstance(body, bytes) else urlencode(body, doseq=True).encode()  # a form
+        if isinstance(body, bytes):
+            return body
+        form = "&".join(f"{_quoted(name)}={_quoted(str(value))}" for name, value in body.items())
+        return form.encode()
 
     async def _parsed(
         self, operation: _Operation, response: aiohttp.ClientResponse, content: bytes
@@ -194,6 +197,9 @@ class _ShorterWay(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
         if shape is not None:
             answer.update(await parser.parse(told, shape))
         raise self.exceptions.from_code(code)(answer, model.name)
+
+
+_quoted = lru_cache(maxsize=256)(quote_plus)  # most of a form is the same each time
 
 
 def _json(api_params: dict[str, Any]) -> bytes:
