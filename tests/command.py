@@ -33,7 +33,7 @@ async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str
     process = await asyncio.create_subprocess_exec(
         _COMMAND, *arguments, env=os.environ | environment, stdout=PIPE, stderr=PIPE
     )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), 100)
     return process.returncode, out.decode(), err.decode()
 
 
@@ -53,7 +53,7 @@ async def run_on_terminal(*arguments: str, **environment: str) -> tuple[int | No
     finally:
         os.close(terminal)
     reading = asyncio.create_task(asyncio.to_thread(_read_to_end, ours))
-    await asyncio.wait_for(process.communicate(), 60)
+    await asyncio.wait_for(process.communicate(), 100)
     return process.returncode, (await reading).decode()
 
 
@@ -81,7 +81,7 @@ class Started:
     async def stop(self) -> tuple[int | None, str]:
         """SIGTERM, then exit code and everything logged."""
         self.signal()
-        await asyncio.wait_for(self.process.communicate(), 60)
+        await asyncio.wait_for(self.process.communicate(), 100)
         self._log.seek(0)
         return self.process.returncode, self._log.read().decode()
 

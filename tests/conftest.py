@@ -5,13 +5,25 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 
 from command import keep_bytecode
 from transfer_emulator import Emulator, Role, World
 from transfer_gateway import server
 from transfer_gateway.settings import Settings
 from wire import GUARDED, HOME, PLAIN, REGION, Gateway, calling
+
+# The same examples in each run, so that a run fails for what has changed and not by chance; on a busy machine one may
+# take long. `--hypothesis-profile=exploring` draws others.
+hypothesis.settings.register_profile(
+    "exploring",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.register_profile("steady", hypothesis.settings.get_profile("exploring"), derandomize=True)
+hypothesis.settings.load_profile("steady")
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -12,5 +12,5 @@ NODE = Path(__file__).parents[1] / ".ci/node"
 async def output(*command: str | Path, cwd: Path | None = None) -> tuple[int | None, str]:
     """Exit code, and what was printed, or the errors if nothing was."""
     process = await asyncio.create_subprocess_exec(*command, cwd=cwd, stdout=PIPE, stderr=PIPE)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), 100)
     return process.returncode, (out or err).decode()

@@ -29,7 +29,7 @@ HOME, PLAIN, GUARDED = "999999999999", "111111111111", "222222222222"
 REGION = "eu-west-1"
 TRANSPORT_WS = "graphql-transport-ws"
 JSON = {"content-type": "application/json"}
-_PATIENCE_S = 30
+_PATIENCE_S = 60
 
 QUERY = """
 query Lookup($key: ExecutionKey!, $maxAge: Float) {

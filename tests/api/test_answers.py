@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -127,9 +127,7 @@ async def two(settings: Callable[..., Settings]) -> AsyncIterator[list[Any]]:
         max_size=30,
     )
 )  # fmt: skip
-@hypothesis_settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=8)
 async def test_as_if_made_anew(
     aws: Emulator, world: World, settings: Callable[..., Settings], asked: list[tuple[str, float, bool]]
 ) -> None:

@@ -206,7 +206,7 @@ def run(document: DocumentNode, outcome: Any, compiled: Compiled | None) -> Any:
 
 
 @given(data=st.data(), outcome=executions | broken())
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
 def test_answers_are_the_reference_executors(data: st.DataObject, outcome: Any) -> None:
     """The same data and the same errors, in the same order, for valid and for broken values."""
     execution = SCHEMA.get_type("Execution")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from graphql import get_introspection_query
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -534,7 +534,7 @@ anything = st.recursive(
 fuzzed_key = st.fixed_dictionaries({name: st.just(value) | anything for name, value in KEY.items()})
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(
     body=st.fixed_dictionaries(
         {}, optional={"query": st.just(QUERY) | anything, "variables": anything, "extensions": anything}

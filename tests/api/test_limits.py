@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from graphql import FragmentSpreadNode, GraphQLError, get_introspection_query, parse
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer_gateway import server
@@ -326,7 +326,7 @@ documents = st.lists(st.lists(selections, min_size=1, max_size=4).map(" ".join),
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(query=documents | st.text())
 async def test_any_document(gateway: Gateway, query: str) -> None:
     """Whatever is sent is answered, or refused with a code; and never takes more work than its length accounts for."""
@@ -337,7 +337,6 @@ async def test_any_document(gateway: Gateway, query: str) -> None:
     assert work(query) < 20_000 + 400 * len(query)
 
 
-@settings(deadline=None)
 @given(query=documents)
 def test_sizes_are_those_written_out(query: str) -> None:
     """Measuring each fragment once gives what writing the document out gives."""

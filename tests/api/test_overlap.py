@@ -23,7 +23,7 @@ from graphql import (
 )
 from graphql.utilities import TypeInfo
 from graphql.validation import ValidationContext
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from transfer_gateway.api.graphql import overlap
@@ -270,7 +270,7 @@ def test_verdict(document: str, *, is_conflict: bool) -> None:
 
 
 @pytest.mark.parametrize("schema", [ZOO, OURS], ids=["zoo", "ours"])
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(random=st.randoms(use_true_random=False))
 def test_same_verdict_as_graphql_core(schema: GraphQLSchema, random: Random) -> None:
     """Whatever is written, graphql-core's rule would have decided the same."""
@@ -278,7 +278,7 @@ def test_same_verdict_as_graphql_core(schema: GraphQLSchema, random: Random) -> 
     event("conflict" if is_conflict else "fine")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     ways=st.lists(
         st.tuples(*[st.sampled_from(TYPES)] * 3, st.sampled_from(["age", "age", "size"])),

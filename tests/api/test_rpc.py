@@ -10,7 +10,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doors import details, rpc
@@ -212,7 +212,7 @@ async def test_large_messages(channel: Any) -> None:
     assert "5000000 vs. 1048576" in str(told[0].details())
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(
     method=st.sampled_from(
         ["GetExecution", "FindExecution", "ListExecutions", "GetWorkflow", "ListWorkflows"]

@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from issuer import ALGORITHMS, AUDIENCE, SUBJECT, LocalIssuer, SigningKey, Time, trusting
@@ -256,10 +256,13 @@ async def test_refuses_garbage(issuer: LocalIssuer, oidc: Oidc, token: str) -> N
 async def test_refuses_large_tokens_unread(issuer: LocalIssuer, oidc: Oidc, characters: int) -> None:
     """A token of over 16 KB is refused by its length, good or not: at once."""
     token = issuer.token(filling="x" * characters)
-    started = time.process_time()
-    with pytest.raises(Unauthenticated, match="longer than 16384 characters"):
-        await oidc.authenticate(token)
-    assert time.process_time() - started < 0.005
+    took_s = []
+    for _ in range(5):
+        started = time.process_time()
+        with pytest.raises(Unauthenticated, match="longer than 16384 characters"):
+            await oidc.authenticate(token)
+        took_s.append(time.process_time() - started)
+    assert min(took_s) < 0.005  # garbage of others may be collected meanwhile
 
 
 KEYS: list[Any] = [
@@ -335,7 +338,7 @@ MUTATIONS = st.tuples(
 )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400)
 @given(
     token=st.one_of(
         st.text(),
@@ -356,7 +359,7 @@ async def test_any_text_is_refused_and_nothing_else_happens(oidc: Oidc, token: s
         await oidc.authenticate(token)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400)
 @given(number=st.integers(0, len(ALGORITHMS) - 1), mutations=st.lists(MUTATIONS, min_size=1, max_size=3))
 async def test_changed_tokens_are_good_only_where_pyjwt_finds_so(
     issuer: LocalIssuer, oidc: Oidc, number: int, mutations: list[tuple[float, int, str]]
@@ -378,7 +381,7 @@ async def test_changed_tokens_are_good_only_where_pyjwt_finds_so(
         assert dict(caller.claims) == found
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(
     claims=st.dictionaries(
         st.sampled_from(["iss", "sub", "aud", "exp", "nbf", "iat", "groups"]),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -324,9 +324,7 @@ rules = st.lists(
 )
 
 
-@hypothesis_settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=15)
 @given(rules=rules, order=st.permutations([*CALLERS]))
 async def test_nothing_that_the_policy_denies(
     guarded: server.Service, issuer: LocalIssuer, world: World, rules: list[dict[str, Any]], order: list[str]

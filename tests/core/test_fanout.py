@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from transfer_gateway.core.fanout import outcomes, outcomes_as_they_come
 
+pytestmark = pytest.mark.made_up_time
 MANY = range(1000)
 
 

@@ -168,5 +168,5 @@ async def test_the_lifetime_of_the_emulators_sessions_can_be_shorter_than_awss(
         aws = new_aws(emulator)
         before = datetime.now(UTC)
         expiration = (await assume(aws, READER, DurationSeconds=3600))["Credentials"]["Expiration"]
-    assert timedelta(seconds=0.45) <= expiration - before <= timedelta(seconds=5.5)
+    assert timedelta(seconds=0.45) <= expiration - before <= timedelta(seconds=60)
     assert expiration.microsecond % 1000 == 0

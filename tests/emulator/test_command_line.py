@@ -126,7 +126,7 @@ async def refused(*arguments: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
         SCRIPTS / "transfer-emulator", *arguments, stdout=PIPE, stderr=PIPE
     )
-    out, err = await asyncio.wait_for(process.communicate(), 30)
+    out, err = await asyncio.wait_for(process.communicate(), 100)
     assert out == b""
     assert b"Traceback" not in err
     return process.returncode, err.decode().splitlines()[-1]

@@ -10,7 +10,7 @@ import pytest
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer_emulator.errors import MALFORMED, AwsError
@@ -26,7 +26,7 @@ XML_TEXT = st.text(
     max_size=12,
 )
 JSON_TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
-LONG_RUN = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+LONG_RUN = settings(max_examples=150)
 
 
 def operations(service_name: str, *, of: Callable[[Operation], bool]) -> list[Operation]:
