@@ -256,7 +256,7 @@ class Settings(BaseModel):
         description="Region of the STS endpoint. Default: AWS_DEFAULT_REGION, else the first account's first.",
     )
     assume_role_max_concurrency: int = Field(
-        32, ge=1, le=1000, description="AssumeRole calls at a time; those slower than 0.5 s aside."
+        48, ge=1, le=1000, description="AssumeRole calls at a time; those slower than 0.5 s aside."
     )
     role_session_name: str = Field(
         "transfer-gateway",
