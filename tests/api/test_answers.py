@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
 from transfer_gateway.api.graphql.answers import Answers
+from transfer_gateway.api.graphql.operations import Operations
 from transfer_gateway.core.audit import Visit
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import GatewayError
@@ -20,7 +23,7 @@ from transfer_gateway.domain.identity import ExecutionId
 from transfer_gateway.domain.scope import Hideable, Scope
 from transfer_gateway.settings import AccountsFile
 from transfer_gateway.telemetry import AwsCalls
-from wire import QUERY, calling, place, to_input
+from wire import QUERY, calling, place, to_input, until_in_flight
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.gateway import Gateway
     from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.settings import Settings
+    from wire import Gateway as Wire
 
 VISIT = Visit(ANONYMOUS, "graphql", lambda: None)
 DEADLINE = float("inf")
@@ -149,6 +153,49 @@ async def test_as_if_made_anew(
                     )
                 )
             assert found[0] == found[1]
+
+
+async def test_made_once_for_all_who_ask_at_once(
+    gateway: Wire, aws: Emulator, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks the same while the answer is made again waits for it, however long AWS takes; it is made once."""
+    key, made = place(world), []
+    run = Operations.run
+
+    async def counted(self: Operations, *asked: Any) -> Any:
+        made.append(asked)
+        return await run(self, *asked)
+
+    monkeypatch.setattr(Operations, "run", counted)
+    await gateway.look_up(key, max_age=0.1)
+    await asyncio.sleep(0.2)
+    made.clear()
+    aws.calls.reset()
+    aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=1))
+    first = asyncio.create_task(gateway.look_up(key, max_age=0.1))
+    await until_in_flight(aws, 1)
+    found = await asyncio.gather(first, *(gateway.look_up(key, max_age=0.1) for _ in range(20)))
+    assert {answer["__typename"] for answer in found} == {"Execution"}
+    assert len({answer["observedAt"] for answer in found}) == 1
+    assert (len(made), aws.calls.count(operation="DescribeExecution")) == (1, 1)
+
+
+async def test_made_anew_when_its_maker_leaves(gateway: Wire, aws: Emulator, world: World) -> None:
+    """Those who waited for it make it themselves, within their own time."""
+    key = place(world)
+    await gateway.look_up(key, max_age=0.1)
+    await asyncio.sleep(0.2)
+    aws.faults.add(Fault(FaultKind.HANG, operation="DescribeExecution", times=1))
+    body = {"query": QUERY, "variables": {"key": to_input(key), "maxAge": 0.1}}
+    first = asyncio.create_task(gateway.post(body))
+    await until_in_flight(aws, 1)
+    hasty = (await gateway.post(body, **{"x-request-timeout": "0.3"})).json()
+    assert hasty["data"]["executionOrError"]["code"] == "DEADLINE_EXCEEDED"
+    patient = asyncio.create_task(gateway.post(body))
+    await asyncio.sleep(0.3)
+    assert not patient.done()
+    first.cancel()
+    assert (await patient).json()["data"]["executionOrError"]["__typename"] == "Execution"
 
 
 async def ask(gateway: Any, what: str, max_age: float, one: ExecutionKey, other: ExecutionKey) -> Any:

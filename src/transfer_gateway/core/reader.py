@@ -119,14 +119,16 @@ class Reader:
         self._visit.looked_up("get_execution", key, execution, since)
         return self.scope.shown(execution)
 
-    def tell_again(self, told: Sequence[Told]) -> bool:
+    def tell_again(self, told: Sequence[Told], at: float | None = None) -> bool:
         """Whether `describe` would tell all of that again without a call, to a caller with the scope of who was told.
+
+        Or would have at that time, in the loop's, had it known all that is known now.
 
         If so it counts as told: the audit has it.
         """
         executions, since = self._lookups.executions, now()
         for key, max_age_s, execution in told:
-            if executions.peek(key, max_age_s=max_age_s) is not execution:
+            if executions.peek(key, max_age_s=max_age_s, at=at) is not execution:
                 return False
         for key, _, execution in told:
             self._visit.looked_up("get_execution", key, execution, since)

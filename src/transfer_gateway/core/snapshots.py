@@ -139,13 +139,14 @@ class Snapshots(Generic[K, V]):
             if not isinstance(outcome, DeadlineExceeded) or loop.time() >= deadline:
                 raise outcome.again()
 
-    def peek(self, key: K, *, max_age_s: float) -> V | None:
-        """AWS's answer, if it is here and no older than that, and AWS did not say that there is none.
+    def peek(self, key: K, *, max_age_s: float, at: float | None = None) -> V | None:
+        """AWS's answer, if it is here and is, or was at that time, no older, and AWS did not say that there is none.
 
         Whoever tells it then counts it among `hits`. It needs no coroutine, as `get` does.
         """
         kept = self._kept.get(key)
-        if kept is None or not kept.asked_at >= asyncio.get_running_loop().time() - max_age_s:  # NaN: no
+        now = asyncio.get_running_loop().time() if at is None else at
+        if kept is None or not kept.asked_at >= now - max_age_s:  # NaN: no
             return None
         return kept.outcome
 

@@ -135,11 +135,15 @@ class GraphQLView:
         data = self.read(_parameters(request) if asked[:1] == _GET else _json(asked, "The body"))
         context = self.context_of(reader, state["request_id"], timeout_s)
         async with while_client_waits(receive):
-            result = await self.operations.run(data, context)
-        answer = to_answer(result, context.request_id)
-        text = orjson.dumps(answer)
-        if "errors" not in answer:
-            self._answers.keep(asked, reader, text)
+            kept = await self._answers.made_by_another(asked, reader, context.deadline)
+            if kept is not None:
+                return _response(kept, media_type)
+            with self._answers.made_here(asked, reader):
+                result = await self.operations.run(data, context)
+                answer = to_answer(result, context.request_id)
+                text = orjson.dumps(answer)
+                if "errors" not in answer:
+                    self._answers.keep(asked, reader, text)
         # graphql-core leaves cycles behind: in them it would outlive AWS's next answers.
         reader.told = None
         refused = "data" not in answer and (modern or _JSON not in accepts)
