@@ -392,6 +392,14 @@ async def test_check_config_discovers(aws: Emulator, world: World, accounts_file
     ]
 
 
+@pytest.mark.parametrize("port", ["http", "70000"])
+async def test_wrong_usage(port: str) -> None:
+    """An error that names the option and the rule, and the exit code of wrong usage."""
+    code, out, err = await run("serve", f"--grpc-port={port}")
+    assert (code, out) == (2, "")
+    assert f"argument --grpc-port: must be a port, 0 to 65535; got {port!r}" in err
+
+
 async def test_version_and_help() -> None:
     """`version` prints one; `--help` lists the commands, and `serve --help` every setting."""
     code, out, _ = await run("version")

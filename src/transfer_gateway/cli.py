@@ -86,10 +86,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= _LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{port} is no port: they end at {_LAST_PORT}")
-    return port
+    if not (text.isascii() and text.isdigit() and int(text) <= _LAST_PORT):
+        raise argparse.ArgumentTypeError(f"must be a port, 0 to {_LAST_PORT}; got {text[:20]!r}")
+    return int(text)
 
 
 def _settings_help() -> str:
