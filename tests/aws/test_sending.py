@@ -12,14 +12,17 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError
+from botocore.model import DenormalizedStructureBuilder
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import ValidationError
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, session, signed_with
 from transfer_gateway.aws.decode import IncompleteAnswer, required
 from transfer_gateway.aws.errors import Call, Service, foreign_errors
 from transfer_gateway.aws.sending import Signing, shorten
+from transfer_gateway.aws.shapes import reader
 from transfer_gateway.aws.sts import OwnCredentials
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.domain.identity import ExecutionKey, Region
@@ -108,6 +111,17 @@ async def test_forms_are_botocores(aws: Emulator) -> None:
         model = client.meta.service_model.operation_model("AssumeRole")
         form = client._serializer.serialize_to_request(asked, model)["body"]
         assert client._body(model, asked) == urlencode(form, doseq=True).encode()
+
+
+def test_a_member_of_another_type() -> None:
+    """What a later model may have, and nobody here reads, is no reason to refuse an answer; what is read is checked."""
+    shape = DenormalizedStructureBuilder().with_members(
+        {"Id": {"type": "string"}, "New": {"type": "boolean"}}
+    )
+    read = reader(shape.build_model())
+    assert read.validate_json('{"Id": "a", "New": true, "Other": 1}') == {"Id": "a", "New": True}
+    with pytest.raises(ValidationError):
+        read.validate_json('{"Id": 1, "New": true}')
 
 
 @pytest.mark.parametrize("kind", FaultKind)
