@@ -188,14 +188,25 @@ class Reader:
         return outcome
 
 
-def run(document: DocumentNode, outcome: Any, compiled: Compiled | None) -> Any:
+class WritesListsAtOnce(CompilingExecutor):
+    """It can't complete a list's items one by one."""
+
+    complete_list_item_value = None  # type: ignore[assignment]
+
+
+def run(
+    document: DocumentNode,
+    outcome: Any,
+    compiled: Compiled | None,
+    executor: type[CompilingExecutor] = CompilingExecutor,
+) -> Any:
     async def operation() -> Any:
         result: Any = execute(
             SCHEMA,
             document,
             context_value=SimpleNamespace(reader=Reader(outcome), accounts=ACCOUNTS, deadline=0.0),
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
-            executor_class=CompilingExecutor,
+            executor_class=executor,
             compiled=compiled,
             coerced={},
         )
@@ -250,13 +261,12 @@ def test_lists_are_the_reference_executors(data: st.DataObject, outcomes: list[A
     event("with errors" if expected[1] else "without errors")
 
 
-def test_a_list_is_compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_is_compiled_at_once() -> None:
     """A list's objects are written by one function for each class, even the first time, and by nothing else."""
     document = parse(f"{{ {MANY.replace('...', '...on Execution { id status } ...on Error { code }')} }}")
     outcomes = [bare(), ExecutionNotFound.of(KEY), bare(), Throttled("Later.")]
     expected, compiled = run(document, outcomes, None), Compiled()
-    monkeypatch.setattr(CompilingExecutor, "complete_list_item_value", None, raising=False)
-    assert run(document, outcomes, compiled) == expected
+    assert run(document, outcomes, compiled, WritesListsAtOnce) == expected
     assert len(compiled._selections) == 3
 
 

@@ -12,35 +12,33 @@ pytestmark = pytest.mark.made_up_time
 MANY = range(1000)
 
 
-async def test_no_more_than_help() -> None:
-    """Of a thousand questions that take a moment each, 256 are under way at a time."""
-    under_way = most = 0
+class Asked:
+    """Questions that take so long each, and how many of them were under way at most."""
 
-    async def ask(number: int) -> int:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await asyncio.sleep(0.02)
-        under_way -= 1
+    def __init__(self, for_s: float) -> None:
+        self._for_s = for_s
+        self._under_way = self.most = 0
+
+    async def __call__(self, number: int) -> int:
+        self._under_way += 1
+        self.most = max(self.most, self._under_way)
+        await asyncio.sleep(self._for_s)
+        self._under_way -= 1
         return number
 
+
+async def test_no_more_than_help() -> None:
+    """Of a thousand questions that take a moment each, 256 are under way at a time."""
+    ask = Asked(for_s=0.02)
     assert await outcomes(MANY, ask) == dict(zip(MANY, MANY, strict=True))
-    assert 8 <= most <= 256
+    assert 8 <= ask.most <= 256
 
 
 async def test_who_is_quick_is_not_asked_beside_others() -> None:
     """Questions that are answered at once are in memory a few at a time."""
-    under_way = most = 0
-
-    async def ask(_: int) -> None:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await asyncio.sleep(0)
-        under_way -= 1
-
+    ask = Asked(for_s=0)
     await outcomes(MANY, ask)
-    assert most <= 32
+    assert ask.most <= 32
 
 
 async def test_the_slow_hold_nobody_up() -> None:
