@@ -76,6 +76,12 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         self.variable_values.coerced.update(coerced)
         self._compiled = compiled
 
+    def build_response(self, data: dict[str, Any] | None) -> Any:  # noqa: ANN401  its base's
+        """The end. The helpers are bound to this executor, and such a cycle keeps all that it was told in memory."""
+        response = super().build_response(data)
+        self.async_helpers = None  # type: ignore[assignment]  # nobody is left who would ask
+        return response
+
     def collect_and_execute_subfields(
         self,
         return_type: GraphQLObjectType,

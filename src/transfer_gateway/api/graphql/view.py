@@ -144,8 +144,6 @@ class GraphQLView:
                 text = orjson.dumps(answer)
                 if "errors" not in answer:
                     self._answers.keep(asked, reader, text)
-        # graphql-core leaves cycles behind: in them it would outlive AWS's next answers.
-        reader.told = None
         refused = "data" not in answer and (modern or _JSON not in accepts)
         return _response(text, media_type, 400 if refused else 200)
 
