@@ -39,7 +39,7 @@ _BACKOFF_S = (1.0, 30.0)  # first, and longest
 _ASSUME_TIMEOUT_S = 20.0  # waiting for a place among the concurrent calls included
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AssumedRoleSession:
     """Credentials with their life. Times are seconds since the epoch, as AWS counts them."""
 
@@ -47,7 +47,7 @@ class AssumedRoleSession:
     renew_at: float
     expires_at: float
     assumed_at: float = 0.0
-    accepted_in: set[Region] = field(default_factory=set, compare=False)  # where AWS has taken it
+    accepted_in: tuple[Region, ...] = field(default=(), compare=False)  # where AWS has taken it
 
 
 @dataclass(slots=True)
@@ -139,7 +139,7 @@ class SessionCache:
 
     def accept(self, account: Account, region: Region, session: AssumedRoleSession) -> None:
         """AWS took the session there: earlier refusals are forgotten."""
-        session.accepted_in.add(region)
+        session.accepted_in += (region,)
         self._entry(account).refused_in.pop(region, None)
 
     def refuse(self, account: Account, region: Region, reason: GatewayError) -> None:

@@ -182,6 +182,23 @@ def _wait(state: RetryCallState) -> float:
 class _TargetPace:
     """One target's rate, places, retry budget and breaker. Times are the loop's."""
 
+    __slots__ = (
+        "_burst_s",
+        "_head_of_line",
+        "_in_line",
+        "_interval_s",
+        "_next_at",
+        "_overall",
+        "_places",
+        "_saved_retries",
+        "_target",
+        "breaker",
+        "refusals",
+        "retries",
+        "waited_s",
+        "waits",
+    )
+
     def __init__(self, target: Target, limits: PacingLimits, overall: Places) -> None:
         self._target = target
         self._interval_s = 1.0 / limits.rate_per_s
@@ -262,6 +279,8 @@ class _TargetPace:
 
 class _Breaker:
     """Opens after so many failures in a row; then lets one probe through at a time, ever more rarely."""
+
+    __slots__ = ("_failures", "_open_for_s", "_open_until", "_probing", "_target", "openings")
 
     def __init__(self, target: Target) -> None:
         self._target = target

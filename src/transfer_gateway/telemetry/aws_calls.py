@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,6 +38,12 @@ class AwsCall:
     request_id: str | None = None
 
 
+@dataclass(slots=True)
+class _Total:
+    calls: int = 0
+    took_s: float = 0.0
+
+
 class AwsCalls:
     """Counts calls and times them.
 
@@ -47,8 +54,7 @@ class AwsCalls:
     def __init__(self, tracing: Tracing | None = None) -> None:
         self._tracing = tracing
         self._in_flight = 0
-        self._counts: dict[tuple[str, str, str, str], int] = {}
-        self._seconds: dict[tuple[str, str, str], float] = {}
+        self._totals: dict[tuple[str, str, str, str], _Total] = {}
         self._durations = Durations(
             "aws_call",
             "Calls to AWS by operation, region and what came of them; how long each took.",
@@ -85,15 +91,15 @@ class AwsCalls:
 
     def keep_only(self, account_ids: Container[str]) -> None:
         """Forget accounts that are no longer configured."""
-        self._counts = {of: count for of, count in self._counts.items() if not of[1] or of[1] in account_ids}
-        self._seconds = {
-            of: sum_s for of, sum_s in self._seconds.items() if not of[1] or of[1] in account_ids
-        }
+        self._totals = {of: total for of, total in self._totals.items() if not of[1] or of[1] in account_ids}
 
     def _count(self, call: AwsCall) -> None:
         of = (call.operation, call.account_id, call.region, call.code)
-        self._counts[of] = self._counts.get(of, 0) + 1
-        self._seconds[of[:3]] = self._seconds.get(of[:3], 0.0) + call.took_s
+        total = self._totals.get(of)
+        if total is None:
+            total = self._totals[of] = _Total()
+        total.calls += 1
+        total.took_s += call.took_s
         self._durations.observe((call.operation, call.region, call.code), call.took_s)
         _log.debug(
             "aws_call",
@@ -107,16 +113,19 @@ class AwsCalls:
 
     def collect(self) -> Iterator[Metric]:
         yield from self._durations.collect()
+        seconds: Counter[tuple[str, str, str]] = Counter()
+        for (*of, _), total in self._totals.items():
+            seconds[tuple(of)] += total.took_s
         yield counter(
             "aws_calls",
             "Calls to AWS by what came of them; a list of Organizations's is one, with all its pages.",
             ("operation", "account", "region", "code"),
-            self._counts,
+            {of: total.calls for of, total in self._totals.items()},
         )
         yield counter(
             "aws_call_seconds",
             "The time that these calls took, together.",
             ("operation", "account", "region"),
-            self._seconds,
+            seconds,
         )
         yield gauge("aws_calls_in_flight", "Calls to AWS that are under way.", values=self._in_flight)

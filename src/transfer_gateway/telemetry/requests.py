@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextvars import ContextVar
+from heapq import heappush, heappushpop
 from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.domain.errors import ErrorCode
@@ -27,8 +28,7 @@ _log = get_logger(__name__)
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DOORS = ("graphql", "grpc")
-_CALLS_KEPT = 1000  # of one request: its slowest are told
-_CALLS_TOLD = 10
+_CALLS_TOLD = 10  # of one request's
 
 _current: ContextVar[Request | None] = ContextVar("request", default=None)
 
@@ -42,10 +42,11 @@ class Request:
     """What becomes known of a request. `operation` and `code` are from short lists, never a caller's words.
 
     `code`: OK, or that of the error that the whole request failed with. Failures of parts go by `failed`.
+    It is small, since a connection to AWS that it opens keeps it, with all of its context, for as long as it is open.
     """
 
     __slots__ = (
-        "calls",
+        "aws_calls",
         "code",
         "door",
         "failures",
@@ -53,8 +54,8 @@ class Request:
         "graphql_type",
         "id",
         "joined",
-        "more_calls",
         "operation",
+        "slowest",
         "span",
         "started",
         "trace_id",
@@ -71,8 +72,8 @@ class Request:
         self.code = "OK"
         self.started = time.perf_counter()
         self.failures: list[str] = []
-        self.calls: list[AwsCall] = []
-        self.more_calls = 0
+        self.aws_calls = 0
+        self.slowest: list[tuple[float, str]] = []  # a heap: the seconds that each took, and AWS's id of it
         self.joined: list[str] = []
 
     def ids(self) -> dict[str, str]:
@@ -86,10 +87,12 @@ class Request:
         self.failures.append(code)
 
     def asked_aws(self, call: AwsCall) -> None:
-        if len(self.calls) < _CALLS_KEPT:
-            self.calls.append(call)
+        self.aws_calls += 1
+        told = (call.took_s, call.request_id or "")
+        if len(self.slowest) < _CALLS_TOLD:
+            heappush(self.slowest, told)
         else:
-            self.more_calls += 1
+            heappushpop(self.slowest, told)
 
     def waits_for(self, other: Request | None) -> None:
         """It shares a call to AWS that the other one began."""
@@ -102,10 +105,9 @@ class Request:
     def about_aws(self) -> dict[str, Any]:
         """For the log: how many calls to AWS it began, the ids of the slowest, and whose calls it shared."""
         told: dict[str, Any] = {}
-        if self.calls:
-            slowest = sorted(self.calls, key=lambda call: call.took_s, reverse=True)[:_CALLS_TOLD]
-            told["aws_calls"] = len(self.calls) + self.more_calls
-            told["aws_request_ids"] = [call.request_id for call in slowest if call.request_id is not None]
+        if self.aws_calls:
+            told["aws_calls"] = self.aws_calls
+            told["aws_request_ids"] = [call_id for _, call_id in sorted(self.slowest, reverse=True) if call_id]
         if self.joined:
             told["joined_requests"] = self.joined
         return told
