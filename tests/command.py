@@ -67,7 +67,7 @@ def _read_to_end(terminal: int) -> bytes:
 
 @dataclass(frozen=True)
 class Started:
-    """A command that stays: what it printed until it was ready, and the URL and gRPC address in that."""
+    """A command that stays: what it printed until it was ready; the URL in that, and the gRPC address if any."""
 
     process: Process
     printed: str
@@ -102,9 +102,9 @@ async def started(*arguments: str, until: str = "gRPC", **environment: str) -> A
                     assert line, "it ended early"
                     printed += line.decode()
             url = next(word for word in printed.split() if word.endswith("/graphql")).removesuffix("/graphql")
-            grpc = re.search(r"gRPC:? +(\S+)", printed)
+            grpc = re.search(r"gRPC:? +(\S+)|$", printed)
             assert grpc is not None
-            yield Started(process, printed, url, grpc[1], log)
+            yield Started(process, printed, url, grpc[1] or "", log)
         finally:
             with suppress(ProcessLookupError):
                 process.kill()

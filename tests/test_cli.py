@@ -433,14 +433,27 @@ asyncio.run(serve())
 """
 
 
-def test_what_stays_out_of_the_service(accounts_file: Path) -> None:
-    """What its settings don't call for is not in memory, nor is the emulator: together they would be some 20 MB."""
-    environment = os.environ | {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
+GRPC = {"grpc", "google.protobuf", "transfer_api", "transfer_gateway.api.rpc"}
+
+
+@pytest.mark.parametrize(
+    ("grpc", "needed", "not_needed"),
+    [("true", GRPC, set[str]()), ("false", set[str](), GRPC)],
+    ids=["both-doors", "graphql-only"],
+)
+def test_what_stays_out_of_the_service(
+    accounts_file: Path, grpc: str, needed: set[str], not_needed: set[str]
+) -> None:
+    """What its settings don't call for is not in memory, nor is the emulator: together they would be some 40 MB."""
+    environment = os.environ | {
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_GRPC": grpc,
+    }
     loaded = subprocess.run(  # noqa: S603  ours
         [sys.executable, "-c", SERVING], env=environment, check=True, stdout=subprocess.PIPE, text=True
     ).stdout.split()
-    assert "transfer_gateway.api.rpc.server" in loaded
-    unwanted = {
+    assert needed.issubset(loaded)
+    unwanted = not_needed | {
         "cryptography",
         "jwt",
         "opentelemetry.sdk",
@@ -450,3 +463,23 @@ def test_what_stays_out_of_the_service(accounts_file: Path) -> None:
         "transfer_gateway.auth",
     }
     assert unwanted.isdisjoint(loaded)
+
+
+@pytest.mark.usefixtures("aws")
+async def test_grpc_door_stays_closed(world: World, accounts_file: Path) -> None:
+    """Where it is switched off, its port may be another's, and all else is as ever."""
+    key = place(world)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        environment = {
+            "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+            "TRANSFER_GATEWAY_GRPC": "false",
+            "TRANSFER_GATEWAY_GRPC_PORT": str(taken.getsockname()[1]),
+        }
+        async with started("serve", "--http-port", "0", until="GraphQL", **environment) as serving:
+            async with calling(serving.url) as gateway:
+                assert (await gateway.send("GET", "/readyz")).status == 200
+                assert (await gateway.look_up(key))["id"] == str(key)
+            code, log = await serving.stop()
+    assert (code, serving.printed) == (0, f"GraphQL: {serving.url}/graphql\n")
+    *_, last = map(json.loads, log.splitlines())
+    assert (last["event"], last["tasks_left"]) == ("stopped", [])

@@ -230,14 +230,16 @@ async def _discover(core: server.Core, sources: AccountSources) -> tuple[Account
 
 
 def _print_doors(service: server.Service, settings: Settings) -> None:
-    tls = (
-        " (TLS, client certificates)"
-        if settings.grpc_client_ca_file
-        else " (TLS)"
-        if settings.grpc_tls_cert_file
-        else ""
-    )
-    _say(f"GraphQL: {service.url}/graphql\ngRPC: {service.grpc}{tls}")
+    _say(f"GraphQL: {service.url}/graphql")
+    if service.grpc:
+        tls = (
+            " (TLS, client certificates)"
+            if settings.grpc_client_ca_file
+            else " (TLS)"
+            if settings.grpc_tls_cert_file
+            else ""
+        )
+        _say(f"gRPC: {service.grpc}{tls}")
 
 
 async def _demo(http_port: int | None, grpc_port: int | None) -> None:
@@ -256,6 +258,7 @@ async def _demo(http_port: int | None, grpc_port: int | None) -> None:
                 audit_log=False,
                 accounts_file=accounts_file.name,
                 http_port=http_port,
+                grpc=True,
                 grpc_port=grpc_port,
                 shutdown_delay_s=0.0,  # nobody probes it
             )

@@ -22,8 +22,6 @@ from transfer_gateway.api.health import Readiness
 from transfer_gateway.api.http import create_app
 from transfer_gateway.api.http_server import HttpServer, HttpTls
 from transfer_gateway.api.page import PageOptions
-from transfer_gateway.api.rpc.server import RpcLimits, RpcServer
-from transfer_gateway.api.rpc.tls import RpcTls
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.credentials import SessionCache
 from transfer_gateway.aws.errors import Service as AwsService
@@ -50,9 +48,10 @@ if TYPE_CHECKING:
 
     from prometheus_client.registry import Collector
 
+    from transfer_gateway.api.rpc.server import RpcServer
     from transfer_gateway.auth import Oidc
     from transfer_gateway.domain.discovery import AccountSources
-    from transfer_gateway.settings import Settings
+    from transfer_gateway.settings import DoorTls, Settings
     from transfer_gateway.telemetry.tracing import Tracing
 
 _log = get_logger(__name__)
@@ -69,7 +68,7 @@ class PortNotAvailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A running service: its core, the URL of its HTTP door, and the address of its gRPC door."""
+    """A running service: its core, the URL of its HTTP door, and the address of its gRPC door if that is open."""
 
     gateway: Gateway
     admission: Admission
@@ -96,7 +95,7 @@ async def serve(
 ) -> None:
     """Run until SIGTERM or SIGINT, then let requests under way finish; a second signal ends them at once.
 
-    `on_ready` is called once, when both doors are open. `live_examples`: as in PageOptions.
+    `on_ready` is called once, when the doors are open. `live_examples`: as in PageOptions.
     Raises: ConfigurationError, PortNotAvailable; nothing is left running then.
     """
     with _signals() as signals:
@@ -120,11 +119,9 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
     policy = policy_file.load() if policy_file else None
     http_files, grpc_files = TlsFiles.of(settings, "http"), TlsFiles.of(settings, "grpc")
     http_tls = HttpTls(http_files.load()) if http_files else None
-    grpc_tls = RpcTls(grpc_files.load()) if grpc_files else None
+    grpc_tls = grpc_files.load() if grpc_files else None
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings.http_host, settings.http_port))
-        with _listen(settings.grpc_host, settings.grpc_port):
-            pass  # it can be had: gRPC takes no socket of ours, and says less clearly what is wrong
         tracing = await stack.enter_async_context(_tracing())  # closes last: there are spans until then
         requests = Requests(slow_s=settings.slow_request_s, tracing=tracing)
         reloads = Reloads(
@@ -144,14 +141,8 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         metrics = Metrics(
             requests, reloads, admission, roster, *core.collectors, *([tokens] if tokens else [])
         )
-        rpc = RpcServer(
-            admission,
-            _rpc_limits(settings),
-            requests,
-            request_timeout_s=settings.request_timeout_s,
-            grace_s=settings.shutdown_grace_s,
-            tls=grpc_tls,
-        )
+        rpc = _rpc_server(settings, admission, requests, grpc_tls) if settings.grpc else _ClosedDoor()
+        grpc = _listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
         readiness = Readiness(follow=rpc.set_ready)
         http = HttpServer(
             create_app(
@@ -173,11 +164,10 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             tasks.create_task(follow_accounts(accounts_file, roster, reloads, settings.accounts_reload_s)),
             tasks.create_task(follow_policy(policy_file, admission, reloads, settings.accounts_reload_s)),
             tasks.create_task(follow_tls(http_files, http_tls, reloads, settings.accounts_reload_s)),
-            tasks.create_task(follow_tls(grpc_files, grpc_tls, reloads, settings.accounts_reload_s)),
+            tasks.create_task(follow_tls(grpc_files, rpc.tls, reloads, settings.accounts_reload_s)),
             tasks.create_task(_follow_organization(roster, readiness)),
             tasks.create_task(metrics.watch_the_loop()),
         )
-        grpc = _listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
         await rpc.start()
         serving = tasks.create_task(http.serve(sockets=[listener]))
         await readiness.change(None if sources.discovery is None else "discovering accounts")
@@ -333,13 +323,36 @@ def _graphql_options(settings: Settings) -> GraphQLOptions:
     )
 
 
-def _rpc_limits(settings: Settings) -> RpcLimits:
-    return RpcLimits(
-        max_message_bytes=settings.grpc_max_message_bytes,
-        max_concurrent_rpcs=settings.grpc_max_concurrent_rpcs,
-        max_concurrent_streams=settings.grpc_max_concurrent_streams,
-        keepalive_s=settings.grpc_keepalive_s,
-        max_connection_age_s=settings.grpc_max_connection_age_s,
+class _ClosedDoor:
+    """What stands in for the gRPC server where nobody calls it."""
+
+    tls = None
+
+    async def start(self) -> None: ...
+    async def set_ready(self, _ready: bool) -> None: ...  # noqa: FBT001  as the server's
+    async def stop(self) -> None: ...
+    def hurry(self) -> None: ...
+
+
+def _rpc_server(
+    settings: Settings, admission: Admission, requests: Requests, tls: DoorTls | None
+) -> RpcServer:
+    from transfer_gateway.api.rpc.server import RpcLimits, RpcServer  # noqa: PLC0415  16 MB that not everybody needs
+    from transfer_gateway.api.rpc.tls import RpcTls  # noqa: PLC0415  as above
+
+    return RpcServer(
+        admission,
+        RpcLimits(
+            max_message_bytes=settings.grpc_max_message_bytes,
+            max_concurrent_rpcs=settings.grpc_max_concurrent_rpcs,
+            max_concurrent_streams=settings.grpc_max_concurrent_streams,
+            keepalive_s=settings.grpc_keepalive_s,
+            max_connection_age_s=settings.grpc_max_connection_age_s,
+        ),
+        requests,
+        request_timeout_s=settings.request_timeout_s,
+        grace_s=settings.shutdown_grace_s,
+        tls=RpcTls(tls) if tls else None,
     )
 
 
@@ -398,8 +411,12 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _listen_rpc(rpc: RpcServer, host: str, port: int) -> str:
-    """The gRPC door's address, bound."""
+def _listen_rpc(rpc: RpcServer | _ClosedDoor, host: str, port: int) -> str:
+    """The gRPC door's address, bound; none if it stays closed."""
+    if isinstance(rpc, _ClosedDoor):
+        return ""
+    with _listen(host, port):
+        pass  # it can be had: gRPC takes no socket of ours, and says less clearly what is wrong
     try:
         port = rpc.listen(host, port)
     except OSError as error:

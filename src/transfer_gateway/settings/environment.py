@@ -97,6 +97,10 @@ class Settings(BaseModel):
         "127.0.0.1", description="Address of the HTTP door. Loopback only, with auth `none`."
     )
     http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP door. 0: any free one.")
+    grpc: bool = Field(
+        default=True,
+        description="Whether the gRPC door is opened. Where nobody calls it, 16 MB of memory less.",
+    )
     grpc_host: str = Field(
         "127.0.0.1", description="Address of the gRPC door. Loopback only, with auth `none`."
     )

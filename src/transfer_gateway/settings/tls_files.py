@@ -51,12 +51,14 @@ class TlsFiles:
 
     @classmethod
     def of(cls, settings: Settings, door: Literal["http", "grpc"]) -> Self | None:
-        """None: that door has no TLS."""
+        """None: that door has no TLS, or is not opened."""
         if door == "http":
             certificate, key, client_ca = settings.http_tls_cert_file, settings.http_tls_key_file, None
-        else:
+        elif settings.grpc:
             certificate, key = settings.grpc_tls_cert_file, settings.grpc_tls_key_file
             client_ca = settings.grpc_client_ca_file
+        else:
+            return None
         return cls(certificate, key, client_ca, door=door) if certificate and key else None
 
     def load(self) -> DoorTls:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -113,9 +113,9 @@ class AwsCalls:
 
     def collect(self) -> Iterator[Metric]:
         yield from self._durations.collect()
-        seconds: Counter[tuple[str, str, str]] = Counter()
-        for (*of, _), total in self._totals.items():
-            seconds[tuple(of)] += total.took_s
+        seconds: defaultdict[tuple[str, str, str], float] = defaultdict(float)
+        for (operation, account_id, region, _), total in self._totals.items():
+            seconds[operation, account_id, region] += total.took_s
         yield counter(
             "aws_calls",
             "Calls to AWS by what came of them; a list of Organizations's is one, with all its pages.",

@@ -107,7 +107,9 @@ class Request:
         told: dict[str, Any] = {}
         if self.aws_calls:
             told["aws_calls"] = self.aws_calls
-            told["aws_request_ids"] = [call_id for _, call_id in sorted(self.slowest, reverse=True) if call_id]
+            told["aws_request_ids"] = [
+                call_id for _, call_id in sorted(self.slowest, reverse=True) if call_id
+            ]
         if self.joined:
             told["joined_requests"] = self.joined
         return told

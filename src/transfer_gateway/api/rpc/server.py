@@ -50,7 +50,7 @@ class RpcServer:
         tls: RpcTls | None = None,
     ) -> None:
         self._grace_s = grace_s
-        self._tls = tls
+        self.tls = tls
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(
             options=_options(limits, request_timeout_s),
@@ -73,9 +73,9 @@ class RpcServer:
         """Bind the address. Port 0: any free one. Returns: the port. Raises: OSError."""
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            if self._tls is None:
+            if self.tls is None:
                 return self._server.add_insecure_port(address)
-            return self._server.add_secure_port(address, self._tls.credentials())
+            return self._server.add_secure_port(address, self.tls.credentials())
         except RuntimeError as error:
             raise OSError(str(error)) from error
 

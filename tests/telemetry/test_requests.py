@@ -1,0 +1,20 @@
+"""What a request tells of its calls to AWS."""
+
+from __future__ import annotations
+
+from transfer_gateway.telemetry import Requests
+from transfer_gateway.telemetry.aws_calls import AwsCall
+
+
+def test_the_ten_slowest_calls_are_told() -> None:
+    """Of however many, in whatever order they come: the slowest first, and only those that AWS gave an id."""
+    request = Requests(slow_s=1).begin("graphql", "executions", "mine")
+    calls = [
+        AwsCall("transfer:DescribeExecution", "", "", took_s=ms / 1000, request_id=f"aws-{ms}")
+        for ms in range(3000)
+    ]
+    given_up = AwsCall("transfer:DescribeExecution", "", "", code="CANCELLED", took_s=2.9955)
+    for call in (*calls[::2], given_up, *calls[::-2]):
+        request.asked_aws(call)
+    slowest = [f"aws-{ms}" for ms in range(2999, 2990, -1)]  # and the one that was given up
+    assert request.about_aws() == {"aws_calls": 3001, "aws_request_ids": slowest}
