@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import gc
+import ssl
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from aiohttp import ClientSSLError
 from botocore.credentials import ReadOnlyCredentials
 
+from certificates import Authority
 from transfer_emulator import Emulator, World
 from transfer_gateway.aws.client import ConnectionSettings, TransferClients, UnsignedCall, signed_with
 from transfer_gateway.domain.identity import Region
 from wire import HOME, PLAIN, place
 
 if TYPE_CHECKING:
+    from asyncio import StreamReader, StreamWriter
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
     from transfer_gateway.domain.identity import ExecutionKey
 
 CONNECTION = ConnectionSettings(connect_timeout_s=2, read_timeout_s=2)
@@ -22,7 +30,7 @@ REGION = Region("eu-west-1")
 
 
 async def describe(clients: TransferClients, key: ExecutionKey) -> str:
-    answer = await clients[REGION].describe_execution(
+    answer = await clients[key.region].describe_execution(
         WorkflowId=key.workflow_id, ExecutionId=key.execution_id
     )
     return str(answer["Execution"]["ExecutionId"])
@@ -80,3 +88,55 @@ async def test_credentials_end_with_their_context(aws: Emulator, world: World) -
         with pytest.raises(UnsignedCall):
             await describe(clients, key)
     assert aws.calls.count() == 1
+
+
+@asynccontextmanager
+async def tls_in_front_of(aws: Emulator, authority: Authority, folder: Path) -> AsyncIterator[str]:
+    """The emulator's, by a certificate of that authority. Yields: its URL."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.server().write(folder, "aws"))
+    host, _, port = aws.url.removeprefix("http://").partition(":")
+
+    async def pass_on(source: StreamReader, to: StreamWriter) -> None:
+        with suppress(ConnectionError, ssl.SSLError):
+            while piece := await source.read(65_536):
+                to.write(piece)
+        to.close()
+
+    async def connected(reader: StreamReader, writer: StreamWriter) -> None:
+        aws_reader, aws_writer = await asyncio.open_connection(host, port)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(pass_on(reader, aws_writer))
+            tasks.create_task(pass_on(aws_reader, writer))
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context) as front:
+        yield "https://{}:{}".format(*front.sockets[0].getsockname())
+
+
+async def test_regions_share_what_they_trust(
+    aws: Emulator, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TLS, by the authorities that AWS's own variable names; read once, whichever region is asked first."""
+    keys = [place(world, PLAIN, region) for region in (REGION, "us-east-1")]
+    user = world.keys.add_user(PLAIN, "reader")
+    authority, bundle = Authority(), tmp_path / "authorities.pem"
+    bundle.write_bytes(authority.pem)
+
+    async def answers() -> list[str]:
+        async with TransferClients(CONNECTION) as clients:
+            await clients.open([key.region for key in keys])
+            with signed_with(ReadOnlyCredentials(user.access_key_id, user.secret, None)):
+                return [await describe(clients, key) for key in keys]
+
+    async with tls_in_front_of(aws, authority, tmp_path) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_TRANSFER", url)
+        with pytest.raises(ClientSSLError):
+            await answers()
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+        before = contexts()
+        assert await answers() == [key.execution_id for key in keys]
+        assert contexts() == before + 1
+
+
+def contexts() -> int:
+    return sum(isinstance(it, ssl.SSLContext) for it in gc.get_objects())

@@ -12,10 +12,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 
 from transfer_gateway.aws.data import data_loader
@@ -24,6 +25,7 @@ from transfer_gateway.aws.sending import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from ssl import SSLContext
     from types import TracebackType
 
     from botocore.credentials import ReadOnlyCredentials
@@ -67,6 +69,21 @@ class _CallersCredentials(AioCredentials):  # type: ignore[misc]  # botocore is 
         if credentials is None:
             raise UnsignedCall("a call outside of signed_with()")
         return credentials
+
+
+class _SharedTls(AIOHTTPSession):  # type: ignore[misc]  # as above
+    """aiobotocore's HTTP, but with one TLS context for all clients: each takes 1 MB, and 30 ms to read authorities.
+
+    None of our clients has what would be added to its context, a certificate of its own or a proxy's settings.
+    """
+
+    _contexts: ClassVar[dict[object, SSLContext]] = {}
+
+    def _build_verify_context(self) -> SSLContext:
+        context = self._contexts.get(self._verify)
+        if context is None:
+            context = self._contexts[self._verify] = super()._build_verify_context()
+        return context
 
 
 class _CallersCredentialsProvider:
@@ -144,4 +161,5 @@ def client_config(connection: ConnectionSettings, *, attempts: int = 1) -> AioCo
         retries={"mode": "standard", "total_max_attempts": attempts},
         parameter_validation=False,
         user_agent=f"transfer-gateway/{version('transfer-gateway')}",
+        http_session_cls=_SharedTls,
     )
