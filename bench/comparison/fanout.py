@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 from comparison.documents import MANY
 from comparison.load import ask
-from comparison.sides import THREADS, apollo, apollo_partial, days_work, gateway, threads
+from comparison.sides import (
+    THREADS,
+    apollo,
+    apollo_partial,
+    days_work,
+    gateway,
+    gateway_alone,
+    threads,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +50,7 @@ class Fanout:
 
 def thousand(aws: Aws, runs: int) -> dict[str, Fanout]:
     """1,000 accounts, AWS at 50 ms. Each run starts every side anew; warm is its third request."""
-    starts = (gateway, apollo, threads, days_work)
+    starts = (gateway, gateway_alone, apollo, threads, days_work)
     found: dict[str, list[Fanout]] = {}
     for run in range(runs):
         for start in starts:

@@ -49,7 +49,7 @@ Those compared, all of them in [bench/](../bench/README.md):
 
 - **gateway**: `transfer-gateway serve` as shipped, with its audit log; but with auth `none`, as nobody else asks who
   calls. **No logs**: with `TRANSFER_GATEWAY_AUDIT_LOG=false` and `…_LOG_LEVEL=warning`, as nobody else
-  writes a line for a request.
+  writes a line for a request. **GraphQL alone**: with `TRANSFER_GATEWAY_GRPC=false`, as nobody else has a gRPC door.
 - **Apollo**: Apollo Server 5 with our schema and the AWS SDK for JavaScript v3, a client with cached credentials for
   each account. **With a cache**: it keeps executions in memory as long as `maxAge` lets them be used. **For partial
   results**: it answers an account's failure as data.
@@ -61,9 +61,9 @@ Those compared, all of them in [bench/](../bench/README.md):
 All sides' answers are compared field by field before they are measured.
 """
 AIMS = """\
-Where requests are compared, the gateway counts without its logs, as nobody else writes any. Apollo by itself
-keeps no executions, so each of its hot requests is a call of AWS: the aims were made for that one. The rows with a
-cache are the stricter ones.
+Where requests are compared, the gateway counts without its logs, as nobody else writes any; where memory is, without
+its gRPC door, as nobody else has one. Apollo by itself keeps no executions, so each of its hot requests is a call of
+AWS: the aims were made for that one. The rows of "the same" are the stricter ones.
 """
 FANOUT = """## Fan-out
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from comparison.aws import Aws
     from comparison.processes import Running
 
-GATEWAY, GATEWAY_QUIET = "gateway", "gateway, no logs"
+GATEWAY, GATEWAY_QUIET, GATEWAY_ALONE = "gateway", "gateway, no logs", "gateway, GraphQL alone"
 APOLLO, APOLLO_CACHED, APOLLO_PARTIAL = "Apollo", "Apollo, with a cache", "Apollo, for partial results"
 DAYS_WORK, THREADS = "a day's work", "boto3, 64 threads"
 HTTP_LIMIT, GRPC_LIMIT, AWS_LIMIT = "Starlette alone", "grpc.aio echo", "signed aiohttp calls alone"
@@ -37,7 +37,12 @@ def gateway_quiet(aws: Aws) -> AbstractContextManager[Running]:
     return _gateway(aws, GATEWAY_QUIET, AUDIT_LOG="false", LOG_LEVEL="warning")
 
 
-def _gateway(aws: Aws, name: str, **settings: str) -> AbstractContextManager[Running]:
+def gateway_alone(aws: Aws) -> AbstractContextManager[Running]:
+    """Its gRPC door is closed."""
+    return _gateway(aws, GATEWAY_ALONE, doors=1, GRPC="false")
+
+
+def _gateway(aws: Aws, name: str, *, doors: int = 2, **settings: str) -> AbstractContextManager[Running]:
     settings |= {"ACCOUNTS_FILE": str(aws.accounts_file), "AUTH": "none", "SHUTDOWN_DELAY_S": "0"}
     environment = {f"TRANSFER_GATEWAY_{setting}": value for setting, value in settings.items()}
     command = str(Path(sys.executable).with_name("transfer-gateway"))
@@ -46,7 +51,7 @@ def _gateway(aws: Aws, name: str, **settings: str) -> AbstractContextManager[Run
         (command, "serve", "--http-port", "0", "--grpc-port", "0"),
         _INHERITED | aws.environment | environment,
         core=SIDE_CORE,
-        lines=2,
+        lines=doors,
     )
 
 
