@@ -123,6 +123,7 @@ class SessionCache:
         entry.failed.raise_unless_due(region, now)
         outcome = await asyncio.shield(self._fly(role, account, entry))
         if isinstance(outcome, GatewayError):
+            entry.failed.raise_unless_due(region, self._now())  # as to those who ask from now on
             raise outcome.again(region=region)
         return outcome
 
