@@ -50,7 +50,7 @@ def operation(kind: str) -> OperationDefinitionNode:
 def test_lists_are_the_reference_coercions(kind: str, value: Any) -> None:
     """The same objects where graphql-core makes some, and nothing where it finds an error."""
     asked = operation(kind)
-    found = Inputs(SCHEMA).lists(asked, {"keys": value})
+    found = Inputs(SCHEMA).take_lists(asked, {"keys": value})
     expected = get_variable_values(SCHEMA, asked.variable_definitions or (), {"keys": value})
     event("read here" if found else "left")
     if isinstance(expected, list):
@@ -61,7 +61,7 @@ def test_lists_are_the_reference_coercions(kind: str, value: Any) -> None:
 
 def test_keys_are_read_here() -> None:
     """What this is for: they become inputs of the schema, whose ids are checked."""
-    found = Inputs(SCHEMA).lists(operation("[ExecutionKey!]!"), {"keys": [KEY, KEY]})["keys"]
+    found = Inputs(SCHEMA).take_lists(operation("[ExecutionKey!]!"), {"keys": [KEY, KEY]})["keys"]
     assert [key.__class__ for key in found] == [ExecutionKeyInput] * 2
     ids = [found[0].account_id, found[0].region, found[0].workflow_id, found[0].execution_id]
     assert [each.__class__ for each in ids] == [AccountId, Region, WorkflowId, ExecutionId]

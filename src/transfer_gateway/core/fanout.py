@@ -13,17 +13,21 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 V = TypeVar("V")
-T = TypeVar("T")
 
 _AT_ONCE = 8
-_UNDER_WAY = 256  # each has some 20 KB; more would only wait for each other
+_UNDER_WAY = 256  # each has some 20 KB, its connection included; more would only wait for each other
 
 
 async def outcomes(items: Iterable[K], ask: Callable[[K], Awaitable[V]]) -> dict[K, V | GatewayError]:
     """What `ask` gives for each different item, all asked at once, in the order of the items."""
+    found: dict[K, Any] = dict.fromkeys(items)
+
+    async def one(item: K) -> None:
+        found[item] = await outcome_of(item, ask)
+
     async with asyncio.TaskGroup() as tasks:
-        asked = await _ask_all(tasks, items, lambda item: outcome_of(item, ask))
-    return {item: task.result() for item, task in asked.items()}
+        await _ask_all(tasks, found, one)
+    return found
 
 
 async def outcomes_as_they_come(
@@ -52,22 +56,19 @@ async def outcomes_as_they_come(
 
 
 async def _ask_all(
-    tasks: asyncio.TaskGroup, items: Iterable[K], one: Callable[[K], Coroutine[Any, Any, T]]
-) -> dict[K, asyncio.Task[T]]:
+    tasks: asyncio.TaskGroup, items: Iterable[K], one: Callable[[K], Coroutine[Any, Any, None]]
+) -> None:
     """Start `one` for each different item, a few at a time.
 
     So the first answers need not wait until all questions are put, and there are no more of them under way, and in
     memory, than it takes to have the event loop busy. Those that get no answer hold no others up.
     """
     places = Places(_UNDER_WAY)
-    asked: dict[K, asyncio.Task[T]] = {}
     for number, item in enumerate(dict.fromkeys(items), 1):
         end = await places.take(item)
-        asked[item] = task = tasks.create_task(one(item))
-        task.add_done_callback(end)
+        tasks.create_task(one(item)).add_done_callback(end)
         if number % _AT_ONCE == 0:
             await asyncio.sleep(0)
-    return asked
 
 
 async def outcome_of(item: K, ask: Callable[[K], Awaitable[V]]) -> V | GatewayError:

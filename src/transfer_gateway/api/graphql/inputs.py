@@ -35,8 +35,13 @@ class Inputs:
         kinds = (kind for kind in schema.type_map.values() if isinstance(kind, GraphQLInputObjectType))
         self._read = {kind: read for kind in kinds if (read := _reader(kind)) is not None}
 
-    def lists(self, operation: OperationDefinitionNode, variables: dict[str, Any]) -> dict[str, list[Any]]:
-        """Those of the variables that are lists of such objects, as graphql-core would coerce them."""
+    def take_lists(
+        self, operation: OperationDefinitionNode, variables: dict[str, Any]
+    ) -> dict[str, list[Any]]:
+        """Those of the variables that are lists of such objects, as graphql-core would coerce them.
+
+        What is left of them there is an empty list.
+        """
         found = {}
         for definition in operation.variable_definitions or ():
             name = definition.variable.name.value
@@ -47,6 +52,7 @@ class Inputs:
                 if read is not None:
                     with suppress(Exception):  # graphql-core knows what is wrong
                         found[name] = [read(item) for item in value]
+                        variables[name] = []
         return found
 
 

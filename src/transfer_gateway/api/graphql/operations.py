@@ -78,13 +78,13 @@ class Operations:
         except Refused as refused:
             return PreExecutionError(data=None, errors=refused.errors)
         try:
-            lists = self._inputs.lists(operation, variables)
+            lists = self._inputs.take_lists(operation, variables)
             async with asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S):
                 result: Any = execute(
                     self._schema,
                     document.node,
                     context_value=context,
-                    variable_values=variables | {name: [] for name in lists},
+                    variable_values=variables,
                     operation_name=request.operation_name,
                     is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # it guards
                     executor_class=CompilingExecutor,
