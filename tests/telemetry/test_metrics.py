@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ from doors import RpcDoor, rpc
 from issuer import AUDIENCE, LocalIssuer, SigningKey
 from transfer_emulator import Emulator, Fault, FaultKind
 from transfer_gateway import server
+from transfer_gateway.telemetry import AwsCalls
 from transfer_gateway.telemetry.metrics import Durations
 from wire import GUARDED, HOME, PLAIN, REGION, Gateway, becomes, calling, place, socket, to_input
 
@@ -260,3 +263,21 @@ def test_durations_are_as_prometheus_has_them(observed: list[tuple[str, float]])
             registry.register(collector)
             expositions.append(encode(registry))
         assert expositions[0] == expositions[1]
+
+
+def test_accounts_appear_while_calls_are_read() -> None:
+    """A scrape is written in a thread, and the calls go on."""
+    calls, many = AwsCalls(), 20_000
+    switches_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            reading = thread.submit(lambda: [[*calls.collect()] for _ in range(30)])
+            for number in range(many):
+                with calls.watch("transfer:DescribeExecution", f"{number:012}", REGION):
+                    pass
+            reading.result()
+    finally:
+        sys.setswitchinterval(switches_s)
+    *_, seconds, _ = calls.collect()
+    assert (seconds.name, len(seconds.samples)) == ("transfer_gateway_aws_call_seconds", many)
