@@ -175,7 +175,7 @@ class SessionCache:
             del self._entries[role]
 
     def collect(self) -> Iterator[Metric]:
-        entries = [(_account_and_name(role), entry) for role, entry in list(self._entries.items())]
+        entries = [(_account_and_name(role), entry) for role, entry in self._entries.copy().items()]
         now = self._now()
         sessions = {
             of: entry.session for of, entry in entries if entry.session and entry.session.expires_at > now

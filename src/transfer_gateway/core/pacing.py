@@ -104,7 +104,7 @@ class Pacing:
             del self._targets[target]
 
     def collect(self) -> Iterator[Metric]:
-        paces = [((target.account_id, target.region), pace) for target, pace in list(self._targets.items())]
+        paces = [((target.account_id, target.region), pace) for target, pace in self._targets.copy().items()]
         labels = ("account", "region")
         yield gauge(
             "breaker_open",

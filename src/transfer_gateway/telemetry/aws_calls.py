@@ -113,15 +113,15 @@ class AwsCalls:
 
     def collect(self) -> Iterator[Metric]:
         yield from self._durations.collect()
-        totals = list(self._totals.items())  # at once: a thread reads, while calls go on
+        totals = self._totals.copy()  # in one go: a thread reads, while calls go on
         seconds: defaultdict[tuple[str, str, str], float] = defaultdict(float)
-        for (operation, account_id, region, _), total in totals:
+        for (operation, account_id, region, _), total in totals.items():
             seconds[operation, account_id, region] += total.took_s
         yield counter(
             "aws_calls",
             "Calls to AWS by what came of them; a list of Organizations's is one, with all its pages.",
             ("operation", "account", "region", "code"),
-            {of: total.calls for of, total in totals},
+            {of: total.calls for of, total in totals.items()},
         )
         yield counter(
             "aws_call_seconds",

@@ -88,7 +88,7 @@ class Durations:
     def collect(self) -> Iterator[Metric]:
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         bounds = [*map(floatToGoString, self._bounds), "+Inf"]
-        for of, series in list(self._series.items()):
+        for of, series in self._series.copy().items():
             *counts, sum_s = list(series)
             family.add_metric(of, list(zip(bounds, accumulate(counts), strict=True)), sum_s)
         yield family
@@ -161,7 +161,7 @@ def gauge(
 ) -> Metric:
     """What may rise and fall, by its labels' values; a single value where it has no labels."""
     family = GaugeMetricFamily(f"transfer_gateway_{name}", documentation, labels=tuple(labels))
-    for of, value in [((), values)] if isinstance(values, int | float) else list(values.items()):
+    for of, value in [((), values)] if isinstance(values, int | float) else dict(values).items():
         family.add_metric(of, value)
     return family
 
@@ -174,6 +174,6 @@ def counter(
 ) -> Metric:
     """What only grows; the same. `_total` is added to its name."""
     family = CounterMetricFamily(f"transfer_gateway_{name}", documentation, labels=tuple(labels))
-    for of, value in [((), values)] if isinstance(values, int | float) else list(values.items()):
+    for of, value in [((), values)] if isinstance(values, int | float) else dict(values).items():
         family.add_metric(of, value)
     return family
