@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from command import run, run_on_terminal, started
+from command import run, started
 from issuer import AUDIENCE, LocalIssuer, SigningKey
-from organization import denied, founded, telling
-from transfer_emulator import Emulator, Fault, FaultKind, World, demo_world
+from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway.settings import Settings
-from wire import GUARDED, HOME, JSON, PLAIN, QUERY, calling, place, to_input, until
+from wire import JSON, QUERY, calling, place, to_input, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -232,73 +231,6 @@ async def test_port_taken(accounts_file: Path) -> None:
     assert "Traceback" not in err
 
 
-async def test_check_config(aws: Emulator, accounts_file: Path) -> None:
-    """check-config reads; with --assume it tries each target, says what fails there and why, and exits 1 then."""
-    environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
-    code, out, _ = await run("check-config", **environment)
-    assert (code, out) == (0, f"{accounts_file}: 3 accounts, 2 regions: ok\n")
-    assert aws.calls.by_call() == {}
-
-    code, out, err = await run("check-config", "--assume", **environment)
-    assert (code, err) == (0, "")
-    assert out.splitlines()[1:] == [
-        "111111111111  payments-prod  eu-west-1  ok",
-        "111111111111  payments-prod  us-east-1  ok",
-        "222222222222  claims         eu-west-1  ok",
-        "222222222222  claims         us-east-1  ok",
-        "999999999999  home           eu-west-1  ok",
-        "999999999999  home           us-east-1  ok",
-    ]
-    assert aws.calls.count(operation="AssumeRole") == 2
-
-    aws.faults.add(Fault(FaultKind.DENY, account_id=PLAIN, operation="AssumeRole"))
-    for region, operation in [
-        ("us-east-1", "DescribeExecution"),
-        ("us-east-1", "ListExecutions"),
-        ("eu-west-1", "ListWorkflows"),
-    ]:
-        aws.faults.add(Fault(FaultKind.DENY, account_id=GUARDED, region=region, operation=operation))
-    aws.faults.add(Fault(FaultKind.DENY, account_id=HOME, region="eu-west-1", operation="DescribeWorkflow"))
-    code, out, err = await run("check-config", "--assume", **environment)
-    assert (code, err) == (1, "")
-    lines = [line.split("  ")[-1] for line in out.splitlines()[1:]]
-    assert all(
-        "ROLE_NOT_ASSUMABLE: AccessDenied: User: arn:aws:iam::999999999999" in line for line in lines[:2]
-    )
-    says = "AccessDeniedException: User: arn:aws:sts::222222222222"
-    assert lines[2].startswith(f"ACCESS_DENIED transfer:ListWorkflows: {says}")
-    assert lines[3].startswith(f"ACCESS_DENIED transfer:DescribeExecution transfer:ListExecutions: {says}")
-    assert lines[4].startswith("ACCESS_DENIED transfer:DescribeWorkflow: ")
-    assert lines[5] == "ok"
-
-
-async def test_check_config_tries_issuers(aws: Emulator, accounts_file: Path, tmp_path: Path) -> None:
-    """An issuer's URL that can't be right is refused; --assume fetches its keys, and ends with 1 if it can't."""
-    policy = tmp_path / "policy.yaml"
-    policy.write_text("rules: [{ callers: { any: true }, accounts: { all: true } }]")
-    environment = {
-        "TRANSFER_GATEWAY_AUTH": "oidc",
-        "TRANSFER_GATEWAY_OIDC_AUDIENCES": AUDIENCE,
-        "TRANSFER_GATEWAY_POLICY_FILE": str(policy),
-        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
-    }
-    told = await run("check-config", TRANSFER_GATEWAY_OIDC_ISSUERS="http://sso.example.com", **environment)
-    assert (told[0], told[2]) == (
-        2,
-        "error: issuer 'http://sso.example.com' must begin with https:// (http:// on a loopback address only)\n",
-    )
-    async with LocalIssuer(time.time, SigningKey("one")) as issuer:
-        environment["TRANSFER_GATEWAY_OIDC_ISSUERS"] = issuer.url
-        code, out, _ = await run("check-config", **environment)
-        assert (code, issuer.fetches) == (0, 0)
-        code, out, _ = await run("check-config", "--assume", **environment)
-        assert (code, out.splitlines()[2]) == (0, f"{issuer.url}: 1 keys: ok")
-        issuer.down = True
-        code, out, _ = await run("check-config", "--assume", **environment)
-        assert code == 1
-        assert out.splitlines()[2].startswith(f"{issuer.url}: ServerDisconnectedError")
-
-
 async def test_misspelt_settings(accounts_file: Path) -> None:
     """A variable that is nearly a setting is told; what Kubernetes sets for a Service of that name is not."""
     environment = {
@@ -319,76 +251,6 @@ async def test_misspelt_settings(accounts_file: Path) -> None:
     told = [event for event in map(json.loads, log.splitlines()) if event["event"] == "unknown_setting"]
     assert [(event["name"], event["nearest"]) for event in told] == [
         ("TRANSFER_GATEWAY_REQUEST_TIMOUT_S", meant)
-    ]
-
-
-async def test_the_emulators_accounts_file(tmp_path: Path) -> None:
-    """With what the emulator prints and serves, the service reaches every account of it."""
-    accounts_file = tmp_path / "accounts.yaml"
-    world = demo_world(seed=7, accounts=4, regions=("eu-west-1",))
-    async with Emulator(world) as emulator, calling(emulator.url) as control:
-        accounts_file.write_bytes((await control.send("GET", "/_emulator/accounts.yaml")).body)
-        environment = emulator.environment() | {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
-        code, out, err = await run("check-config", "--assume", **environment)
-    assert (code, err) == (0, "")
-    assert out.splitlines()[1:] == [
-        "111111111111  payments-prod  eu-west-1  ok",
-        "222222222222  claims         eu-west-1  ok",
-        "333333333333  logistics      eu-west-1  ok",
-        "444444444444  -              eu-west-1  ok",
-    ]
-
-
-async def test_check_config_on_a_terminal(aws: Emulator, accounts_file: Path) -> None:
-    """The same as a table, after a bar that moves."""
-    aws.faults.add(Fault(FaultKind.DENY, account_id=PLAIN, operation="AssumeRole"))
-    code, shown = await run_on_terminal(
-        "check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
-    )
-    assert code == 1
-    assert "checking targets" in shown
-    assert "6/6" in shown
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
-    assert re.search(r"│ 999999999999 │ home +│ us-east-1 │ ok +│", text)
-    assert re.search(
-        r"│ 111111111111 │ payments-prod +│ eu-west-1 │ ROLE_NOT_ASSUMABLE: AccessDenied: User:", text
-    )
-    assert "\x1b[32mok" in shown
-
-
-async def test_check_config_discovers(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """With --assume discovered accounts are tried too; a discovery that fails is said, and the rest tried."""
-    accounts_file.write_text(
-        f'defaults: {{ regions: [eu-west-1] }}\naccounts: [{{ id: "{PLAIN}" }}]\ndiscover: {{ organizations: {{}} }}\n'
-    )
-    with founded() as organization:
-        added = organization.add_account("payments")
-        world.add_account(added)
-        environment = {
-            "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
-            "AWS_ENDPOINT_URL_ORGANIZATIONS": organization.url,
-        }
-        code, out, _ = await run("check-config", **environment)
-        assert (code, out) == (
-            0,
-            f"{accounts_file}: 1 accounts, 1 regions, discovery from AWS Organizations: ok\n",
-        )
-        code, out, _ = await run("check-config", "--assume", **environment)
-    lines = out.splitlines()[1:]
-    assert (code, lines[0]) == (1, "discovery: 2 more accounts: ok")
-    assert lines[1] == f"{PLAIN}  -         eu-west-1  ok"
-    assert f"{added}  payments  eu-west-1  ok" in lines[2:]
-    assert any(
-        line.startswith("123456789012  master    eu-west-1  ROLE_NOT_ASSUMABLE: ") for line in lines[2:]
-    )
-
-    async with telling(denied()) as told:
-        environment["AWS_ENDPOINT_URL_ORGANIZATIONS"] = told.url
-        code, out, _ = await run("check-config", "--assume", **environment)
-    assert code == 1
-    assert out.splitlines()[1:] == [
-        "discovery: ACCESS_DENIED: AccessDeniedException: AccessDeniedException, said AWS",
-        f"{PLAIN}  -  eu-west-1  ok",
     ]
 
 
