@@ -55,3 +55,29 @@ async def test_the_slow_hold_nobody_up() -> None:
             answered.append(await anext(coming))
     await coming.aclose()
     assert sorted(number for number, _ in answered) == list(range(600, 1000))
+
+
+async def test_asks_no_faster_than_answers_are_taken() -> None:
+    """Of a thousand questions answered at once, few are put to whoever takes one answer and then no more."""
+    asked = 0
+
+    async def ask(_: int) -> None:
+        nonlocal asked
+        asked += 1
+
+    coming = outcomes_as_they_come(MANY, ask)
+    await anext(coming)
+    await asyncio.sleep(5)
+    assert asked <= 64
+    assert 1 + len([each async for each in coming]) == len(MANY)
+    assert asked == len(MANY)
+
+
+async def test_answers_under_way_have_room() -> None:
+    """Answers of questions put before nobody took any more are kept, not lost, and the rest is asked later."""
+    ask = Asked(for_s=0.02)
+    coming = outcomes_as_they_come(MANY, ask)
+    first = await anext(coming)
+    await asyncio.sleep(5)
+    assert sorted([first, *[each async for each in coming]]) == [(number, number) for number in MANY]
+    assert ask.most <= 256

@@ -16,6 +16,7 @@ V = TypeVar("V")
 
 _AT_ONCE = 8
 _UNDER_WAY = 256  # each has some 20 KB, its connection included; more would only wait for each other
+_UNREAD = 32  # answers that are there and not taken yet; no further question is put while there are more
 
 
 async def outcomes(items: Iterable[K], ask: Callable[[K], Awaitable[V]]) -> dict[K, V | GatewayError]:
@@ -33,21 +34,30 @@ async def outcomes(items: Iterable[K], ask: Callable[[K], Awaitable[V]]) -> dict
 async def outcomes_as_they_come(
     items: Iterable[K], ask: Callable[[K], Awaitable[V]]
 ) -> AsyncGenerator[tuple[K, V | GatewayError]]:
-    """The same, each as soon as it is there, in no order. Closing the generator cancels what is still asked."""
+    """The same, each as soon as it is there, in no order. Closing the generator cancels what is still asked.
+
+    Asks no faster than its answers are taken: at most 32 wait to be, and those of the questions then under way.
+    """
     come: asyncio.Queue[tuple[K, V | GatewayError] | None] = asyncio.Queue()
+    has_room = asyncio.Event()
+    has_room.set()
 
     async def one(item: K) -> None:
         come.put_nowait((item, await outcome_of(item, ask)))
+        if come.qsize() >= _UNREAD:
+            has_room.clear()
 
     async def ask_all() -> None:
         async with asyncio.TaskGroup() as tasks:
-            await _ask_all(tasks, items, one)
+            await _ask_all(tasks, items, one, has_room)
 
     # In a task of its own: a generator that is closed can't leave a TaskGroup in peace.
     asking = asyncio.create_task(ask_all())
     asking.add_done_callback(lambda _: come.put_nowait(None))
     try:
         while (answer := await come.get()) is not None:
+            if come.qsize() < _UNREAD:
+                has_room.set()
             yield answer
         await asking
     finally:
@@ -56,15 +66,20 @@ async def outcomes_as_they_come(
 
 
 async def _ask_all(
-    tasks: asyncio.TaskGroup, items: Iterable[K], one: Callable[[K], Coroutine[Any, Any, None]]
+    tasks: asyncio.TaskGroup,
+    items: Iterable[K],
+    one: Callable[[K], Coroutine[Any, Any, None]],
+    has_room: asyncio.Event | None = None,
 ) -> None:
-    """Start `one` for each different item, a few at a time.
+    """Start `one` for each different item, a few at a time; none while there is no room for answers.
 
     So the first answers need not wait until all questions are put, and there are no more of them under way, and in
     memory, than it takes to have the event loop busy. Those that get no answer hold no others up.
     """
     places = Places(_UNDER_WAY)
     for number, item in enumerate(dict.fromkeys(items), 1):
+        if has_room is not None and not has_room.is_set():
+            await has_room.wait()
         end = await places.take(item)
         tasks.create_task(one(item)).add_done_callback(end)
         if number % _AT_ONCE == 0:
