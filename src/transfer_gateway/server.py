@@ -22,6 +22,7 @@ from transfer_gateway.api.health import Readiness
 from transfer_gateway.api.http import create_app
 from transfer_gateway.api.http_server import HttpServer, HttpTls
 from transfer_gateway.api.page import PageOptions
+from transfer_gateway.api.unread import UnreadBytes
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.credentials import SessionCache
 from transfer_gateway.aws.errors import Service as AwsService
@@ -138,8 +139,11 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             policy=policy,
             quotas=_quotas(settings),
         )
+        unread = UnreadBytes(
+            max_bytes=settings.max_unread_bytes, max_bytes_per_caller=settings.caller_max_unread_bytes
+        )
         metrics = Metrics(
-            requests, reloads, admission, roster, *core.collectors, *([tokens] if tokens else [])
+            requests, reloads, admission, roster, unread, *core.collectors, *([tokens] if tokens else [])
         )
         rpc = _rpc_server(settings, admission, requests, grpc_tls) if settings.grpc else _ClosedDoor()
         grpc = _listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
@@ -150,6 +154,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
                 readiness,
                 requests,
                 metrics,
+                unread,
                 options=_graphql_options(settings),
                 page=PageOptions(live_examples) if settings.graphiql else None,
                 loopback_hosts_only=settings.auth == "none",
@@ -302,6 +307,8 @@ def _quotas(settings: Settings) -> Quotas:
         QuotaLimits(
             requests_per_s=settings.caller_requests_per_s,
             requests_burst=settings.caller_requests_burst,
+            rows_per_s=settings.caller_rows_per_s,
+            rows_burst=settings.caller_rows_burst,
             aws_calls_per_s=settings.caller_aws_calls_per_s,
             aws_calls_burst=settings.caller_aws_calls_burst,
         )

@@ -458,7 +458,7 @@ async def test_quotas(
             assert all(0 < item["retryAfter"] <= 30 for item in found if "code" in item)
             assert aws.calls.count(operation="DescribeExecution") == 3
             served = [item for item in await rpc.batch(keys, 3600) if "code" not in item]
-            assert len(served) == 3  # snapshots are free
+            assert len(served) == 3  # snapshots cost no calls
             for _ in range(17):  # and the batches above
                 await graphql.accounts()
             with pytest.raises(Failed) as refused:
@@ -468,3 +468,40 @@ async def test_quotas(
         async with doors_of(service, issuer, "payments") as doors:
             for door in doors:
                 assert "code" not in await door.get(keys[0], 3600)
+
+
+async def test_quota_of_rows(
+    aws: Emulator, settings: Callable[..., Settings], issuer: LocalIssuer, policy_file: Path, world: World
+) -> None:
+    """Snapshots cost rows: whoever asks for too many is THROTTLED at both doors, whatever field or method it uses."""
+    oidc = {
+        "auth": "oidc",
+        "oidc_issuers": issuer.url,
+        "oidc_audiences": AUDIENCE,
+        "policy_file": policy_file,
+    }
+    key = to_input(place(world))
+    async with (
+        server.running(settings(**oidc, caller_rows_per_s=0.01, caller_rows_burst=40)) as service,
+        doors_of(service, issuer, "operator") as (graphql, rpc),
+    ):
+        for door in (graphql, rpc):
+            assert "code" not in await door.get(key, 3600)
+            assert all("code" not in item for item in await door.batch([key] * 20, 3600))
+        for ask in (
+            graphql.accounts,
+            rpc.accounts,
+            lambda: graphql.batch([key], 3600),
+            lambda: rpc.batch([key], 3600),
+        ):
+            with pytest.raises(Failed) as refused:
+                await ask()
+            assert refused.value.error["code"] == "THROTTLED"
+            assert "rows" in refused.value.error["message"]
+            assert refused.value.error["retryAfter"] > 0
+        for door in (graphql, rpc):
+            assert (await door.get(key, 3600))["code"] == "THROTTLED"
+        assert aws.calls.count(operation="DescribeExecution") == 1
+        async with doors_of(service, issuer, "payments") as doors:
+            for door in doors:
+                assert "code" not in await door.get(key, 3600)

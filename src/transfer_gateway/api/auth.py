@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from transfer_gateway.core.audit import Visit
 from transfer_gateway.core.quota import PAYING
 from transfer_gateway.domain.caller import ANONYMOUS, Caller
-from transfer_gateway.domain.errors import GatewayError, Unauthenticated
+from transfer_gateway.domain.errors import GatewayError, Unauthenticated, UpstreamUnavailable
 from transfer_gateway.telemetry import counter
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.quota import Quotas
     from transfer_gateway.core.reader import Reader
     from transfer_gateway.domain.policy import Policy
+    from transfer_gateway.domain.scope import Scope
 
 _SCHEME = "bearer "
 _GOOD, _REFUSED, _MISSING, _UNVERIFIED = ("good",), ("refused",), ("missing",), ("keys_unavailable",)
@@ -73,13 +75,30 @@ class Admission:
 
     def admit(self, caller: Caller, door: str, remote: Callable[[], str | None]) -> Reader:
         """The use cases as this caller may use them, for one request. Raises: Throttled."""
+        quota = None
         if self._quotas is not None and caller is not ANONYMOUS:
             quota = self._quotas.of(caller)
             quota.take_request()
             PAYING.set(quota)  # for this request's task, and whatever that begins
-        visit = Visit(caller, door, remote)
-        scope = self.policy.scope(caller, self._gateway.accounts) if self.policy else None
-        return self._gateway.reader(visit, scope)
+        return self._gateway.reader(Visit(caller, door, remote), self._scope(caller), quota)
+
+    async def judge_again(
+        self, reader: Reader, authorization: Callable[[], str | None], certificate: Callable[[], str | None]
+    ) -> None:
+        """For what lasts: whether the reader's caller may still come in, and what it sees by today's policy.
+
+        Where an issuer's keys can't be had the caller is judged by what was known before, as it would be if it had
+        only waited. Raises: Unauthenticated.
+        """
+        if self._tokens is None:
+            return
+        token = authorization()
+        with suppress(UpstreamUnavailable):
+            await self.caller(token, certificate() if token is None else None)
+        reader.see(self._scope(reader.caller) or self._gateway.everything)
+
+    def _scope(self, caller: Caller) -> Scope | None:
+        return self.policy.scope(caller, self._gateway.accounts) if self.policy else None
 
     async def enter(
         self,

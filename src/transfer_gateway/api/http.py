@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.graphql.view import GraphQLOptions
     from transfer_gateway.api.health import Readiness
     from transfer_gateway.api.page import PageOptions
+    from transfer_gateway.api.unread import UnreadBytes
     from transfer_gateway.telemetry import Metrics, Requests
 
 _log = get_logger(__name__)
@@ -49,6 +50,7 @@ def create_app(
     readiness: Readiness,
     requests: Requests,
     metrics: Metrics,
+    unread: UnreadBytes,
     *,
     options: GraphQLOptions,
     page: PageOptions | None,
@@ -61,7 +63,7 @@ def create_app(
     app = FastAPI(
         title="transfer-gateway", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    graphql = GraphQLView(admission, options, requests)
+    graphql = GraphQLView(admission, options, requests, unread)
     door = PageForBrowsers(graphql, page) if page else graphql
     app.router.routes += [
         Route("/graphql", door),

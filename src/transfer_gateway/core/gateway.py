@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transfer_gateway.aws.transfer import Transfer
     from transfer_gateway.core.audit import Visit
     from transfer_gateway.core.pacing import Pacing
+    from transfer_gateway.core.quota import Quota
     from transfer_gateway.domain.account import Accounts
     from transfer_gateway.flights import Flights
     from transfer_gateway.telemetry import AwsCalls
@@ -48,7 +49,7 @@ class Gateway:
         cursor_secret: str | None = None,
     ) -> None:
         self.accounts = accounts
-        self._everything = Scope(accounts)
+        self.everything = Scope(accounts)
         self._clients = clients
         self._sessions = sessions
         self._pacing = pacing
@@ -70,11 +71,12 @@ class Gateway:
             self._lookups, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)
         )
 
-    def reader(self, visit: Visit, scope: Scope | None = None) -> Reader:
-        """The use cases for a visit whose caller sees that scope; all that there is, without one."""
+    def reader(self, visit: Visit, scope: Scope | None = None, quota: Quota | None = None) -> Reader:
+        """The use cases for a visit whose caller sees that scope, all without one, and whose rows that quota bounds."""
         return Reader(
             visit,
-            scope or self._everything,
+            scope or self.everything,
+            quota,
             self._lookups,
             self._finder,
             self._in_progress,
@@ -90,7 +92,7 @@ class Gateway:
         """Put other accounts in place of today's. Requests under way finish with what they began with."""
         await self._clients.open(accounts.regions())
         self.accounts = accounts
-        self._everything = Scope(accounts)
+        self.everything = Scope(accounts)
         self._sessions.keep_only(accounts)
         self._pacing.keep_only(set(accounts.targets()))
         self._calls.keep_only({account.id for account in accounts})

@@ -1,6 +1,7 @@
-"""What one caller may ask for: so many requests, and so many calls to AWS on its account, a second.
+"""What one caller may ask for each second: requests, rows of answers, and calls to AWS.
 
-Whoever shares a flight or is served a snapshot spends nothing: the call is charged to whoever began it.
+Every row is charged, whatever it was answered from. Calls to AWS are charged to whoever began them: sharing a call or
+reading a snapshot costs none.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class QuotaLimits:
 
     requests_per_s: float
     requests_burst: int
+    rows_per_s: float
+    rows_burst: int
     aws_calls_per_s: float
     aws_calls_burst: int
 
@@ -35,11 +38,24 @@ class Quota:
 
     def __init__(self, limits: QuotaLimits) -> None:
         self._requests = _Allowance(limits.requests_per_s, limits.requests_burst, "requests")
+        self._rows = _Allowance(limits.rows_per_s, limits.rows_burst, "rows")
         self._aws_calls = _Allowance(limits.aws_calls_per_s, limits.aws_calls_burst, "calls to AWS")
 
     def take_request(self) -> None:
         """Raises: Throttled."""
         self._requests.take()
+
+    def take_rows(self, count: int) -> None:
+        """Charge rows of an answer: executions, workflows, accounts, and failures beside them.
+
+        Rows are charged whole: the last request before a refusal may go beyond the allowance, and later ones wait for
+        it. A count of 0 only asks. Raises: Throttled.
+        """
+        self._rows.take(count)
+
+    def owe_rows(self, count: int) -> None:
+        """The same for rows that are there already: they are not refused, but what comes next may be."""
+        self._rows.owe(count)
 
     def take_aws_call(self) -> None:
         """Raises: Throttled."""
@@ -73,12 +89,15 @@ class _Allowance:
         self._next_at = 0.0  # when the next would be due if all came exactly at the rate
         self._what = what
 
-    def take(self) -> None:
+    def take(self, count: int = 1) -> None:
         now = asyncio.get_running_loop().time()
         due = max(self._next_at, now)
         if due - now > self._burst_s + 1e-9:
             raise Throttled(
-                f"You have made too many {self._what}: {1 / self._interval_s:g} a second are allowed.",
+                f"You have used too many {self._what}: {1 / self._interval_s:g} a second are allowed.",
                 retry_after_s=round(due - now - self._burst_s, 3),
             )
-        self._next_at = due + self._interval_s
+        self._next_at = due + self._interval_s * count
+
+    def owe(self, count: int) -> None:
+        self._next_at = max(self._next_at, asyncio.get_running_loop().time()) + self._interval_s * count

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from transfer_gateway.core.audit import now
 from transfer_gateway.core.fanout import outcomes, outcomes_as_they_come
-from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
+from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError, Throttled
 from transfer_gateway.domain.page import TargetFilter
 
 if TYPE_CHECKING:
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from transfer_gateway.core.find import Finder
     from transfer_gateway.core.in_progress import InProgress
     from transfer_gateway.core.lookups import Lookups
+    from transfer_gateway.core.quota import Quota
     from transfer_gateway.core.workflows import Workflows
     from transfer_gateway.domain.account import Account
+    from transfer_gateway.domain.caller import Caller
     from transfer_gateway.domain.execution import Execution, StepPlace
     from transfer_gateway.domain.identity import (
         AccountId,
@@ -64,6 +66,7 @@ class Reader:
         self,
         visit: Visit,
         scope: Scope,
+        quota: Quota | None,
         lookups: Lookups,
         finder: Finder,
         in_progress: InProgress,
@@ -73,21 +76,36 @@ class Reader:
         self.scope = scope
         self.told: list[Told] | None = []
         self._visit = visit
+        self._quota = quota
         self._lookups = lookups
         self._finder = finder
         self._in_progress = in_progress
         self._workflows = workflows
 
+    @property
+    def caller(self) -> Caller:
+        return self._visit.caller
+
+    def see(self, scope: Scope) -> None:
+        """From now on, use this scope."""
+        self.scope, self.accounts = scope, scope.accounts
+
     def list_accounts(self) -> list[Account]:
-        """The accounts of the scope, as configured."""
+        """The accounts of the scope, as configured. Raises: Throttled."""
         self.told = None
         accounts = list(self.accounts)
+        self._take_rows(len(accounts))
         self._visit.listed("list_accounts", [account.id for account in accounts], targets=0, failures=())
         return accounts
 
     async def describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
         """An execution in progress. Raises: GatewayError, with account and region."""
-        recalled = self.recall(key, max_age_s=max_age_s)
+        self._take_rows(1)
+        return await self._describe(key, max_age_s=max_age_s, deadline=deadline)
+
+    async def _describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
+        """The same, when its row is paid for."""
+        recalled = self._recall(key, max_age_s=max_age_s)
         if recalled is not None:
             return recalled
         _check_max_age(max_age_s)
@@ -103,7 +121,16 @@ class Reader:
         return self._tell(key, max_age_s, execution, since)
 
     def recall(self, key: ExecutionKey, *, max_age_s: float) -> Execution | None:
-        """What `describe` would tell out of a snapshot, which needs no deadline; None where it would ask or raise."""
+        """What `describe` would tell out of a snapshot, which needs no deadline; None where it would ask or raise.
+
+        Raises: Throttled.
+        """
+        recalled = self._recall(key, max_age_s=max_age_s)
+        if recalled is not None:
+            self._take_rows(1)
+        return recalled
+
+    def _recall(self, key: ExecutionKey, *, max_age_s: float) -> Execution | None:
         if not self.accounts.cover(key):
             return None
         executions = self._lookups.executions
@@ -124,12 +151,17 @@ class Reader:
 
         Or would have at that time, in the loop's, had it known all that is known now.
 
-        If so it counts as told: the audit has it.
+        If so it counts as told: its rows are charged, and the audit has it. False, too, where they can't be:
+        `describe` says why.
         """
         executions, since = self._lookups.executions, now()
         for key, max_age_s, execution in told:
             if executions.peek(key, max_age_s=max_age_s, at=at) is not execution:
                 return False
+        try:
+            self._take_rows(len(told))
+        except Throttled:
+            return False
         for key, _, execution in told:
             self._visit.looked_up("get_execution", key, execution, since)
         executions.hits += len(told)
@@ -140,11 +172,12 @@ class Reader:
     ) -> list[Execution | GatewayError]:
         """For each key its execution or what stood in the way, in the order of the keys.
 
-        Raises: BadUserInput for more than 1,000 keys.
+        Raises: BadUserInput for more than 1,000 keys, Throttled.
         """
         _check_keys(keys)
         _check_max_age(max_age_s)
-        found = await outcomes(keys, lambda key: self.describe(key, max_age_s=max_age_s, deadline=deadline))
+        self._take_rows(len(keys))
+        found = await outcomes(keys, lambda key: self._describe(key, max_age_s=max_age_s, deadline=deadline))
         return [found[key] for key in keys]
 
     async def describe_each(
@@ -152,16 +185,18 @@ class Reader:
     ) -> AsyncGenerator[tuple[int, tuple[Execution, Definitions] | GatewayError]]:
         """The same, each with its index among the keys, as soon as it is there; with what `define_steps` gives.
 
-        Raises: BadUserInput for more than 1,000 keys.
+        No faster than they are taken. Raises: BadUserInput for more than 1,000 keys, Throttled.
         """
         _check_keys(keys)
         _check_max_age(max_age_s)
+        self._take_rows(len(keys))
+        self.told = None  # a stream is not given again: no need to keep what it told
         indexes: dict[ExecutionKey, list[int]] = {}
         for index, key in enumerate(keys):
             indexes.setdefault(key, []).append(index)
 
         async def describe(key: ExecutionKey) -> tuple[Execution, Definitions]:
-            execution = await self.describe(key, max_age_s=max_age_s, deadline=deadline)
+            execution = await self._describe(key, max_age_s=max_age_s, deadline=deadline)
             return execution, await self.define_steps(
                 [execution] if with_definitions else [], deadline=deadline
             )
@@ -187,6 +222,7 @@ class Reader:
         BadUserInput for a region that none of these accounts is configured for.
         """
         self.told = None
+        self._take_rows(1)
         wanted = TargetFilter(account_ids=tuple(account_ids or ()), regions=tuple(regions or ()))
         try:
             targets = self._wanted(wanted)
@@ -225,8 +261,9 @@ class Reader:
         with_details: bool,
         deadline: float,
     ) -> Page[Execution]:
-        """A page of all executions in progress that match. Raises: BadUserInput."""
+        """A page of all executions in progress that match. Raises: BadUserInput, Throttled."""
         self.told = None
+        self._take_rows(0)
         page = await self._in_progress.page(
             self.accounts.targets(),
             wanted,
@@ -245,6 +282,7 @@ class Reader:
         """A workflow's definition. Raises: GatewayError, with account and region."""
         self.told = None
         _check_max_age(max_age_s)
+        self._take_rows(1)
         since = now()
         try:
             self.accounts.get(key)
@@ -284,8 +322,9 @@ class Reader:
         with_details: bool,
         deadline: float,
     ) -> Page[Workflow]:
-        """A page of all workflows that match. Raises: BadUserInput."""
+        """A page of all workflows that match. Raises: BadUserInput, Throttled."""
         self.told = None
+        self._take_rows(0)
         page = await self._workflows.page(
             self.accounts.targets(),
             wanted,
@@ -297,7 +336,13 @@ class Reader:
         self._listed("list_workflows", wanted, page)
         return page
 
+    def _take_rows(self, count: int) -> None:
+        if self._quota is not None:
+            self._quota.take_rows(count)
+
     def _listed(self, operation: str, wanted: TargetFilter, page: Page[Execution] | Page[Workflow]) -> None:
+        if self._quota is not None:
+            self._quota.owe_rows(len(page.entries) + len(page.failures))
         self._visit.listed(
             operation,
             [entry.node.id for entry in page.entries],

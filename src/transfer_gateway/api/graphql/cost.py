@@ -7,7 +7,7 @@ but nobody can rely on it. Details of listed items cost a call for each item of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, value_from_ast_untyped
 
@@ -25,13 +25,20 @@ if TYPE_CHECKING:
 _LISTS_PER_TARGET = 2
 
 
-def aws_calls(
+class Cost(NamedTuple):
+    """The most calls to AWS, and rows in the answer, that an operation should need."""
+
+    aws_calls: int
+    rows: int
+
+
+def cost_of(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
     accounts: Accounts,
-) -> int:
-    """The most calls that it should need. The document is valid; the variables may not fit it yet."""
+) -> Cost:
+    """The document is valid; the variables may not fit it yet."""
     fragments = {
         definition.name.value: definition
         for definition in document.definitions
@@ -43,7 +50,7 @@ def aws_calls(
         if definition.default_value is not None
     }
     known = {**defaults, **variables}
-    total = 0
+    total_calls = total_rows = 0
     for field in _root_fields(operation.selection_set, fragments):
         cost = _COSTS.get(field.name.value)
         if cost is not None:
@@ -51,8 +58,9 @@ def aws_calls(
                 argument.name.value: value_from_ast_untyped(argument.value, known)
                 for argument in field.arguments or ()
             }
-            total += cost(arguments, accounts)
-    return total
+            aws_calls, rows = cost(arguments, accounts)
+            total_calls, total_rows = total_calls + aws_calls, total_rows + rows
+    return Cost(total_calls, total_rows)
 
 
 def _root_fields(
@@ -67,29 +75,34 @@ def _root_fields(
             yield from _root_fields(selection.selection_set, fragments)  # type: ignore[attr-defined]  # it has one
 
 
-def _lookup(_arguments: Arguments, _accounts: Accounts) -> int:
-    return 1
+def _lookup(_arguments: Arguments, _accounts: Accounts) -> Cost:
+    return Cost(1, 1)
 
 
-def _lookups(arguments: Arguments, _accounts: Accounts) -> int:
+def _lookups(arguments: Arguments, _accounts: Accounts) -> Cost:
     keys = arguments.get("keys")
-    return len(keys) if isinstance(keys, list) else 1
+    number = len(keys) if isinstance(keys, list) else 1
+    return Cost(number, number)
 
 
-def _find(arguments: Arguments, accounts: Accounts) -> int:
+def _find(arguments: Arguments, accounts: Accounts) -> Cost:
     calls = 1 if arguments.get("workflowId") else _LISTS_PER_TARGET
-    return calls * _targets(arguments, accounts)
+    return Cost(calls * _targets(arguments, accounts), 1)
 
 
-def _list(arguments: Arguments, accounts: Accounts) -> int:
+def _list(arguments: Arguments, accounts: Accounts) -> Cost:
     wanted, first = arguments.get("filter"), arguments.get("first")
-    return (
-        _LISTS_PER_TARGET * _targets(wanted if isinstance(wanted, dict) else {}, accounts)
-        + (first if isinstance(first, int) and first > 0 else DEFAULT_PAGE)
-    )  # fmt: skip
+    rows = first if isinstance(first, int) and first > 0 else DEFAULT_PAGE
+    targets = _targets(wanted if isinstance(wanted, dict) else {}, accounts)
+    return Cost(_LISTS_PER_TARGET * targets + rows, rows)
 
 
-_COSTS: Mapping[str, Callable[[Arguments, Accounts], int]] = {
+def _accounts(_arguments: Arguments, accounts: Accounts) -> Cost:
+    return Cost(0, len(accounts))
+
+
+_COSTS: Mapping[str, Callable[[Arguments, Accounts], Cost]] = {
+    "accounts": _accounts,
     "execution": _lookup,
     "executionOrError": _lookup,
     "workflowOrError": _lookup,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,13 @@ from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
 from transfer_gateway.api.graphql.compiled import CompilingExecutor
-from transfer_gateway.api.graphql.cost import aws_calls
+from transfer_gateway.api.graphql.cost import cost_of
 from transfer_gateway.api.graphql.documents import Documents, Refused, operation_of
 from transfer_gateway.api.graphql.inputs import Inputs
 from transfer_gateway.api.graphql.limits import check, check_variables
 from transfer_gateway.api.graphql.naming import name_request
 from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded
+from transfer_gateway.places import Places
 from transfer_gateway.settings import ConfigurationError
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from transfer_gateway.api.graphql.context import Context
     from transfer_gateway.api.graphql.limits import Limits
 
+_MANY_ROWS = 100
+_LARGE_AT_A_TIME = 8  # the result of one takes some 10 MB until it is written
 _AFTER_DEADLINE_S = 1.0  # every lookup ends at the request's deadline; this is for what should not happen
 
 
@@ -45,6 +49,7 @@ class Operations:
         self._documents = Documents(
             self._schema, limits, introspection=introspection, suggestions=suggestions
         )
+        self._large = Places(_LARGE_AT_A_TIME)
 
     def check_trusted(self, documents: Mapping[str, str]) -> None:
         """Raises: ConfigurationError for what could never run."""
@@ -66,12 +71,12 @@ class Operations:
             variables = request.variables or {}
             try:
                 check_variables(request.variables, self._limits)
-                calls = aws_calls(document.node, operation, variables, context.accounts)
+                cost = cost_of(document.node, operation, variables, context.accounts)
                 check(
                     self._limits,
                     "max_aws_calls",
-                    calls,
-                    f"The operation may need {calls} AWS calls, more than {{}}",
+                    cost.aws_calls,
+                    f"The operation may need {cost.aws_calls} AWS calls, more than {{}}",
                 )
             except BadUserInput as error:
                 raise Refused(error) from error
@@ -79,7 +84,8 @@ class Operations:
             return PreExecutionError(data=None, errors=refused.errors)
         try:
             lists = self._inputs.take_lists(operation, variables)
-            async with asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S):
+            place = self._large.hold(context.reader.caller) if cost.rows > _MANY_ROWS else nullcontext()
+            async with asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S), place:
                 result: Any = execute(
                     self._schema,
                     document.node,

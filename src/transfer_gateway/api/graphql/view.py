@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.graphql.limits import Limits
     from transfer_gateway.api.request_headers import RequestHeaders
+    from transfer_gateway.api.unread import UnreadBytes
     from transfer_gateway.core.reader import Reader
     from transfer_gateway.telemetry import Requests
 
@@ -81,10 +82,14 @@ class GraphQLOptions:
 class GraphQLView:
     """The ASGI application behind /graphql. Raises, when built: ConfigurationError for trusted documents."""
 
-    def __init__(self, admission: Admission, options: GraphQLOptions, requests: Requests) -> None:
+    def __init__(
+        self, admission: Admission, options: GraphQLOptions, requests: Requests, unread: UnreadBytes
+    ) -> None:
         schema = build_schema()
         self.admission = admission
         self.requests = requests
+        self.unread = unread
+        self.request_timeout_s = options.request_timeout_s
         self._options = options
         self.operations = Operations(
             schema, options.limits, introspection=options.introspection, suggestions=options.suggestions

@@ -7,7 +7,7 @@ errors. Strawberry's own way would send out errors as they were raised, by a pat
 from __future__ import annotations
 
 import asyncio
-import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -26,7 +26,7 @@ from transfer_gateway.api.graphql.context import Context
 from transfer_gateway.api.graphql.errors import to_answer, to_extensions
 from transfer_gateway.api.graphql.exchange import address
 from transfer_gateway.api.request_id import request_id as request_id_of
-from transfer_gateway.domain.errors import ErrorCode, GatewayError, Unauthenticated
+from transfer_gateway.domain.errors import ErrorCode, GatewayError, Unauthenticated, UpstreamUnavailable
 from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, current_request, get_logger
 
 if TYPE_CHECKING:
@@ -44,21 +44,50 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _OPERATIONS_PER_SOCKET = 50  # at a time
+_JUDGE_EVERY_S = 2.0
+_REASON_CHARACTERS = 120  # of a close frame: RFC 6455, section 5.5
+_SMALL_BYTES = 16_384  # what no bound is needed for: 50 of them at most wait for a connection
 
 
 class TextSocket(ASGIWebSocketAdapter):
-    """Sends text: what bytes are to a browser, graphql-ws's client can't read."""
+    """Sends text: what bytes are to a browser, graphql-ws's client can't read.
+
+    One message at a time, so that only one is in the connection's buffer while the client does not read. Those that
+    wait for it count as unread bytes of the caller; none waits longer than a request may take.
+    """
+
+    def __init__(self, view: Any, request: WebSocket, response: WebSocket) -> None:  # noqa: ANN401  `Sockets`
+        super().__init__(view, request, response)
+        self._door: GraphQLView = view.door
+        self._turn = asyncio.Lock()
+        self.caller: str | None = None
 
     async def send_json(self, message: Mapping[str, object]) -> None:
+        text = orjson.dumps(message)
+        unread = None
+        if len(text) > _SMALL_BYTES and self.caller is not None:
+            unread = self._door.unread.add(self.caller, len(text), self.end)
         try:
-            await self.ws.send_text(orjson.dumps(message).decode())
+            async with asyncio.timeout(self._door.request_timeout_s), self._turn:
+                await self.ws.send_text(text.decode())
+        except TimeoutError:
+            _log.info("websocket_ended", reason="the client does not read")
+            self.end()
+            raise WebSocketDisconnected from None
         except WebSocketDisconnect as error:
             raise WebSocketDisconnected from error
+        finally:
+            if unread is not None:
+                unread.remove()
+
+    def end(self) -> None:
+        """End the connection at once, whatever of it is unread."""
+        self.ws.scope["state"]["connection"].end()
 
 
 @dataclass(slots=True)
 class SocketContext:
-    """What is known of a connection: its caller is told by the handshake's header, or by the first message."""
+    """What is known of a connection: its caller's token, of the handshake's header or of the first message."""
 
     authorization: str | None
     remote: str | None
@@ -69,23 +98,64 @@ class SocketContext:
         """Raises: ConnectionRejectionError."""
         given = {name.lower(): value for name, value in (self.connection_params or {}).items()}
         authorization = given.get("authorization", self.authorization)
+        self.authorization = authorization if isinstance(authorization, str) else None
         try:
-            self.caller = await admission.caller(authorization if isinstance(authorization, str) else None)
+            self.caller = await admission.caller(self.authorization)
         except GatewayError as error:
             log_failure(error)
             raise ConnectionRejectionError from error
 
-    def still(self) -> Caller:
-        """The caller, for as long as its token is good. Raises: Unauthenticated."""
-        if self.caller is None or (
-            self.caller.expires_at is not None and time.time() >= self.caller.expires_at
-        ):
-            raise Unauthenticated("The token of this connection has expired.")
-        return self.caller
-
 
 class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
+    """A connection and its operations. Its token is judged for each of them, and every two seconds in between."""
+
     view: Sockets
+    websocket: TextSocket
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  Strawberry's
+        super().__init__(*args, **options)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def handle(self) -> None:
+        judging = asyncio.create_task(self._judge())
+        try:
+            await super().handle()
+        finally:
+            judging.cancel()
+            await asyncio.wait([judging])
+
+    async def _judge(self) -> None:
+        """Close the connection when its token is no longer good: expired, or its key withdrawn."""
+        while True:
+            await asyncio.sleep(_JUDGE_EVERY_S)
+            if not self.connection_acknowledged:
+                continue
+            try:
+                with suppress(UpstreamUnavailable):  # it was good when the issuer's keys were last known
+                    await self.view.door.admission.caller(self._connection.authorization)
+            except Unauthenticated as error:
+                log_failure(error)
+                await self.websocket.close(code=4403, reason=error.message[:_REASON_CHARACTERS])
+                return
+
+    async def handle_connection_init(self, message: Any) -> None:  # noqa: ANN401  JSON
+        await super().handle_connection_init(message)
+        if self._connection.caller is not None:
+            self.websocket.caller = self._connection.caller.name
+
+    async def handle_subscribe(self, message: Any) -> None:  # noqa: ANN401  JSON
+        """Strawberry no longer counts an operation whose last message waits to be read."""
+        if len(self._tasks) >= _OPERATIONS_PER_SOCKET:
+            refusal = _refusal(
+                f"A connection may have {_OPERATIONS_PER_SOCKET} operations at a time.", ErrorCode.THROTTLED
+            )
+            await self.send_message({"id": message["id"], "type": "error", "payload": refusal["errors"]})
+            return
+        await super().handle_subscribe(message)
+        operation = self.operations.get(message["id"])
+        if operation is not None and operation.task is not None:
+            self._tasks.add(operation.task)
+            operation.task.add_done_callback(self._tasks.discard)
 
     async def handle_message(self, message: Any) -> None:  # noqa: ANN401  any JSON
         """Strawberry takes it for granted that messages have the protocol's form."""
@@ -134,7 +204,8 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
         door = self.view.door
         try:
             connection = self._connection
-            reader = door.admission.admit(connection.still(), "graphql", lambda: connection.remote)
+            caller = await door.admission.caller(connection.authorization)
+            reader = door.admission.admit(caller, "graphql", lambda: connection.remote)
             request = door.read(operation.query)  # the whole request
         except HTTPException as error:
             return _refusal(error.reason, ErrorCode.BAD_USER_INPUT)
@@ -159,7 +230,6 @@ class Sockets(GraphQL[Context, None]):
             graphql_ide=None,
             subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
             connection_init_wait_timeout=timedelta(seconds=init_timeout_s),
-            max_subscriptions_per_connection=_OPERATIONS_PER_SOCKET,
             allowed_origins=origins,
         )
         self.door = door
