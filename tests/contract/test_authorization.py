@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from contextlib import asynccontextmanager
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from transfer_gateway.settings import Settings
 
 UNKNOWN = "444444444444"
+LEEWAY_S = 30  # the default
 KEY = SigningKey("one")
 POLICY = f"""
 rules:
@@ -266,6 +268,35 @@ async def test_websocket(guarded: server.Service, issuer: LocalIssuer, world: Wo
             await client.send({"type": "connection_init", "payload": refused})
             with pytest.raises(ConnectionClosed, match="4403"):
                 await client.next()
+
+
+async def test_open_websockets_are_judged_again(guarded: server.Service, issuer: LocalIssuer) -> None:
+    """An open connection ends as soon as HTTP refuses its token: when that expires, or its issuer withdraws the key."""
+    other = SigningKey("two", "ES256")
+    issuer.publish(KEY, other)
+    expired_soon = issuer.token(key=other, exp=int(time.time()) - LEEWAY_S + 4, **CALLERS["operator"])
+    tokens = {
+        "expired": expired_soon,
+        "withdrawn": issuer.token(key=KEY, **CALLERS["operator"]),
+        "stays": issuer.token(key=other, **CALLERS["operator"]),
+    }
+    async with AsyncExitStack() as stack:
+        clients = {}
+        for name, token in tokens.items():
+            client = await stack.enter_async_context(socket(guarded.url, init=False))
+            await client.send({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
+            assert (await client.next())["type"] == "connection_ack"
+            clients[name] = client
+        third = SigningKey("three", "ES256")
+        issuer.publish(third, other)
+        async with both_doors(guarded, issuer.token(**CALLERS["operator"])) as (graphql, _):
+            await graphql.accounts()  # a key that is new has the keys fetched
+        for name, says in (("withdrawn", "not signed with a key"), ("expired", "has expired")):
+            with pytest.raises(ConnectionClosed, match="4403") as closed:
+                await clients[name].next()
+            assert says in str(closed.value)
+        await clients["stays"].subscribe("1", "{ accounts { id } }")
+        assert (await clients["stays"].next())["type"] == "next"
 
 
 async def test_keys_rotate(guarded: server.Service, issuer: LocalIssuer, world: World) -> None:
