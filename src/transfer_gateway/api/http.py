@@ -41,6 +41,7 @@ _log = get_logger(__name__)
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNORECASE)
 _PROBES = ("/livez", "/readyz", "/metrics")
 _HEADER = HEADER.encode()
+_PIECE_BYTES = 65_536
 _CLIENT_LEFT = 499  # nobody reads it but the log; nginx's number for this
 
 
@@ -164,6 +165,9 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 head.status = message["status"]
                 message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
+            elif len(message["body"]) > _PIECE_BYTES:
+                await _send_in_pieces(message, scope, send)
+                return
             await send(message)
 
         LOG_IDS.set(ids)  # uvicorn's task ends with the request
@@ -210,6 +214,17 @@ class RequestLog:
                 requestId=request_id,
             )
             await response(scope, receive, send)
+
+
+async def _send_in_pieces(message: Message, scope: Scope, send: Send) -> None:
+    """Hand the transport no more than the client reads. TLS would otherwise take all of it, and not tell."""
+    body, connection = message["body"], scope["state"].get("connection")
+    for start in range(0, len(body), _PIECE_BYTES):
+        end = start + _PIECE_BYTES
+        if connection is not None:
+            connection.waiting_bytes = max(0, len(body) - end)
+        more = end < len(body) or message.get("more_body", False)
+        await send({"type": "http.response.body", "body": body[start:end], "more_body": more})
 
 
 @dataclass(slots=True)
