@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transfer_gateway.api.auth import Admission
+from transfer_gateway.api.connections import ConnectionLimits
+from transfer_gateway.api.descriptors import share_descriptors
 from transfer_gateway.api.graphql.limits import Limits
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
 from transfer_gateway.api.graphql.view import GraphQLOptions
@@ -121,6 +123,11 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
     http_files, grpc_files = TlsFiles.of(settings, "http"), TlsFiles.of(settings, "grpc")
     http_tls = HttpTls(http_files.load()) if http_files else None
     grpc_tls = grpc_files.load() if grpc_files else None
+    shares = share_descriptors(
+        http=settings.http_max_connections,
+        grpc=settings.grpc_max_connections,
+        aws=settings.aws_max_in_flight + settings.assume_role_max_concurrency,
+    )
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings.http_host, settings.http_port))
         tracing = await stack.enter_async_context(_tracing())  # closes last: there are spans until then
@@ -145,7 +152,11 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         metrics = Metrics(
             requests, reloads, admission, roster, unread, *core.collectors, *([tokens] if tokens else [])
         )
-        rpc = _rpc_server(settings, admission, requests, grpc_tls) if settings.grpc else _ClosedDoor()
+        rpc = (
+            _rpc_server(settings, shares.grpc, admission, requests, grpc_tls)
+            if settings.grpc
+            else _ClosedDoor()
+        )
         grpc = _listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
         readiness = Readiness(follow=rpc.set_ready)
         http = HttpServer(
@@ -162,6 +173,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             grace_s=settings.shutdown_grace_s,
             keepalive_s=settings.http_keepalive_s,
             max_message_bytes=settings.http_max_body_bytes,
+            limits=_connection_limits(settings, shares.http),
             tls=http_tls,
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -243,6 +255,18 @@ def _connection(settings: Settings) -> ConnectionSettings:
     return ConnectionSettings(
         connect_timeout_s=settings.aws_connect_timeout_s,
         read_timeout_s=settings.aws_read_timeout_s,
+    )
+
+
+def _connection_limits(settings: Settings, max_connections: int) -> ConnectionLimits:
+    return ConnectionLimits(
+        max_head_bytes=settings.http_max_head_bytes,
+        head_timeout_s=settings.http_head_timeout_s,
+        max_pipelined_requests=settings.http_max_pipelined_requests,
+        max_connections=max_connections,
+        max_connections_per_address=settings.http_max_connections_per_address,
+        stall_timeout_s=settings.request_timeout_s,
+        write_timeout_s=settings.http_write_timeout_s,
     )
 
 
@@ -342,7 +366,7 @@ class _ClosedDoor:
 
 
 def _rpc_server(
-    settings: Settings, admission: Admission, requests: Requests, tls: DoorTls | None
+    settings: Settings, max_connections: int, admission: Admission, requests: Requests, tls: DoorTls | None
 ) -> RpcServer:
     from transfer_gateway.api.rpc.server import RpcLimits, RpcServer  # noqa: PLC0415  16 MB that not everybody needs
     from transfer_gateway.api.rpc.tls import RpcTls  # noqa: PLC0415  as above
@@ -351,6 +375,7 @@ def _rpc_server(
         admission,
         RpcLimits(
             max_message_bytes=settings.grpc_max_message_bytes,
+            max_connections=max_connections,
             max_concurrent_rpcs=settings.grpc_max_concurrent_rpcs,
             max_concurrent_streams=settings.grpc_max_concurrent_streams,
             keepalive_s=settings.grpc_keepalive_s,

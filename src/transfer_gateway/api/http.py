@@ -42,7 +42,7 @@ _log = get_logger(__name__)
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNORECASE)
 _PROBES = ("/livez", "/readyz", "/metrics")
 _HEADER = HEADER.encode()
-_LARGE = 16_384  # bytes of an answer
+_PIECE_BYTES = 65_536
 _CLIENT_LEFT = 499  # nobody reads it but the log; nginx's number for this
 
 
@@ -168,8 +168,8 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 head.status = message["status"]
                 message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
-            elif len(message.get("body", b"")) > _LARGE:
-                await self._send_large(scope, message, send)
+            elif len(message["body"]) > _PIECE_BYTES:
+                await self._send_in_pieces(message, scope, send)
                 return
             await send(message)
 
@@ -191,15 +191,20 @@ class RequestLog:
                 **told,
             )
 
-    async def _send_large(self, scope: Scope, message: Message, send: Send) -> None:
-        """Until the client has read nearly all of it, the answer counts as unread bytes of its caller."""
-        state, size = scope["state"], len(message["body"])
-        caller = state.get("caller") or (scope.get("client") or ("",))[0]
-        unread = self._unread.add(caller, size, state["connection"].end)
+    async def _send_in_pieces(self, message: Message, scope: Scope, send: Send) -> None:
+        """Hand the transport no more than the client reads. TLS would otherwise take all of it, and not tell.
+
+        What waits counts as unread bytes of the caller.
+        """
+        body, state = message["body"], scope["state"]
+        connection, caller = state["connection"], state.get("caller") or (scope.get("client") or ("",))[0]
+        unread = self._unread.add(caller, len(body), connection.end)
         try:
-            await send({**message, "more_body": True})
-            # Sent only when the connection's buffer has room: most often at once.
-            await send({"type": "http.response.body", "more_body": message.get("more_body", False)})
+            for start in range(0, len(body), _PIECE_BYTES):
+                end = start + _PIECE_BYTES
+                connection.waiting_bytes = max(0, len(body) - end)
+                more = end < len(body) or message.get("more_body", False)
+                await send({"type": "http.response.body", "body": body[start:end], "more_body": more})
         finally:
             unread.remove()
 
