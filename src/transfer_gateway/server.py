@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transfer_gateway import stopping
 from transfer_gateway.api.auth import Admission
 from transfer_gateway.api.connections import ConnectionLimits
 from transfer_gateway.api.descriptors import share_descriptors
@@ -44,7 +44,16 @@ from transfer_gateway.settings import (
     exports_traces,
     load_documents,
 )
-from transfer_gateway.telemetry import AwsCalls, Metrics, Reloads, Requests, get_logger
+from transfer_gateway.telemetry import (
+    AwsCalls,
+    LogMetrics,
+    Metrics,
+    Reloads,
+    Requests,
+    audit_lack,
+    get_logger,
+    judge_log,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -62,6 +71,7 @@ _log = get_logger(__name__)
 # again and again: a third of the CPU of a warm one over 1,000 accounts, whose peak of memory stays the same with this.
 _COLLECTIONS = (10_000, 10, 10)
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_LOOK_AT_LOG_S = 0.25  # /readyz and requests know at once; this is for gRPC's health checks and the log
 _KEYS_MAX_AGE_S = 30.0  # how long a key that its issuer has withdrawn is still good
 
 
@@ -150,7 +160,14 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             max_bytes=settings.max_unread_bytes, max_bytes_per_caller=settings.caller_max_unread_bytes
         )
         metrics = Metrics(
-            requests, reloads, admission, roster, unread, *core.collectors, *([tokens] if tokens else [])
+            requests,
+            reloads,
+            admission,
+            roster,
+            unread,
+            *core.collectors,
+            *([tokens] if tokens else []),
+            LogMetrics(),
         )
         rpc = (
             _rpc_server(settings, shares.grpc, admission, requests, grpc_tls)
@@ -183,6 +200,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             tasks.create_task(follow_tls(http_files, http_tls, reloads, settings.accounts_reload_s)),
             tasks.create_task(follow_tls(grpc_files, rpc.tls, reloads, settings.accounts_reload_s)),
             tasks.create_task(_follow_organization(roster, readiness)),
+            tasks.create_task(_follow_audit_log(readiness)),
             tasks.create_task(metrics.watch_the_loop()),
         )
         await rpc.start()
@@ -396,6 +414,22 @@ async def _follow_organization(roster: Roster, readiness: Readiness) -> None:
         await roster.rest(again_in_s)
 
 
+async def _follow_audit_log(readiness: Readiness) -> None:
+    """Not ready while lines of the audit can't be written; it comes back by itself."""
+    lack = None
+    while True:
+        await asyncio.sleep(_LOOK_AT_LOG_S)
+        judge_log()
+        before, lack = lack, audit_lack()
+        if (lack is None) == (before is None):
+            continue
+        if lack is None:
+            _log.warning("audit_log_available")
+        else:
+            _log.error("audit_log_unavailable", detail=lack)
+        await readiness.tell()
+
+
 @dataclass(slots=True)
 class _Signals:
     first: asyncio.Event
@@ -415,14 +449,9 @@ def _tasks_left() -> list[str]:
 @contextmanager
 def _signals() -> Iterator[_Signals]:
     """SIGTERM and SIGINT, ours for as long as the context lasts."""
-    loop, signals = asyncio.get_running_loop(), _Signals(asyncio.Event())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.arrived)
-    try:
+    signals = _Signals(asyncio.Event())
+    with stopping.HeardBy(signals.arrived, asyncio.get_running_loop().call_soon_threadsafe):
         yield signals
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 @contextmanager

@@ -203,6 +203,10 @@ class Settings(BaseModel):
     audit_log: bool = Field(
         default=True, description="Whether each lookup is written to the log: who, what, and what came of it."
     )
+    audit_log_full: Literal["refuse", "count"] = Field(
+        "refuse",
+        description="While lines of the audit can't be written: `refuse` requests, or go on and `count` what is lost.",
+    )
     http_cors_origins: _Words = Field(
         (),
         description="Origins, divided by commas, whose pages may call from a browser, such as https://ops.example.com.",
@@ -346,6 +350,12 @@ class Settings(BaseModel):
         1.0, ge=0, le=300, description="Requests that take longer are logged as `slow_request`."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_queue_max_bytes: int = Field(
+        8_388_608,
+        ge=65_536,
+        le=2**30,
+        description="Memory for lines that wait to be written. When half is full, lines are dropped, but the audit's.",
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: for people on a terminal, JSON lines elsewhere."
     )
