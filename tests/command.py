@@ -87,11 +87,16 @@ class Started:
 
 
 @asynccontextmanager
-async def started(*arguments: str, until: str = "gRPC", **environment: str) -> AsyncIterator[Started]:
+async def started(
+    *arguments: str, until: str = "gRPC", limit_descriptors: int | None = None, **environment: str
+) -> AsyncIterator[Started]:
     """Start a command and read its output up to a line with `until`. Killed if it is left running."""
+    command = [str(_COMMAND), *arguments]
+    if limit_descriptors is not None:
+        command = ["sh", "-c", f'ulimit -n {limit_descriptors} && exec "$@"', "sh", *command]
     with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would stop it
         process = await asyncio.create_subprocess_exec(
-            _COMMAND, *arguments, env=os.environ | _UNLESS_SAID | environment, stdout=PIPE, stderr=log
+            *command, env=os.environ | _UNLESS_SAID | environment, stdout=PIPE, stderr=log
         )
         assert process.stdout is not None
         try:

@@ -47,6 +47,7 @@ class Http11Protocol(HttpToolsProtocol):
         super().__init__(*args, **options)
         self.connection = connection
         self.app_state = {"connection": connection}
+        self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self._max_head_bytes = connection.limits.max_head_bytes
         self._max_pipelined = connection.limits.max_pipelined_requests
@@ -140,8 +141,8 @@ class Http11Protocol(HttpToolsProtocol):
             self.refuse(400, "Invalid HTTP request received.")
 
     def refuse(self, status: int, message: str, code: ErrorCode = ErrorCode.BAD_USER_INPUT) -> None:
-        """In the form of every other failure, then close. After requests that are under way: close after those."""
-        if self._is_busy() or self.transport.is_closing():
+        """In the form of every other failure, then close; where requests are under way, close after those."""
+        if not self._is_next_to_answer():
             self._take_no_more()
             return
         response = error_response(status, message, code)
@@ -157,7 +158,7 @@ class Http11Protocol(HttpToolsProtocol):
             self.transport.write_eof()
 
     def _refuse_head(self) -> None:
-        if self._reads_head and not self.headers:
+        if self._reads_head and len(self.url) > self._max_head_bytes // 2:
             self.refuse(414, f"The URL has more than {self._max_head_bytes} bytes.")
         else:
             self.refuse(
@@ -165,13 +166,21 @@ class Http11Protocol(HttpToolsProtocol):
                 f"The headers have more than {self._max_head_bytes} bytes, or are more than {_MAX_HEADERS}.",
             )
 
+    def _is_next_to_answer(self) -> bool:
+        """Whether what has just been read is due for an answer. A request whose body is broken has none yet."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or self._reads_head:
+            return not self._is_busy() and not self.transport.is_closing()
+        due = not (self.pipeline or cycle.response_started or self.transport.is_closing())
+        cycle.disconnected = True  # its application need not wait for the rest
+        cycle.message_event.set()
+        return due
+
     def _take_no_more(self) -> None:
         """Answer what has been accepted, then close."""
         self._takes_no_more = True
-        if not self._is_busy():
-            self.transport.close()
-            return
-        self.cycle.keep_alive = False
+        if self._is_busy():
+            self.cycle.keep_alive = False
 
     def _drop(self, size: int) -> None:
         self._dropped += size
@@ -180,7 +189,7 @@ class Http11Protocol(HttpToolsProtocol):
 
     def _is_busy(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+        return cycle is not None and not (cycle.response_complete or cycle.disconnected)
 
     # Patience
 
