@@ -88,11 +88,11 @@ class Started:
 
 @asynccontextmanager
 async def started(
-    *arguments: str, until: str = "gRPC", limit_descriptors: int | None = None, **environment: str
+    *arguments: str, until: str = "gRPC", limit_descriptors: str = "", **environment: str
 ) -> AsyncIterator[Started]:
     """Start a command and read its output up to a line with `until`. Killed if it is left running."""
     command = [str(_COMMAND), *arguments]
-    if limit_descriptors is not None:
+    if limit_descriptors:
         command = ["sh", "-c", f'ulimit -n {limit_descriptors} && exec "$@"', "sh", *command]
     with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would stop it
         process = await asyncio.create_subprocess_exec(

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import resource
+import socket as sockets
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from certificates import Authority
 from command import started
 from transfer_gateway import server
-from wire import HOME, becomes, calling, connected, place, socket
+from wire import HOME, becomes, calling, connected, place, socket, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from transfer_emulator import Emulator
@@ -46,11 +50,9 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
     """Everything up to the end of the connection, which must come."""
     answer = b""
     async with asyncio.timeout(PATIENCE_S):
-        try:
+        with suppress(ConnectionError):
             while piece := await reader.read(65_536):
                 answer += piece
-        except ConnectionError:
-            pass
     return answer
 
 
@@ -130,6 +132,12 @@ CHUNKED = (
     b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     b"transfer-encoding: chunked\r\n\r\n"
 )
+
+
+async def test_chunks_of_a_byte(run: Run) -> None:
+    """A body in more chunks than any client makes is refused: each chunk is work."""
+    answer = await exchange(await run(), CHUNKED, *[b"1\r\na\r\n" * 1000] * 10)
+    assert failure(answer) == (400, "The body has more than 4096 chunks.")
 
 
 @pytest.mark.parametrize(
@@ -361,7 +369,7 @@ async def test_descriptors(aws: Emulator, accounts_file: Path, limit: int) -> No
         "TRANSFER_GATEWAY_GRPC": "false",
     }
     async with started(
-        "serve", "--http-port", "0", until="GraphQL", limit_descriptors=limit, **environment
+        "serve", "--http-port", "0", until="GraphQL", limit_descriptors=str(limit), **environment
     ) as serving:
         async with held(serving.url, 2 * limit), calling(serving.url) as gateway:
             assert (await gateway.look_up(place(aws.world)))["__typename"] == "Execution"
@@ -376,3 +384,35 @@ async def test_descriptors(aws: Emulator, accounts_file: Path, limit: int) -> No
         code, log = await serving.stop()
     assert code == 0
     assert "connections_reduced" in log
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """This process, and so the service in it, can open nothing."""
+    limits, taken = resource.getrlimit(resource.RLIMIT_NOFILE), []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, limits[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+async def test_no_descriptor_left_for_a_connection(run: Run) -> None:
+    """accept() is tried again after a while, not in a circle; who waits in the backlog is then served."""
+    place, loop = urlsplit(await run()), asyncio.get_running_loop()
+    with sockets.socket() as waiting, capture_logs() as logs:
+        waiting.setblocking(False)  # noqa: FBT003  the library's
+        with no_descriptor_left():
+            await loop.sock_connect(waiting, (place.hostname, place.port))
+            await loop.sock_sendall(waiting, LIVEZ)
+            started_at = time.process_time()
+            await until(lambda: len(logs) >= 2)
+            assert time.process_time() - started_at < 0.5
+        assert {log["event"] for log in logs} == {"no_descriptor_left"}
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await loop.sock_recv(waiting, 100)).startswith(b"HTTP/1.1 200")

@@ -7,6 +7,7 @@ import json
 import socket as sockets
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -111,9 +112,9 @@ async def large(scope: Scope, receive: Receive, send: Send) -> None:
         return
     await receive()
     await send({"type": "websocket.accept"})
-    unread = []
+    unread: list[asyncio.Future[None]] = []
     while (await receive())["type"] == "websocket.receive":
-        unread.append(asyncio.create_task(send({"type": "websocket.send", "text": LARGE_BODY.decode()})))
+        unread.append(asyncio.ensure_future(send({"type": "websocket.send", "text": LARGE_BODY.decode()})))
     await asyncio.gather(*unread, return_exceptions=True)
 
 
@@ -164,6 +165,10 @@ async def test_slow_reader_gets_its_answer() -> None:
         assert size > len(LARGE_BODY)
 
 
+def waits(connections: list[Connection], least: int) -> bool:
+    return bool(connections) and connections[-1].unread_bytes() > least
+
+
 async def test_what_waits_for_a_peer_is_known() -> None:
     """An application can ask how much its peer has not read yet, and end the connection."""
     known: list[Connection] = []
@@ -186,7 +191,7 @@ async def test_what_waits_for_a_peer_is_known() -> None:
                     least = (asking.count(text("")) or 1) * len(
                         LARGE_BODY
                     ) - 1_000_000  # the kernel has those
-                    await until(lambda least=least: known and known[-1].unread_bytes() > least)
+                    await until(partial(waits, known, least))
                     known[-1].end()
                     await ends(raw)
                     await until(lambda: not known[-1].unread_bytes())

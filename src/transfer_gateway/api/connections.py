@@ -258,6 +258,8 @@ class Connections:
 
 
 def _subscriber(host: str) -> str:
+    if ":" not in host:
+        return host
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:

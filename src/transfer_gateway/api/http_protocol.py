@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _MAX_HEADERS = 100
+_MAX_CHUNKS = 4096  # of a body: a megabyte in chunks of one byte would take two seconds to read
 _PROBES = {"/livez", "/readyz", "/metrics"}
 _FULL = "The service has as many connections as it can serve."
 
@@ -53,6 +54,7 @@ class Http11Protocol(HttpToolsProtocol):
         self._max_pipelined = connection.limits.max_pipelined_requests
         self._fed = 0  # bytes since the parser last had something to tell
         self._reads_head = True
+        self._chunks = 0
         self._takes_no_more = False
         self._dropped = 0
         self._watched: tuple[object, object] = ("", None)
@@ -102,7 +104,7 @@ class Http11Protocol(HttpToolsProtocol):
             raise _HeadTooLarge
         if self.pipeline and len(self.pipeline) >= self._max_pipelined:
             raise _TooManyRequests
-        self._fed = 0
+        self._fed = self._chunks = 0
         self._reads_head = False
         super().on_headers_complete()
         self.headers = []  # of trailers, which nobody reads
@@ -119,6 +121,11 @@ class Http11Protocol(HttpToolsProtocol):
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
         cycle.message_event.set()
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+        if self._chunks > _MAX_CHUNKS:
+            raise _TooManyChunks
 
     def on_message_complete(self) -> None:
         self._fed = 0
@@ -137,6 +144,8 @@ class Http11Protocol(HttpToolsProtocol):
             self._take_no_more()
         elif isinstance(error.__context__, _HeadTooLarge):
             self._refuse_head()
+        elif isinstance(error.__context__, _TooManyChunks):
+            self.refuse(400, f"The body has more than {_MAX_CHUNKS} chunks.")
         else:
             self.refuse(400, "Invalid HTTP request received.")
 
@@ -277,6 +286,10 @@ class Http11Protocol(HttpToolsProtocol):
 
 
 class _HeadTooLarge(Exception):
+    pass
+
+
+class _TooManyChunks(Exception):
     pass
 
 
