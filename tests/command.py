@@ -31,7 +31,7 @@ def keep_bytecode(folder: Path) -> None:
 async def run(*arguments: str, redirected: str = "", **environment: str) -> tuple[int | None, str, str]:
     """A command to its end: exit code, output, errors. `redirected`: in the shell's words."""
     process = await asyncio.create_subprocess_exec(
-        *("/bin/sh", "-c", f'exec "$0" "$@" {redirected}'),
+        *("/bin/sh", "-c", f'{before} exec "$0" "$@" {redirected}'),
         COMMAND,
         *arguments,
         env=os.environ | environment,
@@ -92,9 +92,12 @@ class Started:
 
 
 @asynccontextmanager
-async def started(*arguments: str, until: str = "gRPC", **environment: str) -> AsyncIterator[Started]:
+async def started(
+    *arguments: str, until: str = "gRPC", limit_descriptors: str = "", **environment: str
+) -> AsyncIterator[Started]:
     """Start a command and read its output up to a line with `until`. Killed if it is left running."""
-    async with started_with(*arguments, until=until, environment=environment) as ready:
+    before = f"ulimit -n {limit_descriptors};" if limit_descriptors else ""
+    async with started_with(*arguments, until=until, environment=environment, before=before) as ready:
         yield ready
 
 
@@ -105,11 +108,15 @@ async def started_with(
     until: str = "gRPC",
     stderr: int | None = None,
     redirected: str = "",
+    before: str = "",
 ) -> AsyncIterator[Started]:
-    """The same. `stderr`: where its log goes instead of `Started`'s. `redirected`: the same in the shell's words."""
+    """The same. `stderr`: where its log goes instead of `Started`'s. `redirected`: the same in the shell's words.
+
+    `before`: what the shell does first.
+    """
     with tempfile.TemporaryFile() as log:  # in memory or on disk: it never stops the command
         process = await asyncio.create_subprocess_exec(
-            *("/bin/sh", "-c", f'exec "$0" "$@" {redirected}'),
+            *("/bin/sh", "-c", f'{before} exec "$0" "$@" {redirected}'),
             COMMAND,
             *arguments,
             env={**os.environ, **_UNLESS_SAID, **environment},

@@ -21,7 +21,7 @@ LINGER_S = 2.0  # for a peer to read our last words before its connection is clo
 LINGER_BYTES = 1_048_576  # read and dropped meanwhile; what comes after stays in the kernel
 STUCK_AT_SHUTDOWN_S, WRITING_AT_SHUTDOWN_S = 2.0, 4.0
 _RESERVED = 16  # connections beyond the limit, for probes
-_SEARCH_EVERY_S = 0.1
+_SEARCH_AGAIN_S, _FEW = 0.1, 64
 _WARN_EVERY_S = 10.0
 
 Idle = tuple[int, float]  # rank and time.monotonic(): the lowest is closed first
@@ -157,16 +157,26 @@ class _Places:
         self.limit = limit
         self.held: set[Connection] = set()
         self._idle: deque[tuple[Idle, Connection]] = deque()
-        self._searched_at = 0.0
+        self._next_search_at = 0.0
 
     def free(self, now: float) -> Connection | None:
-        """The connection that has been idle longest. Looked for rarely: a flood of connections calls this often."""
-        if not self._idle and now - self._searched_at >= _SEARCH_EVERY_S:
-            self._searched_at = now
+        """The connection that has been idle longest.
+
+        Where few of many are idle, they are looked for rarely: a flood of connections calls this often.
+        """
+        connection = self._next_idle()
+        if connection is None and now >= self._next_search_at:
             found = [
                 (idle, connection) for connection in self.held if (idle := connection.idle()) is not None
             ]
             self._idle = deque(sorted(found, key=lambda entry: entry[0]))
+            if len(self.held) > max(_FEW, 16 * len(found)):
+                self._next_search_at = now + _SEARCH_AGAIN_S
+            connection = self._next_idle()
+        return connection
+
+    def _next_idle(self) -> Connection | None:
+        """Of those found: the next that is still as it was then."""
         while self._idle:
             idle, connection = self._idle.popleft()
             if connection in self.held and connection.idle() == idle:
@@ -248,6 +258,8 @@ class Connections:
 
 
 def _subscriber(host: str) -> str:
+    if ":" not in host:
+        return host
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:

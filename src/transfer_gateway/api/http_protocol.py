@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _MAX_HEADERS = 100
+_MAX_CHUNKS = 4096  # of a body: a megabyte in chunks of one byte would take two seconds to read
 _PROBES = {"/livez", "/readyz", "/metrics"}
 _FULL = "The service has as many connections as it can serve."
 
@@ -47,11 +48,13 @@ class Http11Protocol(HttpToolsProtocol):
         super().__init__(*args, **options)
         self.connection = connection
         self.app_state = {"connection": connection}
+        self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self._max_head_bytes = connection.limits.max_head_bytes
         self._max_pipelined = connection.limits.max_pipelined_requests
         self._fed = 0  # bytes since the parser last had something to tell
         self._reads_head = True
+        self._chunks = 0
         self._takes_no_more = False
         self._dropped = 0
         self._watched: tuple[object, object] = ("", None)
@@ -101,7 +104,7 @@ class Http11Protocol(HttpToolsProtocol):
             raise _HeadTooLarge
         if self.pipeline and len(self.pipeline) >= self._max_pipelined:
             raise _TooManyRequests
-        self._fed = 0
+        self._fed = self._chunks = 0
         self._reads_head = False
         super().on_headers_complete()
         self.headers = []  # of trailers, which nobody reads
@@ -118,6 +121,11 @@ class Http11Protocol(HttpToolsProtocol):
         if len(cycle.body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
         cycle.message_event.set()
+
+    def on_chunk_header(self) -> None:
+        self._chunks += 1
+        if self._chunks > _MAX_CHUNKS:
+            raise _TooManyChunks
 
     def on_message_complete(self) -> None:
         self._fed = 0
@@ -136,12 +144,14 @@ class Http11Protocol(HttpToolsProtocol):
             self._take_no_more()
         elif isinstance(error.__context__, _HeadTooLarge):
             self._refuse_head()
+        elif isinstance(error.__context__, _TooManyChunks):
+            self.refuse(400, f"The body has more than {_MAX_CHUNKS} chunks.")
         else:
             self.refuse(400, "Invalid HTTP request received.")
 
     def refuse(self, status: int, message: str, code: ErrorCode = ErrorCode.BAD_USER_INPUT) -> None:
-        """In the form of every other failure, then close. After requests that are under way: close after those."""
-        if self._is_busy() or self.transport.is_closing():
+        """In the form of every other failure, then close; where requests are under way, close after those."""
+        if not self._is_next_to_answer():
             self._take_no_more()
             return
         response = error_response(status, message, code)
@@ -157,7 +167,7 @@ class Http11Protocol(HttpToolsProtocol):
             self.transport.write_eof()
 
     def _refuse_head(self) -> None:
-        if self._reads_head and not self.headers:
+        if self._reads_head and len(self.url) > self._max_head_bytes // 2:
             self.refuse(414, f"The URL has more than {self._max_head_bytes} bytes.")
         else:
             self.refuse(
@@ -165,13 +175,21 @@ class Http11Protocol(HttpToolsProtocol):
                 f"The headers have more than {self._max_head_bytes} bytes, or are more than {_MAX_HEADERS}.",
             )
 
+    def _is_next_to_answer(self) -> bool:
+        """Whether what has just been read is due for an answer. A request whose body is broken has none yet."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or self._reads_head:
+            return not self._is_busy() and not self.transport.is_closing()
+        due = not (self.pipeline or cycle.response_started or self.transport.is_closing())
+        cycle.disconnected = True  # its application need not wait for the rest
+        cycle.message_event.set()
+        return due
+
     def _take_no_more(self) -> None:
         """Answer what has been accepted, then close."""
         self._takes_no_more = True
-        if not self._is_busy():
-            self.transport.close()
-            return
-        self.cycle.keep_alive = False
+        if self._is_busy():
+            self.cycle.keep_alive = False
 
     def _drop(self, size: int) -> None:
         self._dropped += size
@@ -180,7 +198,7 @@ class Http11Protocol(HttpToolsProtocol):
 
     def _is_busy(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+        return cycle is not None and not (cycle.response_complete or cycle.disconnected)
 
     # Patience
 
@@ -268,6 +286,10 @@ class Http11Protocol(HttpToolsProtocol):
 
 
 class _HeadTooLarge(Exception):
+    pass
+
+
+class _TooManyChunks(Exception):
     pass
 
 

@@ -30,6 +30,9 @@ _LAST_WORDS_S = 1.0
 _CHECK_EVERY_TICKS = 10  # of uvicorn's loop: a second
 _CHECK_AT_SHUTDOWN_S = 0.25
 _NONE_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+# The kernel takes no more than this ahead of what it may send: 4 MB otherwise, of which nobody would know whether the
+# peer reads them.
+_UNSENT_BYTES = 65_536
 _REST_S = 0.5  # before accept() is tried again when no descriptor was left
 
 
@@ -147,6 +150,7 @@ class HttpServer(uvicorn.Server):
         )
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             await loop.connect_accepted_socket(protocol, accepted, ssl=self.config.ssl, **timeouts)
         except OSError as error:  # no TLS, too slow, or gone again: TimeoutError and SSLError are among them
             _log.debug("connection_not_opened", error=str(error))
