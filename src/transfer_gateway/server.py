@@ -145,7 +145,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         metrics = Metrics(
             requests, reloads, admission, roster, unread, *core.collectors, *([tokens] if tokens else [])
         )
-        rpc = _rpc_server(settings, admission, requests, grpc_tls) if settings.grpc else _ClosedDoor()
+        rpc = _rpc_server(settings, admission, requests, unread, grpc_tls) if settings.grpc else _ClosedDoor()
         grpc = _listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
         readiness = Readiness(follow=rpc.set_ready)
         http = HttpServer(
@@ -342,7 +342,11 @@ class _ClosedDoor:
 
 
 def _rpc_server(
-    settings: Settings, admission: Admission, requests: Requests, tls: DoorTls | None
+    settings: Settings,
+    admission: Admission,
+    requests: Requests,
+    unread: UnreadBytes,
+    tls: DoorTls | None,
 ) -> RpcServer:
     from transfer_gateway.api.rpc.server import RpcLimits, RpcServer  # noqa: PLC0415  16 MB that not everybody needs
     from transfer_gateway.api.rpc.tls import RpcTls  # noqa: PLC0415  as above
@@ -353,10 +357,13 @@ def _rpc_server(
             max_message_bytes=settings.grpc_max_message_bytes,
             max_concurrent_rpcs=settings.grpc_max_concurrent_rpcs,
             max_concurrent_streams=settings.grpc_max_concurrent_streams,
+            max_public_streams=settings.grpc_max_public_streams,
+            message_timeout_s=settings.grpc_message_timeout_s,
             keepalive_s=settings.grpc_keepalive_s,
             max_connection_age_s=settings.grpc_max_connection_age_s,
         ),
         requests,
+        unread,
         request_timeout_s=settings.request_timeout_s,
         grace_s=settings.shutdown_grace_s,
         tls=RpcTls(tls) if tls else None,
