@@ -170,7 +170,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             LogMetrics(),
         )
         rpc = (
-            _rpc_server(settings, shares.grpc, admission, requests, grpc_tls)
+            _rpc_server(settings, shares.grpc, admission, requests, unread, grpc_tls)
             if settings.grpc
             else _ClosedDoor()
         )
@@ -384,7 +384,12 @@ class _ClosedDoor:
 
 
 def _rpc_server(
-    settings: Settings, max_connections: int, admission: Admission, requests: Requests, tls: DoorTls | None
+    settings: Settings,
+    max_connections: int,
+    admission: Admission,
+    requests: Requests,
+    unread: UnreadBytes,
+    tls: DoorTls | None,
 ) -> RpcServer:
     from transfer_gateway.api.rpc.server import RpcLimits, RpcServer  # noqa: PLC0415  16 MB that not everybody needs
     from transfer_gateway.api.rpc.tls import RpcTls  # noqa: PLC0415  as above
@@ -396,10 +401,13 @@ def _rpc_server(
             max_connections=max_connections,
             max_concurrent_rpcs=settings.grpc_max_concurrent_rpcs,
             max_concurrent_streams=settings.grpc_max_concurrent_streams,
+            max_public_streams=settings.grpc_max_public_streams,
+            message_timeout_s=settings.grpc_message_timeout_s,
             keepalive_s=settings.grpc_keepalive_s,
             max_connection_age_s=settings.grpc_max_connection_age_s,
         ),
         requests,
+        unread,
         request_timeout_s=settings.request_timeout_s,
         grace_s=settings.shutdown_grace_s,
         tls=RpcTls(tls) if tls else None,

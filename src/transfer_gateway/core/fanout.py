@@ -48,8 +48,13 @@ async def outcomes_as_they_come(
             has_room.clear()
 
     async def ask_all() -> None:
-        async with asyncio.TaskGroup() as tasks:
-            await _ask_all(tasks, items, one, has_room)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await _ask_all(tasks, items, one, has_room)
+        except asyncio.CancelledError as cancelled:  # by the generator's end: nobody waits for this any more
+            # The exception and a frame of the TaskGroup refer to each other: with the traceback all of this would
+            # stay in memory until the next search for garbage.
+            cancelled.with_traceback(None)
 
     # In a task of its own: a generator that is closed can't leave a TaskGroup in peace.
     asking = asyncio.create_task(ask_all())

@@ -268,6 +268,15 @@ class Settings(BaseModel):
     grpc_max_concurrent_streams: int = Field(
         250, ge=1, le=100_000, description="Calls at a time on one connection; more wait there."
     )
+    grpc_max_public_streams: int = Field(
+        100,
+        ge=1,
+        le=100_000,
+        description="Health watches and reflection, which need no token, at a time; over that, the oldest is ended.",
+    )
+    grpc_message_timeout_s: float = Field(
+        5.0, ge=0.1, le=300, description="How long a call may take to send its message."
+    )
     grpc_keepalive_s: float = Field(
         60.0,
         ge=1,

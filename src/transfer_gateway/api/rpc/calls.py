@@ -15,17 +15,14 @@ from transfer_gateway.api.errors import log_failure, log_fault
 from transfer_gateway.api.request_id import HEADER
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.api.rpc.errors import to_status, unimplemented
-from transfer_gateway.domain.errors import (
-    BadUserInput,
-    GatewayError,
-    InternalServerError,
-    UpstreamUnavailable,
-)
+from transfer_gateway.api.rpc.under_way import LARGE_BYTES, SENDS, WORKS, Call
+from transfer_gateway.domain.errors import BadUserInput, GatewayError, InternalServerError
 from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from transfer_gateway.api.rpc.under_way import CallsUnderWay
     from transfer_gateway.telemetry import Requests
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -33,21 +30,23 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _OURS = "/transfer_api."
+_WATCH = "/grpc.health.v1.Health/Watch"
 
 
 class Calls(grpc.GenericRpcHandler):
-    """Answers every call, and knows those under way, so that they end properly when the service does.
+    """Answers every call, and tells `under_way` of it, so that each ends: with the service, or without its client.
 
     Services are added to it as to a server; `read` are methods whose messages are not to be read as grpc's code does.
     Not an interceptor: those of grpc.aio cost every call a coroutine and a new handler, a tenth of all that a lookup
     costs (bench/grpc_overhead.py).
     """
 
-    def __init__(self, requests: Requests, read: Mapping[str, Callable[[bytes], Any]]) -> None:
+    def __init__(
+        self, requests: Requests, under_way: CallsUnderWay, read: Mapping[str, Callable[[bytes], Any]]
+    ) -> None:
         self.requests = requests
+        self.under_way = under_way
         self._read = read
-        self.under_way: dict[asyncio.Task[Any], _Method] = {}
-        self.ended: set[asyncio.Task[Any]] = set()
         self._methods: dict[str, _Method] = {}
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
@@ -64,32 +63,20 @@ class Calls(grpc.GenericRpcHandler):
         method = self._methods.get(name)
         if method is None:
             method = _Method(name, None)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  grpc.aio runs each call in a task
         call = _Call(self, method, handler_call_details.invocation_metadata)
+        self.under_way.add(task, call)
         return call if method.streaming is None else method.streaming(call.unary_unary)
 
-    def end_watches(self) -> None:
-        """End what would never end by itself: health watches and reflection. Our own methods have deadlines."""
-        self._end({call for call, method in self.under_way.items() if not method.ours})
 
-    def end_all(self) -> None:
-        """End whatever is still under way."""
-        self._end(set(self.under_way))
-
-    def _end(self, calls: set[asyncio.Task[Any]]) -> None:
-        for call in calls - self.ended:
-            self.ended.add(call)
-            call.cancel()
-
-
-class _Call:
+class _Call(Call):
     """One call: the handler that grpc.aio gets for it, of a method that takes one message and gives one.
 
     Made for each call, as the call's metadata are told with it; whoever asks grpc.aio's context for them has them made
     anew. And its method is soon seen to be a coroutine function, which grpc.aio looks at in each call.
     Messages are bytes to grpc.aio: what it makes of one that can't be read is no answer to its sender.
     """
-
-    __slots__ = ("_calls", "_metadata", "_method")
 
     request_streaming = response_streaming = False
     request_deserializer = response_serializer = None
@@ -98,12 +85,12 @@ class _Call:
         self._calls = calls
         self._method = method
         self._metadata = metadata  # text, where the name doesn't end in -bin
+        if method.streaming is not None:
+            self.is_stream, self.is_public, self.lasts = method.is_stream, method.is_public, method.lasts
 
     async def unary_unary(self, message: Any, context: Context) -> Any:  # noqa: ANN401  of any kind
         calls, method = self._calls, self._method
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  grpc.aio runs each call in a task
-        calls.under_way[task] = method
+        self.stage = WORKS
         headers = dict(self._metadata)
         request_id = request_id_of(headers.get(HEADER))
         context.set_trailing_metadata(((HEADER, request_id),))
@@ -112,8 +99,8 @@ class _Call:
         status, code = None, "OK"
         LOG_IDS.set(request.ids() if request else {"request_id": request_id})  # the task ends with the call
         try:
-            answer = await method.answer(message, context)
-            return answer if type(answer) is bytes or answer is None else method.write(answer)
+            answer = await method.answer(message, context, self)
+            return answer if type(answer) is bytes or answer is None else self._written(answer)
         except GatewayError as error:
             log_failure(error)
             status = to_status(error, request_id)
@@ -123,19 +110,18 @@ class _Call:
             code = "ABORTED_BY_SERVICER"
             raise
         except asyncio.CancelledError:
-            if task not in calls.ended:
+            if self.ended_by is None:
                 code = GIVEN_UP
                 if request:
                     request.code = code
                 raise
-            status = to_status(UpstreamUnavailable("The service is shutting down."), request_id)
+            status = to_status(self.ended_by, request_id)
         except Exception as fault:  # noqa: BLE001  the door: nothing of a fault goes out but its request's id
             log_fault(fault)
             masked = InternalServerError(f"Internal server error. Request id: {request_id}.")
             status = to_status(masked, request_id)
         finally:
-            del calls.under_way[task]
-            calls.ended.discard(task)
+            self.stage, self.answered = SENDS, True
             if status is not None:
                 code = status[0].name
             took_s = calls.requests.end(request, code) if request else time.perf_counter() - started
@@ -147,8 +133,43 @@ class _Call:
                     took_ms=round(took_s * 1000, 1),
                     **(request.about_aws() if request else {}),
                 )
-        code_to_send, why, details = status
-        return await context.abort(code_to_send, why, (*details, (HEADER, request_id)))
+        return await self._abort(context, status, request_id)
+
+    async def _abort(
+        self, context: Context, status: tuple[grpc.StatusCode, str, Any], request_id: str
+    ) -> None:
+        code, message, details = status
+        try:
+            await context.abort(code, message, (*details, (HEADER, request_id)))
+        except grpc.aio.InternalError:
+            raise self._cut_off() from None
+
+    def _written(self, answer: Any) -> bytes:  # noqa: ANN401  a message
+        written: bytes = self._method.write(answer)
+        if len(written) > LARGE_BYTES:
+            self._calls.under_way.answers_to(self.caller, len(written))
+        return written
+
+    async def write(self, answer: Any, context: Context) -> None:  # noqa: ANN401  a message
+        """Send one of a stream's answers. It waits while the client does not read."""
+        written: bytes = self._method.write(answer)
+        try:
+            if not self.writes:
+                # Headers pass any window. Sent with a message that waits, they would make a status impossible.
+                await context.send_initial_metadata(())
+            self.waiting_bytes, self.stage = len(written), SENDS
+            await context.write(written)
+        except grpc.aio.InternalError:
+            raise self._cut_off() from None
+        finally:
+            self.stage = WORKS
+            self.writes += 1
+            self.was_read()
+
+    def _cut_off(self) -> asyncio.CancelledError:
+        """Its connection is gone, or what it has sent doesn't let it send more."""
+        self._calls.under_way.drop(self)
+        return asyncio.CancelledError()
 
 
 class _Unimplemented(Exception):
@@ -174,6 +195,9 @@ class _Method:
         self.answer = _answer(name, handler, read)
         self.write: Any = None if handler is None else handler.response_serializer
         self.streaming = _streaming(handler)
+        self.is_stream = handler is not None and handler.response_streaming
+        self.is_public = not self.ours and self.streaming is not None
+        self.lasts = name == _WATCH
 
 
 def _streaming(handler: Handler | None) -> Callable[[Any], Handler] | None:
@@ -183,17 +207,16 @@ def _streaming(handler: Handler | None) -> Callable[[Any], Handler] | None:
         return partial(
             grpc.stream_stream_rpc_method_handler,
             request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
         )
     if handler.response_streaming:
-        return partial(grpc.unary_stream_rpc_method_handler, response_serializer=handler.response_serializer)
+        return grpc.unary_stream_rpc_method_handler
     return None
 
 
 def _answer(
     method: str, handler: Handler | None, deserialize: Callable[[bytes], Any] | None
-) -> Callable[[Any, Context], Awaitable[Any]]:
-    async def unimplemented(_request: object, _context: Context) -> None:
+) -> Callable[[Any, Context, _Call], Awaitable[Any]]:
+    async def unimplemented(_request: object, _context: Context, _call: _Call) -> None:
         raise _Unimplemented(f"There is no method {method}. Server reflection lists those that are.")
 
     if handler is None:
@@ -206,22 +229,21 @@ def _answer(
         except DecodeError as error:
             raise BadUserInput(f"The request is no message that {method} takes.") from error
 
-    def unary(request: bytes, context: Context) -> Awaitable[Any]:
+    def unary(request: bytes, context: Context, _call: _Call) -> Awaitable[Any]:
         answering: Awaitable[Any] = handler.unary_unary(read(request), context)
         return answering
 
-    async def stream(request: Any, context: Context) -> None:  # noqa: ANN401  a message, or many
+    async def stream(request: Any, context: Context, call: _Call) -> None:  # noqa: ANN401  a message, or many
+        if not handler.request_streaming:
+            call.request_bytes = len(request)
         answers = (
             handler.stream_stream(request, context)
             if handler.request_streaming
             else handler.unary_stream(read(request), context)
         )
-        if not hasattr(answers, "__aiter__"):  # it writes by itself
-            await answers
-            return
         try:
             async for answer in answers:
-                await context.write(answer)
+                await call.write(answer, context)
         finally:
             await answers.aclose()
 

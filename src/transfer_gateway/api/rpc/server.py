@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from transfer_api.v1 import execution_service_pb2
 from transfer_api.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from transfer_gateway.api.rpc.calls import Calls
+from transfer_gateway.api.rpc.health import Health
 from transfer_gateway.api.rpc.servicer import ExecutionService
+from transfer_gateway.api.rpc.under_way import CallLimits, CallsUnderWay
 
 if TYPE_CHECKING:
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.rpc.tls import RpcTls
+    from transfer_gateway.api.unread import UnreadBytes
     from transfer_gateway.telemetry import Requests
 
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _SERVICE = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name
 _CLIENTS_MAY_PING_EVERY_S = 10  # the least that grpc-go lets its clients choose
 _LAST_WORDS_S = 1.0
@@ -33,6 +37,8 @@ class RpcLimits:
     max_connections: int
     max_concurrent_rpcs: int
     max_concurrent_streams: int
+    max_public_streams: int
+    message_timeout_s: float
     keepalive_s: float
     max_connection_age_s: float
 
@@ -45,6 +51,7 @@ class RpcServer:
         admission: Admission,
         limits: RpcLimits,
         requests: Requests,
+        unread: UnreadBytes,
         *,
         request_timeout_s: float,
         grace_s: float,
@@ -52,19 +59,27 @@ class RpcServer:
     ) -> None:
         self._grace_s = grace_s
         self.tls = tls
-        self._health = health.aio.HealthServicer()
+        self._health = Health(("", _SERVICE))
         self._server = grpc.aio.server(
             options=_options(limits, request_timeout_s),
             maximum_concurrent_rpcs=limits.max_concurrent_rpcs,
         )
-        service = ExecutionService(
-            admission, request_timeout_s, by_certificate=tls is not None and tls.asks_clients
+        self._under_way = CallsUnderWay(
+            CallLimits(request_timeout_s, limits.message_timeout_s, limits.max_public_streams), unread
         )
-        self._calls = Calls(requests, read={f"/{_SERVICE}/GetExecution": service.lookups.read})
+        service = ExecutionService(
+            admission,
+            self._under_way.answers_to,
+            request_timeout_s,
+            by_certificate=tls is not None and tls.asks_clients,
+        )
+        self._calls = Calls(
+            requests, self._under_way, read={f"/{_SERVICE}/GetExecution": service.lookups.read}
+        )
         calls: Any = self._calls  # a server, as far as services are added to it
         add_ExecutionServiceServicer_to_server(service, calls)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, calls)
-        names = (_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (_SERVICE, _HEALTH, reflection.SERVICE_NAME)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # it publishes no types
             reflection.aio.ReflectionServicer(names), calls
         )
@@ -81,26 +96,29 @@ class RpcServer:
             raise OSError(str(error)) from error
 
     async def start(self) -> None:
+        self._watching = asyncio.create_task(self._under_way.watch())
         await self._server.start()
 
     async def set_ready(self, ready: bool) -> None:  # noqa: FBT001  the one thing it is told
         """What health checks answer, for the service by its name and for the server as a whole."""
-        status = (
-            health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        )
-        for service in ("", _SERVICE):
-            await self._health.set(service, status)
+        self._health.set_ready(ready)
 
     async def stop(self) -> None:
         """Accept no more calls, and let those under way finish."""
-        self._calls.end_watches()
+        self._under_way.end_watches()
         end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.hurry)
-        await self._server.stop(self._grace_s + _LAST_WORDS_S)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._server.stop(self._grace_s + _LAST_WORDS_S))
+            await self._under_way.until_none()
+            # Connections whose clients don't confirm the end, which grpc would wait for.
+            await self._server.stop(_LAST_WORDS_S)
         end_of_grace.cancel()
+        self._watching.cancel()
+        await asyncio.wait([self._watching])
 
     def hurry(self) -> None:
         """Wait no longer."""
-        self._calls.end_all()
+        self._under_way.end_all()
 
 
 def _options(limits: RpcLimits, request_timeout_s: float) -> list[tuple[str, int]]:

@@ -14,12 +14,13 @@ from transfer_gateway.api.rpc.convert import to_account, to_execution, to_failur
 from transfer_gateway.api.rpc.errors import to_error
 from transfer_gateway.api.rpc.repeated import Lookups
 from transfer_gateway.api.rpc.tls import certificate_name
+from transfer_gateway.api.rpc.under_way import LARGE_BYTES
 from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
-from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError
 from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     import grpc
 
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from transfer_gateway.api.rpc.repeated import Lookup
     from transfer_gateway.core.reader import Definitions, Reader
     from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.domain.workflow import Workflow
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+_JUDGE_EVERY_S = 2.0  # as open WebSockets are
 # Of the caller's time, what the answer may need to get back: a partial answer is better than none.
 _WAY_BACK = 0.05
 _WAY_BACK_AT_MOST_S = 0.2
@@ -40,13 +43,20 @@ _WAY_BACK_AT_MOST_S = 0.2
 class ExecutionService(ExecutionServiceServicer):
     """Every method raises GatewayErrors; `calls.py` makes statuses of them.
 
+    `answers_to` is told a call's caller, and the size of a large answer that is made already.
     `by_certificate`: clients have certificates, and who sends no token is who its certificate says.
     """
 
     def __init__(
-        self, admission: Admission, request_timeout_s: float, *, by_certificate: bool = False
+        self,
+        admission: Admission,
+        answers_to: Callable[[str, int], None],
+        request_timeout_s: float,
+        *,
+        by_certificate: bool = False,
     ) -> None:
         self._admission = admission
+        self._answers_to = answers_to
         self._request_timeout_s = request_timeout_s
         self._by_certificate = by_certificate
         self.lookups = Lookups()  # which read the requests of GetExecution
@@ -61,14 +71,18 @@ class ExecutionService(ExecutionServiceServicer):
             deadline = self._deadline(context)
             execution = await reader.describe(key, max_age_s=max_age_s, deadline=deadline)
             if with_definitions:
+                self._answers_to(reader.caller.name, 0)
                 definitions = await reader.define_steps([execution], deadline=deadline)
                 return pb.GetExecutionResponse(execution=_execution(execution, reader, definitions))
-        return self.lookups.answer(request, execution, reader.accounts.find(key.account_id))
+        answer = self.lookups.answer(request, execution, reader.accounts.find(key.account_id))
+        if len(answer) > LARGE_BYTES:
+            self._answers_to(reader.caller.name, len(answer))
+        return answer
 
     async def BatchGetExecutions(
         self, request: pb.BatchGetExecutionsRequest, context: Context
     ) -> AsyncIterator[pb.BatchGetExecutionsResponse]:
-        reader, deadline = await self._admit(context), self._deadline(context)
+        reader, deadline = await self._admit_named(context), self._deadline(context)
         keys = [parse.execution_key(key, f"keys[{index}]") for index, key in enumerate(request.keys)]
         coming = reader.describe_each(
             keys,
@@ -76,20 +90,20 @@ class ExecutionService(ExecutionServiceServicer):
             with_definitions=request.with_definitions,
             deadline=deadline,
         )
+        del request  # of many keys it is larger than all else that waits while the client does not read
+        judged_at = asyncio.get_running_loop().time()
         async with aclosing(coming):
             async for index, outcome in coming:
-                if isinstance(outcome, GatewayError):
-                    yield pb.BatchGetExecutionsResponse(index=index, error=to_error(outcome))
-                else:
-                    execution, definitions = outcome
-                    yield pb.BatchGetExecutionsResponse(
-                        index=index, execution=_execution(execution, reader, definitions)
-                    )
+                now = asyncio.get_running_loop().time()
+                if now - judged_at >= _JUDGE_EVERY_S:
+                    judged_at = now
+                    await self._judge_again(reader, context)
+                yield _outcome(index, keys[index], outcome, reader)
 
     async def FindExecution(
         self, request: pb.FindExecutionRequest, context: Context
     ) -> pb.FindExecutionResponse:
-        reader, deadline = await self._admit(context), self._deadline(context)
+        reader, deadline = await self._admit_named(context), self._deadline(context)
         workflow_id = None
         if request.HasField("workflow_id"):
             workflow_id = parse.identifier(WorkflowId, request.workflow_id, "workflow_id")
@@ -111,7 +125,7 @@ class ExecutionService(ExecutionServiceServicer):
     async def ListExecutions(
         self, request: pb.ListExecutionsRequest, context: Context
     ) -> pb.ListExecutionsResponse:
-        reader, deadline = await self._admit(context), self._deadline(context)
+        reader, deadline = await self._admit_named(context), self._deadline(context)
         page = await reader.in_progress(
             parse.execution_filter(request.filter),
             **_page(request),
@@ -132,7 +146,7 @@ class ExecutionService(ExecutionServiceServicer):
         )
 
     async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:
-        reader, deadline = await self._admit(context), self._deadline(context)
+        reader, deadline = await self._admit_named(context), self._deadline(context)
         parse.require(request, "key")
         workflow = await reader.describe_workflow(
             parse.workflow_key(request.key, "key"),
@@ -144,7 +158,7 @@ class ExecutionService(ExecutionServiceServicer):
     async def ListWorkflows(
         self, request: pb.ListWorkflowsRequest, context: Context
     ) -> pb.ListWorkflowsResponse:
-        reader, deadline = await self._admit(context), self._deadline(context)
+        reader, deadline = await self._admit_named(context), self._deadline(context)
         page = await reader.list_workflows(
             parse.workflow_filter(request.filter),
             **_page(request),
@@ -166,8 +180,14 @@ class ExecutionService(ExecutionServiceServicer):
     async def ListAccounts(
         self, request: pb.ListAccountsRequest, context: Context
     ) -> pb.ListAccountsResponse:
-        reader = await self._admit(context)
+        reader = await self._admit_named(context)
         return pb.ListAccountsResponse(accounts=[to_account(account) for account in reader.list_accounts()])
+
+    async def _judge_again(self, reader: Reader, context: Context) -> None:
+        """For what lasts. Raises: Unauthenticated."""
+        await self._admission.judge_again(
+            reader, partial(_authorization, context), self._certificate(context)
+        )
 
     def _deadline(self, context: Context) -> float:
         """In the loop's time: the caller's, but no later than our own."""
@@ -178,10 +198,32 @@ class ExecutionService(ExecutionServiceServicer):
         return asyncio.get_running_loop().time() + timeout_s
 
     def _admit(self, context: Context) -> Awaitable[Reader]:
-        certificate = partial(certificate_name, context) if self._by_certificate else _none
         return self._admission.enter(
-            partial(_authorization, context), "grpc", context.peer, certificate=certificate
+            partial(_authorization, context), "grpc", context.peer, certificate=self._certificate(context)
         )
+
+    async def _admit_named(self, context: Context) -> Reader:
+        """For answers that may be large: what of them waits for the client is counted as the caller's."""
+        reader = await self._admit(context)
+        self._answers_to(reader.caller.name, 0)
+        return reader
+
+    def _certificate(self, context: Context) -> Callable[[], str | None]:
+        return partial(certificate_name, context) if self._by_certificate else _none
+
+
+def _outcome(
+    index: int, key: ExecutionKey, outcome: tuple[Execution, Definitions] | GatewayError, reader: Reader
+) -> pb.BatchGetExecutionsResponse:
+    """An outcome as the reader may see it now, which may be less than when it was made."""
+    if not isinstance(outcome, GatewayError) and not reader.accounts.cover(key):
+        outcome = AccountNotAvailable.of(key.account_id, key.region)
+    if isinstance(outcome, GatewayError):
+        return pb.BatchGetExecutionsResponse(index=index, error=to_error(outcome))
+    execution, definitions = outcome
+    return pb.BatchGetExecutionsResponse(
+        index=index, execution=_execution(reader.scope.shown(execution), reader, definitions)
+    )
 
 
 def _authorization(context: Context) -> str | None:

@@ -1,0 +1,231 @@
+"""Calls from their head to the last byte of their answer, and the end of those whose clients hold them up.
+
+What grpc.aio does by itself, each seen on the wire (tests/api/test_rpc_slow_clients.py):
+
+- It waits for ever: for a call's message, in a write while the client's window is closed or its socket full, for the
+  bytes of a unary answer after the handler has returned, and for a status behind any of these.
+- A call has two tasks. One runs the handler; the other, named `rpc_task`, waits until grpc's core says that the call
+  is over. Cancelling the first alone leaves the call open as long as its connection is. Once both have ended nothing
+  refers to the call, and core cancels it: the client is told CANCELLED past its window, and all of it is freed. Only
+  the call accepted first and the one accepted last are kept longer, by variables of grpc's loop that accepts calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transfer_gateway.domain.errors import DeadlineExceeded, GatewayError, Throttled, UpstreamUnavailable
+from transfer_gateway.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from transfer_gateway.api.unread import Unread, UnreadBytes
+
+    AnyTask = asyncio.Task[object]
+
+_log = get_logger(__name__)
+
+LARGE_BYTES = 16_384  # of a unary answer; smaller ones are bounded by the number of calls
+AWAITS_MESSAGE, WORKS, SENDS = range(3)
+
+_LOOK_EVERY_S = 0.1
+_STATUS_S = 1.0  # for a status to reach a client that was told to stop reading so slowly
+_SLOW_READERS_AT_SHUTDOWN_S = 2.0
+_REQUEST_COSTS = 10  # times its bytes in memory: measured with 1,000 keys
+_MAX_AWAITING_MESSAGE = 100  # for longer than a look or two: most messages come in one packet with their head
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """`request_timeout_s` bounds an answer's way to its client, too. `max_public`: streams that need no token."""
+
+    request_timeout_s: float
+    message_timeout_s: float
+    max_public: int
+
+
+class Call:
+    """What is known of a call. Not in slots: a lookup's call is made and gone before most of it matters."""
+
+    task: AnyTask
+    stage = AWAITS_MESSAGE
+    writes = 0  # of a stream
+    caller = ""  # known when it was admitted
+    request_bytes = 0  # of a stream
+    waiting_bytes = 0  # of the answer that is being sent
+    ended_by: GatewayError | None = None
+    dropped = False
+    is_stream = False  # of answers
+    is_public = False
+    lasts = False  # until its client leaves
+    answered = False  # the handler has ended
+
+    first_seen: float | None = None  # these by `look`, in the loop's time
+    _last_seen: tuple[int, int] | None = None
+    still_since = 0.0
+    _unread: Unread | None = None
+
+    def see(self, now: float) -> float:
+        """Returns: the seconds for which it has not moved."""
+        if self.first_seen is None:
+            self.first_seen = now
+        seen = (self.stage, self.writes)
+        if seen != self._last_seen:
+            self._last_seen, self.still_since = seen, now
+        return now - self.still_since
+
+    def is_unread(self, unread: UnreadBytes) -> None:
+        """What it holds in memory waits for its client."""
+        if self._unread is None:
+            size_bytes = self.waiting_bytes + self.request_bytes * _REQUEST_COSTS
+            too_slow = Throttled("The client reads its answers too slowly.")
+            self._unread = unread.add(self.caller, size_bytes, lambda: self.end(too_slow))
+
+    def was_read(self) -> None:
+        if self._unread is not None:
+            self._unread.remove()
+            self._unread = None
+
+    def end(self, error: GatewayError) -> None:
+        """Its status becomes this error's, unless it ends by itself just now."""
+        if self.answered:
+            self.dropped = True  # its status waits behind the answer
+        elif self.ended_by is None:
+            self.ended_by = error
+            self.task.cancel()
+
+
+class CallsUnderWay:
+    """A call is dropped where no status can reach its client: it is freed, and the client is told CANCELLED."""
+
+    def __init__(self, limits: CallLimits, unread: UnreadBytes) -> None:
+        self._limits = limits
+        self._unread = unread
+        self._calls: dict[AnyTask, Call] = {}
+        self._public: dict[AnyTask, Call] = {}  # the longest open first
+        self._left: list[Call] = []
+        self._stopping = False
+        self.forget = self._calls.pop  # a task's, when it is done
+
+    def add(self, task: AnyTask, call: Call) -> None:
+        call.task = task
+        self._calls[task] = call
+        task.add_done_callback(self.forget)
+        if call.is_public:
+            self._add_public(task, call)
+
+    def _add_public(self, task: AnyTask, call: Call) -> None:
+        self._public[task] = call
+        task.add_done_callback(self._public.pop)
+        if len(self._public) > self._limits.max_public:
+            oldest = next((each for each in self._public.values() if not _is_ending(each)), call)
+            if oldest.stage == AWAITS_MESSAGE:
+                oldest.dropped = True
+            else:
+                oldest.end(Throttled("Too many calls that need no token are open; this was the oldest."))
+
+    def answers_to(self, caller: str, size_bytes: int = 0) -> None:
+        """The running task's call is this caller's. Its answer's size, where nothing but the answer is left to send."""
+        task = asyncio.current_task()
+        if task is None or (call := self._calls.get(task)) is None:
+            return
+        call.caller = caller
+        if size_bytes:
+            call.waiting_bytes = size_bytes
+            call.is_unread(self._unread)
+            task.add_done_callback(lambda _: call.was_read())
+
+    def drop(self, call: Call) -> None:
+        """Free it soon, though its handler ends now."""
+        self._left.append(call)
+
+    async def watch(self) -> None:
+        """Look at all calls again and again."""
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            stuck = self._look()
+            if stuck or self._left:
+                # After a stall, what has arrived meanwhile is told to its task only now.
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                now = asyncio.get_running_loop().time()
+                left, self._left = self._left, []
+                self._drop(left + [call for call in stuck if call.dropped or call.see(now) > 0])
+
+    def _look(self) -> list[Call]:
+        now = asyncio.get_running_loop().time()
+        stuck, awaiting = [], []
+        for call in list(self._calls.values()):
+            still_s = call.see(now)
+            if self._is_stuck(call, now, still_s):
+                stuck.append(call)
+            elif call.stage == AWAITS_MESSAGE and still_s:
+                awaiting.append(call)
+            elif call.stage == SENDS and still_s and not call.answered:
+                call.is_unread(self._unread)
+        return stuck + awaiting[: max(len(awaiting) - _MAX_AWAITING_MESSAGE, 0)]
+
+    def _is_stuck(self, call: Call, now: float, still_s: float) -> bool:
+        """Whether it can only be dropped. Ends it with a status where that can still be tried."""
+        if call.dropped:
+            return True
+        if call.stage == AWAITS_MESSAGE:
+            return still_s >= (_STATUS_S if self._stopping else self._limits.message_timeout_s)
+        if self._stopping and call.stage == SENDS and still_s >= _SLOW_READERS_AT_SHUTDOWN_S:
+            return True
+        assert call.first_seen is not None  # noqa: S101  `see` sets it
+        is_late = now - call.first_seen >= self._limits.request_timeout_s
+        if call.answered:
+            return still_s >= _STATUS_S and (is_late or call.ended_by is not None)
+        if call.lasts:
+            is_late = call.stage == SENDS and still_s >= self._limits.request_timeout_s
+        if call.is_stream and is_late and now - call.first_seen >= self._limits.request_timeout_s + _STATUS_S:
+            call.end(DeadlineExceeded("The answers were not read within the request's time."))
+        return False
+
+    def _drop(self, calls: Collection[Call]) -> None:
+        if not calls:
+            return
+        tasks = {call.task for call in calls}
+        for task in asyncio.all_tasks():
+            if task.get_name() == "rpc_task" and any(handler in tasks for handler in _handlers(task)):
+                task.cancel()
+        for task in tasks:
+            task.cancel()
+        _log.info("slow_grpc_clients", dropped_calls=len(tasks))
+
+    def end_watches(self) -> None:
+        """End what would never end by itself: health watches and reflection. Our own methods have deadlines."""
+        self._end(list(self._public.values()))
+
+    def end_all(self) -> None:
+        """End whatever is still under way."""
+        self._stopping = True
+        self._end(list(self._calls.values()))
+
+    def _end(self, calls: Iterable[Call]) -> None:
+        for call in calls:
+            if call.stage != AWAITS_MESSAGE and not call.answered:
+                call.end(UpstreamUnavailable("The service is shutting down."))
+
+    async def until_none(self) -> None:
+        """The end of all calls: from now on clients that don't read have two seconds, the others what they need."""
+        self._stopping = True
+        while self._calls:
+            await asyncio.wait(list(self._calls))
+
+
+def _is_ending(call: Call) -> bool:
+    return call.dropped or call.ended_by is not None
+
+
+def _handlers(task: AnyTask) -> Iterable[AnyTask]:
+    """Tasks that run handlers for one of grpc's: its coroutine's variables hold the one that it waits for."""
+    for variables in gc.get_referents(task.get_coro()):
+        for variable in gc.get_referents(variables):
+            if isinstance(variable, asyncio.Task):
+                yield variable
