@@ -15,11 +15,13 @@ import pytest
 from starlette.responses import Response
 from websockets.frames import Frame, Opcode
 
+from certificates import Authority
 from command import started
 from transfer_gateway import server
 from transfer_gateway.api.connections import ConnectionLimits
 from transfer_gateway.api.http import RequestLog
-from transfer_gateway.api.http_server import HttpServer
+from transfer_gateway.api.http_server import HttpServer, HttpTls
+from transfer_gateway.settings import TlsFiles
 from transfer_gateway.telemetry import Requests
 from wire import calling, until
 
@@ -119,11 +121,13 @@ async def large(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def serving_large(*, stall_s: float, write_s: float = 60) -> AsyncIterator[str]:
+async def serving_large(
+    *, stall_s: float, write_s: float = 60, tls: HttpTls | None = None
+) -> AsyncIterator[str]:
     """Our server in front of that, with times of a test's."""
     limits = ConnectionLimits(32_768, 10, 16, 100, 100, stall_s, write_s)
     app = RequestLog(large, Requests(slow_s=100))
-    http = HttpServer(app, grace_s=0, keepalive_s=5, max_message_bytes=1000, limits=limits)
+    http = HttpServer(app, grace_s=0, keepalive_s=60, max_message_bytes=1000, limits=limits, tls=tls)
     with sockets.create_server(("127.0.0.1", 0)) as listener:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(http.serve(sockets=[listener]))
@@ -140,6 +144,33 @@ async def test_answers_never_read(requests: int) -> None:
     async with serving_large(stall_s=1) as url, peer(url) as raw:
         await send(raw, GET * requests)
         await ends(raw)
+
+
+@pytest.mark.parametrize(
+    "asking", [pytest.param("http", id="http"), pytest.param("websocket", id="websocket")]
+)
+async def test_answers_never_read_over_tls(tmp_path: Path, asking: str) -> None:
+    """The same over TLS, whose layer takes whatever it is given."""
+    authority = Authority()
+    certificate, key = authority.server().write(tmp_path, "door")
+    tls = HttpTls(TlsFiles(certificate, key, None, door="http").load())
+    async with serving_large(stall_s=1, tls=tls) as url:
+        place = urlsplit(url)
+        _, writer = await asyncio.open_connection(
+            place.hostname, place.port, ssl=authority.trusting(), server_hostname="localhost", limit=1
+        )
+        filler = b"\r\n" if asking == "http" else frame(Opcode.PONG)
+        writer.write(GET if asking == "http" else HANDSHAKE)
+        await asyncio.sleep(0.2)  # frames that come with the handshake are dropped
+        if asking == "websocket":
+            writer.write(text(""))
+        started_at = time.monotonic()
+        async with asyncio.timeout(PATIENCE_S):
+            while not writer.transport.is_closing():
+                writer.write(filler)
+                await asyncio.sleep(0.05)
+        writer.transport.abort()
+        assert time.monotonic() - started_at < 8  # not by the time for a head
 
 
 async def test_answers_read_drop_by_drop() -> None:
