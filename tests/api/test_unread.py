@@ -110,7 +110,8 @@ def text(message: Any) -> bytes:
 async def large(scope: Scope, receive: Receive, send: Send) -> None:
     """More than any kernel buffers, whether asked over HTTP or WebSocket."""
     if scope["type"] == "http":
-        await Response(LARGE_BODY)(scope, receive, send)
+        body = LARGE_BODY[:200_000] if scope["path"] == "/small" else LARGE_BODY
+        await Response(body)(scope, receive, send)
         return
     await receive()
     await send({"type": "websocket.accept"})
@@ -173,14 +174,16 @@ async def test_answers_never_read_over_tls(tmp_path: Path, asking: str) -> None:
         assert time.monotonic() - started_at < 8  # not by the time for a head
 
 
-async def test_answers_read_drop_by_drop() -> None:
+@pytest.mark.parametrize("asking", ["large", "small", "websocket"])
+async def test_answers_read_drop_by_drop(asking: str) -> None:
     """HTTP_WRITE_TIMEOUT_S is the time of a whole answer: a byte now and then doesn't hold it."""
-    async with serving_large(stall_s=60, write_s=1) as url, peer(url) as raw:
-        await send(raw, GET)
-        ending = asyncio.create_task(ends(raw))
+    begin = websocket if asking == "websocket" else peer
+    async with serving_large(stall_s=60, write_s=1) as url, begin(url) as raw:
+        await send(raw, text("") if asking == "websocket" else GET.replace(b"/", b"/" + asking.encode(), 1))
+        ending = asyncio.create_task(ends(raw, sending=frame(Opcode.PONG) if begin is websocket else b"\r\n"))
         while not ending.done():
             with suppress(BlockingIOError, ConnectionError):
-                raw.recv(4096)
+                raw.recv(64 if asking == "small" else 4096)
             await asyncio.sleep(0.02)
         await ending
 
