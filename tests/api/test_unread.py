@@ -110,7 +110,7 @@ def text(message: Any) -> bytes:
 async def large(scope: Scope, receive: Receive, send: Send) -> None:
     """More than any kernel buffers, whether asked over HTTP or WebSocket."""
     if scope["type"] == "http":
-        body = LARGE_BODY[:200_000] if scope["path"] == "/small" else LARGE_BODY
+        body = LARGE_BODY[:110_000] if scope["path"] == "/small" else LARGE_BODY
         await Response(body)(scope, receive, send)
         return
     await receive()
