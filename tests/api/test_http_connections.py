@@ -20,10 +20,14 @@ from structlog.testing import capture_logs
 from certificates import Authority
 from command import started
 from transfer_gateway import server
+from transfer_gateway.api.connections import ConnectionLimits
+from transfer_gateway.api.http_server import HttpServer
 from wire import HOME, becomes, calling, connected, place, socket, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+
+    from starlette.types import Receive, Scope, Send
 
     from transfer_emulator import Emulator
     from transfer_gateway.settings import Settings
@@ -254,6 +258,34 @@ async def test_pipeline_within_the_bound(run: Run) -> None:
             for _ in range(5):
                 async with asyncio.timeout(PATIENCE_S):
                     assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+
+
+async def test_reading_stops_while_requests_wait() -> None:
+    """What comes meanwhile stays in the kernel, so a client that sends on is served, not cut off."""
+    started_requests, gate = [], asyncio.Semaphore(0)
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        started_requests.append(scope["path"])
+        await gate.acquire()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    limits = ConnectionLimits(32_768, 10, 4, 100, 100, 60, 60)
+    http = HttpServer(app, grace_s=0, keepalive_s=5, max_message_bytes=1000, limits=limits)
+    with sockets.create_server(("127.0.0.1", 0)) as listener:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(http.serve(sockets=[listener]))
+            async with connected(f"http://127.0.0.1:{listener.getsockname()[1]}") as (reader, writer):
+                writer.write(LIVEZ * 3)
+                await until(lambda: len(started_requests) == 1)
+                writer.write(LIVEZ * 4)
+                gate.release()
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+                for _ in range(6):
+                    gate.release()
+                    async with asyncio.timeout(PATIENCE_S):
+                        assert b"connection: close" not in await reader.readuntil(b"\r\n\r\n")
+            http.should_exit = True
 
 
 async def test_websocket_after_a_pending_request(run: Run) -> None:

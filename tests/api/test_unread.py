@@ -15,11 +15,13 @@ import pytest
 from starlette.responses import Response
 from websockets.frames import Frame, Opcode
 
+from certificates import Authority
 from command import started
 from transfer_gateway import server
 from transfer_gateway.api.connections import ConnectionLimits
 from transfer_gateway.api.http import RequestLog
-from transfer_gateway.api.http_server import HttpServer
+from transfer_gateway.api.http_server import HttpServer, HttpTls
+from transfer_gateway.settings import TlsFiles
 from transfer_gateway.telemetry import Requests
 from wire import calling, until
 
@@ -108,7 +110,8 @@ def text(message: Any) -> bytes:
 async def large(scope: Scope, receive: Receive, send: Send) -> None:
     """More than any kernel buffers, whether asked over HTTP or WebSocket."""
     if scope["type"] == "http":
-        await Response(LARGE_BODY)(scope, receive, send)
+        body = LARGE_BODY[:110_000] if scope["path"] == "/small" else LARGE_BODY
+        await Response(body)(scope, receive, send)
         return
     await receive()
     await send({"type": "websocket.accept"})
@@ -119,11 +122,13 @@ async def large(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def serving_large(*, stall_s: float, write_s: float = 60) -> AsyncIterator[str]:
+async def serving_large(
+    *, stall_s: float, write_s: float = 60, tls: HttpTls | None = None
+) -> AsyncIterator[str]:
     """Our server in front of that, with times of a test's."""
     limits = ConnectionLimits(32_768, 10, 16, 100, 100, stall_s, write_s)
     app = RequestLog(large, Requests(slow_s=100))
-    http = HttpServer(app, grace_s=0, keepalive_s=5, max_message_bytes=1000, limits=limits)
+    http = HttpServer(app, grace_s=0, keepalive_s=60, max_message_bytes=1000, limits=limits, tls=tls)
     with sockets.create_server(("127.0.0.1", 0)) as listener:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(http.serve(sockets=[listener]))
@@ -142,14 +147,43 @@ async def test_answers_never_read(requests: int) -> None:
         await ends(raw)
 
 
-async def test_answers_read_drop_by_drop() -> None:
+@pytest.mark.parametrize(
+    "asking", [pytest.param("http", id="http"), pytest.param("websocket", id="websocket")]
+)
+async def test_answers_never_read_over_tls(tmp_path: Path, asking: str) -> None:
+    """The same over TLS, whose layer takes whatever it is given."""
+    authority = Authority()
+    certificate, key = authority.server().write(tmp_path, "door")
+    tls = HttpTls(TlsFiles(certificate, key, None, door="http").load())
+    async with serving_large(stall_s=1, tls=tls) as url:
+        place = urlsplit(url)
+        _, writer = await asyncio.open_connection(
+            place.hostname, place.port, ssl=authority.trusting(), server_hostname="localhost", limit=1
+        )
+        filler = b"\r\n" if asking == "http" else frame(Opcode.PONG)
+        writer.write(GET if asking == "http" else HANDSHAKE)
+        await asyncio.sleep(0.2)  # frames that come with the handshake are dropped
+        if asking == "websocket":
+            writer.write(text(""))
+        started_at = time.monotonic()
+        async with asyncio.timeout(PATIENCE_S):
+            while not writer.transport.is_closing():
+                writer.write(filler)
+                await asyncio.sleep(0.05)
+        writer.transport.abort()
+        assert time.monotonic() - started_at < 8  # not by the time for a head
+
+
+@pytest.mark.parametrize("asking", ["large", "small", "websocket"])
+async def test_answers_read_drop_by_drop(asking: str) -> None:
     """HTTP_WRITE_TIMEOUT_S is the time of a whole answer: a byte now and then doesn't hold it."""
-    async with serving_large(stall_s=60, write_s=1) as url, peer(url) as raw:
-        await send(raw, GET)
-        ending = asyncio.create_task(ends(raw))
+    begin = websocket if asking == "websocket" else peer
+    async with serving_large(stall_s=60, write_s=1) as url, begin(url) as raw:
+        await send(raw, text("") if asking == "websocket" else GET.replace(b"/", b"/" + asking.encode(), 1))
+        ending = asyncio.create_task(ends(raw, sending=frame(Opcode.PONG) if begin is websocket else b"\r\n"))
         while not ending.done():
             with suppress(BlockingIOError, ConnectionError):
-                raw.recv(4096)
+                raw.recv(64 if asking == "small" else 4096)
             await asyncio.sleep(0.02)
         await ending
 

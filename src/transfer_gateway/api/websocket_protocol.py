@@ -10,7 +10,14 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
-from transfer_gateway.api.connections import LINGER_BYTES, LINGER_S, WEBSOCKET, Connection, Idle
+from transfer_gateway.api.connections import (
+    LINGER_BYTES,
+    LINGER_S,
+    WEBSOCKET,
+    WRITING_AT_SHUTDOWN_S,
+    Connection,
+    Idle,
+)
 
 if TYPE_CHECKING:
     from websockets.frames import Frame
@@ -36,6 +43,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.close_timeout = LINGER_S
         self._said_nothing = 0
         self._sending = asyncio.Lock()
+        self._sending_since: float | None = None  # of a message in fragments
         self._last_message_at = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -175,7 +183,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     async def _send_in_fragments(self, data: bytes) -> None:
         """The transport then tells early that the peer doesn't read, over TLS too, where it hides what it holds."""
-        start = 0
+        start, self._sending_since = 0, time.monotonic()
         try:
             while start < len(data):
                 await self.writable.wait()
@@ -189,6 +197,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             raise
         except InvalidState:
             raise ClientDisconnected from None
+        finally:
+            self._sending_since = None
 
     def _send_fragment(self, data: bytes, start: int, end: int) -> None:
         piece, last = data[start:end], end >= len(data)
@@ -212,5 +222,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._say_goodbye(_TRY_AGAIN_LATER, "too many connections")
         self.transport.close()
 
-    def check(self, _now: float, *, shutting_down: bool) -> None:
+    def check(self, now: float, *, shutting_down: bool) -> None:
         self._said_nothing = 0
+        write_s = self.connection.limits.write_timeout_s
+        if shutting_down:
+            write_s = min(write_s, WRITING_AT_SHUTDOWN_S)
+        if self._sending_since is not None and now - self._sending_since >= write_s:
+            self.connection.end()
