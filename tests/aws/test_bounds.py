@@ -24,11 +24,7 @@ DESCRIBE = "DescribeExecution"
 REFUSED = [
     pytest.param(FaultKind.OVERSIZED_BODY, "is larger than 4194304 bytes", id="oversized"),
     pytest.param(FaultKind.ENDLESS_BODY, "is larger than 4194304 bytes", id="endless"),
-    pytest.param(
-        FaultKind.MANY_STEPS,
-        "has more than 200 items in DescribeExecution.Execution.Results.Steps",
-        id="steps",
-    ),
+    pytest.param(FaultKind.MANY_STEPS, "has more than 104857 values", id="steps"),
     pytest.param(FaultKind.MANY_VALUES, "has more than 104857 values", id="values"),
     pytest.param(
         FaultKind.OTHER_ANSWER, "is about something else than was asked, by its WorkflowId", id="another"
