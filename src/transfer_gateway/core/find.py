@@ -10,7 +10,7 @@ from transfer_gateway.core.fanout import outcomes_as_they_come
 from transfer_gateway.core.recent import Recent
 from transfer_gateway.domain.errors import DeadlineExceeded, ExecutionNotFound, GatewayError, WorkflowNotFound
 from transfer_gateway.domain.identity import ExecutionKey
-from transfer_gateway.domain.page import Found, TargetFailure
+from transfer_gateway.domain.page import Found, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,7 +82,7 @@ class Finder:
                 return await looking if looking is not None else None
             return await self._search(target, execution_id, workflow_id, deadline)
 
-        outcomes: dict[Target, Execution | GatewayError | None] = {}
+        outcomes: dict[Target, GatewayError | None] = {}
         with suppress(TimeoutError):
             async with (
                 asyncio.timeout_at(deadline + _LAST_WORDS_S),
@@ -94,12 +94,12 @@ class Finder:
                         return Found(outcome, len(targets), failures=())
                     if target is not None:
                         outcomes[target] = outcome
-        failures = []
-        for target in targets:
-            failure = outcomes[target] if target in outcomes else DeadlineExceeded.of(target)
-            if isinstance(failure, GatewayError):
-                failures.append(TargetFailure(target, failure))
-        return Found(None, len(targets), tuple(failures))
+        failed = (
+            (target, outcomes.get(target))
+            for target in targets
+            if target not in outcomes or outcomes[target] is not None
+        )
+        return Found(None, len(targets), named(failed))
 
     async def _look(self, key: ExecutionKey, deadline: float) -> Execution | None:
         """The execution if it is there; why it isn't is for the search of that target to say."""
