@@ -15,7 +15,13 @@ from transfer_emulator.world import World
 from transfer_emulator.writing import Wire
 
 PREFIX = "/_emulator/"
-_NUMBERS = {"seconds": (int, float), "rate_per_s": (int, float), "times": (int,), "status": (int,)}
+_NUMBERS = {
+    "seconds": (int, float),
+    "rate_per_s": (int, float),
+    "times": (int,),
+    "size_bytes": (int,),
+    "status": (int,),
+}
 _ALIASES = ("payments-prod", "claims", "logistics")
 _TEXTS = {"account_id", "region", "operation", "service", "code", "message"}
 

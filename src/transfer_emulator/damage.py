@@ -1,15 +1,22 @@
 """Answers that are damaged on purpose: below, beside and beyond the service's model."""
 
+import asyncio
+import math
 import socket
 import struct
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 
 from aiohttp import web
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
+from transfer_emulator.writing import Wire
+
 UNKNOWN_ENUM_VALUE = "NOT_KNOWN_YET"
 UNKNOWN_MEMBER_NAME = "NotKnownYet"
+_PIECE_BYTES = 65_536
+_OTHER_DIGITS = str.maketrans("0123456789", "1234567890")
 _HTML_502 = (
     b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
     b"<center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n"
@@ -33,6 +40,93 @@ def reset(request: web.BaseRequest) -> web.Response:
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         transport.abort()
     return web.Response()
+
+
+async def endless_head(request: web.BaseRequest) -> web.Response:
+    """Headers until the client has had enough, or until `request` is cancelled."""
+    return await _pour(request, b"HTTP/1.1 200 OK\r\n", b"X-More: " + b"x" * 80 + b"\r\n")
+
+
+async def endless_continue(request: web.BaseRequest) -> web.Response:
+    """The same with answers that are none yet."""
+    return await _pour(request, b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+async def _pour(request: web.BaseRequest, first: bytes, more: bytes) -> web.Response:
+    transport = request.transport
+    if isinstance(transport, asyncio.Transport):
+        transport.write(first)
+        while not transport.is_closing():
+            if transport.get_write_buffer_size() < _PIECE_BYTES:
+                transport.write(more * (_PIECE_BYTES // len(more)))
+            await asyncio.sleep(0.001)
+    return reset(request)
+
+
+def redirect(request: web.BaseRequest) -> web.Response:
+    return web.Response(status=307, headers={"Location": request.path})
+
+
+async def padded_body(
+    request: web.BaseRequest,
+    response: web.Response,
+    *,
+    size_bytes: float,
+    pause_s: float,
+    closing: asyncio.Event,
+) -> web.StreamResponse:
+    """The body and blanks, up to so many bytes: promised where that is finite; one at a time where there is a pause."""
+    body = response.body
+    whole = body if isinstance(body, bytes) else b""
+    stream = web.StreamResponse(status=response.status, headers=response.headers)
+    stream.content_length = None if math.isinf(size_bytes) else int(size_bytes)
+    with suppress(ConnectionError):  # whoever asked has had enough
+        await stream.prepare(request)
+        await stream.write(whole)
+        left = size_bytes - len(whole)
+        piece = b" " * (1 if pause_s else _PIECE_BYTES)
+        while left > 0 and not closing.is_set():
+            await stream.write(piece[: int(min(left, len(piece)))])
+            left -= len(piece)
+            if pause_s:
+                await asyncio.sleep(pause_s)
+    return stream
+
+
+def compressed(response: web.Response) -> web.Response:
+    """The body and 200 MB of blanks, compressed."""
+    body = response.body
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    packed = packer.compress(body if isinstance(body, bytes) else b"")
+    packed += b"".join(packer.compress(b" " * 1_000_000) for _ in range(200)) + packer.flush()
+    headers = response.headers.copy()
+    headers.popall("Content-Length", None)
+    headers["Content-Encoding"] = "gzip"
+    return web.Response(status=response.status, body=packed, headers=headers)
+
+
+def with_many_steps(wire: Wire) -> Wire:
+    """300,000 of them, where it is about an execution."""
+    if "Execution" not in wire:
+        return wire
+    return wire | {"Execution": wire["Execution"] | {"Results": {"Steps": [{}] * 300_000}}}
+
+
+def with_other_ids(value: object) -> object:
+    """`value` with every digit of its ids and ARNs another."""
+    if isinstance(value, dict):
+        return {
+            name: item.translate(_OTHER_DIGITS)
+            if name in {"WorkflowId", "ExecutionId", "Arn"} and isinstance(item, str)
+            else with_other_ids(item)
+            for name, item in value.items()
+        }
+    return [with_other_ids(item) for item in value] if isinstance(value, list) else value
+
+
+def with_junk(body: bytes, junk: bytes) -> bytes:
+    """A JSON object with one member more."""
+    return body.removesuffix(b"}") + b',"' + UNKNOWN_MEMBER_NAME.encode() + b'":' + junk + b"}"
 
 
 async def short_body(request: web.BaseRequest, response: web.Response) -> web.StreamResponse:

@@ -25,6 +25,19 @@ class FaultKind(StrEnum):
     SHORT_BODY = "short_body"  # promises more bytes than it sends, then closes
     UNKNOWN_ENUM = "unknown_enum"  # every enum value is one that no model knows
     UNKNOWN_MEMBER = "unknown_member"  # every structure has a member that no model knows
+    OVERSIZED_BODY = "oversized_body"  # `size_bytes` of body, blanks mostly, and its Content-Length says so
+    ENDLESS_BODY = "endless_body"  # blanks after the answer, without end
+    DRIP = "drip"  # the answer, then a blank each `seconds`, without end
+    COMPRESSED_BODY = "compressed_body"  # gzip that nobody asked for: blanks, 1,000 times as many as are sent
+    ENDLESS_HEAD = "endless_head"  # headers without end
+    ENDLESS_CONTINUE = "endless_continue"  # `100 Continue` without end
+    REDIRECT = "redirect"  # a 307 to the same place
+    MANY_STEPS = "many_steps"  # 300,000 steps in the results of an execution
+    MANY_VALUES = "many_values"  # 2,000,000 numbers in a member that no model knows
+    DEEP = "deep"  # a member that no model knows, nested 100,000 deep
+    REPEATED_TOKEN = "repeated_token"  # noqa: S105  every page of a list has the same NextToken
+    FRESH_TOKENS = "fresh_tokens"  # every page has another NextToken, and the rows of the first
+    OTHER_ANSWER = "other_answer"  # another execution, workflow or account in place of the one asked about
 
 
 # Those that settle the call by themselves: whatever was added after them does not matter.
@@ -34,6 +47,16 @@ _SETTLING = frozenset(FaultKind) - {
     FaultKind.SHORT_BODY,
     FaultKind.UNKNOWN_ENUM,
     FaultKind.UNKNOWN_MEMBER,
+    FaultKind.OVERSIZED_BODY,
+    FaultKind.ENDLESS_BODY,
+    FaultKind.DRIP,
+    FaultKind.COMPRESSED_BODY,
+    FaultKind.MANY_STEPS,
+    FaultKind.MANY_VALUES,
+    FaultKind.DEEP,
+    FaultKind.REPEATED_TOKEN,
+    FaultKind.FRESH_TOKENS,
+    FaultKind.OTHER_ANSWER,
 }
 
 
@@ -52,13 +75,14 @@ class Fault:
     service: str | None = None
     seconds: float = 0.0
     rate_per_s: float = 0.0
+    size_bytes: int = 200_000_000
     times: int | None = None
     code: str | None = None
     status: int | None = None
     message: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("seconds", "rate_per_s"):
+        for name in ("seconds", "rate_per_s", "size_bytes"):
             figure = getattr(self, name)
             if not (math.isfinite(figure) and figure >= 0):
                 raise ValueError(f"{name}: must be 0 or more, not {figure}")

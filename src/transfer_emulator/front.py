@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -102,7 +103,7 @@ class Front:
         except Exception:  # noqa: BLE001 - a door: whatever it was, the client gets AWS's way of saying so
             _log.exception("operation_failed service=%s operation=%s", call.service, call.operation)
             return _error_response(asked.service, AwsError(INTERNAL, "Internal failure"), request_id)
-        return await _damaged(request, _response(asked.service, 200, body, request_id), due)
+        return await self._damaged(request, _response(asked.service, 200, body, request_id), due)
 
     def _asked(self, request: web.BaseRequest, body: bytes) -> Asked:
         content_type = request.headers.get("Content-Type", "")
@@ -147,7 +148,7 @@ class Front:
         verify(authorization, signed, key.secret, now)
         return key
 
-    async def _suffer(
+    async def _suffer(  # noqa: PLR0911 - one answer for each fault
         self, fault: Fault, request: web.BaseRequest, asked: Asked, signer: Signer, call: Call
     ) -> web.StreamResponse | None:
         """Let `fault` happen before the call is performed: an answer that replaces AWS's, or None.
@@ -166,9 +167,42 @@ class Front:
                 return damage.html_502()
             case FaultKind.EMPTY_429:
                 return damage.empty_429()
+            case FaultKind.ENDLESS_HEAD:
+                return await damage.endless_head(request)
+            case FaultKind.ENDLESS_CONTINUE:
+                return await damage.endless_continue(request)
+            case FaultKind.REDIRECT:
+                return damage.redirect(request)
             case _:
                 _raise_if_spoken(fault, asked, signer, call)
         return None
+
+    async def _damaged(
+        self, request: web.BaseRequest, response: web.Response, due: list[Fault]
+    ) -> web.StreamResponse:
+        """What the faults make of an answer as it is sent."""
+        for fault in due:
+            body = response.body if isinstance(response.body, bytes) else b""
+            match fault.kind:
+                case FaultKind.TRUNCATED_BODY:
+                    response.body = body[: len(body) // 2]
+                case FaultKind.MANY_VALUES:
+                    response.body = damage.with_junk(body, b"[" + b"0," * 1_999_999 + b"0]")
+                case FaultKind.DEEP:
+                    response.body = damage.with_junk(body, b"[" * 100_000 + b"]" * 100_000)
+                case FaultKind.COMPRESSED_BODY:
+                    response = damage.compressed(response)
+                case FaultKind.SHORT_BODY:
+                    return await damage.short_body(request, response)
+                case FaultKind.OVERSIZED_BODY | FaultKind.ENDLESS_BODY | FaultKind.DRIP:
+                    return await damage.padded_body(
+                        request,
+                        response,
+                        size_bytes=fault.size_bytes if fault.kind is FaultKind.OVERSIZED_BODY else math.inf,
+                        pause_s=fault.seconds if fault.kind is FaultKind.DRIP else 0.0,
+                        closing=self.closing,
+                    )
+        return response
 
     async def _hold(self, seconds: float | None) -> None:
         with suppress(TimeoutError):
@@ -185,10 +219,13 @@ class Front:
         else:
             target = self._world.target(key.caller.account_id, signer.region)
             perform = self._transfer_operations[operation.name]
-            output = perform(target, operation.read_json(asked.body), self._clock.now())
+            read = operation.read_json(asked.body)
+            if _tells_tokens(due):
+                read.pop("NextToken", None)
+            output = perform(target, read, self._clock.now())
         wire = operation.shape_output(output)
         for fault in due:
-            wire = _from_a_later_model(fault, operation, wire)
+            wire = _changed(fault, operation, wire)
         return asked.service.answer_body(operation, wire, request_id)
 
     def _operation(self, asked: Asked) -> Operation:
@@ -242,22 +279,28 @@ def _denial(asked: Asked, signer: Signer, call: Call) -> AwsError:
     )
 
 
-def _from_a_later_model(fault: Fault, operation: Operation, wire: Wire) -> Wire:
+def _tells_tokens(due: list[Fault]) -> bool:
+    return any(fault.kind in {FaultKind.REPEATED_TOKEN, FaultKind.FRESH_TOKENS} for fault in due)
+
+
+def _changed(fault: Fault, operation: Operation, wire: Wire) -> Wire:
+    """What the fault makes of an answer before it is written."""
     changed: object = wire
-    if fault.kind is FaultKind.UNKNOWN_ENUM:
-        changed = damage.with_unknown_enums(operation.output_shape, wire)
-    elif fault.kind is FaultKind.UNKNOWN_MEMBER:
-        changed = damage.with_unknown_members(operation.output_shape, wire)
+    match fault.kind:
+        case FaultKind.UNKNOWN_ENUM:
+            changed = damage.with_unknown_enums(operation.output_shape, wire)
+        case FaultKind.UNKNOWN_MEMBER:
+            changed = damage.with_unknown_members(operation.output_shape, wire)
+        case FaultKind.MANY_STEPS:
+            changed = damage.with_many_steps(wire)
+        case FaultKind.OTHER_ANSWER:
+            changed = damage.with_other_ids(wire)
+        case FaultKind.REPEATED_TOKEN | FaultKind.FRESH_TOKENS if (
+            "NextToken" in operation.output_shape.members
+        ):
+            again = fault.kind is FaultKind.REPEATED_TOKEN
+            changed = wire | {"NextToken": "again" if again else str(uuid.uuid4())}
     return changed if isinstance(changed, dict) else wire
-
-
-async def _damaged(request: web.BaseRequest, response: web.Response, due: list[Fault]) -> web.StreamResponse:
-    for fault in due:
-        if fault.kind is FaultKind.TRUNCATED_BODY and isinstance(response.body, bytes):
-            response.body = response.body[: len(response.body) // 2]
-        elif fault.kind is FaultKind.SHORT_BODY:
-            return await damage.short_body(request, response)
-    return response
 
 
 def _error_response(service: Service, error: AwsError, request_id: str) -> web.Response:

@@ -28,7 +28,7 @@ from transfer_gateway.api.unread import UnreadBytes
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.credentials import SessionCache
 from transfer_gateway.aws.errors import Service as AwsService
-from transfer_gateway.aws.organizations import ATTEMPTS, Organizations
+from transfer_gateway.aws.organizations import ATTEMPTS, MAX_ANSWER_BYTES, Organizations
 from transfer_gateway.aws.sts import Sts
 from transfer_gateway.aws.transfer import Transfer
 from transfer_gateway.core.gateway import Gateway
@@ -238,7 +238,9 @@ async def build_core(settings: Settings, sources: AccountSources, calls: AwsCall
     async with (
         sts,
         TransferClients(connection) as clients,
-        RegionalClients(AwsService.ORGANIZATIONS, connection, attempts=ATTEMPTS) as organizations_clients,
+        RegionalClients(
+            AwsService.ORGANIZATIONS, connection, attempts=ATTEMPTS, max_answer_bytes=MAX_ANSWER_BYTES
+        ) as organizations_clients,
         Flights() as flights,
     ):
         sessions = SessionCache(
@@ -261,6 +263,7 @@ async def build_core(settings: Settings, sources: AccountSources, calls: AwsCall
             calls=calls,
             flights=flights,
             request_timeout_s=settings.request_timeout_s,
+            max_list_rows=settings.aws_max_list_rows,
             snapshots_max_entries=settings.snapshots_max_entries,
             snapshots_max_bytes=settings.snapshots_max_bytes,
             cursor_secret=settings.cursor_secret.get_secret_value() if settings.cursor_secret else None,
@@ -273,6 +276,7 @@ def _connection(settings: Settings) -> ConnectionSettings:
     return ConnectionSettings(
         connect_timeout_s=settings.aws_connect_timeout_s,
         read_timeout_s=settings.aws_read_timeout_s,
+        max_answer_bytes=settings.aws_max_answer_bytes,
     )
 
 

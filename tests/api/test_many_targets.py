@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from doors import both_doors
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
 from transfer_gateway.settings import Settings
@@ -149,3 +150,43 @@ async def test_each_that_lives_is_met_once(company: Company, world: World, seed:
     assert seen == sorted(set(seen))
     assert life.staying <= set(seen)
     assert sum(started_during_pages) > 500
+
+
+FIND = """
+{ list: findExecution(executionId: "00000000-0000-4000-8000-000000000000") {
+  targetsAsked targetFailures { accountId region error { code message } }
+} }
+"""
+
+
+@pytest.mark.parametrize("query", [FIND, EXECUTIONS, WORKFLOWS], ids=["find", "executions", "workflows"])
+async def test_all_of_10_000_accounts_in_4_regions(
+    world: World, aws: Emulator, accounts_file: Path, settings: Callable[..., Settings], query: str
+) -> None:
+    """What asks all of them is taken, by default, and ends by its deadline; 1,000 are named, the others counted."""
+    listed = "".join(f'  - {{ id: "{number + 1:012}" }}\n' for number in range(10_000))
+    accounts_file.write_text(
+        f"defaults: {{ regions: [eu-west-1, eu-west-2, us-east-1, us-east-2] }}\naccounts:\n{listed}"
+    )
+    aws.faults.add(Fault(FaultKind.HANG))
+    loop = asyncio.get_running_loop()
+    async with (
+        server.running(settings(request_timeout_s=2)) as service,
+        both_doors(service) as (_, rpc),
+        calling(service.url) as gateway,
+    ):
+        started = loop.time()
+        told = query.replace("{ code }", "{ code message }")
+        found = await page(gateway, told, **({} if query is FIND else {"first": 1000}))
+        assert loop.time() - started < 20
+        failures = found["targetFailures"]
+        assert {failure["error"]["code"] for failure in failures} == {"DEADLINE_EXCEEDED"}
+        assert len(failures) == 1000
+        assert "39000 more targets failed" in failures[-1]["error"]["message"]
+        asked: dict[str, Any] = {
+            FIND: lambda: rpc.find("00000000-0000-4000-8000-000000000000"),
+            EXECUTIONS: rpc.list_executions,
+            WORKFLOWS: rpc.list_workflows,
+        }
+        by_rpc = await asked[query]()
+        assert len(by_rpc["targetFailures" if query is FIND else "failures"]) == 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer_gateway.aws.decode import IncompleteAnswer, decode_execution
+from transfer_gateway.aws.decode import (
+    IncompleteAnswer,
+    OtherAnswer,
+    decode_execution,
+    decode_listed_executions,
+)
 from transfer_gateway.aws.decode_workflow import decode_listed_workflows, decode_workflow
 from transfer_gateway.domain.execution import StepPlace
 from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
@@ -22,6 +28,7 @@ KEY = ExecutionKey(
     WorkflowId("w-00000000000000000"),
     ExecutionId("00000000-0000-4000-8000-000000000000"),
 )
+ARN = f"arn:aws:transfer:{KEY.region}:{KEY.account_id}:workflow/{KEY.workflow_id}"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -40,6 +47,32 @@ def wire(shape: Any) -> st.SearchStrategy[Any]:
     )
 
 
+def executions() -> st.SearchStrategy[Any]:
+    """Any answer about the execution of `KEY`: which its model doesn't have to name."""
+
+    def unnamed(answer: dict[str, Any]) -> dict[str, Any]:
+        return about_key(
+            {name: value for name, value in answer["Execution"].items() if name != "ExecutionId"}
+        )
+
+    return wire(MODEL.shape_for("DescribeExecutionResponse")).map(unnamed)
+
+
+def workflows() -> st.SearchStrategy[Any]:
+    """Any answer about the workflow of `KEY`."""
+
+    def told(answer: dict[str, Any]) -> dict[str, Any]:
+        named = {"WorkflowId": KEY.workflow_id} if "WorkflowId" in answer["Workflow"] else {}
+        return answer | {"Workflow": answer["Workflow"] | named | {"Arn": ARN}}
+
+    return wire(MODEL.shape_for("DescribeWorkflowResponse")).map(told)
+
+
+def about_key(execution: dict[str, Any]) -> dict[str, Any]:
+    """An answer of DescribeExecution about `KEY`."""
+    return {"WorkflowId": KEY.workflow_id, "Execution": execution}
+
+
 def flat(value: Any) -> list[Any]:
     """Every leaf of a wire dict."""
     if isinstance(value, dict):
@@ -47,16 +80,15 @@ def flat(value: Any) -> list[Any]:
     return [leaf for inner in value for leaf in flat(inner)] if isinstance(value, list) else [value]
 
 
-@given(wire(MODEL.shape_for("DescribeExecutionResponse")))
+@given(executions())
 def test_nothing_is_lost(answer: dict[str, Any]) -> None:
     """Every value that AWS sent is somewhere in the domain object."""
     execution = decode_execution(answer, KEY, NOW)
     shown = repr(execution)
-    sent = {name: value for name, value in answer["Execution"].items() if name != "ExecutionId"}
-    assert [leaf for leaf in flat(sent) if repr(leaf) not in shown] == []
+    assert [leaf for leaf in flat(answer["Execution"]) if repr(leaf) not in shown] == []
 
 
-@given(wire(MODEL.shape_for("DescribeWorkflowResponse")))
+@given(workflows())
 def test_nothing_of_a_workflow_is_lost(answer: dict[str, Any]) -> None:
     """The same of a workflow; and each step has the name that its details have."""
     workflow = decode_workflow(answer, KEY.workflow, NOW)
@@ -72,7 +104,7 @@ def test_nothing_of_a_workflow_is_lost(answer: dict[str, Any]) -> None:
 def test_nothing_of_listed_workflows_is_lost(descriptions: list[str]) -> None:
     """Every workflow of a list is there, in the list's order, with all that the list says of it."""
     sent = [
-        {"WorkflowId": f"w-{at:017}", "Arn": f"arn:{at}", "Description": description}
+        {"WorkflowId": f"w-{at:017}", "Arn": f"{ARN[:-17]}{at:017}", "Description": description}
         for at, description in enumerate(descriptions)
     ]
     found = decode_listed_workflows({"Workflows": sent}, KEY.target, NOW)
@@ -82,7 +114,7 @@ def test_nothing_of_listed_workflows_is_lost(descriptions: list[str]) -> None:
     assert {row.key.target for row in found} <= {KEY.target}
 
 
-@given(wire(MODEL.shape_for("DescribeExecutionResponse")))
+@given(executions())
 def test_each_result_knows_its_place(answer: dict[str, Any]) -> None:
     """A step's result knows workflow and position; the same answer twice is equal, and hashes so."""
     execution = decode_execution(answer, KEY, NOW)
@@ -102,10 +134,10 @@ def test_each_result_knows_its_place(answer: dict[str, Any]) -> None:
     [
         ({}, "Workflow"),
         ({"Workflow": {}}, "Arn"),
-        ({"Workflow": {"Arn": "a", "Tags": [{"Key": "k"}]}}, "Value"),
-        ({"Workflow": {"Arn": "a", "Steps": [{"DecryptStepDetails": {}}]}}, "Type"),
+        ({"Workflow": {"Arn": ARN, "Tags": [{"Key": "k"}]}}, "Value"),
+        ({"Workflow": {"Arn": ARN, "Steps": [{"DecryptStepDetails": {}}]}}, "Type"),
         (
-            {"Workflow": {"Arn": "a", "OnExceptionSteps": [{"DecryptStepDetails": {"Type": "PGP"}}]}},
+            {"Workflow": {"Arn": ARN, "OnExceptionSteps": [{"DecryptStepDetails": {"Type": "PGP"}}]}},
             "DestinationFileLocation",
         ),
     ],
@@ -135,10 +167,11 @@ def test_listed_workflows_have_id_and_arn(answer: dict[str, Any], lacks: str) ->
     ("answer", "lacks"),
     [
         ({}, "Execution"),
-        ({"Execution": {"ServiceMetadata": {}}}, "UserDetails"),
-        ({"Execution": {"ServiceMetadata": {"UserDetails": {"UserName": "u"}}}}, "ServerId"),
-        ({"Execution": {"PosixProfile": {"Uid": 1}}}, "Gid"),
-        ({"Execution": {"Results": {"Steps": [{"Error": {"Type": "TIMEOUT"}}]}}}, "Message"),
+        ({"Execution": {}}, "WorkflowId"),
+        (about_key({"ServiceMetadata": {}}), "UserDetails"),
+        (about_key({"ServiceMetadata": {"UserDetails": {"UserName": "u"}}}), "ServerId"),
+        (about_key({"PosixProfile": {"Uid": 1}}), "Gid"),
+        (about_key({"Results": {"Steps": [{"Error": {"Type": "TIMEOUT"}}]}}), "Message"),
     ],
 )
 def test_what_aws_promises_must_be_there(answer: dict[str, Any], lacks: str) -> None:
@@ -150,7 +183,7 @@ def test_what_aws_promises_must_be_there(answer: dict[str, Any], lacks: str) -> 
 def test_zero_is_a_value() -> None:
     """Root's uid is 0 and an empty output is an output: neither is taken for missing."""
     execution = decode_execution(
-        {"Execution": {"PosixProfile": {"Uid": 0, "Gid": 0}, "Results": {"Steps": [{"Outputs": ""}]}}},
+        about_key({"PosixProfile": {"Uid": 0, "Gid": 0}, "Results": {"Steps": [{"Outputs": ""}]}}),
         KEY,
         NOW,
     )
@@ -159,3 +192,73 @@ def test_zero_is_a_value() -> None:
     assert execution.results is not None
     assert execution.results.steps is not None
     assert execution.results.steps[0].outputs == ""
+
+
+OTHER = KEY.execution_id.replace("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("decode", "member"),
+    [
+        pytest.param(
+            lambda: decode_execution(about_key({"ExecutionId": OTHER}), KEY, NOW),
+            "ExecutionId",
+            id="execution",
+        ),
+        pytest.param(
+            lambda: decode_execution(about_key({}) | {"WorkflowId": "w-11111111111111111"}, KEY, NOW),
+            "WorkflowId",
+            id="execution-of-another-workflow",
+        ),
+        pytest.param(
+            lambda: decode_listed_executions(
+                {"WorkflowId": "w-11111111111111111", "Executions": []}, KEY.workflow, NOW
+            ),
+            "WorkflowId",
+            id="executions-of-another-workflow",
+        ),
+        pytest.param(
+            lambda: decode_workflow(
+                {"Workflow": {"Arn": ARN, "WorkflowId": "w-11111111111111111"}}, KEY.workflow, NOW
+            ),
+            "WorkflowId",
+            id="workflow",
+        ),
+        *(
+            pytest.param(
+                lambda arn=arn: decode_workflow({"Workflow": {"Arn": arn}}, KEY.workflow, NOW), "Arn", id=name
+            )
+            for name, arn in [
+                ("workflow-of-another-account", ARN.replace(KEY.account_id, "222222222222")),
+                ("workflow-of-another-region", ARN.replace(KEY.region, "us-east-1")),
+                ("no-arn", "a"),
+            ]
+        ),
+        pytest.param(
+            lambda: decode_listed_workflows(
+                {
+                    "Workflows": [
+                        {"WorkflowId": KEY.workflow_id, "Arn": ARN.replace("eu-west-1", "eu-west-2")}
+                    ]
+                },
+                KEY.target,
+                NOW,
+            ),
+            "Arn",
+            id="workflows-of-another-region",
+        ),
+    ],
+)
+def test_an_answer_about_something_else_is_refused(decode: Callable[[], object], member: str) -> None:
+    """What AWS's answer says that it is about is compared with what was asked."""
+    with pytest.raises(OtherAnswer, match=f"^{member}$"):
+        decode()
+
+
+def test_an_id_in_the_other_case_is_the_same() -> None:
+    """AWS's pattern allows both cases in an execution's id."""
+    key = ExecutionKey(
+        KEY.account_id, KEY.region, KEY.workflow_id, ExecutionId("ABCDEF00-0000-4000-8000-00000000000f")
+    )
+    answer = about_key({"ExecutionId": key.execution_id.swapcase()})
+    assert decode_execution(answer, key, NOW).key == key

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+import json
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import ClientError
 from botocore.model import DenormalizedStructureBuilder
+from botocore.session import get_session
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import ValidationError
@@ -124,7 +126,23 @@ def test_a_member_of_another_type() -> None:
         read.validate_json('{"Id": 1, "New": true}')
 
 
-@pytest.mark.parametrize("kind", FaultKind)
+@pytest.mark.parametrize(
+    ("items", "characters", "fits"), [(200, 262_144, True), (201, 1, False), (1, 262_145, False)]
+)
+def test_lists_and_texts_are_bounded(items: int, characters: int, *, fits: bool) -> None:
+    """By four times what the model allows: 50 steps, and 65,536 characters of a step's outputs."""
+    model = get_session().get_service_model("transfer").operation_model("DescribeExecution")
+    steps = [{"Outputs": "x" * characters}, *[{}] * (items - 1)]
+    body = json.dumps({"Execution": {"Results": {"Steps": steps}}})
+    with nullcontext() if fits else pytest.raises(ValidationError, match=r"too_long"):
+        reader(model.output_shape).validate_json(body)
+
+
+# What only the request's deadline ends, and what only our reading of the model bounds.
+NOT_BOTOCORES = {FaultKind.ENDLESS_CONTINUE, FaultKind.MANY_STEPS, FaultKind.DEEP, FaultKind.COMPRESSED_BODY}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind not in NOT_BOTOCORES])
 async def test_failures_are_botocores(aws: Emulator, world: World, kind: FaultKind) -> None:
     """Whatever AWS or the network does, it is the same to us, with the same of AWS's words."""
     user, key = world.keys.add_user(PLAIN, "reader"), place(world)

@@ -40,8 +40,8 @@ FAILURES = [
     ("describe-denied", fault(DESCRIBE, FaultKind.DENY), "ACCESS_DENIED"),
     ("describe-denied-in-other-words", refusal(DESCRIBE, "AccessDenied", 403), "ACCESS_DENIED"),
     ("describe-unknown-403", refusal(DESCRIBE, "NeverHeardOf", 403), "ACCESS_DENIED"),
-    ("describe-expired-token", refusal(DESCRIBE, "ExpiredTokenException"), "ACCESS_DENIED"),
-    ("describe-expired-token-sts", refusal(DESCRIBE, "ExpiredToken"), "ACCESS_DENIED"),
+    ("describe-expired-token", refusal(DESCRIBE, "ExpiredTokenException"), "UPSTREAM_UNAVAILABLE"),
+    ("describe-expired-token-sts", refusal(DESCRIBE, "ExpiredToken"), "UPSTREAM_UNAVAILABLE"),
     ("describe-unrecognized-client", refusal(DESCRIBE, "UnrecognizedClientException"), "ACCESS_DENIED"),
     ("describe-invalid-client-token", refusal(DESCRIBE, "InvalidClientTokenId", 403), "ACCESS_DENIED"),
     ("describe-bad-signature", refusal(DESCRIBE, "InvalidSignatureException"), "ACCESS_DENIED"),
@@ -53,6 +53,17 @@ FAILURES = [
     ("describe-reset", fault(DESCRIBE, FaultKind.RESET), "UPSTREAM_UNAVAILABLE"),
     ("describe-truncated-json", fault(DESCRIBE, FaultKind.TRUNCATED_BODY), "UPSTREAM_UNAVAILABLE"),
     ("describe-short-body", fault(DESCRIBE, FaultKind.SHORT_BODY), "UPSTREAM_UNAVAILABLE"),
+    ("describe-oversized", fault(DESCRIBE, FaultKind.OVERSIZED_BODY), "UPSTREAM_UNAVAILABLE"),
+    ("describe-endless", fault(DESCRIBE, FaultKind.ENDLESS_BODY), "UPSTREAM_UNAVAILABLE"),
+    ("describe-compressed", fault(DESCRIBE, FaultKind.COMPRESSED_BODY), "UPSTREAM_UNAVAILABLE"),
+    ("describe-endless-head", fault(DESCRIBE, FaultKind.ENDLESS_HEAD), "UPSTREAM_UNAVAILABLE"),
+    ("describe-redirect", fault(DESCRIBE, FaultKind.REDIRECT), "UPSTREAM_UNAVAILABLE"),
+    ("describe-many-steps", fault(DESCRIBE, FaultKind.MANY_STEPS), "UPSTREAM_UNAVAILABLE"),
+    ("describe-many-values", fault(DESCRIBE, FaultKind.MANY_VALUES), "UPSTREAM_UNAVAILABLE"),
+    ("describe-deep", fault(DESCRIBE, FaultKind.DEEP), "UPSTREAM_UNAVAILABLE"),
+    ("describe-another", fault(DESCRIBE, FaultKind.OTHER_ANSWER), "UPSTREAM_UNAVAILABLE"),
+    ("describe-drips", fault(DESCRIBE, FaultKind.DRIP, seconds=0.5), "DEADLINE_EXCEEDED"),
+    ("describe-goes-on", fault(DESCRIBE, FaultKind.ENDLESS_CONTINUE), "DEADLINE_EXCEEDED"),
     ("describe-hangs", fault(DESCRIBE, FaultKind.HANG), "DEADLINE_EXCEEDED"),
     ("describe-not-found", refusal(DESCRIBE, "ResourceNotFoundException"), "EXECUTION_NOT_FOUND"),
     ("assume-denied", fault(ASSUME, FaultKind.DENY), "ROLE_NOT_ASSUMABLE"),
@@ -67,17 +78,24 @@ FAILURES = [
     ("assume-html-502", fault(ASSUME, FaultKind.HTML_502), "UPSTREAM_UNAVAILABLE"),
     ("assume-reset", fault(ASSUME, FaultKind.RESET), "UPSTREAM_UNAVAILABLE"),
     ("assume-truncated-xml", fault(ASSUME, FaultKind.TRUNCATED_BODY), "UPSTREAM_UNAVAILABLE"),
+    ("assume-oversized", fault(ASSUME, FaultKind.OVERSIZED_BODY), "UPSTREAM_UNAVAILABLE"),
+    ("assume-endless", fault(ASSUME, FaultKind.ENDLESS_BODY), "UPSTREAM_UNAVAILABLE"),
+    ("assume-another-role", fault(ASSUME, FaultKind.OTHER_ANSWER), "UPSTREAM_UNAVAILABLE"),
     ("assume-short-body", fault(ASSUME, FaultKind.SHORT_BODY), "UPSTREAM_UNAVAILABLE"),
 ]
 # Failures that come without an answer of AWS's, so without its request id.
-NO_ANSWER = {FaultKind.RESET, FaultKind.HANG, FaultKind.SHORT_BODY, FaultKind.HTML_502, FaultKind.EMPTY_429}
+NO_ANSWER = {
+    FaultKind.RESET, FaultKind.HANG, FaultKind.SHORT_BODY, FaultKind.HTML_502, FaultKind.EMPTY_429, FaultKind.DRIP,
+    FaultKind.ENDLESS_HEAD, FaultKind.ENDLESS_CONTINUE, FaultKind.REDIRECT,
+}  # fmt: skip
+TIMELESS = {FaultKind.HANG, FaultKind.DRIP, FaultKind.ENDLESS_CONTINUE}
 RETRYABLE = {"THROTTLED", "UPSTREAM_UNAVAILABLE", "DEADLINE_EXCEEDED"}
 
 
 @pytest.mark.parametrize(
     ("fault", "code", "request_timeout_s"),
     [
-        pytest.param(fault, code, 6 if fault.kind is FaultKind.HANG else 100, id=name)
+        pytest.param(fault, code, 6 if fault.kind in TIMELESS else 100, id=name)
         for name, fault, code in FAILURES
     ],
 )

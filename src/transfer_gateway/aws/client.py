@@ -12,20 +12,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
-from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession
 
 from transfer_gateway.aws.data import data_loader
 from transfer_gateway.aws.errors import Service, foreign_configuration
+from transfer_gateway.aws.receiving import MAX_ANSWER_BYTES, bounded_http
 from transfer_gateway.aws.sending import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from ssl import SSLContext
     from types import TracebackType
 
     from botocore.credentials import ReadOnlyCredentials
@@ -38,10 +37,11 @@ _signer: ContextVar[ReadOnlyCredentials | None] = ContextVar("signer", default=N
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """Limits of every connection to AWS, in seconds."""
+    """Limits of every connection to AWS, in seconds, and of every answer."""
 
     connect_timeout_s: float
     read_timeout_s: float
+    max_answer_bytes: int = MAX_ANSWER_BYTES
 
 
 class UnsignedCall(Exception):
@@ -71,21 +71,6 @@ class _CallersCredentials(AioCredentials):  # type: ignore[misc]  # botocore is 
         return credentials
 
 
-class _SharedTls(AIOHTTPSession):  # type: ignore[misc]  # as above
-    """aiobotocore's HTTP, but with one TLS context for all clients: each takes 1 MB, and 30 ms to read authorities.
-
-    None of our clients has what would be added to its context, a certificate of its own or a proxy's settings.
-    """
-
-    _contexts: ClassVar[dict[object, SSLContext]] = {}
-
-    def _build_verify_context(self) -> SSLContext:
-        context = self._contexts.get(self._verify)
-        if context is None:
-            context = self._contexts[self._verify] = super()._build_verify_context()
-        return context
-
-
 class _CallersCredentialsProvider:
     """The credential chain of a session that has no chain."""
 
@@ -96,12 +81,20 @@ class _CallersCredentialsProvider:
 class RegionalClients:
     """A service's client of each region. `open` before first use; closing closes all."""
 
-    def __init__(self, service: Service, connection: ConnectionSettings, *, attempts: int = 1) -> None:
+    def __init__(
+        self,
+        service: Service,
+        connection: ConnectionSettings,
+        *,
+        attempts: int = 1,
+        max_answer_bytes: int | None = None,
+    ) -> None:
+        """`max_answer_bytes`: where the service's answers are smaller than the connection may take."""
         self._service = service
         self._session = session(_CallersCredentialsProvider())
         if attempts == 1:
             shorten(self._session)
-        self._config = client_config(connection, attempts=attempts)
+        self._config = client_config(connection, attempts=attempts, max_answer_bytes=max_answer_bytes)
         self._clients: dict[Region, Any] = {}
         self._open = AsyncExitStack()
 
@@ -147,7 +140,9 @@ def _data() -> Loader:
     return data_loader()
 
 
-def client_config(connection: ConnectionSettings, *, attempts: int = 1) -> AioConfig:
+def client_config(
+    connection: ConnectionSettings, *, attempts: int = 1, max_answer_bytes: int | None = None
+) -> AioConfig:
     """The one configuration of all our clients.
 
     No retries in botocore where accounts share a client: its quotas are per client, so one account's
@@ -161,5 +156,7 @@ def client_config(connection: ConnectionSettings, *, attempts: int = 1) -> AioCo
         retries={"mode": "standard", "total_max_attempts": attempts},
         parameter_validation=False,
         user_agent=f"transfer-gateway/{version('transfer-gateway')}",
-        http_session_cls=_SharedTls,
+        http_session_cls=bounded_http(
+            min(max_answer_bytes or connection.max_answer_bytes, connection.max_answer_bytes)
+        ),
     )

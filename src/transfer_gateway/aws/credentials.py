@@ -143,15 +143,22 @@ class SessionCache:
         session.accepted_in += (region,)
         self._entry(account).refused_in.pop(region, None)
 
-    def refuse(self, account: Account, region: Region, reason: GatewayError) -> None:
-        """Even after all that can be done about it AWS refuses the role's sessions there: remember it."""
+    def refuse(self, account: Account, region: Region, reason: GatewayError) -> GatewayError:
+        """Even after all that can be done about it AWS refuses the role's sessions there: remember it.
+
+        Returns: the failure for callers, with the time after which the region is asked again.
+        """
         failures, now = self._entry(account).refused_in.setdefault(region, _Failures()), self._now()
-        if now < failures.ask_again_at:
-            return  # another request was refused at the same time
-        failures.add(reason, now)
-        _log.warning(
-            "session_refused", account=account.id, region=region, times=failures.count, detail=reason.detail
-        )
+        if now >= failures.ask_again_at:  # else another request was refused at the same time
+            failures.add(reason, now)
+            _log.warning(
+                "session_refused",
+                account=account.id,
+                region=region,
+                times=failures.count,
+                detail=reason.detail,
+            )
+        return reason.again(retry_after_s=failures.ask_again_at - now)
 
     def drop(self, account: Account, session: AssumedRoleSession) -> None:
         """Serve this session no more. Whoever comes first drops it; the others share the next."""
@@ -161,12 +168,12 @@ class SessionCache:
             _log.info("session_dropped", account=account.id)
 
     def is_regional(self, account: Account, region: Region, refused: AssumedRoleSession) -> bool:
-        """Whether a refusal is more likely the region's fault than the session's.
+        """Whether a refusal is the region's fault and not the session's.
 
-        So it is, the first time, where other regions take the session: this one may not be enabled.
+        So it is where other regions take the session, and this one has refused another before: it may not be enabled.
         """
         elsewhere = bool(refused.accepted_in) and region not in refused.accepted_in
-        return elsewhere and region not in self._entry(account).refused_in
+        return elsewhere and region in self._entry(account).refused_in
 
     def keep_only(self, accounts: Iterable[Account]) -> None:
         """Forget the sessions of roles that are no longer configured."""

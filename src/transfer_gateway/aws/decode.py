@@ -39,6 +39,10 @@ Id = TypeVar("Id", bound=Identifier)
 Wire = dict[str, Any]
 
 
+class OtherAnswer(Exception):
+    """AWS's answer is about something else than was asked; the argument is the member that tells."""
+
+
 class IncompleteAnswer(Exception):
     """AWS's answer lacks a member that its model requires; the argument is that member's name."""
 
@@ -48,8 +52,12 @@ class IncompleteAnswer(Exception):
 
 
 def decode_execution(answer: Wire, key: ExecutionKey, observed_at: datetime) -> Execution:
-    """DescribeExecution's answer. Raises: IncompleteAnswer. Source: `DescribeExecutionResponse`."""
+    """DescribeExecution's answer. Raises: IncompleteAnswer, OtherAnswer. Source: `DescribeExecutionResponse`."""
     wire = required(answer, "Execution")
+    check_same(required(answer, "WorkflowId"), key.workflow_id, "WorkflowId")
+    # Its model doesn't require it. AWS takes an id's letters in either case, and may tell it in another than asked.
+    if (told := wire.get("ExecutionId")) is not None and told != key.execution_id:
+        check_same(told.lower(), key.execution_id.lower(), "ExecutionId")
     status = wire.get("Status")
     return Execution(
         key=key,
@@ -73,7 +81,8 @@ def request_id(answer: Wire) -> str | None:
 
 
 def decode_listed_executions(answer: Wire, key: WorkflowKey, observed_at: datetime) -> list[ExecutionSummary]:
-    """A page of ListExecutions. Raises: IncompleteAnswer. Source: `ListExecutionsResponse`."""
+    """A page of ListExecutions. Raises: IncompleteAnswer, OtherAnswer. Source: `ListExecutionsResponse`."""
+    check_same(required(answer, "WorkflowId"), key.workflow_id, "WorkflowId")
     summaries = []
     for wire in required(answer, "Executions"):
         execution_id = identifier(ExecutionId, wire, "ExecutionId")
@@ -102,6 +111,12 @@ def required(wire: Wire, member: str) -> Any:  # noqa: ANN401  whatever AWS sent
     if value is None:
         raise IncompleteAnswer(member)
     return value
+
+
+def check_same(told: str, asked: str, member: str) -> None:
+    """Raises: OtherAnswer."""
+    if told != asked:
+        raise OtherAnswer(member)
 
 
 def identifier(kind: type[Id], wire: Wire, member: str) -> Id:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transfer_gateway.aws.decode import Wire, efs_file_location, identifier, request_id, required
+from transfer_gateway.aws.decode import (
+    OtherAnswer,
+    Wire,
+    check_same,
+    efs_file_location,
+    identifier,
+    request_id,
+    required,
+)
 from transfer_gateway.domain.execution import StepType
 from transfer_gateway.domain.identity import WorkflowId, WorkflowKey
 from transfer_gateway.domain.workflow import (
@@ -30,12 +38,14 @@ if TYPE_CHECKING:
 
 
 def decode_workflow(answer: Wire, key: WorkflowKey, observed_at: datetime) -> Workflow:
-    """DescribeWorkflow's answer. Raises: IncompleteAnswer. Source: `DescribeWorkflowResponse`."""
+    """DescribeWorkflow's answer. Raises: IncompleteAnswer, OtherAnswer. Source: `DescribeWorkflowResponse`."""
     wire = required(answer, "Workflow")
+    if (told := wire.get("WorkflowId")) is not None:  # which its model doesn't require, unlike the ARN
+        check_same(told, key.workflow_id, "WorkflowId")
     destinations = wire.get("StructuredLogDestinations")
     return Workflow(
         key=key,
-        arn=required(wire, "Arn"),
+        arn=_arn(wire, key),
         description=wire.get("Description"),
         steps=_steps(wire.get("Steps")),
         on_exception_steps=_steps(wire.get("OnExceptionSteps")),
@@ -47,19 +57,25 @@ def decode_workflow(answer: Wire, key: WorkflowKey, observed_at: datetime) -> Wo
 
 
 def decode_listed_workflows(answer: Wire, target: Target, observed_at: datetime) -> list[WorkflowSummary]:
-    """A page of ListWorkflows. Raises: IncompleteAnswer. Source: `ListWorkflowsResponse`.
+    """A page of ListWorkflows. Raises: IncompleteAnswer, OtherAnswer. Source: `ListWorkflowsResponse`.
 
     Its model requires no member of an entry; without its id and its ARN one is no workflow to callers.
     """
-    return [
-        WorkflowSummary(
-            key=WorkflowKey(target.account_id, target.region, identifier(WorkflowId, wire, "WorkflowId")),
-            arn=required(wire, "Arn"),
-            description=wire.get("Description"),
-            observed_at=observed_at,
+    summaries = []
+    for wire in required(answer, "Workflows"):
+        key = WorkflowKey(target.account_id, target.region, identifier(WorkflowId, wire, "WorkflowId"))
+        summaries.append(
+            WorkflowSummary(key, _arn(wire, key), wire.get("Description"), observed_at=observed_at)
         )
-        for wire in required(answer, "Workflows")
-    ]
+    return summaries
+
+
+def _arn(wire: Wire, key: WorkflowKey) -> str:
+    """The workflow's, as it must end: which names the account and the region. Raises: IncompleteAnswer, OtherAnswer."""
+    arn: str = required(wire, "Arn")
+    if not arn.endswith(f":transfer:{key.region}:{key.account_id}:workflow/{key.workflow_id}"):
+        raise OtherAnswer("Arn")
+    return arn
 
 
 def _steps(wire: list[Wire] | None) -> tuple[WorkflowStep, ...] | None:

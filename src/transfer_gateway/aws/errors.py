@@ -16,6 +16,7 @@ import aiohttp
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
+from transfer_gateway.aws.receiving import AnswerRefused
 from transfer_gateway.domain.errors import (
     AccessDenied,
     BadUserInput,
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 
 class SessionNoLongerGood(AccessDenied):
     """AWS no longer takes these credentials. Assume the role again and try once more."""
+
+
+class SessionOver(SessionNoLongerGood):
+    """They have expired, or were revoked: in every region, and the role's next session is as good as any."""
 
 
 class Service(StrEnum):
@@ -66,8 +71,8 @@ CODES: dict[str, type[GatewayError]] = {
     "MissingAuthenticationTokenException": AccessDenied,
     "RequestExpired": AccessDenied,
     "SignatureDoesNotMatch": AccessDenied,
-    "ExpiredToken": SessionNoLongerGood,
-    "ExpiredTokenException": SessionNoLongerGood,
+    "ExpiredToken": SessionOver,
+    "ExpiredTokenException": SessionOver,
     "InvalidClientTokenId": SessionNoLongerGood,
     "UnrecognizedClientException": SessionNoLongerGood,
     # STS's own refusals: of AssumeRole, and of the calls by which the service gets its own credentials.
@@ -155,6 +160,7 @@ _SAYS: dict[type[GatewayError], str] = {
     WorkflowNotFound: "AWS has no such workflow in {place}.",
     AccessDenied: "AWS refused {action} in {place}: the gateway's role there lacks the permission.",
     SessionNoLongerGood: "AWS refused {action} in {place}: it does not accept the role's session.",
+    SessionOver: "AWS refused {action} in {place}: the role's session has expired or was revoked.",
     BadUserInput: "AWS calls the request invalid: {aws}",
     RoleNotAssumable: "The gateway's role in {place} cannot be assumed.",
     Throttled: "AWS throttles {action} in {place}.",
@@ -189,10 +195,23 @@ class Call:
             return ExecutionNotFound.of(self.key, aws_request_id=known.get("aws_request_id"))
         if kind is ExecutionNotFound:
             kind = WorkflowNotFound
-        place = f"account {self.account_id}" if self.account_id else "the organization"
-        place += f", region {self.region}" if self.region else ""
-        message = _SAYS[kind].format(action=self.action, place=place, aws=aws_said)
+        message = _SAYS[kind].format(action=self.action, place=self._place, aws=aws_said)
         return kind(message, account_id=self.account_id, region=self.region, **known)
+
+    def refused(self, refused: AnswerRefused) -> UpstreamUnavailable:
+        """What callers are told of an answer that is not taken."""
+        return UpstreamUnavailable(
+            f"AWS's answer to {self.action} in {self._place} was refused: it {refused.why}.",
+            account_id=self.account_id,
+            region=self.region,
+            aws_request_id=refused.aws_request_id,
+            detail=f"{type(refused).__name__}: {refused}",
+        )
+
+    @property
+    def _place(self) -> str:
+        place = f"account {self.account_id}" if self.account_id else "the organization"
+        return place + (f", region {self.region}" if self.region else "")
 
 
 # What botocore's parsers, and our reading of their results, stumble with over an answer that makes no sense.
@@ -213,6 +232,9 @@ def foreign_errors(call: Call) -> Iterator[None]:
         raise _from_answer(call, error.response) from error
     except tuple(kind for kinds, _ in EXCEPTIONS for kind in kinds) as error:
         ours = next(ours for kinds, ours in EXCEPTIONS if isinstance(error, kinds))
+        refused = error.kwargs.get("error") if isinstance(error, boto.HTTPClientError) else error
+        if isinstance(refused, AnswerRefused):
+            raise call.refused(refused) from error
         raise call.failed(ours, detail=f"{type(error).__name__}: {error}") from error
     except boto.BotoCoreError:  # some are ValueErrors, but a wrong call or set-up is a fault of ours
         raise

@@ -34,6 +34,8 @@ LISTS = {
 ATTEMPTS = 5
 _MAX_CONCURRENCY = 4  # AWS's limits are for the whole organization, and others read it too
 _TIMEOUT_S = 60.0
+MAX_ANSWER_BYTES = 524_288  # a page has 20 accounts of 1 KB, and a token of 100,000 characters at most
+_MAX_PAGES, _MAX_LISTED = 20_000, 100_000  # of one reading; AWS has 10,000 accounts, on request 50,000
 
 
 class Organizations:
@@ -84,6 +86,7 @@ class _Reading:
         self._calls = calls
         self._wanted = discovery
         self._places = asyncio.Semaphore(_MAX_CONCURRENCY)
+        self._pages = self._listed = 0
 
     async def members(self) -> tuple[Member, ...]:
         wanted = self._wanted
@@ -121,6 +124,7 @@ class _Reading:
     async def _list(self, operation: str, **asked: str) -> list[dict[str, Any]]:
         """Every page. A truncated body looks like a page without its member, hence an error."""
         found: list[dict[str, Any]] = []
+        tokens = set[int]()
         async with self._places:
             call = Call(Service.ORGANIZATIONS, operation, account_id=None)
             region = self._client.meta.region_name
@@ -129,14 +133,36 @@ class _Reading:
                     seen.request_id = request_id(page)
                     if LISTS[operation] not in page:
                         raise _incomplete(operation, LISTS[operation])
-                    found += page[LISTS[operation]]
+                    found += map(_needed, page[LISTS[operation]])
+                    self._count(operation, len(page[LISTS[operation]]))
+                    if (token := hash(page.get("NextToken"))) in tokens:
+                        raise _endless(operation, "repeats a page token")
+                    tokens.add(token)
         return found
+
+    def _count(self, operation: str, listed: int) -> None:
+        """Raises: UpstreamUnavailable, where it doesn't end."""
+        self._pages, self._listed = self._pages + 1, self._listed + listed
+        if self._pages > _MAX_PAGES or self._listed > _MAX_LISTED:
+            raise _endless(
+                operation,
+                f"has more than {_MAX_LISTED} entries, or {_MAX_PAGES} pages, with the other lists of the organization",
+            )
 
 
 def _home_of_organizations(region: Region) -> Region:
     """The one region of the partition that has Organizations. botocore finds it too, but for own endpoints."""
     china, government = region.startswith("cn-"), region.startswith("us-gov-")
     return Region("cn-northwest-1" if china else "us-gov-west-1" if government else "us-east-1")
+
+
+def _needed(wire: dict[str, Any]) -> dict[str, Any]:
+    """An entry without what nobody here reads: there are tens of thousands."""
+    return {name: wire[name] for name in ("Id", "Name", "State", "Status") if name in wire}
+
+
+def _endless(operation: str, what: str) -> UpstreamUnavailable:
+    return UpstreamUnavailable(f"The list of organizations:{operation} {what}.")
 
 
 def _id(wire: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ from pydantic_core import ValidationError
 from yarl import URL
 
 from transfer_gateway.aws.decode import IncompleteAnswer
+from transfer_gateway.aws.receiving import AnswerRefused
 from transfer_gateway.aws.shapes import reader
 
 if TYPE_CHECKING:
@@ -109,7 +110,11 @@ class _ShorterWay(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
     """Goes before aiobotocore's client, whose private parts it lives off: tests hold the two to each other."""
 
     async def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:
-        """As botocore's. Raises IncompleteAnswer, too, for an answer in JSON that isn't what the model says."""
+        """As botocore's.
+
+        Raises, too: IncompleteAnswer, for an answer in JSON that isn't what the model says; AnswerRefused, for one
+        beyond our bounds.
+        """
         operations: dict[str, _Operation] = self.__dict__.setdefault("_operations", {})
         operation = operations.get(operation_name)
         if operation is None:
@@ -131,7 +136,7 @@ class _ShorterWay(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
             try:
                 answer: dict[str, Any] = operation.read.validate_json(content)
             except ValidationError as error:
-                raise IncompleteAnswer(f"a proper {_place(operation_name, error)}", request_id) from error
+                raise _unreadable(operation_name, error, request_id) from error
             meta = {
                 "RequestId": request_id,
                 "HTTPStatusCode": response.status,
@@ -226,7 +231,13 @@ def _timestamp(value: Any) -> datetime:  # noqa: ANN401  whatever AWS sent
     return parse_timestamp(value)  # type: ignore[no-any-return]
 
 
-def _place(operation_name: str, error: ValidationError) -> str:
-    """Of the first member that isn't as the model says."""
-    steps = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
-    return operation_name + "".join("[]" if isinstance(step, int) else f".{step}" for step in steps)
+def _unreadable(
+    operation_name: str, error: ValidationError, request_id: str | None
+) -> AnswerRefused | IncompleteAnswer:
+    """What is told of the first member that isn't as the model says."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = operation_name + "".join("[]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    if first["type"] not in {"too_long", "string_too_long"}:
+        return IncompleteAnswer(f"a proper {place}", request_id)
+    what = "items" if first["type"] == "too_long" else "characters"
+    return AnswerRefused(f"has more than {first['ctx']['max_length']} {what} in {place}", request_id)

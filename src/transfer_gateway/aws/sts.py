@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
 from botocore.credentials import ReadOnlyCredentials
@@ -15,6 +16,7 @@ from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 from transfer_gateway.aws.client import client_config, session
 from transfer_gateway.aws.decode import request_id
 from transfer_gateway.aws.errors import Call, Service, foreign_configuration, foreign_errors
+from transfer_gateway.aws.receiving import MAX_SMALL_ANSWER_BYTES, AnswerRefused, bounded_http
 from transfer_gateway.aws.sending import shorten
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.telemetry import get_logger
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 _ASK_THE_CHAIN_EVERY_S = 5.0
+_CHAIN_TIMEOUT_S = (
+    20.0  # its own are for each read: whoever answers byte by byte would hold up the start for ever
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,10 @@ class OwnCredentials(AioCredentials):  # type: ignore[misc]  # botocore is untyp
     def __init__(self) -> None:
         super().__init__(access_key="own", secret_key="own", method="own")  # noqa: S106  no secret
         self._session = AioSession()
+        # Of the providers that ask a service, such as STS; those that ask the machine itself go by their own.
+        self._session.set_default_client_config(
+            AioConfig(http_session_cls=bounded_http(MAX_SMALL_ANSWER_BYTES))
+        )
         self._found: Any = None
         self._asking = asyncio.Lock()
         self._ask_again_at = 0.0
@@ -103,7 +112,7 @@ class Sts:
         self._own = OwnCredentials()
         self._session = session(self._own)
         shorten(self._session)
-        self._config = client_config(connection)
+        self._config = client_config(connection, max_answer_bytes=MAX_SMALL_ANSWER_BYTES)
         self._region = region
         self._fallback_region = fallback_region
         self._client: Any = None
@@ -130,6 +139,7 @@ class Sts:
         with self._calls.watch(call.action, account_id, region) as seen, foreign_errors(call):
             answer = await self._client.assume_role(**asked)
             seen.request_id = request_id(answer)
+            _check_role(answer, role)
             given = answer["Credentials"]
             return Assumed(
                 ReadOnlyCredentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]),
@@ -141,10 +151,11 @@ class Sts:
     ) -> ReadOnlyCredentials:
         """The service's own credentials, refreshed by botocore's chain; for what is reached without a role.
 
-        Raises: RoleNotAssumable when the chain has none.
+        Raises: RoleNotAssumable when the chain has none, or none in time.
         """
         with foreign_errors(Call(Service.STS, "own credentials", account_id, region)):
-            return await self._own.get_frozen_credentials()
+            async with asyncio.timeout(_CHAIN_TIMEOUT_S):
+                return await self._own.get_frozen_credentials()
 
     async def __aenter__(self) -> Self:
         with foreign_configuration():
@@ -161,3 +172,10 @@ class Sts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._open.aclose()
+
+
+def _check_role(answer: Any, role: Role) -> None:  # noqa: ANN401  botocore's answers are untyped
+    """Raises: AnswerRefused, for a session in another account than was asked; that it tells it, nobody promises."""
+    arn = answer.get("AssumedRoleUser", {}).get("Arn")
+    if arn is not None and arn.split(":")[4:5] != role.arn.split(":")[4:5]:
+        raise AnswerRefused("is about another account's role than was asked", request_id(answer))

@@ -10,15 +10,18 @@ from botocore import xform_name
 from transfer_gateway.aws.client import signed_with
 from transfer_gateway.aws.decode import (
     IncompleteAnswer,
+    OtherAnswer,
     decode_execution,
     decode_listed_executions,
     next_token,
     request_id,
 )
 from transfer_gateway.aws.decode_workflow import decode_listed_workflows, decode_workflow
-from transfer_gateway.aws.errors import Call, Service, SessionNoLongerGood, foreign_errors
+from transfer_gateway.aws.errors import Call, Service, SessionNoLongerGood, SessionOver, foreign_errors
+from transfer_gateway.aws.receiving import AnswerRefused
 from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
+from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from transfer_gateway.telemetry import AwsCalls
 
 T = TypeVar("T")
+_log = get_logger(__name__)
 
 
 class Transfer:
@@ -122,16 +126,17 @@ class Transfer:
         except SessionNoLongerGood as error:
             if account.role_arn is None:
                 raise
-            if self._sessions.is_regional(account, region, session):
-                self._sessions.refuse(account, region, error)
-                raise
+            if not isinstance(error, SessionOver) and self._sessions.is_regional(account, region, session):
+                raise self._sessions.refuse(account, region, error) from error
             self._sessions.drop(account, session)
         session = await self._sessions.get(account, region)
         try:
             return await self._ask_once(operation, account, session, about, decode=decode, asked=asked)
+        except SessionOver as error:  # revoked, both of them: that says nothing of the next
+            self._sessions.drop(account, session)
+            raise self._sessions.refuse(account, region, _for_now(error)) from error
         except SessionNoLongerGood as error:
-            self._sessions.refuse(account, region, error)
-            raise
+            raise self._sessions.refuse(account, region, error) from error
 
     async def _ask_once(
         self,
@@ -162,6 +167,31 @@ class Transfer:
                     region=call.region,
                     aws_request_id=seen.request_id,
                 ) from error
+            except OtherAnswer as error:
+                raise _other_answer(call, error, seen.request_id) from error
+
+
+def _for_now(error: SessionOver) -> UpstreamUnavailable:
+    return UpstreamUnavailable(
+        error.message,
+        account_id=error.account_id,
+        region=error.region,
+        aws_request_id=error.aws_request_id,
+        detail=error.detail,
+    )
+
+
+def _other_answer(call: Call, error: OtherAnswer, aws_request_id: str | None) -> UpstreamUnavailable:
+    _log.error(
+        "aws_answered_about_another",
+        action=call.action,
+        account=call.account_id,
+        region=call.region,
+        member=error.args[0],
+        aws_request_id=aws_request_id,
+    )
+    refused = AnswerRefused(f"is about something else than was asked, by its {error.args[0]}", aws_request_id)
+    return call.refused(refused)
 
 
 def _page(token: str | None) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from transfer_gateway.core.fanout import outcomes_as_they_come
 from transfer_gateway.core.recent import Recent
-from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError, WorkflowNotFound
+from transfer_gateway.domain.errors import DeadlineExceeded, ExecutionNotFound, GatewayError, WorkflowNotFound
 from transfer_gateway.domain.identity import ExecutionKey
-from transfer_gateway.domain.page import Found, TargetFailure
+from transfer_gateway.domain.page import Found, named
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +24,9 @@ _WORKFLOWS_MAX_AGE_S = 30.0
 _REMEMBERED = 50_000
 _HEAD_START_S = 0.5  # of the target where it was seen: most often that one answers, and is all that is asked
 
-_Looking: TypeAlias = "asyncio.Task[Execution | GatewayError | None]"
+_LAST_WORDS_S = 0.1  # for those that say at the deadline what they have waited for
+
+_Looking: TypeAlias = "asyncio.Task[Execution | None]"
 
 
 class Finder:
@@ -50,54 +52,68 @@ class Finder:
         seen = self._seen.get(execution_id)
         if seen is not None and (seen.target not in targets or workflow_id not in {None, seen.workflow_id}):
             seen = None
-        looking: list[_Looking] = []
+        looking: _Looking | None = None
         try:
             if seen is not None:
-                looking.append(asyncio.create_task(self._look(seen, deadline)))
-                await asyncio.wait(looking, timeout=_HEAD_START_S)
-                if looking[0].done():
-                    outcome = looking.pop().result()
-                    if outcome is not None and not isinstance(outcome, GatewayError):
+                looking = asyncio.create_task(self._look(seen, deadline))
+                await asyncio.wait([looking], timeout=_HEAD_START_S)
+                if looking.done():
+                    outcome, looking = looking.result(), None
+                    if outcome is not None:
                         return Found(outcome, targets_asked=1, failures=())
-            searches = {
-                asyncio.create_task(self._search(target, execution_id, workflow_id, deadline)): target
-                for target in targets
-            }
-            looking += searches
-            return await self._first(looking, searches)
+            return await self._everywhere(execution_id, workflow_id, targets, looking, deadline)
         finally:
-            for task in looking:
-                task.cancel()
-            if looking:
-                await asyncio.wait(looking)
+            if looking is not None:
+                looking.cancel()
+                await asyncio.wait([looking])
 
-    async def _look(self, key: ExecutionKey, deadline: float) -> Execution | GatewayError | None:
+    async def _everywhere(
+        self,
+        execution_id: ExecutionId,
+        workflow_id: WorkflowId | None,
+        targets: Sequence[Target],
+        looking: _Looking | None,
+        deadline: float,
+    ) -> Found:
+        """As many targets at a time as a fan-out has under way; `looking` goes on meanwhile, and may be first."""
+
+        async def ask(target: Target | None) -> Execution | GatewayError | None:
+            if target is None:
+                return await looking if looking is not None else None
+            return await self._search(target, execution_id, workflow_id, deadline)
+
+        outcomes: dict[Target, GatewayError | None] = {}
+        with suppress(TimeoutError):
+            async with (
+                asyncio.timeout_at(deadline + _LAST_WORDS_S),
+                aclosing(outcomes_as_they_come([None, *targets], ask)) as coming,
+            ):
+                async for target, outcome in coming:
+                    if outcome is not None and not isinstance(outcome, GatewayError):
+                        self.saw(outcome.key)
+                        return Found(outcome, len(targets), failures=())
+                    if target is not None:
+                        outcomes[target] = outcome
+        failed = (
+            (target, outcomes.get(target))
+            for target in targets
+            if target not in outcomes or outcomes[target] is not None
+        )
+        return Found(None, len(targets), named(failed))
+
+    async def _look(self, key: ExecutionKey, deadline: float) -> Execution | None:
         """The execution if it is there; why it isn't is for the search of that target to say."""
         try:
             return await self._describe(key, deadline)
         except GatewayError:
             return None
 
-    async def _first(self, looking: Iterable[_Looking], searches: dict[_Looking, Target]) -> Found:
-        for task in asyncio.as_completed(looking):
-            outcome = await task
-            if outcome is not None and not isinstance(outcome, GatewayError):
-                self.saw(outcome.key)
-                return Found(outcome, len(searches), failures=())
-        return Found(
-            None,
-            len(searches),
-            tuple(
-                TargetFailure(target, outcome)
-                for search, target in searches.items()
-                if isinstance(outcome := search.result(), GatewayError)
-            ),
-        )
-
     async def _search(
         self, target: Target, execution_id: ExecutionId, workflow_id: WorkflowId | None, deadline: float
     ) -> Execution | GatewayError | None:
         """The execution, None when the target certainly doesn't have it, or why that isn't certain."""
+        if asyncio.get_running_loop().time() >= deadline:
+            return DeadlineExceeded.of(target)
         if workflow_id is not None:
             return await self._search_in([workflow_id], target, execution_id, deadline)
         loop = asyncio.get_running_loop()

@@ -44,6 +44,7 @@ class Gateway:
         calls: AwsCalls,
         flights: Flights,
         request_timeout_s: float,
+        max_list_rows: int,
         snapshots_max_entries: int,
         snapshots_max_bytes: int,
         cursor_secret: str | None = None,
@@ -60,6 +61,7 @@ class Gateway:
             pacing,
             flights,
             request_timeout_s=request_timeout_s,
+            max_list_rows=max_list_rows,
             max_entries=snapshots_max_entries,
             max_bytes=snapshots_max_bytes,
         )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields, is_dataclass
 from sys import getsizeof
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer_gateway.core.snapshots import Flight, Snapshots
+from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.telemetry import counter, gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from prometheus_client.core import Metric
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.execution import Execution, ExecutionSummary
     from transfer_gateway.domain.identity import ExecutionKey, Target, WorkflowKey
-    from transfer_gateway.domain.workflow import InputFileLocation, Workflow, WorkflowSummary
+    from transfer_gateway.domain.workflow import Workflow, WorkflowSummary
     from transfer_gateway.flights import Flights
 
 T = TypeVar("T")
@@ -28,7 +30,9 @@ V = TypeVar("V")
 # Without long texts, as measured.
 _EXECUTION_BYTES, _SUMMARY_BYTES = 4096, 2048
 _WORKFLOW_BYTES, _WORKFLOW_STEP_BYTES, _TAG_BYTES, _WORKFLOW_SUMMARY_BYTES = 1000, 600, 200, 500
+_SHORT = 256  # characters of a text, which those figures cover
 _TARGETS_REMEMBERED = _DEFINITIONS_REMEMBERED = 10_000
+_LEAST_ROWS_A_PAGE = 100  # in the mean: AWS is asked for 1,000
 
 
 class Lookups:
@@ -42,6 +46,7 @@ class Lookups:
         flights: Flights,
         *,
         request_timeout_s: float,
+        max_list_rows: int,
         max_entries: int,
         max_bytes: int,
     ) -> None:
@@ -49,6 +54,7 @@ class Lookups:
         self._transfer = transfer
         self._pacing = pacing
         self._request_timeout_s = request_timeout_s
+        self._max_list_rows = max_list_rows
         self.executions: Snapshots[ExecutionKey, Execution] = Snapshots(
             self._describe,
             flights,
@@ -59,14 +65,14 @@ class Lookups:
         self.running: Snapshots[WorkflowKey, tuple[ExecutionSummary, ...]] = Snapshots(
             self._list_executions,
             flights,
-            size_of=lambda summaries: _SUMMARY_BYTES * (1 + len(summaries)),
+            size_of=_summaries_bytes,
             max_entries=max_entries,
             max_bytes=max_bytes // 4,
         )
         self.workflows: Snapshots[Target, tuple[WorkflowSummary, ...]] = Snapshots(
             self._list_workflows,
             flights,
-            size_of=lambda summaries: _WORKFLOW_SUMMARY_BYTES * (1 + len(summaries)),
+            size_of=_workflows_bytes,
             max_entries=_TARGETS_REMEMBERED,
             max_bytes=_TARGETS_REMEMBERED * 5500,  # ten workflows in each, AWS's own bound
         )
@@ -153,12 +159,25 @@ class Lookups:
         flight: Flight[tuple[T, ...]],
         ask: Callable[[str | None], Awaitable[tuple[list[T], str | None]]],
     ) -> tuple[T, ...]:
-        """Every page of a list, one after another; as old as its first page."""
+        """Every page of a list, one after another; as old as its first page.
+
+        Raises: UpstreamUnavailable, too, where AWS's pages don't end.
+        """
         deadline = self._deadline()
         entries, token = await self._paced(account, target, flight, lambda: ask(None), deadline)
+        if token is None:
+            return tuple(entries)
         # Not this flight: whoever joins it goes by the age of its first page.
         later: Flight[tuple[T, ...]] = Flight()
+        asked_with = set[int]()
         while token is not None:
+            if hash(token) in asked_with:
+                raise _endless(target, "repeats a page token")
+            asked_with.add(hash(token))
+            if len(asked_with) > self._max_list_rows // _LEAST_ROWS_A_PAGE:
+                raise _endless(target, f"has more than {len(asked_with)} pages")
+            if len(entries) > self._max_list_rows:
+                raise _endless(target, f"has more than {self._max_list_rows} rows")
             more, token = await self._paced(account, target, later, lambda token=token: ask(token), deadline)  # type: ignore[misc]  # binds today's token
             entries += more
         return tuple(entries)
@@ -188,29 +207,75 @@ class Lookups:
         return asyncio.get_running_loop().time() + self._request_timeout_s
 
 
+def _endless(target: Target, what: str) -> UpstreamUnavailable:
+    return UpstreamUnavailable(
+        f"A list of AWS's in {target.place} {what}.", account_id=target.account_id, region=target.region
+    )
+
+
 def _execution_bytes(execution: Execution) -> int:
+    size_bytes = _EXECUTION_BYTES + _listed_texts_bytes(execution) + _texts_bytes(execution.execution_role)
+    if (logging := execution.logging_configuration) is not None:
+        size_bytes += _texts_bytes(logging.logging_role, logging.log_group_name)
     if execution.results is None:
-        return _EXECUTION_BYTES
-    steps = (*(execution.results.steps or ()), *(execution.results.on_exception_steps or ()))
-    texts = (text for step in steps for text in (step.outputs, step.error and step.error.message))
-    return _EXECUTION_BYTES + sum(getsizeof(text) for text in texts)
-
-
-def _definition_bytes(workflow: Workflow) -> int:
-    size_bytes = _WORKFLOW_BYTES + _TAG_BYTES * len(workflow.tags or ())
-    for step in (*(workflow.steps or ()), *(workflow.on_exception_steps or ())):
-        size_bytes += _WORKFLOW_STEP_BYTES
-        if step.tag_step_details is not None:
-            size_bytes += _TAG_BYTES * len(step.tag_step_details.tags or ())
-        if step.copy_step_details is not None:
-            size_bytes += _destination_bytes(step.copy_step_details.destination_file_location)
-        if step.decrypt_step_details is not None:
-            size_bytes += _destination_bytes(step.decrypt_step_details.destination_file_location)
+        return size_bytes
+    for step in (*(execution.results.steps or ()), *(execution.results.on_exception_steps or ())):
+        size_bytes += getsizeof(step.outputs) + _texts_bytes(step.raw_step_type)
+        if step.error is not None:
+            size_bytes += getsizeof(step.error.message) + _texts_bytes(step.error.raw_type)
     return size_bytes
 
 
-def _destination_bytes(location: InputFileLocation | None) -> int:
-    """Of the texts that may be long: a path may have 65,536 characters."""
-    s3 = location.s3_file_location if location else None
-    efs = location.efs_file_location if location else None
-    return getsizeof(s3 and s3.key) + getsizeof(efs and efs.path)
+def _summaries_bytes(summaries: Sequence[ExecutionSummary]) -> int:
+    return _SUMMARY_BYTES * (1 + len(summaries)) + sum(map(_listed_texts_bytes, summaries))
+
+
+def _listed_texts_bytes(execution: Execution | ExecutionSummary) -> int:
+    """Of the long texts among what both have."""
+    size_bytes = _texts_bytes(execution.raw_status)
+    if execution.initial_file_location is not None:
+        s3 = execution.initial_file_location.s3_file_location
+        efs = execution.initial_file_location.efs_file_location
+        if s3 is not None:
+            size_bytes += _texts_bytes(s3.bucket, s3.key, s3.version_id, s3.etag)
+        if efs is not None:
+            size_bytes += _texts_bytes(efs.file_system_id, efs.path)
+    if execution.service_metadata is not None:
+        user = execution.service_metadata.user_details
+        size_bytes += _texts_bytes(user.user_name, user.server_id, user.session_id)
+    return size_bytes
+
+
+def _texts_bytes(*texts: str | None) -> int:
+    """Of the long ones among them."""
+    return sum([getsizeof(text) for text in texts if text is not None and len(text) > _SHORT])
+
+
+def _workflows_bytes(summaries: Sequence[WorkflowSummary]) -> int:
+    texts = sum([_texts_bytes(summary.arn, summary.description) for summary in summaries])
+    return _WORKFLOW_SUMMARY_BYTES * (1 + len(summaries)) + texts
+
+
+def _definition_bytes(workflow: Workflow) -> int:
+    steps = (*(workflow.steps or ()), *(workflow.on_exception_steps or ()))
+    tags = len(workflow.tags or ()) + sum(
+        len(step.tag_step_details.tags or ()) for step in steps if step.tag_step_details is not None
+    )
+    return (
+        _WORKFLOW_BYTES
+        + _WORKFLOW_STEP_BYTES * len(steps)
+        + _TAG_BYTES * tags
+        + _texts_bytes(*_texts_in(workflow))
+    )
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    """All that a dataclass holds, at any depth."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, tuple):
+        for inner in value:
+            yield from _texts_in(inner)
+    elif is_dataclass(value):
+        for member in fields(value):
+            yield from _texts_in(getattr(value, member.name))

@@ -8,6 +8,7 @@ page costs the lists of the targets that it spans, and of a few behind them.
 
 from __future__ import annotations
 
+import asyncio
 import bisect
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from transfer_gateway.core.fanout import outcomes
 from transfer_gateway.core.window import outcomes_in_window
 from transfer_gateway.domain.errors import BadUserInput, GatewayError
-from transfer_gateway.domain.page import Entry, Page, TargetFailure
+from transfer_gateway.domain.page import Entry, Page, named
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.identity import Target
 
 MAX_PAGE = 1000
+_LAST_WORDS_S = 0.1  # for those that say at the deadline what they have waited for
 
 
 class Key(Protocol):
@@ -81,12 +83,12 @@ class Pager(Generic[K, V]):
         ahead = sorted(targets)
         if place is not None:
             ahead = ahead[bisect.bisect_left(ahead, place.target) :]
-        rows, failures = await _rows(ahead, list_in, place, first)
+        rows, failures = await _rows(ahead, list_in, place, first, deadline)
         has_next, rows = len(rows) > first, rows[:first]
         if has_next:  # failures beyond the last entry are the next page's
-            failures = [failure for failure in failures if failure.target <= rows[-1].key.target]
+            failures = [(target, error) for target, error in failures if target <= rows[-1].key.target]
         entries = await self._entries(rows, shown, with_details=with_details, deadline=deadline)
-        return Page(entries, tuple(failures), has_next)
+        return Page(entries, named(failures), has_next)
 
     async def _entries(
         self, rows: list[Row[K, V]], shown: Callable[[V], V], *, with_details: bool, deadline: float
@@ -110,8 +112,9 @@ async def _rows(
     list_in: Callable[[Target], Awaitable[tuple[list[Row[K, V]], list[GatewayError]]]],
     place: K | None,
     first: int,
-) -> tuple[list[Row[K, V]], list[TargetFailure]]:
-    """More than `first` rows in order, or all there are; and the failures met on the way."""
+    deadline: float,
+) -> tuple[list[Row[K, V]], list[tuple[Target, GatewayError | None]]]:
+    """More than `first` rows in order, or all there are by the deadline; and what failed on the way, for `named`."""
     listed: dict[Target, tuple[list[Row[K, V]], list[GatewayError]]] = {}
     found = 0  # rows, wherever: they all come before those of any target not asked yet
     without_gap, to_come = (
@@ -120,19 +123,28 @@ async def _rows(
     )  # rows up to the first target that has not answered, which is `awaited`
     awaited = next(to_come, None)
     coming = outcomes_in_window(ahead, list_in, is_enough=lambda: found > first)
-    async with aclosing(coming):
-        async for target, outcome in coming:
-            rows, failed = ([], [outcome]) if isinstance(outcome, GatewayError) else outcome
-            rows = sorted((row for row in rows if place is None or row.key > place), key=lambda row: row.key)
-            listed[target] = rows, failed
-            found += len(rows)
-            while awaited in listed:
-                without_gap += len(listed[awaited][0])
-                awaited = next(to_come, None)
-            if without_gap > first:
-                break
-    in_order = sorted(listed)
+    unanswered: list[Target] = []
+    try:
+        async with asyncio.timeout_at(deadline + _LAST_WORDS_S), aclosing(coming):
+            async for target, outcome in coming:
+                rows, failed = ([], [outcome]) if isinstance(outcome, GatewayError) else outcome
+                rows = sorted(
+                    (row for row in rows if place is None or row.key > place), key=lambda row: row.key
+                )
+                listed[target] = rows, failed
+                found += len(rows)
+                while awaited in listed:
+                    without_gap += len(listed[awaited][0])
+                    awaited = next(to_come, None)
+                if without_gap > first:
+                    break
+    except TimeoutError:
+        unanswered = [target for target in ahead if target not in listed]
+    failures: list[tuple[Target, GatewayError | None]] = [
+        (target, error) for target in listed for error in listed[target][1]
+    ]
+    failures += [(target, None) for target in unanswered]
     return (
-        [row for target in in_order for row in listed[target][0]],
-        [TargetFailure(target, error) for target in in_order for error in listed[target][1]],
+        [row for target in sorted(listed) for row in listed[target][0]],
+        sorted(failures, key=lambda failure: failure[0]),
     )

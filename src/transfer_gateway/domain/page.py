@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from transfer_gateway.domain.errors import DeadlineExceeded
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from transfer_gateway.domain.errors import GatewayError
     from transfer_gateway.domain.execution import Execution, ExecutionStatus, ExecutionSummary
     from transfer_gateway.domain.identity import AccountId, Region, Target, WorkflowId
@@ -19,6 +24,26 @@ class TargetFailure:
 
     target: Target
     error: GatewayError
+
+
+MAX_FAILURES_NAMED = (
+    1000  # 10,000 accounts in 4 regions would be 10 MB of an answer, and 3 s of the event loop
+)
+
+
+def named(failed: Iterable[tuple[Target, GatewayError | None]]) -> tuple[TargetFailure, ...]:
+    """The first 1,000; the last of them says how many more there are. None: no answer by the deadline."""
+    coming = iter(failed)
+    first = [
+        TargetFailure(target, error or DeadlineExceeded.of(target))
+        for target, error in islice(coming, MAX_FAILURES_NAMED)
+    ]
+    if more := sum(1 for _ in coming):
+        last = first.pop()
+        error = last.error.again()
+        error.message += f" {more} more targets failed, which are not named."
+        first.append(TargetFailure(last.target, error))
+    return tuple(first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +110,7 @@ class Entry(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[V]):
-    """A page in the order of the keys. `failures` are of the targets between its first and last place."""
+    """A page in the order of the keys. `failures` are of the targets between its first and last place, as `named`."""
 
     entries: tuple[Entry[V], ...]
     failures: tuple[TargetFailure, ...]
@@ -94,7 +119,7 @@ class Page(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where an execution was looked for, and the execution if it was there."""
+    """Where an execution was looked for, and the execution if it was there. `failures` as `named`."""
 
     execution: Execution | None
     targets_asked: int

@@ -251,7 +251,7 @@ class Settings(BaseModel):
         10_000, ge=1, le=10_000_000, description="Of all variables, those in lists and objects counted."
     )
     graphql_max_aws_calls: int = Field(
-        20_000,
+        100_000,
         ge=1,
         le=100_000_000,
         description="Calls to AWS that one operation may need: one for each key, two for each target of a list.",
@@ -309,6 +309,18 @@ class Settings(BaseModel):
     )
     aws_connect_timeout_s: float = Field(3.0, gt=0, le=60, description="Connecting to AWS.")
     aws_read_timeout_s: float = Field(8.0, gt=0, le=300, description="Waiting for AWS's answer.")
+    aws_max_answer_bytes: int = Field(
+        4_194_304,
+        ge=65_536,
+        le=268_435_456,
+        description="Larger answers of AWS are UPSTREAM_UNAVAILABLE, and their connection is closed.",
+    )
+    aws_max_list_rows: int = Field(
+        20_000,
+        ge=1000,
+        le=10_000_000,
+        description="Of one list of AWS's, over all its pages; 2 KB of memory each. Longer: UPSTREAM_UNAVAILABLE.",
+    )
     aws_max_in_flight: int = Field(
         256,
         ge=1,
