@@ -31,7 +31,7 @@ def keep_bytecode(folder: Path) -> None:
 async def run(*arguments: str, redirected: str = "", **environment: str) -> tuple[int | None, str, str]:
     """A command to its end: exit code, output, errors. `redirected`: in the shell's words."""
     process = await asyncio.create_subprocess_exec(
-        *("/bin/sh", "-c", f'{before} exec "$0" "$@" {redirected}'),
+        *("/bin/sh", "-c", f'exec "$0" "$@" {redirected}'),
         COMMAND,
         *arguments,
         env=os.environ | environment,

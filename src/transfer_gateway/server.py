@@ -170,7 +170,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             LogMetrics(),
         )
         rpc = (
-            _rpc_server(settings, shares.grpc, admission, requests, unread, grpc_tls)
+            _rpc_server(settings, shares.grpc, admission, requests, unread=unread, tls=grpc_tls)
             if settings.grpc
             else _ClosedDoor()
         )
@@ -392,6 +392,7 @@ def _rpc_server(
     max_connections: int,
     admission: Admission,
     requests: Requests,
+    *,
     unread: UnreadBytes,
     tls: DoorTls | None,
 ) -> RpcServer:

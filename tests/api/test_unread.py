@@ -21,6 +21,7 @@ from transfer_gateway import server
 from transfer_gateway.api.connections import ConnectionLimits
 from transfer_gateway.api.http import RequestLog
 from transfer_gateway.api.http_server import HttpServer, HttpTls
+from transfer_gateway.api.unread import UnreadBytes
 from transfer_gateway.settings import TlsFiles
 from transfer_gateway.telemetry import Requests
 from wire import calling, until
@@ -127,7 +128,7 @@ async def serving_large(
 ) -> AsyncIterator[str]:
     """Our server in front of that, with times of a test's."""
     limits = ConnectionLimits(32_768, 10, 16, 100, 100, stall_s, write_s)
-    app = RequestLog(large, Requests(slow_s=100))
+    app = RequestLog(large, Requests(slow_s=100), UNBOUNDED)
     http = HttpServer(app, grace_s=0, keepalive_s=60, max_message_bytes=1000, limits=limits, tls=tls)
     with sockets.create_server(("127.0.0.1", 0)) as listener:
         async with asyncio.TaskGroup() as tasks:
@@ -136,6 +137,7 @@ async def serving_large(
             http.should_exit = True
 
 
+UNBOUNDED = UnreadBytes(max_bytes=2**40, max_bytes_per_caller=2**40)
 GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
@@ -213,7 +215,11 @@ async def test_what_waits_for_a_peer_is_known() -> None:
 
     limits = ConnectionLimits(32_768, 10, 16, 100, 100, 60, 60)
     http = HttpServer(
-        RequestLog(app, Requests(slow_s=100)), grace_s=0, keepalive_s=5, max_message_bytes=1000, limits=limits
+        RequestLog(app, Requests(slow_s=100), UNBOUNDED),
+        grace_s=0,
+        keepalive_s=5,
+        max_message_bytes=1000,
+        limits=limits,
     )
     with sockets.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
