@@ -142,7 +142,7 @@ class _Call(Call):
         try:
             await context.abort(code, message, (*details, (HEADER, request_id)))
         except grpc.aio.InternalError:
-            raise self._cut_off() from None
+            raise asyncio.CancelledError from None  # its connection is gone
 
     def _written(self, answer: Any) -> bytes:  # noqa: ANN401  a message
         written: bytes = self._method.write(answer)
@@ -160,16 +160,11 @@ class _Call(Call):
             self.waiting_bytes, self.stage = len(written), SENDS
             await context.write(written)
         except grpc.aio.InternalError:
-            raise self._cut_off() from None
+            raise asyncio.CancelledError from None  # its connection is gone
         finally:
             self.stage = WORKS
             self.writes += 1
             self.was_read()
-
-    def _cut_off(self) -> asyncio.CancelledError:
-        """Its connection is gone, or what it has sent doesn't let it send more."""
-        self._calls.under_way.drop(self)
-        return asyncio.CancelledError()
 
 
 class _Unimplemented(Exception):
