@@ -38,7 +38,7 @@ from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_emulator import Emulator, World
 from transfer_gateway import server
 from transfer_gateway.settings import Settings
-from transfer_gateway.telemetry import configure_logging
+from transfer_gateway.telemetry import configure_logging, lines_queued
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -103,7 +103,8 @@ def serve() -> None:
         Counter()
         print(json.dumps([service.url, service.grpc]), flush=True)
 
-    uvloop.run(server.serve(settings, on_ready=ready))
+    with lines_queued(settings.log_queue_max_bytes):
+        uvloop.run(server.serve(settings, on_ready=ready))
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
-_COMMAND = Path(sys.executable).with_name("transfer-gateway")
+COMMAND = Path(sys.executable).with_name("transfer-gateway")
 _UNLESS_SAID = {"TRANSFER_GATEWAY_GRPC_PORT": "0", "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0"}
 
 
@@ -28,10 +28,15 @@ def keep_bytecode(folder: Path) -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
 
 
-async def run(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
-    """A command to its end: exit code, output, errors."""
+async def run(*arguments: str, redirected: str = "", **environment: str) -> tuple[int | None, str, str]:
+    """A command to its end: exit code, output, errors. `redirected`: in the shell's words."""
     process = await asyncio.create_subprocess_exec(
-        _COMMAND, *arguments, env=os.environ | environment, stdout=PIPE, stderr=PIPE
+        *("/bin/sh", "-c", f'{before} exec "$0" "$@" {redirected}'),
+        COMMAND,
+        *arguments,
+        env=os.environ | environment,
+        stdout=PIPE,
+        stderr=PIPE,
     )
     out, err = await asyncio.wait_for(process.communicate(), 100)
     return process.returncode, out.decode(), err.decode()
@@ -44,7 +49,7 @@ async def run_on_terminal(*arguments: str, **environment: str) -> tuple[int | No
     inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
     try:
         process = await asyncio.create_subprocess_exec(
-            _COMMAND,
+            COMMAND,
             *arguments,
             env=inherited | {"TERM": "xterm"} | environment,
             stdout=terminal,
@@ -87,11 +92,36 @@ class Started:
 
 
 @asynccontextmanager
-async def started(*arguments: str, until: str = "gRPC", **environment: str) -> AsyncIterator[Started]:
+async def started(
+    *arguments: str, until: str = "gRPC", limit_descriptors: str = "", **environment: str
+) -> AsyncIterator[Started]:
     """Start a command and read its output up to a line with `until`. Killed if it is left running."""
-    with tempfile.TemporaryFile() as log:  # a pipe that nobody reads would stop it
+    before = f"ulimit -n {limit_descriptors};" if limit_descriptors else ""
+    async with started_with(*arguments, until=until, environment=environment, before=before) as ready:
+        yield ready
+
+
+@asynccontextmanager
+async def started_with(
+    *arguments: str,
+    environment: Mapping[str, str],
+    until: str = "gRPC",
+    stderr: int | None = None,
+    redirected: str = "",
+    before: str = "",
+) -> AsyncIterator[Started]:
+    """The same. `stderr`: where its log goes instead of `Started`'s. `redirected`: the same in the shell's words.
+
+    `before`: what the shell does first.
+    """
+    with tempfile.TemporaryFile() as log:  # in memory or on disk: it never stops the command
         process = await asyncio.create_subprocess_exec(
-            _COMMAND, *arguments, env=os.environ | _UNLESS_SAID | environment, stdout=PIPE, stderr=log
+            *("/bin/sh", "-c", f'{before} exec "$0" "$@" {redirected}'),
+            COMMAND,
+            *arguments,
+            env={**os.environ, **_UNLESS_SAID, **environment},
+            stdout=PIPE,
+            stderr=log if stderr is None else stderr,
         )
         assert process.stdout is not None
         try:

@@ -31,6 +31,7 @@ def test_settings_and_log_events() -> None:
         "ROLE_NOT_ASSUMABLE",
         "ACCESS_DENIED",
         "BAD_USER_INPUT",
+        "AUDIT_LOG_UNAVAILABLE",
     }
     assert set(SETTING.findall(TEXT)) - codes <= known
     sources = "".join(path.read_text() for path in (ROOT / "src/transfer_gateway").rglob("*.py"))

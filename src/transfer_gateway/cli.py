@@ -6,10 +6,12 @@ import argparse
 import json
 import os
 import random
+import select
 import sys
 import tempfile
 import textwrap
 import time
+from contextlib import contextmanager, suppress
 from importlib.metadata import version as package_version
 from importlib.util import find_spec
 from shutil import get_terminal_size
@@ -18,7 +20,7 @@ from urllib.request import getproxies_environment
 
 import uvloop
 
-from transfer_gateway import server
+from transfer_gateway import server, stopping
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.core.check import check_targets
 from transfer_gateway.domain.errors import GatewayError
@@ -33,10 +35,11 @@ from transfer_gateway.settings import (
     shown_default,
     unknown_settings,
 )
-from transfer_gateway.telemetry import AwsCalls, configure_logging, get_logger
+from transfer_gateway.telemetry import AwsCalls, configure_logging, get_logger, lines_queued
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
+    from contextlib import AbstractContextManager
 
     from transfer_emulator import World
     from transfer_emulator.world import Running
@@ -49,7 +52,8 @@ _LAST_PORT = 65_535
 
 def main() -> None:
     """Do as the command line says. argparse: typer would stay in a service's memory."""
-    arguments = vars(_parser().parse_args())
+    with _printing():
+        arguments = vars(_parser().parse_args())
     arguments.pop("command")(**arguments)
 
 
@@ -106,15 +110,13 @@ def demo(http_port: int | None, grpc_port: int | None) -> None:
     if find_spec("transfer_emulator") is None:
         _tell("error: there is no emulator here: the service's image leaves it out, the demo's has it")
         sys.exit(2)
-    _run(lambda: _demo(http_port, grpc_port))
+    _run(lambda: _demo(http_port, grpc_port), stays=True)
 
 
 def serve(http_port: int | None, grpc_port: int | None) -> None:
     """Run the service. AWS credentials and endpoints come from AWS's ordinary variables."""
     settings = _settings(http_port=http_port, grpc_port=grpc_port)
-    for name, nearest in unknown_settings().items():
-        _log.warning("unknown_setting", name=name, nearest=nearest)
-    _run(lambda: server.serve(settings, on_ready=lambda service: _print_doors(service, settings)))
+    _run(lambda: _serve(settings), stays=True)
 
 
 def check_config(*, assume: bool) -> None:
@@ -156,12 +158,37 @@ def version() -> None:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    with _printing():
+        sys.stdout.write(f"{text}\n")
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """What is printed is all that the command is for: exit code 1 where it can't be, and a line that says why."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python tries again at its end, and exits with 120
+        _tell(f"error: stdout can't be written: {error.strerror}")
+        sys.exit(1)
+
+
+def _announce(text: str) -> None:
+    """Print it where somebody reads it at once: a service goes on without, and waits for nobody."""
+    with suppress(OSError):
+        poll = select.poll()
+        poll.register(1, select.POLLOUT)
+        if any(event & select.POLLOUT for _, event in poll.poll(0)):
+            os.write(1, f"{text}\n".encode())
 
 
 def _tell(problem: str) -> None:
-    sys.stderr.write(f"{problem}\n")
+    with suppress(OSError):
+        sys.stderr.write(f"{problem}\n")
+        sys.stderr.flush()
 
 
 def _settings(**overrides: object) -> Settings:
@@ -180,13 +207,34 @@ def _or_exit(step: Callable[[], Any]) -> Any:  # noqa: ANN401  whatever the step
         sys.exit(2)
 
 
-def _run(program: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run it to its end; 2 for wrong configuration, 1 for a port that is taken."""
+def _run(program: Callable[[], Coroutine[Any, Any, None]], *, stays: bool = False) -> None:
+    """Run it to its end; 2 for wrong configuration, 1 for a port that is taken. `stays`: until a signal comes."""
+
+    def run() -> None:
+        try:
+            uvloop.run(program())
+        finally:
+            if stays:
+                stopping.exit_at_once()  # nobody may read what is wrong
+
+    if stays:
+        stopping.remember()
     try:
-        _or_exit(lambda: uvloop.run(program()))
+        _or_exit(run)
     except server.PortNotAvailable as error:
         _tell(f"error: {error}")
         sys.exit(1)
+
+
+async def _serve(settings: Settings) -> None:
+    with _lines_queued(settings):
+        for name, nearest in unknown_settings().items():
+            _log.warning("unknown_setting", name=name, nearest=nearest)
+        await server.serve(settings, on_ready=lambda service: _print_doors(service, settings))
+
+
+def _lines_queued(settings: Settings) -> AbstractContextManager[None]:
+    return lines_queued(settings.log_queue_max_bytes, audit_full=settings.audit_log_full)
 
 
 async def _check_targets(settings: Settings, sources: AccountSources) -> None:
@@ -199,7 +247,8 @@ async def _check_targets(settings: Settings, sources: AccountSources) -> None:
         targets = sum(len(account.regions) for account in accounts)
         with report.progress(targets) as advance:
             checks = await check_targets(accounts, core.transfer, on_checked=lambda _: advance())
-    report.print_checked(checks)
+    with _printing():
+        report.print_checked(checks)
     if not (issuers and discovered) or any(checked.failure for checked in checks):
         sys.exit(1)
 
@@ -230,7 +279,7 @@ async def _discover(core: server.Core, sources: AccountSources) -> tuple[Account
 
 
 def _print_doors(service: server.Service, settings: Settings) -> None:
-    _say(f"GraphQL: {service.url}/graphql")
+    _announce(f"GraphQL: {service.url}/graphql")
     if service.grpc:
         tls = (
             " (TLS, client certificates)"
@@ -239,7 +288,7 @@ def _print_doors(service: server.Service, settings: Settings) -> None:
             if settings.grpc_tls_cert_file
             else ""
         )
-        _say(f"gRPC: {service.grpc}{tls}")
+        _announce(f"gRPC: {service.grpc}{tls}")
 
 
 async def _demo(http_port: int | None, grpc_port: int | None) -> None:
@@ -262,11 +311,12 @@ async def _demo(http_port: int | None, grpc_port: int | None) -> None:
                 grpc_port=grpc_port,
                 shutdown_delay_s=0.0,  # nobody probes it
             )
-            await server.serve(
-                settings,
-                live_examples=True,
-                on_ready=lambda service: _print_demo(service, emulator.url, world),
-            )
+            with _lines_queued(settings):
+                await server.serve(
+                    settings,
+                    live_examples=True,
+                    on_ready=lambda service: _print_demo(service, emulator.url, world),
+                )
 
 
 def _point_aws_at(environment: dict[str, str]) -> None:
@@ -316,7 +366,7 @@ def _print_demo(service: server.Service, aws_url: str, world: World) -> None:
     account_id, region, workflow_id, execution_id, _, seconds_left = max(in_progress, key=worth)
     key = {"accountId": account_id, "region": region, "workflowId": workflow_id, "executionId": execution_id}
     body = json.dumps({"query": " ".join(_DEMO_QUERY.split()), "variables": {"key": key}})
-    _say(
+    _announce(
         f"""
 transfer-gateway demo: {len(world.accounts())} accounts x {len(world.regions)} regions of an emulated AWS.
 

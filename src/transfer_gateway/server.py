@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transfer_gateway import stopping
 from transfer_gateway.api.auth import Admission
+from transfer_gateway.api.connections import ConnectionLimits
+from transfer_gateway.api.descriptors import share_descriptors
 from transfer_gateway.api.graphql.limits import Limits
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
 from transfer_gateway.api.graphql.view import GraphQLOptions
@@ -42,7 +44,16 @@ from transfer_gateway.settings import (
     exports_traces,
     load_documents,
 )
-from transfer_gateway.telemetry import AwsCalls, Metrics, Reloads, Requests, get_logger
+from transfer_gateway.telemetry import (
+    AwsCalls,
+    LogMetrics,
+    Metrics,
+    Reloads,
+    Requests,
+    audit_lack,
+    get_logger,
+    judge_log,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -60,6 +71,7 @@ _log = get_logger(__name__)
 # again and again: a third of the CPU of a warm one over 1,000 accounts, whose peak of memory stays the same with this.
 _COLLECTIONS = (10_000, 10, 10)
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_LOOK_AT_LOG_S = 0.25  # /readyz and requests know at once; this is for gRPC's health checks and the log
 _KEYS_MAX_AGE_S = 30.0  # how long a key that its issuer has withdrawn is still good
 
 
@@ -121,6 +133,11 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
     http_files, grpc_files = TlsFiles.of(settings, "http"), TlsFiles.of(settings, "grpc")
     http_tls = HttpTls(http_files.load()) if http_files else None
     grpc_tls = grpc_files.load() if grpc_files else None
+    shares = share_descriptors(
+        http=settings.http_max_connections,
+        grpc=settings.grpc_max_connections,
+        aws=settings.aws_max_in_flight + settings.assume_role_max_concurrency,
+    )
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_listen(settings.http_host, settings.http_port))
         tracing = await stack.enter_async_context(_tracing())  # closes last: there are spans until then
@@ -143,9 +160,20 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             max_bytes=settings.max_unread_bytes, max_bytes_per_caller=settings.caller_max_unread_bytes
         )
         metrics = Metrics(
-            requests, reloads, admission, roster, unread, *core.collectors, *([tokens] if tokens else [])
+            requests,
+            reloads,
+            admission,
+            roster,
+            unread,
+            *core.collectors,
+            *([tokens] if tokens else []),
+            LogMetrics(),
         )
-        rpc = _rpc_server(settings, admission, requests, unread, grpc_tls) if settings.grpc else _ClosedDoor()
+        rpc = (
+            _rpc_server(settings, shares.grpc, admission, requests, unread, grpc_tls)
+            if settings.grpc
+            else _ClosedDoor()
+        )
         grpc = _listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
         readiness = Readiness(follow=rpc.set_ready)
         http = HttpServer(
@@ -162,6 +190,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             grace_s=settings.shutdown_grace_s,
             keepalive_s=settings.http_keepalive_s,
             max_message_bytes=settings.http_max_body_bytes,
+            limits=_connection_limits(settings, shares.http),
             tls=http_tls,
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -171,6 +200,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             tasks.create_task(follow_tls(http_files, http_tls, reloads, settings.accounts_reload_s)),
             tasks.create_task(follow_tls(grpc_files, rpc.tls, reloads, settings.accounts_reload_s)),
             tasks.create_task(_follow_organization(roster, readiness)),
+            tasks.create_task(_follow_audit_log(readiness)),
             tasks.create_task(metrics.watch_the_loop()),
         )
         await rpc.start()
@@ -243,6 +273,18 @@ def _connection(settings: Settings) -> ConnectionSettings:
     return ConnectionSettings(
         connect_timeout_s=settings.aws_connect_timeout_s,
         read_timeout_s=settings.aws_read_timeout_s,
+    )
+
+
+def _connection_limits(settings: Settings, max_connections: int) -> ConnectionLimits:
+    return ConnectionLimits(
+        max_head_bytes=settings.http_max_head_bytes,
+        head_timeout_s=settings.http_head_timeout_s,
+        max_pipelined_requests=settings.http_max_pipelined_requests,
+        max_connections=max_connections,
+        max_connections_per_address=settings.http_max_connections_per_address,
+        stall_timeout_s=settings.request_timeout_s,
+        write_timeout_s=settings.http_write_timeout_s,
     )
 
 
@@ -343,6 +385,7 @@ class _ClosedDoor:
 
 def _rpc_server(
     settings: Settings,
+    max_connections: int,
     admission: Admission,
     requests: Requests,
     unread: UnreadBytes,
@@ -355,6 +398,7 @@ def _rpc_server(
         admission,
         RpcLimits(
             max_message_bytes=settings.grpc_max_message_bytes,
+            max_connections=max_connections,
             max_concurrent_rpcs=settings.grpc_max_concurrent_rpcs,
             max_concurrent_streams=settings.grpc_max_concurrent_streams,
             max_public_streams=settings.grpc_max_public_streams,
@@ -378,6 +422,22 @@ async def _follow_organization(roster: Roster, readiness: Readiness) -> None:
         await roster.rest(again_in_s)
 
 
+async def _follow_audit_log(readiness: Readiness) -> None:
+    """Not ready while lines of the audit can't be written; it comes back by itself."""
+    lack = None
+    while True:
+        await asyncio.sleep(_LOOK_AT_LOG_S)
+        judge_log()
+        before, lack = lack, audit_lack()
+        if (lack is None) == (before is None):
+            continue
+        if lack is None:
+            _log.warning("audit_log_available")
+        else:
+            _log.error("audit_log_unavailable", detail=lack)
+        await readiness.tell()
+
+
 @dataclass(slots=True)
 class _Signals:
     first: asyncio.Event
@@ -397,14 +457,9 @@ def _tasks_left() -> list[str]:
 @contextmanager
 def _signals() -> Iterator[_Signals]:
     """SIGTERM and SIGINT, ours for as long as the context lasts."""
-    loop, signals = asyncio.get_running_loop(), _Signals(asyncio.Event())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.arrived)
-    try:
+    signals = _Signals(asyncio.Event())
+    with stopping.HeardBy(signals.arrived, asyncio.get_running_loop().call_soon_threadsafe):
         yield signals
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 @contextmanager

@@ -473,6 +473,7 @@ async def test_health(gateway: Gateway) -> None:
 
 FAULTY = """
 import asyncio, socket
+from transfer_gateway.api.connections import ConnectionLimits
 from transfer_gateway.api.http import RequestLog
 from transfer_gateway.api.http_server import HttpServer
 from transfer_gateway.telemetry import Requests, configure_logging
@@ -485,7 +486,9 @@ configure_logging("debug", "json")
 listener = socket.create_server(("127.0.0.1", 0))
 print("http://127.0.0.1:%d" % listener.getsockname()[1], flush=True)
 app = RequestLog(app, Requests(slow_s=10))
-asyncio.run(HttpServer(app, grace_s=0, keepalive_s=5, max_message_bytes=1000).serve(sockets=[listener]))
+limits = ConnectionLimits(32768, 10, 16, 100, 100, 10, 60)
+http = HttpServer(app, grace_s=0, keepalive_s=5, max_message_bytes=1000, limits=limits)
+asyncio.run(http.serve(sockets=[listener]))
 """
 
 

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from transfer_gateway import server
+from transfer_gateway.api.connections import ConnectionLimits
 from transfer_gateway.api.http_server import HttpServer
 from transfer_gateway.api.page import PageForBrowsers, PageOptions, page_routes
 from wire import Gateway, calling, connected
@@ -50,7 +51,8 @@ async def page(directory: Path) -> AsyncIterator[Gateway]:
     graphql = PlainTextResponse("GraphQL")
     options = PageOptions(directory=directory)
     app = Starlette(routes=[Route("/graphql", PageForBrowsers(graphql, options)), *page_routes(options)])
-    http = HttpServer(app, grace_s=0, keepalive_s=5, max_message_bytes=1000)
+    limits = ConnectionLimits(32768, 10, 16, 100, 100, 10, 60)
+    http = HttpServer(app, grace_s=0, keepalive_s=5, max_message_bytes=1000, limits=limits)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(http.serve(sockets=[listener]))

@@ -50,6 +50,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """The caller may not do this."""
     ERROR_CODE_INTERNAL_SERVER_ERROR: _ErrorCode.ValueType  # 12
     """A fault of the gateway. Its log has more, under the request's id."""
+    ERROR_CODE_AUDIT_LOG_UNAVAILABLE: _ErrorCode.ValueType  # 13
+    """The audit log can't be written, and nothing is answered without it."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """What went wrong. Codes are never renamed."""
@@ -80,6 +82,8 @@ ERROR_CODE_FORBIDDEN: ErrorCode.ValueType  # 11
 """The caller may not do this."""
 ERROR_CODE_INTERNAL_SERVER_ERROR: ErrorCode.ValueType  # 12
 """A fault of the gateway. Its log has more, under the request's id."""
+ERROR_CODE_AUDIT_LOG_UNAVAILABLE: ErrorCode.ValueType  # 13
+"""The audit log can't be written, and nothing is answered without it."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 from transfer_gateway.core.audit import Visit
 from transfer_gateway.core.quota import PAYING
 from transfer_gateway.domain.caller import ANONYMOUS, Caller
-from transfer_gateway.domain.errors import GatewayError, Unauthenticated, UpstreamUnavailable
-from transfer_gateway.telemetry import counter
+from transfer_gateway.domain.errors import (
+    AuditLogUnavailable,
+    GatewayError,
+    Unauthenticated,
+    UpstreamUnavailable,
+)
+from transfer_gateway.telemetry import audit_lack, counter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,7 +79,9 @@ class Admission:
         return caller
 
     def admit(self, caller: Caller, door: str, remote: Callable[[], str | None]) -> Reader:
-        """The use cases as this caller may use them, for one request. Raises: Throttled."""
+        """The use cases as this caller may use them, for one request. Raises: AuditLogUnavailable, Throttled."""
+        if (lack := audit_lack()) is not None:
+            raise AuditLogUnavailable.because(lack)
         quota = None
         if self._quotas is not None and caller is not ANONYMOUS:
             quota = self._quotas.of(caller)
@@ -108,7 +115,7 @@ class Admission:
         *,
         certificate: Callable[[], str | None] = lambda: None,
     ) -> Reader:
-        """The same for whoever `caller` says. Raises: Unauthenticated, UpstreamUnavailable, Throttled."""
+        """The same for whoever `caller` says. Raises: as both of these."""
         if self._tokens is None:
             return self.admit(ANONYMOUS, door, remote)
         token = authorization()

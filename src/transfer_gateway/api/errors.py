@@ -9,7 +9,7 @@ from transfer_gateway.telemetry import current_request, get_logger
 
 _log = get_logger(__name__)
 
-# What callers cause by asking: no news for an operator.
+# What callers cause by asking, or an operator knows already: no news.
 _EVERYDAY = {
     ErrorCode.EXECUTION_NOT_FOUND,
     ErrorCode.WORKFLOW_NOT_FOUND,
@@ -17,6 +17,7 @@ _EVERYDAY = {
     ErrorCode.BAD_USER_INPUT,
     ErrorCode.UNAUTHENTICATED,
     ErrorCode.FORBIDDEN,
+    ErrorCode.AUDIT_LOG_UNAVAILABLE,  # told once, as `audit_log_unavailable`
 }
 
 
@@ -49,6 +50,7 @@ TABLE: dict[ErrorCode, Outward] = {
     ErrorCode.BAD_USER_INPUT: Outward(None, 400, "INVALID_ARGUMENT", retryable=False),
     ErrorCode.UNAUTHENTICATED: Outward(None, 401, "UNAUTHENTICATED", retryable=False),
     ErrorCode.FORBIDDEN: Outward(None, 403, "PERMISSION_DENIED", retryable=False),
+    ErrorCode.AUDIT_LOG_UNAVAILABLE: Outward(None, 503, "UNAVAILABLE", retryable=True, wait_s=1.0),
     ErrorCode.INTERNAL_SERVER_ERROR: Outward(None, 500, "INTERNAL", retryable=False),
 }
 

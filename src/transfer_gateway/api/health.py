@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from transfer_gateway.telemetry import audit_lack
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -20,7 +22,8 @@ _METHODS = ["GET", "HEAD"]
 class Readiness:
     """Whether to send requests here: not before there is any account to serve, and no more once it ends.
 
-    `server.py` changes it. `follow` hears each change: gRPC's health checks say the same.
+    Nor while the audit log can't be written. `server.py` changes it. `follow` hears each change: gRPC's health checks
+    say the same.
     """
 
     follow: Callable[[bool], Awaitable[None]]
@@ -29,7 +32,17 @@ class Readiness:
     async def change(self, lack: str | None) -> None:
         """What is lacking for the service to be ready; None: nothing."""
         self.lack = lack
-        await self.follow(lack is None)
+        await self.tell()
+
+    async def tell(self) -> None:
+        await self.follow(self.reason() is None)
+
+    def reason(self) -> dict[str, str] | None:
+        """Why it isn't ready, as /readyz says it."""
+        if self.lack is not None:
+            return {"reason": self.lack}
+        detail = audit_lack()
+        return None if detail is None else {"reason": "audit log can't be written", "detail": detail}
 
 
 def health_routes(readiness: Readiness) -> list[Route]:
@@ -39,8 +52,9 @@ def health_routes(readiness: Readiness) -> list[Route]:
         return JSONResponse({"status": "alive"})
 
     async def readyz(_request: Request) -> JSONResponse:
-        if readiness.lack is None:
+        reason = readiness.reason()
+        if reason is None:
             return JSONResponse({"status": "ready"})
-        return JSONResponse({"status": "not ready", "reason": readiness.lack}, status_code=503)
+        return JSONResponse({"status": "not ready", **reason}, status_code=503)
 
     return [Route("/livez", livez, methods=_METHODS), Route("/readyz", readyz, methods=_METHODS)]

@@ -42,6 +42,7 @@ _log = get_logger(__name__)
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNORECASE)
 _PROBES = ("/livez", "/readyz", "/metrics")
 _HEADER = HEADER.encode()
+_PIECE_BYTES = 65_536
 _CLIENT_LEFT = 499  # nobody reads it but the log; nginx's number for this
 
 
@@ -85,7 +86,7 @@ def create_app(
             )
         if loopback_hosts_only:
             inner = LoopbackHosts(inner)
-        return RequestLog(inner, requests)
+        return RequestLog(inner, requests, unread)
 
     app.add_middleware(around)
     return StraightTo(around(door), "/graphql", app)
@@ -143,9 +144,10 @@ class RequestLog:
     Plain ASGI: Starlette's BaseHTTPMiddleware costs 269 µs a request.
     """
 
-    def __init__(self, app: ASGIApp, requests: Requests) -> None:
+    def __init__(self, app: ASGIApp, requests: Requests, unread: UnreadBytes) -> None:
         self._app = app
         self._requests = requests
+        self._unread = unread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -166,6 +168,9 @@ class RequestLog:
             if message["type"] == "http.response.start":
                 head.status = message["status"]
                 message["headers"] = [*message["headers"], (_HEADER, request_id.encode())]
+            elif len(message["body"]) > _PIECE_BYTES:
+                await self._send_in_pieces(message, scope, send)
+                return
             await send(message)
 
         LOG_IDS.set(ids)  # uvicorn's task ends with the request
@@ -185,6 +190,23 @@ class RequestLog:
                 took_ms=round((time.perf_counter() - started) * 1000, 1),
                 **told,
             )
+
+    async def _send_in_pieces(self, message: Message, scope: Scope, send: Send) -> None:
+        """Hand the transport no more than the client reads. TLS would otherwise take all of it, and not tell.
+
+        What waits counts as unread bytes of the caller.
+        """
+        body, state = message["body"], scope["state"]
+        connection, caller = state["connection"], state.get("caller") or (scope.get("client") or ("",))[0]
+        unread = self._unread.add(caller, len(body), connection.end)
+        try:
+            for start in range(0, len(body), _PIECE_BYTES):
+                end = start + _PIECE_BYTES
+                connection.waiting_bytes = max(0, len(body) - end)
+                more = end < len(body) or message.get("more_body", False)
+                await send({"type": "http.response.body", "body": body[start:end], "more_body": more})
+        finally:
+            unread.remove()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, head: _Head) -> None:
         try:

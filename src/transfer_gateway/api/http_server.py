@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import socket
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
 
-import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from transfer_gateway.api.graphql.exchange import error_response
+from transfer_gateway.api.connections import LINGER_S, Connection, ConnectionLimits, Connections
+from transfer_gateway.api.http_protocol import Http11Protocol
+from transfer_gateway.api.websocket_protocol import WebSocketProtocol
+from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
-    import socket
     import ssl
-    from array import array
     from collections.abc import Iterator
 
     from starlette.types import ASGIApp
 
     from transfer_gateway.settings import DoorTls
 
+_log = get_logger(__name__)
 _LAST_WORDS_S = 1.0
+_CHECK_EVERY_TICKS = 10  # of uvicorn's loop: a second
+_CHECK_AT_SHUTDOWN_S = 0.25
+_NONE_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+# The kernel takes no more than this ahead of what it may send: 4 MB otherwise, of which nobody would know whether the
+# peer reads them.
+_UNSENT_BYTES = 65_536
+_REST_S = 0.5  # before accept() is tried again when no descriptor was left
 
 
 class HttpServer(uvicorn.Server):
@@ -42,13 +52,14 @@ class HttpServer(uvicorn.Server):
         grace_s: float,
         keepalive_s: int,
         max_message_bytes: int,
+        limits: ConnectionLimits,
         tls: HttpTls | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=_Http11Protocol,
-                ws="websockets-sansio",
+                http=Http11Protocol,
+                ws=WebSocketProtocol,
                 ws_max_size=max_message_bytes,
                 ws_per_message_deflate=False,  # memory for each connection, and work that nobody bounds
                 lifespan="off",
@@ -61,6 +72,8 @@ class HttpServer(uvicorn.Server):
             )
         )
         self._grace_s = grace_s
+        self._connections = Connections(limits)
+        self._accepting: list[asyncio.Task[None]] = []
         logging.getLogger("uvicorn.error").addFilter(_tells_news)
 
     @contextmanager
@@ -75,10 +88,77 @@ class HttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.hurry)
+        await _cancel(*self._accepting)
+        checking = asyncio.create_task(self._check_until_cancelled())
         await super().shutdown(sockets)
         end_of_grace.cancel()
         if self.server_state.tasks:  # cancelled; each still answers
             await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS_S)
+        await _cancel(checking)
+        self._connections.end_all()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept by ourselves: where a server of asyncio's does, a connection is known only after its TLS handshake."""
+        self.servers: list[asyncio.base_events.Server] = []
+        self._accepting = [asyncio.create_task(self._accept(listener)) for listener in sockets or []]
+        self.started = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % _CHECK_EVERY_TICKS == 0:
+            self._connections.check()
+        return await super().on_tick(counter)
+
+    async def _check_until_cancelled(self) -> None:
+        while True:
+            self._connections.check(shutting_down=True)
+            await asyncio.sleep(_CHECK_AT_SHUTDOWN_S)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        listener.setblocking(False)  # noqa: FBT003  the library's
+        async with asyncio.TaskGroup() as opening:
+            while True:
+                try:
+                    accepted, address = await loop.sock_accept(listener)
+                except OSError as error:
+                    if error.errno in _NONE_LEFT:
+                        self._connections.make_room()
+                        _log.warning("no_descriptor_left", error=error.strerror)
+                        await asyncio.sleep(_REST_S)
+                    continue
+                connection = self._connections.admit(address[0])
+                if connection is None:
+                    accepted.close()
+                else:
+                    connection.opening = opening.create_task(self._open(connection, accepted))
+                await asyncio.sleep(0)  # a full backlog would keep everything else waiting
+
+    async def _open(self, connection: Connection, accepted: socket.socket) -> None:
+        """Make it a connection of the protocol's; with TLS, after the handshake."""
+        loop = asyncio.get_running_loop()
+        timeouts = (
+            {"ssl_handshake_timeout": connection.limits.head_timeout_s, "ssl_shutdown_timeout": LINGER_S}
+            if self.config.ssl
+            else {}
+        )
+        protocol = partial(
+            Http11Protocol,
+            connection=connection,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        try:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+            await loop.connect_accepted_socket(protocol, accepted, ssl=self.config.ssl, **timeouts)
+        except OSError as error:  # no TLS, too slow, or gone again: TimeoutError and SSLError are among them
+            _log.debug("connection_not_opened", error=str(error))
+        finally:
+            connection.opening = None
+            if connection.speaker is None:
+                accepted.close()
+                connection.lost()
 
 
 class HttpTls:
@@ -109,54 +189,9 @@ def _tells_news(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
-class _Http11Protocol(HttpToolsProtocol):
-    """Ignores offers to upgrade to another protocol than WebSocket. Source: RFC 9110, section 7.8.
-
-    Java's HttpClient offers h2c with every request. httptools takes whatever follows such a head for the other
-    protocol's, so uvicorn by itself loses the body. Here the parser is given the head again, without the offer.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  uvicorn's
-        super().__init__(*args, **options)
-        self.parser = _Parser(self)
-
-    def _should_upgrade(self) -> bool:
-        """Start no answer to the head with the offer: the one without is coming."""
-        return True
-
-    def offers_websocket(self) -> bool:
-        return self.scope["method"] == "GET" and self._get_upgrade() == b"websocket"
-
-    def send_400_response(self, msg: str) -> None:
-        """In the form of every other failure; uvicorn's own is plain text."""
-        response = error_response(400, msg)
-        response.headers["connection"] = "close"
-        headers = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
-        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (headers, bytes(response.body)))
-        self.transport.close()
-
-    def head_without_offer(self) -> bytes:
-        method, version = self.scope["method"], self.scope["http_version"]
-        lines = [b"%b %b HTTP/%b" % (method.encode(), self.url, version.encode())]
-        lines += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
-        return b"\r\n".join([*lines, b"", b""])
-
-
-class _Parser(httptools.HttpRequestParser):
-    def __init__(self, protocol: _Http11Protocol) -> None:
-        super().__init__(protocol)
-        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-        self._protocol = protocol
-
-    def feed_data(self, data: bytes | bytearray | memoryview | array[int]) -> None:
-        rest = memoryview(data)
-        while True:
-            try:
-                return super().feed_data(rest)
-            except httptools.HttpParserUpgrade as upgrade:
-                if self._protocol.offers_websocket():
-                    raise
-                if self.get_method() == b"CONNECT":
-                    raise httptools.HttpParserError("this is no proxy") from None
-                rest = rest[upgrade.args[0] :]
-                super().feed_data(self._protocol.head_without_offer())
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task

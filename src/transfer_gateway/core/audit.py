@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from transfer_gateway.domain.errors import AuditLogUnavailable
 from transfer_gateway.telemetry import audit_event, is_audited
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class Visit(NamedTuple):
-    """A caller at a door. `remote` tells the address that its request came from, which costs some doors time."""
+    """A caller at a door. Raises AuditLogUnavailable for what can't be written, which must not be answered then.
+
+    `remote` tells the address that its request came from, which costs some doors time.
+    """
 
     caller: Caller
     door: str
@@ -81,7 +85,7 @@ class Visit(NamedTuple):
     def _event(self, operation: str, ids: list[str], **what: object) -> None:
         if not is_audited():
             return
-        audit_event(
+        if not audit_event(
             "lookup",
             operation=operation,
             caller=self.caller.subject,
@@ -90,7 +94,8 @@ class Visit(NamedTuple):
             remote=self.remote(),
             ids=ids,
             **what,
-        )
+        ):
+            raise AuditLogUnavailable.because("too many lines wait")
 
 
 def now() -> datetime:

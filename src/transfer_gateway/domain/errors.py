@@ -12,6 +12,7 @@
     ├── BadUserInput           the caller sent something that no retry will mend
     ├── Unauthenticated        no caller, or one that can't be trusted
     ├── Forbidden              a known caller without the right
+    ├── AuditLogUnavailable    what is asked could not be written to the audit log
     └── InternalServerError    our own fault
 
 What each becomes at a door (a GraphQL type, an HTTP or gRPC status) is said once, in `api/errors.py`.
@@ -42,6 +43,7 @@ class ErrorCode(StrEnum):
     BAD_USER_INPUT = "BAD_USER_INPUT"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     FORBIDDEN = "FORBIDDEN"
+    AUDIT_LOG_UNAVAILABLE = "AUDIT_LOG_UNAVAILABLE"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
 
 
@@ -202,6 +204,16 @@ class Unauthenticated(GatewayError):
 
 class Forbidden(GatewayError):
     code = ErrorCode.FORBIDDEN
+
+
+class AuditLogUnavailable(GatewayError):
+    """Nothing is told of which the audit log can't say so."""
+
+    code = ErrorCode.AUDIT_LOG_UNAVAILABLE
+
+    @classmethod
+    def because(cls, detail: str) -> AuditLogUnavailable:
+        return cls("The audit log can't be written, and nothing is answered without it.", detail=detail)
 
 
 class InternalServerError(GatewayError):

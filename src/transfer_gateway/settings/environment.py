@@ -125,6 +125,42 @@ class Settings(BaseModel):
         le=3600,
         description="How long idle connections are kept; longer than the load balancer in front of this keeps them.",
     )
+    http_max_head_bytes: int = Field(
+        32_768,
+        ge=4096,
+        le=1_048_576,
+        description="Larger heads of HTTP requests are refused: 414 for the URL, 431 for the headers.",
+    )
+    http_head_timeout_s: float = Field(
+        10.0,
+        ge=0.05,
+        le=300,
+        description="The time for a request's head, and for a TLS handshake; then the connection is closed, with 408.",
+    )
+    http_max_pipelined_requests: int = Field(
+        16,
+        ge=1,
+        le=1000,
+        description="HTTP requests that may wait on one connection; at one more, those are answered and it is closed.",
+    )
+    http_max_connections: int = Field(
+        4000,
+        ge=1,
+        le=1_000_000,
+        description="HTTP connections and WebSockets at a time. For one more, the longest idle is closed, else 503.",
+    )
+    http_max_connections_per_address: int = Field(
+        3000,
+        ge=1,
+        le=1_000_000,
+        description="The same for one address of a client, which may be a proxy with all callers behind it.",
+    )
+    http_write_timeout_s: float = Field(
+        60.0,
+        ge=0.05,
+        le=3600,
+        description="How long a client may take to read an answer; one that reads nothing has REQUEST_TIMEOUT_S.",
+    )
     caller_requests_per_s: float = Field(
         50.0,
         gt=0,
@@ -166,6 +202,10 @@ class Settings(BaseModel):
     )
     audit_log: bool = Field(
         default=True, description="Whether each lookup is written to the log: who, what, and what came of it."
+    )
+    audit_log_full: Literal["refuse", "count"] = Field(
+        "refuse",
+        description="While lines of the audit can't be written: `refuse` requests, or go on and `count` what is lost.",
     )
     http_cors_origins: _Words = Field(
         (),
@@ -249,6 +289,9 @@ class Settings(BaseModel):
         le=86_400,
         description="Clients are asked to connect anew after about that time, which spreads them over replicas.",
     )
+    grpc_max_connections: int = Field(
+        1000, ge=1, le=1_000_000, description="gRPC connections at a time; more are closed."
+    )
     request_timeout_s: float = Field(
         10.0,
         ge=0.05,
@@ -316,6 +359,12 @@ class Settings(BaseModel):
         1.0, ge=0, le=300, description="Requests that take longer are logged as `slow_request`."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level logged.")
+    log_queue_max_bytes: int = Field(
+        8_388_608,
+        ge=65_536,
+        le=2**30,
+        description="Memory for lines that wait to be written. When half is full, lines are dropped, but the audit's.",
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: for people on a terminal, JSON lines elsewhere."
     )

@@ -6,7 +6,17 @@ AWS. What is counted is counted where it happens: whoever has state tells it by 
 """
 
 from transfer_gateway.telemetry.aws_calls import AwsCalls
-from transfer_gateway.telemetry.log import LOG_IDS, audit_event, configure_logging, get_logger, is_audited
+from transfer_gateway.telemetry.log import (
+    LOG_IDS,
+    LogMetrics,
+    audit_event,
+    audit_lack,
+    configure_logging,
+    get_logger,
+    is_audited,
+    judge_log,
+    lines_queued,
+)
 from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
 from transfer_gateway.telemetry.requests import GIVEN_UP, Request, Requests, current_request
 
@@ -14,15 +24,19 @@ __all__ = [
     "GIVEN_UP",
     "LOG_IDS",
     "AwsCalls",
+    "LogMetrics",
     "Metrics",
     "Reloads",
     "Request",
     "Requests",
     "audit_event",
+    "audit_lack",
     "configure_logging",
     "counter",
     "current_request",
     "gauge",
     "get_logger",
     "is_audited",
+    "judge_log",
+    "lines_queued",
 ]

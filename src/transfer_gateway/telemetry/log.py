@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
+from transfer_gateway.telemetry.log_writer import LogWriter
+from transfer_gateway.telemetry.metrics import counter, gauge
 from transfer_gateway.telemetry.plain_structlog import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from prometheus_client.core import Metric
     from structlog.typing import EventDict, Processor, ProcessorReturnValue
 
 # At DEBUG these print headers and bodies, credentials among them.
@@ -26,14 +30,18 @@ _TALKATIVE = ("_cygrpc", "aiobotocore", "aiohttp", "asyncio", "botocore", "grpc"
 # What each line of the running task's has, and of those that it starts: its request's ids.
 LOG_IDS: ContextVar[Mapping[str, str]] = ContextVar("log_ids", default=MappingProxyType({}))
 
+_render: Callable[[Any, str, EventDict], Any] | None = None
 _audit: Callable[[Any, str, EventDict], Any] | None = None
+_refuses = False  # to do what the audit can't tell of
+_audit_lost = 0
 
 
 def configure_logging(level: str, form: Literal["auto", "json", "console"], *, audit: bool = False) -> None:
     """Send our events, those of the audit if wanted, and the libraries' records to stderr in one form."""
+    global _render, _audit
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     to_line: Processor = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        _console_line(structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
         if console
         else _to_json_line
     )
@@ -47,9 +55,8 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"], *, a
         wrapper_class=structlog.make_filtering_bound_logger(level),  # what isn't logged costs nothing
         cache_logger_on_first_use=True,
     )
-    global _audit  # noqa: PLW0603  as logging's own loggers are
-    _audit = render if audit else None
-    handler = logging.StreamHandler(sys.stderr)
+    _render, _audit = render, render if audit else None
+    handler = _Handler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_completed],
@@ -74,8 +81,19 @@ def _completed(logger: Any, level: str, event: EventDict) -> EventDict:  # noqa:
 
 
 def _as_text(_logger: Any, _level: str, line: Any) -> str:  # noqa: ANN401  structlog's
-    text: str = line.decode() if isinstance(line, bytes) else line
+    text: str = line.decode()
     return text
+
+
+def _as_bytes(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")
+
+
+def _console_line(render: structlog.dev.ConsoleRenderer) -> Processor:
+    def to_line(logger: Any, level: str, event: EventDict) -> bytes:  # noqa: ANN401  structlog's
+        return _as_bytes(render(logger, level, event))
+
+    return to_line
 
 
 def _to_json_line(logger: Any, level: str, event: EventDict) -> ProcessorReturnValue:  # noqa: ANN401  structlog's
@@ -100,26 +118,42 @@ _AS_JSON = structlog.processors.JSONRenderer(_to_json)
 
 
 class _StderrLogger:
-    """Ours go straight to stderr: through `logging` an event would cost 30 µs instead of 12.
-
-    Each by itself, and at once: a line of the audit is out before the answer that it tells of.
-    """
+    """Ours go straight to their end: through `logging` an event would cost 30 µs instead of 12."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-
-    def msg(self, line: str | bytes) -> None:
-        if isinstance(line, bytes):
-            stderr = sys.stderr.buffer
-            stderr.write(line + b"\n")
-            stderr.flush()
-        else:
-            sys.stderr.write(f"{line}\n")
-            sys.stderr.flush()
-
-    debug = info = warning = error = critical = exception = msg
+        self.debug = self.info = self.warning = self.error = self.critical = self.exception = _WRITER.put
 
 
+class _Handler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _WRITER.put(_as_bytes(self.format(record)))
+
+
+@contextmanager
+def lines_queued(max_bytes: int, *, audit_full: Literal["refuse", "count"] = "refuse") -> Iterator[None]:
+    """Have lines written by a thread as long as the context lasts, warnings too; what waits at its end has a second.
+
+    `max_bytes` of lines may wait. Once only: what comes later is not written, as nobody may wait for it.
+    """
+    global _refuses  # noqa: PLW0603  as logging's own loggers are
+    _refuses = _audit is not None and audit_full == "refuse"
+    _WRITER.start(max_bytes, _dropped_line)
+    logging.captureWarnings(capture=True)
+    try:
+        yield
+    finally:
+        _WRITER.close()
+
+
+def _dropped_line(count: int) -> bytes:
+    assert _render is not None  # noqa: S101  no line is dropped before there is one
+    line: bytes = _render(_LOGGER, "warning", {"event": "log_lines_dropped", "count": count})
+    return line
+
+
+_WRITER = LogWriter()
+_LOGGER = _StderrLogger(__name__)
 _AUDIT_LOGGER = _StderrLogger("audit")
 
 
@@ -127,11 +161,49 @@ def is_audited() -> bool:
     return _audit is not None
 
 
-def audit_event(event: str, **what: object) -> None:
-    """Write a line of the audit, which no level filters; nothing when it is switched off."""
-    if _audit is not None:
-        what["event"] = event
-        _AUDIT_LOGGER.msg(_audit(_AUDIT_LOGGER, "info", what))
+def audit_lack() -> str | None:
+    """Why lines of the audit can't be written now, where nothing may happen without them; else None."""
+    return _WRITER.lack if _refuses else None
+
+
+def judge_log() -> None:
+    """Look whether lines are written at all. Call it now and then: nothing else tells of a reader that is stuck."""
+    _WRITER.judge()
+
+
+def audit_event(event: str, **what: object) -> bool:
+    """Write a line of the audit, which no level filters; nothing when it is switched off.
+
+    False: there is no room for it, and what it tells of must not happen.
+    """
+    global _audit_lost  # noqa: PLW0603  as above
+    if _audit is None:
+        return True
+    what["event"] = event
+    if _WRITER.put_audit(_audit(_AUDIT_LOGGER, "info", what)):
+        return True
+    if not _refuses:
+        _audit_lost += 1
+    return not _refuses
+
+
+class LogMetrics:
+    """What there is to see of the log itself."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield counter(
+            "log_lines_dropped",
+            "Lines that found no room among those that wait to be written; of the audit only with `count`.",
+            ("log",),
+            {("service",): _WRITER.dropped, ("audit",): _audit_lost},
+        )
+        yield gauge("log_waiting_bytes", "Lines that wait to be written.", (), _WRITER.waiting_bytes)
+        yield gauge(
+            "log_writable",
+            "0 while lines can't be written to stderr, or not for long.",
+            (),
+            float(_WRITER.lack is None),
+        )
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:

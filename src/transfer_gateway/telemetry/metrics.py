@@ -34,6 +34,7 @@ class Metrics:
     def __init__(self, *collectors: Collector) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which nothing reads
         self._registry = CollectorRegistry()
+        self._one_at_a_time = asyncio.Lock()  # the metrics of 10,000 accounts are tens of megabytes
         ProcessCollector(registry=self._registry)
         self._lag = Histogram(
             "transfer_gateway_event_loop_lag_seconds",
@@ -59,7 +60,8 @@ class Metrics:
         In a thread: thousands of accounts take a while to write down. Collectors copy before they look closer.
         """
         encode, media_type = choose_encoder(accept)
-        return await asyncio.to_thread(encode, self._registry), media_type
+        async with self._one_at_a_time:
+            return await asyncio.to_thread(encode, self._registry), media_type
 
 
 class Durations:

@@ -35,6 +35,7 @@ declare_enum(
     BAD_USER_INPUT="The request is malformed; the message says how. In `errors[]` only.",
     UNAUTHENTICATED="Nobody, or nobody to be trusted, is calling. In `errors[]` only.",
     FORBIDDEN="The caller may not do this. In `errors[]` only.",
+    AUDIT_LOG_UNAVAILABLE="The audit log can't be written, and nothing is answered without it. In `errors[]` only.",
     INTERNAL_SERVER_ERROR="A fault of the gateway. In `errors[]` only.",
 )
 

@@ -19,15 +19,17 @@ from transfer_gateway.domain.errors import ErrorCode
 from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from starlette.requests import HTTPConnection
     from starlette.types import Receive
 
     from transfer_gateway.api.request_headers import RequestHeaders
+    from transfer_gateway.api.unread import Unread
 
 _WORTH_COMPRESSING, _LONG_TO_COMPRESS, _COMPRESSION = 8192, 131_072, 4  # bytes, bytes, of zlib's 9 levels
 _WATCH_AFTER_S = 0.25
+_LONG_BODY = 16_384  # bytes
 _REFUSED = re.compile(r"(^|;)\s*q\s*=\s*0(\.0*)?\s*(;|$)")  # a media range's parameters, with q=0 among them
 
 
@@ -53,12 +55,15 @@ def address(request: HTTPConnection) -> str | None:
     return request.client.host if request.client else None
 
 
-async def read_body(receive: Receive, *, max_bytes: int, timeout_s: float) -> bytes:
+async def read_body(
+    receive: Receive, *, max_bytes: int, timeout_s: float, count: Callable[[int], Unread]
+) -> bytes:
     """The request's body, bounded in bytes and in time. Raises: HTTPException, ClientDisconnect.
 
-    Starlette's own bound answers in plain text, whatever we would say.
+    `count` is told how many bytes may be kept while the rest of a long body is awaited. Starlette's own bound answers
+    in plain text, whatever we would say.
     """
-    chunks, length, more = [], 0, True
+    chunks, length, more, kept = [], 0, True, None
     try:
         async with asyncio.timeout(timeout_s):
             while more:
@@ -69,8 +74,13 @@ async def read_body(receive: Receive, *, max_bytes: int, timeout_s: float) -> by
                 length, more = length + len(chunks[-1]), message.get("more_body", False)
                 if length > max_bytes:
                     raise HTTPException(413, f"The body has more than {max_bytes} bytes.")
+                if more and kept is None and length > _LONG_BODY:
+                    kept = count(max_bytes)
     except TimeoutError:
         raise HTTPException(408, f"The body did not arrive within {timeout_s:g} s.") from None
+    finally:
+        if kept is not None:
+            kept.remove()
     return b"".join(chunks)
 
 

@@ -130,6 +130,7 @@ class GraphQLView:
         reader = await self.admission.enter(
             lambda: headers.get("authorization"), "graphql", lambda: address(request)
         )
+        state["caller"] = reader.caller.name
         accepts = named(headers.get("accept"))
         modern = _RESPONSE_JSON in accepts
         media_type = _RESPONSE_JSON if modern else _JSON
@@ -180,7 +181,13 @@ class GraphQLView:
         if media_type != _JSON:
             raise HTTPException(415, "Content-Type must be application/json.")
         options = self._options
-        return await read_body(receive, max_bytes=options.max_body_bytes, timeout_s=options.request_timeout_s)
+        state = request.scope["state"]
+        return await read_body(
+            receive,
+            max_bytes=options.max_body_bytes,
+            timeout_s=options.request_timeout_s,
+            count=lambda size: self.unread.add(state["caller"], size, state["connection"].end),
+        )
 
     def read(self, data: object) -> GraphQLRequestData:
         """A request of its JSON. Raises: HTTPException, BadUserInput, Forbidden."""

@@ -52,14 +52,12 @@ _SMALL_BYTES = 16_384  # what no bound is needed for: 50 of them at most wait fo
 class TextSocket(ASGIWebSocketAdapter):
     """Sends text: what bytes are to a browser, graphql-ws's client can't read.
 
-    One message at a time, so that only one is in the connection's buffer while the client does not read. Those that
-    wait for it count as unread bytes of the caller; none waits longer than a request may take.
+    While a message waits to be read it counts as unread bytes of the caller. None waits longer than a request may take.
     """
 
     def __init__(self, view: Any, request: WebSocket, response: WebSocket) -> None:  # noqa: ANN401  `Sockets`
         super().__init__(view, request, response)
         self._door: GraphQLView = view.door
-        self._turn = asyncio.Lock()
         self.caller: str | None = None
 
     async def send_json(self, message: Mapping[str, object]) -> None:
@@ -68,7 +66,7 @@ class TextSocket(ASGIWebSocketAdapter):
         if len(text) > _SMALL_BYTES and self.caller is not None:
             unread = self._door.unread.add(self.caller, len(text), self.end)
         try:
-            async with asyncio.timeout(self._door.request_timeout_s), self._turn:
+            async with asyncio.timeout(self._door.request_timeout_s):
                 await self.ws.send_text(text.decode())
         except TimeoutError:
             _log.info("websocket_ended", reason="the client does not read")

@@ -34,6 +34,7 @@ class RpcLimits:
     """`max_concurrent_streams` is of one connection: more wait there; more than `max_concurrent_rpcs` are refused."""
 
     max_message_bytes: int
+    max_connections: int
     max_concurrent_rpcs: int
     max_concurrent_streams: int
     max_public_streams: int
@@ -132,6 +133,7 @@ def _options(limits: RpcLimits, request_timeout_s: float) -> list[tuple[str, int
         ("grpc.so_reuseport", 0),  # a port that another process has is taken
         ("grpc.http2.bdp_probe", 0),  # windows of 64 KB, however fast a client sends what is never whole
         ("grpc.max_receive_message_length", limits.max_message_bytes),
+        ("grpc.max_allowed_incoming_connections", limits.max_connections),
         ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
         ("grpc.keepalive_time_ms", round(limits.keepalive_s * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),

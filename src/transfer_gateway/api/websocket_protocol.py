@@ -1,0 +1,216 @@
+"""uvicorn's WebSocket protocol with bounds: of what is read at a time, of frames that say nothing, and of answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidState
+
+from transfer_gateway.api.connections import LINGER_BYTES, LINGER_S, WEBSOCKET, Connection, Idle
+
+if TYPE_CHECKING:
+    from websockets.frames import Frame
+    from websockets.http11 import Request
+
+_SLICE_BYTES = 2048  # parsed in one step of the event loop: 300 pings, 10 ms of work
+_PIECE_BYTES = 65_536  # of an answer, handed to the transport at a time
+_FRAMES_THAT_SAY_NOTHING = 200  # a second: pings, pongs and empty fragments
+_FRAGMENTS = 1024  # of a message
+_POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013  # RFC 6455 and IANA's registry of close codes
+_NO_HANDSHAKE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  uvicorn's
+        super().__init__(*args, **options)
+        self.connection: Connection = self.app_state["connection"]
+        self._rest = memoryview(b"")
+        self._will_feed = False
+        self._dropped = -1  # bytes, once there are some to drop
+        self.close_timeout = LINGER_S
+        self._said_nothing = 0
+        self._sending = asyncio.Lock()
+        self._last_message_at = time.monotonic()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.connection.made(self.transport, self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._rest = memoryview(b"")
+        super().connection_lost(exc)
+        self.connection.lost()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.connection.resumed()
+
+    # Reading
+
+    def data_received(self, data: bytes) -> None:
+        if not self.handshake_initiated:
+            super().data_received(data)
+            if (
+                not self.handshake_initiated
+            ):  # websockets has a bound of its own for each line, and says nothing
+                self.transport.write(_NO_HANDSHAKE)
+                self.transport.close()
+            return
+        if self._dropped >= 0:
+            self._drop(len(data))
+            return
+        self._rest = memoryview(bytes(self._rest) + data if self._rest else data)
+        if not self._will_feed:
+            self._feed()
+
+    def _feed(self) -> None:
+        """Parse a slice, the rest later: a chunk of 256 KiB may have 40,000 frames in it."""
+        self._will_feed = False
+        if self.transport.is_closing() or not self._rest:
+            return
+        data, self._rest = self._rest[:_SLICE_BYTES], self._rest[_SLICE_BYTES:]
+        super().data_received(bytes(data))
+        self._go_on_reading()
+
+    def _go_on_reading(self) -> None:
+        """Feed what is left of a chunk before more is read."""
+        if self._dropped >= 0 or self.read_paused or self.transport.is_closing():
+            return
+        if not self._rest:
+            self.transport.resume_reading()
+        elif not self._will_feed:
+            self.transport.pause_reading()
+            self._will_feed = True
+            self.loop.call_soon(self._feed)
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.handshake_complete:  # frames are not read before the application has accepted
+            self.read_paused = True
+            self.transport.pause_reading()
+
+    async def receive(self) -> Any:  # noqa: ANN401  uvicorn's
+        message = await super().receive()
+        self._last_message_at = time.monotonic()
+        if not self.handshake_complete:
+            self.read_paused = True
+            self.transport.pause_reading()
+        elif self._rest:
+            self._go_on_reading()
+        return message
+
+    def handle_ping(self) -> None:
+        self._count_frame_that_says_nothing()
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()  # a peer that doesn't read gets no pongs. RFC 6455, 5.5.3: the last is enough
+
+    def handle_pong(self, event: Frame) -> None:
+        self._count_frame_that_says_nothing()
+        super().handle_pong(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        if not event.data:
+            self._count_frame_that_says_nothing()
+        if len(self.frames) >= _FRAGMENTS:
+            self._fail(_POLICY_VIOLATION, "too many fragments")
+        if not self.close_sent:
+            super().handle_cont(event)
+
+    def _count_frame_that_says_nothing(self) -> None:
+        self._said_nothing += 1
+        if self._said_nothing > _FRAMES_THAT_SAY_NOTHING:
+            self._fail(_POLICY_VIOLATION, "too many frames without content")
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Say why, and drop what comes until the peer has had the time to read that."""
+        if self.close_sent or self.transport.is_closing():
+            return
+        self._say_goodbye(code, reason)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._dropped, self.frames, self._rest = 0, [], memoryview(b"")
+        self.read_paused = False
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _say_goodbye(self, code: int, reason: str) -> None:
+        self.conn.fail(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+
+    def _drop(self, size: int) -> None:
+        self._dropped += size
+        if self._dropped > LINGER_BYTES:
+            self.transport.pause_reading()
+
+    # Writing
+
+    async def send(self, message: Any) -> None:  # noqa: ANN401  uvicorn's
+        text = message.get("text") if message["type"] == "websocket.send" else None
+        if text is None:
+            await super().send(message)
+            if message["type"] == "websocket.accept" and self.handshake_complete:
+                self.read_paused = False
+            if self._rest or message["type"] == "websocket.accept":
+                self._go_on_reading()
+            return
+        data = text.encode()
+        self.connection.waiting_bytes += len(data)
+        try:
+            async with self._sending:
+                if len(data) > _PIECE_BYTES and self.handshake_complete and not self.close_sent:
+                    await self._send_in_fragments(data)
+                else:
+                    await super().send(message)
+        finally:
+            self.connection.waiting_bytes -= len(data)
+            self._last_message_at = time.monotonic()
+
+    async def _send_in_fragments(self, data: bytes) -> None:
+        """The transport then tells early that the peer doesn't read, over TLS too, where it hides what it holds."""
+        start = 0
+        try:
+            while start < len(data):
+                await self.writable.wait()
+                if self.disconnected:
+                    raise ClientDisconnected
+                self._send_fragment(data, start, start + _PIECE_BYTES)
+                start += _PIECE_BYTES
+        except asyncio.CancelledError:
+            if start and not self.disconnected:  # no other message may start within this one
+                self._send_fragment(data, start, len(data))
+            raise
+        except InvalidState:
+            raise ClientDisconnected from None
+
+    def _send_fragment(self, data: bytes, start: int, end: int) -> None:
+        piece, last = data[start:end], end >= len(data)
+        if start:
+            self.conn.send_continuation(piece, last)
+        else:
+            self.conn.send_text(piece, last)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+
+    # Patience
+
+    def idle(self) -> Idle | None:
+        """An operation has its answer, or has failed, within the request timeout: later, none is running."""
+        if self.transport.is_closing() or self.connection.unread_bytes():
+            return None
+        if time.monotonic() - self._last_message_at <= self.connection.limits.stall_timeout_s:
+            return None
+        return WEBSOCKET, self._last_message_at
+
+    def make_room(self) -> None:
+        self._say_goodbye(_TRY_AGAIN_LATER, "too many connections")
+        self.transport.close()
+
+    def check(self, _now: float, *, shutting_down: bool) -> None:
+        self._said_nothing = 0

@@ -1,0 +1,143 @@
+"""Callers that don't read: what waits for them is bounded for each, and no other caller notices."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket as sockets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from transfer_gateway import server
+from transfer_gateway.api.unread import UnreadBytes
+from wire import Gateway, Socket, becomes, calling, place, socket, to_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transfer_emulator import Emulator, World
+    from transfer_gateway.settings import Settings
+
+MIB = 2**20
+MANY = "query($keys: [ExecutionKey!]!) { executions(keys: $keys, maxAge: 3600) { ... on Execution { id workflowId } } }"
+
+
+def test_the_longest_waiting_of_a_caller_is_ended() -> None:
+    """Over a caller's bound its own answer that waited longest goes; over that of all, anybody's."""
+    ended: list[str] = []
+    unread = UnreadBytes(max_bytes=100, max_bytes_per_caller=50)
+
+    def add(caller: str, size: int, name: str) -> Any:
+        return unread.add(caller, size, lambda: ended.append(name))
+
+    add("b", 40, "b1")
+    add("a", 30, "a1")
+    read = add("a", 20, "a2")
+    assert ended == []
+    add("a", 20, "a3")
+    assert ended == ["a1"]
+    read.remove()
+    read.remove()
+    add("a", 30, "a4")
+    assert ended == ["a1"]
+    add("c", 50, "c1")
+    assert ended == ["a1", "b1"]
+    add("d", 50, "d1")
+    assert ended == ["a1", "b1", "a3", "a4"]
+
+
+async def metric(gateway: Gateway, name: str) -> float:
+    text = (await gateway.send("GET", "/metrics")).body.decode()
+    found = re.search(rf"^transfer_gateway_{name} (.*)$", text, re.MULTILINE)
+    assert found is not None
+    return float(found[1])
+
+
+async def has_ended_some(gateway: Gateway) -> bool:
+    return await metric(gateway, "slow_clients_ended_total") > 0
+
+
+async def nothing_waits(gateway: Gateway) -> bool:
+    return await metric(gateway, "unread_bytes") == 0
+
+
+async def read_on(client: Socket) -> None:
+    while True:
+        await client.next()
+
+
+async def test_answers_over_http_that_nobody_reads(
+    aws: Emulator, settings: Callable[..., Settings], world: World
+) -> None:
+    """Connections are ended as soon as their caller leaves too much unread, and others are answered."""
+    body = json.dumps({"query": MANY, "variables": {"keys": [to_input(place(world))] * 1000}})
+    head = f"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    request = f"{head}\r\n\r\n{body}".encode()
+    async with (
+        server.running(settings(caller_max_unread_bytes=MIB)) as service,
+        calling(service.url) as gateway,
+    ):
+        at = urlsplit(service.url)
+        writers: list[asyncio.StreamWriter] = []
+        for _ in range(12):
+            slow = sockets.socket()
+            slow.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+            slow.connect((at.hostname, at.port))
+            _, writer = await asyncio.open_connection(sock=slow, limit=1024)
+            writer.transport.pause_reading()  # type: ignore[attr-defined]  # it has one
+            writer.write(request * 16)
+            writers.append(writer)
+        await becomes(lambda: has_ended_some(gateway), expected=True)
+        assert "data" in await gateway.ask(MANY, keys=[to_input(place(world))])
+        for writer in writers:
+            writer.transport.abort()
+        await becomes(lambda: nothing_waits(gateway), expected=True)
+
+
+async def test_answers_over_websocket_that_nobody_reads(
+    aws: Emulator, settings: Callable[..., Settings], world: World
+) -> None:
+    """The same over WebSocket: the connection is ended, and no operation goes on."""
+    keys = [to_input(place(world))] * 1000
+    async with (
+        server.running(settings(caller_max_unread_bytes=MIB)) as service,
+        calling(service.url) as gateway,
+    ):
+        async with socket(service.url, max_queue=1, max_size=2**24) as client:
+            await client.subscribe("warm", MANY, keys=keys)
+            assert (await client.next())["type"] == "next"
+            client.connection.transport.pause_reading()
+            with suppress(ConnectionClosed):
+                for number in range(500):
+                    await client.subscribe(str(number), MANY, keys=keys)
+                    await asyncio.sleep(0)
+            client.connection.transport.resume_reading()
+            with pytest.raises(ConnectionClosed):
+                await read_on(client)
+        assert await has_ended_some(gateway)
+        await becomes(lambda: nothing_waits(gateway), expected=True)
+
+
+async def test_a_message_that_is_not_read_in_time(
+    aws: Emulator, settings: Callable[..., Settings], world: World
+) -> None:
+    """A WebSocket whose peer reads nothing for as long as a request may take is ended."""
+    keys = [to_input(place(world))] * 1000
+    async with (
+        server.running(settings(request_timeout_s=1)) as service,
+        calling(service.url) as gateway,
+        socket(service.url, max_queue=1, max_size=2**24) as client,
+    ):
+        client.connection.transport.pause_reading()
+        for number in range(40):
+            await client.subscribe(str(number), MANY, keys=keys)
+        await becomes(lambda: nothing_waits(gateway), expected=False)
+        await becomes(lambda: nothing_waits(gateway), expected=True)
+        client.connection.transport.resume_reading()
+        with pytest.raises(ConnectionClosed):
+            await read_on(client)

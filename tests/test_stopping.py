@@ -1,0 +1,169 @@
+"""Signals at any moment, and output that can't be written: the commands' exit codes, as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from command import COMMAND, run, started
+from wire import calling, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ANY_PORTS = ("--http-port", "0", "--grpc-port", "0")
+_BIT = 1 << signal.SIGTERM - 1
+
+
+def listens(process: Process) -> bool:
+    """Whether the process has taken SIGTERM into its own hands."""
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) & _BIT)
+
+
+@asynccontextmanager
+async def starting(*arguments: str, **environment: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        COMMAND, *arguments, env=os.environ | environment, stdout=DEVNULL, stderr=PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def end(process: Process) -> tuple[int | None, str]:
+    _, err = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, err.decode()
+
+
+MOMENTS_S = (0, 0.1, 0.4, 0.8, 1.2, 1.5, 1.8, 2.2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("times", [1, 2])
+async def test_serve_ends_with_0_whenever_it_is_told(
+    accounts_file: Path, number: signal.Signals, times: int
+) -> None:
+    """From the moment at which it hears signals, 20 ms after its start, through all that it loads and opens."""
+    settings = {
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0.2",
+    }
+    for moment_s in MOMENTS_S:
+        async with starting("serve", *ANY_PORTS, **settings) as process:
+            await until(lambda process=process: listens(process))  # type: ignore[misc]  # the loop's
+            await asyncio.sleep(moment_s)
+            process.send_signal(number)
+            if times == 2:
+                await asyncio.sleep(0.05)
+                if process.returncode is None:
+                    process.send_signal(number)
+            code, err = await end(process)
+        assert (code, "Traceback" in err) == (0, False), (moment_s, err)
+
+
+async def test_signals_while_it_ends(accounts_file: Path) -> None:
+    """As many as come, until there is no process any more."""
+    async with started("serve", *ANY_PORTS, TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)) as serving:
+        while serving.process.returncode is None:
+            os.kill(serving.process.pid, signal.SIGTERM)
+            await asyncio.sleep(0.002)
+        assert serving.process.returncode == 0
+
+
+@pytest.mark.parametrize("moment_s", [0, 0.7, 1.5, 2.5])
+async def test_demo_ends_with_0_whenever_it_is_told(moment_s: float) -> None:
+    """The demo, whose emulated AWS starts first."""
+    async with starting("demo", *ANY_PORTS) as process:
+        await until(lambda: listens(process))
+        await asyncio.sleep(moment_s)
+        process.send_signal(signal.SIGTERM)
+        code, err = await end(process)
+    assert (code, "Traceback" in err) == (0, False), err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_other_commands_end_by_the_signal(accounts_file: Path, number: signal.Signals) -> None:
+    """As a shell expects it, and without a trace."""
+    settings = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
+    async with starting("check-config", **settings) as process:
+        await until(lambda: loads(process))
+        process.send_signal(number)
+        code, err = await end(process)
+    assert (code, err) == (-number, "")
+
+
+def loads(process: Process) -> bool:
+    """Whether it is past Python's own start: something of a dependency is there."""
+    return "site-packages" in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("redirected", [">/dev/full", ">&-", "0<&- >&-"], ids=["full", "closed", "stdin-too"])
+@pytest.mark.parametrize("command", ["version", "export-schema", "check-config", "--help"])
+async def test_output_that_cannot_be_written(accounts_file: Path, command: str, redirected: str) -> None:
+    """Exit code 1 and one line that says so: what is printed is all that these are for."""
+    code, _, err = await run(
+        command,
+        redirected=redirected,
+        TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file),
+        PYTHONUNBUFFERED="",  # set, argparse would hide what fails
+    )
+    assert code == 1
+    assert err.startswith("error: stdout can't be written: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("redirected", [">/dev/full", ">&-", "0<&- >&- 2>&-", "stuck"])
+async def test_serve_needs_no_stdout(accounts_file: Path, redirected: str) -> None:
+    """It says its addresses where that can be read at once, and serves all the same."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    while True:
+        try:
+            os.write(writing, b"x" * 4096)
+        except BlockingIOError:
+            break
+    os.set_blocking(writing, True)
+    settings = {
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-c", f'exec "$0" "$@" {redirected if redirected != "stuck" else ""}'),
+        *(COMMAND, "serve", "--http-port", str(port), "--grpc-port", "0"),
+        env=os.environ | settings,
+        stdout=writing,
+        stderr=DEVNULL,
+    )
+    try:
+        async with calling(f"http://127.0.0.1:{port}") as gateway, asyncio.timeout(60):
+            while True:
+                try:
+                    answer = await gateway.send("GET", "/livez")
+                    break
+                except OSError:
+                    await asyncio.sleep(0.05)
+        assert answer.status == 200
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        os.close(reading)
+        os.close(writing)
