@@ -113,22 +113,14 @@ class CallsUnderWay:
     def __init__(self, limits: CallLimits, unread: UnreadBytes) -> None:
         self._limits = limits
         self._unread = unread
-        self._calls: dict[AnyTask, Call] = {}
+        self.open: dict[AnyTask, Call] = {}  # by the tasks of their handlers; `Calls` adds and removes them
         self._public: dict[AnyTask, Call] = {}  # the longest open first
         self._orphans: set[AnyTask] = set()
         self._stopping = False
-        self.forget = self._calls.pop  # a task's, when it is done
 
-    def add(self, task: AnyTask, call: Call) -> None:
-        call.task = task
-        self._calls[task] = call
-        task.add_done_callback(self.forget)
-        if call.is_public:
-            self._add_public(task, call)
-
-    def _add_public(self, task: AnyTask, call: Call) -> None:
-        self._public[task] = call
-        task.add_done_callback(self._public.pop)
+    def add_public(self, call: Call) -> None:
+        self._public[call.task] = call
+        call.task.add_done_callback(self._public.pop)
         if len(self._public) > self._limits.max_public:
             oldest = next((each for each in self._public.values() if not _is_ending(each)), call)
             if oldest.stage == AWAITS_MESSAGE:
@@ -139,7 +131,7 @@ class CallsUnderWay:
     def answers_to(self, caller: str, size_bytes: int = 0) -> None:
         """The running task's call is this caller's. Its answer's size, where nothing but the answer is left to send."""
         task = asyncio.current_task()
-        if task is None or (call := self._calls.get(task)) is None:
+        if task is None or (call := self.open.get(task)) is None:
             return
         call.caller = caller
         if size_bytes:
@@ -170,7 +162,7 @@ class CallsUnderWay:
     def _look(self) -> list[Call]:
         now = asyncio.get_running_loop().time()
         stuck, awaiting = [], []
-        for call in list(self._calls.values()):
+        for call in list(self.open.values()):
             still_s = call.see(now)
             if self._is_stuck(call, now, still_s):
                 stuck.append(call)
@@ -182,7 +174,7 @@ class CallsUnderWay:
         return stuck + awaiting[: max(len(awaiting) - may_wait, 0)]
 
     def _is_crowded(self) -> bool:
-        return len(self._calls) > self._limits.max_calls * _CROWDED
+        return len(self.open) > self._limits.max_calls * _CROWDED
 
     def _is_stuck(self, call: Call, now: float, still_s: float) -> bool:
         """Whether it can only be dropped. Ends it with a status where that can still be tried."""
@@ -235,7 +227,7 @@ class CallsUnderWay:
     def end_all(self) -> None:
         """End whatever is still under way."""
         self._stopping = True
-        self._end(list(self._calls.values()))
+        self._end(list(self.open.values()))
 
     def _end(self, calls: Iterable[Call]) -> None:
         for call in calls:
@@ -245,8 +237,8 @@ class CallsUnderWay:
     async def until_none(self) -> None:
         """The end of all calls: from now on clients that don't read have two seconds, the others what they need."""
         self._stopping = True
-        while self._calls:
-            await asyncio.wait(list(self._calls))
+        while self.open:
+            await asyncio.wait(list(self.open))
 
 
 def _is_ending(call: Call) -> bool:
