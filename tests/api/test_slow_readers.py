@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
 from transfer_gateway.api.unread import UnreadBytes
-from wire import Gateway, Socket, becomes, calling, place, socket, to_input
+from wire import QUERY, Gateway, Socket, becomes, calling, place, socket, to_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,3 +142,23 @@ async def test_a_message_that_is_not_read_in_time(
         client.connection.transport.resume_reading()
         with pytest.raises(ConnectionClosed):
             await read_on(client)
+
+
+async def test_operations_of_a_connection(service: server.Service, world: World, aws: Emulator) -> None:
+    """A WebSocket has 50 operations at a time, those whose last message waits to be read included."""
+    async with socket(service.url) as client:
+        aws.faults.add(Fault(FaultKind.HANG, operation="DescribeExecution"))
+        for number in range(51):
+            await client.subscribe(str(number), QUERY, key=to_input(place(world)), maxAge=0)
+        refused = await client.next()
+        assert (refused["id"], refused["type"]) == ("50", "error")
+        assert refused["payload"][0]["extensions"]["code"] == "THROTTLED"
+    async with socket(service.url, max_queue=1) as client:
+        client.connection.transport.pause_reading()
+        unknown_fields = " ".join(f"f{number}{'x' * 500}" for number in range(100))
+        for number in range(400):
+            await client.subscribe(str(number), f"{{ {unknown_fields} }}")
+        client.connection.transport.resume_reading()
+        print("LEN", len(json.dumps(await client.next())))
+        codes = [(await client.next())["payload"][0]["extensions"]["code"] for _ in range(400)]
+        assert "THROTTLED" in codes

@@ -18,8 +18,10 @@ from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
 
 from command import started
-from doors import Failed, both_doors
+from doors import Failed, both_doors, rpc
 from issuer import AUDIENCE, LocalIssuer, SigningKey, Time
+from transfer_api.v1 import execution_pb2
+from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_gateway import server
 from transfer_gateway.domain.errors import ErrorCode
 from transfer_gateway.domain.scope import Hideable
@@ -499,6 +501,62 @@ async def test_quotas(
         async with doors_of(service, issuer, "payments") as doors:
             for door in doors:
                 assert "code" not in await door.get(keys[0], 3600)
+
+
+@pytest.mark.parametrize("change", ["policy", "token"])
+async def test_streams_are_judged_again(
+    aws: Emulator,
+    settings: Callable[..., Settings],
+    issuer: LocalIssuer,
+    policy_file: Path,
+    world: World,
+    change: str,
+) -> None:
+    """What a stream tells obeys the policy of the day and ends with the token, long before the stream's own end."""
+    keys = [place(world) for _ in range(300)]
+    request = pb.BatchGetExecutionsRequest(
+        keys=[
+            execution_pb2.ExecutionKey(
+                account_id=key.account_id,
+                region=key.region,
+                workflow_id=key.workflow_id,
+                execution_id=key.execution_id,
+            )
+            for key in keys
+        ]
+    )
+    oidc = {
+        "auth": "oidc",
+        "oidc_issuers": issuer.url,
+        "oidc_audiences": AUDIENCE,
+        "oidc_leeway_s": 0,
+        "policy_file": policy_file,
+        "accounts_reload_s": 0.1,
+    }
+    lives_s = 60 if change == "policy" else 4
+    token = issuer.token(**CALLERS["operator"], exp=int(time.time()) + lives_s)
+    async with (
+        server.running(settings(**oidc, target_rate_per_s=10, target_burst=10)) as service,
+        rpc(service, token) as stub,
+    ):
+        outcomes: list[str | None] = []
+        refused: grpc.StatusCode | None = None
+        stream = stub.BatchGetExecutions(request)
+        try:
+            async with asyncio.timeout(20):  # 30 s are needed for all
+                async for answer in stream:
+                    outcomes.append(answer.WhichOneof("outcome"))
+                    if change == "policy":
+                        policy_file.write_text("rules: []")
+                    if outcomes[-1] == "error":
+                        break
+        except grpc.aio.AioRpcError as error:
+            refused = error.code()
+    if change == "policy":
+        assert (outcomes[0], outcomes[-1]) == ("execution", "error")
+    else:
+        assert refused is grpc.StatusCode.UNAUTHENTICATED
+    assert len(outcomes) < 200
 
 
 async def test_quota_of_rows(

@@ -257,7 +257,7 @@ class Settings(BaseModel):
         description="Calls to AWS that one operation may need: one for each key, two for each target of a list.",
     )
     grpc_max_message_bytes: int = Field(
-        1_048_576,
+        262_144,
         ge=1024,
         le=104_857_600,
         description="Larger request messages are refused with RESOURCE_EXHAUSTED.",

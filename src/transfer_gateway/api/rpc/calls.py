@@ -46,6 +46,8 @@ class Calls(grpc.GenericRpcHandler):
     ) -> None:
         self.requests = requests
         self.under_way = under_way
+        self._open = under_way.open
+        self._forget = under_way.open.pop  # a task's call, when it is done
         self._read = read
         self._methods: dict[str, _Method] = {}
 
@@ -66,8 +68,15 @@ class Calls(grpc.GenericRpcHandler):
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  grpc.aio runs each call in a task
         call = _Call(self, method, handler_call_details.invocation_metadata)
-        self.under_way.add(task, call)
-        return call if method.streaming is None else method.streaming(call.unary_unary)
+        call.task = task
+        self._open[task] = call
+        task.add_done_callback(self._forget)
+        if method.streaming is None:
+            return call
+        call.is_stream, call.is_public, call.lasts = method.is_stream, method.is_public, method.lasts
+        if method.is_public:
+            self.under_way.add_public(call)
+        return method.streaming(call.unary_unary)
 
 
 class _Call(Call):
@@ -85,8 +94,6 @@ class _Call(Call):
         self._calls = calls
         self._method = method
         self._metadata = metadata  # text, where the name doesn't end in -bin
-        if method.streaming is not None:
-            self.is_stream, self.is_public, self.lasts = method.is_stream, method.is_public, method.lasts
 
     async def unary_unary(self, message: Any, context: Context) -> Any:  # noqa: ANN401  of any kind
         calls, method = self._calls, self._method
@@ -142,7 +149,7 @@ class _Call(Call):
         try:
             await context.abort(code, message, (*details, (HEADER, request_id)))
         except grpc.aio.InternalError:
-            raise self._cut_off() from None
+            raise asyncio.CancelledError from None  # its connection is gone
 
     def _written(self, answer: Any) -> bytes:  # noqa: ANN401  a message
         written: bytes = self._method.write(answer)
@@ -160,16 +167,11 @@ class _Call(Call):
             self.waiting_bytes, self.stage = len(written), SENDS
             await context.write(written)
         except grpc.aio.InternalError:
-            raise self._cut_off() from None
+            raise asyncio.CancelledError from None  # its connection is gone
         finally:
             self.stage = WORKS
             self.writes += 1
             self.was_read()
-
-    def _cut_off(self) -> asyncio.CancelledError:
-        """Its connection is gone, or what it has sent doesn't let it send more."""
-        self._calls.under_way.drop(self)
-        return asyncio.CancelledError()
 
 
 class _Unimplemented(Exception):

@@ -65,7 +65,13 @@ class RpcServer:
             maximum_concurrent_rpcs=limits.max_concurrent_rpcs,
         )
         self._under_way = CallsUnderWay(
-            CallLimits(request_timeout_s, limits.message_timeout_s, limits.max_public_streams), unread
+            CallLimits(
+                limits.max_concurrent_rpcs,
+                request_timeout_s,
+                limits.message_timeout_s,
+                limits.max_public_streams,
+            ),
+            unread,
         )
         service = ExecutionService(
             admission,
@@ -125,6 +131,7 @@ def _options(limits: RpcLimits, request_timeout_s: float) -> list[tuple[str, int
     """Source: grpc/impl/channel_arg_names.h."""
     return [
         ("grpc.so_reuseport", 0),  # a port that another process has is taken
+        ("grpc.http2.bdp_probe", 0),  # windows of 64 KB, however fast a client sends what is never whole
         ("grpc.max_receive_message_length", limits.max_message_bytes),
         ("grpc.max_allowed_incoming_connections", limits.max_connections),
         ("grpc.max_concurrent_streams", limits.max_concurrent_streams),

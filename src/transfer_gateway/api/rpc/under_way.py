@@ -33,16 +33,20 @@ LARGE_BYTES = 16_384  # of a unary answer; smaller ones are bounded by the numbe
 AWAITS_MESSAGE, WORKS, SENDS = range(3)
 
 _LOOK_EVERY_S = 0.1
+_LOOKS_FOR_ORPHANS_EVERY = 10
 _STATUS_S = 1.0  # for a status to reach a client that was told to stop reading so slowly
-_SLOW_READERS_AT_SHUTDOWN_S = 2.0
+_SLOW_READERS_WHEN_URGENT_S = 2.0  # at the service's end, and where few calls are left
+_CROWDED = 0.75  # of the calls that there may be: from then on who reads slowly gives way
+_CALL_COSTS_BYTES = 32_768
 _REQUEST_COSTS = 10  # times its bytes in memory: measured with 1,000 keys
-_MAX_AWAITING_MESSAGE = 100  # for longer than a look or two: most messages come in one packet with their head
+_MAX_AWAITING_MESSAGE = 50  # for longer than a look or two: most messages come in one packet with their head
 
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
     """`request_timeout_s` bounds an answer's way to its client, too. `max_public`: streams that need no token."""
 
+    max_calls: int
     request_timeout_s: float
     message_timeout_s: float
     max_public: int
@@ -81,9 +85,13 @@ class Call:
     def is_unread(self, unread: UnreadBytes) -> None:
         """What it holds in memory waits for its client."""
         if self._unread is None:
-            size_bytes = self.waiting_bytes + self.request_bytes * _REQUEST_COSTS
+            size_bytes = _CALL_COSTS_BYTES + self.waiting_bytes + self.request_bytes * _REQUEST_COSTS
             too_slow = Throttled("The client reads its answers too slowly.")
             self._unread = unread.add(self.caller, size_bytes, lambda: self.end(too_slow))
+
+    @property
+    def is_counted(self) -> bool:
+        return self._unread is not None
 
     def was_read(self) -> None:
         if self._unread is not None:
@@ -105,22 +113,14 @@ class CallsUnderWay:
     def __init__(self, limits: CallLimits, unread: UnreadBytes) -> None:
         self._limits = limits
         self._unread = unread
-        self._calls: dict[AnyTask, Call] = {}
+        self.open: dict[AnyTask, Call] = {}  # by the tasks of their handlers; `Calls` adds and removes them
         self._public: dict[AnyTask, Call] = {}  # the longest open first
-        self._left: list[Call] = []
+        self._orphans: set[AnyTask] = set()
         self._stopping = False
-        self.forget = self._calls.pop  # a task's, when it is done
 
-    def add(self, task: AnyTask, call: Call) -> None:
-        call.task = task
-        self._calls[task] = call
-        task.add_done_callback(self.forget)
-        if call.is_public:
-            self._add_public(task, call)
-
-    def _add_public(self, task: AnyTask, call: Call) -> None:
-        self._public[task] = call
-        task.add_done_callback(self._public.pop)
+    def add_public(self, call: Call) -> None:
+        self._public[call.task] = call
+        call.task.add_done_callback(self._public.pop)
         if len(self._public) > self._limits.max_public:
             oldest = next((each for each in self._public.values() if not _is_ending(each)), call)
             if oldest.stage == AWAITS_MESSAGE:
@@ -131,43 +131,50 @@ class CallsUnderWay:
     def answers_to(self, caller: str, size_bytes: int = 0) -> None:
         """The running task's call is this caller's. Its answer's size, where nothing but the answer is left to send."""
         task = asyncio.current_task()
-        if task is None or (call := self._calls.get(task)) is None:
+        if task is None or (call := self.open.get(task)) is None:
             return
         call.caller = caller
         if size_bytes:
             call.waiting_bytes = size_bytes
-            call.is_unread(self._unread)
-            task.add_done_callback(lambda _: call.was_read())
+            self._is_unread(call)
 
-    def drop(self, call: Call) -> None:
-        """Free it soon, though its handler ends now."""
-        self._left.append(call)
+    def _is_unread(self, call: Call) -> None:
+        call.is_unread(self._unread)
+        if call.answered:
+            call.task.add_done_callback(lambda _: call.was_read())
 
     async def watch(self) -> None:
         """Look at all calls again and again."""
+        looks = 0
         while True:
             await asyncio.sleep(_LOOK_EVERY_S)
+            looks += 1
+            if looks % _LOOKS_FOR_ORPHANS_EVERY == 0:
+                self._drop_orphans()
             stuck = self._look()
-            if stuck or self._left:
+            if stuck:
                 # After a stall, what has arrived meanwhile is told to its task only now.
                 for _ in range(3):
                     await asyncio.sleep(0)
                 now = asyncio.get_running_loop().time()
-                left, self._left = self._left, []
-                self._drop(left + [call for call in stuck if call.dropped or call.see(now) > 0])
+                self._drop([call for call in stuck if call.dropped or call.see(now) > 0])
 
     def _look(self) -> list[Call]:
         now = asyncio.get_running_loop().time()
         stuck, awaiting = [], []
-        for call in list(self._calls.values()):
+        for call in list(self.open.values()):
             still_s = call.see(now)
             if self._is_stuck(call, now, still_s):
                 stuck.append(call)
             elif call.stage == AWAITS_MESSAGE and still_s:
                 awaiting.append(call)
-            elif call.stage == SENDS and still_s and not call.answered:
-                call.is_unread(self._unread)
-        return stuck + awaiting[: max(len(awaiting) - _MAX_AWAITING_MESSAGE, 0)]
+            elif call.stage == SENDS and still_s and not call.is_counted and call.ended_by is None:
+                self._is_unread(call)
+        may_wait = 0 if self._is_crowded() else _MAX_AWAITING_MESSAGE
+        return stuck + awaiting[: max(len(awaiting) - may_wait, 0)]
+
+    def _is_crowded(self) -> bool:
+        return len(self.open) > self._limits.max_calls * _CROWDED
 
     def _is_stuck(self, call: Call, now: float, still_s: float) -> bool:
         """Whether it can only be dropped. Ends it with a status where that can still be tried."""
@@ -175,7 +182,8 @@ class CallsUnderWay:
             return True
         if call.stage == AWAITS_MESSAGE:
             return still_s >= (_STATUS_S if self._stopping else self._limits.message_timeout_s)
-        if self._stopping and call.stage == SENDS and still_s >= _SLOW_READERS_AT_SHUTDOWN_S:
+        is_urgent = self._stopping or self._is_crowded()
+        if is_urgent and call.stage == SENDS and still_s >= _SLOW_READERS_WHEN_URGENT_S:
             return True
         assert call.first_seen is not None  # noqa: S101  `see` sets it
         is_late = now - call.first_seen >= self._limits.request_timeout_s
@@ -190,13 +198,27 @@ class CallsUnderWay:
     def _drop(self, calls: Collection[Call]) -> None:
         if not calls:
             return
-        tasks = {call.task for call in calls}
-        for task in asyncio.all_tasks():
-            if task.get_name() == "rpc_task" and any(handler in tasks for handler in _handlers(task)):
+        handlers = {call.task for call in calls}
+        for task in _grpc_tasks():
+            if not handlers.isdisjoint(_handlers(task)):
                 task.cancel()
-        for task in tasks:
+        for task in handlers:
             task.cancel()
-        _log.info("slow_grpc_clients", dropped_calls=len(tasks))
+        _log.info("slow_grpc_clients", dropped_calls=len(handlers))
+
+    def _drop_orphans(self) -> None:
+        """Free calls that are open though their handlers have ended some time ago, without a status.
+
+        As they do where a client ends its side without a message, or where a status can't be sent any more.
+        """
+        orphans = {
+            task
+            for task in _grpc_tasks()
+            if (found := _handlers(task)) and all(each.done() for each in found)
+        }
+        for task in orphans & self._orphans:
+            task.cancel()
+        self._orphans = orphans
 
     def end_watches(self) -> None:
         """End what would never end by itself: health watches and reflection. Our own methods have deadlines."""
@@ -205,7 +227,7 @@ class CallsUnderWay:
     def end_all(self) -> None:
         """End whatever is still under way."""
         self._stopping = True
-        self._end(list(self._calls.values()))
+        self._end(list(self.open.values()))
 
     def _end(self, calls: Iterable[Call]) -> None:
         for call in calls:
@@ -215,17 +237,23 @@ class CallsUnderWay:
     async def until_none(self) -> None:
         """The end of all calls: from now on clients that don't read have two seconds, the others what they need."""
         self._stopping = True
-        while self._calls:
-            await asyncio.wait(list(self._calls))
+        while self.open:
+            await asyncio.wait(list(self.open))
 
 
 def _is_ending(call: Call) -> bool:
     return call.dropped or call.ended_by is not None
 
 
-def _handlers(task: AnyTask) -> Iterable[AnyTask]:
-    """Tasks that run handlers for one of grpc's: its coroutine's variables hold the one that it waits for."""
-    for variables in gc.get_referents(task.get_coro()):
-        for variable in gc.get_referents(variables):
-            if isinstance(variable, asyncio.Task):
-                yield variable
+def _grpc_tasks() -> list[AnyTask]:
+    return [task for task in asyncio.all_tasks() if task.get_name() == "rpc_task"]
+
+
+def _handlers(task: AnyTask) -> set[AnyTask]:
+    """The task that runs the handler for one of grpc's, which waits for it: among its coroutine's variables."""
+    return {
+        variable
+        for variables in gc.get_referents(task.get_coro())
+        for variable in gc.get_referents(variables)
+        if isinstance(variable, asyncio.Task)
+    }
