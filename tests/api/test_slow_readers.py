@@ -157,8 +157,7 @@ async def test_operations_of_a_connection(service: server.Service, world: World,
         client.connection.transport.pause_reading()
         unknown_fields = " ".join(f"f{number}{'x' * 500}" for number in range(100))
         for number in range(400):
-            await client.subscribe(str(number), f"{{ {unknown_fields} }}")
+            await client.subscribe(str(number), f"{{ accounts {{ {unknown_fields} }} }}")
         client.connection.transport.resume_reading()
-        print("LEN", len(json.dumps(await client.next())))
         codes = [(await client.next())["payload"][0]["extensions"]["code"] for _ in range(400)]
         assert "THROTTLED" in codes
