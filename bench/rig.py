@@ -61,9 +61,20 @@ class Rig:
 
 @asynccontextmanager
 async def rig(
-    accounts: int, regions: Sequence[str], *, session_lifetime_s: float | None = None, **settings: str
+    accounts: int,
+    regions: Sequence[str],
+    *,
+    executions: int = 1,
+    session_lifetime_s: float | None = None,
+    transfer_url: str | None = None,
+    prefix: Sequence[str] = (),
+    **settings: str,
 ) -> AsyncIterator[Rig]:
-    """Start both. `settings` are the gateway's, without their prefix; `session_lifetime_s` is the emulator's."""
+    """Start both. `settings` are the gateway's, without their prefix; `session_lifetime_s` is the emulator's.
+
+    There are so many `executions` in every target. `transfer_url` is asked in place of the emulator's Transfer.
+    `prefix` is put before the gateway's command, as in `prlimit --nofile=256 transfer-gateway serve`.
+    """
     world = World(HOME, tuple(regions))
     keys = []
     for number in range(accounts):
@@ -71,15 +82,15 @@ async def rig(
         world.add_account(account_id, [Role("TransferGatewayReader", (f"arn:aws:iam::{HOME}:root",))])
         for region in regions:
             workflow_id = world.add_workflow(account_id, region)
-            execution_id = world.place(account_id, region, workflow_id)
-            keys.append(
+            keys += [
                 {
                     "accountId": account_id,
                     "region": region,
                     "workflowId": workflow_id,
-                    "executionId": execution_id,
+                    "executionId": world.place(account_id, region, workflow_id),
                 }
-            )
+                for _ in range(executions)
+            ]
     listed = "".join(f'  - {{ id: "{number + 1:012}" }}\n' for number in range(accounts))
     with tempfile.TemporaryDirectory() as directory:
         accounts_file, log = Path(directory, "accounts.yaml"), Path(directory, "log")
@@ -94,8 +105,11 @@ async def rig(
             } | settings
             environment |= {f"TRANSFER_GATEWAY_{name}": value for name, value in settings.items()}
             environment |= {"AWS_EC2_METADATA_DISABLED": "true"}
+            if transfer_url is not None:
+                environment["AWS_ENDPOINT_URL_TRANSFER"] = transfer_url
             with log.open("wb") as logged:
                 process = await asyncio.create_subprocess_exec(
+                    *prefix,
                     Path(sys.executable).with_name("transfer-gateway"),
                     "serve",
                     "--http-port",
