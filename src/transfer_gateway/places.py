@@ -13,13 +13,14 @@ _SLOW_S = 0.5  # far longer than AWS takes when it is well
 
 
 class Places:
-    """So many calls at a time, but for slow ones: after half a second a call goes on without its place.
+    """So many calls at a time, but for slow ones: after `slow_s` a call goes on without its place.
 
     A free place goes to the party with the fewest calls under way, slow ones included; among equals they go
     round. So parties that get no answers hold no others up, however many calls they have.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, slow_s: float = _SLOW_S) -> None:
+        self.slow_s = slow_s
         self._free = count
         self._under_way: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
@@ -82,7 +83,7 @@ class _Place:
     async def __aenter__(self) -> None:
         await self._places.wait_for(self._party)
         self._held = True
-        self._slow = asyncio.get_running_loop().call_later(_SLOW_S, self._give_back)
+        self._slow = asyncio.get_running_loop().call_later(self._places.slow_s, self._give_back)
 
     async def __aexit__(self, *_: object) -> None:
         self.end()
@@ -91,6 +92,11 @@ class _Place:
         self._slow.cancel()
         self._places.ended(self._party)
         self._give_back()
+
+    def end_later(self, after_s: float) -> None:
+        """Let the next one go on no sooner than in so many seconds, unless the call was slow."""
+        self._slow.cancel()
+        asyncio.get_running_loop().call_later(after_s, self.end)
 
     def _give_back(self) -> None:
         if self._held:

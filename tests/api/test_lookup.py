@@ -222,9 +222,9 @@ async def test_session_revoked_in_between(gateway: Gateway, world: World, aws: E
 
 
 async def test_session_never_accepted(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """Where AWS refuses every session, requests fail at once; they don't each assume the role anew."""
+    """Where AWS refuses every session, requests fail; they don't each assume the role anew."""
     key = place(world)
-    aws.faults.add(refusal(DESCRIBE, "ExpiredTokenException"))
+    aws.faults.add(refusal(DESCRIBE, "UnrecognizedClientException"))
     for _ in range(10):
         assert (await gateway.look_up(key))["code"] == "ACCESS_DENIED"
     assert aws.calls.count(operation=ASSUME) == 2

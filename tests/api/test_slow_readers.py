@@ -156,8 +156,14 @@ async def test_operations_of_a_connection(service: server.Service, world: World,
     async with socket(service.url, max_queue=1) as client:
         client.connection.transport.pause_reading()
         unknown_fields = " ".join(f"f{number}{'x' * 500}" for number in range(100))
-        for number in range(400):
-            await client.subscribe(str(number), f"{{ accounts {{ {unknown_fields} }} }}")
+
+        async def ask() -> None:
+            for number in range(400):
+                await client.subscribe(str(number), f"{{ accounts {{ {unknown_fields} }} }}")
+
+        asking = asyncio.create_task(ask())
+        await asyncio.sleep(2)  # for what would be read to fill all buffers on the way
         client.connection.transport.resume_reading()
         codes = [(await client.next())["payload"][0]["extensions"]["code"] for _ in range(400)]
+        await asking
         assert "THROTTLED" in codes

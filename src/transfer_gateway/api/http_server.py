@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import logging
 import socket
 from contextlib import contextmanager, suppress
@@ -34,6 +35,7 @@ _NONE_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 # peer reads them.
 _UNSENT_BYTES = 65_536
 _REST_S = 0.5  # before accept() is tried again when no descriptor was left
+_ACCEPTS_AT_ONCE = 32
 
 
 class HttpServer(uvicorn.Server):
@@ -117,7 +119,7 @@ class HttpServer(uvicorn.Server):
         loop = asyncio.get_running_loop()
         listener.setblocking(False)  # noqa: FBT003  the library's
         async with asyncio.TaskGroup() as opening:
-            while True:
+            for number in itertools.count(1):
                 try:
                     accepted, address = await loop.sock_accept(listener)
                 except OSError as error:
@@ -131,7 +133,8 @@ class HttpServer(uvicorn.Server):
                     accepted.close()
                 else:
                     connection.opening = opening.create_task(self._open(connection, accepted))
-                await asyncio.sleep(0)  # a full backlog would keep everything else waiting
+                if number % _ACCEPTS_AT_ONCE == 0:
+                    await asyncio.sleep(0)  # a full backlog would keep everything else waiting
 
     async def _open(self, connection: Connection, accepted: socket.socket) -> None:
         """Make it a connection of the protocol's; with TLS, after the handshake."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from transfer_gateway.domain.errors import AuditLogUnavailable
+from transfer_gateway.domain.errors import AuditLogUnavailable, ErrorCode
 from transfer_gateway.telemetry import audit_event, is_audited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from transfer_gateway.domain.caller import Caller
     from transfer_gateway.domain.errors import GatewayError
@@ -59,6 +59,25 @@ class Visit(NamedTuple):
                 aws_request_id=outcome.aws_request_id,
             )
 
+    def recalled(self, operation: str, executions: Sequence[tuple[ExecutionKey, Execution]]) -> None:
+        """Snapshots answered these. Several are one event, with AWS's ids of the calls that made each of them."""
+        if not is_audited() or not executions:
+            return
+        request_ids = [execution.aws_request_id for _, execution in executions]
+        by = {"aws_request_id": request_ids[0]} if len(executions) == 1 else {"aws_request_ids": request_ids}
+        self._event(operation, [str(key) for key, _ in executions], outcome="OK", source="snapshot", **by)
+
+    def unavailable(self, operation: str, keys: Sequence[ExecutionKey]) -> None:
+        """These were asked for, and are in no account that the caller may see: one event."""
+        if keys:
+            self._event(
+                operation,
+                [str(key) for key in keys],
+                outcome=ErrorCode.ACCOUNT_NOT_AVAILABLE,
+                source=None,
+                aws_request_id=None,
+            )
+
     def listed(
         self,
         operation: str,
@@ -82,7 +101,7 @@ class Visit(NamedTuple):
         """Targets were to be searched, but not as asked."""
         self._event(operation, [], outcome=error.code, **asked)
 
-    def _event(self, operation: str, ids: list[str], **what: object) -> None:
+    def _event(self, operation: str, ids: Sequence[str], **what: object) -> None:
         if not is_audited():
             return
         if not audit_event(

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 Definitions: TypeAlias = "Mapping[StepPlace, WorkflowStep | GatewayError | None]"
 
 MAX_KEYS = 1000
+_AT_HAND_AT_ONCE = 32
+_NO_DEFINITIONS: Definitions = {}
 DEFAULT_MAX_AGE_S = 1.0
 DEFAULT_WORKFLOW_MAX_AGE_S = 300.0
 DEFAULT_PAGE = 50
@@ -154,7 +156,7 @@ class Reader:
         If so it counts as told: its rows are charged, and the audit has it. False, too, where they can't be:
         `describe` says why.
         """
-        executions, since = self._lookups.executions, now()
+        executions = self._lookups.executions
         for key, max_age_s, execution in told:
             if executions.peek(key, max_age_s=max_age_s, at=at) is not execution:
                 return False
@@ -162,8 +164,7 @@ class Reader:
             self._take_rows(len(told))
         except Throttled:
             return False
-        for key, _, execution in told:
-            self._visit.looked_up("get_execution", key, execution, since)
+        self._visit.recalled("get_execution", [(key, execution) for key, _, execution in told])
         executions.hits += len(told)
         return True
 
@@ -177,8 +178,37 @@ class Reader:
         _check_keys(keys)
         _check_max_age(max_age_s)
         self._take_rows(len(keys))
-        found = await outcomes(keys, lambda key: self._describe(key, max_age_s=max_age_s, deadline=deadline))
+        different = dict.fromkeys(keys)
+        found = self._at_hand(different, max_age_s)
+        found |= await outcomes(
+            [key for key in different if key not in found],
+            lambda key: self._describe(key, max_age_s=max_age_s, deadline=deadline),
+        )
         return [found[key] for key in keys]
+
+    def _at_hand(
+        self, keys: Iterable[ExecutionKey], max_age_s: float
+    ) -> dict[ExecutionKey, Execution | GatewayError]:
+        """What `describe` would say of each without asking AWS; with one event of the audit for all of a kind."""
+        executions = self._lookups.executions
+        found: dict[ExecutionKey, Execution | GatewayError] = {}
+        recalled: list[tuple[ExecutionKey, Execution]] = []
+        unavailable: list[ExecutionKey] = []
+        for key in keys:
+            if not self.accounts.cover(key):
+                unavailable.append(key)
+                found[key] = AccountNotAvailable.of(key.account_id, key.region)
+            elif (execution := executions.peek(key, max_age_s=max_age_s)) is not None:
+                recalled.append((key, execution))
+                found[key] = self.scope.shown(execution)
+        self._visit.recalled("get_execution", recalled)
+        self._visit.unavailable("get_execution", unavailable)
+        executions.hits += len(recalled)
+        if unavailable:
+            self.told = None
+        if self.told is not None:
+            self.told += [Told(key, max_age_s, execution) for key, execution in recalled]
+        return found
 
     async def describe_each(
         self, keys: Sequence[ExecutionKey], *, max_age_s: float, with_definitions: bool, deadline: float
@@ -194,6 +224,16 @@ class Reader:
         indexes: dict[ExecutionKey, list[int]] = {}
         for index, key in enumerate(keys):
             indexes.setdefault(key, []).append(index)
+        to_ask = list(indexes)
+        if not with_definitions:
+            different, to_ask = to_ask, []
+            for start in range(0, len(different), _AT_HAND_AT_ONCE):
+                part = different[start : start + _AT_HAND_AT_ONCE]
+                for key, at_hand in (found := self._at_hand(part, max_age_s)).items():
+                    told = at_hand if isinstance(at_hand, GatewayError) else (at_hand, _NO_DEFINITIONS)
+                    for index in indexes[key]:
+                        yield index, told
+                to_ask += [key for key in part if key not in found]
 
         async def describe(key: ExecutionKey) -> tuple[Execution, Definitions]:
             execution = await self._describe(key, max_age_s=max_age_s, deadline=deadline)
@@ -201,7 +241,7 @@ class Reader:
                 [execution] if with_definitions else [], deadline=deadline
             )
 
-        coming = outcomes_as_they_come(indexes, describe)
+        coming = outcomes_as_they_come(to_ask, describe)
         async with aclosing(coming):
             async for key, outcome in coming:
                 for index in indexes[key]:

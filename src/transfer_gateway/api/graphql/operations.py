@@ -18,8 +18,8 @@ from transfer_gateway.api.graphql.documents import Documents, Refused, operation
 from transfer_gateway.api.graphql.inputs import Inputs
 from transfer_gateway.api.graphql.limits import check, check_variables
 from transfer_gateway.api.graphql.naming import name_request
+from transfer_gateway.api.graphql.turns import LARGE_ROWS, Turns
 from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded
-from transfer_gateway.places import Places
 from transfer_gateway.settings import ConfigurationError
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from transfer_gateway.api.graphql.context import Context
     from transfer_gateway.api.graphql.limits import Limits
 
-_MANY_ROWS = 100
-_LARGE_AT_A_TIME = 8  # the result of one takes some 10 MB until it is written
 _AFTER_DEADLINE_S = 1.0  # every lookup ends at the request's deadline; this is for what should not happen
 
 
@@ -49,7 +47,7 @@ class Operations:
         self._documents = Documents(
             self._schema, limits, introspection=introspection, suggestions=suggestions
         )
-        self._large = Places(_LARGE_AT_A_TIME)
+        self.turns = Turns()
 
     def check_trusted(self, documents: Mapping[str, str]) -> None:
         """Raises: ConfigurationError for what could never run."""
@@ -62,8 +60,25 @@ class Operations:
         if problems:
             raise ConfigurationError(problems)
 
-    async def run(self, request: GraphQLRequestData, context: Context) -> ExecutionResult:
-        """The operation's result; a PreExecutionError when it was not begun. Never raises for what callers send."""
+    async def run(
+        self, request: GraphQLRequestData, context: Context, *, has_turn: bool = False
+    ) -> ExecutionResult:
+        """The operation's result; a PreExecutionError when it was not begun. Never raises for what callers send.
+
+        Large operations are run in turns; `has_turn`: whoever calls has taken one.
+        """
+        waits = not has_turn and _has_long_list(request.variables)
+        try:
+            async with (
+                asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S),
+                self.turns.take(context.reader.caller, context.deadline) if waits else nullcontext(),
+            ):
+                return await self._run(request, context, has_turn=has_turn or waits)
+        except (TimeoutError, DeadlineExceeded):
+            late = DeadlineExceeded("The request's time is up.")
+            return ExecutionResult(data=None, errors=[GraphQLError(late.message, original_error=late)])
+
+    async def _run(self, request: GraphQLRequestData, context: Context, *, has_turn: bool) -> ExecutionResult:
         try:
             document = self._documents.get(request.query or "")
             operation = operation_of(document.node, request.operation_name)
@@ -82,25 +97,27 @@ class Operations:
                 raise Refused(error) from error
         except Refused as refused:
             return PreExecutionError(data=None, errors=refused.errors)
-        try:
-            lists = self._inputs.take_lists(operation, variables)
-            place = self._large.hold(context.reader.caller) if cost.rows > _MANY_ROWS else nullcontext()
-            async with asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S), place:
-                result: Any = execute(
-                    self._schema,
-                    document.node,
-                    context_value=context,
-                    variable_values=variables,
-                    operation_name=request.operation_name,
-                    is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # it guards
-                    executor_class=CompilingExecutor,
-                    compiled=document.compiled,
-                    coerced=lists,
-                    hide_suggestions=self._hide_suggestions,
-                )
-                if isawaitable(result):
-                    result = await result
-        except TimeoutError:
-            late = DeadlineExceeded("The request's time is up.")
-            return ExecutionResult(data=None, errors=[GraphQLError(late.message, original_error=late)])
+        lists = self._inputs.take_lists(operation, variables)
+        if has_turn:
+            await asyncio.sleep(0)  # what else is ready need not wait for all of it
+        waits = not has_turn and cost.rows > LARGE_ROWS
+        async with self.turns.take(context.reader.caller, context.deadline) if waits else nullcontext():
+            result: Any = execute(
+                self._schema,
+                document.node,
+                context_value=context,
+                variable_values=variables,
+                operation_name=request.operation_name,
+                is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # it guards
+                executor_class=CompilingExecutor,
+                compiled=document.compiled,
+                coerced=lists,
+                hide_suggestions=self._hide_suggestions,
+            )
+            if isawaitable(result):
+                result = await result
         return ExecutionResult(data=result.data, errors=result.errors)
+
+
+def _has_long_list(variables: Mapping[str, Any] | None) -> bool:
+    return any(isinstance(value, list) and len(value) > LARGE_ROWS for value in (variables or {}).values())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ from transfer_gateway.api.graphql.exchange import (
 from transfer_gateway.api.graphql.operations import Operations
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
+from transfer_gateway.api.graphql.turns import LARGE_BYTES
 from transfer_gateway.api.graphql.websocket import Sockets
 from transfer_gateway.domain.errors import Forbidden, GatewayError
 
@@ -138,16 +140,21 @@ class GraphQLView:
         kept = self._answers.get(asked, reader)
         if kept is not None:
             return _response(kept, media_type)
-        data = self.read(_parameters(request) if asked[:1] == _GET else _json(asked, "The body"))
         context = self.context_of(reader, state["request_id"], timeout_s)
+        is_large = len(asked) > LARGE_BYTES
+        turn = self.operations.turns.take(reader.caller, context.deadline) if is_large else nullcontext()
         async with while_client_waits(receive):
             kept = await self._answers.made_by_another(asked, reader, context.deadline)
             if kept is not None:
                 return _response(kept, media_type)
             with self._answers.made_here(asked, reader):
-                result = await self.operations.run(data, context)
-                answer = to_answer(result, context.request_id)
-                text = orjson.dumps(answer)
+                async with turn:
+                    data = self.read(_parameters(request) if asked[:1] == _GET else _json(asked, "The body"))
+                    result = await self.operations.run(data, context, has_turn=is_large)
+                    if is_large:
+                        await asyncio.sleep(0)  # before it is written: what else is ready need not wait
+                    answer = to_answer(result, context.request_id)
+                    text = orjson.dumps(answer)
                 if "errors" not in answer:
                     self._answers.keep(asked, reader, text)
         refused = "data" not in answer and (modern or _JSON not in accepts)

@@ -1,0 +1,48 @@
+"""Turns of large operations, between which small ones get through.
+
+To read a thousand keys, and to write as many executions, keeps the event loop busy for some 50 ms. Many such
+operations at once would keep every other request, and the probes, waiting for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from transfer_gateway.domain.errors import DeadlineExceeded
+from transfer_gateway.places import Places
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from transfer_gateway.domain.caller import Caller
+
+LARGE_BYTES, LARGE_ROWS = 32_768, 250  # of a request, of its answer: more than that is a large operation
+_WAITS_S = 0.1  # so long after its begin, an operation is taken to wait for AWS
+_LONGEST_REST_S = 0.5
+
+
+class Turns:
+    """One large operation at a time, callers in turn; one that waits for AWS gives its turn up.
+
+    The next begins as long after as this one took: large operations take half of the event loop's time at most.
+    """
+
+    def __init__(self) -> None:
+        self._places = Places(1, slow_s=_WAITS_S)
+
+    @asynccontextmanager
+    async def take(self, caller: Caller, deadline: float) -> AsyncIterator[None]:
+        """A turn, for as long as the context lasts. Raises: DeadlineExceeded where none comes by then."""
+        loop, place = asyncio.get_running_loop(), self._places.hold(caller)
+        try:
+            async with asyncio.timeout_at(deadline):
+                await place.__aenter__()
+        except TimeoutError:
+            raise DeadlineExceeded("The request's time is up.") from None
+        began = loop.time()
+        try:
+            yield
+        finally:
+            place.end_later(min(loop.time() - began, _LONGEST_REST_S))
