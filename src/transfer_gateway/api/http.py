@@ -197,7 +197,8 @@ class RequestLog:
         What waits counts as unread bytes of the caller.
         """
         body, state = message["body"], scope["state"]
-        connection, caller = state["connection"], state.get("caller") or (scope.get("client") or ("",))[0]
+        connection, reader = state["connection"], state.get("reader")
+        caller = (scope.get("client") or ("",))[0] if reader is None else reader.caller.name
         unread = self._unread.add(caller, len(body), connection.end)
         try:
             for start in range(0, len(body), _PIECE_BYTES):

@@ -96,7 +96,7 @@ class Http11Protocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             self._reject(error)
         else:
-            if self._fed > self._max_head_bytes or len(self.headers) > _MAX_HEADERS:
+            if self._fed and (self._fed > self._max_head_bytes or len(self.headers) > _MAX_HEADERS):
                 self._refuse_head()
 
     def on_headers_complete(self) -> None:

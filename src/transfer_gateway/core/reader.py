@@ -160,11 +160,15 @@ class Reader:
         for key, max_age_s, execution in told:
             if executions.peek(key, max_age_s=max_age_s, at=at) is not execution:
                 return False
-        try:
-            self._take_rows(len(told))
-        except Throttled:
-            return False
-        self._visit.recalled("get_execution", [(key, execution) for key, _, execution in told])
+        if self._quota is not None:
+            try:
+                self._quota.take_rows(len(told))
+            except Throttled:
+                return False
+        if len(told) == 1:
+            self._visit.looked_up("get_execution", key, execution, now())
+        else:
+            self._visit.recalled("get_execution", [(key, execution) for key, _, execution in told])
         executions.hits += len(told)
         return True
 

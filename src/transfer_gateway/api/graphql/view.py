@@ -132,7 +132,7 @@ class GraphQLView:
         reader = await self.admission.enter(
             lambda: headers.get("authorization"), "graphql", lambda: address(request)
         )
-        state["caller"] = reader.caller.name
+        state["reader"] = reader
         accepts = named(headers.get("accept"))
         modern = _RESPONSE_JSON in accepts
         media_type = _RESPONSE_JSON if modern else _JSON
@@ -193,7 +193,7 @@ class GraphQLView:
             receive,
             max_bytes=options.max_body_bytes,
             timeout_s=options.request_timeout_s,
-            count=lambda size: self.unread.add(state["caller"], size, state["connection"].end),
+            count=lambda size: self.unread.add(state["reader"].caller.name, size, state["connection"].end),
         )
 
     def read(self, data: object) -> GraphQLRequestData:
