@@ -216,6 +216,8 @@ class Http11Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def check(self, now: float, *, shutting_down: bool) -> None:
+        if shutting_down:  # again and again: some connections are opened while the others are told
+            self.shutdown()
         waiting_for, patience_s = self._waiting_for(shutting_down=shutting_down)
         if self._watched != (waiting_for, self.cycle):
             self._watched, self._watched_since = (waiting_for, self.cycle), now

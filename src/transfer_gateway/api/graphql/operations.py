@@ -19,7 +19,7 @@ from transfer_gateway.api.graphql.inputs import Inputs
 from transfer_gateway.api.graphql.limits import check, check_variables
 from transfer_gateway.api.graphql.naming import name_request
 from transfer_gateway.api.graphql.turns import LARGE_ROWS, Turns
-from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded
+from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded, GatewayError
 from transfer_gateway.settings import ConfigurationError
 
 if TYPE_CHECKING:
@@ -74,9 +74,10 @@ class Operations:
                 self.turns.take(context.reader.caller, context.deadline) if waits else nullcontext(),
             ):
                 return await self._run(request, context, has_turn=has_turn or waits)
-        except (TimeoutError, DeadlineExceeded):
-            late = DeadlineExceeded("The request's time is up.")
-            return ExecutionResult(data=None, errors=[GraphQLError(late.message, original_error=late)])
+        except TimeoutError:
+            return _failed(DeadlineExceeded("The request's time is up."))
+        except GatewayError as error:  # no turn
+            return _failed(error)
 
     async def _run(self, request: GraphQLRequestData, context: Context, *, has_turn: bool) -> ExecutionResult:
         try:
@@ -117,6 +118,10 @@ class Operations:
             if isawaitable(result):
                 result = await result
         return ExecutionResult(data=result.data, errors=result.errors)
+
+
+def _failed(error: GatewayError) -> ExecutionResult:
+    return ExecutionResult(data=None, errors=[GraphQLError(error.message, original_error=error)])
 
 
 def _has_long_list(variables: Mapping[str, Any] | None) -> bool:

@@ -7,10 +7,11 @@ operations at once would keep every other request, and the probes, waiting for a
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from transfer_gateway.domain.errors import DeadlineExceeded
+from transfer_gateway.domain.errors import DeadlineExceeded, Throttled
 from transfer_gateway.places import Places
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.caller import Caller
 
 LARGE_BYTES, LARGE_ROWS = 32_768, 250  # of a request, of its answer: more than that is a large operation
+_MOST_WAITING = 20  # of one caller's: each keeps its request in memory
 _WAITS_S = 0.1  # so long after its begin, an operation is taken to wait for AWS
 _LONGEST_REST_S = 0.5
 
@@ -31,16 +33,27 @@ class Turns:
 
     def __init__(self) -> None:
         self._places = Places(1, slow_s=_WAITS_S)
+        self._waiting: Counter[str] = Counter()
 
     @asynccontextmanager
     async def take(self, caller: Caller, deadline: float) -> AsyncIterator[None]:
-        """A turn, for as long as the context lasts. Raises: DeadlineExceeded where none comes by then."""
+        """A turn, for as long as the context lasts.
+
+        Raises: Throttled where too many of the caller's wait already, DeadlineExceeded where no turn comes by then.
+        """
         loop, place = asyncio.get_running_loop(), self._places.hold(caller)
+        if self._waiting[caller.name] >= _MOST_WAITING:
+            raise Throttled(f"You have {_MOST_WAITING} large requests waiting already.", retry_after_s=1.0)
+        self._waiting[caller.name] += 1
         try:
             async with asyncio.timeout_at(deadline):
                 await place.__aenter__()
         except TimeoutError:
             raise DeadlineExceeded("The request's time is up.") from None
+        finally:
+            self._waiting[caller.name] -= 1
+            if not self._waiting[caller.name]:
+                del self._waiting[caller.name]
         began = loop.time()
         try:
             yield
