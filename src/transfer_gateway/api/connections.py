@@ -99,6 +99,10 @@ class Connection:
         elif self.opening is not None:
             self.opening.cancel()
 
+    @property
+    def is_lost(self) -> bool:
+        return self._places is None
+
     def made(self, transport: asyncio.Transport, speaker: Speaker) -> None:
         self._transport, self.speaker = transport, speaker
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from transfer_gateway.api.auth import Admission
+    from transfer_gateway.api.connections import Connection
     from transfer_gateway.api.graphql.view import GraphQLOptions
     from transfer_gateway.api.health import Readiness
     from transfer_gateway.api.page import PageOptions
@@ -213,9 +214,7 @@ class RequestLog:
         try:
             await self._app(scope, receive, send)
         except ClientDisconnect:
-            head.status = _CLIENT_LEFT
-            if (request := current_request()) is not None:
-                request.code = GIVEN_UP
+            _give_up(head)
         except asyncio.CancelledError:  # by the server, when it can't wait for the answer any longer
             if not head.status:
                 response = error_response(
@@ -224,6 +223,9 @@ class RequestLog:
                 await response(scope, receive, send)
             raise
         except Exception as error:  # the door: nothing of a fault goes out but its request's id
+            if isinstance(error, RuntimeError) and await _is_lost(scope):
+                _give_up(head)  # it was written to just when it was lost, which is an error to uvloop
+                return
             log_fault(error)
             if head.status:
                 raise
@@ -235,6 +237,19 @@ class RequestLog:
                 requestId=request_id,
             )
             await response(scope, receive, send)
+
+
+def _give_up(head: _Head) -> None:
+    head.status = _CLIENT_LEFT
+    if (request := current_request()) is not None:
+        request.code = GIVEN_UP
+
+
+async def _is_lost(scope: Scope) -> bool:
+    """Whether the connection is, or will be when the event loop has told."""
+    await asyncio.sleep(0)
+    connection: Connection | None = scope["state"].get("connection")
+    return connection is not None and connection.is_lost
 
 
 @dataclass(slots=True)

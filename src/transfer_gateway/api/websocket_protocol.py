@@ -161,6 +161,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     # Writing
 
     async def send(self, message: Any) -> None:  # noqa: ANN401  uvicorn's
+        if self.transport.is_closing():  # which to uvloop is an error, before we are told that it is lost
+            raise ClientDisconnected
         text = message.get("text") if message["type"] == "websocket.send" else None
         if text is None:
             await super().send(message)
