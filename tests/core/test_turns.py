@@ -1,0 +1,88 @@
+"""Turns of large operations: one at a time, with a rest after each, and callers in turn."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from transfer_gateway.api.graphql.turns import Turns
+from transfer_gateway.domain.caller import Caller
+from transfer_gateway.domain.errors import DeadlineExceeded, Throttled
+
+ANNA, BEN = Caller("anna"), Caller("ben")
+FOREVER = 1e9
+pytestmark = pytest.mark.made_up_time
+
+
+class Worked:
+    """Who worked, and when."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self.began: list[tuple[str, float]] = []
+
+    async def __call__(self, caller: Caller, for_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        async with self._turns.take(caller, FOREVER):
+            self.began.append((caller.subject, round(loop.time(), 3)))
+            await asyncio.sleep(for_s)
+
+
+async def test_each_rests_as_long_as_it_took() -> None:
+    """The next begins when as much time has passed again as the one before has taken."""
+    work = Worked(Turns())
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(work(ANNA, 0.05))
+    assert [at for _, at in work.began] == [0, 0.1, 0.2]
+
+
+async def test_who_waits_for_aws_holds_nobody_up() -> None:
+    """An operation that takes long waits for something, and the next begins meanwhile."""
+    work = Worked(Turns())
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(work(ANNA, 60))
+    assert [at for _, at in work.began] == [0, 0.1, 0.2]
+
+
+async def test_callers_take_turns() -> None:
+    """A caller with many large operations does not come before another with one."""
+    work = Worked(Turns())
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(5):
+            tasks.create_task(work(ANNA, 0.01))
+        await asyncio.sleep(0)
+        tasks.create_task(work(BEN, 0.01))
+    assert [name for name, _ in work.began].index("ben") <= 2
+
+
+async def test_few_wait() -> None:
+    """Of one caller's, 20 wait at most; another's may still."""
+    turns, done = Turns(), asyncio.Event()
+
+    async def work(caller: Caller) -> None:
+        async with turns.take(caller, FOREVER):
+            await done.wait()
+
+    async with asyncio.TaskGroup() as tasks:
+        for caller in [*[ANNA] * 21, BEN]:
+            tasks.create_task(work(caller))
+        await asyncio.sleep(0)
+        with pytest.raises(Throttled) as refused:
+            async with turns.take(ANNA, FOREVER):
+                pass
+        assert refused.value.retry_after_s == 1
+        done.set()
+
+
+async def test_nobody_waits_beyond_its_deadline() -> None:
+    """Who gets no turn in time is told so, and keeps no place."""
+    turns = Turns()
+    async with turns.take(ANNA, FOREVER):
+        with pytest.raises(DeadlineExceeded):
+            async with turns.take(BEN, asyncio.get_running_loop().time() + 0.05):
+                pass
+    async with asyncio.timeout(1), turns.take(BEN, FOREVER):
+        pass
