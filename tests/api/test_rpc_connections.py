@@ -1,22 +1,30 @@
-"""How many connections the gRPC door takes."""
+"""What the gRPC door makes of connections, and of bytes on them that no client of gRPC would send."""
 
 from __future__ import annotations
 
 import asyncio
+import struct
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import grpc
+import pytest
+
+from transfer_api.v1 import execution_service_pb2 as pb
+from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from transfer_gateway import server
+from transfer_gateway.api.rpc.core import ServerEnded
 from wire import connected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from transfer_emulator import Emulator
+    from transfer_emulator import Emulator, World
     from transfer_gateway.settings import Settings
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 PATIENCE_S = 20
+SERVICE = b"transfer_api.v1.ExecutionService"
 
 
 async def test_grpc_connections_are_bounded(aws: Emulator, settings: Callable[..., Settings]) -> None:
@@ -29,3 +37,98 @@ async def test_grpc_connections_are_bounded(aws: Emulator, settings: Callable[..
             async with asyncio.timeout(PATIENCE_S):
                 answers.append(bool(await reader.read(9)))
         assert answers == [True] * 3 + [False] * 3
+
+
+def call(path: bytes, stream: int, *more: tuple[bytes, bytes]) -> bytes:
+    """A call with an empty message: its HEADERS, each field a literal that is not indexed, and its DATA."""
+    fields = (
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":path", path),
+        (b":authority", b"gateway"),
+        (b"content-type", b"application/grpc"),
+        (b"te", b"trailers"),
+        *more,
+    )
+    head = b"".join(b"\x00" + text(name) + text(value) for name, value in fields)
+    return frame(0x1, 0x4, stream, head) + frame(0x0, 0x1, stream, bytes(5))
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return struct.pack("!I", len(payload))[1:] + bytes([kind, flags]) + struct.pack("!I", stream) + payload
+
+
+def text(content: bytes) -> bytes:
+    assert len(content) < 127
+    return bytes([len(content)]) + content
+
+
+async def send(service: server.Service, sent: bytes) -> bytes:
+    """What the gRPC door answers, or has answered when it closes the connection, up to a status."""
+    async with connected(f"http://{service.grpc}") as (reader, writer), asyncio.timeout(PATIENCE_S):
+        writer.write(PREFACE + sent)
+        came = b""
+        while piece := await reader.read(65536):
+            came += piece
+            if b"grpc-status" in came:
+                break
+        return came
+
+
+HOSTILE = [
+    pytest.param(call(b"/\xbd", 1), id="path"),
+    pytest.param(call(b"\xff" * 100, 1), id="no-slash"),
+    pytest.param(call(b"/" + SERVICE + b"/\xc3\x28", 1), id="method"),
+    pytest.param(call(b"/" + SERVICE + b"/GetExecution", 1, (b"authorization", b"Bearer \xbd")), id="value"),
+    pytest.param(call(b"/" + SERVICE + b"/GetExecution", 1, (b"x-\xbd", b"x")), id="name"),
+    pytest.param(call(b"/" + SERVICE + b"/GetExecution", 1, (b"x-request-id", b"\xbd\xbe")), id="id"),
+    pytest.param(call(b"/" + SERVICE + b"/GetExecution", 1, (b"x-bin", b"\xbd!")), id="base64"),
+    pytest.param(call(b"/" + SERVICE + b"/GetExecution", 1, (b"grpc-timeout", b"99999999H")), id="deadline"),
+    pytest.param(call(b"/" + SERVICE + b"/GetExecution", 1, (b"grpc-timeout", b"\xbd")), id="no-deadline"),
+    pytest.param(call(b"/" + SERVICE + b"/GetExecution", 1, (b":path", b"/\xbd")), id="two-paths"),
+    pytest.param(call(b"/" + SERVICE + b"/GetExecution", 1, (b":authority", b"\xbd")), id="authority"),
+    pytest.param(call(b"/" + SERVICE + b"/GetExecution", 1, (b"host", b"\xbd")), id="host"),
+    pytest.param(call(b"/" + SERVICE + b"/GetExecution", 1, (b"user-agent", b"\xbd")), id="agent"),
+    pytest.param(call(b"/" + SERVICE + b"/GetExecution", 1, (b"grpc-encoding", b"\xbd")), id="encoding"),
+    pytest.param(call(b"", 1), id="no-path"),
+]
+
+
+@pytest.mark.parametrize("sent", HOSTILE)
+async def test_bytes_that_are_no_text(
+    aws: Emulator, world: World, settings: Callable[..., Settings], sent: bytes
+) -> None:
+    """They are that call's problem, or its connection's: others are answered before and after."""
+    async with server.running(settings()) as service:
+        for _ in range(2):
+            await send(service, sent)
+            async with grpc.aio.insecure_channel(service.grpc) as channel:
+                stub: Any = ExecutionServiceStub(channel)
+                assert (await stub.ListAccounts(pb.ListAccountsRequest(), timeout=PATIENCE_S)).accounts
+
+
+async def test_a_path_that_is_no_text_is_an_unknown_method(
+    aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """As any other that is not there. Source of 12: UNIMPLEMENTED in grpc's list of statuses."""
+    async with server.running(settings()) as service:
+        assert b"grpc-status\x0212" in await send(service, call(b"/\xbd", 1))
+
+
+async def test_the_door_that_ends_takes_the_process_with_it(
+    aws: Emulator, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a grpcio that we don't know, grpc's own server is open; what it does not survive ends the service."""
+    monkeypatch.setattr(grpc, "__version__", "9.9.9")
+
+    async def serve() -> None:
+        async with server.running(settings(shutdown_delay_s=0)) as service:
+            async with grpc.aio.insecure_channel(service.grpc) as channel:
+                stub: Any = ExecutionServiceStub(channel)
+                assert (await stub.ListAccounts(pb.ListAccountsRequest(), timeout=PATIENCE_S)).accounts
+            await send(service, call(b"/\xbd", 1))
+            await asyncio.sleep(PATIENCE_S)  # which the end cuts short
+
+    with pytest.raises(ExceptionGroup) as told:
+        await serve()
+    assert told.group_contains(ServerEnded)
