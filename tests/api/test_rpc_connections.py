@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
+from command import Started, started
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from transfer_gateway import server
@@ -63,7 +65,7 @@ def text(content: bytes) -> bytes:
     return bytes([len(content)]) + content
 
 
-async def send(service: server.Service, sent: bytes) -> bytes:
+async def send(service: server.Service | Started, sent: bytes) -> bytes:
     """What the gRPC door answers, or has answered when it closes the connection, up to a status."""
     async with connected(f"http://{service.grpc}") as (reader, writer), asyncio.timeout(PATIENCE_S):
         writer.write(PREFACE + sent)
@@ -132,3 +134,27 @@ async def test_the_door_that_ends_takes_the_process_with_it(
     with pytest.raises(ExceptionGroup) as told:
         await serve()
     assert told.group_contains(ServerEnded)
+
+
+async def test_no_client_writes_to_the_log() -> None:
+    """Whoever sends bytes that are no gRPC, or a token that is no text, is told so; the log has only our lines."""
+    head = b"/" + SERVICE + b"/GetExecution"
+    async with started("demo", "--http-port", "0", TRANSFER_GATEWAY_LOG_FORMAT="json") as demo:
+        assert b"grpc-status" in await send(demo, call(head, 1, (b"authorization", b"Bearer eyJ0.eyJ1.\xbd")))
+        for name, value in (
+            (b"x-\xbd", b"x"),
+            (b"te", b"x"),
+            (b"grpc-timeout", b"\xbd"),
+            (b"x-bin", b"\xbd!"),
+        ):
+            await send(demo, call(head, 1, (name, value)))
+        await send(demo, frame(0x1, 0x4, 1, b"\xff" * 100))
+        async with connected(f"http://{demo.grpc}") as (reader, writer):
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            await reader.read()
+        code, log = await demo.stop()
+    assert code == 0
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert "grpc_request" in {line["event"] for line in lines}
+    assert "error" not in {line["level"] for line in lines}
+    assert "eyJ0" not in log
