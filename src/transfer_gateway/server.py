@@ -413,6 +413,8 @@ def _rpc_server(
             message_timeout_s=settings.grpc_message_timeout_s,
             keepalive_s=settings.grpc_keepalive_s,
             max_connection_age_s=settings.grpc_max_connection_age_s,
+            max_connection_idle_s=settings.grpc_max_connection_idle_s,
+            handshake_timeout_s=settings.grpc_handshake_timeout_s,
         ),
         requests,
         unread,

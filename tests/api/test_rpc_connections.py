@@ -41,6 +41,48 @@ async def test_grpc_connections_are_bounded(aws: Emulator, settings: Callable[..
         assert answers == [True] * 3 + [False] * 3
 
 
+@pytest.mark.parametrize("sent", [b"", PREFACE[:10]], ids=["nothing", "half"])
+async def test_connections_that_never_start_are_closed(
+    aws: Emulator, settings: Callable[..., Settings], sent: bytes
+) -> None:
+    """After GRPC_HANDSHAKE_TIMEOUT_S their places are others'."""
+    async with server.running(settings(grpc_max_connections=1, grpc_handshake_timeout_s=0.5)) as service:
+        async with connected(f"http://{service.grpc}") as (reader, writer), asyncio.timeout(PATIENCE_S):
+            writer.write(sent)
+            while await reader.read(65536):
+                pass
+        await ask(service)
+
+
+async def test_idle_connections_are_ended(aws: Emulator, settings: Callable[..., Settings]) -> None:
+    """After GRPC_MAX_CONNECTION_IDLE_S without a call; a client's next call is answered on a new connection."""
+    async with (
+        server.running(settings(grpc_max_connections=1, grpc_max_connection_idle_s=1)) as service,
+        grpc.aio.insecure_channel(service.grpc) as channel,
+    ):
+        stub: Any = ExecutionServiceStub(channel)
+        for _ in range(2):
+            assert (await stub.ListAccounts(pb.ListAccountsRequest(), timeout=PATIENCE_S)).accounts
+            async with asyncio.timeout(PATIENCE_S):
+                while (state := channel.get_state()) != grpc.ChannelConnectivity.IDLE:
+                    await channel.wait_for_state_change(state)
+        async with connected(f"http://{service.grpc}") as (reader, writer), asyncio.timeout(PATIENCE_S):
+            writer.write(PREFACE + frame(0x4, 0x1, 0, b""))
+            while await reader.read(65536):  # GOAWAY, to which nobody answers
+                pass
+        await ask(service)
+
+
+async def ask(service: server.Service) -> None:
+    """As any other client, on a connection of its own."""
+    alone = [("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(service.grpc, alone) as channel:
+        stub: Any = ExecutionServiceStub(channel)
+        assert (
+            await stub.ListAccounts(pb.ListAccountsRequest(), timeout=PATIENCE_S, wait_for_ready=True)
+        ).accounts
+
+
 def call(path: bytes, stream: int, *more: tuple[bytes, bytes]) -> bytes:
     """A call with an empty message: its HEADERS, each field a literal that is not indexed, and its DATA."""
     fields = (

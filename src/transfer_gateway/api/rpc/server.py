@@ -43,6 +43,8 @@ class RpcLimits:
     message_timeout_s: float
     keepalive_s: float
     max_connection_age_s: float
+    max_connection_idle_s: float
+    handshake_timeout_s: float
 
 
 class RpcServer:
@@ -150,5 +152,7 @@ def _options(limits: RpcLimits, request_timeout_s: float) -> list[tuple[str, int
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _CLIENTS_MAY_PING_EVERY_S * 1000),
         ("grpc.max_connection_age_ms", round(limits.max_connection_age_s * 1000)),
+        ("grpc.max_connection_idle_ms", round(limits.max_connection_idle_s * 1000)),
+        ("grpc.server_handshake_timeout_ms", round(limits.handshake_timeout_s * 1000)),
         ("grpc.max_connection_age_grace_ms", round(request_timeout_s * 2000)),
     ]
