@@ -174,11 +174,16 @@ class Reader:
 
         Raises: BadUserInput for more than 1,000 keys, Throttled.
         """
-        _check_keys(keys)
+        _check_count(len(keys))
         _check_max_age(max_age_s)
         self._take_rows(len(keys))
         found = await outcomes(keys, lambda key: self._describe(key, max_age_s=max_age_s, deadline=deadline))
         return [found[key] for key in keys]
+
+    def check_rows(self, count: int) -> None:
+        """Whether so many keys may be asked for at all, and now, before anything is done with them. As below."""
+        _check_count(count)
+        self._take_rows(0)
 
     async def describe_each(
         self, keys: Sequence[ExecutionKey], *, max_age_s: float, with_definitions: bool, deadline: float
@@ -187,7 +192,7 @@ class Reader:
 
         No faster than they are taken. Raises: BadUserInput for more than 1,000 keys, Throttled.
         """
-        _check_keys(keys)
+        _check_count(len(keys))
         _check_max_age(max_age_s)
         self._take_rows(len(keys))
         self.told = None  # a stream is not given again: no need to keep what it told
@@ -353,9 +358,9 @@ class Reader:
         )
 
 
-def _check_keys(keys: Sequence[ExecutionKey]) -> None:
-    if len(keys) > MAX_KEYS:
-        raise BadUserInput.of("keys", f"may hold {MAX_KEYS} at most; got {len(keys)}.")
+def _check_count(keys: int) -> None:
+    if keys > MAX_KEYS:
+        raise BadUserInput.of("keys", f"may hold {MAX_KEYS} at most; got {keys}.")
 
 
 def _check_max_age(max_age_s: float) -> None:

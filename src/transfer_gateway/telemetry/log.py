@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 # At DEBUG these print headers and bodies, credentials among them.
 _TALKATIVE = ("_cygrpc", "aiobotocore", "aiohttp", "asyncio", "botocore", "grpc", "urllib3")
-# What grpc logs, at ERROR and with a traceback, of metadata that are not UTF-8: any client's, a token's value included.
-_HEADER_IN_GRPC = "Invalid encoding on "
+# What any client of grpc causes at ERROR, with a traceback: metadata that are not UTF-8, a token's value included; and
+# a connection that is gone before its answer.
+_CLIENTS_DOING = ("Invalid encoding on ", "ExecuteBatchError raised in core")
 # Of libraries' lines: tokens, also where a byte of them is written as an escape.
 _SECRETS = re.compile(r"""(?i:\bbearer\s+)[^\s"',]+|eyJ[\w\\-]+(?:\.[\w\\-]*)+""")
 
@@ -62,7 +63,7 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"], *, a
     )
     _render, _audit = render, render if audit else None
     handler = _Handler()
-    handler.addFilter(lambda record: not str(record.msg).startswith(_HEADER_IN_GRPC))
+    handler.addFilter(lambda record: not str(record.msg).startswith(_CLIENTS_DOING))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_completed],

@@ -14,6 +14,7 @@ from transfer_gateway.api.rpc.convert import to_account, to_execution, to_failur
 from transfer_gateway.api.rpc.errors import to_error
 from transfer_gateway.api.rpc.repeated import Lookups
 from transfer_gateway.api.rpc.tls import certificate_name
+from transfer_gateway.api.rpc.turns import Turns
 from transfer_gateway.api.rpc.under_way import LARGE_BYTES
 from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.reader import Definitions, Reader
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.domain.page import Entry
     from transfer_gateway.domain.workflow import Workflow
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -59,6 +61,7 @@ class ExecutionService(ExecutionServiceServicer):
         self._answers_to = answers_to
         self._request_timeout_s = request_timeout_s
         self._by_certificate = by_certificate
+        self._turns = Turns()
         self.lookups = Lookups()  # which read the requests of GetExecution
 
     async def GetExecution(  # type: ignore[override]  # bytes are a message that is made already
@@ -83,7 +86,8 @@ class ExecutionService(ExecutionServiceServicer):
         self, request: pb.BatchGetExecutionsRequest, context: Context
     ) -> AsyncIterator[pb.BatchGetExecutionsResponse]:
         reader, deadline = await self._admit_named(context), self._deadline(context)
-        keys = [parse.execution_key(key, f"keys[{index}]") for index, key in enumerate(request.keys)]
+        reader.check_rows(len(request.keys))
+        keys = await self._turns.each(parse.indexed_execution_key, enumerate(request.keys))
         coming = reader.describe_each(
             keys,
             max_age_s=parse.max_age_s(request, DEFAULT_MAX_AGE_S),
@@ -98,6 +102,7 @@ class ExecutionService(ExecutionServiceServicer):
                 if now - judged_at >= _JUDGE_EVERY_S:
                     judged_at = now
                     await self._judge_again(reader, context)
+                await self._turns.take()
                 yield _outcome(index, keys[index], outcome, reader)
 
     async def FindExecution(
@@ -133,14 +138,15 @@ class ExecutionService(ExecutionServiceServicer):
             deadline=deadline,
         )
         definitions = await _definitions(reader, request, (entry.node for entry in page.entries), deadline)
+
+        def listed(entry: Entry[Execution]) -> pb.ListedExecution:
+            return pb.ListedExecution(
+                execution=_execution(entry.node, reader, definitions),
+                details_error=to_error(entry.missing) if entry.missing else None,
+            )
+
         return pb.ListExecutionsResponse(
-            executions=[
-                pb.ListedExecution(
-                    execution=_execution(entry.node, reader, definitions),
-                    details_error=to_error(entry.missing) if entry.missing else None,
-                )
-                for entry in page.entries
-            ],
+            executions=await self._turns.each(listed, page.entries),
             next_page_token=page.entries[-1].cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
         )
@@ -165,14 +171,15 @@ class ExecutionService(ExecutionServiceServicer):
             with_details=request.with_details,
             deadline=deadline,
         )
+
+        def listed(entry: Entry[Workflow]) -> pb.ListedWorkflow:
+            return pb.ListedWorkflow(
+                workflow=_workflow(entry.node, reader),
+                details_error=to_error(entry.missing) if entry.missing else None,
+            )
+
         return pb.ListWorkflowsResponse(
-            workflows=[
-                pb.ListedWorkflow(
-                    workflow=_workflow(entry.node, reader),
-                    details_error=to_error(entry.missing) if entry.missing else None,
-                )
-                for entry in page.entries
-            ],
+            workflows=await self._turns.each(listed, page.entries),
             next_page_token=page.entries[-1].cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
         )
