@@ -79,6 +79,7 @@ class RpcServer:
             request_timeout_s,
             by_certificate=tls is not None and tls.asks_clients,
         )
+        self._lines = service.lines
         self._calls = Calls(
             requests, self._under_way, read={f"/{_SERVICE}/GetExecution": service.lookups.read}
         )
@@ -125,6 +126,7 @@ class RpcServer:
     async def stop(self) -> None:
         """Accept no more calls, and let those under way finish."""
         self._under_way.end_watches()
+        self._lines.stop()
         end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.hurry)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._server.stop(self._grace_s + _LAST_WORDS_S))
