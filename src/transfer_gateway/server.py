@@ -204,6 +204,8 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             tasks.create_task(metrics.watch_the_loop()),
         )
         await rpc.start()
+        # Without its door the process ends, to be started anew.
+        watching = tasks.create_task(rpc.until_ended())
         serving = tasks.create_task(http.serve(sockets=[listener]))
         await readiness.change(None if sources.discovery is None else "discovering accounts")
         url, hurried = _url(listener, "https" if http_tls else "http"), asyncio.Event()
@@ -219,7 +221,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         try:
             yield Service(gateway, admission, url, grpc, hurry)
         finally:
-            for task in following:
+            for task in (*following, watching):
                 task.cancel()
             await readiness.change("shutting down")
             _log.info("shutting_down", delay_s=settings.shutdown_delay_s, grace_s=settings.shutdown_grace_s)
@@ -382,6 +384,7 @@ class _ClosedDoor:
     tls = None
 
     async def start(self) -> None: ...
+    async def until_ended(self) -> None: ...
     async def set_ready(self, _ready: bool) -> None: ...  # noqa: FBT001  as the server's
     async def stop(self) -> None: ...
     def hurry(self) -> None: ...
@@ -410,6 +413,8 @@ def _rpc_server(
             message_timeout_s=settings.grpc_message_timeout_s,
             keepalive_s=settings.grpc_keepalive_s,
             max_connection_age_s=settings.grpc_max_connection_age_s,
+            max_connection_idle_s=settings.grpc_max_connection_idle_s,
+            handshake_timeout_s=settings.grpc_handshake_timeout_s,
         ),
         requests,
         unread,

@@ -75,3 +75,29 @@ def test_lines_for_people(event: str) -> None:
     lines = written("console")
     assert any(event in line for line in lines)
     assert not any("unheard" in line for line in lines)
+
+
+TOKENS = """
+import logging
+from transfer_gateway.telemetry import configure_logging
+
+configure_logging("debug", "json")
+log = logging.getLogger("grpc._cython.cygrpc")
+log.error("Strange: %s, and more", b"Bearer abc.def\\xbdghi")
+log.error("Strange: eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9.c2ln, and more")
+try:
+    raise ValueError("bearer abc.def.ghi")
+except ValueError:
+    log.exception("Invalid encoding on %s", b"Bearer abc.def.ghi")
+    log.exception("Failed")
+"""
+
+
+def test_no_token_is_in_a_librarys_line() -> None:
+    """Neither in its text nor in its exception; what grpc says of bytes that a client sent is no line at all."""
+    ran = subprocess.run([sys.executable, "-c", TOKENS], check=True, capture_output=True, encoding="utf-8")  # noqa: S603  our own
+    first, second, third = map(json.loads, ran.stderr.splitlines())
+    assert first["event"] == "Strange: b'[hidden]', and more"
+    assert second["event"] == "Strange: [hidden], and more"
+    assert third["event"] == "Failed"
+    assert third["exception"][0]["exc_value"] == "[hidden]"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import bisect
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from transfer_gateway.core.fanout import outcomes
@@ -99,7 +100,7 @@ class Pager(Generic[K, V]):
         return tuple(self._entry(row, described.get(row.key), shown) for row in rows)
 
     def _entry(self, row: Row[K, V], described: V | GatewayError | None, shown: Callable[[V], V]) -> Entry[V]:
-        cursor = self._cursors.write(row.key)
+        cursor = partial(self._cursors.write, row.key)
         if described is None:
             return Entry(row.without_details(), cursor)
         if isinstance(described, GatewayError):

@@ -179,9 +179,8 @@ class Reader:
 
         Raises: BadUserInput for more than 1,000 keys, Throttled.
         """
-        _check_keys(keys)
         _check_max_age(max_age_s)
-        self._take_rows(len(keys))
+        self.take_keys(len(keys))
         different = dict.fromkeys(keys)
         found = self._at_hand(different, max_age_s)
         found |= await outcomes(
@@ -214,16 +213,23 @@ class Reader:
             self.told += [Told(key, max_age_s, execution) for key, execution in recalled]
         return found
 
+    def take_keys(self, count: int) -> None:
+        """Charge what `describe_each` will be asked for, before anything is done with it.
+
+        Raises: BadUserInput for more than 1,000, Throttled.
+        """
+        if count > MAX_KEYS:
+            raise BadUserInput.of("keys", f"may hold {MAX_KEYS} at most; got {count}.")
+        self._take_rows(count)
+
     async def describe_each(
         self, keys: Sequence[ExecutionKey], *, max_age_s: float, with_definitions: bool, deadline: float
     ) -> AsyncGenerator[tuple[int, tuple[Execution, Definitions] | GatewayError]]:
         """The same, each with its index among the keys, as soon as it is there; with what `define_steps` gives.
 
-        No faster than they are taken. Raises: BadUserInput for more than 1,000 keys, Throttled.
+        For keys that are taken. No faster than the answers are. Raises: BadUserInput.
         """
-        _check_keys(keys)
         _check_max_age(max_age_s)
-        self._take_rows(len(keys))
         self.told = None  # a stream is not given again: no need to keep what it told
         indexes: dict[ExecutionKey, list[int]] = {}
         for index, key in enumerate(keys):
@@ -395,11 +401,6 @@ class Reader:
             account_ids=list(wanted.account_ids),
             regions=list(wanted.regions),
         )
-
-
-def _check_keys(keys: Sequence[ExecutionKey]) -> None:
-    if len(keys) > MAX_KEYS:
-        raise BadUserInput.of("keys", f"may hold {MAX_KEYS} at most; got {len(keys)}.")
 
 
 def _check_max_age(max_age_s: float) -> None:

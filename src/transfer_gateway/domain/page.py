@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from transfer_gateway.domain.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from transfer_gateway.domain.errors import GatewayError
     from transfer_gateway.domain.execution import Execution, ExecutionStatus, ExecutionSummary
@@ -104,8 +104,14 @@ class Entry(Generic[V]):
     """One entry of a page. `missing` says why its details are not there although they were wanted."""
 
     node: V
-    cursor: str
+    write_cursor: Callable[
+        [], str
+    ]  # signing costs as much as all else of an entry, and not each is asked for
     missing: GatewayError | None = None
+
+    @property
+    def cursor(self) -> str:
+        return self.write_cursor()
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,6 +292,18 @@ class Settings(BaseModel):
     grpc_max_connections: int = Field(
         1000, ge=1, le=1_000_000, description="gRPC connections at a time; more are closed."
     )
+    grpc_handshake_timeout_s: float = Field(
+        5.0,
+        ge=0.1,
+        le=300,
+        description="How long a new gRPC connection may take for TLS and the start of HTTP/2; then it is closed.",
+    )
+    grpc_max_connection_idle_s: float = Field(
+        60.0,
+        ge=1,
+        le=86_400,
+        description="gRPC connections without a call for so long are ended; clients connect anew for their next one.",
+    )
     request_timeout_s: float = Field(
         10.0,
         ge=0.05,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 # At DEBUG these print headers and bodies, credentials among them.
 _TALKATIVE = ("_cygrpc", "aiobotocore", "aiohttp", "asyncio", "botocore", "grpc", "urllib3")
+# What any client of grpc causes at ERROR, with a traceback: metadata that are not UTF-8, a token's value included; and
+# a connection that is gone before its answer.
+_CLIENTS_DOING = ("Invalid encoding on ", "ExecuteBatchError raised in core")
+# Of libraries' lines: tokens, also where a byte of them is written as an escape.
+_SECRETS = re.compile(r"""(?i:\bbearer\s+)[^\s"',]+|eyJ[\w\\-]+(?:\.[\w\\-]*)+""")
 
 
 # What each line of the running task's has, and of those that it starts: its request's ids.
@@ -57,6 +63,7 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"], *, a
     )
     _render, _audit = render, render if audit else None
     handler = _Handler()
+    handler.addFilter(lambda record: not str(record.msg).startswith(_CLIENTS_DOING))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_completed],
@@ -127,7 +134,7 @@ class _StderrLogger:
 
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        _WRITER.put(_as_bytes(self.format(record)))
+        _WRITER.put(_as_bytes(_SECRETS.sub("[hidden]", self.format(record))))
 
 
 @contextmanager

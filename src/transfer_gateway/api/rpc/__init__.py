@@ -2,5 +2,6 @@
 
 import os
 
-# Read when gRPC is imported. Its core writes to stderr in a form of its own: at INFO, whatever handshake fails.
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+# Read when gRPC is imported. Its core writes to stderr by itself, past our log and its bounds: at ERROR whatever a
+# client sends that is no HTTP/2.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")

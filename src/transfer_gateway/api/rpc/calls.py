@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _OURS = "/transfer_api."
+_UNKNOWN = "unknown"  # its name may be anything
 _WATCH = "/grpc.health.v1.Health/Watch"
 
 
@@ -50,6 +51,12 @@ class Calls(grpc.GenericRpcHandler):
         self._forget = under_way.open.pop  # a task's call, when it is done
         self._read = read
         self._methods: dict[str, _Method] = {}
+        self._unknown = _Method(_UNKNOWN, None)
+
+    @property
+    def methods(self) -> Iterable[str]:
+        """The paths of all that there are."""
+        return self._methods
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """The same methods as below, as grpc's generated code tells them to servers of old."""
@@ -61,10 +68,7 @@ class Calls(grpc.GenericRpcHandler):
             self._methods[method.name] = method
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
-        name = handler_call_details.method
-        method = self._methods.get(name)
-        if method is None:
-            method = _Method(name, None)
+        method = self._methods.get(handler_call_details.method, self._unknown)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  grpc.aio runs each call in a task
         call = _Call(self, method, handler_call_details.invocation_metadata)
@@ -190,7 +194,7 @@ class _Method:
         self, name: str, handler: Handler | None, read: Callable[[bytes], Any] | None = None
     ) -> None:
         self.name = name
-        self.ours = name.startswith(_OURS)
+        self.ours = name.startswith(_OURS) or handler is None
         self.operation = None if not self.ours else "none" if handler is None else name.rpartition("/")[2]
         self.log = _log.info if self.ours else _log.debug
         self.is_logged = _log.is_enabled_for(logging.INFO if self.ours else logging.DEBUG)
@@ -219,7 +223,7 @@ def _answer(
     method: str, handler: Handler | None, deserialize: Callable[[bytes], Any] | None
 ) -> Callable[[Any, Context, _Call], Awaitable[Any]]:
     async def unimplemented(_request: object, _context: Context, _call: _Call) -> None:
-        raise _Unimplemented(f"There is no method {method}. Server reflection lists those that are.")
+        raise _Unimplemented("There is no such method. Server reflection lists those that are.")
 
     if handler is None:
         return unimplemented

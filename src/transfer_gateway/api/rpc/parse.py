@@ -49,6 +49,12 @@ def execution_key(key: execution_pb2.ExecutionKey, field: str) -> ExecutionKey:
     )
 
 
+def indexed_execution_key(indexed: tuple[int, execution_pb2.ExecutionKey]) -> ExecutionKey:
+    """One of `keys`, with its place there."""
+    index, key = indexed
+    return execution_key(key, f"keys[{index}]")
+
+
 def workflow_key(key: workflow_pb2.WorkflowKey, field: str) -> WorkflowKey:
     return WorkflowKey(
         identifier(AccountId, key.account_id, f"{field}.account_id"),

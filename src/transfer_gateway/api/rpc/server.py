@@ -6,16 +6,17 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from transfer_api.v1 import execution_service_pb2
 from transfer_api.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from transfer_gateway.api.rpc.calls import Calls
+from transfer_gateway.api.rpc.core import ServerEnded, make_server, until_ended
 from transfer_gateway.api.rpc.health import Health
 from transfer_gateway.api.rpc.servicer import ExecutionService
 from transfer_gateway.api.rpc.under_way import CallLimits, CallsUnderWay
+from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
     from transfer_gateway.api.auth import Admission
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.unread import UnreadBytes
     from transfer_gateway.telemetry import Requests
 
+_log = get_logger(__name__)
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _SERVICE = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name
 _CLIENTS_MAY_PING_EVERY_S = 10  # the least that grpc-go lets its clients choose
@@ -41,6 +43,8 @@ class RpcLimits:
     message_timeout_s: float
     keepalive_s: float
     max_connection_age_s: float
+    max_connection_idle_s: float
+    handshake_timeout_s: float
 
 
 class RpcServer:
@@ -60,10 +64,6 @@ class RpcServer:
         self._grace_s = grace_s
         self.tls = tls
         self._health = Health(("", _SERVICE))
-        self._server = grpc.aio.server(
-            options=_options(limits, request_timeout_s),
-            maximum_concurrent_rpcs=limits.max_concurrent_rpcs,
-        )
         self._under_way = CallsUnderWay(
             CallLimits(
                 limits.max_concurrent_rpcs,
@@ -79,6 +79,7 @@ class RpcServer:
             request_timeout_s,
             by_certificate=tls is not None and tls.asks_clients,
         )
+        self._lines = service.lines
         self._calls = Calls(
             requests, self._under_way, read={f"/{_SERVICE}/GetExecution": service.lookups.read}
         )
@@ -89,7 +90,12 @@ class RpcServer:
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(  # type: ignore[no-untyped-call]  # it publishes no types
             reflection.aio.ReflectionServicer(names), calls
         )
-        self._server.add_generic_rpc_handlers((self._calls,))
+        self._server = make_server(
+            self._calls.methods,
+            self._calls,
+            _options(limits, request_timeout_s),
+            limits.max_concurrent_rpcs,
+        )
 
     def listen(self, host: str, port: int) -> int:
         """Bind the address. Port 0: any free one. Returns: the port. Raises: OSError."""
@@ -105,6 +111,14 @@ class RpcServer:
         self._watching = asyncio.create_task(self._under_way.watch())
         await self._server.start()
 
+    async def until_ended(self) -> None:
+        """Watch over it until it is told to stop; cancel this first. Raises: ServerEnded, where it ended by itself."""
+        try:
+            await until_ended(self._server)
+        except ServerEnded as ended:
+            _log.critical("grpc_server_ended", detail=str(ended))
+            raise
+
     async def set_ready(self, ready: bool) -> None:  # noqa: FBT001  the one thing it is told
         """What health checks answer, for the service by its name and for the server as a whole."""
         self._health.set_ready(ready)
@@ -112,6 +126,7 @@ class RpcServer:
     async def stop(self) -> None:
         """Accept no more calls, and let those under way finish."""
         self._under_way.end_watches()
+        self._lines.stop()
         end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.hurry)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._server.stop(self._grace_s + _LAST_WORDS_S))
@@ -139,5 +154,7 @@ def _options(limits: RpcLimits, request_timeout_s: float) -> list[tuple[str, int
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", _CLIENTS_MAY_PING_EVERY_S * 1000),
         ("grpc.max_connection_age_ms", round(limits.max_connection_age_s * 1000)),
+        ("grpc.max_connection_idle_ms", round(limits.max_connection_idle_s * 1000)),
+        ("grpc.server_handshake_timeout_ms", round(limits.handshake_timeout_s * 1000)),
         ("grpc.max_connection_age_grace_ms", round(request_timeout_s * 2000)),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,16 @@ from transfer_gateway.api.rpc.convert import to_account, to_execution, to_failur
 from transfer_gateway.api.rpc.errors import to_error
 from transfer_gateway.api.rpc.repeated import Lookups
 from transfer_gateway.api.rpc.tls import certificate_name
+from transfer_gateway.api.rpc.turns import Lines, Turns
 from transfer_gateway.api.rpc.under_way import LARGE_BYTES
 from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
+from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError
 from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
 
     import grpc
 
@@ -30,10 +33,13 @@ if TYPE_CHECKING:
     from transfer_gateway.core.reader import Definitions, Reader
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.domain.page import Entry
     from transfer_gateway.domain.workflow import Workflow
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+# Of one caller: each holds its keys in memory, and at the service's end its answers are waited for.
+_STREAMS_AT_ONCE = 8
 _JUDGE_EVERY_S = 2.0  # as open WebSockets are
 # Of the caller's time, what the answer may need to get back: a partial answer is better than none.
 _WAY_BACK = 0.05
@@ -59,6 +65,7 @@ class ExecutionService(ExecutionServiceServicer):
         self._answers_to = answers_to
         self._request_timeout_s = request_timeout_s
         self._by_certificate = by_certificate
+        self._turns, self.lines = Turns(), Lines(_STREAMS_AT_ONCE)
         self.lookups = Lookups()  # which read the requests of GetExecution
 
     async def GetExecution(  # type: ignore[override]  # bytes are a message that is made already
@@ -83,22 +90,29 @@ class ExecutionService(ExecutionServiceServicer):
         self, request: pb.BatchGetExecutionsRequest, context: Context
     ) -> AsyncIterator[pb.BatchGetExecutionsResponse]:
         reader, deadline = await self._admit_named(context), self._deadline(context)
-        keys = [parse.execution_key(key, f"keys[{index}]") for index, key in enumerate(request.keys)]
-        coming = reader.describe_each(
-            keys,
-            max_age_s=parse.max_age_s(request, DEFAULT_MAX_AGE_S),
-            with_definitions=request.with_definitions,
-            deadline=deadline,
-        )
-        del request  # of many keys it is larger than all else that waits while the client does not read
-        judged_at = asyncio.get_running_loop().time()
-        async with aclosing(coming):
-            async for index, outcome in coming:
-                now = asyncio.get_running_loop().time()
-                if now - judged_at >= _JUDGE_EVERY_S:
-                    judged_at = now
-                    await self._judge_again(reader, context)
-                yield _outcome(index, keys[index], outcome, reader)
+        reader.take_keys(len(request.keys))
+        if reader.caller is ANONYMOUS:
+            in_line: AbstractAsyncContextManager[object] = nullcontext()  # nobody's place
+        else:
+            in_line = self.lines.place(reader.caller.name, deadline=deadline)
+        async with in_line:
+            keys = await self._turns.each(parse.indexed_execution_key, enumerate(request.keys))
+            coming = reader.describe_each(
+                keys,
+                max_age_s=parse.max_age_s(request, DEFAULT_MAX_AGE_S),
+                with_definitions=request.with_definitions,
+                deadline=deadline,
+            )
+            del request  # of many keys it is larger than all else that waits while the client does not read
+            judged_at = asyncio.get_running_loop().time()
+            async with aclosing(coming):
+                async for index, outcome in coming:
+                    now = asyncio.get_running_loop().time()
+                    if now - judged_at >= _JUDGE_EVERY_S:
+                        judged_at = now
+                        await self._judge_again(reader, context)
+                    await self._turns.take()
+                    yield _outcome(index, keys[index], outcome, reader)
 
     async def FindExecution(
         self, request: pb.FindExecutionRequest, context: Context
@@ -133,14 +147,15 @@ class ExecutionService(ExecutionServiceServicer):
             deadline=deadline,
         )
         definitions = await _definitions(reader, request, (entry.node for entry in page.entries), deadline)
+
+        def listed(entry: Entry[Execution]) -> pb.ListedExecution:
+            return pb.ListedExecution(
+                execution=_execution(entry.node, reader, definitions),
+                details_error=to_error(entry.missing) if entry.missing else None,
+            )
+
         return pb.ListExecutionsResponse(
-            executions=[
-                pb.ListedExecution(
-                    execution=_execution(entry.node, reader, definitions),
-                    details_error=to_error(entry.missing) if entry.missing else None,
-                )
-                for entry in page.entries
-            ],
+            executions=await self._turns.each(listed, page.entries),
             next_page_token=page.entries[-1].cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
         )
@@ -165,14 +180,15 @@ class ExecutionService(ExecutionServiceServicer):
             with_details=request.with_details,
             deadline=deadline,
         )
+
+        def listed(entry: Entry[Workflow]) -> pb.ListedWorkflow:
+            return pb.ListedWorkflow(
+                workflow=_workflow(entry.node, reader),
+                details_error=to_error(entry.missing) if entry.missing else None,
+            )
+
         return pb.ListWorkflowsResponse(
-            workflows=[
-                pb.ListedWorkflow(
-                    workflow=_workflow(entry.node, reader),
-                    details_error=to_error(entry.missing) if entry.missing else None,
-                )
-                for entry in page.entries
-            ],
+            workflows=await self._turns.each(listed, page.entries),
             next_page_token=page.entries[-1].cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
         )

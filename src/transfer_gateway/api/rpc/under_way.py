@@ -6,17 +6,16 @@ What grpc.aio does by itself, each seen on the wire (tests/api/test_rpc_slow_cli
   bytes of a unary answer after the handler has returned, and for a status behind any of these.
 - A call has two tasks. One runs the handler; the other, named `rpc_task`, waits until grpc's core says that the call
   is over. Cancelling the first alone leaves the call open as long as its connection is. Once both have ended nothing
-  refers to the call, and core cancels it: the client is told CANCELLED past its window, and all of it is freed. Only
-  the call accepted first and the one accepted last are kept longer, by variables of grpc's loop that accepts calls.
+  refers to the call, and core cancels it: the client is told CANCELLED past its window, and all of it is freed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from transfer_gateway.api.rpc.core import handlers_of, tasks_of_calls
 from transfer_gateway.domain.errors import DeadlineExceeded, GatewayError, Throttled, UpstreamUnavailable
 from transfer_gateway.telemetry import get_logger
 
@@ -199,8 +198,8 @@ class CallsUnderWay:
         if not calls:
             return
         handlers = {call.task for call in calls}
-        for task in _grpc_tasks():
-            if not handlers.isdisjoint(_handlers(task)):
+        for task in tasks_of_calls():
+            if not handlers.isdisjoint(handlers_of(task)):
                 task.cancel()
         for task in handlers:
             task.cancel()
@@ -213,8 +212,8 @@ class CallsUnderWay:
         """
         orphans = {
             task
-            for task in _grpc_tasks()
-            if (found := _handlers(task)) and all(each.done() for each in found)
+            for task in tasks_of_calls()
+            if (found := handlers_of(task)) and all(each.done() for each in found)
         }
         for task in orphans & self._orphans:
             task.cancel()
@@ -243,17 +242,3 @@ class CallsUnderWay:
 
 def _is_ending(call: Call) -> bool:
     return call.dropped or call.ended_by is not None
-
-
-def _grpc_tasks() -> list[AnyTask]:
-    return [task for task in asyncio.all_tasks() if task.get_name() == "rpc_task"]
-
-
-def _handlers(task: AnyTask) -> set[AnyTask]:
-    """The task that runs the handler for one of grpc's, which waits for it: among its coroutine's variables."""
-    return {
-        variable
-        for variables in gc.get_referents(task.get_coro())
-        for variable in gc.get_referents(variables)
-        if isinstance(variable, asyncio.Task)
-    }
