@@ -55,8 +55,8 @@ async def test_a_search_that_fails_nearly_everywhere(
                 assert len(found["targetFailures"]) == 1000
         _, log = await serving.stop()
     events = [json.loads(line) for line in log.splitlines()]
-    for door in ("graphql", "grpc"):
-        (searched,) = [event for event in events if event["event"] == "lookup" and event["door"] == door]
+    for name in ("graphql", "grpc"):
+        (searched,) = [event for event in events if event["event"] == "lookup" and event["door"] == name]
         about = [event for event in events if event.get("request_id") == searched["request_id"]]
         assert len(searched["target_failures"]) == 1000
         assert searched["target_failures"][-1].endswith("and 200 more targets")
@@ -64,7 +64,7 @@ async def test_a_search_that_fails_nearly_everywhere(
         assert lines
         assert all(count <= FEW for count in lines.values())
         (counted,) = [event for event in about if event["event"] == "lookups_failed"]
-        assert (counted["door"], sum(counted["failures"].values())) == (door, 1000)
+        assert (counted["door"], sum(counted["failures"].values())) == (name, 1000)
         assert counted["failures"].keys() == lines.keys() > {"ACCESS_DENIED"}
 
 
