@@ -81,3 +81,19 @@ async def test_answers_under_way_have_room() -> None:
     await asyncio.sleep(5)
     assert sorted([first, *[each async for each in coming]]) == [(number, number) for number in MANY]
     assert ask.most <= 256
+
+
+async def test_no_question_after_its_time() -> None:
+    """When the time is up nothing more is asked, however many places those that end then leave free."""
+    until = asyncio.get_running_loop().time() + 10
+    asked = 0
+
+    async def ask(_: int) -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(until - asyncio.get_running_loop().time())
+
+    coming = outcomes_as_they_come(range(100_000), ask, until=until)
+    answered = len([each async for each in coming])
+    assert answered == asked < 100_000
+    assert asyncio.get_running_loop().time() < until + 0.1

@@ -32,11 +32,12 @@ async def outcomes(items: Iterable[K], ask: Callable[[K], Awaitable[V]]) -> dict
 
 
 async def outcomes_as_they_come(
-    items: Iterable[K], ask: Callable[[K], Awaitable[V]]
+    items: Iterable[K], ask: Callable[[K], Awaitable[V]], *, until: float | None = None
 ) -> AsyncGenerator[tuple[K, V | GatewayError]]:
     """The same, each as soon as it is there, in no order. Closing the generator cancels what is still asked.
 
     Asks no faster than its answers are taken: at most 32 wait to be, and those of the questions then under way.
+    From `until` on, in the loop's time, no further question is put: those left over have no outcome.
     """
     come: asyncio.Queue[tuple[K, V | GatewayError] | None] = asyncio.Queue()
     has_room = asyncio.Event()
@@ -50,7 +51,7 @@ async def outcomes_as_they_come(
     async def ask_all() -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                await _ask_all(tasks, items, one, has_room)
+                await _ask_all(tasks, items, one, has_room, until)
         except asyncio.CancelledError as cancelled:  # by the generator's end: nobody waits for this any more
             # The exception and a frame of the TaskGroup refer to each other: with the traceback all of this would
             # stay in memory until the next search for garbage.
@@ -75,17 +76,22 @@ async def _ask_all(
     items: Iterable[K],
     one: Callable[[K], Coroutine[Any, Any, None]],
     has_room: asyncio.Event | None = None,
+    until: float | None = None,
 ) -> None:
-    """Start `one` for each different item, a few at a time; none while there is no room for answers.
+    """Start `one` for each different item, a few at a time; none while there is no room for answers or from `until` on.
 
     So the first answers need not wait until all questions are put, and there are no more of them under way, and in
     memory, than it takes to have the event loop busy. Those that get no answer hold no others up.
     """
+    loop = asyncio.get_running_loop()
     places = Places(_UNDER_WAY)
     for number, item in enumerate(dict.fromkeys(items), 1):
         if has_room is not None and not has_room.is_set():
             await has_room.wait()
         end = await places.take(item)
+        if until is not None and loop.time() >= until:
+            end()
+            return
         tasks.create_task(one(item)).add_done_callback(end)
         if number % _AT_ONCE == 0:
             await asyncio.sleep(0)

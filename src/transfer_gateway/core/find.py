@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from transfer_gateway.core.fanout import outcomes_as_they_come
 from transfer_gateway.core.recent import Recent
-from transfer_gateway.domain.errors import DeadlineExceeded, ExecutionNotFound, GatewayError, WorkflowNotFound
+from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError, WorkflowNotFound
 from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.domain.page import Found, named
 
@@ -86,7 +86,7 @@ class Finder:
         with suppress(TimeoutError):
             async with (
                 asyncio.timeout_at(deadline + _LAST_WORDS_S),
-                aclosing(outcomes_as_they_come([None, *targets], ask)) as coming,
+                aclosing(outcomes_as_they_come([None, *targets], ask, until=deadline)) as coming,
             ):
                 async for target, outcome in coming:
                     if outcome is not None and not isinstance(outcome, GatewayError):
@@ -112,8 +112,6 @@ class Finder:
         self, target: Target, execution_id: ExecutionId, workflow_id: WorkflowId | None, deadline: float
     ) -> Execution | GatewayError | None:
         """The execution, None when the target certainly doesn't have it, or why that isn't certain."""
-        if asyncio.get_running_loop().time() >= deadline:
-            return DeadlineExceeded.of(target)
         if workflow_id is not None:
             return await self._search_in([workflow_id], target, execution_id, deadline)
         loop = asyncio.get_running_loop()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -123,9 +123,9 @@ async def _rows(
         iter(ahead),
     )  # rows up to the first target that has not answered, which is `awaited`
     awaited = next(to_come, None)
-    coming = outcomes_in_window(ahead, list_in, is_enough=lambda: found > first)
-    unanswered: list[Target] = []
-    try:
+    loop = asyncio.get_running_loop()
+    coming = outcomes_in_window(ahead, list_in, is_enough=lambda: found > first or loop.time() >= deadline)
+    with suppress(TimeoutError):
         async with asyncio.timeout_at(deadline + _LAST_WORDS_S), aclosing(coming):
             async for target, outcome in coming:
                 rows, failed = ([], [outcome]) if isinstance(outcome, GatewayError) else outcome
@@ -139,12 +139,11 @@ async def _rows(
                     awaited = next(to_come, None)
                 if without_gap > first:
                     break
-    except TimeoutError:
-        unanswered = [target for target in ahead if target not in listed]
     failures: list[tuple[Target, GatewayError | None]] = [
         (target, error) for target in listed for error in listed[target][1]
     ]
-    failures += [(target, None) for target in unanswered]
+    if loop.time() >= deadline:
+        failures += [(target, None) for target in ahead if target not in listed]
     return (
         [row for target in sorted(listed) for row in listed[target][0]],
         sorted(failures, key=lambda failure: failure[0]),
