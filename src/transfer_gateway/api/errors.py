@@ -5,20 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from transfer_gateway.domain.errors import ErrorCode, GatewayError
-from transfer_gateway.telemetry import current_request, get_logger
+from transfer_gateway.telemetry import EVERYDAY, current_request, get_logger
 
 _log = get_logger(__name__)
-
-# What callers cause by asking, or an operator knows already: no news.
-_EVERYDAY = {
-    ErrorCode.EXECUTION_NOT_FOUND,
-    ErrorCode.WORKFLOW_NOT_FOUND,
-    ErrorCode.ACCOUNT_NOT_AVAILABLE,
-    ErrorCode.BAD_USER_INPUT,
-    ErrorCode.UNAUTHENTICATED,
-    ErrorCode.FORBIDDEN,
-    ErrorCode.AUDIT_LOG_UNAVAILABLE,  # told once, as `audit_log_unavailable`
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +54,13 @@ def retry_after_s(error: GatewayError) -> float | None:
 
 
 def log_failure(error: GatewayError) -> None:
-    """Log and count a failure as it leaves through a door, with what AWS said and callers don't see."""
-    if (request := current_request()) is not None:
-        request.failed(error.code)
-    log = _log.debug if error.code in _EVERYDAY else _log.warning
+    """Count a failure as it leaves through a door, and log it, with what AWS said and callers don't see.
+
+    Of each code a request has only its first few logged one by one.
+    """
+    if (request := current_request()) is not None and not request.failed(error.code):
+        return
+    log = _log.debug if error.code in EVERYDAY else _log.warning
     log(
         "lookup_failed",
         code=error.code,
@@ -80,7 +72,7 @@ def log_failure(error: GatewayError) -> None:
 
 
 def log_fault(error: BaseException | None) -> None:
-    """Log and count a fault of our own, with its trace: callers get the request's id instead."""
-    if (request := current_request()) is not None:
-        request.failed(ErrorCode.INTERNAL_SERVER_ERROR)
+    """The same for a fault of our own, with its trace: callers get the request's id instead."""
+    if (request := current_request()) is not None and not request.failed(ErrorCode.INTERNAL_SERVER_ERROR):
+        return
     _log.error("internal_fault", exc_info=error)

@@ -74,7 +74,7 @@ class Visit(NamedTuple):
             list(ids),
             outcome="OK",
             targets=targets,
-            target_failures=[f"{failure.target.place}: {failure.error.code}" for failure in failures],
+            target_failures=list(map(_told, failures)),
             **asked,
         )
 
@@ -96,6 +96,11 @@ class Visit(NamedTuple):
             **what,
         ):
             raise AuditLogUnavailable.because("too many lines wait")
+
+
+def _told(failure: TargetFailure) -> str:
+    more = f", and {failure.unnamed} more targets" if failure.unnamed else ""
+    return f"{failure.target.place}: {failure.error.code}{more}"
 
 
 def now() -> datetime:

@@ -78,7 +78,7 @@ async def _ask_all(
     has_room: asyncio.Event | None = None,
     until: float | None = None,
 ) -> None:
-    """Start `one` for each different item, a few at a time; none while there is no room for answers, or from `until` on.
+    """Start `one` for each different item, a few at a time; none while there is no room for answers or from `until` on.
 
     So the first answers need not wait until all questions are put, and there are no more of them under way, and in
     memory, than it takes to have the event loop busy. Those that get no answer hold no others up.

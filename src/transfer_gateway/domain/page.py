@@ -24,6 +24,7 @@ class TargetFailure:
 
     target: Target
     error: GatewayError
+    unnamed: int = 0  # others that failed too, where this is the last that is named
 
 
 MAX_FAILURES_NAMED = (
@@ -42,7 +43,7 @@ def named(failed: Iterable[tuple[Target, GatewayError | None]]) -> tuple[TargetF
         last = first.pop()
         error = last.error.again()
         error.message += f" {more} more targets failed, which are not named."
-        first.append(TargetFailure(last.target, error))
+        first.append(TargetFailure(last.target, error, more))
     return tuple(first)
 
 

@@ -18,9 +18,10 @@ from transfer_gateway.telemetry.log import (
     lines_queued,
 )
 from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
-from transfer_gateway.telemetry.requests import GIVEN_UP, Request, Requests, current_request
+from transfer_gateway.telemetry.requests import EVERYDAY, GIVEN_UP, Request, Requests, current_request
 
 __all__ = [
+    "EVERYDAY",
     "GIVEN_UP",
     "LOG_IDS",
     "AwsCalls",

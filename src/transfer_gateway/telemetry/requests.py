@@ -24,11 +24,23 @@ if TYPE_CHECKING:
 
 GIVEN_UP = "CANCELLED"  # the code of what was not waited for: its deadline came first, or its caller left
 
+# What callers cause by asking, or an operator knows already: no news.
+EVERYDAY = {
+    ErrorCode.EXECUTION_NOT_FOUND,
+    ErrorCode.WORKFLOW_NOT_FOUND,
+    ErrorCode.ACCOUNT_NOT_AVAILABLE,
+    ErrorCode.BAD_USER_INPUT,
+    ErrorCode.UNAUTHENTICATED,
+    ErrorCode.FORBIDDEN,
+    ErrorCode.AUDIT_LOG_UNAVAILABLE,  # told once, as `audit_log_unavailable`
+}
+
 _log = get_logger(__name__)
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DOORS = ("graphql", "grpc")
 _CALLS_TOLD = 10  # of one request's
+_FAILURES_LOGGED = 5  # of each code in one request: a search may be told 1,000 of them, a list more
 
 _current: ContextVar[Request | None] = ContextVar("request", default=None)
 
@@ -71,7 +83,7 @@ class Request:
         self.graphql_name: str | None = None
         self.code = "OK"
         self.started = time.perf_counter()
-        self.failures: list[str] = []
+        self.failures: dict[str, int] = {}  # by code
         self.aws_calls = 0
         self.slowest: list[tuple[float, str]] = []  # a heap: the seconds that each took, and AWS's id of it
         self.joined: list[str] = []
@@ -82,9 +94,13 @@ class Request:
             return {"request_id": self.id}
         return {"request_id": self.id, "trace_id": self.trace_id}
 
-    def failed(self, code: str) -> None:
-        """Something that it asked for went out as a failure of that code."""
-        self.failures.append(code)
+    def failed(self, code: str) -> bool:
+        """Something that it asked for went out as a failure of that code.
+
+        Returns: whether it gets a line of its own in the log; the others are counted in one line at the request's end.
+        """
+        count = self.failures[code] = self.failures.get(code, 0) + 1
+        return count <= _FAILURES_LOGGED
 
     def asked_aws(self, call: AwsCall) -> None:
         self.aws_calls += 1
@@ -158,8 +174,12 @@ class Requests:
         self._durations.observe((request.door, request.operation, request.code), took_s)
         if self._tracing is not None and request.span is not None:
             self._tracing.end_request(request, request.span, status)
-        for code in request.failures:
-            self._failures[request.door, code] += 1
+        for code, count in request.failures.items():
+            self._failures[request.door, code] += count
+        if any(count > _FAILURES_LOGGED for code, count in request.failures.items() if code not in EVERYDAY):
+            _log.warning(
+                "lookups_failed", door=request.door, operation=request.operation, failures=request.failures
+            )
         if took_s >= self._slow_s:
             _log.warning(
                 "slow_request",

@@ -36,7 +36,6 @@ _log = get_logger(__name__)
 
 _LAST_WORDS_S = 3.0
 _NAME_CHARACTERS = 100  # of an operation's name, which its caller has chosen
-_FAILURES_TOLD = 10
 _CALLERS_FAULT = {  # a span with these has not failed: its answer is the right one
     ErrorCode.EXECUTION_NOT_FOUND,
     ErrorCode.WORKFLOW_NOT_FOUND,
@@ -86,7 +85,7 @@ class Tracing:
                 if status is not None:
                     span.set_attributes({"http.route": "/graphql", "http.response.status_code": int(status)})
             if request.failures:
-                span.set_attribute("transfer_gateway.failures", request.failures[:_FAILURES_TOLD])
+                span.set_attribute("transfer_gateway.failures", list(request.failures))
             _tell_outcome(span, request.code)
         span.end()
 
