@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 _MAX_KEYS = 100  # of one issuer; the largest known publish about twenty
 _RSA_BITS = range(2048, 8192 + 1)  # shorter is forgeable (NIST SP 800-131A), longer costs a request too much
+_MAX_NUMBER_CHARACTERS = (
+    1366  # of the longest modulus, in base64url: longer ones, by the hundred, stall the event loop
+)
+# A hundred keys have some 1,500. A million bytes of `[],` would stall the event loop for a quarter of a second.
+_MAX_VALUES = 10_000
 _PUBLIC_MEMBERS = ("kty", "crv", "n", "e", "x", "y")
 
 
@@ -85,6 +90,8 @@ def decode_keys(body: bytes, algorithms: Collection[str]) -> dict[KeyName, Key]:
 
 
 def _decode_object(body: bytes) -> dict[str, Any]:
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > _MAX_VALUES:  # no fewer than there are
+        raise Unusable(f"more than {_MAX_VALUES} values")
     try:
         document = orjson.loads(body)
     except ValueError:
@@ -113,6 +120,8 @@ def _decode_key(jwk: Mapping[str, Any], algorithm: str) -> Key | None:
         return None
     # Private members, which some publish by mistake, would make it a private key: one that can't verify.
     public = {member: jwk[member] for member in _PUBLIC_MEMBERS if member in jwk}
+    if any(isinstance(text, str) and len(text) > _MAX_NUMBER_CHARACTERS for text in public.values()):
+        return None
     try:
         key = PyJWK(public, algorithm)
     except (PyJWTError, UnsupportedAlgorithm):

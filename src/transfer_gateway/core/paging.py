@@ -124,7 +124,7 @@ async def _rows(
     )  # rows up to the first target that has not answered, which is `awaited`
     awaited = next(to_come, None)
     loop = asyncio.get_running_loop()
-    coming = outcomes_in_window(ahead, list_in, is_enough=lambda: found > first or loop.time() >= deadline)
+    coming = outcomes_in_window(ahead, list_in, is_enough=lambda: found > first, until=deadline)
     with suppress(TimeoutError):
         async with asyncio.timeout_at(deadline + _LAST_WORDS_S), aclosing(coming):
             async for target, outcome in coming:

@@ -21,9 +21,11 @@ _PATIENCE_S = 0.5
 
 
 async def outcomes_in_window(
-    items: Iterable[K], ask: Callable[[K], Awaitable[V]], *, is_enough: Callable[[], bool]
+    items: Iterable[K], ask: Callable[[K], Awaitable[V]], *, is_enough: Callable[[], bool], until: float
 ) -> AsyncGenerator[tuple[K, V | GatewayError]]:
     """What `ask` gives for each item, as soon as it is there; no further item is asked once `is_enough`.
+
+    Nor from `until` on, in the loop's time.
 
     The next is asked as soon as any has answered: as many at a time as have answered so far, 8 to 128. One
     that takes longer than half a second gives its place to the next, so that those which hang, however many
@@ -35,7 +37,10 @@ async def outcomes_in_window(
     landed: asyncio.Queue[asyncio.Task[V | GatewayError]] = asyncio.Queue()
 
     def has_room() -> bool:
-        patient_since = loop.time() - _PATIENCE_S
+        now = loop.time()
+        if now >= until:
+            return False
+        patient_since = now - _PATIENCE_S
         prompt = sum(started > patient_since for _, started in flying.values())
         return prompt < min(_MOST, max(_FEWEST, answered))
 

@@ -174,12 +174,8 @@ class Requests:
         self._durations.observe((request.door, request.operation, request.code), took_s)
         if self._tracing is not None and request.span is not None:
             self._tracing.end_request(request, request.span, status)
-        for code, count in request.failures.items():
-            self._failures[request.door, code] += count
-        if any(count > _FAILURES_LOGGED for code, count in request.failures.items() if code not in EVERYDAY):
-            _log.warning(
-                "lookups_failed", door=request.door, operation=request.operation, failures=request.failures
-            )
+        if request.failures:
+            self._count_failures(request)
         if took_s >= self._slow_s:
             _log.warning(
                 "slow_request",
@@ -190,6 +186,14 @@ class Requests:
                 **request.about_aws(),
             )
         return took_s
+
+    def _count_failures(self, request: Request) -> None:
+        for code, count in request.failures.items():
+            self._failures[request.door, code] += count
+        if any(count > _FAILURES_LOGGED for code, count in request.failures.items() if code not in EVERYDAY):
+            _log.warning(
+                "lookups_failed", door=request.door, operation=request.operation, failures=request.failures
+            )
 
     def collect(self) -> Iterator[Metric]:
         yield from self._durations.collect()
