@@ -355,6 +355,7 @@ def _quotas(settings: Settings) -> Quotas:
         QuotaLimits(
             requests_per_s=settings.caller_requests_per_s,
             requests_burst=settings.caller_requests_burst,
+            concurrent_requests=settings.caller_max_concurrent_requests,
             rows_per_s=settings.caller_rows_per_s,
             rows_burst=settings.caller_rows_burst,
             aws_calls_per_s=settings.caller_aws_calls_per_s,

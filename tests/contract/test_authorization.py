@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import time
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -23,6 +23,7 @@ from issuer import AUDIENCE, LocalIssuer, SigningKey, Time
 from transfer_api.v1 import execution_pb2
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
 from transfer_gateway.domain.errors import ErrorCode
 from transfer_gateway.domain.scope import Hideable
@@ -523,6 +524,52 @@ async def test_quotas(
         async with doors_of(service, issuer, "payments") as doors:
             for door in doors:
                 assert "code" not in await door.get(keys[0], 3600)
+
+
+async def test_requests_under_way_are_bounded(
+    aws: Emulator,
+    settings: Callable[..., Settings],
+    issuer: LocalIssuer,
+    policy_file: Path,
+    world: World,
+) -> None:
+    """CALLER_MAX_CONCURRENT_REQUESTS at both doors together; places are free when requests end or are left."""
+    oidc = {
+        "auth": "oidc",
+        "oidc_issuers": issuer.url,
+        "oidc_audiences": AUDIENCE,
+        "policy_file": policy_file,
+        "caller_max_concurrent_requests": 2,
+    }
+    keys = [to_input(place(world)) for _ in range(2)]
+    aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=1))
+    async with (
+        server.running(settings(**oidc)) as service,
+        doors_of(service, issuer, "operator") as doors,
+        doors_of(service, issuer, "payments") as others,
+    ):
+        for number, left in enumerate((False, True)):
+            under_way = [asyncio.create_task(door.get(key, 0)) for door, key in zip(doors, keys, strict=True)]
+            async with asyncio.timeout(10):
+                while aws.calls.count(operation="DescribeExecution") < 2 * (number + 1):
+                    await asyncio.sleep(0.01)
+            for door in doors:
+                with pytest.raises(Failed) as refused:
+                    await door.accounts()
+                assert refused.value.error["code"] == "THROTTLED"
+                assert refused.value.error["retryAfter"] == 1
+            for door in others:
+                assert await door.accounts()
+            for task in under_way if left else ():
+                task.cancel()
+            await asyncio.wait(under_way)
+            for door in doors:
+                async with asyncio.timeout(10):
+                    while True:
+                        with suppress(Failed):
+                            assert await door.accounts()
+                            break
+                        await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("change", ["policy", "token"])

@@ -15,7 +15,7 @@ from transfer_gateway.domain.errors import (
     Unauthenticated,
     UpstreamUnavailable,
 )
-from transfer_gateway.telemetry import audit_lack, counter
+from transfer_gateway.telemetry import audit_lack, counter, current_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,7 +85,7 @@ class Admission:
         quota = None
         if self._quotas is not None and caller is not ANONYMOUS:
             quota = self._quotas.of(caller)
-            quota.take_request()
+            quota.take_request(current_request())
             PAYING.set(quota)  # for this request's task, and whatever that begins
         return self._gateway.reader(Visit(caller, door, remote), self._scope(caller), quota)
 

@@ -1,4 +1,4 @@
-"""What one caller may ask for each second: requests, rows of answers, and calls to AWS.
+"""What one caller may ask for: requests at a time; each second requests, rows of answers, and calls to AWS.
 
 Every row is charged, whatever it was answered from. Calls to AWS are charged to whoever began them: sharing a call or
 reading a snapshot costs none.
@@ -17,8 +17,10 @@ from transfer_gateway.domain.errors import Throttled
 
 if TYPE_CHECKING:
     from transfer_gateway.domain.caller import Caller
+    from transfer_gateway.telemetry.requests import Request
 
 _CALLERS_REMEMBERED = 10_000
+_AGAIN_AFTER_S = 1.0  # where nobody knows when one of those under way ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class QuotaLimits:
 
     requests_per_s: float
     requests_burst: int
+    concurrent_requests: int
     rows_per_s: float
     rows_burst: int
     aws_calls_per_s: float
@@ -37,13 +40,27 @@ class Quota:
     """One caller's."""
 
     def __init__(self, limits: QuotaLimits) -> None:
+        self._max_under_way = limits.concurrent_requests
+        self._under_way = 0
         self._requests = _Allowance(limits.requests_per_s, limits.requests_burst, "requests")
         self._rows = _Allowance(limits.rows_per_s, limits.rows_burst, "rows")
         self._aws_calls = _Allowance(limits.aws_calls_per_s, limits.aws_calls_burst, "calls to AWS")
 
-    def take_request(self) -> None:
-        """Raises: Throttled."""
+    def take_request(self, request: Request | None) -> None:
+        """It counts as under way until its end. Raises: Throttled."""
         self._requests.take()
+        if request is None or request.release is not None:
+            return
+        if self._under_way >= self._max_under_way:
+            raise Throttled(
+                f"You have {self._under_way} requests under way: {self._max_under_way} at a time are allowed.",
+                retry_after_s=_AGAIN_AFTER_S,
+            )
+        self._under_way += 1
+        request.release = self._leave
+
+    def _leave(self) -> None:
+        self._under_way -= 1
 
     def take_rows(self, count: int) -> None:
         """Charge rows of an answer: executions, workflows, accounts, and failures beside them.

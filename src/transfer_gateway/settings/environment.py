@@ -170,6 +170,9 @@ class Settings(BaseModel):
     caller_requests_burst: int = Field(
         200, ge=1, le=10_000_000, description="Requests of one caller at once, after a pause."
     )
+    caller_max_concurrent_requests: int = Field(
+        200, ge=1, le=1_000_000, description="Requests of one caller under way at a time; more are THROTTLED."
+    )
     caller_rows_per_s: float = Field(
         5000.0,
         gt=0,

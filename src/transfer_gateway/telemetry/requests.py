@@ -67,6 +67,7 @@ class Request:
         "id",
         "joined",
         "operation",
+        "release",
         "slowest",
         "span",
         "started",
@@ -82,6 +83,7 @@ class Request:
         self.graphql_type: str | None = None
         self.graphql_name: str | None = None
         self.code = "OK"
+        self.release: Callable[[], None] | None = None  # what it holds, at its end
         self.started = time.perf_counter()
         self.failures: dict[str, int] = {}  # by code
         self.aws_calls = 0
@@ -170,6 +172,8 @@ class Requests:
     def end(self, request: Request, status: str | None = None) -> float:
         """`status` is what its door calls the outcome. Returns: the seconds it took."""
         took_s = time.perf_counter() - request.started
+        if request.release is not None:
+            request.release()
         self._in_flight[request.door] -= 1
         self._durations.observe((request.door, request.operation, request.code), took_s)
         if self._tracing is not None and request.span is not None:

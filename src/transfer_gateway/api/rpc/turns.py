@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 U = TypeVar("U")
 
-_A_ROUND = 3  # pieces of work, of a millisecond at most each: a lookup needs a dozen of the loop's rounds
-_ROWS = 16  # in a piece
+_A_ROUND = 3  # pieces of work, of half a millisecond each: a lookup needs a dozen of the loop's rounds
+_ROWS = 8  # in a piece
 _STOPPING = "The service is shutting down."
 
 
