@@ -12,7 +12,7 @@ from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.telemetry import counter, gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from prometheus_client.core import Metric
 
@@ -28,9 +28,8 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 # Without long texts, as measured.
-_EXECUTION_BYTES, _SUMMARY_BYTES = 4096, 2048
-_WORKFLOW_BYTES, _WORKFLOW_STEP_BYTES, _TAG_BYTES, _WORKFLOW_SUMMARY_BYTES = 1000, 600, 200, 500
-_SHORT = 256  # characters of a text, which those figures cover
+_EXECUTION_BYTES, _SUMMARY_BYTES = 3300, 1400
+_WORKFLOW_BYTES, _WORKFLOW_STEP_BYTES, _TAG_BYTES, _WORKFLOW_SUMMARY_BYTES = 1000, 600, 200, 350
 _TARGETS_REMEMBERED = _DEFINITIONS_REMEMBERED = 10_000
 _LEAST_ROWS_A_PAGE = 100  # in the mean: AWS is asked for 1,000
 
@@ -214,46 +213,43 @@ def _endless(target: Target, what: str) -> UpstreamUnavailable:
 
 
 def _execution_bytes(execution: Execution) -> int:
-    size_bytes = _EXECUTION_BYTES + _listed_texts_bytes(execution) + _texts_bytes(execution.execution_role)
+    texts = [execution.execution_role, *_listed_texts(execution)]
     if (logging := execution.logging_configuration) is not None:
-        size_bytes += _texts_bytes(logging.logging_role, logging.log_group_name)
-    if execution.results is None:
-        return size_bytes
-    for step in (*(execution.results.steps or ()), *(execution.results.on_exception_steps or ())):
-        size_bytes += getsizeof(step.outputs) + _texts_bytes(step.raw_step_type)
-        if step.error is not None:
-            size_bytes += getsizeof(step.error.message) + _texts_bytes(step.error.raw_type)
-    return size_bytes
+        texts += (logging.logging_role, logging.log_group_name)
+    if execution.results is not None:
+        for step in (*(execution.results.steps or ()), *(execution.results.on_exception_steps or ())):
+            texts += (step.outputs, step.raw_step_type)
+            if step.error is not None:
+                texts += (step.error.message, step.error.raw_type)
+    return _EXECUTION_BYTES + _texts_bytes(texts)
 
 
 def _summaries_bytes(summaries: Sequence[ExecutionSummary]) -> int:
-    return _SUMMARY_BYTES * (1 + len(summaries)) + sum(map(_listed_texts_bytes, summaries))
+    texts = (text for summary in summaries for text in _listed_texts(summary))
+    return _SUMMARY_BYTES * (1 + len(summaries)) + _texts_bytes(texts)
 
 
-def _listed_texts_bytes(execution: Execution | ExecutionSummary) -> int:
-    """Of the long texts among what both have."""
-    size_bytes = _texts_bytes(execution.raw_status)
-    if execution.initial_file_location is not None:
-        s3 = execution.initial_file_location.s3_file_location
-        efs = execution.initial_file_location.efs_file_location
-        if s3 is not None:
-            size_bytes += _texts_bytes(s3.bucket, s3.key, s3.version_id, s3.etag)
-        if efs is not None:
-            size_bytes += _texts_bytes(efs.file_system_id, efs.path)
+def _listed_texts(execution: Execution | ExecutionSummary) -> Iterable[str | None]:
+    """The texts of what both have."""
+    texts = [execution.raw_status]
+    if (location := execution.initial_file_location) is not None:
+        if (s3 := location.s3_file_location) is not None:
+            texts += (s3.bucket, s3.key, s3.version_id, s3.etag)
+        if (efs := location.efs_file_location) is not None:
+            texts += (efs.file_system_id, efs.path)
     if execution.service_metadata is not None:
         user = execution.service_metadata.user_details
-        size_bytes += _texts_bytes(user.user_name, user.server_id, user.session_id)
-    return size_bytes
+        texts += (user.user_name, user.server_id, user.session_id)
+    return texts
 
 
-def _texts_bytes(*texts: str | None) -> int:
-    """Of the long ones among them."""
-    return sum([getsizeof(text) for text in texts if text is not None and len(text) > _SHORT])
+def _texts_bytes(texts: Iterable[str | None]) -> int:
+    return sum(map(getsizeof, filter(None, texts)))
 
 
 def _workflows_bytes(summaries: Sequence[WorkflowSummary]) -> int:
-    texts = sum([_texts_bytes(summary.arn, summary.description) for summary in summaries])
-    return _WORKFLOW_SUMMARY_BYTES * (1 + len(summaries)) + texts
+    texts = (text for summary in summaries for text in (summary.arn, summary.description))
+    return _WORKFLOW_SUMMARY_BYTES * (1 + len(summaries)) + _texts_bytes(texts)
 
 
 def _definition_bytes(workflow: Workflow) -> int:
@@ -265,7 +261,7 @@ def _definition_bytes(workflow: Workflow) -> int:
         _WORKFLOW_BYTES
         + _WORKFLOW_STEP_BYTES * len(steps)
         + _TAG_BYTES * tags
-        + _texts_bytes(*_texts_in(workflow))
+        + _texts_bytes(_texts_in(workflow))
     )
 
 

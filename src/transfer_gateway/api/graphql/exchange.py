@@ -19,13 +19,13 @@ from transfer_gateway.domain.errors import ErrorCode
 from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from starlette.requests import HTTPConnection
     from starlette.types import Receive
 
     from transfer_gateway.api.request_headers import RequestHeaders
-    from transfer_gateway.api.unread import Unread
+    from transfer_gateway.api.unread import UnreadBytes
 
 _WORTH_COMPRESSING, _LONG_TO_COMPRESS, _COMPRESSION = 8192, 131_072, 4  # bytes, bytes, of zlib's 9 levels
 _WATCH_AFTER_S = 0.25
@@ -56,12 +56,12 @@ def address(request: HTTPConnection) -> str | None:
 
 
 async def read_body(
-    receive: Receive, *, max_bytes: int, timeout_s: float, count: Callable[[int], Unread]
+    receive: Receive, state: dict[str, Any], unread: UnreadBytes, *, max_bytes: int, timeout_s: float
 ) -> bytes:
     """The request's body, bounded in bytes and in time. Raises: HTTPException, ClientDisconnect.
 
-    `count` is told how many bytes may be kept while the rest of a long body is awaited. Starlette's own bound answers
-    in plain text, whatever we would say.
+    While the rest of a long body is awaited, it counts as its caller's unread bytes; `state` has the request's reader
+    and connection. Starlette's own bound answers in plain text, whatever we would say.
     """
     chunks, length, more, kept = [], 0, True, None
     try:
@@ -75,7 +75,7 @@ async def read_body(
                 if length > max_bytes:
                     raise HTTPException(413, f"The body has more than {max_bytes} bytes.")
                 if more and kept is None and length > _LONG_BODY:
-                    kept = count(max_bytes)
+                    kept = unread.add(state["reader"].caller.name, max_bytes, state["connection"].end)
     except TimeoutError:
         raise HTTPException(408, f"The body did not arrive within {timeout_s:g} s.") from None
     finally:

@@ -188,12 +188,12 @@ class GraphQLView:
         if media_type != _JSON:
             raise HTTPException(415, "Content-Type must be application/json.")
         options = self._options
-        state = request.scope["state"]
         return await read_body(
             receive,
+            request.scope["state"],
+            self.unread,
             max_bytes=options.max_body_bytes,
             timeout_s=options.request_timeout_s,
-            count=lambda size: self.unread.add(state["reader"].caller.name, size, state["connection"].end),
         )
 
     def read(self, data: object) -> GraphQLRequestData:
