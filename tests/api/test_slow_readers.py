@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import socket as sockets
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -67,9 +68,11 @@ async def nothing_waits(gateway: Gateway) -> bool:
     return await metric(gateway, "unread_bytes") == 0
 
 
-async def read_on(client: Socket) -> None:
-    while True:
-        await client.next()
+async def ask_on(client: Socket, keys: list[dict[str, str]]) -> None:
+    """Without reading anything."""
+    for number in itertools.count():
+        await client.subscribe(str(number), MANY, keys=keys)
+        await asyncio.sleep(0.05)
 
 
 async def test_answers_over_http_that_nobody_reads(
@@ -103,25 +106,30 @@ async def test_answers_over_http_that_nobody_reads(
 async def test_answers_over_websocket_that_nobody_reads(
     aws: Emulator, settings: Callable[..., Settings], world: World
 ) -> None:
-    """The same over WebSocket: the connection is ended, and no operation goes on."""
+    """The same over WebSocket: connections are ended, and others are answered."""
     keys = [to_input(place(world))] * 1000
     async with (
-        server.running(settings(caller_max_unread_bytes=MIB)) as service,
+        server.running(settings(caller_max_unread_bytes=MIB, caller_rows_burst=10**9)) as service,
         calling(service.url) as gateway,
+        AsyncExitStack() as stack,
     ):
-        async with socket(service.url, max_queue=1, max_size=2**24) as client:
-            await client.subscribe("warm", MANY, keys=keys)
-            assert (await client.next())["type"] == "next"
+        clients = [
+            await stack.enter_async_context(socket(service.url, max_queue=1, max_size=2**24))
+            for _ in range(12)
+        ]
+        for client in clients:
             client.connection.transport.pause_reading()
+
+        async def ask(client: Socket) -> None:
             with suppress(ConnectionClosed):
-                for number in range(500):
-                    await client.subscribe(str(number), MANY, keys=keys)
-                    await asyncio.sleep(0)
-            client.connection.transport.resume_reading()
-            with pytest.raises(ConnectionClosed):
-                await read_on(client)
-        assert await has_ended_some(gateway)
-        await becomes(lambda: nothing_waits(gateway), expected=True)
+                await ask_on(client, keys)
+
+        asking = [asyncio.create_task(ask(client)) for client in clients]
+        await becomes(lambda: has_ended_some(gateway), expected=True)
+        assert "data" in await gateway.ask(MANY, keys=[to_input(place(world))])
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
 
 
 async def test_a_message_that_is_not_read_in_time(
@@ -135,13 +143,9 @@ async def test_a_message_that_is_not_read_in_time(
         socket(service.url, max_queue=1, max_size=2**24) as client,
     ):
         client.connection.transport.pause_reading()
-        for number in range(40):
-            await client.subscribe(str(number), MANY, keys=keys)
-        await becomes(lambda: nothing_waits(gateway), expected=False)
-        await becomes(lambda: nothing_waits(gateway), expected=True)
-        client.connection.transport.resume_reading()
         with pytest.raises(ConnectionClosed):
-            await read_on(client)
+            await ask_on(client, keys)
+        await becomes(lambda: nothing_waits(gateway), expected=True)
 
 
 async def test_operations_of_a_connection(service: server.Service, world: World, aws: Emulator) -> None:

@@ -213,7 +213,10 @@ class Http11Protocol(HttpToolsProtocol):
         return KEPT_ALIVE, timer.when() - self.timeout_keep_alive
 
     def make_room(self) -> None:
-        self.transport.close()
+        if self.connection.unread_bytes():  # its end would wait for a peer that may never read
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def check(self, now: float, *, shutting_down: bool) -> None:
         if shutting_down:  # again and again: some connections are opened while the others are told

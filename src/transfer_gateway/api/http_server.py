@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from transfer_gateway.api.connections import LINGER_S, Connection, ConnectionLimits, Connections
+from transfer_gateway.api.connections import (
+    LINGER_S,
+    WRITING_AT_SHUTDOWN_S,
+    Connection,
+    ConnectionLimits,
+    Connections,
+)
 from transfer_gateway.api.http_protocol import Http11Protocol
 from transfer_gateway.api.websocket_protocol import WebSocketProtocol
 from transfer_gateway.telemetry import get_logger
@@ -111,8 +117,13 @@ class HttpServer(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def _check_until_cancelled(self) -> None:
+        without_requests = 0
         while True:
             self._connections.check(shutting_down=True)
+            without_requests = 0 if self.server_state.tasks else without_requests + 1
+            if without_requests * _CHECK_AT_SHUTDOWN_S > WRITING_AT_SHUTDOWN_S:
+                for connection in list(self.server_state.connections):  # whatever keeps it
+                    connection.transport.abort()
             await asyncio.sleep(_CHECK_AT_SHUTDOWN_S)
 
     async def _accept(self, listener: socket.socket) -> None:

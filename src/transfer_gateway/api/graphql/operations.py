@@ -69,7 +69,7 @@ class Operations:
 
         Large operations are run in turns; `has_turn`: whoever calls has taken one.
         """
-        waits = not has_turn and _has_long_list(request.variables)
+        waits = not has_turn and has_long_list(request.variables)
         try:
             async with (
                 asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S),
@@ -126,5 +126,8 @@ def _failed(error: GatewayError) -> ExecutionResult:
     return ExecutionResult(data=None, errors=[GraphQLError(error.message, original_error=error)])
 
 
-def _has_long_list(variables: Mapping[str, Any] | None) -> bool:
-    return any(isinstance(value, list) and len(value) > LARGE_ROWS for value in (variables or {}).values())
+def has_long_list(variables: object) -> bool:
+    """Whether the operation with these variables, as a client sent them, is a large one."""
+    return isinstance(variables, dict) and any(
+        isinstance(value, list) and len(value) > LARGE_ROWS for value in variables.values()
+    )

@@ -7,7 +7,7 @@ errors. Strawberry's own way would send out errors as they were raised, by a pat
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -25,6 +25,7 @@ from transfer_gateway.api.errors import log_failure, log_fault
 from transfer_gateway.api.graphql.context import Context
 from transfer_gateway.api.graphql.errors import to_answer, to_extensions
 from transfer_gateway.api.graphql.exchange import address
+from transfer_gateway.api.graphql.operations import has_long_list
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode, GatewayError, Unauthenticated, UpstreamUnavailable
 from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, current_request, get_logger
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.caller import Caller
 
 _log = get_logger(__name__)
-_OPERATIONS_PER_SOCKET = 50  # at a time
+_OPERATIONS_PER_SOCKET, _LARGE_PER_SOCKET = 50, 4  # at a time
 _JUDGE_EVERY_S = 2.0
 _REASON_CHARACTERS = 120  # of a close frame: RFC 6455, section 5.5
 _SMALL_BYTES = 16_384  # what no bound is needed for: 50 of them at most wait for a connection
@@ -61,7 +62,10 @@ class TextSocket(ASGIWebSocketAdapter):
         self.caller: str | None = None
 
     async def send_json(self, message: Mapping[str, object]) -> None:
-        text = orjson.dumps(message)
+        await self.send_encoded(orjson.dumps(message))
+
+    async def send_encoded(self, text: bytes) -> None:
+        """A message in JSON. Raises: WebSocketDisconnected."""
         unread = None
         if len(text) > _SMALL_BYTES and self.caller is not None:
             unread = self._door.unread.add(self.caller, len(text), self.end)
@@ -113,6 +117,8 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  Strawberry's
         super().__init__(*args, **options)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._large_ones = 0  # each with its keys in memory
+        self._turn_of_large_ones = asyncio.Lock()
 
     async def handle(self) -> None:
         judging = asyncio.create_task(self._judge())
@@ -143,17 +149,28 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def handle_subscribe(self, message: Any) -> None:  # noqa: ANN401  JSON
         """Strawberry no longer counts an operation whose last message waits to be read."""
+        is_large = has_long_list(message["payload"]["query"].get("variables"))
+        if is_large and self._large_ones >= _LARGE_PER_SOCKET:
+            await self._refuse(message["id"], f"{_LARGE_PER_SOCKET} large operations at a time")
+            return
         if len(self._tasks) >= _OPERATIONS_PER_SOCKET:
-            refusal = _refusal(
-                f"A connection may have {_OPERATIONS_PER_SOCKET} operations at a time.", ErrorCode.THROTTLED
-            )
-            await self.send_message({"id": message["id"], "type": "error", "payload": refusal["errors"]})
+            await self._refuse(message["id"], f"{_OPERATIONS_PER_SOCKET} operations at a time")
             return
         await super().handle_subscribe(message)
         operation = self.operations.get(message["id"])
         if operation is not None and operation.task is not None:
             self._tasks.add(operation.task)
             operation.task.add_done_callback(self._tasks.discard)
+            if is_large:
+                self._large_ones += 1
+                operation.task.add_done_callback(self._large_one_ended)
+
+    def _large_one_ended(self, _task: asyncio.Task[None]) -> None:
+        self._large_ones -= 1
+
+    async def _refuse(self, operation_id: str, allowed: str) -> None:
+        refusal = _refusal(f"A connection may have {allowed}.", ErrorCode.THROTTLED, retryable=True)
+        await self.send_message({"id": operation_id, "type": "error", "payload": refusal["errors"]})
 
     async def handle_message(self, message: Any) -> None:  # noqa: ANN401  any JSON
         """Strawberry takes it for granted that messages have the protocol's form."""
@@ -170,8 +187,14 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
         return cast("SocketContext", self.context)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
+        """Of large operations, the next answer is made when the last one has been read."""
+        request: Any = operation.query  # all of it, as `handle_message` has put it there
+        async with self._turn_of_large_ones if has_long_list(request.get("variables")) else nullcontext():
+            await self._run_operation(operation)
+
+    async def _run_operation(self, operation: Operation[Context, None]) -> None:
         request_id, requests = request_id_of(None), self.view.door.requests
-        request, problems = requests.begin("graphql", "none", request_id), 0
+        request = requests.begin("graphql", "none", request_id)
         LOG_IDS.set(request.ids())  # of the operation's own task
         try:
             answer = await self._answer(operation, request_id)
@@ -183,20 +206,21 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
             raise
         finally:
             took_s = requests.end(request)
-        problems = len(answer.get("errors", ()))
         _log.info(
             "websocket_operation",
-            errors=problems,
+            errors=len(answer.get("errors", ())),
             took_ms=round(took_s * 1000, 1),
             **request.about_aws(),
         )
-        if "data" in answer:
-            await operation.send_operation_message({"id": operation.id, "type": "next", "payload": answer})
-            await operation.send_operation_message({"id": operation.id, "type": "complete"})
-        else:
+        if "data" not in answer:
             await operation.send_operation_message(
                 {"id": operation.id, "type": "error", "payload": answer["errors"]}
             )
+            return
+        text = orjson.dumps({"id": operation.id, "type": "next", "payload": answer})
+        del answer  # ten times as large as its text, which may wait for the client
+        await self.websocket.send_encoded(text)
+        await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
     async def _answer(self, operation: Operation[Context, None], request_id: str) -> Any:  # noqa: ANN401  JSON
         door = self.view.door
