@@ -8,7 +8,7 @@ Run: `uv run python bench/hostile_clients.py [--short] [--only ROW...]`. It exit
 The rules: resident memory stays within 60 MB of before, at its peak, while the attack's connections are open, and 5 s
 after; /livez answers within 250 ms; the others get no wrong answer, and their p99 is within 3 times of what it is
 without the attack; the log has no error and no token; after SIGTERM the process ends within 5 s and the
-delay, with 0, and no task is left.
+delay, with 0, and no task is left. The short form, for CI, has wider bounds for times: its machine is anybody's.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 MEMORY_MB, LIVEZ_MS, TIMES_P99, EXIT_S = 60.0, 250.0, 3.0, 5.0
 # Below this a p99 tells what else the machine does: a core is shared by those who ask and those who attack.
 P99_FLOOR_MS = 50.0
+SHORT_LIVEZ_MS, SHORT_P99_FLOOR_MS = 1000.0, 500.0
 REST_S, SETTLES_S, QUIET_S, SECOND_WAVE_S, RELOADED_WITHIN_S = 5.0, 1.5, 3.0, 2.0, 15.0
 GATHERED_WITHIN_S = 60.0
 NEW_ACCOUNT = "999000000001"
@@ -53,6 +54,7 @@ class Row:
     looks_around: bool = False  # whether AWS must be reachable meanwhile, and the accounts file be read again
     gathers: int = 0  # connections that there must be first
     memory: bool = True  # whether its rules hold: legitimate connections cost something
+    grpc_full: bool = False  # the gRPC door has all the connections it may have: newcomers may be refused
 
 
 ROWS = (
@@ -62,7 +64,14 @@ ROWS = (
     Row("2", "url", "a URL without end"),
     Row("3", "pipeline", "200,000 pipelined requests"),
     Row("4", "idle", "400 idle connections, 256 descriptors", descriptors=256, looks_around=True),
-    Row("4b", "idle_grpc", "the same at the gRPC door", descriptors=256, looks_around=True),
+    Row(
+        "4b",
+        "idle_grpc",
+        "the same at the gRPC door",
+        descriptors=256,
+        looks_around=True,
+        grpc_full=True,
+    ),
     Row("5", "streams", "gRPC streams never read", seconds=30.0),
     Row("5b", "unary", "gRPC answers never read", seconds=30.0),
     Row("5c", "paths", "gRPC paths and tokens that are no UTF-8"),
@@ -86,7 +95,14 @@ ROWS = (
 SHORT_ROWS = (
     Row("1-2", "headers+one_header+trailers+url", "heads without end"),
     Row("3+6b", "pipeline+posts", "HTTP answers never read"),
-    Row("4+4b", "idle+idle_grpc", "idle connections, 512 descriptors", descriptors=512, looks_around=True),
+    Row(
+        "4+4b",
+        "idle+idle_grpc",
+        "idle connections, 512 descriptors",
+        descriptors=512,
+        looks_around=True,
+        grpc_full=True,
+    ),
     Row("5+5b", "streams+unary", "gRPC answers never read"),
     Row("6-6d", "sockets+pings+fragments", "WebSockets, never read and without end"),
     Row("9-10", "answers+loops", "AWS: 200 MB, 300,000 steps, one NextToken", hostile_aws=True),
@@ -189,7 +205,8 @@ async def look_around(service: Service) -> list[str]:
     ]
 
 
-def rules(row: Row, seen: Seen) -> Iterator[tuple[str, bool]]:
+def rules(row: Row, seen: Seen, *, short: bool) -> Iterator[tuple[str, bool]]:
+    livez_ms, floor_ms = (SHORT_LIVEZ_MS, SHORT_P99_FLOOR_MS) if short else (LIVEZ_MS, P99_FLOOR_MS)
     if row.memory:
         for when, mb in (
             ("at its peak", seen.peak_mb),
@@ -197,13 +214,14 @@ def rules(row: Row, seen: Seen) -> Iterator[tuple[str, bool]]:
             ("after", seen.after_mb),
         ):
             yield f"memory {when} {mb:.0f} MB, before {seen.before_mb:.0f}", mb - seen.before_mb <= MEMORY_MB
-    yield f"/livez within {seen.livez_ms:.0f} ms", seen.livez_ms < LIVEZ_MS
+    yield f"/livez within {seen.livez_ms:.0f} ms", seen.livez_ms < livez_ms
     for who, (without, beside) in seen.p99_ms.items():
         yield (
             f"{who}'s p99 {beside:.0f} ms, without the attack {without:.0f}",
-            beside <= max(TIMES_P99 * without, P99_FLOOR_MS),
+            beside <= max(TIMES_P99 * without, floor_ms),
         )
-    yield f"wrong answers to others: {dict(seen.wrong.most_common(3))}", not seen.wrong
+    wrong = [told for told in seen.wrong.elements() if not (row.grpc_full and told.startswith("new gRPC"))]
+    yield f"wrong answers to others: {dict(seen.wrong.most_common(3))}", not wrong
     yield f"around: {seen.around}", not seen.around
     ended = seen.ended
     yield f"errors in the log: {dict(ended.errors.most_common(3))}", not ended.errors
@@ -252,11 +270,12 @@ async def attack(only: list[str], *, short: bool, seconds: float | None) -> bool
     """Returns: whether every rule held."""
     broken: list[str] = []
     print(HEAD, flush=True)
-    for row in SHORT_ROWS if short else ROWS:
-        if only and row.number not in only:
-            continue
+    rows = (
+        [row for row in (*ROWS, *SHORT_ROWS) if row.number in only] if only else SHORT_ROWS if short else ROWS
+    )
+    for row in rows:
         seen = await run(row, seconds or (SHORT_S if short else row.seconds))
-        found = [said for said, held in rules(row, seen) if not held]
+        found = [said for said, held in rules(row, seen, short=short) if not held]
         broken += [f"row {row.number}: {said}" for said in found]
         print(line(row, seen, len(found)), flush=True)
         print(f"{'':6}attackers: {dict(seen.attacked)}")
