@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from transfer_gateway.core.quota import Quotas
     from transfer_gateway.core.reader import Reader
     from transfer_gateway.domain.policy import Policy
-    from transfer_gateway.domain.scope import Scope
 
 _SCHEME = "bearer "
 _GOOD, _REFUSED, _MISSING, _UNVERIFIED = ("good",), ("refused",), ("missing",), ("keys_unavailable",)
@@ -87,7 +86,8 @@ class Admission:
             quota = self._quotas.of(caller)
             quota.take_request(current_request())
             PAYING.set(quota)  # for this request's task, and whatever that begins
-        return self._gateway.reader(Visit(caller, door, remote), self._scope(caller), quota)
+        scope = self.policy.scope(caller, self._gateway.accounts) if self.policy else None
+        return self._gateway.reader(Visit(caller, door, remote), scope, quota)
 
     async def judge_again(
         self, reader: Reader, authorization: Callable[[], str | None], certificate: Callable[[], str | None]
@@ -102,10 +102,8 @@ class Admission:
         token = authorization()
         with suppress(UpstreamUnavailable):
             await self.caller(token, certificate() if token is None else None)
-        reader.see(self._scope(reader.caller) or self._gateway.everything)
-
-    def _scope(self, caller: Caller) -> Scope | None:
-        return self.policy.scope(caller, self._gateway.accounts) if self.policy else None
+        if self.policy is not None:
+            reader.see(self.policy.scope(reader.caller, self._gateway.accounts))
 
     async def enter(
         self,

@@ -90,7 +90,7 @@ class Connection:
     def unread_bytes(self) -> int:
         """Bytes of answers that the peer has not taken yet; the kernel's buffers aside."""
         transport = self._transport
-        return self.waiting_bytes + (transport.get_write_buffer_size() if transport is not None else 0)
+        return self.waiting_bytes + (_buffered(transport) if transport is not None else 0)
 
     def end(self) -> None:
         """Close it now, whatever is unread. The application then sees a client that has disconnected."""
@@ -137,7 +137,7 @@ class Connection:
             self.speaker.check(now, shutting_down=shutting_down)
 
     def _has_hung(self, transport: asyncio.Transport, now: float, stall_s: float, write_s: float) -> bool:
-        unread, before = transport.get_write_buffer_size(), self._unread
+        unread, before = _buffered(transport), self._unread
         self._unread = unread
         if transport.is_closing():
             self._closing_since = self._closing_since or now
@@ -152,6 +152,14 @@ class Connection:
             self._stalled_since = now
         self._resumed = False
         return now - self._stalled_since >= stall_s or now - self._unread_since >= write_s
+
+
+def _buffered(transport: asyncio.Transport) -> int:
+    """Bytes that wait in it; asyncio's for TLS fails once it is aborted."""
+    try:
+        return transport.get_write_buffer_size()
+    except AttributeError:
+        return 0
 
 
 class _Places:

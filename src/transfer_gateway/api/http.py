@@ -198,8 +198,8 @@ class RequestLog:
         What waits counts as unread bytes of the caller.
         """
         body, state = message["body"], scope["state"]
-        connection, reader = state["connection"], state.get("reader")
-        caller = (scope.get("client") or ("",))[0] if reader is None else reader.caller.name
+        connection, known = state["connection"], state.get("caller")
+        caller = (scope.get("client") or ("",))[0] if known is None else known.name
         unread = self._unread.add(caller, len(body), connection.end)
         try:
             for start in range(0, len(body), _PIECE_BYTES):

@@ -144,6 +144,8 @@ class HttpServer(uvicorn.Server):
                     accepted.close()
                 else:
                     connection.opening = opening.create_task(self._open(connection, accepted))
+                    # Not in the task: it may be cancelled before it begins.
+                    connection.opening.add_done_callback(partial(_opened, connection, accepted))
                 if number % _ACCEPTS_AT_ONCE == 0:
                     await asyncio.sleep(0)  # a full backlog would keep everything else waiting
 
@@ -168,11 +170,13 @@ class HttpServer(uvicorn.Server):
             await loop.connect_accepted_socket(protocol, accepted, ssl=self.config.ssl, **timeouts)
         except OSError as error:  # no TLS, too slow, or gone again: TimeoutError and SSLError are among them
             _log.debug("connection_not_opened", error=str(error))
-        finally:
-            connection.opening = None
-            if connection.speaker is None:
-                accepted.close()
-                connection.lost()
+
+
+def _opened(connection: Connection, accepted: socket.socket, _task: asyncio.Task[None]) -> None:
+    connection.opening = None
+    if connection.speaker is None:
+        accepted.close()
+        connection.lost()
 
 
 class HttpTls:

@@ -50,7 +50,7 @@ class Gateway:
         cursor_secret: str | None = None,
     ) -> None:
         self.accounts = accounts
-        self.everything = Scope(accounts)
+        self._everything = Scope(accounts)
         self._clients = clients
         self._sessions = sessions
         self._pacing = pacing
@@ -77,7 +77,7 @@ class Gateway:
         """The use cases for a visit whose caller sees that scope, all without one, and whose rows that quota bounds."""
         return Reader(
             visit,
-            scope or self.everything,
+            scope or self._everything,
             quota,
             self._lookups,
             self._finder,
@@ -94,7 +94,7 @@ class Gateway:
         """Put other accounts in place of today's. Requests under way finish with what they began with."""
         await self._clients.open(accounts.regions())
         self.accounts = accounts
-        self.everything = Scope(accounts)
+        self._everything = Scope(accounts)
         self._sessions.keep_only(accounts)
         self._pacing.keep_only(set(accounts.targets()))
         self._calls.keep_only({account.id for account in accounts})

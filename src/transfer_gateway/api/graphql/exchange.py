@@ -60,7 +60,7 @@ async def read_body(
 ) -> bytes:
     """The request's body, bounded in bytes and in time. Raises: HTTPException, ClientDisconnect.
 
-    While the rest of a long body is awaited, it counts as its caller's unread bytes; `state` has the request's reader
+    While the rest of a long body is awaited, it counts as its caller's unread bytes; `state` has the request's caller
     and connection. Starlette's own bound answers in plain text, whatever we would say.
     """
     chunks, length, more, kept = [], 0, True, None
@@ -75,7 +75,7 @@ async def read_body(
                 if length > max_bytes:
                     raise HTTPException(413, f"The body has more than {max_bytes} bytes.")
                 if more and kept is None and length > _LONG_BODY:
-                    kept = unread.add(state["reader"].caller.name, max_bytes, state["connection"].end)
+                    kept = unread.add(state["caller"].name, max_bytes, state["connection"].end)
     except TimeoutError:
         raise HTTPException(408, f"The body did not arrive within {timeout_s:g} s.") from None
     finally:

@@ -132,7 +132,7 @@ class GraphQLView:
         reader = await self.admission.enter(
             lambda: headers.get("authorization"), "graphql", lambda: address(request)
         )
-        state["reader"] = reader
+        state["caller"] = reader.caller  # not the reader, which leads back to all of this
         accepts = named(headers.get("accept"))
         modern = _RESPONSE_JSON in accepts
         media_type = _RESPONSE_JSON if modern else _JSON
