@@ -7,9 +7,10 @@ import os
 import signal
 import socket
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -72,6 +73,34 @@ async def test_serve_ends_with_0_whenever_it_is_told(
                     process.send_signal(number)
             code, err = await end(process)
         assert (code, "Traceback" in err) == (0, False), (moment_s, err)
+
+
+async def test_connections_that_are_opened_while_it_ends(accounts_file: Path) -> None:
+    """Clients that connect anew all the time don't keep it: it ends long before its grace is over."""
+    settings = {
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0.2",
+    }
+    async with started("serve", *ANY_PORTS, **settings) as serving:
+        at = urlsplit(serving.url)
+
+        async def come_and_go() -> None:
+            while True:
+                with suppress(OSError):
+                    reader, writer = await asyncio.open_connection(at.hostname, at.port)
+                    writer.write(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                    await reader.read()
+                    writer.close()
+                await asyncio.sleep(0)
+
+        clients = [asyncio.create_task(come_and_go()) for _ in range(20)]
+        await asyncio.sleep(0.5)
+        serving.process.terminate()
+        async with asyncio.timeout(10):
+            assert await serving.process.wait() == 0
+        for client in clients:
+            client.cancel()
+        await asyncio.wait(clients)
 
 
 async def test_signals_while_it_ends(accounts_file: Path) -> None:

@@ -27,6 +27,10 @@ def main() -> None:
     finally:
         if stays:
             stopping.ignore()
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError):  # Python would make exit code 120 of it
+            sys.stderr = None  # so that it does not try again
 
 
 def _open_missing() -> None:

@@ -6,13 +6,14 @@ import asyncio
 
 import pytest
 
-from transfer_gateway.api.rpc.turns import Lines, Turns
+from transfer_gateway.api.rounds import Rounds
+from transfer_gateway.api.rpc.lines import Lines
 from transfer_gateway.domain.errors import DeadlineExceeded, UpstreamUnavailable
 
 
 async def test_a_round_has_few_turns_each_in_order() -> None:
     """Whoever waits goes on in the order of asking, no more than three in a round of the loop; who left is skipped."""
-    turns, came = Turns(), list[tuple[int, int]]()
+    turns, came = Rounds(), list[tuple[int, int]]()
     rounds = 0
 
     async def count_rounds() -> None:
@@ -38,7 +39,7 @@ async def test_a_round_has_few_turns_each_in_order() -> None:
 
 async def test_each_gives_all_in_order() -> None:
     """And others have their turns in between."""
-    turns, others = Turns(), 0
+    turns, others = Rounds(), 0
 
     async def other() -> None:
         nonlocal others

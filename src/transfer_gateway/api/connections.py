@@ -127,6 +127,8 @@ class Connection:
 
     def check(self, now: float, *, shutting_down: bool) -> None:
         if self.speaker is None:
+            if shutting_down and now - self.accepted_at >= LINGER_S:
+                self.end()
             return
         stall_s, write_s = self.limits.stall_timeout_s, self.limits.write_timeout_s
         if shutting_down:

@@ -63,6 +63,10 @@ class Http11Protocol(HttpToolsProtocol):
             self.app = _probes_only(self.app)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        if self.connection.is_lost:  # given up while it was opened
+            self.transport = transport
+            transport.abort()
+            return
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
         self.connection.made(transport, self)

@@ -42,6 +42,10 @@ _NONE_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _UNSENT_BYTES = 65_536
 _REST_S = 0.5  # before accept() is tried again when no descriptor was left
 _ACCEPTS_AT_ONCE = 32
+_CLIENTS_FAULTS = {  # errors to uvicorn
+    "ASGI callable returned without completing response.",
+    "Invalid UTF-8 sequence received from client.",
+}
 
 
 class HttpServer(uvicorn.Server):
@@ -96,8 +100,11 @@ class HttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.hurry)
-        await _cancel(*self._accepting)
+        for accepting in self._accepting:
+            accepting.cancel()
         checking = asyncio.create_task(self._check_until_cancelled())
+        if self._accepting:  # what has been accepted is opened, and closed as all others are
+            await asyncio.wait(self._accepting)
         await super().shutdown(sockets)
         end_of_grace.cancel()
         if self.server_state.tasks:  # cancelled; each still answers
@@ -124,30 +131,39 @@ class HttpServer(uvicorn.Server):
             if without_requests * _CHECK_AT_SHUTDOWN_S > WRITING_AT_SHUTDOWN_S:
                 for connection in list(self.server_state.connections):  # whatever keeps it
                     connection.transport.abort()
+                self.server_state.connections.clear()
             await asyncio.sleep(_CHECK_AT_SHUTDOWN_S)
 
     async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
+        """Until it is cancelled; then until what has been accepted is open.
+
+        uvloop does not tell of the end of a connection whose opening is cancelled.
+        """
         listener.setblocking(False)  # noqa: FBT003  the library's
         async with asyncio.TaskGroup() as opening:
-            for number in itertools.count(1):
-                try:
-                    accepted, address = await loop.sock_accept(listener)
-                except OSError as error:
-                    if error.errno in _NONE_LEFT:
-                        self._connections.make_room()
-                        _log.warning("no_descriptor_left", error=error.strerror)
-                        await asyncio.sleep(_REST_S)
-                    continue
-                connection = self._connections.admit(address[0])
-                if connection is None:
-                    accepted.close()
-                else:
-                    connection.opening = opening.create_task(self._open(connection, accepted))
-                    # Not in the task: it may be cancelled before it begins.
-                    connection.opening.add_done_callback(partial(_opened, connection, accepted))
-                if number % _ACCEPTS_AT_ONCE == 0:
-                    await asyncio.sleep(0)  # a full backlog would keep everything else waiting
+            with suppress(asyncio.CancelledError):
+                await self._accept_into(opening, listener)
+
+    async def _accept_into(self, opening: asyncio.TaskGroup, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        for number in itertools.count(1):
+            try:
+                accepted, address = await loop.sock_accept(listener)
+            except OSError as error:
+                if error.errno in _NONE_LEFT:
+                    self._connections.make_room()
+                    _log.warning("no_descriptor_left", error=error.strerror)
+                    await asyncio.sleep(_REST_S)
+                continue
+            connection = self._connections.admit(address[0])
+            if connection is None:
+                accepted.close()
+            else:
+                connection.opening = opening.create_task(self._open(connection, accepted))
+                # Not in the task: it may be cancelled before it begins.
+                connection.opening.add_done_callback(partial(_opened, connection, accepted))
+            if number % _ACCEPTS_AT_ONCE == 0:
+                await asyncio.sleep(0)  # a full backlog would keep everything else waiting
 
     async def _open(self, connection: Connection, accepted: socket.socket) -> None:
         """Make it a connection of the protocol's; with TLS, after the handshake."""
@@ -203,8 +219,9 @@ class HttpTls:
 
 
 def _tells_news(record: logging.LogRecord) -> bool:
-    """All but uvicorn's trace of a request that was cancelled: `RequestLog` has told that."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+    """All but uvicorn's trace of a cancelled request, which `RequestLog` has told, and what clients do wrong."""
+    cancelled = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not (cancelled or record.msg in _CLIENTS_FAULTS)
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

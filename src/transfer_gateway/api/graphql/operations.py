@@ -19,6 +19,7 @@ from transfer_gateway.api.graphql.inputs import Inputs
 from transfer_gateway.api.graphql.limits import check, check_variables
 from transfer_gateway.api.graphql.naming import name_request
 from transfer_gateway.api.graphql.turns import LARGE_ROWS, Turns
+from transfer_gateway.api.rounds import Rounds
 from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded, GatewayError
 from transfer_gateway.settings import ConfigurationError
 
@@ -50,6 +51,7 @@ class Operations:
             self._schema, limits, introspection=introspection, suggestions=suggestions
         )
         self.turns = Turns()
+        self._rounds = Rounds()
 
     def check_trusted(self, documents: Mapping[str, str]) -> None:
         """Raises: ConfigurationError for what could never run."""
@@ -82,6 +84,7 @@ class Operations:
             return _failed(error)
 
     async def _run(self, request: GraphQLRequestData, context: Context, *, has_turn: bool) -> ExecutionResult:
+        await self._rounds.take()
         try:
             document = self._documents.get(request.query or "")
             operation = operation_of(document.node, request.operation_name)
