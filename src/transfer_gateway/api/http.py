@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from transfer_gateway.api.auth import Admission
-    from transfer_gateway.api.connections import Connection
     from transfer_gateway.api.graphql.view import GraphQLOptions
     from transfer_gateway.api.health import Readiness
     from transfer_gateway.api.page import PageOptions
@@ -44,6 +43,7 @@ _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNOR
 _PROBES = ("/livez", "/readyz", "/metrics")
 _HEADER = HEADER.encode()
 _PIECE_BYTES = 65_536
+_WRITTEN_TOO_LATE = "the handler is closed"  # uvloop, of a connection whose end is about to be told
 _CLIENT_LEFT = 499  # nobody reads it but the log; nginx's number for this
 
 
@@ -223,8 +223,8 @@ class RequestLog:
                 await response(scope, receive, send)
             raise
         except Exception as error:  # the door: nothing of a fault goes out but its request's id
-            if isinstance(error, RuntimeError) and await _is_lost(scope):
-                _give_up(head)  # it was written to just when it was lost, which is an error to uvloop
+            if isinstance(error, RuntimeError) and _WRITTEN_TOO_LATE in str(error):
+                _give_up(head)
                 return
             log_fault(error)
             if head.status:
@@ -243,13 +243,6 @@ def _give_up(head: _Head) -> None:
     head.status = _CLIENT_LEFT
     if (request := current_request()) is not None:
         request.code = GIVEN_UP
-
-
-async def _is_lost(scope: Scope) -> bool:
-    """Whether the connection is, or will be when the event loop has told."""
-    await asyncio.sleep(0)
-    connection: Connection | None = scope["state"].get("connection")
-    return connection is not None and connection.is_lost
 
 
 @dataclass(slots=True)
