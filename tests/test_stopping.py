@@ -18,7 +18,7 @@ from command import COMMAND, run, started
 from wire import calling, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 ANY_PORTS = ("--http-port", "0", "--grpc-port", "0")
 _BIT = 1 << signal.SIGTERM - 1
@@ -123,8 +123,18 @@ async def test_demo_ends_with_0_whenever_it_is_told(moment_s: float) -> None:
     assert (code, "Traceback" in err) == (0, False), err
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """What a shell starts in the background ignores SIGINT, and so does all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_other_commands_end_by_the_signal(accounts_file: Path, number: signal.Signals) -> None:
+async def test_other_commands_end_by_the_signal(
+    accounts_file: Path, number: signal.Signals, heard: None
+) -> None:
     """As a shell expects it, and without a trace."""
     settings = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
     for _ in range(5):

@@ -214,6 +214,10 @@ class Connections:
     def __len__(self) -> int:
         return len(self._all.held) + len(self._reserved.held)
 
+    @property
+    def are_full(self) -> bool:
+        return len(self._all.held) >= self._all.limit
+
     def admit(self, host: str) -> Connection | None:
         """A place for a new connection; None where not even a probe's place is free."""
         now, address = time.monotonic(), _subscriber(host)

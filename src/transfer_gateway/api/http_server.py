@@ -162,8 +162,9 @@ class HttpServer(uvicorn.Server):
                 connection.opening = opening.create_task(self._open(connection, accepted))
                 # Not in the task: it may be cancelled before it begins.
                 connection.opening.add_done_callback(partial(_opened, connection, accepted))
-            if number % _ACCEPTS_AT_ONCE == 0:
-                await asyncio.sleep(0)  # a full backlog would keep everything else waiting
+            # A full backlog would keep everything else waiting; and what gave way is closed in the loop's next round.
+            if number % _ACCEPTS_AT_ONCE == 0 or self._connections.are_full:
+                await asyncio.sleep(0)
 
     async def _open(self, connection: Connection, accepted: socket.socket) -> None:
         """Make it a connection of the protocol's; with TLS, after the handshake."""
