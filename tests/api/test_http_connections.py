@@ -38,18 +38,6 @@ Run = Any
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-@pytest.fixture
-async def run(aws: Emulator, settings: Callable[..., Settings]) -> AsyncIterator[Run]:
-    """Run the service with settings of a test's, and give its URL."""
-    async with AsyncExitStack() as stack:
-
-        async def start(**overrides: object) -> str:
-            service = await stack.enter_async_context(server.running(settings(**overrides)))
-            return service.url
-
-        yield start
-
-
 async def rest(reader: asyncio.StreamReader) -> bytes:
     """Everything up to the end of the connection, which must come."""
     answer = b""

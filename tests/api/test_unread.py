@@ -17,7 +17,6 @@ from websockets.frames import Frame, Opcode
 
 from certificates import Authority
 from command import started
-from transfer_gateway import server
 from transfer_gateway.api.connections import ConnectionLimits
 from transfer_gateway.api.http import RequestLog
 from transfer_gateway.api.http_server import HttpServer, HttpTls
@@ -27,14 +26,13 @@ from transfer_gateway.telemetry import Requests
 from wire import calling, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from starlette.types import Receive, Scope, Send
 
     from transfer_emulator import Emulator
     from transfer_gateway.api.connections import Connection
-    from transfer_gateway.settings import Settings
 
 PATIENCE_S = 20
 INTROSPECT = "{ __schema { types { name description fields { name description type { name kind } } } } }"
@@ -50,18 +48,6 @@ HANDSHAKE = (
 )
 LARGE_BODY = b"a" * 12_000_000
 Run = Any
-
-
-@pytest.fixture
-async def run(aws: Emulator, settings: Callable[..., Settings]) -> AsyncIterator[Run]:
-    """Run the service with settings of a test's, and give its URL."""
-    async with AsyncExitStack() as stack:
-
-        async def start(**overrides: object) -> str:
-            service = await stack.enter_async_context(server.running(settings(**overrides)))
-            return service.url
-
-        yield start
 
 
 @asynccontextmanager
