@@ -32,12 +32,12 @@ SICK = {
 
 async def round_of(gateway: Rig) -> tuple[float, dict[str, list[dict[str, Any]]], list[dict[str, Any]]]:
     """p99 of the healthy targets' times in ms, the sick accounts' answers, the healthy ones' answers."""
-    places, times_ms = asyncio.Semaphore(AT_ONCE), []
+    semaphore, times_ms = asyncio.Semaphore(AT_ONCE), []
     sick: dict[str, list[dict[str, Any]]] = {account_id: [] for account_id in SICK}
     healthy: list[dict[str, Any]] = []
 
     async def healthy_one(key: dict[str, str]) -> None:
-        async with places:
+        async with semaphore:
             started = time.perf_counter()
             healthy.extend(await gateway.look_up([key]))
             times_ms.append((time.perf_counter() - started) * 1000)

@@ -85,11 +85,11 @@ async def fuzz(seed: int, seconds: float, case: int | None, log: Path | None) ->
 
 async def _send(doors: Doors, seed: int, first: int, seconds: float, found: Found) -> int:
     """Cases from that number on, at a steady rate. Returns: the next number."""
-    loop, places = asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)
+    loop, semaphore = asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE)
     number, since = first, loop.time()
 
     async def one(number: int) -> None:
-        async with places:
+        async with semaphore:
             await run_case(doors, seed, number, found)
 
     async with asyncio.TaskGroup() as tasks:

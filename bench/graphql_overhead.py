@@ -29,7 +29,7 @@ import asyncio, uvicorn, uvloop
 from fastapi import FastAPI
 from strawberry.fastapi import BaseContext, GraphQLRouter
 from transfer_gateway.api.graphql.schema import build_schema
-from transfer_gateway.core.audit import Visit
+from transfer_gateway.core.audit import AuditTrail
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.server import build_core
 from transfer_gateway.settings import AccountsFile, Settings
@@ -43,7 +43,7 @@ async def main():
     async with build_core(settings, AccountsFile(settings.accounts_file).load(), AwsCalls()) as core:
         def get_context():
             context = Context()
-            context.reader = core.gateway.reader(Visit(ANONYMOUS, "graphql", lambda: None))
+            context.reader = core.gateway.reader(AuditTrail(ANONYMOUS, "graphql", lambda: None))
             context.accounts = core.gateway.accounts
             context.deadline = loop.time() + 10
             return context

@@ -21,7 +21,7 @@ from transfer_gateway.aws.sts import Sts
 from transfer_gateway.domain.account import Account, Accounts
 from transfer_gateway.domain.discovery import AccountDefaults, AccountSources, Discovery, OuId
 from transfer_gateway.domain.identity import AccountId, Region
-from transfer_gateway.flights import Flights
+from transfer_gateway.shared_tasks import SharedTasks
 from transfer_gateway.telemetry import AwsCalls
 
 if TYPE_CHECKING:
@@ -197,8 +197,10 @@ async def reading(
     calls = AwsCalls()
     async with (
         Sts(_CONNECTION, calls, region=None, fallback_region=REGION) as sts,
-        Flights() as flights,
+        SharedTasks() as shared_tasks,
         RegionalClients(Service.ORGANIZATIONS, _CONNECTION, attempts=ATTEMPTS) as clients,
     ):
-        sessions = SessionCache(sts, flights, session_name="test", max_concurrency=4, now=now or time.time)
+        sessions = SessionCache(
+            sts, shared_tasks, session_name="test", max_concurrency=4, now=now or time.time
+        )
         yield Organizations(clients, sts, sessions, calls)

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from transfer_emulator.lifelike import lifelike_execution
+from transfer_emulator.sample_workflows import lifelike_execution
 
 HUGE, CHUNKED, STEPS, DENSE, DEEP = (f"{digit * 8}-0000-4000-8000-" for digit in "23456")
 LOOPING_WORKFLOWS, LOOPING_EXECUTIONS = (

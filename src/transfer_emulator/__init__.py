@@ -5,10 +5,10 @@ all of that goes wrong. What a gateway makes of it does not: nothing here knows 
 
     clock ─ errors ─ reading, writing, query ─ model     a service's wire, as botocore's model has it
     sigv4, identity                                      who signs
-    estate ─ steps ─ lifelike ─ world ─ scenario         what there is
+    sample_names ─ steps ─ sample_workflows ─ world ─ scenario   what there is
     sts, transfer                                        the operations
     calls, faults, damage                                what is counted, what goes wrong
-    front, control ─ server                              HTTP
+    dispatch, control ─ server                              HTTP
 """
 
 from transfer_emulator.calls import Call, Calls

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import accumulate
 
-from transfer_emulator.estate import Dice, Estate, StoredFile
 from transfer_emulator.identity import DEFAULT_ROLE_NAME, Role
-from transfer_emulator.lifelike import WORKFLOWS, WorkflowScript
+from transfer_emulator.sample_names import Dice, Estate, StoredFile
+from transfer_emulator.sample_workflows import WORKFLOWS, WorkflowScript
 from transfer_emulator.world import ScriptedExecution, Workflow, World
 from transfer_emulator.writing import Wire
 

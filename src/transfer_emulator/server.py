@@ -12,8 +12,8 @@ from aiohttp.web_protocol import RequestHandler
 from transfer_emulator.calls import Calls
 from transfer_emulator.clock import Clock
 from transfer_emulator.control import PREFIX, Control
+from transfer_emulator.dispatch import Front
 from transfer_emulator.faults import Faults
-from transfer_emulator.front import Front
 from transfer_emulator.world import World
 
 # A call that a fault holds back is let go at once; nothing else takes that long.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from transfer_emulator.estate import Dice, Estate, Store, StoredFile
+from transfer_emulator.sample_names import Dice, Estate, Store, StoredFile
 from transfer_emulator.writing import Wire
 
 _FAILURES = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from transfer_emulator.identity import DEFAULT_ROLE_NAME, Account, KeyRing, Role
-from transfer_emulator.lifelike import lifelike_definition, lifelike_execution, new_workflow_id
+from transfer_emulator.sample_workflows import lifelike_definition, lifelike_execution, new_workflow_id
 from transfer_emulator.writing import Wire
 
 Running: TypeAlias = tuple[str, str, str, str, str, float]

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from transfer_gateway import stopping
+from transfer_gateway import signals
 
 _STAYING = {"serve", "demo"}
 
@@ -16,7 +16,7 @@ def main() -> None:
     _open_missing()
     stays = not _STAYING.isdisjoint(sys.argv[1:2])
     if stays:
-        stopping.exit_at_once()
+        signals.exit_at_once()
     try:
         from transfer_gateway import cli  # noqa: PLC0415  after the signals
 
@@ -26,7 +26,7 @@ def main() -> None:
         os.kill(os.getpid(), signal.SIGINT)  # so that a shell knows why it ended
     finally:
         if stays:
-            stopping.ignore()
+            signals.ignore()
         try:
             sys.stderr.flush()
         except (OSError, ValueError):  # Python would make exit code 120 of it

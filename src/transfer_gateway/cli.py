@@ -20,7 +20,7 @@ from urllib.request import getproxies_environment
 
 import uvloop
 
-from transfer_gateway import server, stopping
+from transfer_gateway import server, signals
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.core.check import check_targets
 from transfer_gateway.domain.errors import GatewayError
@@ -215,10 +215,10 @@ def _run(program: Callable[[], Coroutine[Any, Any, None]], *, stays: bool = Fals
             uvloop.run(program())
         finally:
             if stays:
-                stopping.exit_at_once()  # nobody may read what is wrong
+                signals.exit_at_once()  # nobody may read what is wrong
 
     if stays:
-        stopping.remember()
+        signals.remember()
     try:
         _or_exit(run)
     except server.PortNotAvailable as error:
@@ -239,16 +239,16 @@ def _lines_queued(settings: Settings) -> AbstractContextManager[None]:
 
 async def _check_targets(settings: Settings, sources: AccountSources) -> None:
     """Try every target and print how it went, one row each; exit code 1 when anything failed."""
-    from transfer_gateway import report  # noqa: PLC0415  a service would hold its libraries in memory for nothing
+    from transfer_gateway import check_report  # noqa: PLC0415  a service would hold its libraries in memory for nothing
 
     issuers = await _try_issuers(settings)
     async with server.build_core(settings, sources, AwsCalls()) as core:
         accounts, discovered = await _discover(core, sources)
         targets = sum(len(account.regions) for account in accounts)
-        with report.progress(targets) as advance:
+        with check_report.progress(targets) as advance:
             checks = await check_targets(accounts, core.transfer, on_checked=lambda _: advance())
     with _printing():
-        report.print_checked(checks)
+        check_report.print_checked(checks)
     if not (issuers and discovered) or any(checked.failure for checked in checks):
         sys.exit(1)
 

@@ -13,17 +13,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transfer_gateway import stopping
 from transfer_gateway.api.auth import Admission
 from transfer_gateway.api.connections import ConnectionLimits
 from transfer_gateway.api.descriptors import share_descriptors
+from transfer_gateway.api.graphiql_page import GraphiqlOptions
 from transfer_gateway.api.graphql.limits import Limits
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
 from transfer_gateway.api.graphql.view import GraphQLOptions
 from transfer_gateway.api.health import Readiness
 from transfer_gateway.api.http import create_app
 from transfer_gateway.api.http_server import HttpServer, HttpTls
-from transfer_gateway.api.page import PageOptions
 from transfer_gateway.api.unread import UnreadBytes
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.credentials import SessionCache
@@ -31,12 +30,11 @@ from transfer_gateway.aws.errors import Service as AwsService
 from transfer_gateway.aws.organizations import ATTEMPTS, MAX_ANSWER_BYTES, Organizations
 from transfer_gateway.aws.sts import Sts
 from transfer_gateway.aws.transfer import Transfer
+from transfer_gateway.core.account_directory import AccountDirectory
 from transfer_gateway.core.gateway import Gateway
 from transfer_gateway.core.pacing import Pacing, PacingLimits
 from transfer_gateway.core.quota import QuotaLimits, Quotas
-from transfer_gateway.core.roster import Roster
-from transfer_gateway.flights import Flights
-from transfer_gateway.following import follow_accounts, follow_policy, follow_tls
+from transfer_gateway.reload import reload_accounts, reload_policy, reload_tls
 from transfer_gateway.settings import (
     AccountsFile,
     PolicyFile,
@@ -44,6 +42,8 @@ from transfer_gateway.settings import (
     exports_traces,
     load_documents,
 )
+from transfer_gateway.shared_tasks import SharedTasks
+from transfer_gateway.signals import SignalHandlers
 from transfer_gateway.telemetry import (
     AwsCalls,
     LogMetrics,
@@ -108,7 +108,7 @@ async def serve(
 ) -> None:
     """Run until SIGTERM or SIGINT, then let requests under way finish; a second signal ends them at once.
 
-    `on_ready` is called once, when the doors are open. `live_examples`: as in PageOptions.
+    `on_ready` is called once, when the doors are open. `live_examples`: as in GraphiqlOptions.
     Raises: ConfigurationError, PortNotAvailable; nothing is left running then.
     """
     with _signals() as signals:
@@ -148,7 +148,10 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             *(f"{files.door}_tls" for files in (http_files, grpc_files) if files),
         )
         core = await stack.enter_async_context(build_core(settings, sources, AwsCalls(tracing)))
-        gateway, roster = core.gateway, Roster(sources, core.organizations, core.gateway.use_accounts)
+        gateway, directory = (
+            core.gateway,
+            AccountDirectory(sources, core.organizations, core.gateway.use_accounts),
+        )
         tokens = await stack.enter_async_context(_tokens(settings))
         admission = Admission(
             gateway,
@@ -163,7 +166,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             requests,
             reloads,
             admission,
-            roster,
+            directory,
             unread,
             *core.collectors,
             *([tokens] if tokens else []),
@@ -184,7 +187,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
                 metrics,
                 unread,
                 options=_graphql_options(settings),
-                page=PageOptions(live_examples) if settings.graphiql else None,
+                page=GraphiqlOptions(live_examples) if settings.graphiql else None,
                 loopback_hosts_only=settings.auth == "none",
             ),
             grace_s=settings.shutdown_grace_s,
@@ -195,11 +198,11 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         following = (
-            tasks.create_task(follow_accounts(accounts_file, roster, reloads, settings.accounts_reload_s)),
-            tasks.create_task(follow_policy(policy_file, admission, reloads, settings.accounts_reload_s)),
-            tasks.create_task(follow_tls(http_files, http_tls, reloads, settings.accounts_reload_s)),
-            tasks.create_task(follow_tls(grpc_files, rpc.tls, reloads, settings.accounts_reload_s)),
-            tasks.create_task(_follow_organization(roster, readiness)),
+            tasks.create_task(reload_accounts(accounts_file, directory, reloads, settings.accounts_reload_s)),
+            tasks.create_task(reload_policy(policy_file, admission, reloads, settings.accounts_reload_s)),
+            tasks.create_task(reload_tls(http_files, http_tls, reloads, settings.accounts_reload_s)),
+            tasks.create_task(reload_tls(grpc_files, rpc.tls, reloads, settings.accounts_reload_s)),
+            tasks.create_task(_discover_organization(directory, readiness)),
             tasks.create_task(_follow_audit_log(readiness)),
             tasks.create_task(metrics.watch_the_loop()),
         )
@@ -217,7 +220,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
 
         if settings.auth == "none":
             _log.warning("nobody_is_asked_who_they_are", auth="none")
-        _log.info("serving", http=url, grpc=grpc, accounts=len(roster.accounts), auth=settings.auth)
+        _log.info("serving", http=url, grpc=grpc, accounts=len(directory.accounts), auth=settings.auth)
         try:
             yield Service(gateway, admission, url, grpc, hurry)
         finally:
@@ -243,11 +246,11 @@ async def build_core(settings: Settings, sources: AccountSources, calls: AwsCall
         RegionalClients(
             AwsService.ORGANIZATIONS, connection, attempts=ATTEMPTS, max_answer_bytes=MAX_ANSWER_BYTES
         ) as organizations_clients,
-        Flights() as flights,
+        SharedTasks() as shared_tasks,
     ):
         sessions = SessionCache(
             sts,
-            flights,
+            shared_tasks,
             session_name=settings.role_session_name,
             source_identity=settings.role_source_identity,
             session_tags=settings.role_session_tags,
@@ -263,7 +266,7 @@ async def build_core(settings: Settings, sources: AccountSources, calls: AwsCall
             sessions=sessions,
             pacing=pacing,
             calls=calls,
-            flights=flights,
+            shared_tasks=shared_tasks,
             request_timeout_s=settings.request_timeout_s,
             max_list_rows=settings.aws_max_list_rows,
             snapshots_max_entries=settings.snapshots_max_entries,
@@ -425,12 +428,12 @@ def _rpc_server(
     )
 
 
-async def _follow_organization(roster: Roster, readiness: Readiness) -> None:
+async def _discover_organization(directory: AccountDirectory, readiness: Readiness) -> None:
     """Discover again and again. Ready when it has been tried once, if there is any account to serve."""
     while True:
-        again_in_s = await roster.discover()
-        await readiness.change(roster.lack)
-        await roster.rest(again_in_s)
+        again_in_s = await directory.discover()
+        await readiness.change(directory.lack)
+        await directory.rest(again_in_s)
 
 
 async def _follow_audit_log(readiness: Readiness) -> None:
@@ -469,7 +472,7 @@ def _tasks_left() -> list[str]:
 def _signals() -> Iterator[_Signals]:
     """SIGTERM and SIGINT, ours for as long as the context lasts."""
     signals = _Signals(asyncio.Event())
-    with stopping.HeardBy(signals.arrived, asyncio.get_running_loop().call_soon_threadsafe):
+    with SignalHandlers(signals.arrived, asyncio.get_running_loop().call_soon_threadsafe):
         yield signals
 
 

@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from transfer_gateway.api.rounds import Rounds
-from transfer_gateway.api.rpc.lines import Lines
+from transfer_gateway.api.loop_budget import LoopBudget
+from transfer_gateway.api.rpc.stream_queue import StreamQueue
 from transfer_gateway.domain.errors import DeadlineExceeded, UpstreamUnavailable
 
 
 async def test_a_round_has_few_turns_each_in_order() -> None:
     """Whoever waits goes on in the order of asking, no more than three in a round of the loop; who left is skipped."""
-    turns, came = Rounds(), list[tuple[int, int]]()
+    turns, came = LoopBudget(), list[tuple[int, int]]()
     rounds = 0
 
     async def count_rounds() -> None:
@@ -39,7 +39,7 @@ async def test_a_round_has_few_turns_each_in_order() -> None:
 
 async def test_each_gives_all_in_order() -> None:
     """And others have their turns in between."""
-    turns, others = Rounds(), 0
+    turns, others = LoopBudget(), 0
 
     async def other() -> None:
         nonlocal others
@@ -58,18 +58,18 @@ def later(seconds: float) -> float:
 
 
 async def test_a_line_has_few_places_for_each_caller() -> None:
-    """Who leaves gives the place to the next who still waits; others' lines are their own."""
-    lines, inside, leave = Lines(2), list[int](), [asyncio.Event() for _ in range(5)]
+    """Who leaves gives the place to the next who still waits; others' queue are their own."""
+    queue, inside, leave = StreamQueue(2), list[int](), [asyncio.Event() for _ in range(5)]
 
     async def one(number: int) -> None:
-        async with lines.place("me", deadline=later(60)):
+        async with queue.slot("me", deadline=later(60)):
             inside.append(number)
             await leave[number].wait()
 
     tasks = [asyncio.create_task(one(number)) for number in range(5)]
     await asyncio.sleep(0)
     assert inside == [0, 1]
-    async with asyncio.timeout(5), lines.place("another", deadline=later(60)):
+    async with asyncio.timeout(5), queue.slot("another", deadline=later(60)):
         tasks[2].cancel()
         leave[0].set()
         await asyncio.wait([tasks[0], tasks[2]])
@@ -84,14 +84,14 @@ async def test_a_line_has_few_places_for_each_caller() -> None:
 
 async def test_the_end_of_waiting_in_line() -> None:
     """The request's time, or the service's end: then whoever waits is told so, and whoever has a place keeps it."""
-    lines = Lines(1)
-    async with lines.place("me", deadline=later(60)):
+    queue = StreamQueue(1)
+    async with queue.slot("me", deadline=later(60)):
         with pytest.raises(DeadlineExceeded):
-            await lines.place("me", deadline=later(0.01)).__aenter__()
-        waiting = asyncio.create_task(lines.place("me", deadline=later(60)).__aenter__())
+            await queue.slot("me", deadline=later(0.01)).__aenter__()
+        waiting = asyncio.create_task(queue.slot("me", deadline=later(60)).__aenter__())
         await asyncio.sleep(0)
-        lines.stop()
+        queue.stop()
         with pytest.raises(UpstreamUnavailable):
             await waiting
         with pytest.raises(UpstreamUnavailable):
-            await lines.place("me", deadline=later(60)).__aenter__()
+            await queue.slot("me", deadline=later(60)).__aenter__()

@@ -18,7 +18,7 @@ from transfer_gateway.aws.sts import Sts
 from transfer_gateway.domain.account import Account
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
 from transfer_gateway.domain.identity import AccountId, Region
-from transfer_gateway.flights import Flights
+from transfer_gateway.shared_tasks import SharedTasks
 from transfer_gateway.telemetry import AwsCalls
 from wire import GUARDED, HOME, PLAIN, counting, until_in_flight
 
@@ -57,9 +57,12 @@ def account(
 
 @asynccontextmanager
 async def cache(now: Time | None = None, max_concurrency: int = 32) -> AsyncIterator[SessionCache]:
-    async with Sts(CONNECTION, AwsCalls(), region=None, fallback_region=REGION) as sts, Flights() as flights:
+    async with (
+        Sts(CONNECTION, AwsCalls(), region=None, fallback_region=REGION) as sts,
+        SharedTasks() as shared_tasks,
+    ):
         yield SessionCache(
-            sts, flights, session_name="test", max_concurrency=max_concurrency, now=now or Time()
+            sts, shared_tasks, session_name="test", max_concurrency=max_concurrency, now=now or Time()
         )
 
 
@@ -318,7 +321,7 @@ async def test_backoff_grows_and_ends(aws: Emulator) -> None:
 
 
 async def test_leaving_ends_flights(aws: Emulator) -> None:
-    """When the cache's flights are left, none goes on."""
+    """When the cache's shared_tasks are left, none goes on."""
     aws.faults.add(Fault(FaultKind.HANG, operation=ASSUME))
     async with cache() as sessions:
         waiting = asyncio.create_task(sessions.get(account()))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
-from transfer_gateway.core.audit import Visit
+from transfer_gateway.core.audit import AuditTrail
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.domain.identity import ExecutionId
@@ -27,7 +27,7 @@ ASSUME = "AssumeRole"
 async def code(service: server.Service, key: ExecutionKey, within_s: float = 10.0) -> str:
     deadline = asyncio.get_running_loop().time() + within_s
     try:
-        await service.gateway.reader(Visit(ANONYMOUS, "test", lambda: None)).describe(
+        await service.gateway.reader(AuditTrail(ANONYMOUS, "test", lambda: None)).describe(
             key, max_age_s=0, deadline=deadline
         )
     except GatewayError as error:

@@ -1,4 +1,4 @@
-"""Snapshots and flights: how many times AWS is asked, and how old an answer may be. AWS is on the wire."""
+"""Snapshots and shared_tasks: how many times AWS is asked, and how old an answer may be. AWS is on the wire."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
-from transfer_gateway.core.audit import Visit
+from transfer_gateway.core.audit import AuditTrail
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import DeadlineExceeded, ExecutionNotFound, GatewayError
 from transfer_gateway.domain.identity import ExecutionId
@@ -33,7 +33,7 @@ def describe(
 ) -> asyncio.Task[Execution]:
     deadline = asyncio.get_running_loop().time() + timeout_s
     return asyncio.create_task(
-        core.reader(Visit(ANONYMOUS, "test", lambda: None)).describe(
+        core.reader(AuditTrail(ANONYMOUS, "test", lambda: None)).describe(
             key, max_age_s=max_age_s, deadline=deadline
         )
     )

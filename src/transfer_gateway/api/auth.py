@@ -6,7 +6,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from transfer_gateway.core.audit import Visit
+from transfer_gateway.core.audit import AuditTrail
 from transfer_gateway.core.quota import PAYING
 from transfer_gateway.domain.caller import ANONYMOUS, Caller
 from transfer_gateway.domain.errors import (
@@ -87,7 +87,7 @@ class Admission:
             quota.take_request(current_request())
             PAYING.set(quota)  # for this request's task, and whatever that begins
         scope = self.policy.scope(caller, self._gateway.accounts) if self.policy else None
-        return self._gateway.reader(Visit(caller, door, remote), scope, quota)
+        return self._gateway.reader(AuditTrail(caller, door, remote), scope, quota)
 
     async def judge_again(
         self, reader: Reader, authorization: Callable[[], str | None], certificate: Callable[[], str | None]

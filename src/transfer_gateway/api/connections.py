@@ -41,7 +41,7 @@ class ConnectionLimits:
     write_timeout_s: float
 
 
-class Speaker(Protocol):
+class ConnectionProtocol(Protocol):
     """The protocol that speaks on a connection."""
 
     def idle(self) -> Idle | None:
@@ -59,7 +59,7 @@ class Connection:
 
     __slots__ = (
         "_closing_since",
-        "_places",
+        "_connections",
         "_resumed",
         "_stalled_since",
         "_transport",
@@ -70,19 +70,19 @@ class Connection:
         "limits",
         "opening",
         "probes_only",
-        "speaker",
+        "protocol",
         "waiting_bytes",
     )
 
-    def __init__(self, places: Connections, address: str, *, probes_only: bool) -> None:
-        self.limits = places.limits
+    def __init__(self, connections: Connections, address: str, *, probes_only: bool) -> None:
+        self.limits = connections.limits
         self.address = address
         self.probes_only = probes_only
         self.accepted_at = time.monotonic()
         self.opening: asyncio.Task[None] | None = None  # until a TLS handshake is done
-        self.speaker: Speaker | None = None
+        self.protocol: ConnectionProtocol | None = None
         self.waiting_bytes = 0  # of answers, not handed to the transport yet
-        self._places: Connections | None = places
+        self._connections: Connections | None = connections
         self._transport: asyncio.Transport | None = None
         self._unread, self._resumed = 0, False
         self._unread_since = self._stalled_since = self._closing_since = 0.0
@@ -101,32 +101,32 @@ class Connection:
 
     @property
     def is_lost(self) -> bool:
-        return self._places is None
+        return self._connections is None
 
-    def made(self, transport: asyncio.Transport, speaker: Speaker) -> None:
-        self._transport, self.speaker = transport, speaker
+    def made(self, transport: asyncio.Transport, protocol: ConnectionProtocol) -> None:
+        self._transport, self.protocol = transport, protocol
 
     def lost(self) -> None:
         """Called once, by whatever learns of it."""
-        if self._places is not None:
-            self._places.release(self)
-        self._places = self._transport = self.speaker = None
+        if self._connections is not None:
+            self._connections.release(self)
+        self._connections = self._transport = self.protocol = None
 
     def resumed(self) -> None:
         """The peer has read nearly everything that waited."""
         self._resumed = True
 
     def idle(self) -> Idle | None:
-        return (SILENT, self.accepted_at) if self.speaker is None else self.speaker.idle()
+        return (SILENT, self.accepted_at) if self.protocol is None else self.protocol.idle()
 
     def make_room(self) -> None:
-        if self.speaker is None:
+        if self.protocol is None:
             self.end()
         else:
-            self.speaker.make_room()
+            self.protocol.make_room()
 
     def check(self, now: float, *, shutting_down: bool) -> None:
-        if self.speaker is None:
+        if self.protocol is None:
             if shutting_down and now - self.accepted_at >= LINGER_S:
                 self.end()
             return
@@ -136,7 +136,7 @@ class Connection:
         if self._transport is not None and self._has_hung(self._transport, now, stall_s, write_s):
             self.end()
         else:
-            self.speaker.check(now, shutting_down=shutting_down)
+            self.protocol.check(now, shutting_down=shutting_down)
 
     def _has_hung(self, transport: asyncio.Transport, now: float, stall_s: float, write_s: float) -> bool:
         unread, before = _buffered(transport), self._unread
@@ -164,7 +164,7 @@ def _buffered(transport: asyncio.Transport) -> int:
         return 0
 
 
-class _Places:
+class _Slots:
     """So many connections, and the order in which idle ones leave for others."""
 
     def __init__(self, limit: int) -> None:
@@ -206,9 +206,9 @@ class Connections:
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
-        self._all = _Places(limits.max_connections)
-        self._reserved = _Places(_RESERVED)
-        self._by_address: dict[str, _Places] = {}
+        self._all = _Slots(limits.max_connections)
+        self._reserved = _Slots(_RESERVED)
+        self._by_address: dict[str, _Slots] = {}
         self._warned_at = 0.0
 
     def __len__(self) -> int:
@@ -221,8 +221,8 @@ class Connections:
     def admit(self, host: str) -> Connection | None:
         """A place for a new connection; None where not even a probe's place is free."""
         now, address = time.monotonic(), _subscriber(host)
-        of_address = self._by_address.get(address) or _Places(self.limits.max_connections_per_address)
-        if all(self._has_room(places, now) for places in (of_address, self._all)):
+        of_address = self._by_address.get(address) or _Slots(self.limits.max_connections_per_address)
+        if all(self._has_room(slots, now) for slots in (of_address, self._all)):
             connection = Connection(self, address, probes_only=False)
             self._by_address[address] = of_address
             of_address.held.add(connection)
@@ -236,8 +236,8 @@ class Connections:
         return connection
 
     def release(self, connection: Connection) -> None:
-        for places in (self._all, self._reserved):
-            places.held.discard(connection)
+        for slots in (self._all, self._reserved):
+            slots.held.discard(connection)
         of_address = self._by_address.get(connection.address)
         if of_address is not None:
             of_address.held.discard(connection)
@@ -258,11 +258,11 @@ class Connections:
         for connection in [*self._all.held, *self._reserved.held]:
             connection.end()
 
-    def _has_room(self, places: _Places, now: float) -> bool:
-        return len(places.held) < places.limit or self._free(places, now)
+    def _has_room(self, slots: _Slots, now: float) -> bool:
+        return len(slots.held) < slots.limit or self._free(slots, now)
 
-    def _free(self, places: _Places, now: float) -> bool:
-        connection = places.free(now)
+    def _free(self, slots: _Slots, now: float) -> bool:
+        connection = slots.free(now)
         if connection is None:
             return False
         connection.make_room()

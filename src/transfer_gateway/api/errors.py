@@ -11,7 +11,7 @@ _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Outward:
+class ErrorMapping:
     """How a code goes out.
 
     `graphql_type` None: it comes in `errors[]` only. `retryable`: the same request may succeed later, after
@@ -25,22 +25,24 @@ class Outward:
     wait_s: float | None = None
 
 
-TABLE: dict[ErrorCode, Outward] = {
-    ErrorCode.EXECUTION_NOT_FOUND: Outward("ExecutionNotFound", 404, "NOT_FOUND", retryable=False),
-    ErrorCode.WORKFLOW_NOT_FOUND: Outward("WorkflowNotFound", 404, "NOT_FOUND", retryable=False),
-    ErrorCode.ACCOUNT_NOT_AVAILABLE: Outward("AccountNotAvailable", 404, "NOT_FOUND", retryable=False),
-    ErrorCode.ACCESS_DENIED: Outward("AccessDenied", 502, "FAILED_PRECONDITION", retryable=False),
-    ErrorCode.ROLE_NOT_ASSUMABLE: Outward("RoleNotAssumable", 502, "FAILED_PRECONDITION", retryable=False),
-    ErrorCode.THROTTLED: Outward("Throttled", 429, "RESOURCE_EXHAUSTED", retryable=True, wait_s=1.0),
-    ErrorCode.UPSTREAM_UNAVAILABLE: Outward(
+TABLE: dict[ErrorCode, ErrorMapping] = {
+    ErrorCode.EXECUTION_NOT_FOUND: ErrorMapping("ExecutionNotFound", 404, "NOT_FOUND", retryable=False),
+    ErrorCode.WORKFLOW_NOT_FOUND: ErrorMapping("WorkflowNotFound", 404, "NOT_FOUND", retryable=False),
+    ErrorCode.ACCOUNT_NOT_AVAILABLE: ErrorMapping("AccountNotAvailable", 404, "NOT_FOUND", retryable=False),
+    ErrorCode.ACCESS_DENIED: ErrorMapping("AccessDenied", 502, "FAILED_PRECONDITION", retryable=False),
+    ErrorCode.ROLE_NOT_ASSUMABLE: ErrorMapping(
+        "RoleNotAssumable", 502, "FAILED_PRECONDITION", retryable=False
+    ),
+    ErrorCode.THROTTLED: ErrorMapping("Throttled", 429, "RESOURCE_EXHAUSTED", retryable=True, wait_s=1.0),
+    ErrorCode.UPSTREAM_UNAVAILABLE: ErrorMapping(
         "UpstreamUnavailable", 502, "UNAVAILABLE", retryable=True, wait_s=1.0
     ),
-    ErrorCode.DEADLINE_EXCEEDED: Outward("DeadlineExceeded", 504, "DEADLINE_EXCEEDED", retryable=True),
-    ErrorCode.BAD_USER_INPUT: Outward(None, 400, "INVALID_ARGUMENT", retryable=False),
-    ErrorCode.UNAUTHENTICATED: Outward(None, 401, "UNAUTHENTICATED", retryable=False),
-    ErrorCode.FORBIDDEN: Outward(None, 403, "PERMISSION_DENIED", retryable=False),
-    ErrorCode.AUDIT_LOG_UNAVAILABLE: Outward(None, 503, "UNAVAILABLE", retryable=True, wait_s=1.0),
-    ErrorCode.INTERNAL_SERVER_ERROR: Outward(None, 500, "INTERNAL", retryable=False),
+    ErrorCode.DEADLINE_EXCEEDED: ErrorMapping("DeadlineExceeded", 504, "DEADLINE_EXCEEDED", retryable=True),
+    ErrorCode.BAD_USER_INPUT: ErrorMapping(None, 400, "INVALID_ARGUMENT", retryable=False),
+    ErrorCode.UNAUTHENTICATED: ErrorMapping(None, 401, "UNAUTHENTICATED", retryable=False),
+    ErrorCode.FORBIDDEN: ErrorMapping(None, 403, "PERMISSION_DENIED", retryable=False),
+    ErrorCode.AUDIT_LOG_UNAVAILABLE: ErrorMapping(None, 503, "UNAVAILABLE", retryable=True, wait_s=1.0),
+    ErrorCode.INTERNAL_SERVER_ERROR: ErrorMapping(None, 500, "INTERNAL", retryable=False),
 }
 
 _missing = [code for code in ErrorCode if code not in TABLE]

@@ -15,11 +15,11 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route, WebSocketRoute
 
 from transfer_gateway.api.errors import log_fault
+from transfer_gateway.api.graphiql_page import GraphiqlPage, page_routes
 from transfer_gateway.api.graphql.exchange import error_response
 from transfer_gateway.api.graphql.view import GraphQLView
 from transfer_gateway.api.health import health_routes
 from transfer_gateway.api.metrics import metrics_route
-from transfer_gateway.api.page import PageForBrowsers, page_routes
 from transfer_gateway.api.request_headers import RequestHeaders
 from transfer_gateway.api.request_id import HEADER
 from transfer_gateway.api.request_id import request_id as request_id_of
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from transfer_gateway.api.auth import Admission
+    from transfer_gateway.api.graphiql_page import GraphiqlOptions
     from transfer_gateway.api.graphql.view import GraphQLOptions
     from transfer_gateway.api.health import Readiness
-    from transfer_gateway.api.page import PageOptions
     from transfer_gateway.api.unread import UnreadBytes
     from transfer_gateway.telemetry import Metrics, Requests
 
@@ -55,7 +55,7 @@ def create_app(
     unread: UnreadBytes,
     *,
     options: GraphQLOptions,
-    page: PageOptions | None,
+    page: GraphiqlOptions | None,
     loopback_hosts_only: bool,
 ) -> ASGIApp:
     """The ASGI application, without a page for browsers where `page` is None.
@@ -66,7 +66,7 @@ def create_app(
         title="transfer-gateway", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     graphql = GraphQLView(admission, options, requests, unread)
-    door = PageForBrowsers(graphql, page) if page else graphql
+    door = GraphiqlPage(graphql, page) if page else graphql
     app.router.routes += [
         Route("/graphql", door),
         WebSocketRoute("/graphql", graphql),
@@ -90,7 +90,7 @@ def create_app(
         return RequestLog(inner, requests, unread)
 
     app.add_middleware(around)
-    return StraightTo(around(door), "/graphql", app)
+    return DirectRoute(around(door), "/graphql", app)
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:
@@ -101,7 +101,7 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     return response
 
 
-class StraightTo:
+class DirectRoute:
     """Leads requests of one path to where they are answered; all others to FastAPI, whose ways take 40 µs."""
 
     def __init__(self, app_there: ASGIApp, path: str, app: ASGIApp) -> None:

@@ -191,7 +191,7 @@ class HttpServer(uvicorn.Server):
 
 def _opened(connection: Connection, accepted: socket.socket, _task: asyncio.Task[None]) -> None:
     connection.opening = None
-    if connection.speaker is None:
+    if connection.protocol is None:
         accepted.close()
         connection.lost()
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from transfer_gateway.auth.fetch import KeysFetcher
     from transfer_gateway.auth.jwks import Key
-    from transfer_gateway.flights import Flights
+    from transfer_gateway.shared_tasks import SharedTasks
 
 _log = get_logger(__name__)
 
@@ -37,7 +37,7 @@ class IssuerKeys:
         self,
         issuer: str,
         fetcher: KeysFetcher,
-        flights: Flights,
+        shared_tasks: SharedTasks,
         *,
         refresh_cooldown_s: float,
         keys_max_age_s: float,
@@ -45,7 +45,7 @@ class IssuerKeys:
     ) -> None:
         self._issuer = issuer
         self._fetcher = fetcher
-        self._flights = flights
+        self._shared_tasks = shared_tasks
         self._cooldown_s = refresh_cooldown_s
         self._max_age_s = keys_max_age_s
         self._clock = clock
@@ -139,7 +139,7 @@ class IssuerKeys:
 
     def _fly(self) -> asyncio.Task[None]:
         self._tried_at = self._clock()
-        self._flight = flight = self._flights.start(self._refresh(), name=f"keys of {self._issuer}")
+        self._flight = flight = self._shared_tasks.start(self._refresh(), name=f"keys of {self._issuer}")
         return flight
 
     async def _refresh(self) -> None:

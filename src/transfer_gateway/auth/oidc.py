@@ -18,8 +18,8 @@ from transfer_gateway.auth.issuer import ALGORITHMS
 from transfer_gateway.auth.keys import IssuerKeys
 from transfer_gateway.domain.caller import Caller
 from transfer_gateway.domain.errors import Unauthenticated
-from transfer_gateway.flights import Flights
 from transfer_gateway.settings import ConfigurationError
+from transfer_gateway.shared_tasks import SharedTasks
 from transfer_gateway.telemetry import gauge
 
 if TYPE_CHECKING:
@@ -90,17 +90,17 @@ class Oidc:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             http = await stack.enter_async_context(issuers_session())
-            flights = await stack.enter_async_context(Flights())
+            shared_tasks = await stack.enter_async_context(SharedTasks())
             for issuer in self._issuers:
                 self._keys[issuer.url] = IssuerKeys(
                     issuer.url,
                     KeysFetcher(http, issuer, self._algorithms),
-                    flights,
+                    shared_tasks,
                     refresh_cooldown_s=self._refresh_cooldown_s,
                     keys_max_age_s=self._keys_max_age_s,
                     clock=self._clock,
                 )
-            flights.start(self._keep_keys_young(), name="keep issuers' keys young")
+            shared_tasks.start(self._keep_keys_young(), name="keep issuers' keys young")
             self._resources = stack.pop_all()
         return self
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.aws.sts import Role
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
-from transfer_gateway.places import Places
+from transfer_gateway.fair_limiter import FairLimiter
 from transfer_gateway.telemetry import gauge, get_logger
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from transfer_gateway.aws.sts import Sts
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.identity import Region
-    from transfer_gateway.flights import Flights
+    from transfer_gateway.shared_tasks import SharedTasks
 
 _log = get_logger(__name__)
 
@@ -87,7 +87,7 @@ class SessionCache:
     def __init__(
         self,
         sts: Sts,
-        flights: Flights,
+        shared_tasks: SharedTasks,
         *,
         session_name: str,
         source_identity: str | None = None,
@@ -99,10 +99,10 @@ class SessionCache:
         self._session_name = session_name
         self._source_identity = source_identity
         self._session_tags = session_tags
-        self._places = Places(max_concurrency)
+        self._limiter = FairLimiter(max_concurrency)
         self._now = now
         self._entries: dict[Role, _Entry] = {}
-        self._flights = flights
+        self._shared_tasks = shared_tasks
 
     async def get(self, account: Account, region: Region | None = None) -> AssumedRoleSession:
         """A session that is good now, as far as we know. `region` is what errors are told to be about.
@@ -226,14 +226,16 @@ class SessionCache:
         self, role: Role, account: Account, entry: _Entry
     ) -> asyncio.Task[AssumedRoleSession | GatewayError]:
         if entry.flight is None:
-            entry.flight = self._flights.start(self._assume(role, account, entry), name=f"assume {role.arn}")
+            entry.flight = self._shared_tasks.start(
+                self._assume(role, account, entry), name=f"assume {role.arn}"
+            )
         return entry.flight
 
     async def _assume(self, role: Role, account: Account, entry: _Entry) -> AssumedRoleSession | GatewayError:
         """One flight. Its outcome goes to all who wait, and stays in the entry."""
         started = self._now()
         try:
-            async with asyncio.timeout(_ASSUME_TIMEOUT_S), self._places.hold(role):
+            async with asyncio.timeout(_ASSUME_TIMEOUT_S), self._limiter.hold(role):
                 assumed = await self._sts.assume_role(role, account.id)
         except TimeoutError:
             failure = UpstreamUnavailable(

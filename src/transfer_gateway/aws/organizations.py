@@ -85,7 +85,7 @@ class _Reading:
         self._client = client
         self._calls = calls
         self._wanted = discovery
-        self._places = asyncio.Semaphore(_MAX_CONCURRENCY)
+        self._semaphore = asyncio.Semaphore(_MAX_CONCURRENCY)
         self._pages = self._listed = 0
 
     async def members(self) -> tuple[Member, ...]:
@@ -125,7 +125,7 @@ class _Reading:
         """Every page. A truncated body looks like a page without its member, hence an error."""
         found: list[dict[str, Any]] = []
         tokens = set[int]()
-        async with self._places:
+        async with self._semaphore:
             call = Call(Service.ORGANIZATIONS, operation, account_id=None)
             region = self._client.meta.region_name
             with self._calls.watch(call.action, None, region) as seen, foreign_errors(call):

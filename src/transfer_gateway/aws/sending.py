@@ -48,7 +48,7 @@ def shorten(session: AioSession) -> None:
 
     Without retries, which are part of what is left out, and for services that are asked in JSON or in forms.
     """
-    session.register("creating-client-class", lambda base_classes, **_: base_classes.insert(0, _ShorterWay))
+    session.register("creating-client-class", lambda base_classes, **_: base_classes.insert(0, _DirectSender))
 
 
 class Signing:
@@ -106,7 +106,7 @@ class _Operation:
     parser: Any
 
 
-class _ShorterWay(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
+class _DirectSender(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
     """Goes before aiobotocore's client, whose private parts it lives off: tests hold the two to each other."""
 
     async def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:

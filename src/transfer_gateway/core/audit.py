@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.workflow import Workflow
 
 
-class Visit(NamedTuple):
+class AuditTrail(NamedTuple):
     """A caller at a door. Raises AuditLogUnavailable for what can't be written, which must not be answered then.
 
     `remote` tells the address that its request came from, which costs some doors time.

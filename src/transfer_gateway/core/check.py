@@ -38,10 +38,10 @@ async def check_targets(
 
     Returns: all, in the order of the accounts and of their regions.
     """
-    places = asyncio.Semaphore(_MAX_CONCURRENCY)
+    semaphore = asyncio.Semaphore(_MAX_CONCURRENCY)
 
     async def check(account: Account, region: Region) -> Checked:
-        async with places:
+        async with semaphore:
             checked = await _check(transfer, account, region)
         on_checked(checked)
         return checked

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer_gateway.domain.errors import GatewayError
-from transfer_gateway.places import Places
+from transfer_gateway.fair_limiter import FairLimiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
@@ -84,11 +84,11 @@ async def _ask_all(
     memory, than it takes to have the event loop busy. Those that get no answer hold no others up.
     """
     loop = asyncio.get_running_loop()
-    places = Places(_UNDER_WAY)
+    limiter = FairLimiter(_UNDER_WAY)
     for number, item in enumerate(dict.fromkeys(items), 1):
         if has_room is not None and not has_room.is_set():
             await has_room.wait()
-        end = await places.take(item)
+        end = await limiter.take(item)
         if until is not None and loop.time() >= until:
             end()
             return

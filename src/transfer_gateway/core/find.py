@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
 from transfer_gateway.core.fanout import outcomes_as_they_come
-from transfer_gateway.core.recent import Recent
+from transfer_gateway.core.sized_lru import SizedLru
 from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError, WorkflowNotFound
 from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.domain.page import Found, named
@@ -34,11 +34,11 @@ class Finder:
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
-        self._seen: Recent[ExecutionId, ExecutionKey] = Recent(_REMEMBERED)
+        self._seen: SizedLru[ExecutionId, ExecutionKey] = SizedLru(_REMEMBERED)
 
     def saw(self, key: ExecutionKey) -> None:
         """Remember where an execution is."""
-        self._seen.keep(key.execution_id, key)
+        self._seen.put(key.execution_id, key)
 
     async def find(
         self,

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from transfer_gateway.aws.client import TransferClients
     from transfer_gateway.aws.credentials import SessionCache
     from transfer_gateway.aws.transfer import Transfer
-    from transfer_gateway.core.audit import Visit
+    from transfer_gateway.core.audit import AuditTrail
     from transfer_gateway.core.pacing import Pacing
     from transfer_gateway.core.quota import Quota
     from transfer_gateway.domain.account import Accounts
-    from transfer_gateway.flights import Flights
+    from transfer_gateway.shared_tasks import SharedTasks
     from transfer_gateway.telemetry import AwsCalls
 
 
 class Gateway:
-    """Snapshots, flights and pacing are everybody's; what a caller may see of them, its reader says."""
+    """Snapshots, shared tasks and pacing are everybody's; what a caller may see of them, its reader says."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Gateway:
         sessions: SessionCache,
         pacing: Pacing,
         calls: AwsCalls,
-        flights: Flights,
+        shared_tasks: SharedTasks,
         request_timeout_s: float,
         max_list_rows: int,
         snapshots_max_entries: int,
@@ -59,7 +59,7 @@ class Gateway:
             lambda target: self.accounts.get(target),  # noqa: PLW0108  the accounts of that moment
             transfer,
             pacing,
-            flights,
+            shared_tasks,
             request_timeout_s=request_timeout_s,
             max_list_rows=max_list_rows,
             max_entries=snapshots_max_entries,
@@ -73,10 +73,10 @@ class Gateway:
             self._lookups, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)
         )
 
-    def reader(self, visit: Visit, scope: Scope | None = None, quota: Quota | None = None) -> Reader:
-        """The use cases for a visit whose caller sees that scope, all without one, and whose rows that quota bounds."""
+    def reader(self, audit: AuditTrail, scope: Scope | None = None, quota: Quota | None = None) -> Reader:
+        """The use cases for a caller who sees that scope, all without one, and whose rows that quota bounds."""
         return Reader(
-            visit,
+            audit,
             scope or self._everything,
             quota,
             self._lookups,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.execution import Execution, ExecutionSummary
     from transfer_gateway.domain.identity import ExecutionKey, Target, WorkflowKey
     from transfer_gateway.domain.workflow import Workflow, WorkflowSummary
-    from transfer_gateway.flights import Flights
+    from transfer_gateway.shared_tasks import SharedTasks
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -42,7 +42,7 @@ class Lookups:
         account_of: Callable[[Target], Account],
         transfer: Transfer,
         pacing: Pacing,
-        flights: Flights,
+        shared_tasks: SharedTasks,
         *,
         request_timeout_s: float,
         max_list_rows: int,
@@ -56,28 +56,28 @@ class Lookups:
         self._max_list_rows = max_list_rows
         self.executions: Snapshots[ExecutionKey, Execution] = Snapshots(
             self._describe,
-            flights,
+            shared_tasks,
             size_of=_execution_bytes,
             max_entries=max_entries,
             max_bytes=max_bytes * 3 // 4,
         )
         self.running: Snapshots[WorkflowKey, tuple[ExecutionSummary, ...]] = Snapshots(
             self._list_executions,
-            flights,
+            shared_tasks,
             size_of=_summaries_bytes,
             max_entries=max_entries,
             max_bytes=max_bytes // 4,
         )
         self.workflows: Snapshots[Target, tuple[WorkflowSummary, ...]] = Snapshots(
             self._list_workflows,
-            flights,
+            shared_tasks,
             size_of=_workflows_bytes,
             max_entries=_TARGETS_REMEMBERED,
             max_bytes=_TARGETS_REMEMBERED * 5500,  # ten workflows in each, AWS's own bound
         )
         self.definitions: Snapshots[WorkflowKey, Workflow] = Snapshots(
             self._describe_workflow,
-            flights,
+            shared_tasks,
             size_of=_definition_bytes,
             max_entries=_DEFINITIONS_REMEMBERED,
             max_bytes=_DEFINITIONS_REMEMBERED * 5000,  # seven steps in each

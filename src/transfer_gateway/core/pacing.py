@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from transfer_gateway.domain.errors import DeadlineExceeded, GatewayError, Throttled, UpstreamUnavailable
-from transfer_gateway.places import Places
+from transfer_gateway.fair_limiter import FairLimiter
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _PATIENCE_S = 2.0  # a call that is given up after this long counts as a failure
 class PacingLimits:
     """For each target: calls per second, how many at once after a pause, and calls in flight; overall too.
 
-    Overall, slow calls don't count: see `places.py`.
+    Overall, slow calls don't count: see `fair_limiter.py`.
     """
 
     rate_per_s: float
@@ -62,7 +62,7 @@ class Pacing:
 
     def __init__(self, limits: PacingLimits) -> None:
         self._limits = limits
-        self._overall = Places(limits.max_in_flight_overall)
+        self._overall = FairLimiter(limits.max_in_flight_overall)
         self._targets: dict[Target, _TargetPace] = {}
 
     async def call(self, target: Target, ask: Callable[[], Awaitable[T]], *, deadline: float) -> T:
@@ -180,7 +180,7 @@ def _wait(state: RetryCallState) -> float:
 
 
 class _TargetPace:
-    """One target's rate, places, retry budget and breaker. Times are the loop's."""
+    """One target's rate, concurrency, retry budget and breaker. Times are the loop's."""
 
     __slots__ = (
         "_burst_s",
@@ -189,8 +189,8 @@ class _TargetPace:
         "_interval_s",
         "_next_at",
         "_overall",
-        "_places",
         "_saved_retries",
+        "_semaphore",
         "_target",
         "breaker",
         "refusals",
@@ -199,14 +199,14 @@ class _TargetPace:
         "waits",
     )
 
-    def __init__(self, target: Target, limits: PacingLimits, overall: Places) -> None:
+    def __init__(self, target: Target, limits: PacingLimits, overall: FairLimiter) -> None:
         self._target = target
         self._interval_s = 1.0 / limits.rate_per_s
         self._burst_s = self._interval_s * (limits.burst - 1)
         self._next_at = 0.0  # when the next call would be due if calls came exactly at the rate (GCRA)
         self._head_of_line = asyncio.Lock()
         self._in_line = 0
-        self._places = asyncio.Semaphore(limits.max_in_flight)
+        self._semaphore = asyncio.Semaphore(limits.max_in_flight)
         self._overall = overall
         self._saved_retries = _MAX_SAVED_RETRIES
         self.breaker = _Breaker(target)
@@ -229,7 +229,7 @@ class _TargetPace:
         loop = asyncio.get_running_loop()
         began, waiting = loop.time(), True
         try:
-            async with asyncio.timeout_at(deadline), self._places:
+            async with asyncio.timeout_at(deadline), self._semaphore:
                 await self._wait_for_the_rate(deadline)
                 async with self._overall.hold(self._target):
                     waiting = False

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from transfer_gateway.core.fanout import outcomes
-from transfer_gateway.core.window import outcomes_in_window
+from transfer_gateway.core.fanout_in_order import outcomes_in_window
 from transfer_gateway.domain.errors import BadUserInput, GatewayError
 from transfer_gateway.domain.page import Entry, Page, named
 

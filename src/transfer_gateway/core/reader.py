@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from transfer_gateway.core.audit import Visit
+    from transfer_gateway.core.audit import AuditTrail
     from transfer_gateway.core.find import Finder
     from transfer_gateway.core.in_progress import InProgress
     from transfer_gateway.core.lookups import Lookups
@@ -66,7 +66,7 @@ class Reader:
 
     def __init__(  # noqa: PLR0917  what one caller has, and what all share
         self,
-        visit: Visit,
+        audit: AuditTrail,
         scope: Scope,
         quota: Quota | None,
         lookups: Lookups,
@@ -77,7 +77,7 @@ class Reader:
         self.accounts = scope.accounts
         self.scope = scope
         self.told: list[Told] | None = []
-        self._visit = visit
+        self._audit = audit
         self._quota = quota
         self._lookups = lookups
         self._finder = finder
@@ -86,7 +86,7 @@ class Reader:
 
     @property
     def caller(self) -> Caller:
-        return self._visit.caller
+        return self._audit.caller
 
     def see(self, scope: Scope) -> None:
         """From now on, use this scope."""
@@ -97,7 +97,7 @@ class Reader:
         self.told = None
         accounts = list(self.accounts)
         self._take_rows(len(accounts))
-        self._visit.listed("list_accounts", [account.id for account in accounts], targets=0, failures=())
+        self._audit.listed("list_accounts", [account.id for account in accounts], targets=0, failures=())
         return accounts
 
     async def describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
@@ -117,7 +117,7 @@ class Reader:
             execution = await self._lookups.executions.get(key, max_age_s=max_age_s, deadline=deadline)
         except GatewayError as error:
             self.told = None
-            self._visit.looked_up("get_execution", key, error, since)
+            self._audit.looked_up("get_execution", key, error, since)
             raise
         self._finder.saw(key)
         return self._tell(key, max_age_s, execution, since)
@@ -145,7 +145,7 @@ class Reader:
     def _tell(self, key: ExecutionKey, max_age_s: float, execution: Execution, since: datetime) -> Execution:
         if self.told is not None:
             self.told.append(Told(key, max_age_s, execution))
-        self._visit.looked_up("get_execution", key, execution, since)
+        self._audit.looked_up("get_execution", key, execution, since)
         return self.scope.shown(execution)
 
     def tell_again(self, told: Sequence[Told], at: float | None = None) -> bool:
@@ -166,9 +166,9 @@ class Reader:
             except Throttled:
                 return False
         if len(told) == 1:
-            self._visit.looked_up("get_execution", key, execution, now())
+            self._audit.looked_up("get_execution", key, execution, now())
         else:
-            self._visit.recalled("get_execution", [(key, execution) for key, _, execution in told])
+            self._audit.recalled("get_execution", [(key, execution) for key, _, execution in told])
         executions.hits += len(told)
         return True
 
@@ -204,8 +204,8 @@ class Reader:
             elif (execution := executions.peek(key, max_age_s=max_age_s)) is not None:
                 recalled.append((key, execution))
                 found[key] = self.scope.shown(execution)
-        self._visit.recalled("get_execution", recalled)
-        self._visit.unavailable("get_execution", unavailable)
+        self._audit.recalled("get_execution", recalled)
+        self._audit.unavailable("get_execution", unavailable)
         executions.hits += len(recalled)
         if unavailable:
             self.told = None
@@ -277,10 +277,10 @@ class Reader:
         try:
             targets = self._wanted(wanted)
         except GatewayError as error:
-            self._visit.refused("find_execution", error, execution_id=execution_id)
+            self._audit.refused("find_execution", error, execution_id=execution_id)
             raise
         found = await self._finder.find(execution_id, workflow_id, targets, deadline=deadline)
-        self._visit.listed(
+        self._audit.listed(
             "find_execution",
             [found.execution.id] if found.execution else [],
             targets=found.targets_asked,
@@ -338,9 +338,9 @@ class Reader:
             self.accounts.get(key)
             workflow = await self._lookups.definitions.get(key, max_age_s=max_age_s, deadline=deadline)
         except GatewayError as error:
-            self._visit.looked_up("get_workflow", key, error, since)
+            self._audit.looked_up("get_workflow", key, error, since)
             raise
-        self._visit.looked_up("get_workflow", key, workflow, since)
+        self._audit.looked_up("get_workflow", key, workflow, since)
         return workflow
 
     async def define_step(self, place: StepPlace, *, deadline: float) -> WorkflowStep | None:
@@ -393,7 +393,7 @@ class Reader:
     def _listed(self, operation: str, wanted: TargetFilter, page: Page[Execution] | Page[Workflow]) -> None:
         if self._quota is not None:
             self._quota.owe_rows(len(page.entries) + len(page.failures))
-        self._visit.listed(
+        self._audit.listed(
             operation,
             [entry.node.id for entry in page.entries],
             targets=self.accounts.count_targets(),

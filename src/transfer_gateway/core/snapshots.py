@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from cachetools import TTLCache
 
 from transfer_gateway.core.quota import PAYING
-from transfer_gateway.core.recent import Recent
+from transfer_gateway.core.sized_lru import SizedLru
 from transfer_gateway.domain.errors import (
     DeadlineExceeded,
     ExecutionNotFound,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from transfer_gateway.domain.identity import Target
-    from transfer_gateway.flights import Flights
+    from transfer_gateway.shared_tasks import SharedTasks
     from transfer_gateway.telemetry import Request
 
 
@@ -92,17 +92,17 @@ class Snapshots(Generic[K, V]):
     def __init__(
         self,
         ask: Callable[[K, Flight[V]], Awaitable[V]],
-        flights: Flights,
+        shared_tasks: SharedTasks,
         *,
         size_of: Callable[[V], int],
         max_entries: int,
         max_bytes: int,
     ) -> None:
         self._ask = ask
-        self._tasks = flights
+        self._tasks = shared_tasks
         self._size_of = size_of
         least_bytes = max_bytes // max_entries  # counting each entry as at least this bounds their number too
-        self._kept: Recent[K, _Snapshot[V]] = Recent(
+        self._kept: SizedLru[K, _Snapshot[V]] = SizedLru(
             max_bytes, lambda snapshot: max(least_bytes, snapshot.size_bytes)
         )
         self._not_found: TTLCache[K, _Snapshot[_NotFound]] = TTLCache(
@@ -207,9 +207,9 @@ class Snapshots(Generic[K, V]):
         if flight.asked_at is None or (kept is not None and kept.asked_at > flight.asked_at):
             return  # a younger call was answered first
         if kept is not None:
-            self._kept.forget(key)
+            self._kept.discard(key)
             self._not_found.pop(key, None)
         if isinstance(outcome, ExecutionNotFound | WorkflowNotFound):
             self._not_found[key] = _Snapshot(outcome, flight.asked_at)
         else:
-            self._kept.keep(key, _Snapshot(outcome, flight.asked_at, self._size_of(outcome)))
+            self._kept.put(key, _Snapshot(outcome, flight.asked_at, self._size_of(outcome)))

@@ -9,7 +9,7 @@ from pydantic import Field, PlainValidator, ValidationInfo, field_validator, mod
 from transfer_gateway.domain.account import Account, Accounts
 from transfer_gateway.domain.discovery import AccountDefaults, AccountSources, Discovery, OuId
 from transfer_gateway.domain.identity import AccountId, Region
-from transfer_gateway.settings.problems import ConfigurationError, RegionField
+from transfer_gateway.settings.configuration_error import ConfigurationError, RegionField
 from transfer_gateway.settings.yaml_file import Strict, WatchedFile, parse_yaml, place
 
 if TYPE_CHECKING:

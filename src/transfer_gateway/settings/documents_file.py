@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from transfer_gateway.settings.problems import ConfigurationError, say
+from transfer_gateway.settings.configuration_error import ConfigurationError, say
 
 if TYPE_CHECKING:
     from pathlib import Path

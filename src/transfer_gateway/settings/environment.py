@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from transfer_gateway.settings.problems import ConfigurationError, RegionField, say
+from transfer_gateway.settings.configuration_error import ConfigurationError, RegionField, say
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -9,7 +9,7 @@ from pydantic import Field, PlainValidator, model_validator
 from transfer_gateway.domain.policy import Callers, Granted, Policy, Rule
 from transfer_gateway.domain.scope import Hideable
 from transfer_gateway.settings.accounts_file import AccountIdField  # noqa: TC001  pydantic reads the annotations
-from transfer_gateway.settings.problems import RegionField  # noqa: TC001  pydantic reads the annotations
+from transfer_gateway.settings.configuration_error import RegionField  # noqa: TC001  pydantic reads the annotations
 from transfer_gateway.settings.yaml_file import Strict, WatchedFile, parse_yaml
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
+from transfer_gateway.settings.configuration_error import ConfigurationError
 from transfer_gateway.settings.environment import ENV_PREFIX
-from transfer_gateway.settings.problems import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

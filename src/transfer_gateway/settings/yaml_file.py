@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from transfer_gateway.settings.problems import ConfigurationError, say
+from transfer_gateway.settings.configuration_error import ConfigurationError, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -16,10 +16,10 @@ from transfer_gateway.api.graphql.compiled import CompilingExecutor
 from transfer_gateway.api.graphql.cost import cost_of
 from transfer_gateway.api.graphql.documents import Documents, Refused, operation_of
 from transfer_gateway.api.graphql.inputs import Inputs
+from transfer_gateway.api.graphql.large_operations import LARGE_ROWS, LargeOperations
 from transfer_gateway.api.graphql.limits import check, check_variables
 from transfer_gateway.api.graphql.naming import name_request
-from transfer_gateway.api.graphql.turns import LARGE_ROWS, Turns
-from transfer_gateway.api.rounds import Rounds
+from transfer_gateway.api.loop_budget import LoopBudget
 from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded, GatewayError
 from transfer_gateway.settings import ConfigurationError
 
@@ -50,8 +50,8 @@ class Operations:
         self._documents = Documents(
             self._schema, limits, introspection=introspection, suggestions=suggestions
         )
-        self.turns = Turns()
-        self._rounds = Rounds()
+        self.large_operations = LargeOperations()
+        self._loop_budget = LoopBudget()
 
     def check_trusted(self, documents: Mapping[str, str]) -> None:
         """Raises: ConfigurationError for what could never run."""
@@ -75,7 +75,9 @@ class Operations:
         try:
             async with (
                 asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S),
-                self.turns.take(context.reader.caller, context.deadline) if waits else nullcontext(),
+                self.large_operations.take(context.reader.caller, context.deadline)
+                if waits
+                else nullcontext(),
             ):
                 return await self._run(request, context, has_turn=has_turn or waits)
         except TimeoutError:
@@ -84,7 +86,7 @@ class Operations:
             return _failed(error)
 
     async def _run(self, request: GraphQLRequestData, context: Context, *, has_turn: bool) -> ExecutionResult:
-        await self._rounds.take()
+        await self._loop_budget.take()
         try:
             document = self._documents.get(request.query or "")
             operation = operation_of(document.node, request.operation_name)
@@ -107,7 +109,9 @@ class Operations:
         if has_turn:
             await asyncio.sleep(0)  # what else is ready need not wait for all of it
         waits = not has_turn and cost.rows > LARGE_ROWS
-        async with self.turns.take(context.reader.caller, context.deadline) if waits else nullcontext():
+        async with (
+            self.large_operations.take(context.reader.caller, context.deadline) if waits else nullcontext()
+        ):
             result: Any = execute(
                 self._schema,
                 document.node,

@@ -19,7 +19,6 @@ from starlette.responses import Response
 from strawberry.http import GraphQLRequestData
 
 from transfer_gateway.api.errors import TABLE, log_failure
-from transfer_gateway.api.graphql.answers import Answers
 from transfer_gateway.api.graphql.context import Context
 from transfer_gateway.api.graphql.errors import to_answer, to_extensions
 from transfer_gateway.api.graphql.exchange import (
@@ -31,10 +30,11 @@ from transfer_gateway.api.graphql.exchange import (
     read_body,
     while_client_waits,
 )
+from transfer_gateway.api.graphql.large_operations import LARGE_BYTES
 from transfer_gateway.api.graphql.operations import Operations
+from transfer_gateway.api.graphql.response_cache import ResponseCache
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
-from transfer_gateway.api.graphql.turns import LARGE_BYTES
 from transfer_gateway.api.graphql.websocket import Sockets
 from transfer_gateway.domain.errors import Forbidden, GatewayError
 
@@ -97,7 +97,7 @@ class GraphQLView:
             schema, options.limits, introspection=options.introspection, suggestions=options.suggestions
         )
         self.operations.check_trusted(options.trusted.texts)
-        self._answers = Answers(options.answers_max_bytes)
+        self._answers = ResponseCache(options.answers_max_bytes)
         self._sockets = Sockets(schema, self, options.cors_origins, options.request_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,7 +142,11 @@ class GraphQLView:
             return _response(kept, media_type)
         context = self.context_of(reader, state["request_id"], timeout_s)
         is_large = len(asked) > LARGE_BYTES
-        turn = self.operations.turns.take(reader.caller, context.deadline) if is_large else nullcontext()
+        turn = (
+            self.operations.large_operations.take(reader.caller, context.deadline)
+            if is_large
+            else nullcontext()
+        )
         async with while_client_waits(receive):
             kept = await self._answers.made_by_another(asked, reader, context.deadline)
             if kept is not None:

@@ -14,15 +14,15 @@ from google.protobuf.message import DecodeError
 from transfer_gateway.api.errors import log_failure, log_fault
 from transfer_gateway.api.request_id import HEADER
 from transfer_gateway.api.request_id import request_id as request_id_of
+from transfer_gateway.api.rpc.active_calls import LARGE_BYTES, SENDS, WORKS, Call
 from transfer_gateway.api.rpc.errors import to_status, unimplemented
-from transfer_gateway.api.rpc.under_way import LARGE_BYTES, SENDS, WORKS, Call
 from transfer_gateway.domain.errors import BadUserInput, GatewayError, InternalServerError
 from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from transfer_gateway.api.rpc.under_way import CallsUnderWay
+    from transfer_gateway.api.rpc.active_calls import ActiveCalls
     from transfer_gateway.telemetry import Requests
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -43,7 +43,7 @@ class Calls(grpc.GenericRpcHandler):
     """
 
     def __init__(
-        self, requests: Requests, under_way: CallsUnderWay, read: Mapping[str, Callable[[bytes], Any]]
+        self, requests: Requests, under_way: ActiveCalls, read: Mapping[str, Callable[[bytes], Any]]
     ) -> None:
         self.requests = requests
         self.under_way = under_way

@@ -12,7 +12,7 @@ from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_gateway.api.rpc import parse
 from transfer_gateway.api.rpc.convert import to_execution
 from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S
-from transfer_gateway.core.recent import Recent
+from transfer_gateway.core.sized_lru import SizedLru
 
 if TYPE_CHECKING:
     from transfer_gateway.domain.account import Account
@@ -62,7 +62,7 @@ class Lookups:
     """Those that were answered, each with its last answer; least recently asked out first."""
 
     def __init__(self) -> None:
-        self._answered: Recent[bytes, Lookup] = Recent(
+        self._answered: SizedLru[bytes, Lookup] = SizedLru(
             _MAX_BYTES,
             lambda lookup: len(lookup.message) + len(lookup.answer) + _EXECUTION_BYTES + _LOOKUP_BYTES,
         )
@@ -81,5 +81,5 @@ class Lookups:
         ).SerializeToString()
         lookup.made_of, lookup.made_with = execution, account
         if len(lookup.message) <= _LONGEST_REQUEST_BYTES:
-            self._answered.keep(lookup.message, lookup)
+            self._answered.put(lookup.message, lookup)
         return lookup.answer

@@ -11,11 +11,11 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from transfer_api.v1 import execution_service_pb2
 from transfer_api.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from transfer_gateway.api.rpc.active_calls import ActiveCalls, CallLimits
 from transfer_gateway.api.rpc.calls import Calls
 from transfer_gateway.api.rpc.core import ServerEnded, make_server, until_ended
 from transfer_gateway.api.rpc.health import Health
 from transfer_gateway.api.rpc.servicer import ExecutionService
-from transfer_gateway.api.rpc.under_way import CallLimits, CallsUnderWay
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class RpcServer:
         self._grace_s = grace_s
         self.tls = tls
         self._health = Health(("", _SERVICE))
-        self._under_way = CallsUnderWay(
+        self._under_way = ActiveCalls(
             CallLimits(
                 limits.max_concurrent_rpcs,
                 request_timeout_s,
@@ -79,7 +79,7 @@ class RpcServer:
             request_timeout_s,
             by_certificate=tls is not None and tls.asks_clients,
         )
-        self._lines = service.lines
+        self._stream_queue = service.stream_queue
         self._calls = Calls(
             requests, self._under_way, read={f"/{_SERVICE}/GetExecution": service.lookups.read}
         )
@@ -126,7 +126,7 @@ class RpcServer:
     async def stop(self) -> None:
         """Accept no more calls, and let those under way finish."""
         self._under_way.end_watches()
-        self._lines.stop()
+        self._stream_queue.stop()
         end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.hurry)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._server.stop(self._grace_s + _LAST_WORDS_S))

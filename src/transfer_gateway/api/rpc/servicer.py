@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceServicer
-from transfer_gateway.api.rounds import Rounds
+from transfer_gateway.api.loop_budget import LoopBudget
 from transfer_gateway.api.rpc import parse
+from transfer_gateway.api.rpc.active_calls import LARGE_BYTES
 from transfer_gateway.api.rpc.convert import to_account, to_execution, to_failures, to_workflow
 from transfer_gateway.api.rpc.errors import to_error
-from transfer_gateway.api.rpc.lines import Lines
 from transfer_gateway.api.rpc.repeated import Lookups
+from transfer_gateway.api.rpc.stream_queue import StreamQueue
 from transfer_gateway.api.rpc.tls import certificate_name
-from transfer_gateway.api.rpc.under_way import LARGE_BYTES
 from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError
@@ -66,7 +66,7 @@ class ExecutionService(ExecutionServiceServicer):
         self._answers_to = answers_to
         self._request_timeout_s = request_timeout_s
         self._by_certificate = by_certificate
-        self._rounds, self.lines = Rounds(), Lines(_STREAMS_AT_ONCE)
+        self._loop_budget, self.stream_queue = LoopBudget(), StreamQueue(_STREAMS_AT_ONCE)
         self.lookups = Lookups()  # which read the requests of GetExecution
 
     async def GetExecution(  # type: ignore[override]  # bytes are a message that is made already
@@ -95,9 +95,9 @@ class ExecutionService(ExecutionServiceServicer):
         if reader.caller is ANONYMOUS:
             in_line: AbstractAsyncContextManager[object] = nullcontext()  # nobody's place
         else:
-            in_line = self.lines.place(reader.caller.name, deadline=deadline)
+            in_line = self.stream_queue.slot(reader.caller.name, deadline=deadline)
         async with in_line:
-            keys = await self._rounds.each(parse.indexed_execution_key, enumerate(request.keys))
+            keys = await self._loop_budget.each(parse.indexed_execution_key, enumerate(request.keys))
             coming = reader.describe_each(
                 keys,
                 max_age_s=parse.max_age_s(request, DEFAULT_MAX_AGE_S),
@@ -112,7 +112,7 @@ class ExecutionService(ExecutionServiceServicer):
                     if now - judged_at >= _JUDGE_EVERY_S:
                         judged_at = now
                         await self._judge_again(reader, context)
-                    await self._rounds.take()
+                    await self._loop_budget.take()
                     yield _outcome(index, keys[index], outcome, reader)
 
     async def FindExecution(
@@ -156,7 +156,7 @@ class ExecutionService(ExecutionServiceServicer):
             )
 
         return pb.ListExecutionsResponse(
-            executions=await self._rounds.each(listed, page.entries),
+            executions=await self._loop_budget.each(listed, page.entries),
             next_page_token=page.entries[-1].cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
         )
@@ -189,7 +189,7 @@ class ExecutionService(ExecutionServiceServicer):
             )
 
         return pb.ListWorkflowsResponse(
-            workflows=await self._rounds.each(listed, page.entries),
+            workflows=await self._loop_budget.each(listed, page.entries),
             next_page_token=page.entries[-1].cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
         )

@@ -1,4 +1,4 @@
-"""Recent, held to cachetools' LRUCache."""
+"""SizedLru, held to cachetools' LRUCache."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from cachetools import LRUCache
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer_gateway.core.recent import Recent
+from transfer_gateway.core.sized_lru import SizedLru
 
 _MAX = 20
 _steps = st.tuples(
@@ -17,16 +17,16 @@ _steps = st.tuples(
 @given(st.lists(_steps, max_size=60))
 def test_it_keeps_what_an_lru_cache_keeps(steps: list[tuple[str, str, int]]) -> None:
     """After any steps the same values and the same size; one that is too large by itself is not kept."""
-    ours: Recent[str, int] = Recent(_MAX, lambda value: value)
+    ours: SizedLru[str, int] = SizedLru(_MAX, lambda value: value)
     theirs: LRUCache[str, int] = LRUCache(_MAX, getsizeof=lambda value: value)
     for step, key, value in steps:
         if step == "get":
             assert ours.get(key) == theirs.get(key)
         elif step == "forget":
-            ours.forget(key)
+            ours.discard(key)
             theirs.pop(key, None)
         else:
-            ours.keep(key, value)
+            ours.put(key, value)
             theirs.pop(key, None)
             if value <= _MAX:
                 theirs[key] = value

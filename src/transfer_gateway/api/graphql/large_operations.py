@@ -1,4 +1,4 @@
-"""Turns of large operations, between which small ones get through.
+"""Large operations take turns, between which small ones get through.
 
 To read a thousand keys, and to write as many executions, keeps the event loop busy for some 50 ms. Many such
 operations at once would keep every other request, and the probes, waiting for all of them.
@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from transfer_gateway.domain.errors import DeadlineExceeded, Throttled
-from transfer_gateway.places import Places
+from transfer_gateway.fair_limiter import FairLimiter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,14 +25,14 @@ _WAITS_S = 0.1  # so long after its begin, an operation is taken to wait for AWS
 _LONGEST_REST_S = 0.5
 
 
-class Turns:
+class LargeOperations:
     """One large operation at a time, callers in turn; one that waits for AWS gives its turn up.
 
     The next begins as long after as this one took: large operations take half of the event loop's time at most.
     """
 
     def __init__(self) -> None:
-        self._places = Places(1, slow_s=_WAITS_S)
+        self._limiter = FairLimiter(1, slow_s=_WAITS_S)
         self._waiting: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -41,13 +41,13 @@ class Turns:
 
         Raises: Throttled where too many of the caller's wait already, DeadlineExceeded where no turn comes by then.
         """
-        loop, place = asyncio.get_running_loop(), self._places.hold(caller)
+        loop, permit = asyncio.get_running_loop(), self._limiter.hold(caller)
         if self._waiting[caller.name] >= _MOST_WAITING:
             raise Throttled(f"You have {_MOST_WAITING} large requests waiting already.", retry_after_s=1.0)
         self._waiting[caller.name] += 1
         try:
             async with asyncio.timeout_at(deadline):
-                await place.__aenter__()
+                await permit.__aenter__()
         except TimeoutError:
             raise DeadlineExceeded("The request's time is up.") from None
         finally:
@@ -58,4 +58,4 @@ class Turns:
         try:
             yield
         finally:
-            place.end_later(min(loop.time() - began, _LONGEST_REST_S))
+            permit.end_later(min(loop.time() - began, _LONGEST_REST_S))

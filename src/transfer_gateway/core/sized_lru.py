@@ -12,7 +12,7 @@ K = TypeVar("K", bound="Hashable")
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class SizedLru(Generic[K, V]):
     """Values by key, as long as their sizes add up to no more than `max_size`; least recently used out first.
 
     A value that is larger by itself is not kept. As cachetools' LRUCache, at a quarter of what looking costs there:
@@ -38,9 +38,9 @@ class Recent(Generic[K, V]):
         self._entries.move_to_end(key)
         return entry[0]
 
-    def keep(self, key: K, value: V) -> None:
+    def put(self, key: K, value: V) -> None:
         """In place of what there was by that key."""
-        self.forget(key)
+        self.discard(key)
         size = self._size_of(value)
         if size > self.max_size:
             return
@@ -49,7 +49,7 @@ class Recent(Generic[K, V]):
         while self.size > self.max_size:
             self.size -= self._entries.popitem(last=False)[1][1]
 
-    def forget(self, key: K) -> None:
+    def discard(self, key: K) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.size -= entry[1]

@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from transfer_gateway import server
 from transfer_gateway.api.connections import ConnectionLimits
+from transfer_gateway.api.graphiql_page import GraphiqlOptions, GraphiqlPage, page_routes
 from transfer_gateway.api.http_server import HttpServer
-from transfer_gateway.api.page import PageForBrowsers, PageOptions, page_routes
 from wire import Gateway, calling, connected
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def directory(tmp_path: Path) -> Path:
 async def page(directory: Path) -> AsyncIterator[Gateway]:
     """The page in front of something that isn't it."""
     graphql = PlainTextResponse("GraphQL")
-    options = PageOptions(directory=directory)
-    app = Starlette(routes=[Route("/graphql", PageForBrowsers(graphql, options)), *page_routes(options)])
+    options = GraphiqlOptions(directory=directory)
+    app = Starlette(routes=[Route("/graphql", GraphiqlPage(graphql, options)), *page_routes(options)])
     limits = ConnectionLimits(32768, 10, 16, 100, 100, 10, 60)
     http = HttpServer(app, grace_s=0, keepalive_s=5, max_message_bytes=1000, limits=limits)
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 _SLOW_S = 0.5  # far longer than AWS takes when it is well
 
 
-class Places:
+class FairLimiter:
     """So many calls at a time, but for slow ones: after `slow_s` a call goes on without its place.
 
-    A free place goes to the party with the fewest calls under way, slow ones included; among equals they go
+    A free slot goes to the party with the fewest calls under way, slow ones included; among equals they go
     round. So parties that get no answers hold no others up, however many calls they have.
     """
 
@@ -25,13 +25,13 @@ class Places:
         self._under_way: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
-    def hold(self, party: Hashable) -> _Place:
+    def hold(self, party: Hashable) -> _Permit:
         """An async context manager: a place, as soon as it is the party's turn."""
-        return _Place(self, party)
+        return _Permit(self, party)
 
     async def take(self, party: Hashable) -> Callable[..., None]:
         """The same, where the call ends elsewhere. Returns: what is to be called then, once."""
-        place = _Place(self, party)
+        place = _Permit(self, party)
         await place.__aenter__()
         return place.end
 
@@ -72,25 +72,25 @@ class Places:
         self._free += 1
 
 
-class _Place:
+class _Permit:
     """One call's."""
 
-    __slots__ = ("_held", "_party", "_places", "_slow")
+    __slots__ = ("_held", "_limiter", "_party", "_slow")
 
-    def __init__(self, places: Places, party: Hashable) -> None:
-        self._places, self._party = places, party
+    def __init__(self, limiter: FairLimiter, party: Hashable) -> None:
+        self._limiter, self._party = limiter, party
 
     async def __aenter__(self) -> None:
-        await self._places.wait_for(self._party)
+        await self._limiter.wait_for(self._party)
         self._held = True
-        self._slow = asyncio.get_running_loop().call_later(self._places.slow_s, self._give_back)
+        self._slow = asyncio.get_running_loop().call_later(self._limiter.slow_s, self._give_back)
 
     async def __aexit__(self, *_: object) -> None:
         self.end()
 
     def end(self, *_: object) -> None:
         self._slow.cancel()
-        self._places.ended(self._party)
+        self._limiter.ended(self._party)
         self._give_back()
 
     def end_later(self, after_s: float) -> None:
@@ -101,4 +101,4 @@ class _Place:
     def _give_back(self) -> None:
         if self._held:
             self._held = False
-            self._places.give_back()
+            self._limiter.give_back()

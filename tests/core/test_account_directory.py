@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from organization import Told, accounts_page, denied, discovery, reading, sources, telling
-from transfer_gateway.core.roster import Roster
+from transfer_gateway.core.account_directory import AccountDirectory
 from transfer_gateway.domain.account import Account, Accounts
 from transfer_gateway.domain.identity import AccountId, Region
 
@@ -26,9 +26,9 @@ LISTED = Account(AccountId(C), "mine", (Region("eu-west-1"),), None, None, 900)
 
 @dataclass
 class Rig:
-    """A roster, the organization that it reads, and every list of accounts that it put in service."""
+    """A directory, the organization that it reads, and every list of accounts that it put in service."""
 
-    roster: Roster
+    directory: AccountDirectory
     organization: Told
     in_service: list[list[str]]
 
@@ -46,7 +46,7 @@ async def rig(monkeypatch: pytest.MonkeyPatch, start: AccountSources, *answers: 
         in_service.append([account.id for account in accounts])
 
     async with telling(*answers) as told, reading(monkeypatch, told.url) as organizations:
-        yield Rig(Roster(start, organizations, use), told, in_service)
+        yield Rig(AccountDirectory(start, organizations, use), told, in_service)
 
 
 async def test_changes_are_put_in_service(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,24 +54,24 @@ async def test_changes_are_put_in_service(monkeypatch: pytest.MonkeyPatch) -> No
     answers = accounts_page(A), accounts_page(A), accounts_page(A, B), accounts_page(B)
     async with rig(monkeypatch, sources(LISTED, wanted=discovery()), *answers) as it:
         for _ in answers:
-            again_in_s = await it.roster.discover()
+            again_in_s = await it.directory.discover()
             assert 270 <= again_in_s <= 300
     assert it.in_service == [[C], [C, A], [C, A, B], [C, B]]
-    assert [account.id for account in it.roster.accounts] == it.now
+    assert [account.id for account in it.directory.accounts] == it.now
 
 
 async def test_failure_keeps_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """A discovery that fails changes nothing, is tried again soon, and later and later as it goes on failing."""
     answers = accounts_page(A), denied()
     async with rig(monkeypatch, sources(wanted=discovery(refresh_s=30)), *answers) as it:
-        await it.roster.discover()
-        waits_s = [await it.roster.discover() for _ in range(8)]
+        await it.directory.discover()
+        waits_s = [await it.directory.discover() for _ in range(8)]
         assert it.now == [A]
-        assert it.roster.lack is None
+        assert it.directory.lack is None
         it.organization.answers = [accounts_page(A, B)]
-        await it.roster.discover()
+        await it.directory.discover()
         it.organization.answers = [denied()]
-        first_again_s = await it.roster.discover()
+        first_again_s = await it.directory.discover()
     assert it.now == [A, B]
     for wait_s, expected_s in zip([*waits_s, first_again_s], [1, 2, 4, 8, 16, 30, 30, 30, 1], strict=True):
         assert expected_s * 0.8 <= wait_s <= expected_s * 1.2
@@ -81,68 +81,71 @@ async def test_lack(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a single account there is nothing to serve, and it says why, until the first success."""
     answers = denied(), accounts_page(), denied()
     async with rig(monkeypatch, sources(wanted=discovery()), *answers) as it:
-        assert it.roster.lack == "no accounts discovered yet"
-        await it.roster.discover()
-        assert it.roster.lack == (
+        assert it.directory.lack == "no accounts discovered yet"
+        await it.directory.discover()
+        assert it.directory.lack == (
             "no accounts discovered yet: ACCESS_DENIED: AWS refused organizations:ListAccounts "
             "in the organization: the gateway's role there lacks the permission."
         )
         for _ in range(2):
-            await it.roster.discover()
-            assert it.roster.lack is None
+            await it.directory.discover()
+            assert it.directory.lack is None
 
 
 async def test_listed_accounts_need_no_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
     """A first discovery that fails leaves the listed accounts in service."""
     async with rig(monkeypatch, sources(LISTED, wanted=discovery()), denied()) as it:
-        await it.roster.discover()
+        await it.directory.discover()
         assert it.now == [C]
-        assert it.roster.lack is None
+        assert it.directory.lack is None
 
 
 async def test_a_new_file_waits_for_no_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the organization can't be read, what a new file lists is in service at once."""
     async with rig(monkeypatch, sources(wanted=discovery()), denied()) as it:
-        await it.roster.discover()
-        await it.roster.follow(sources(LISTED, wanted=discovery()))
+        await it.directory.discover()
+        await it.directory.follow(sources(LISTED, wanted=discovery()))
         assert it.now == [C]
-        assert it.roster.lack is None
+        assert it.directory.lack is None
 
 
 async def test_a_new_file_keeps_the_discovered(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are merged anew, with the new defaults, before and without another discovery."""
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A, B), denied()) as it:
-        await it.roster.discover()
-        await it.roster.follow(sources(LISTED, wanted=discovery(exclude_accounts=[B]), role_name="Other"))
+        await it.directory.discover()
+        await it.directory.follow(sources(LISTED, wanted=discovery(exclude_accounts=[B]), role_name="Other"))
         assert it.now == [C, A]
-        assert [account.role_arn for account in it.roster.accounts] == [None, f"arn:aws:iam::{A}:role/Other"]
-        await it.roster.discover()
+        assert [account.role_arn for account in it.directory.accounts] == [
+            None,
+            f"arn:aws:iam::{A}:role/Other",
+        ]
+        await it.directory.discover()
         assert it.now == [C, A]
 
 
 async def test_a_new_file_is_discovered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A change of the file ends the rest until the next discovery; without one the rest is as long as told."""
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A)) as it:
-        await it.roster.discover()
-        resting = asyncio.create_task(it.roster.rest(math.inf))
+        await it.directory.discover()
+        resting = asyncio.create_task(it.directory.rest(math.inf))
         await asyncio.sleep(0.05)
         assert not resting.done()
-        await it.roster.follow(sources(wanted=discovery(include=["ou-abcd-00000000"])))
+        await it.directory.follow(sources(wanted=discovery(include=["ou-abcd-00000000"])))
         async with asyncio.timeout(30):
             await resting
-            await it.roster.rest(0.01)
+            await it.directory.rest(0.01)
 
 
 async def test_discovery_ends_with_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without `discover` in the file the discovered accounts are gone; with it again, they are asked for anew."""
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A)) as it:
-        await it.roster.discover()
-        await it.roster.follow(sources(LISTED))
+        await it.directory.discover()
+        await it.directory.follow(sources(LISTED))
         assert it.now == [C]
-        assert await it.roster.discover() == math.inf
-        await it.roster.follow(sources(wanted=discovery()))
+        assert await it.directory.discover() == math.inf
+        await it.directory.follow(sources(wanted=discovery()))
         assert it.now == [C]  # until the discovery has been tried
-        await it.roster.discover()
+        await it.directory.discover()
         assert it.now == [A]
         assert len(it.organization.asked) == 2
 
@@ -150,27 +153,27 @@ async def test_discovery_ends_with_its_configuration(monkeypatch: pytest.MonkeyP
 async def test_new_discovery_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that brings a discovery which fails: from then on its listed accounts, and no others, are in service."""
     async with rig(monkeypatch, sources(LISTED), denied()) as it:
-        await it.roster.follow(sources(wanted=discovery()))
+        await it.directory.follow(sources(wanted=discovery()))
         assert it.now == [C]
-        await it.roster.discover()
+        await it.directory.discover()
         assert it.now == []
-        assert it.roster.lack is not None
+        assert it.directory.lack is not None
 
 
 async def test_a_fault_of_ours_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody thought of neither ends the service nor takes accounts away."""
     nonsense = {"Accounts": "none"}
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A), nonsense) as it:
-        await it.roster.discover()
-        assert await it.roster.discover() < 2
+        await it.directory.discover()
+        assert await it.directory.discover() < 2
         assert it.now == [A]
 
 
 async def test_an_answer_to_an_older_question(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was asked before the file changed is not put in service; the new question is asked at once."""
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A)) as it:
-        asking = asyncio.create_task(it.roster.discover())
+        asking = asyncio.create_task(it.directory.discover())
         await asyncio.sleep(0)
-        await it.roster.follow(sources(LISTED))
+        await it.directory.follow(sources(LISTED))
         assert await asking == 0.0
         assert it.now == [C]

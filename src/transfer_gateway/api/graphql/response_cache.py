@@ -40,7 +40,7 @@ class _Making(NamedTuple):
     scope: Scope  # as above
 
 
-class Answers:
+class ResponseCache:
     """The least recently used go first. `max_bytes` 0: none are kept."""
 
     def __init__(self, max_bytes: int) -> None:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
-from transfer_gateway.api.graphql.answers import Answers
-from transfer_gateway.core.audit import Visit
+from transfer_gateway.api.graphql.response_cache import ResponseCache
+from transfer_gateway.core.audit import AuditTrail
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.domain.identity import ExecutionId
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from transfer_gateway.settings import Settings
     from wire import Gateway as Wire
 
-VISIT = Visit(ANONYMOUS, "graphql", lambda: None)
+AUDIT = AuditTrail(ANONYMOUS, "graphql", lambda: None)
 DEADLINE = float("inf")
 
 
@@ -47,9 +47,9 @@ async def core(
         yield core.gateway
 
 
-async def kept(core: Gateway, key: ExecutionKey, max_age_s: float = 3600) -> Answers:
+async def kept(core: Gateway, key: ExecutionKey, max_age_s: float = 3600) -> ResponseCache:
     """An answer to `asked`, made of that execution."""
-    answers, reader = Answers(1_000_000), core.reader(VISIT)
+    answers, reader = ResponseCache(1_000_000), core.reader(AUDIT)
     await reader.describe(key, max_age_s=max_age_s, deadline=DEADLINE)
     answers.keep(b"asked", reader, b"answer")
     return answers
@@ -59,10 +59,10 @@ async def test_while_its_snapshot_is_fresh(core: Gateway, world: World) -> None:
     """It is given again to the same request, and to no other; not once AWS was asked again."""
     key = place(world)
     answers = await kept(core, key)
-    assert answers.get(b"asked", core.reader(VISIT)) == b"answer"
-    assert answers.get(b"asked otherwise", core.reader(VISIT)) is None
-    await core.reader(VISIT).describe(key, max_age_s=0, deadline=DEADLINE)
-    assert answers.get(b"asked", core.reader(VISIT)) is None
+    assert answers.get(b"asked", core.reader(AUDIT)) == b"answer"
+    assert answers.get(b"asked otherwise", core.reader(AUDIT)) is None
+    await core.reader(AUDIT).describe(key, max_age_s=0, deadline=DEADLINE)
+    assert answers.get(b"asked", core.reader(AUDIT)) is None
 
 
 async def test_to_whom_sees_the_same(core: Gateway, world: World) -> None:
@@ -74,17 +74,17 @@ async def test_to_whom_sees_the_same(core: Gateway, world: World) -> None:
         Scope(core.accounts, {key.target: frozenset({Hideable.STEP_OUTPUTS})}),
     ]
     for scope in scopes:
-        assert answers.get(b"asked", core.reader(VISIT, scope)) is None
+        assert answers.get(b"asked", core.reader(AUDIT, scope)) is None
     await core.use_accounts(core.accounts)
-    assert answers.get(b"asked", core.reader(VISIT)) is None
+    assert answers.get(b"asked", core.reader(AUDIT)) is None
 
 
 async def test_what_is_made_of_more(core: Gateway, world: World) -> None:
     """What was made of lists, definitions or errors, or must be as fresh as its request, is never given again."""
-    key, answers = place(world), Answers(1_000_000)
+    key, answers = place(world), ResponseCache(1_000_000)
     gone = key._replace(execution_id=ExecutionId("00000000-0000-4000-8000-000000000000"))
     for number in range(4):
-        reader = core.reader(VISIT)
+        reader = core.reader(AUDIT)
         await reader.describe(key, max_age_s=0 if number == 0 else 3600, deadline=DEADLINE)
         match number:
             case 1:
@@ -95,14 +95,14 @@ async def test_what_is_made_of_more(core: Gateway, world: World) -> None:
             case 3:
                 await reader.find(key.execution_id, None, None, None, deadline=DEADLINE)
         answers.keep(b"asked", reader, b"answer")
-        assert answers.get(b"asked", core.reader(VISIT)) is None, number
-    answers.keep(b"asked", core.reader(VISIT), b"made of nothing")
-    assert answers.get(b"asked", core.reader(VISIT)) is None
+        assert answers.get(b"asked", core.reader(AUDIT)) is None, number
+    answers.keep(b"asked", core.reader(AUDIT), b"made of nothing")
+    assert answers.get(b"asked", core.reader(AUDIT)) is None
 
 
 async def test_memory(core: Gateway, world: World) -> None:
     """Answers take no more memory than they may, the least used going first; one that is very large isn't kept."""
-    key, answers, reader = place(world), Answers(100_000), core.reader(VISIT)
+    key, answers, reader = place(world), ResponseCache(100_000), core.reader(AUDIT)
     await reader.describe(key, max_age_s=3600, deadline=DEADLINE)
     answers.keep(b"large", reader, b"a" * 50_000)
     assert answers.get(b"large", reader) is None

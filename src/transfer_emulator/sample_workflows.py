@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import dataclass
 
-from transfer_emulator.estate import Dice, Estate, Store, StoredFile
+from transfer_emulator.sample_names import Dice, Estate, Store, StoredFile
 from transfer_emulator.steps import StepScript
 from transfer_emulator.writing import Wire
 

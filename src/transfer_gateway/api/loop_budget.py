@@ -16,7 +16,7 @@ _A_ROUND = 3  # pieces of work, of a millisecond or so each: a lookup needs a do
 _ROWS = 8  # in a piece
 
 
-class Rounds:
+class LoopBudget:
     """Few pieces of work in each round of the loop, in the order in which they were asked for.
 
     Whatever waits here needs memory: its callers bound how much.

@@ -12,29 +12,31 @@ if TYPE_CHECKING:
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.http_server import HttpTls
     from transfer_gateway.api.rpc.tls import RpcTls
-    from transfer_gateway.core.roster import Roster
+    from transfer_gateway.core.account_directory import AccountDirectory
     from transfer_gateway.settings import AccountsFile, PolicyFile, TlsFiles
     from transfer_gateway.telemetry import Reloads
 
 _log = get_logger(__name__)
 
 
-async def follow_accounts(file: AccountsFile, roster: Roster, reloads: Reloads, every_s: float) -> None:
+async def reload_accounts(
+    file: AccountsFile, directory: AccountDirectory, reloads: Reloads, every_s: float
+) -> None:
     """Follow the accounts file. A bad version is refused, and today's accounts are kept."""
     while True:
         await asyncio.sleep(every_s)
         try:
             sources = await asyncio.to_thread(file.load_if_changed)
             if sources is not None:
-                await roster.follow(sources)
+                await directory.follow(sources)
                 reloads.succeeded("accounts")
-                _log.info("accounts_file_reloaded", accounts=len(roster.accounts))
+                _log.info("accounts_file_reloaded", accounts=len(directory.accounts))
         except ConfigurationError as error:
             reloads.refused("accounts")
             _log.error("accounts_file_refused", problems=error.problems)
 
 
-async def follow_policy(
+async def reload_policy(
     file: PolicyFile | None, admission: Admission, reloads: Reloads, every_s: float
 ) -> None:
     """Follow the policy file. A bad version is refused, and today's policy is kept."""
@@ -51,7 +53,7 @@ async def follow_policy(
             _log.error("policy_file_refused", problems=error.problems)
 
 
-async def follow_tls(
+async def reload_tls(
     files: TlsFiles | None, door: HttpTls | RpcTls | None, reloads: Reloads, every_s: float
 ) -> None:
     """Follow a door's certificates. A bad version is refused, and today's are kept."""

@@ -24,7 +24,7 @@ def exit_at_once() -> None:
 
 
 def remember() -> None:
-    """From now on signals wait for `HeardBy`."""
+    """From now on signals wait for `SignalHandlers`."""
     for number in _SIGNALS:
         signal.signal(number, lambda number, _frame: _early.append(number))
 
@@ -35,7 +35,7 @@ def ignore() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-class HeardBy:
+class SignalHandlers:
     """Calls `hear` for each signal, those remembered first, as long as the context lasts.
 
     `wake` is what has it called, such as a loop's call_soon_threadsafe. Not a loop's own add_signal_handler: taken away

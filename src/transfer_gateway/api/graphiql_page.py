@@ -55,7 +55,7 @@ source, with Node and npm, this builds it:</p>
 
 
 @dataclass(frozen=True, slots=True)
-class PageOptions:
+class GraphiqlOptions:
     """`live_examples`: the page may look for executions in progress, for its examples to be about.
 
     That asks AWS in every account whenever somebody opens the page, so it is for the demo.
@@ -65,10 +65,10 @@ class PageOptions:
     directory: Path = _BUILT
 
 
-class PageForBrowsers:
+class GraphiqlPage:
     """GraphQL at this path for every client, but for a browser that only opens the path: it gets the page."""
 
-    def __init__(self, graphql: ASGIApp, options: PageOptions) -> None:
+    def __init__(self, graphql: ASGIApp, options: GraphiqlOptions) -> None:
         self._graphql = graphql
         self._index = options.directory / "index.html"
 
@@ -87,7 +87,7 @@ class PageForBrowsers:
         await response(scope, receive, send)
 
 
-def page_routes(options: PageOptions) -> list[Route]:
+def page_routes(options: GraphiqlOptions) -> list[Route]:
     """What the page loads."""
     config = {"liveExamples": options.live_examples}
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from transfer_gateway.api.graphql.turns import Turns
+from transfer_gateway.api.graphql.large_operations import LargeOperations
 from transfer_gateway.domain.caller import Caller
 from transfer_gateway.domain.errors import DeadlineExceeded, Throttled
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.made_up_time
 class Worked:
     """Who worked, and when."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: LargeOperations) -> None:
         self._turns = turns
         self.began: list[tuple[str, float]] = []
 
@@ -31,7 +31,7 @@ class Worked:
 
 async def test_each_rests_as_long_as_it_took() -> None:
     """The next begins when as much time has passed again as the one before has taken."""
-    work = Worked(Turns())
+    work = Worked(LargeOperations())
     async with asyncio.TaskGroup() as tasks:
         for _ in range(3):
             tasks.create_task(work(ANNA, 0.05))
@@ -40,7 +40,7 @@ async def test_each_rests_as_long_as_it_took() -> None:
 
 async def test_who_waits_for_aws_holds_nobody_up() -> None:
     """An operation that takes long waits for something, and the next begins meanwhile."""
-    work = Worked(Turns())
+    work = Worked(LargeOperations())
     async with asyncio.TaskGroup() as tasks:
         for _ in range(3):
             tasks.create_task(work(ANNA, 60))
@@ -49,7 +49,7 @@ async def test_who_waits_for_aws_holds_nobody_up() -> None:
 
 async def test_callers_take_turns() -> None:
     """A caller with many large operations does not come before another with one."""
-    work = Worked(Turns())
+    work = Worked(LargeOperations())
     async with asyncio.TaskGroup() as tasks:
         for _ in range(5):
             tasks.create_task(work(ANNA, 0.01))
@@ -60,7 +60,7 @@ async def test_callers_take_turns() -> None:
 
 async def test_few_wait() -> None:
     """Of one caller's, 20 wait at most; another's may still."""
-    turns, done = Turns(), asyncio.Event()
+    turns, done = LargeOperations(), asyncio.Event()
 
     async def work(caller: Caller) -> None:
         async with turns.take(caller, FOREVER):
@@ -79,7 +79,7 @@ async def test_few_wait() -> None:
 
 async def test_nobody_waits_beyond_its_deadline() -> None:
     """Who gets no turn in time is told so, and keeps no place."""
-    turns = Turns()
+    turns = LargeOperations()
     async with turns.take(ANNA, FOREVER):
         with pytest.raises(DeadlineExceeded):
             async with turns.take(BEN, asyncio.get_running_loop().time() + 0.05):

@@ -106,7 +106,7 @@ class Call:
             self.task.cancel()
 
 
-class CallsUnderWay:
+class ActiveCalls:
     """A call is dropped where no status can reach its client: it is freed, and the client is told CANCELLED."""
 
     def __init__(self, limits: CallLimits, unread: UnreadBytes) -> None:

@@ -26,7 +26,7 @@ _log = get_logger(__name__)
 _FIRST_BACKOFF_S = 1.0  # doubled with each further failure, up to the refresh
 
 
-class Roster:
+class AccountDirectory:
     """The listed accounts, merged with those that the organization was last found to have.
 
     What was found stays when a later discovery fails, and when the file changes. `use` puts accounts in

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Flights:
+class SharedTasks:
     """Keeps tasks alive until they are done. An async context manager: leaving it cancels those still flying.
 
     Not a TaskGroup, in which one task's failure would end all others.
