@@ -20,7 +20,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Account(_message.Message):
-    """An AWS account that the gateway looks into."""
+    """An AWS account that the gateway reads."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -28,12 +28,12 @@ class Account(_message.Message):
     ALIAS_FIELD_NUMBER: _builtins.int
     REGIONS_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
-    """The account's twelve digits."""
+    """The 12-digit account ID."""
     alias: _builtins.str
-    """The name given to it in the accounts file, or its name in the organization."""
+    """Alias from the accounts file, or the account's name in the organization."""
     @_builtins.property
     def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The regions that are looked into."""
+        """The regions that the gateway reads."""
 
     def __init__(
         self,

@@ -27,31 +27,31 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_UNSPECIFIED: _ErrorCode.ValueType  # 0
     """Never sent."""
     ERROR_CODE_EXECUTION_NOT_FOUND: _ErrorCode.ValueType  # 1
-    """AWS has no such execution in progress. AWS forgets executions when they end, so it may have finished."""
+    """AWS has no such execution in progress. It may have finished: AWS drops executions when they end."""
     ERROR_CODE_WORKFLOW_NOT_FOUND: _ErrorCode.ValueType  # 2
     """AWS has no such workflow."""
     ERROR_CODE_ACCOUNT_NOT_AVAILABLE: _ErrorCode.ValueType  # 3
-    """The account or region is not configured, or not visible to you. AWS was not asked."""
+    """The account or region is not configured, or not visible to you. AWS was not called."""
     ERROR_CODE_ACCESS_DENIED: _ErrorCode.ValueType  # 4
     """AWS refused the call: the gateway's role lacks a permission in that account."""
     ERROR_CODE_ROLE_NOT_ASSUMABLE: _ErrorCode.ValueType  # 5
     """The gateway's role in that account could not be assumed."""
     ERROR_CODE_THROTTLED: _ErrorCode.ValueType  # 6
-    """A limit is reached: AWS's, or the gateway's own for that account and region."""
+    """A limit was reached: AWS's, or the gateway's for that account and region."""
     ERROR_CODE_UPSTREAM_UNAVAILABLE: _ErrorCode.ValueType  # 7
-    """AWS failed, could not be reached, or gave no usable answer."""
+    """AWS failed, was unreachable, or sent an unusable response."""
     ERROR_CODE_DEADLINE_EXCEEDED: _ErrorCode.ValueType  # 8
-    """The request's time was up before AWS had answered."""
+    """The request's deadline passed before AWS answered."""
     ERROR_CODE_BAD_USER_INPUT: _ErrorCode.ValueType  # 9
-    """The request is malformed. google.rpc.BadRequest names the field and the rule."""
+    """The request is invalid. google.rpc.BadRequest names the field and the rule."""
     ERROR_CODE_UNAUTHENTICATED: _ErrorCode.ValueType  # 10
-    """Nobody, or nobody to be trusted, is calling."""
+    """Credentials are missing or invalid."""
     ERROR_CODE_FORBIDDEN: _ErrorCode.ValueType  # 11
-    """The caller may not do this."""
+    """The caller is not allowed to do this."""
     ERROR_CODE_INTERNAL_SERVER_ERROR: _ErrorCode.ValueType  # 12
-    """A fault of the gateway. Its log has more, under the request's id."""
+    """An internal error. The gateway's log has the details under the request ID."""
     ERROR_CODE_AUDIT_LOG_UNAVAILABLE: _ErrorCode.ValueType  # 13
-    """The audit log can't be written, and nothing is answered without it."""
+    """The audit log can't be written, so requests are refused."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """What went wrong. Codes are never renamed."""
@@ -59,39 +59,38 @@ class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
 ERROR_CODE_UNSPECIFIED: ErrorCode.ValueType  # 0
 """Never sent."""
 ERROR_CODE_EXECUTION_NOT_FOUND: ErrorCode.ValueType  # 1
-"""AWS has no such execution in progress. AWS forgets executions when they end, so it may have finished."""
+"""AWS has no such execution in progress. It may have finished: AWS drops executions when they end."""
 ERROR_CODE_WORKFLOW_NOT_FOUND: ErrorCode.ValueType  # 2
 """AWS has no such workflow."""
 ERROR_CODE_ACCOUNT_NOT_AVAILABLE: ErrorCode.ValueType  # 3
-"""The account or region is not configured, or not visible to you. AWS was not asked."""
+"""The account or region is not configured, or not visible to you. AWS was not called."""
 ERROR_CODE_ACCESS_DENIED: ErrorCode.ValueType  # 4
 """AWS refused the call: the gateway's role lacks a permission in that account."""
 ERROR_CODE_ROLE_NOT_ASSUMABLE: ErrorCode.ValueType  # 5
 """The gateway's role in that account could not be assumed."""
 ERROR_CODE_THROTTLED: ErrorCode.ValueType  # 6
-"""A limit is reached: AWS's, or the gateway's own for that account and region."""
+"""A limit was reached: AWS's, or the gateway's for that account and region."""
 ERROR_CODE_UPSTREAM_UNAVAILABLE: ErrorCode.ValueType  # 7
-"""AWS failed, could not be reached, or gave no usable answer."""
+"""AWS failed, was unreachable, or sent an unusable response."""
 ERROR_CODE_DEADLINE_EXCEEDED: ErrorCode.ValueType  # 8
-"""The request's time was up before AWS had answered."""
+"""The request's deadline passed before AWS answered."""
 ERROR_CODE_BAD_USER_INPUT: ErrorCode.ValueType  # 9
-"""The request is malformed. google.rpc.BadRequest names the field and the rule."""
+"""The request is invalid. google.rpc.BadRequest names the field and the rule."""
 ERROR_CODE_UNAUTHENTICATED: ErrorCode.ValueType  # 10
-"""Nobody, or nobody to be trusted, is calling."""
+"""Credentials are missing or invalid."""
 ERROR_CODE_FORBIDDEN: ErrorCode.ValueType  # 11
-"""The caller may not do this."""
+"""The caller is not allowed to do this."""
 ERROR_CODE_INTERNAL_SERVER_ERROR: ErrorCode.ValueType  # 12
-"""A fault of the gateway. Its log has more, under the request's id."""
+"""An internal error. The gateway's log has the details under the request ID."""
 ERROR_CODE_AUDIT_LOG_UNAVAILABLE: ErrorCode.ValueType  # 13
-"""The audit log can't be written, and nothing is answered without it."""
+"""The audit log can't be written, so requests are refused."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final
 class Error(_message.Message):
-    """A failure as data: of one item of an answer whose other items are good. The same fields arrive with a call
-    that fails as a whole, as details of its status: google.rpc.ErrorInfo has the code's name (without its
-    prefix) as reason, and retryable, accountId, region, awsRequestId and requestId as metadata;
-    google.rpc.RetryInfo has retry_after.
+    """A failure as data: one item of a response failed, the others did not. A call that fails as a whole carries
+    the same fields as status details: google.rpc.ErrorInfo has the code's name (without its prefix) as reason,
+    and retryable, accountId, region, awsRequestId and requestId as metadata; google.rpc.RetryInfo has retry_after.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -104,20 +103,20 @@ class Error(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     AWS_REQUEST_ID_FIELD_NUMBER: _builtins.int
     code: Global___ErrorCode.ValueType
-    """What went wrong, to match on."""
+    """Machine-readable code: match on this."""
     message: _builtins.str
-    """What went wrong, for people."""
+    """Human-readable description."""
     retryable: _builtins.bool
-    """Whether the same request may succeed later."""
+    """Whether a retry of the same request can succeed."""
     account_id: _builtins.str
-    """The account that it is about."""
+    """The account concerned."""
     region: _builtins.str
-    """The region that it is about."""
+    """The region concerned."""
     aws_request_id: _builtins.str
-    """AWS's id of the call, for AWS Support."""
+    """AWS request ID, for AWS Support."""
     @_builtins.property
     def retry_after(self) -> _duration_pb2.Duration:
-        """How long to wait before that, where known."""
+        """How long to wait before a retry, if known."""
 
     def __init__(
         self,

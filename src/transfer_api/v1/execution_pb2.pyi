@@ -40,10 +40,10 @@ class _ExecutionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Execu
     EXECUTION_STATUS_HANDLING_EXCEPTION: _ExecutionStatus.ValueType  # 4
     """A step failed; the workflow's on-exception steps are running."""
     EXECUTION_STATUS_UNRECOGNIZED: _ExecutionStatus.ValueType  # 5
-    """A value that AWS added after this version: raw_status has it."""
+    """A value that this version doesn't know: see raw_status."""
 
 class ExecutionStatus(_ExecutionStatus, metaclass=_ExecutionStatusEnumTypeWrapper):
-    """How far an execution is. AWS describes those in progress only, so COMPLETED and EXCEPTION are rarely seen."""
+    """Status of an execution. AWS describes only executions in progress, so COMPLETED and EXCEPTION are rare."""
 
 EXECUTION_STATUS_UNSPECIFIED: ExecutionStatus.ValueType  # 0
 """Never sent."""
@@ -56,7 +56,7 @@ EXECUTION_STATUS_EXCEPTION: ExecutionStatus.ValueType  # 3
 EXECUTION_STATUS_HANDLING_EXCEPTION: ExecutionStatus.ValueType  # 4
 """A step failed; the workflow's on-exception steps are running."""
 EXECUTION_STATUS_UNRECOGNIZED: ExecutionStatus.ValueType  # 5
-"""A value that AWS added after this version: raw_status has it."""
+"""A value that this version doesn't know: see raw_status."""
 Global___ExecutionStatus: _TypeAlias = ExecutionStatus  # noqa: Y015
 
 class _StepErrorType:
@@ -72,19 +72,19 @@ class _StepErrorTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepErr
     STEP_ERROR_TYPE_CUSTOM_STEP_FAILED: _StepErrorType.ValueType  # 2
     """The Lambda function reported a failure."""
     STEP_ERROR_TYPE_THROTTLED: _StepErrorType.ValueType  # 3
-    """Executions were started faster than AWS refills them (one a second for each workflow)."""
+    """Executions started faster than AWS allows: one per second for each workflow."""
     STEP_ERROR_TYPE_ALREADY_EXISTS: _StepErrorType.ValueType  # 4
-    """The target of a copy exists, and overwriting is off."""
+    """The destination file exists and overwriting is off."""
     STEP_ERROR_TYPE_NOT_FOUND: _StepErrorType.ValueType  # 5
-    """Something the step needs, such as the source file, is not there."""
+    """Something the step needs, such as the source file, doesn't exist."""
     STEP_ERROR_TYPE_BAD_REQUEST: _StepErrorType.ValueType  # 6
-    """The step cannot be done so, such as tagging a file on EFS."""
+    """The step isn't possible, such as tagging a file on EFS."""
     STEP_ERROR_TYPE_TIMEOUT: _StepErrorType.ValueType  # 7
-    """The step took longer than it may."""
+    """The step timed out."""
     STEP_ERROR_TYPE_INTERNAL_SERVER_ERROR: _StepErrorType.ValueType  # 8
     """Any other cause."""
     STEP_ERROR_TYPE_UNRECOGNIZED: _StepErrorType.ValueType  # 9
-    """A value that AWS added after this version: raw_type has it."""
+    """A value that this version doesn't know: see raw_type."""
 
 class StepErrorType(_StepErrorType, metaclass=_StepErrorTypeEnumTypeWrapper):
     """Why a step failed."""
@@ -96,24 +96,24 @@ STEP_ERROR_TYPE_PERMISSION_DENIED: StepErrorType.ValueType  # 1
 STEP_ERROR_TYPE_CUSTOM_STEP_FAILED: StepErrorType.ValueType  # 2
 """The Lambda function reported a failure."""
 STEP_ERROR_TYPE_THROTTLED: StepErrorType.ValueType  # 3
-"""Executions were started faster than AWS refills them (one a second for each workflow)."""
+"""Executions started faster than AWS allows: one per second for each workflow."""
 STEP_ERROR_TYPE_ALREADY_EXISTS: StepErrorType.ValueType  # 4
-"""The target of a copy exists, and overwriting is off."""
+"""The destination file exists and overwriting is off."""
 STEP_ERROR_TYPE_NOT_FOUND: StepErrorType.ValueType  # 5
-"""Something the step needs, such as the source file, is not there."""
+"""Something the step needs, such as the source file, doesn't exist."""
 STEP_ERROR_TYPE_BAD_REQUEST: StepErrorType.ValueType  # 6
-"""The step cannot be done so, such as tagging a file on EFS."""
+"""The step isn't possible, such as tagging a file on EFS."""
 STEP_ERROR_TYPE_TIMEOUT: StepErrorType.ValueType  # 7
-"""The step took longer than it may."""
+"""The step timed out."""
 STEP_ERROR_TYPE_INTERNAL_SERVER_ERROR: StepErrorType.ValueType  # 8
 """Any other cause."""
 STEP_ERROR_TYPE_UNRECOGNIZED: StepErrorType.ValueType  # 9
-"""A value that AWS added after this version: raw_type has it."""
+"""A value that this version doesn't know: see raw_type."""
 Global___StepErrorType: _TypeAlias = StepErrorType  # noqa: Y015
 
 @_typing.final
 class ExecutionKey(_message.Message):
-    """Which execution. AWS's own ids say neither account nor region, so all four are needed."""
+    """Identifies an execution. AWS's IDs name neither account nor region, so all four are required."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -122,9 +122,9 @@ class ExecutionKey(_message.Message):
     WORKFLOW_ID_FIELD_NUMBER: _builtins.int
     EXECUTION_ID_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
-    """The account that it runs in: twelve digits."""
+    """The account it runs in: twelve digits."""
     region: _builtins.str
-    """The region that it runs in, such as eu-west-1."""
+    """The region it runs in, such as eu-west-1."""
     workflow_id: _builtins.str
     """The workflow: `w-` and 17 letters or digits."""
     execution_id: _builtins.str
@@ -147,7 +147,7 @@ Global___ExecutionKey: _TypeAlias = ExecutionKey  # noqa: Y015
 
 @_typing.final
 class Execution(_message.Message):
-    """A workflow's execution on one file, as AWS describes it while it is in progress. Mirrors DescribedExecution:
+    """One run of a workflow on one file, as AWS describes it while it is in progress. Mirrors DescribedExecution:
     a field without a value is one that AWS left out.
     """
 
@@ -171,34 +171,34 @@ class Execution(_message.Message):
     id: _builtins.str
     """Global id: account_id/region/workflow_id/execution_id."""
     account_id: _builtins.str
-    """The account that it runs in."""
+    """The account it runs in."""
     region: _builtins.str
-    """The region that it runs in."""
+    """The region it runs in."""
     workflow_id: _builtins.str
     """The workflow."""
     execution_id: _builtins.str
-    """AWS's id of it, unique within the workflow."""
+    """AWS's execution ID, unique within the workflow."""
     execution_role: _builtins.str
-    """ARN of the role that the steps run with."""
+    """ARN of the role that the steps use."""
     status: Global___ExecutionStatus.ValueType
-    """How far it is."""
+    """Current status."""
     raw_status: _builtins.str
-    """How far it is, in AWS's own word."""
+    """Current status, as AWS spells it."""
     @_builtins.property
     def account(self) -> _account_pb2.Account:
-        """The account that it runs in, as configured."""
+        """The account it runs in, as configured."""
 
     @_builtins.property
     def initial_file_location(self) -> Global___FileLocation:
-        """Where the file was when the execution began."""
+        """Location of the file when the execution started."""
 
     @_builtins.property
     def service_metadata(self) -> Global___ServiceMetadata:
-        """Whose upload it was."""
+        """User, server and session of the upload."""
 
     @_builtins.property
     def logging_configuration(self) -> Global___LoggingConfiguration:
-        """Where it is logged."""
+        """Where AWS logs the execution."""
 
     @_builtins.property
     def posix_profile(self) -> Global___PosixProfile:
@@ -206,11 +206,11 @@ class Execution(_message.Message):
 
     @_builtins.property
     def results(self) -> Global___ExecutionResults:
-        """What came of its steps so far."""
+        """Results of the steps so far."""
 
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """When AWS said all this."""
+        """When AWS returned this."""
 
     def __init__(
         self,
@@ -272,7 +272,7 @@ Global___Execution: _TypeAlias = Execution  # noqa: Y015
 
 @_typing.final
 class FileLocation(_message.Message):
-    """Where a file is: on S3 or on EFS."""
+    """Location of a file: on S3 or on EFS."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -324,7 +324,7 @@ class S3FileLocation(_message.Message):
     version_id: _builtins.str
     """The object's version."""
     etag: _builtins.str
-    """Hash of the object's contents."""
+    """The object's ETag."""
     def __init__(
         self,
         *,
@@ -358,7 +358,7 @@ Global___S3FileLocation: _TypeAlias = S3FileLocation  # noqa: Y015
 
 @_typing.final
 class ServiceMetadata(_message.Message):
-    """The session in which the execution was started."""
+    """The upload session that started the execution."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -390,11 +390,11 @@ class UserDetails(_message.Message):
     SERVER_ID_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     user_name: _builtins.str
-    """The user's name at the server."""
+    """User name on the server."""
     server_id: _builtins.str
     """The Transfer Family server: `s-` and 17 hex digits."""
     session_id: _builtins.str
-    """The user's session at the server."""
+    """Session ID on the server."""
     def __init__(
         self,
         *,
@@ -414,7 +414,7 @@ Global___UserDetails: _TypeAlias = UserDetails  # noqa: Y015
 
 @_typing.final
 class LoggingConfiguration(_message.Message):
-    """Where the execution is logged."""
+    """Where AWS logs the execution."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -479,7 +479,7 @@ Global___PosixProfile: _TypeAlias = PosixProfile  # noqa: Y015
 
 @_typing.final
 class ExecutionResults(_message.Message):
-    """What came of the steps so far, in the workflow's order."""
+    """Results of the steps so far, in workflow order."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -491,7 +491,7 @@ class ExecutionResults(_message.Message):
 
     @_builtins.property
     def on_exception_steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExecutionStepResult]:
-        """The steps that run after one has failed."""
+        """The exception-handling steps, which run after a step has failed."""
 
     def __init__(
         self,
@@ -509,7 +509,7 @@ Global___ExecutionResults: _TypeAlias = ExecutionResults  # noqa: Y015
 
 @_typing.final
 class ExecutionStepResult(_message.Message):
-    """What came of one step."""
+    """Result of one step."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -520,11 +520,11 @@ class ExecutionStepResult(_message.Message):
     DEFINITION_FIELD_NUMBER: _builtins.int
     DEFINITION_ERROR_FIELD_NUMBER: _builtins.int
     step_type: _workflow_pb2.StepType.ValueType
-    """What the step does."""
+    """Type of the step."""
     raw_step_type: _builtins.str
-    """What the step does, in AWS's own word."""
+    """Type of the step, as AWS spells it."""
     outputs: _builtins.str
-    """What the step returned: text, most often JSON."""
+    """Output of the step: text, usually JSON."""
     @_builtins.property
     def error(self) -> Global___StepError:
         """Set when the step failed."""
@@ -538,7 +538,7 @@ class ExecutionStepResult(_message.Message):
 
     @_builtins.property
     def definition_error(self) -> _error_pb2.Error:
-        """Why the definition could not be had, though wanted."""
+        """Why the requested definition could not be read."""
 
     def __init__(
         self,
@@ -583,7 +583,7 @@ Global___ExecutionStepResult: _TypeAlias = ExecutionStepResult  # noqa: Y015
 
 @_typing.final
 class StepError(_message.Message):
-    """Why a step of the workflow failed. Part of the answer, not an error of this API."""
+    """Why a workflow step failed. Part of the data, not an error of this API."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -591,9 +591,9 @@ class StepError(_message.Message):
     RAW_TYPE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     type: Global___StepErrorType.ValueType
-    """The kind of failure."""
+    """Error type."""
     raw_type: _builtins.str
-    """The kind in AWS's own word."""
+    """Error type, as AWS spells it."""
     message: _builtins.str
     """AWS's description of the failure."""
     def __init__(

@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GetExecutionRequest(_message.Message):
-    """Which execution, and how fresh."""
+    """Request for one execution."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -33,14 +33,14 @@ class GetExecutionRequest(_message.Message):
     MAX_AGE_FIELD_NUMBER: _builtins.int
     WITH_DEFINITIONS_FIELD_NUMBER: _builtins.int
     with_definitions: _builtins.bool
-    """Whether each step's result comes with the step's definition: one more AWS call a workflow and hour."""
+    """Include each step's definition: one more AWS call per workflow and hour."""
     @_builtins.property
     def key(self) -> _execution_pb2.ExecutionKey:
         """Which execution."""
 
     @_builtins.property
     def max_age(self) -> _duration_pb2.Duration:
-        """How old AWS's answer may be; 1 s if left out. 0: at least as fresh as this request."""
+        """Maximum age of AWS's answer. Default: 1 s. 0: at least as fresh as this request."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ Global___GetExecutionResponse: _TypeAlias = GetExecutionResponse  # noqa: Y015
 
 @_typing.final
 class BatchGetExecutionsRequest(_message.Message):
-    """Which executions, and how fresh."""
+    """Request for many executions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -93,14 +93,14 @@ class BatchGetExecutionsRequest(_message.Message):
     MAX_AGE_FIELD_NUMBER: _builtins.int
     WITH_DEFINITIONS_FIELD_NUMBER: _builtins.int
     with_definitions: _builtins.bool
-    """Whether each step's result comes with the step's definition: one more AWS call a workflow and hour."""
+    """Include each step's definition: one more AWS call per workflow and hour."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.ExecutionKey]:
-        """Which executions: up to 1,000. One that is asked for twice is looked up once."""
+        """Up to 1,000 keys. Duplicates are looked up once."""
 
     @_builtins.property
     def max_age(self) -> _duration_pb2.Duration:
-        """How old AWS's answers may be; 1 s if left out. 0: at least as fresh as this request."""
+        """Maximum age of AWS's answers. Default: 1 s. 0: at least as fresh as this request."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ Global___BatchGetExecutionsRequest: _TypeAlias = BatchGetExecutionsRequest  # no
 
 @_typing.final
 class BatchGetExecutionsResponse(_message.Message):
-    """What came of one key."""
+    """Result for one key."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -129,14 +129,14 @@ class BatchGetExecutionsResponse(_message.Message):
     EXECUTION_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """The key's place in the request, from 0."""
+    """The key's index in the request, from 0."""
     @_builtins.property
     def execution(self) -> _execution_pb2.Execution:
         """The execution."""
 
     @_builtins.property
     def error(self) -> _error_pb2.Error:
-        """Why it could not be had."""
+        """The error."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ Global___BatchGetExecutionsResponse: _TypeAlias = BatchGetExecutionsResponse  # 
 
 @_typing.final
 class FindExecutionRequest(_message.Message):
-    """Which execution, and where to look."""
+    """Request to find an execution."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -169,16 +169,16 @@ class FindExecutionRequest(_message.Message):
     execution_id: _builtins.str
     """The execution."""
     workflow_id: _builtins.str
-    """Its workflow, where known: one AWS call a target, not several."""
+    """Its workflow, if known: one AWS call per target instead of several."""
     with_definitions: _builtins.bool
-    """Whether each step's result comes with the step's definition: one more AWS call a workflow and hour."""
+    """Include each step's definition: one more AWS call per workflow and hour."""
     @_builtins.property
     def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Look in these accounts only; in all, if empty."""
+        """Search only these accounts. Empty: all."""
 
     @_builtins.property
     def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Look in these regions only; in all, if empty."""
+        """Search only these regions. Empty: all."""
 
     def __init__(
         self,
@@ -201,7 +201,7 @@ Global___FindExecutionRequest: _TypeAlias = FindExecutionRequest  # noqa: Y015
 
 @_typing.final
 class FindExecutionResponse(_message.Message):
-    """Where an execution was looked for, and the execution if it was there."""
+    """The execution, if found, and how far the search got."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -209,14 +209,14 @@ class FindExecutionResponse(_message.Message):
     TARGETS_ASKED_FIELD_NUMBER: _builtins.int
     TARGET_FAILURES_FIELD_NUMBER: _builtins.int
     targets_asked: _builtins.int
-    """How many accounts and regions were asked."""
+    """Number of targets searched: pairs of account and region."""
     @_builtins.property
     def execution(self) -> _execution_pb2.Execution:
-        """Absent when no target has it in progress; certain only if target_failures is empty."""
+        """Absent if no target has it in progress. Conclusive only if target_failures is empty."""
 
     @_builtins.property
     def target_failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetFailure]:
-        """Those that could not be asked: the execution may be there. Empty when it was found."""
+        """Targets that could not be searched: the execution may be there. Empty if it was found."""
 
     def __init__(
         self,
@@ -237,7 +237,7 @@ Global___FindExecutionResponse: _TypeAlias = FindExecutionResponse  # noqa: Y015
 
 @_typing.final
 class TargetFailure(_message.Message):
-    """An account in a region that could not be asked, or not completely, and why."""
+    """A target (account and region) that could not be read, or only in part, and why."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -250,7 +250,7 @@ class TargetFailure(_message.Message):
     """The region."""
     @_builtins.property
     def error(self) -> _error_pb2.Error:
-        """What stood in the way."""
+        """The error."""
 
     def __init__(
         self,
@@ -269,7 +269,7 @@ Global___TargetFailure: _TypeAlias = TargetFailure  # noqa: Y015
 
 @_typing.final
 class ExecutionFilter(_message.Message):
-    """Which executions: those that match all that is given. A list matches any of its values; an empty one
+    """Selects executions that match every given field. A list matches any of its values; an empty one
     matches all.
     """
 
@@ -287,19 +287,19 @@ class ExecutionFilter(_message.Message):
     FILE_SYSTEM_ID_FIELD_NUMBER: _builtins.int
     PATH_PREFIX_FIELD_NUMBER: _builtins.int
     server_id: _builtins.str
-    """Of uploads to this server."""
+    """Uploaded to this server."""
     user_name: _builtins.str
-    """Of uploads by this user."""
+    """Uploaded by this user."""
     session_id: _builtins.str
-    """Of uploads in this session."""
+    """Uploaded in this session."""
     bucket: _builtins.str
-    """Of files in this S3 bucket."""
+    """Files in this S3 bucket."""
     key_prefix: _builtins.str
-    """Of files whose S3 key begins so."""
+    """Files whose S3 key starts with this."""
     file_system_id: _builtins.str
-    """Of files on this EFS file system."""
+    """Files on this EFS file system."""
     path_prefix: _builtins.str
-    """Of files whose EFS path begins so."""
+    """Files whose EFS path starts with this."""
     @_builtins.property
     def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """In these accounts."""
@@ -368,7 +368,7 @@ Global___ExecutionFilter: _TypeAlias = ExecutionFilter  # noqa: Y015
 
 @_typing.final
 class ListExecutionsRequest(_message.Message):
-    """Which executions, and which page of them."""
+    """Request for a page of executions in progress."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -378,20 +378,18 @@ class ListExecutionsRequest(_message.Message):
     WITH_DETAILS_FIELD_NUMBER: _builtins.int
     WITH_DEFINITIONS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many: 1 to 1,000; 50 if left out."""
+    """Page size: 1 to 1,000. Default: 50."""
     page_token: _builtins.str
-    """The next_page_token to go on from; the first page, if left out. The filter is to be the same again."""
+    """next_page_token of the previous page. Default: the first page. Send the same filter again."""
     with_details: _builtins.bool
-    """Whether executions come with what AWS's lists lack (execution_role, logging_configuration, posix_profile,
-    results): one more AWS call for each execution of the page.
+    """Include what AWS's list operations omit (execution_role, logging_configuration, posix_profile, results):
+    one more AWS call per execution of the page.
     """
     with_definitions: _builtins.bool
-    """Whether each step's result comes with the step's definition: one more AWS call a workflow and hour. Says
-    with_details too.
-    """
+    """Include each step's definition: one more AWS call per workflow and hour. Implies with_details."""
     @_builtins.property
     def filter(self) -> Global___ExecutionFilter:
-        """Which ones; all, if left out."""
+        """Filter. Default: all."""
 
     def __init__(
         self,
@@ -431,14 +429,14 @@ class ListExecutionsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TARGET_FAILURES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; absent when there is none."""
+    """Token of the next page. Absent on the last page."""
     @_builtins.property
     def executions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListedExecution]:
         """The executions of this page."""
 
     @_builtins.property
     def target_failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetFailure]:
-        """Accounts and regions within this page whose executions are missing from it, and why."""
+        """Accounts and regions whose executions are missing from this page, and why."""
 
     def __init__(
         self,
@@ -459,7 +457,7 @@ Global___ListExecutionsResponse: _TypeAlias = ListExecutionsResponse  # noqa: Y0
 
 @_typing.final
 class ListedExecution(_message.Message):
-    """One place in the list."""
+    """One item of the list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -471,7 +469,9 @@ class ListedExecution(_message.Message):
 
     @_builtins.property
     def details_error(self) -> _error_pb2.Error:
-        """Why the fields that AWS's lists lack are absent though wanted; most often it has finished in between."""
+        """Why fields that AWS's list operations omit are absent despite with_details. Most often the execution has
+        just finished.
+        """
 
     def __init__(
         self,
@@ -491,7 +491,7 @@ Global___ListedExecution: _TypeAlias = ListedExecution  # noqa: Y015
 
 @_typing.final
 class GetWorkflowRequest(_message.Message):
-    """Which workflow, and how fresh."""
+    """Request for one workflow."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -503,7 +503,7 @@ class GetWorkflowRequest(_message.Message):
 
     @_builtins.property
     def max_age(self) -> _duration_pb2.Duration:
-        """How old AWS's answer may be; 300 s if left out. 0: at least as fresh as this request."""
+        """Maximum age of AWS's answer. Default: 300 s. 0: at least as fresh as this request."""
 
     def __init__(
         self,
@@ -547,7 +547,7 @@ Global___GetWorkflowResponse: _TypeAlias = GetWorkflowResponse  # noqa: Y015
 
 @_typing.final
 class WorkflowFilter(_message.Message):
-    """Which workflows: those that match all that is given. An empty list matches all."""
+    """Selects workflows that match every given field. An empty list matches all."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -577,7 +577,7 @@ Global___WorkflowFilter: _TypeAlias = WorkflowFilter  # noqa: Y015
 
 @_typing.final
 class ListWorkflowsRequest(_message.Message):
-    """Which workflows, and which page of them."""
+    """Request for a page of workflows."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -586,16 +586,16 @@ class ListWorkflowsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_DETAILS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many: 1 to 1,000; 50 if left out."""
+    """Page size: 1 to 1,000. Default: 50."""
     page_token: _builtins.str
-    """The next_page_token to go on from; the first page, if left out. The filter is to be the same again."""
+    """next_page_token of the previous page. Default: the first page. Send the same filter again."""
     with_details: _builtins.bool
-    """Whether workflows come with what AWS's lists lack (steps, on_exception_steps, tags,
-    structured_log_destinations): one more AWS call for each workflow of the page, at most every five minutes.
+    """Include what AWS's list operations omit (steps, on_exception_steps, tags, structured_log_destinations):
+    one more AWS call per workflow of the page, at most every five minutes.
     """
     @_builtins.property
     def filter(self) -> Global___WorkflowFilter:
-        """Which ones; all, if left out."""
+        """Filter. Default: all."""
 
     def __init__(
         self,
@@ -634,14 +634,14 @@ class ListWorkflowsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TARGET_FAILURES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; absent when there is none."""
+    """Token of the next page. Absent on the last page."""
     @_builtins.property
     def workflows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListedWorkflow]:
         """The workflows of this page."""
 
     @_builtins.property
     def target_failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetFailure]:
-        """Accounts and regions within this page whose workflows are missing from it, and why."""
+        """Accounts and regions whose workflows are missing from this page, and why."""
 
     def __init__(
         self,
@@ -662,7 +662,7 @@ Global___ListWorkflowsResponse: _TypeAlias = ListWorkflowsResponse  # noqa: Y015
 
 @_typing.final
 class ListedWorkflow(_message.Message):
-    """One place in the list."""
+    """One item of the list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -674,7 +674,7 @@ class ListedWorkflow(_message.Message):
 
     @_builtins.property
     def details_error(self) -> _error_pb2.Error:
-        """Why the fields that AWS's lists lack are absent though wanted."""
+        """Why fields that AWS's list operations omit are absent despite with_details."""
 
     def __init__(
         self,
@@ -694,7 +694,7 @@ Global___ListedWorkflow: _TypeAlias = ListedWorkflow  # noqa: Y015
 
 @_typing.final
 class ListAccountsRequest(_message.Message):
-    """All accounts."""
+    """Request for all accounts."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -718,7 +718,7 @@ class ListAccountsResponse(_message.Message):
     ACCOUNTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def accounts(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Account]:
-        """The accounts, in the configured order."""
+        """The accounts, in configured order."""
 
     def __init__(
         self,

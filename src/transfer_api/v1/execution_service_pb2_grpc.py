@@ -26,13 +26,13 @@ if _version_not_supported:
 
 
 class ExecutionServiceStub:
-    """What AWS Transfer Family's managed workflows are doing, right now, in every AWS account of a company.
+    """What AWS Transfer Family's managed workflows are doing right now, in every AWS account of a company.
 
-    A call that fails as a whole has a google.rpc.Status with details: google.rpc.ErrorInfo always (domain
-    `transfer-gateway`, reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
-    INVALID_ARGUMENT, google.rpc.ResourceInfo with NOT_FOUND, google.rpc.RetryInfo where a wait is known.
-    The caller's deadline and cancellation reach AWS. Metadata `x-request-id`, if sent and well-formed, names the
-    call in the service's log, and comes back as trailing metadata; without it the service chooses an id.
+    A call that fails as a whole has a google.rpc.Status with details: always google.rpc.ErrorInfo (domain
+    `transfer-gateway`; reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
+    INVALID_ARGUMENT, google.rpc.ResourceInfo with NOT_FOUND, and google.rpc.RetryInfo if the wait is known. The
+    caller's deadline and cancellation are passed on to AWS. Send metadata `x-request-id` to name the call in the
+    service's log; otherwise the service generates an ID. Trailing metadata returns it.
     """
 
     def __init__(self, channel):
@@ -79,13 +79,13 @@ class ExecutionServiceStub:
 
 
 class ExecutionServiceServicer:
-    """What AWS Transfer Family's managed workflows are doing, right now, in every AWS account of a company.
+    """What AWS Transfer Family's managed workflows are doing right now, in every AWS account of a company.
 
-    A call that fails as a whole has a google.rpc.Status with details: google.rpc.ErrorInfo always (domain
-    `transfer-gateway`, reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
-    INVALID_ARGUMENT, google.rpc.ResourceInfo with NOT_FOUND, google.rpc.RetryInfo where a wait is known.
-    The caller's deadline and cancellation reach AWS. Metadata `x-request-id`, if sent and well-formed, names the
-    call in the service's log, and comes back as trailing metadata; without it the service chooses an id.
+    A call that fails as a whole has a google.rpc.Status with details: always google.rpc.ErrorInfo (domain
+    `transfer-gateway`; reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
+    INVALID_ARGUMENT, google.rpc.ResourceInfo with NOT_FOUND, and google.rpc.RetryInfo if the wait is known. The
+    caller's deadline and cancellation are passed on to AWS. Send metadata `x-request-id` to name the call in the
+    service's log; otherwise the service generates an ID. Trailing metadata returns it.
     """
 
     def GetExecution(self, request, context):
@@ -96,24 +96,23 @@ class ExecutionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetExecutions(self, request, context):
-        """Many executions at once. Each answer comes as soon as it is there, in no order; one that fails never
-        spoils the rest.
+        """Up to 1,000 executions. Each result is sent as soon as it is known, in no particular order. A failure
+        affects only its own key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindExecution(self, request, context):
-        """An execution by its id alone, or its id and workflow, wherever it runs: where it was seen before is asked
-        first, then all accounts and regions at once. Answers as soon as it is found.
+        """Finds an execution by its ID, with or without its workflow: first where it was last seen, then in all
+        accounts and regions at once. Answers as soon as it is found.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListExecutions(self, request, context):
-        """Every execution in progress, in pages, in an order that never changes: account, region, workflow,
-        execution.
+        """All executions in progress, paginated, in a stable order: account, region, workflow, execution.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,14 +126,14 @@ class ExecutionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListWorkflows(self, request, context):
-        """Every workflow, in pages, in an order that never changes: account, region, workflow.
+        """All workflows, paginated, in a stable order: account, region, workflow.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAccounts(self, request, context):
-        """The accounts that the caller may see, in the configured order.
+        """The accounts the caller may see, in configured order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,13 +186,13 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExecutionService:
-    """What AWS Transfer Family's managed workflows are doing, right now, in every AWS account of a company.
+    """What AWS Transfer Family's managed workflows are doing right now, in every AWS account of a company.
 
-    A call that fails as a whole has a google.rpc.Status with details: google.rpc.ErrorInfo always (domain
-    `transfer-gateway`, reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
-    INVALID_ARGUMENT, google.rpc.ResourceInfo with NOT_FOUND, google.rpc.RetryInfo where a wait is known.
-    The caller's deadline and cancellation reach AWS. Metadata `x-request-id`, if sent and well-formed, names the
-    call in the service's log, and comes back as trailing metadata; without it the service chooses an id.
+    A call that fails as a whole has a google.rpc.Status with details: always google.rpc.ErrorInfo (domain
+    `transfer-gateway`; reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
+    INVALID_ARGUMENT, google.rpc.ResourceInfo with NOT_FOUND, and google.rpc.RetryInfo if the wait is known. The
+    caller's deadline and cancellation are passed on to AWS. Send metadata `x-request-id` to name the call in the
+    service's log; otherwise the service generates an ID. Trailing metadata returns it.
     """
 
     @staticmethod

@@ -27,13 +27,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ExecutionServiceStub:
-    """What AWS Transfer Family's managed workflows are doing, right now, in every AWS account of a company.
+    """What AWS Transfer Family's managed workflows are doing right now, in every AWS account of a company.
 
-    A call that fails as a whole has a google.rpc.Status with details: google.rpc.ErrorInfo always (domain
-    `transfer-gateway`, reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
-    INVALID_ARGUMENT, google.rpc.ResourceInfo with NOT_FOUND, google.rpc.RetryInfo where a wait is known.
-    The caller's deadline and cancellation reach AWS. Metadata `x-request-id`, if sent and well-formed, names the
-    call in the service's log, and comes back as trailing metadata; without it the service chooses an id.
+    A call that fails as a whole has a google.rpc.Status with details: always google.rpc.ErrorInfo (domain
+    `transfer-gateway`; reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
+    INVALID_ARGUMENT, google.rpc.ResourceInfo with NOT_FOUND, and google.rpc.RetryInfo if the wait is known. The
+    caller's deadline and cancellation are passed on to AWS. Send metadata `x-request-id` to name the call in the
+    service's log; otherwise the service generates an ID. Trailing metadata returns it.
     """
 
     @_typing.overload
@@ -43,65 +43,61 @@ class ExecutionServiceStub:
     GetExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.GetExecutionResponse]
     """An execution in progress."""
     BatchGetExecutions: _grpc.UnaryStreamMultiCallable[_execution_service_pb2.BatchGetExecutionsRequest, _execution_service_pb2.BatchGetExecutionsResponse]
-    """Many executions at once. Each answer comes as soon as it is there, in no order; one that fails never
-    spoils the rest.
+    """Up to 1,000 executions. Each result is sent as soon as it is known, in no particular order. A failure
+    affects only its own key.
     """
     FindExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.FindExecutionRequest, _execution_service_pb2.FindExecutionResponse]
-    """An execution by its id alone, or its id and workflow, wherever it runs: where it was seen before is asked
-    first, then all accounts and regions at once. Answers as soon as it is found.
+    """Finds an execution by its ID, with or without its workflow: first where it was last seen, then in all
+    accounts and regions at once. Answers as soon as it is found.
     """
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]
-    """Every execution in progress, in pages, in an order that never changes: account, region, workflow,
-    execution.
-    """
+    """All executions in progress, paginated, in a stable order: account, region, workflow, execution."""
     GetWorkflow: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetWorkflowRequest, _execution_service_pb2.GetWorkflowResponse]
     """A workflow's definition."""
     ListWorkflows: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListWorkflowsRequest, _execution_service_pb2.ListWorkflowsResponse]
-    """Every workflow, in pages, in an order that never changes: account, region, workflow."""
+    """All workflows, paginated, in a stable order: account, region, workflow."""
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListAccountsRequest, _execution_service_pb2.ListAccountsResponse]
-    """The accounts that the caller may see, in the configured order."""
+    """The accounts the caller may see, in configured order."""
 
 @_typing.type_check_only
 class ExecutionServiceAsyncStub(ExecutionServiceStub):
-    """What AWS Transfer Family's managed workflows are doing, right now, in every AWS account of a company.
+    """What AWS Transfer Family's managed workflows are doing right now, in every AWS account of a company.
 
-    A call that fails as a whole has a google.rpc.Status with details: google.rpc.ErrorInfo always (domain
-    `transfer-gateway`, reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
-    INVALID_ARGUMENT, google.rpc.ResourceInfo with NOT_FOUND, google.rpc.RetryInfo where a wait is known.
-    The caller's deadline and cancellation reach AWS. Metadata `x-request-id`, if sent and well-formed, names the
-    call in the service's log, and comes back as trailing metadata; without it the service chooses an id.
+    A call that fails as a whole has a google.rpc.Status with details: always google.rpc.ErrorInfo (domain
+    `transfer-gateway`; reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
+    INVALID_ARGUMENT, google.rpc.ResourceInfo with NOT_FOUND, and google.rpc.RetryInfo if the wait is known. The
+    caller's deadline and cancellation are passed on to AWS. Send metadata `x-request-id` to name the call in the
+    service's log; otherwise the service generates an ID. Trailing metadata returns it.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.GetExecutionResponse]  # type: ignore[assignment]
     """An execution in progress."""
     BatchGetExecutions: _aio.UnaryStreamMultiCallable[_execution_service_pb2.BatchGetExecutionsRequest, _execution_service_pb2.BatchGetExecutionsResponse]  # type: ignore[assignment]
-    """Many executions at once. Each answer comes as soon as it is there, in no order; one that fails never
-    spoils the rest.
+    """Up to 1,000 executions. Each result is sent as soon as it is known, in no particular order. A failure
+    affects only its own key.
     """
     FindExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.FindExecutionRequest, _execution_service_pb2.FindExecutionResponse]  # type: ignore[assignment]
-    """An execution by its id alone, or its id and workflow, wherever it runs: where it was seen before is asked
-    first, then all accounts and regions at once. Answers as soon as it is found.
+    """Finds an execution by its ID, with or without its workflow: first where it was last seen, then in all
+    accounts and regions at once. Answers as soon as it is found.
     """
     ListExecutions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]  # type: ignore[assignment]
-    """Every execution in progress, in pages, in an order that never changes: account, region, workflow,
-    execution.
-    """
+    """All executions in progress, paginated, in a stable order: account, region, workflow, execution."""
     GetWorkflow: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetWorkflowRequest, _execution_service_pb2.GetWorkflowResponse]  # type: ignore[assignment]
     """A workflow's definition."""
     ListWorkflows: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListWorkflowsRequest, _execution_service_pb2.ListWorkflowsResponse]  # type: ignore[assignment]
-    """Every workflow, in pages, in an order that never changes: account, region, workflow."""
+    """All workflows, paginated, in a stable order: account, region, workflow."""
     ListAccounts: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListAccountsRequest, _execution_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
-    """The accounts that the caller may see, in the configured order."""
+    """The accounts the caller may see, in configured order."""
 
 class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What AWS Transfer Family's managed workflows are doing, right now, in every AWS account of a company.
+    """What AWS Transfer Family's managed workflows are doing right now, in every AWS account of a company.
 
-    A call that fails as a whole has a google.rpc.Status with details: google.rpc.ErrorInfo always (domain
-    `transfer-gateway`, reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
-    INVALID_ARGUMENT, google.rpc.ResourceInfo with NOT_FOUND, google.rpc.RetryInfo where a wait is known.
-    The caller's deadline and cancellation reach AWS. Metadata `x-request-id`, if sent and well-formed, names the
-    call in the service's log, and comes back as trailing metadata; without it the service chooses an id.
+    A call that fails as a whole has a google.rpc.Status with details: always google.rpc.ErrorInfo (domain
+    `transfer-gateway`; reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
+    INVALID_ARGUMENT, google.rpc.ResourceInfo with NOT_FOUND, and google.rpc.RetryInfo if the wait is known. The
+    caller's deadline and cancellation are passed on to AWS. Send metadata `x-request-id` to name the call in the
+    service's log; otherwise the service generates an ID. Trailing metadata returns it.
     """
 
     @_abc_1.abstractmethod
@@ -118,8 +114,8 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.BatchGetExecutionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_execution_service_pb2.BatchGetExecutionsResponse], _abc.AsyncIterator[_execution_service_pb2.BatchGetExecutionsResponse]]:
-        """Many executions at once. Each answer comes as soon as it is there, in no order; one that fails never
-        spoils the rest.
+        """Up to 1,000 executions. Each result is sent as soon as it is known, in no particular order. A failure
+        affects only its own key.
         """
 
     @_abc_1.abstractmethod
@@ -128,8 +124,8 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.FindExecutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.FindExecutionResponse, _abc.Awaitable[_execution_service_pb2.FindExecutionResponse]]:
-        """An execution by its id alone, or its id and workflow, wherever it runs: where it was seen before is asked
-        first, then all accounts and regions at once. Answers as soon as it is found.
+        """Finds an execution by its ID, with or without its workflow: first where it was last seen, then in all
+        accounts and regions at once. Answers as soon as it is found.
         """
 
     @_abc_1.abstractmethod
@@ -138,9 +134,7 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.ListExecutionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.ListExecutionsResponse, _abc.Awaitable[_execution_service_pb2.ListExecutionsResponse]]:
-        """Every execution in progress, in pages, in an order that never changes: account, region, workflow,
-        execution.
-        """
+        """All executions in progress, paginated, in a stable order: account, region, workflow, execution."""
 
     @_abc_1.abstractmethod
     def GetWorkflow(
@@ -156,7 +150,7 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.ListWorkflowsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.ListWorkflowsResponse, _abc.Awaitable[_execution_service_pb2.ListWorkflowsResponse]]:
-        """Every workflow, in pages, in an order that never changes: account, region, workflow."""
+        """All workflows, paginated, in a stable order: account, region, workflow."""
 
     @_abc_1.abstractmethod
     def ListAccounts(
@@ -164,6 +158,6 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.ListAccountsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.ListAccountsResponse, _abc.Awaitable[_execution_service_pb2.ListAccountsResponse]]:
-        """The accounts that the caller may see, in the configured order."""
+        """The accounts the caller may see, in configured order."""
 
 def add_ExecutionServiceServicer_to_server(servicer: ExecutionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,35 +30,35 @@ class _StepTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepType.Val
     STEP_TYPE_UNSPECIFIED: _StepType.ValueType  # 0
     """Never sent."""
     STEP_TYPE_COPY: _StepType.ValueType  # 1
-    """Copies it to another place."""
+    """Copies the file."""
     STEP_TYPE_CUSTOM: _StepType.ValueType  # 2
-    """Hands it to a Lambda function."""
+    """Invokes a Lambda function."""
     STEP_TYPE_TAG: _StepType.ValueType  # 3
-    """Adds tags to it (on S3)."""
+    """Tags the file (S3 only)."""
     STEP_TYPE_DELETE: _StepType.ValueType  # 4
-    """Deletes it."""
+    """Deletes the file."""
     STEP_TYPE_DECRYPT: _StepType.ValueType  # 5
-    """Decrypts it (PGP)."""
+    """Decrypts the file (PGP)."""
     STEP_TYPE_UNRECOGNIZED: _StepType.ValueType  # 6
-    """A value that AWS added after this version: the raw field has it."""
+    """A value that this version doesn't know: see the raw field."""
 
 class StepType(_StepType, metaclass=_StepTypeEnumTypeWrapper):
-    """What a step does with the file."""
+    """Type of a step."""
 
 STEP_TYPE_UNSPECIFIED: StepType.ValueType  # 0
 """Never sent."""
 STEP_TYPE_COPY: StepType.ValueType  # 1
-"""Copies it to another place."""
+"""Copies the file."""
 STEP_TYPE_CUSTOM: StepType.ValueType  # 2
-"""Hands it to a Lambda function."""
+"""Invokes a Lambda function."""
 STEP_TYPE_TAG: StepType.ValueType  # 3
-"""Adds tags to it (on S3)."""
+"""Tags the file (S3 only)."""
 STEP_TYPE_DELETE: StepType.ValueType  # 4
-"""Deletes it."""
+"""Deletes the file."""
 STEP_TYPE_DECRYPT: StepType.ValueType  # 5
-"""Decrypts it (PGP)."""
+"""Decrypts the file (PGP)."""
 STEP_TYPE_UNRECOGNIZED: StepType.ValueType  # 6
-"""A value that AWS added after this version: the raw field has it."""
+"""A value that this version doesn't know: see the raw field."""
 Global___StepType: _TypeAlias = StepType  # noqa: Y015
 
 class _OverwriteExisting:
@@ -70,23 +70,23 @@ class _OverwriteExistingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ove
     OVERWRITE_EXISTING_UNSPECIFIED: _OverwriteExisting.ValueType  # 0
     """Never sent."""
     OVERWRITE_EXISTING_TRUE: _OverwriteExisting.ValueType  # 1
-    """It may."""
+    """Allowed."""
     OVERWRITE_EXISTING_FALSE: _OverwriteExisting.ValueType  # 2
-    """It may not: the step fails."""
+    """Not allowed: the step fails."""
     OVERWRITE_EXISTING_UNRECOGNIZED: _OverwriteExisting.ValueType  # 3
-    """A value that AWS added after this version: the raw field has it."""
+    """A value that this version doesn't know: see the raw field."""
 
 class OverwriteExisting(_OverwriteExisting, metaclass=_OverwriteExistingEnumTypeWrapper):
-    """Whether a step may overwrite a file that is there already. AWS's own words, not a boolean."""
+    """Whether a step may overwrite an existing file. AWS's own values, not a boolean."""
 
 OVERWRITE_EXISTING_UNSPECIFIED: OverwriteExisting.ValueType  # 0
 """Never sent."""
 OVERWRITE_EXISTING_TRUE: OverwriteExisting.ValueType  # 1
-"""It may."""
+"""Allowed."""
 OVERWRITE_EXISTING_FALSE: OverwriteExisting.ValueType  # 2
-"""It may not: the step fails."""
+"""Not allowed: the step fails."""
 OVERWRITE_EXISTING_UNRECOGNIZED: OverwriteExisting.ValueType  # 3
-"""A value that AWS added after this version: the raw field has it."""
+"""A value that this version doesn't know: see the raw field."""
 Global___OverwriteExisting: _TypeAlias = OverwriteExisting  # noqa: Y015
 
 class _EncryptionType:
@@ -100,7 +100,7 @@ class _EncryptionTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Encryp
     ENCRYPTION_TYPE_PGP: _EncryptionType.ValueType  # 1
     """Pretty Good Privacy."""
     ENCRYPTION_TYPE_UNRECOGNIZED: _EncryptionType.ValueType  # 2
-    """A value that AWS added after this version: raw_type has it."""
+    """A value that this version doesn't know: see raw_type."""
 
 class EncryptionType(_EncryptionType, metaclass=_EncryptionTypeEnumTypeWrapper):
     """How a file is encrypted."""
@@ -110,12 +110,12 @@ ENCRYPTION_TYPE_UNSPECIFIED: EncryptionType.ValueType  # 0
 ENCRYPTION_TYPE_PGP: EncryptionType.ValueType  # 1
 """Pretty Good Privacy."""
 ENCRYPTION_TYPE_UNRECOGNIZED: EncryptionType.ValueType  # 2
-"""A value that AWS added after this version: raw_type has it."""
+"""A value that this version doesn't know: see raw_type."""
 Global___EncryptionType: _TypeAlias = EncryptionType  # noqa: Y015
 
 @_typing.final
 class WorkflowKey(_message.Message):
-    """Which workflow. AWS's own id says neither account nor region, so all three are needed."""
+    """Identifies a workflow. AWS's ID names neither account nor region, so all three are required."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -123,9 +123,9 @@ class WorkflowKey(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     WORKFLOW_ID_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
-    """The account that it is in: twelve digits."""
+    """The account it belongs to: twelve digits."""
     region: _builtins.str
-    """The region that it is in, such as eu-west-1."""
+    """The region it belongs to, such as eu-west-1."""
     workflow_id: _builtins.str
     """The workflow: `w-` and 17 letters or digits."""
     def __init__(
@@ -145,7 +145,7 @@ Global___WorkflowKey: _TypeAlias = WorkflowKey  # noqa: Y015
 
 @_typing.final
 class Workflow(_message.Message):
-    """A workflow: what is done with each file that arrives. Mirrors DescribedWorkflow: a field without a value is
+    """A workflow: the steps that run on each uploaded file. Mirrors DescribedWorkflow: a field without a value is
     one that AWS left out.
     """
 
@@ -166,18 +166,18 @@ class Workflow(_message.Message):
     id: _builtins.str
     """Global id: account_id/region/workflow_id."""
     account_id: _builtins.str
-    """The account that it is in."""
+    """The account it belongs to."""
     region: _builtins.str
-    """The region that it is in."""
+    """The region it belongs to."""
     workflow_id: _builtins.str
-    """AWS's id of it, unique within the account and region."""
+    """AWS's workflow ID, unique within the account and region."""
     arn: _builtins.str
     """Its ARN."""
     description: _builtins.str
-    """What its authors say that it is for."""
+    """Description given by its authors."""
     @_builtins.property
     def account(self) -> _account_pb2.Account:
-        """The account that it is in, as configured."""
+        """The account it belongs to, as configured."""
 
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkflowStep]:
@@ -185,7 +185,7 @@ class Workflow(_message.Message):
 
     @_builtins.property
     def on_exception_steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkflowStep]:
-        """The steps that run after one has failed, in order."""
+        """The exception-handling steps, in order."""
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tag]:
@@ -193,11 +193,11 @@ class Workflow(_message.Message):
 
     @_builtins.property
     def structured_log_destinations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """ARNs of the log groups that its structured logs go to."""
+        """ARNs of the log groups that receive its structured logs."""
 
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """When AWS said all this."""
+        """When AWS returned this."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ Global___Workflow: _TypeAlias = Workflow  # noqa: Y015
 
 @_typing.final
 class WorkflowStep(_message.Message):
-    """A step as the workflow defines it. The details of its own type are set."""
+    """A step's definition. Only the details of its own type are set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -240,11 +240,11 @@ class WorkflowStep(_message.Message):
     TAG_STEP_DETAILS_FIELD_NUMBER: _builtins.int
     DECRYPT_STEP_DETAILS_FIELD_NUMBER: _builtins.int
     type: Global___StepType.ValueType
-    """What the step does."""
+    """Type of the step."""
     raw_type: _builtins.str
-    """What the step does, in AWS's own word."""
+    """Type of the step, as AWS spells it."""
     name: _builtins.str
-    """What the workflow calls it: the name in its details."""
+    """The step's name, from its details."""
     @_builtins.property
     def copy_step_details(self) -> Global___CopyStepDetails:
         """Set for a COPY step."""
@@ -318,7 +318,7 @@ Global___WorkflowStep: _TypeAlias = WorkflowStep  # noqa: Y015
 
 @_typing.final
 class CopyStepDetails(_message.Message):
-    """What a COPY step is to do."""
+    """Settings of a COPY step."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -328,16 +328,16 @@ class CopyStepDetails(_message.Message):
     RAW_OVERWRITE_EXISTING_FIELD_NUMBER: _builtins.int
     SOURCE_FILE_LOCATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What the workflow calls the step."""
+    """The step's name."""
     overwrite_existing: Global___OverwriteExisting.ValueType
     """Whether a file at the destination may be overwritten."""
     raw_overwrite_existing: _builtins.str
-    """Whether it may, in AWS's own word."""
+    """The same, as AWS spells it."""
     source_file_location: _builtins.str
-    """The file to work on: `${previous.file}`, what the step before left, or `${original.file}`."""
+    """Input file: `${previous.file}` (the previous step's output) or `${original.file}`."""
     @_builtins.property
     def destination_file_location(self) -> Global___InputFileLocation:
-        """Where the copy goes."""
+        """Destination of the copy."""
 
     def __init__(
         self,
@@ -377,7 +377,7 @@ Global___CopyStepDetails: _TypeAlias = CopyStepDetails  # noqa: Y015
 
 @_typing.final
 class CustomStepDetails(_message.Message):
-    """What a CUSTOM step is to do."""
+    """Settings of a CUSTOM step."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -386,13 +386,13 @@ class CustomStepDetails(_message.Message):
     TIMEOUT_SECONDS_FIELD_NUMBER: _builtins.int
     SOURCE_FILE_LOCATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What the workflow calls the step."""
+    """The step's name."""
     target: _builtins.str
     """ARN of the Lambda function."""
     timeout_seconds: _builtins.int
-    """How long the function may take."""
+    """Timeout of the function, in seconds."""
     source_file_location: _builtins.str
-    """The file to work on: `${previous.file}`, what the step before left, or `${original.file}`."""
+    """Input file: `${previous.file}` (the previous step's output) or `${original.file}`."""
     def __init__(
         self,
         *,
@@ -426,16 +426,16 @@ Global___CustomStepDetails: _TypeAlias = CustomStepDetails  # noqa: Y015
 
 @_typing.final
 class DeleteStepDetails(_message.Message):
-    """What a DELETE step is to do."""
+    """Settings of a DELETE step."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     SOURCE_FILE_LOCATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What the workflow calls the step."""
+    """The step's name."""
     source_file_location: _builtins.str
-    """The file to work on: `${previous.file}`, what the step before left, or `${original.file}`."""
+    """Input file: `${previous.file}` (the previous step's output) or `${original.file}`."""
     def __init__(
         self,
         *,
@@ -459,7 +459,7 @@ Global___DeleteStepDetails: _TypeAlias = DeleteStepDetails  # noqa: Y015
 
 @_typing.final
 class TagStepDetails(_message.Message):
-    """What a TAG step is to do."""
+    """Settings of a TAG step."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -467,12 +467,12 @@ class TagStepDetails(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     SOURCE_FILE_LOCATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What the workflow calls the step."""
+    """The step's name."""
     source_file_location: _builtins.str
-    """The file to work on: `${previous.file}`, what the step before left, or `${original.file}`."""
+    """Input file: `${previous.file}` (the previous step's output) or `${original.file}`."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tag]:
-        """The tags that the file gets."""
+        """Tags to add to the file."""
 
     def __init__(
         self,
@@ -498,7 +498,7 @@ Global___TagStepDetails: _TypeAlias = TagStepDetails  # noqa: Y015
 
 @_typing.final
 class DecryptStepDetails(_message.Message):
-    """What a DECRYPT step is to do."""
+    """Settings of a DECRYPT step."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -510,20 +510,20 @@ class DecryptStepDetails(_message.Message):
     RAW_OVERWRITE_EXISTING_FIELD_NUMBER: _builtins.int
     DESTINATION_FILE_LOCATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """What the workflow calls the step."""
+    """The step's name."""
     type: Global___EncryptionType.ValueType
     """How the file is encrypted."""
     raw_type: _builtins.str
-    """How the file is encrypted, in AWS's own word."""
+    """The same, as AWS spells it."""
     source_file_location: _builtins.str
-    """The file to work on: `${previous.file}`, what the step before left, or `${original.file}`."""
+    """Input file: `${previous.file}` (the previous step's output) or `${original.file}`."""
     overwrite_existing: Global___OverwriteExisting.ValueType
     """Whether a file at the destination may be overwritten."""
     raw_overwrite_existing: _builtins.str
-    """Whether it may, in AWS's own word."""
+    """The same, as AWS spells it."""
     @_builtins.property
     def destination_file_location(self) -> Global___InputFileLocation:
-        """Where the decrypted file goes."""
+        """Destination of the decrypted file."""
 
     def __init__(
         self,
@@ -587,7 +587,7 @@ Global___Tag: _TypeAlias = Tag  # noqa: Y015
 
 @_typing.final
 class InputFileLocation(_message.Message):
-    """Where a step puts the file: on S3 or on EFS."""
+    """Destination of a step's output: on S3 or on EFS."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -595,11 +595,11 @@ class InputFileLocation(_message.Message):
     EFS_FILE_LOCATION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def s3_file_location(self) -> Global___S3InputFileLocation:
-        """Set for a place on S3."""
+        """Set for a destination on S3."""
 
     @_builtins.property
     def efs_file_location(self) -> Global___EfsFileLocation:
-        """Set for a place on EFS."""
+        """Set for a destination on EFS."""
 
     def __init__(
         self,
@@ -624,7 +624,7 @@ Global___InputFileLocation: _TypeAlias = InputFileLocation  # noqa: Y015
 
 @_typing.final
 class S3InputFileLocation(_message.Message):
-    """A place on Amazon S3 to put files."""
+    """A destination on Amazon S3."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -633,7 +633,7 @@ class S3InputFileLocation(_message.Message):
     bucket: _builtins.str
     """The bucket."""
     key: _builtins.str
-    """The object's key, or a prefix that ends in `/`; may hold `${Transfer:UserName}` and such."""
+    """The object's key, or a prefix that ends in `/`. May contain variables such as `${Transfer:UserName}`."""
     def __init__(
         self,
         *,
@@ -666,7 +666,7 @@ class EfsFileLocation(_message.Message):
     file_system_id: _builtins.str
     """The file system: its id or access point's ARN."""
     path: _builtins.str
-    """The file's path there."""
+    """The file's path on the file system."""
     def __init__(
         self,
         *,

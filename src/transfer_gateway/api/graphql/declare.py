@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Info = strawberry.Info[Context, None]
-_UNRECOGNIZED = "A value that AWS added after this version; the raw companion field has it."
+_UNRECOGNIZED = "A value that this version doesn't know. The raw companion field has it."
 
 
 def answers(domain: type, description: str) -> Callable[[type[T]], type[T]]:

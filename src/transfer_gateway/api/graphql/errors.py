@@ -29,26 +29,26 @@ declare_enum(
     ACCOUNT_NOT_AVAILABLE="The account or region is not configured, or not visible to you.",
     ACCESS_DENIED="AWS refused the call.",
     ROLE_NOT_ASSUMABLE="STS refused the role.",
-    THROTTLED="A limit is reached, AWS's or the gateway's.",
-    UPSTREAM_UNAVAILABLE="AWS gave no usable answer.",
-    DEADLINE_EXCEEDED="The request's time was up.",
-    BAD_USER_INPUT="The request is malformed; the message says how. In `errors[]` only.",
-    UNAUTHENTICATED="Nobody, or nobody to be trusted, is calling. In `errors[]` only.",
-    FORBIDDEN="The caller may not do this. In `errors[]` only.",
-    AUDIT_LOG_UNAVAILABLE="The audit log can't be written, and nothing is answered without it. In `errors[]` only.",
-    INTERNAL_SERVER_ERROR="A fault of the gateway. In `errors[]` only.",
+    THROTTLED="A limit was reached: AWS's or the gateway's.",
+    UPSTREAM_UNAVAILABLE="AWS failed, was unreachable, or sent an unusable response.",
+    DEADLINE_EXCEEDED="The request's deadline passed.",
+    BAD_USER_INPUT="The request is invalid; the message names the field and the rule. In `errors[]` only.",
+    UNAUTHENTICATED="Credentials are missing or invalid. In `errors[]` only.",
+    FORBIDDEN="The caller is not allowed to do this. In `errors[]` only.",
+    AUDIT_LOG_UNAVAILABLE="The audit log can't be written, so requests are refused. In `errors[]` only.",
+    INTERNAL_SERVER_ERROR="An internal error. In `errors[]` only.",
 )
 
 
-@strawberry.interface(description="A failure as data. What each type means, its own description says.")
+@strawberry.interface(description="A failure returned as data. Each implementing type describes its cause.")
 class Error:
-    code: ErrorCode = strawberry.field(description="What went wrong, to match on.")
-    message: str = strawberry.field(description="What went wrong, for people.")
-    retryable: bool = strawberry.field(description="Whether the same request may succeed later.")
-    retry_after: float | None = strawberry.field(description="Seconds to wait before that, where known.")
-    account_id: AccountId | None = strawberry.field(description="The account that it is about.")
-    region: Region | None = strawberry.field(description="The region that it is about.")
-    aws_request_id: str | None = strawberry.field(description="AWS's id of the call, for AWS Support.")
+    code: ErrorCode = strawberry.field(description="Machine-readable code: match on this.")
+    message: str = strawberry.field(description="Human-readable description.")
+    retryable: bool = strawberry.field(description="Whether a retry of the same request can succeed.")
+    retry_after: float | None = strawberry.field(description="Seconds to wait before a retry, if known.")
+    account_id: AccountId | None = strawberry.field(description="The account concerned.")
+    region: Region | None = strawberry.field(description="The region concerned.")
+    aws_request_id: str | None = strawberry.field(description="AWS request ID, for AWS Support.")
 
 
 @strawberry.type(
@@ -65,7 +65,7 @@ class WorkflowNotFound(Error):
 
 
 @strawberry.type(
-    description="The account or region is not configured, or not visible to you: AWS was not asked."
+    description="The account or region is not configured, or not visible to you. AWS was not called."
 )
 class AccountNotAvailable(Error):
     pass
@@ -81,17 +81,17 @@ class RoleNotAssumable(Error):
     pass
 
 
-@strawberry.type(description="AWS's limit, or the gateway's own for that account and region, is reached.")
+@strawberry.type(description="A limit was reached: AWS's, or the gateway's for that account and region.")
 class Throttled(Error):
     pass
 
 
-@strawberry.type(description="AWS failed, could not be reached, or gave no usable answer.")
+@strawberry.type(description="AWS failed, was unreachable, or sent an unusable response.")
 class UpstreamUnavailable(Error):
     pass
 
 
-@strawberry.type(description="The request's time was up before AWS had answered.")
+@strawberry.type(description="The request's deadline passed before AWS answered.")
 class DeadlineExceeded(Error):
     pass
 
@@ -119,7 +119,7 @@ ExecutionOrError = Annotated[
     | Throttled
     | UpstreamUnavailable
     | DeadlineExceeded,
-    strawberry.union("ExecutionOrError", description="An execution, or why it could not be had."),
+    strawberry.union("ExecutionOrError", description="An execution, or an error."),
 ]
 
 WorkflowOrError = Annotated[
@@ -131,7 +131,7 @@ WorkflowOrError = Annotated[
     | Throttled
     | UpstreamUnavailable
     | DeadlineExceeded,
-    strawberry.union("WorkflowOrError", description="A workflow, or why it could not be had."),
+    strawberry.union("WorkflowOrError", description="A workflow, or an error."),
 ]
 
 

@@ -23,73 +23,77 @@ EXECUTION_DETAILS = frozenset({"executionRole", "loggingConfiguration", "posixPr
 WORKFLOW_DETAILS = frozenset({"steps", "onExceptionSteps", "tags", "structuredLogDestinations"})
 
 
-@strawberry.type(description="An account in a region that could not be asked, or not completely, and why.")
+@strawberry.type(
+    description="A target (account and region) that could not be read, or only in part, and why."
+)
 class TargetFailure:
     account_id: AccountId = strawberry.field(description="The account.")
     region: Region = strawberry.field(description="The region.")
-    error: Error = strawberry.field(description="What stood in the way.")
+    error: Error = strawberry.field(description="The error.")
 
 
-@strawberry.type(description="Where an execution was looked for, and the execution if it was there.")
+@strawberry.type(description="The execution, if found, and how far the search got.")
 class FindExecutionResult:
     execution: Execution | None = strawberry.field(
-        description="Null when no target has it in progress; certain only if `targetFailures` is empty."
+        description="Null if no target has it in progress. Conclusive only if `targetFailures` is empty."
     )
-    targets_asked: int = strawberry.field(description="How many accounts and regions were asked.")
+    targets_asked: int = strawberry.field(
+        description="Number of targets searched: pairs of account and region."
+    )
     target_failures: list[TargetFailure] = strawberry.field(
-        description="Those that could not be asked: the execution may be there. Empty when it was found."
+        description="Targets that could not be searched: the execution may be there. Empty if it was found."
     )
 
 
-@strawberry.type(description="One place in the list.")
+@strawberry.type(description="One item of the list.")
 class ExecutionEdge:
-    cursor: str = strawberry.field(description="The place right after this execution, for `after`.")
+    cursor: str = strawberry.field(description="Cursor of this execution: pass it as `after`.")
     node: Execution = strawberry.field(description="The execution.")
     details_error: Error | None = strawberry.field(
-        description="Why the fields that AWS's lists lack are null though selected; "
-        "most often it has finished in between."
+        description="Why selected fields that AWS's list operations omit are null. "
+        "Most often the execution has just finished."
     )
 
 
 @strawberry.type(description="Where a page is in the list, as Relay defines it.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether there is more after this page.")
-    has_previous_page: bool = strawberry.field(description="Whether this page was asked for with `after`.")
+    has_next_page: bool = strawberry.field(description="Whether more items follow this page.")
+    has_previous_page: bool = strawberry.field(description="Whether this page was requested with `after`.")
     start_cursor: str | None = strawberry.field(description="Cursor of the first edge.")
     end_cursor: str | None = strawberry.field(description="Cursor of the last edge, for the next page.")
 
 
 @strawberry.type(
-    description="Executions in progress, in an order that never changes: account, region, workflow, execution."
+    description="Executions in progress, in a stable order: account, region, workflow, execution."
 )
 class ExecutionConnection:
     edges: list[ExecutionEdge] = strawberry.field(description="The executions of this page.")
-    page_info: PageInfo = strawberry.field(description="Where this page is in the list.")
+    page_info: PageInfo = strawberry.field(description="Position of this page in the list.")
     target_failures: list[TargetFailure] = strawberry.field(
-        description="Accounts and regions within this page whose executions are missing from it, and why."
+        description="Accounts and regions whose executions are missing from this page, and why."
     )
 
 
-@strawberry.type(description="One place in the list.")
+@strawberry.type(description="One item of the list.")
 class WorkflowEdge:
-    cursor: str = strawberry.field(description="The place right after this workflow, for `after`.")
+    cursor: str = strawberry.field(description="Cursor of this workflow: pass it as `after`.")
     node: Workflow = strawberry.field(description="The workflow.")
     details_error: Error | None = strawberry.field(
-        description="Why the fields that AWS's lists lack are null though selected."
+        description="Why selected fields that AWS's list operations omit are null."
     )
 
 
-@strawberry.type(description="Workflows, in an order that never changes: account, region, workflow.")
+@strawberry.type(description="Workflows, in a stable order: account, region, workflow.")
 class WorkflowConnection:
     edges: list[WorkflowEdge] = strawberry.field(description="The workflows of this page.")
-    page_info: PageInfo = strawberry.field(description="Where this page is in the list.")
+    page_info: PageInfo = strawberry.field(description="Position of this page in the list.")
     target_failures: list[TargetFailure] = strawberry.field(
-        description="Accounts and regions within this page whose workflows are missing from it, and why."
+        description="Accounts and regions whose workflows are missing from this page, and why."
     )
 
 
 @strawberry.input(
-    description="Which workflows: those that match all that is given. A list matches any of its values."
+    description="Selects workflows that match every given field. A list matches any of its values."
 )
 class WorkflowFilter:
     account_ids: list[AccountId] | None = strawberry.field(default=None, description="In these accounts.")
@@ -100,7 +104,7 @@ class WorkflowFilter:
 
 
 @strawberry.input(
-    description="Which executions: those that match all that is given. A list matches any of its values."
+    description="Selects executions that match every given field. A list matches any of its values."
 )
 class ExecutionFilter:
     account_ids: list[AccountId] | None = strawberry.field(default=None, description="In these accounts.")
@@ -109,15 +113,17 @@ class ExecutionFilter:
     statuses: list[ExecutionStatus] | None = strawberry.field(
         default=None, description="With these statuses."
     )
-    server_id: str | None = strawberry.field(default=None, description="Of uploads to this server.")
-    user_name: str | None = strawberry.field(default=None, description="Of uploads by this user.")
-    session_id: str | None = strawberry.field(default=None, description="Of uploads in this session.")
-    bucket: str | None = strawberry.field(default=None, description="Of files in this S3 bucket.")
-    key_prefix: str | None = strawberry.field(default=None, description="Of files whose S3 key begins so.")
-    file_system_id: str | None = strawberry.field(
-        default=None, description="Of files on this EFS file system."
+    server_id: str | None = strawberry.field(default=None, description="Uploaded to this server.")
+    user_name: str | None = strawberry.field(default=None, description="Uploaded by this user.")
+    session_id: str | None = strawberry.field(default=None, description="Uploaded in this session.")
+    bucket: str | None = strawberry.field(default=None, description="Files in this S3 bucket.")
+    key_prefix: str | None = strawberry.field(
+        default=None, description="Files whose S3 key starts with this."
     )
-    path_prefix: str | None = strawberry.field(default=None, description="Of files whose EFS path begins so.")
+    file_system_id: str | None = strawberry.field(default=None, description="Files on this EFS file system.")
+    path_prefix: str | None = strawberry.field(
+        default=None, description="Files whose EFS path starts with this."
+    )
 
     def to_domain(self) -> page.ExecutionFilter:
         return page.ExecutionFilter(

@@ -38,7 +38,7 @@ SCALARS: dict[object, ScalarDefinition] = {
     ExecutionId: _identifier(ExecutionId, "The id of a workflow's execution"),
     Long: strawberry.scalar(
         name="Long",
-        description="A whole number of up to 64 bits. POSIX ids go up to 4294967295, beyond GraphQL's Int.",
+        description="A 64-bit integer. POSIX IDs go up to 4294967295, beyond GraphQL's Int.",
         serialize=int,
         parse_value=_parse_long,
     ),

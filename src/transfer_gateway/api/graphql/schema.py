@@ -42,21 +42,21 @@ _WorkflowKey = Annotated[WorkflowKeyInput, strawberry.argument(description="Whic
 _MaxAge = Annotated[
     float | None,
     strawberry.argument(
-        description="How old AWS's answer may be, in seconds. 0: at least as fresh as this request."
+        description="Maximum age of AWS's answer, in seconds. 0: at least as fresh as this request."
     ),
 ]
-_First = Annotated[int | None, strawberry.argument(description="How many: 1 to 1,000.")]
-_After = Annotated[str | None, strawberry.argument(description="The cursor to go on from.")]
+_First = Annotated[int | None, strawberry.argument(description="Page size: 1 to 1,000.")]
+_After = Annotated[str | None, strawberry.argument(description="Cursor to continue after.")]
 
 
 def _seconds(max_age: float | None, default_s: float = DEFAULT_MAX_AGE_S) -> float:
     return default_s if max_age is None else max_age
 
 
-@strawberry.type(description="Everything that can be asked.")
+@strawberry.type(description="All queries.")
 class Query:
     @strawberry.field(
-        description="An execution in progress. On failure null, with the code in `errors[].extensions`.",
+        description="An execution in progress. Null on failure, with the code in `errors[].extensions`.",
         graphql_type=Execution | None,
     )
     async def execution(self, info: Info, key: _Key, max_age: _MaxAge = DEFAULT_MAX_AGE_S) -> Any:  # noqa: ANN401  a domain execution
@@ -66,7 +66,7 @@ class Query:
         )
 
     @strawberry.field(
-        description="An execution in progress, or why it could not be had: errors as data.",
+        description="An execution in progress, or an error as data.",
         graphql_type=ExecutionOrError,
     )
     async def execution_or_error(self, info: Info, key: _Key, max_age: _MaxAge = DEFAULT_MAX_AGE_S) -> Any:  # noqa: ANN401  as above, or an Error
@@ -79,8 +79,8 @@ class Query:
             return to_data(error)
 
     @strawberry.field(
-        description="Many executions at once, up to 1,000, in the order of the keys. "
-        "One that fails never spoils the rest; one that is asked for twice is looked up once.",
+        description="Up to 1,000 executions, in the order of the keys. "
+        "A failure affects only its own key. Duplicate keys are looked up once.",
         graphql_type=list[ExecutionOrError],
     )
     async def executions(
@@ -96,8 +96,8 @@ class Query:
         return [to_item(outcome) if isinstance(outcome, GatewayError) else outcome for outcome in found]
 
     @strawberry.field(
-        description="An execution by its id alone, or its id and workflow, wherever it runs: where it was seen "
-        "before is asked first, then all accounts and regions at once. Answers as soon as it is found."
+        description="Finds an execution by its ID, with or without its workflow: first where it was last seen, "
+        "then in all accounts and regions at once. Answers as soon as it is found."
     )
     async def find_execution(
         self,
@@ -105,13 +105,15 @@ class Query:
         execution_id: Annotated[ExecutionId, strawberry.argument(description="The execution.")],
         workflow_id: Annotated[
             WorkflowId | None,
-            strawberry.argument(description="Its workflow: one AWS call a target, not several."),
+            strawberry.argument(
+                description="Its workflow, if known: one AWS call per target instead of several."
+            ),
         ] = None,
         account_ids: Annotated[
-            list[AccountId] | None, strawberry.argument(description="Look in these accounts only.")
+            list[AccountId] | None, strawberry.argument(description="Search only these accounts.")
         ] = None,
         regions: Annotated[
-            list[Region] | None, strawberry.argument(description="Look in these regions only.")
+            list[Region] | None, strawberry.argument(description="Search only these regions.")
         ] = None,
     ) -> FindExecutionResult:
         context = info.context
@@ -122,15 +124,15 @@ class Query:
         )
 
     @strawberry.field(
-        description="Every execution in progress, in pages. Fields that AWS's lists lack cost one more AWS call "
-        "for each execution of the page, and only when they are selected. What runs in a workflow that was created "
-        "in the last five seconds may be missing."
+        description="All executions in progress, paginated. Fields that AWS's list operations omit cost one more "
+        "AWS call per execution of the page, and only if selected. Executions of a workflow created in the last "
+        "five seconds may be missing."
     )
     async def in_progress_executions(
         self,
         info: Info,
         filter: Annotated[  # noqa: A002  the contract's name
-            ExecutionFilter | None, strawberry.argument(description="Which ones; all, if left out.")
+            ExecutionFilter | None, strawberry.argument(description="Filter. Default: all.")
         ] = None,
         first: _First = DEFAULT_PAGE,
         after: _After = None,
@@ -146,7 +148,7 @@ class Query:
         return to_execution_connection(found, continued=after is not None)
 
     @strawberry.field(
-        description="A workflow's definition, or why it could not be had: errors as data.",
+        description="A workflow's definition, or an error as data.",
         graphql_type=WorkflowOrError,
     )
     async def workflow_or_error(
@@ -163,14 +165,14 @@ class Query:
             return to_data(error)
 
     @strawberry.field(
-        description="Every workflow, in pages. Fields that AWS's lists lack cost one more AWS call for each "
-        "workflow of the page, at most every five minutes, and only when they are selected."
+        description="All workflows, paginated. Fields that AWS's list operations omit cost one more AWS call per "
+        "workflow of the page, at most every five minutes, and only if selected."
     )
     async def workflows(
         self,
         info: Info,
         filter: Annotated[  # noqa: A002  the contract's name
-            WorkflowFilter | None, strawberry.argument(description="Which ones; all, if left out.")
+            WorkflowFilter | None, strawberry.argument(description="Filter. Default: all.")
         ] = None,
         first: _First = DEFAULT_PAGE,
         after: _After = None,
@@ -186,7 +188,7 @@ class Query:
         return to_workflow_connection(found, continued=after is not None)
 
     @strawberry.field(
-        description="The accounts that you may see, in the configured order.", graphql_type=list[Account]
+        description="The accounts you may see, in configured order.", graphql_type=list[Account]
     )
     async def accounts(self, info: Info) -> Any:  # noqa: ANN401  domain accounts
         return info.context.reader.list_accounts()

@@ -20,7 +20,7 @@ from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKe
 
 declare_enum(
     ExecutionStatus,
-    "How far an execution is. AWS describes those in progress only, so the last two are rarely seen.",
+    "Status of an execution. AWS describes only executions in progress, so COMPLETED and EXCEPTION are rare.",
     IN_PROGRESS="Its steps are running.",
     HANDLING_EXCEPTION="A step failed; the workflow's on-exception steps are running.",
     COMPLETED="All its steps have succeeded.",
@@ -31,11 +31,11 @@ declare_enum(
     "Why a step failed.",
     PERMISSION_DENIED="The workflow's role lacks a permission that the step needs.",
     CUSTOM_STEP_FAILED="The Lambda function reported a failure.",
-    THROTTLED="Executions were started faster than AWS refills them (one a second for each workflow).",
-    ALREADY_EXISTS="The target of a copy exists, and overwriting is off.",
-    NOT_FOUND="Something the step needs, such as the source file, is not there.",
-    BAD_REQUEST="The step cannot be done so, such as tagging a file on EFS.",
-    TIMEOUT="The step took longer than it may.",
+    THROTTLED="Executions started faster than AWS allows: one per second for each workflow.",
+    ALREADY_EXISTS="The destination file exists and overwriting is off.",
+    NOT_FOUND="Something the step needs, such as the source file, doesn't exist.",
+    BAD_REQUEST="The step isn't possible, such as tagging a file on EFS.",
+    TIMEOUT="The step timed out.",
     INTERNAL_SERVER_ERROR="Any other cause.",
 )
 
@@ -45,13 +45,15 @@ class Node:
     id: strawberry.ID = strawberry.field(description="Global id; `node(id:)` finds the object again.")
 
 
-@answers(account.Account, "An AWS account that the gateway looks into.")
+@answers(account.Account, "An AWS account that the gateway reads.")
 class Account(Node):
     id: strawberry.ID = strawberry.field(description="Global id: the account's id.")
-    alias: str | None = strawberry.field(description="The name given to it in the accounts file.")
-    regions: list[Region] = strawberry.field(description="The regions that are looked into.")
+    alias: str | None = strawberry.field(
+        description="Alias from the accounts file, or the account's name in the organization."
+    )
+    regions: list[Region] = strawberry.field(description="The regions that the gateway reads.")
 
-    @strawberry.field(description="The account's twelve digits.")
+    @strawberry.field(description="The 12-digit account ID.")
     def account_id(self) -> AccountId:
         return AccountId(self.id)
 
@@ -61,10 +63,10 @@ class S3FileLocation:
     bucket: str | None = strawberry.field(description="The bucket.")
     key: str | None = strawberry.field(description="The object's key.")
     version_id: str | None = strawberry.field(description="The object's version.")
-    etag: str | None = strawberry.field(description="Hash of the object's contents.")
+    etag: str | None = strawberry.field(description="The object's ETag.")
 
 
-@strawberry.type(description="Where a file is: on S3 or on EFS.")
+@strawberry.type(description="Location of a file: on S3 or on EFS.")
 class FileLocation:
     s3_file_location: S3FileLocation | None = strawberry.field(description="Set for a file on S3.")
     efs_file_location: EfsFileLocation | None = strawberry.field(description="Set for a file on EFS.")
@@ -72,17 +74,17 @@ class FileLocation:
 
 @strawberry.type(description="The user whose upload started the execution.")
 class UserDetails:
-    user_name: str = strawberry.field(description="The user's name at the server.")
+    user_name: str = strawberry.field(description="User name on the server.")
     server_id: str = strawberry.field(description="The Transfer Family server, `s-` and 17 hex digits.")
-    session_id: str | None = strawberry.field(description="The user's session at the server.")
+    session_id: str | None = strawberry.field(description="Session ID on the server.")
 
 
-@strawberry.type(description="The session in which the execution was started.")
+@strawberry.type(description="The upload session that started the execution.")
 class ServiceMetadata:
     user_details: UserDetails = strawberry.field(description="The user and the server.")
 
 
-@strawberry.type(description="Where the execution is logged.")
+@strawberry.type(description="Where AWS logs the execution.")
 class LoggingConfiguration:
     logging_role: str | None = strawberry.field(description="ARN of the role that writes the log.")
     log_group_name: str | None = strawberry.field(description="The CloudWatch log group.")
@@ -95,74 +97,78 @@ class PosixProfile:
     secondary_gids: list[Long] | None = strawberry.field(description="Further group ids.")
 
 
-@strawberry.type(
-    description="Why a step of the workflow failed. Part of the answer, not an error of this API."
-)
+@strawberry.type(description="Why a workflow step failed. Part of the data, not an error of this API.")
 class StepError:
-    type: StepErrorType = strawberry.field(description="The kind of failure.")
-    raw_type: str = strawberry.field(description="The kind in AWS's own word.")
+    type: StepErrorType = strawberry.field(description="Error type.")
+    raw_type: str = strawberry.field(description="Error type, as AWS spells it.")
     message: str = strawberry.field(description="AWS's description of the failure.")
 
 
-@strawberry.type(description="What came of one step.")
+@strawberry.type(description="Result of one step.")
 class ExecutionStepResult:
-    step_type: StepType | None = strawberry.field(description="What the step does.")
-    raw_step_type: str | None = strawberry.field(description="What the step does, in AWS's own word.")
-    outputs: str | None = strawberry.field(description="What the step returned: text, most often JSON.")
+    step_type: StepType | None = strawberry.field(description="Type of the step.")
+    raw_step_type: str | None = strawberry.field(description="Type of the step, as AWS spells it.")
+    outputs: str | None = strawberry.field(description="Output of the step: text, usually JSON.")
     error: StepError | None = strawberry.field(description="Set when the step failed.")
     place: strawberry.Private[StepPlace]
 
     @strawberry.field(
-        description="How the workflow defines the step: its name and details. Taken from the workflow's "
-        "definition by position, so null, without an error, past that definition's end; null with an error in "
-        "`errors[]` when the definition can't be had. Kept for an hour, since AWS never changes a workflow.",
+        description="The step's definition: its name and settings, matched by its position in the workflow. Null "
+        "without an error if the definition has no such position; null with an error in `errors[]` if the definition "
+        "can't be read. Cached for an hour: AWS never changes a workflow.",
         graphql_type=WorkflowStep | None,
     )
     async def definition(self, info: Info) -> Any:  # noqa: ANN401  a domain step, see answers
         return await info.context.reader.define_step(self.place, deadline=info.context.deadline)
 
 
-@strawberry.type(description="What came of the steps so far, in the workflow's order.")
+@strawberry.type(description="Results of the steps so far, in workflow order.")
 class ExecutionResults:
     steps: list[ExecutionStepResult] | None = strawberry.field(description="The workflow's steps.")
     on_exception_steps: list[ExecutionStepResult] | None = strawberry.field(
-        description="The steps that run after one has failed."
+        description="The exception-handling steps, which run after a step has failed."
     )
 
 
 @answers(
-    execution.Execution, "A workflow's execution on one file, as AWS describes it while it is in progress."
+    execution.Execution, "One run of a workflow on one file, as AWS describes it while it is in progress."
 )
 class Execution(Node):
     id: strawberry.ID = strawberry.field(description="Global id: `accountId/region/workflowId/executionId`.")
-    account_id: AccountId = strawberry.field(description="The account that it runs in.")
-    region: Region = strawberry.field(description="The region that it runs in.")
+    account_id: AccountId = strawberry.field(description="The account it runs in.")
+    region: Region = strawberry.field(description="The region it runs in.")
     workflow_id: WorkflowId = strawberry.field(description="The workflow.")
-    execution_id: ExecutionId = strawberry.field(description="AWS's id of it, unique within the workflow.")
-    initial_file_location: FileLocation | None = strawberry.field(
-        description="Where the file was when the execution began."
+    execution_id: ExecutionId = strawberry.field(
+        description="AWS's execution ID, unique within the workflow."
     )
-    service_metadata: ServiceMetadata | None = strawberry.field(description="Whose upload it was.")
-    execution_role: str | None = strawberry.field(description="ARN of the role that the steps run with.")
-    logging_configuration: LoggingConfiguration | None = strawberry.field(description="Where it is logged.")
+    initial_file_location: FileLocation | None = strawberry.field(
+        description="Location of the file when the execution started."
+    )
+    service_metadata: ServiceMetadata | None = strawberry.field(
+        description="User, server and session of the upload."
+    )
+    execution_role: str | None = strawberry.field(description="ARN of the role that the steps use.")
+    logging_configuration: LoggingConfiguration | None = strawberry.field(
+        description="Where AWS logs the execution."
+    )
     posix_profile: PosixProfile | None = strawberry.field(description="The POSIX identity, for files on EFS.")
-    status: ExecutionStatus | None = strawberry.field(description="How far it is.")
-    raw_status: str | None = strawberry.field(description="How far it is, in AWS's own word.")
-    results: ExecutionResults | None = strawberry.field(description="What came of its steps so far.")
-    observed_at: datetime = strawberry.field(description="When AWS said all this.")
+    status: ExecutionStatus | None = strawberry.field(description="Current status.")
+    raw_status: str | None = strawberry.field(description="Current status, as AWS spells it.")
+    results: ExecutionResults | None = strawberry.field(description="Results of the steps so far.")
+    observed_at: datetime = strawberry.field(description="When AWS returned this.")
 
-    @strawberry.field(description="The account that it runs in.", graphql_type=Account)
+    @strawberry.field(description="The account it runs in.", graphql_type=Account)
     def account(self, info: Info) -> Any:  # noqa: ANN401  a domain account, see answers
         return info.context.accounts.find(self.account_id)
 
 
 @strawberry.input(
     name="ExecutionKey",
-    description="Which execution. AWS's own ids say neither account nor region, so all four are needed.",
+    description="Identifies an execution. AWS's IDs name neither account nor region, so all four are required.",
 )
 class ExecutionKeyInput:
-    account_id: AccountId = strawberry.field(description="The account that it runs in.")
-    region: Region = strawberry.field(description="The region that it runs in.")
+    account_id: AccountId = strawberry.field(description="The account it runs in.")
+    region: Region = strawberry.field(description="The region it runs in.")
     workflow_id: WorkflowId = strawberry.field(description="The workflow.")
     execution_id: ExecutionId = strawberry.field(description="The execution.")
 

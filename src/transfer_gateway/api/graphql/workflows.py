@@ -14,38 +14,38 @@ from transfer_gateway.domain import workflow
 from transfer_gateway.domain.identity import AccountId, Region, WorkflowId, WorkflowKey
 
 
-@answers(workflow.Workflow, "A workflow: what is done with each file that arrives.")
+@answers(workflow.Workflow, "A workflow: the steps that run on each uploaded file.")
 class Workflow(Node):
     id: strawberry.ID = strawberry.field(description="Global id: `accountId/region/workflowId`.")
-    account_id: AccountId = strawberry.field(description="The account that it is in.")
-    region: Region = strawberry.field(description="The region that it is in.")
+    account_id: AccountId = strawberry.field(description="The account it belongs to.")
+    region: Region = strawberry.field(description="The region it belongs to.")
     workflow_id: WorkflowId = strawberry.field(
-        description="AWS's id of it, unique within the account and region."
+        description="AWS's workflow ID, unique within the account and region."
     )
     arn: str = strawberry.field(description="Its ARN.")
-    description: str | None = strawberry.field(description="What its authors say that it is for.")
+    description: str | None = strawberry.field(description="Description given by its authors.")
     steps: list[WorkflowStep] | None = strawberry.field(description="Its steps, in order.")
     on_exception_steps: list[WorkflowStep] | None = strawberry.field(
-        description="The steps that run after one has failed, in order."
+        description="The exception-handling steps, in order."
     )
     tags: list[Tag] | None = strawberry.field(description="The workflow's own tags.")
     structured_log_destinations: list[str] | None = strawberry.field(
-        description="ARNs of the log groups that its structured logs go to."
+        description="ARNs of the log groups that receive its structured logs."
     )
-    observed_at: datetime = strawberry.field(description="When AWS said all this.")
+    observed_at: datetime = strawberry.field(description="When AWS returned this.")
 
-    @strawberry.field(description="The account that it is in.", graphql_type=Account)
+    @strawberry.field(description="The account it belongs to.", graphql_type=Account)
     def account(self, info: Info) -> Any:  # noqa: ANN401  a domain account, see answers
         return info.context.accounts.find(self.account_id)
 
 
 @strawberry.input(
     name="WorkflowKey",
-    description="Which workflow. AWS's own id says neither account nor region, so all three are needed.",
+    description="Identifies a workflow. AWS's ID names neither account nor region, so all three are required.",
 )
 class WorkflowKeyInput:
-    account_id: AccountId = strawberry.field(description="The account that it is in.")
-    region: Region = strawberry.field(description="The region that it is in.")
+    account_id: AccountId = strawberry.field(description="The account it belongs to.")
+    region: Region = strawberry.field(description="The region it belongs to.")
     workflow_id: WorkflowId = strawberry.field(description="The workflow.")
 
     def to_key(self) -> WorkflowKey:
