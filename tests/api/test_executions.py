@@ -88,7 +88,7 @@ async def test_nothing_is_left_for_the_search_for_garbage(gateway: Gateway, worl
 @pytest.mark.parametrize(
     ("keys", "max_age", "says"),
     [
-        (1001, None, "keys may hold 1000 at most; got 1001."),
+        (1001, None, "keys may contain at most 1000 keys; got 1001."),
         (1, -0.5, "maxAge must be 0 or more seconds; got -0.5."),
     ],
 )

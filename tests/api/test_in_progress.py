@@ -233,9 +233,9 @@ async def test_a_long_list_is_as_old_as_its_first_page(gateway: Gateway, aws: Em
         ({"first": 0}, "first must be 1 to 1000; got 0."),
         ({"first": 1001}, "first must be 1 to 1000; got 1001."),
         ({"first": -1}, "first must be 1 to 1000; got -1."),
-        ({"after": ""}, "after must be a cursor that this service gave."),
-        ({"after": "bm9uc2Vuc2U="}, "after must be a cursor that this service gave."),
-        ({"after": "x" * 100_000}, "after must be a cursor that this service gave."),
+        ({"after": ""}, "after must be a cursor issued by this service."),
+        ({"after": "bm9uc2Vuc2U="}, "after must be a cursor issued by this service."),
+        ({"after": "x" * 100_000}, "after must be a cursor issued by this service."),
         ({"filter": {"accountIds": ["1"]}}, "AccountId must match"),
     ],
 )

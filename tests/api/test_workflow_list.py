@@ -187,7 +187,7 @@ async def test_cursors_of_another_list(
 ) -> None:
     """Each list refuses the other's cursors, though one secret signs both; and what was changed."""
     place(world)
-    says = "after must be a cursor that this service gave."
+    says = "after must be a cursor issued by this service."
     async with server.running(settings(cursor_secret="a" * 16)) as service, calling(service.url) as gateway:
         own = (await page(gateway))["pageInfo"]["endCursor"]
         others = (await gateway.ask(IN_PROGRESS))["data"]["inProgressExecutions"]["pageInfo"]["endCursor"]

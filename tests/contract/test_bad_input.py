@@ -43,7 +43,7 @@ CASES: list[tuple[str, Callable[[Door], Any], str, str]] = [
         "max_age",
         "must be 0 or more seconds; got -0.5.",
     ),
-    ("batch-1001", lambda door: door.batch([KEY] * 1001), "keys", "may hold 1000 at most; got 1001."),
+    ("batch-1001", lambda door: door.batch([KEY] * 1001), "keys", "may contain at most 1000 keys; got 1001."),
     (
         "batch-third",
         lambda door: door.batch([KEY, KEY, KEY | {"executionId": "3"}]),
@@ -87,7 +87,7 @@ CASES: list[tuple[str, Callable[[Door], Any], str, str]] = [
     *(
         (f"{name}-after", lambda door, n=name: getattr(door, n)(after="bm9uc2Vuc2U="), "page_token", rule)
         for name in ("list_executions", "list_workflows")
-        for rule in ("must be a cursor that this service gave.",)
+        for rule in ("must be a cursor issued by this service.",)
     ),
     (
         "list_executions-filter",

@@ -132,7 +132,7 @@ class IssuerKeys:
     def _unavailable(self, detail: str) -> UpstreamUnavailable:
         retry_s = self._cooldown_s if self._keys else _RETRY_WITHOUT_KEYS_S
         return UpstreamUnavailable(
-            "The keys of the token's issuer can't be had at the moment, so the token can't be checked.",
+            "The keys of the token's issuer are unavailable, so the token can't be verified.",
             retry_after_s=retry_s,
             detail=f"{self._issuer}: {detail}",
         )

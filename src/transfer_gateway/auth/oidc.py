@@ -118,7 +118,7 @@ class Oidc:
         if len(token) > _MAX_TOKEN_CHARACTERS:
             raise Unauthenticated(f"The token is longer than {_MAX_TOKEN_CHARACTERS} characters.")
         if not token.isascii():
-            raise Unauthenticated("The token is no signed JWT.")
+            raise Unauthenticated("The token is not a signed JWT.")
         encoded = token.encode()
         digest = sha256(encoded).digest()
         try:
@@ -162,11 +162,11 @@ class Oidc:
         try:
             read = jwt.decode_complete(token, options={"verify_signature": False})
         except jwt.PyJWTError:
-            raise Unauthenticated("The token is no signed JWT.") from None
+            raise Unauthenticated("The token is not a signed JWT.") from None
         header, claims = read["header"], read["payload"]
         # RFC 7515: critical headers that aren't understood are refused; a JWT has no use for those that PyJWT does.
         if "crit" in header or "b64" in header:
-            raise Unauthenticated("The token has critical headers, of which none is understood.")
+            raise Unauthenticated("The token has critical headers (`crit`); none is supported.")
         issuer = claims.get("iss")
         keys = self._keys.get(issuer) if isinstance(issuer, str) else None
         if keys is None:
@@ -200,7 +200,7 @@ class Oidc:
             raise Unauthenticated("The token has no usable claim sub.")
         groups = _texts(claims, self._groups_claim)
         if not all(map(_is_name, groups)):
-            raise Unauthenticated("The token's groups are no names.")
+            raise Unauthenticated("The token's groups must be strings.")
         return Caller(subject, issuer, frozenset(groups), MappingProxyType(claims), expires_at)
 
 
@@ -235,7 +235,7 @@ def _seconds(claims: Mapping[str, object], claim: str) -> float | None:
             seconds = math.inf
         if math.isfinite(seconds):
             return seconds
-    raise Unauthenticated(f"The token's claim {claim} is no time.")
+    raise Unauthenticated(f"The token's claim {claim} must be a number of seconds since 1970.")
 
 
 def _texts(claims: Mapping[str, object], claim: str) -> list[str]:
@@ -247,7 +247,7 @@ def _texts(claims: Mapping[str, object], claim: str) -> list[str]:
         return [value]
     if isinstance(value, list) and all(isinstance(text, str) for text in value):
         return value
-    raise Unauthenticated(f"The token's claim {claim} is neither a text nor a list of texts.")
+    raise Unauthenticated(f"The token's claim {claim} must be a string or a list of strings.")
 
 
 def _is_name(text: str) -> bool:

@@ -161,7 +161,7 @@ _SAYS: dict[type[GatewayError], str] = {
     AccessDenied: "AWS refused {action} in {place}: the gateway's role there lacks the permission.",
     SessionNoLongerGood: "AWS refused {action} in {place}: it does not accept the role's session.",
     SessionOver: "AWS refused {action} in {place}: the role's session has expired or was revoked.",
-    BadUserInput: "AWS calls the request invalid: {aws}",
+    BadUserInput: "AWS rejected the request as invalid: {aws}",
     RoleNotAssumable: "The gateway's role in {place} cannot be assumed.",
     Throttled: "AWS throttles {action} in {place}.",
     UpstreamUnavailable: "AWS could not answer {action} in {place}.",

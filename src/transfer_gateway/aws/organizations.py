@@ -60,7 +60,7 @@ class Organizations:
                 return await self._list_members(discovery, region)
         except TimeoutError as error:
             raise UpstreamUnavailable(
-                f"AWS had not listed the organization's accounts within {_TIMEOUT_S:g} s."
+                f"AWS did not list the organization's accounts within {_TIMEOUT_S:g} s."
             ) from error
 
     async def _list_members(self, discovery: Discovery, region: Region) -> tuple[Member, ...]:
@@ -183,10 +183,8 @@ def _decode_member(wire: dict[str, Any]) -> Member | None:
     except KeyError as error:
         raise _incomplete("ListAccounts", str(error.args[0])) from error
     except BadUserInput as error:
-        raise UpstreamUnavailable(f"AWS listed an account whose id is none: {error.message}") from error
+        raise UpstreamUnavailable(f"AWS listed an account with an invalid id: {error.message}") from error
 
 
 def _incomplete(operation: str, member: str) -> UpstreamUnavailable:
-    return UpstreamUnavailable(
-        f"AWS answered organizations:{operation} without {member}, which it always sends."
-    )
+    return UpstreamUnavailable(f"AWS's answer to organizations:{operation} lacks the required {member}.")

@@ -162,7 +162,7 @@ class Transfer:
             except IncompleteAnswer as error:
                 seen.request_id = seen.request_id or error.aws_request_id
                 raise UpstreamUnavailable(
-                    f"AWS answered transfer:{operation} without {error.args[0]}, which it always sends.",
+                    f"AWS's answer to transfer:{operation} lacks the required {error.args[0]}.",
                     account_id=call.account_id,
                     region=call.region,
                     aws_request_id=seen.request_id,

@@ -35,4 +35,4 @@ class Cursors(Generic[K]):
         try:
             return self._parse(self._signer.loads(cursor))
         except (BadData, BadUserInput) as error:
-            raise BadUserInput.of("after", "must be a cursor that this service gave.") from error
+            raise BadUserInput.of("after", "must be a cursor issued by this service.") from error

@@ -53,7 +53,7 @@ class Quota:
             return
         if self._under_way >= self._max_under_way:
             raise Throttled(
-                f"You have {self._under_way} requests under way: {self._max_under_way} at a time are allowed.",
+                f"Too many concurrent requests: {self._under_way}; the limit is {self._max_under_way}.",
                 retry_after_s=_AGAIN_AFTER_S,
             )
         self._under_way += 1
@@ -111,7 +111,7 @@ class _Allowance:
         due = max(self._next_at, now)
         if due - now > self._burst_s + 1e-9:
             raise Throttled(
-                f"You have used too many {self._what}: {1 / self._interval_s:g} a second are allowed.",
+                f"Too many {self._what}: the limit is {1 / self._interval_s:g} per second.",
                 retry_after_s=round(due - now - self._burst_s, 3),
             )
         self._next_at = due + self._interval_s * count

@@ -219,7 +219,7 @@ class Reader:
         Raises: BadUserInput for more than 1,000, Throttled.
         """
         if count > MAX_KEYS:
-            raise BadUserInput.of("keys", f"may hold {MAX_KEYS} at most; got {count}.")
+            raise BadUserInput.of("keys", f"may contain at most {MAX_KEYS} keys; got {count}.")
         self._take_rows(count)
 
     async def describe_each(
@@ -299,7 +299,7 @@ class Reader:
                 raise AccountNotAvailable.of(account_id)
         for region in wanted.regions:
             if not any(target.region == region for target in targets):
-                raise BadUserInput.of("regions", f"names {region}, where no account is available to you.")
+                raise BadUserInput.of("regions", f"names {region}, where you have no available account.")
         return targets
 
     async def in_progress(

@@ -155,7 +155,7 @@ class Throttled(GatewayError):
     def by_gateway(cls, target: Target, *, retry_after_s: float) -> Throttled:
         """Our own limit for the target, not AWS's."""
         return cls(
-            f"The gateway's own limit for {target.place} leaves no room within the request's time.",
+            f"The gateway's own limit for {target.place} allows no call before the request's deadline.",
             account_id=target.account_id,
             region=target.region,
             retry_after_s=retry_after_s,
@@ -172,7 +172,7 @@ class DeadlineExceeded(GatewayError):
     @classmethod
     def of(cls, target: Target) -> DeadlineExceeded:
         return cls(
-            f"AWS had not answered for {target.place} when the request's time was up.",
+            f"AWS did not answer for {target.place} before the request's deadline.",
             account_id=target.account_id,
             region=target.region,
         )
@@ -213,7 +213,7 @@ class AuditLogUnavailable(GatewayError):
 
     @classmethod
     def because(cls, detail: str) -> AuditLogUnavailable:
-        return cls("The audit log can't be written, and nothing is answered without it.", detail=detail)
+        return cls("The audit log can't be written, so the request was refused.", detail=detail)
 
 
 class InternalServerError(GatewayError):

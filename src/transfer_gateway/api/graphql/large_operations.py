@@ -43,13 +43,15 @@ class LargeOperations:
         """
         loop, permit = asyncio.get_running_loop(), self._limiter.hold(caller)
         if self._waiting[caller.name] >= _MOST_WAITING:
-            raise Throttled(f"You have {_MOST_WAITING} large requests waiting already.", retry_after_s=1.0)
+            raise Throttled(
+                f"At most {_MOST_WAITING} of your large requests may wait at a time.", retry_after_s=1.0
+            )
         self._waiting[caller.name] += 1
         try:
             async with asyncio.timeout_at(deadline):
                 await permit.__aenter__()
         except TimeoutError:
-            raise DeadlineExceeded("The request's time is up.") from None
+            raise DeadlineExceeded("The request's deadline has passed.") from None
         finally:
             self._waiting[caller.name] -= 1
             if not self._waiting[caller.name]:

@@ -94,7 +94,7 @@ def check_document(document: DocumentNode, limits: Limits) -> None:
     spread = {name for definition in document.definitions for name in _spreads_in(definition)}
     whole.selections += sum(size.selections for name, size in sizes.items() if name not in spread)
     if whole.spreads > _MAX_SPREADS:
-        raise BadUserInput(f"The document nests fragments in more than {_MAX_SPREADS} levels.")
+        raise BadUserInput(f"The document nests fragments more than {_MAX_SPREADS} levels deep.")
     check(
         limits,
         "max_selections",

@@ -81,7 +81,7 @@ class Operations:
             ):
                 return await self._run(request, context, has_turn=has_turn or waits)
         except TimeoutError:
-            return _failed(DeadlineExceeded("The request's time is up."))
+            return _failed(DeadlineExceeded("The request's deadline has passed."))
         except GatewayError as error:  # no turn
             return _failed(error)
 

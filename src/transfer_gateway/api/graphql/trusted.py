@@ -31,7 +31,7 @@ class TrustedDocuments:
         if document_id is None:
             if self.mode == "only" and query is not None:
                 raise Forbidden(
-                    "Only trusted documents run here: send `documentId`, a document's hash, and no `query`."
+                    "Only trusted documents are allowed: send `documentId`, the document's hash, without `query`."
                 )
             return query
         text = self.texts.get(document_id.removeprefix("sha256:"))

@@ -172,7 +172,7 @@ class GraphQLView:
         if headers.get("sec-fetch-site") in {"cross-site", "same-site"} and (
             headers.get("origin") not in self._options.cors_origins
         ):
-            raise Forbidden("Pages of other origins may not call, but for those in HTTP_CORS_ORIGINS.")
+            raise Forbidden("Cross-origin requests are allowed only from the origins in HTTP_CORS_ORIGINS.")
 
     def context_of(self, reader: Reader, request_id: str, timeout_s: float = math.inf) -> Context:
         timeout_s = min(self._options.request_timeout_s, timeout_s)
@@ -203,9 +203,7 @@ class GraphQLView:
     def read(self, data: object) -> GraphQLRequestData:
         """A request of its JSON. Raises: HTTPException, BadUserInput, Forbidden."""
         if not isinstance(data, dict):
-            raise HTTPException(
-                400, "The body must be one JSON object with `query` and, optionally, `variables`."
-            )
+            raise HTTPException(400, "The body must be a JSON object with `query` and optional `variables`.")
         for name, kind, form in _PARAMETERS:
             if data.get(name) is not None and not isinstance(data[name], kind):
                 raise HTTPException(400, f"`{name}` must be {form}, or absent.")

@@ -85,7 +85,7 @@ class Call:
         """What it holds in memory waits for its client."""
         if self._unread is None:
             size_bytes = _CALL_COSTS_BYTES + self.waiting_bytes + self.request_bytes * _REQUEST_COSTS
-            too_slow = Throttled("The client reads its answers too slowly.")
+            too_slow = Throttled("The client reads its responses too slowly.")
             self._unread = unread.add(self.caller, size_bytes, lambda: self.end(too_slow))
 
     @property
@@ -125,7 +125,9 @@ class ActiveCalls:
             if oldest.stage == AWAITS_MESSAGE:
                 oldest.dropped = True
             else:
-                oldest.end(Throttled("Too many calls that need no token are open; this was the oldest."))
+                oldest.end(
+                    Throttled("Too many unauthenticated calls are open; this one, the oldest, was closed.")
+                )
 
     def answers_to(self, caller: str, size_bytes: int = 0) -> None:
         """The running task's call is this caller's. Its answer's size, where nothing but the answer is left to send."""
@@ -191,7 +193,7 @@ class ActiveCalls:
         if call.lasts:
             is_late = call.stage == SENDS and still_s >= self._limits.request_timeout_s
         if call.is_stream and is_late and now - call.first_seen >= self._limits.request_timeout_s + _STATUS_S:
-            call.end(DeadlineExceeded("The answers were not read within the request's time."))
+            call.end(DeadlineExceeded("The client did not read the responses before the request's deadline."))
         return False
 
     def _drop(self, calls: Collection[Call]) -> None:

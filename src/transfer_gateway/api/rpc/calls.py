@@ -233,7 +233,7 @@ def _answer(
         try:
             return deserialize(request)
         except DecodeError as error:
-            raise BadUserInput(f"The request is no message that {method} takes.") from error
+            raise BadUserInput(f"The request is not a valid message of {method}.") from error
 
     def unary(request: bytes, context: Context, _call: _Call) -> Awaitable[Any]:
         answering: Awaitable[Any] = handler.unary_unary(read(request), context)

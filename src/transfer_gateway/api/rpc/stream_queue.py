@@ -52,7 +52,9 @@ class StreamQueue:
             if slot.done() and not slot.cancelled() and slot.exception() is None:
                 queue.leave()  # it came together with the end
             if isinstance(error, TimeoutError):
-                raise DeadlineExceeded("Your other streams took all of the request's time.") from error
+                raise DeadlineExceeded(
+                    "The deadline passed while the request was queued behind your other streams."
+                ) from error
             raise
 
     def stop(self) -> None:
