@@ -22,8 +22,10 @@ import uvloop
 
 from transfer_gateway import server, signals
 from transfer_gateway.api.graphql.schema import build_schema
+from transfer_gateway.build import build_core, build_oidc
 from transfer_gateway.core.check import check_targets
 from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.listen import PortNotAvailable
 from transfer_gateway.settings import (
     ENV_PREFIX,
     AccountsFile,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
     from transfer_emulator import World
     from transfer_emulator.world import Running
+    from transfer_gateway.build import Core
     from transfer_gateway.domain.account import Accounts
     from transfer_gateway.domain.discovery import AccountSources
 
@@ -125,7 +128,7 @@ def check_config(*, assume: bool) -> None:
     for name, nearest in unknown_settings().items():
         meant = f"; is {nearest} meant?" if nearest else ""
         _tell(f"warning: {name} is no setting, and has no effect{meant}")
-    _or_exit(lambda: server.build_oidc(settings))
+    _or_exit(lambda: build_oidc(settings))
     if settings.policy_file is not None:
         _or_exit(PolicyFile(settings.policy_file).load)
         _say(f"{settings.policy_file}: ok")
@@ -221,7 +224,7 @@ def _run(program: Callable[[], Coroutine[Any, Any, None]], *, stays: bool = Fals
         signals.remember()
     try:
         _or_exit(run)
-    except server.PortNotAvailable as error:
+    except PortNotAvailable as error:
         _tell(f"error: {error}")
         sys.exit(1)
 
@@ -242,7 +245,7 @@ async def _check_targets(settings: Settings, sources: AccountSources) -> None:
     from transfer_gateway import check_report  # noqa: PLC0415  a service would hold its libraries in memory for nothing
 
     issuers = await _try_issuers(settings)
-    async with server.build_core(settings, sources, AwsCalls()) as core:
+    async with build_core(settings, sources, AwsCalls()) as core:
         accounts, discovered = await _discover(core, sources)
         targets = sum(len(account.regions) for account in accounts)
         with check_report.progress(targets) as advance:
@@ -255,7 +258,7 @@ async def _check_targets(settings: Settings, sources: AccountSources) -> None:
 
 async def _try_issuers(settings: Settings) -> bool:
     """Whether every issuer's keys can be had; prints how it went."""
-    oidc = server.build_oidc(settings)
+    oidc = build_oidc(settings)
     if oidc is None:
         return True
     async with oidc:
@@ -265,7 +268,7 @@ async def _try_issuers(settings: Settings) -> bool:
     return all(isinstance(got, int) for got in tried.values())
 
 
-async def _discover(core: server.Core, sources: AccountSources) -> tuple[Accounts, bool]:
+async def _discover(core: Core, sources: AccountSources) -> tuple[Accounts, bool]:
     """The accounts to check, and whether all could be found."""
     if sources.discovery is None:
         return sources.listed, True
