@@ -31,7 +31,7 @@ from strawberry.fastapi import BaseContext, GraphQLRouter
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.core.audit import AuditTrail
 from transfer_gateway.domain.caller import ANONYMOUS
-from transfer_gateway.server import build_core
+from transfer_gateway.build import build_core
 from transfer_gateway.settings import AccountsFile, Settings
 from transfer_gateway.telemetry import AwsCalls
 

@@ -16,6 +16,7 @@ from moto.server import ThreadedMotoServer
 from command import started
 from transfer_emulator import Emulator, World
 from transfer_gateway import server
+from transfer_gateway.listen import PortNotAvailable
 from wire import GUARDED, HOME, PLAIN, QUERY, REGION, Gateway, becomes, calling, place, to_input
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ async def test_nothing_is_left(aws: Emulator, world: World, settings: Callable[.
     before = asyncio.all_tasks()
     async with server.running(settings()) as service, calling(service.url) as gateway:
         await asyncio.gather(*(gateway.look_up(key) for key in keys))
-        with pytest.raises(server.PortNotAvailable):
+        with pytest.raises(PortNotAvailable):
             async with server.running(settings(http_port=int(service.url.rpartition(":")[2]))):
                 pass
     async with calling(service.url) as gateway:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
 from transfer_gateway.api.graphql.response_cache import ResponseCache
+from transfer_gateway.build import build_core
 from transfer_gateway.core.audit import AuditTrail
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import GatewayError
@@ -43,7 +44,7 @@ DEADLINE = float("inf")
 async def core(
     aws: Emulator, settings: Callable[..., Settings], accounts_file: Path
 ) -> AsyncIterator[Gateway]:
-    async with server.build_core(settings(), AccountsFile(accounts_file).load(), AwsCalls()) as core:
+    async with build_core(settings(), AccountsFile(accounts_file).load(), AwsCalls()) as core:
         yield core.gateway
 
 

@@ -7,7 +7,8 @@ variable's name, or the file's line and column.
 from transfer_gateway.settings.accounts_file import AccountsFile, parse_accounts
 from transfer_gateway.settings.configuration_error import ConfigurationError
 from transfer_gateway.settings.documents_file import load_documents
-from transfer_gateway.settings.environment import ENV_PREFIX, Settings, exports_traces, shown_default
+from transfer_gateway.settings.environment import Settings, exports_traces, shown_default
+from transfer_gateway.settings.groups.group import ENV_PREFIX
 from transfer_gateway.settings.misspelt import unknown_settings
 from transfer_gateway.settings.policy_file import PolicyFile, parse_policy
 from transfer_gateway.settings.tls_files import DoorTls, TlsFiles

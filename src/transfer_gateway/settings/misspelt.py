@@ -6,7 +6,8 @@ import os
 import re
 from difflib import get_close_matches
 
-from transfer_gateway.settings.environment import ENV_PREFIX, Settings
+from transfer_gateway.settings.environment import Settings
+from transfer_gateway.settings.groups.group import ENV_PREFIX
 
 # What Kubernetes sets for a Service called transfer-gateway, or one whose name begins so: the name, or the value.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP|SCTP)|=(tcp|udp|sctp)://", re.IGNORECASE)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 from transfer_gateway.settings.configuration_error import ConfigurationError
-from transfer_gateway.settings.environment import ENV_PREFIX
+from transfer_gateway.settings.groups.group import ENV_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,244 @@
+"""Builds the service's parts from the settings: the core with its AWS clients, tokens, tracing, the gRPC server."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transfer_gateway.api.connections import ConnectionLimits
+from transfer_gateway.api.graphql.limits import Limits
+from transfer_gateway.api.graphql.trusted import TrustedDocuments
+from transfer_gateway.api.graphql.view import GraphQLOptions
+from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
+from transfer_gateway.aws.credentials import SessionCache
+from transfer_gateway.aws.errors import Service as AwsService
+from transfer_gateway.aws.organizations import ATTEMPTS, MAX_ANSWER_BYTES, Organizations
+from transfer_gateway.aws.sts import Sts
+from transfer_gateway.aws.transfer import Transfer
+from transfer_gateway.core.gateway import Gateway
+from transfer_gateway.core.pacing import Pacing, PacingLimits
+from transfer_gateway.core.quota import QuotaLimits, Quotas
+from transfer_gateway.settings import exports_traces, load_documents
+from transfer_gateway.shared_tasks import SharedTasks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from prometheus_client.registry import Collector
+
+    from transfer_gateway.api.auth import Admission
+    from transfer_gateway.api.rpc.server import RpcServer
+    from transfer_gateway.api.unread import UnreadBytes
+    from transfer_gateway.auth import Oidc
+    from transfer_gateway.domain.discovery import AccountSources
+    from transfer_gateway.settings import DoorTls, Settings
+    from transfer_gateway.telemetry import AwsCalls, Requests
+    from transfer_gateway.telemetry.tracing import Tracing
+
+_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_KEYS_MAX_AGE_S = 30.0  # how long a key that its issuer has withdrawn is still good
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What the doors and `check-config` share."""
+
+    gateway: Gateway
+    transfer: Transfer
+    organizations: Organizations
+    collectors: tuple[Collector, ...]  # of its metrics
+
+
+@asynccontextmanager
+async def build_core(settings: Settings, sources: AccountSources, calls: AwsCalls) -> AsyncIterator[Core]:
+    """The core with its AWS clients, which close last. Its calls to AWS are told to `calls`."""
+    connection = _connection(settings)
+    sts = Sts(connection, calls, region=settings.sts_region, fallback_region=sources.regions()[0])
+    async with (
+        sts,
+        TransferClients(connection) as clients,
+        RegionalClients(
+            AwsService.ORGANIZATIONS, connection, attempts=ATTEMPTS, max_answer_bytes=MAX_ANSWER_BYTES
+        ) as organizations_clients,
+        SharedTasks() as shared_tasks,
+    ):
+        sessions = SessionCache(
+            sts,
+            shared_tasks,
+            session_name=settings.role_session_name,
+            source_identity=settings.role_source_identity,
+            session_tags=settings.role_session_tags,
+            max_concurrency=settings.assume_role_max_concurrency,
+        )
+        await clients.open(sources.regions())
+        transfer = Transfer(clients, sessions, calls)
+        pacing = Pacing(_limits(settings))
+        gateway = Gateway(
+            sources.listed,
+            transfer=transfer,
+            clients=clients,
+            sessions=sessions,
+            pacing=pacing,
+            calls=calls,
+            shared_tasks=shared_tasks,
+            request_timeout_s=settings.request_timeout_s,
+            max_list_rows=settings.aws_max_list_rows,
+            snapshots_max_entries=settings.snapshots_max_entries,
+            snapshots_max_bytes=settings.snapshots_max_bytes,
+            cursor_secret=settings.cursor_secret.get_secret_value() if settings.cursor_secret else None,
+        )
+        organizations = Organizations(organizations_clients, sts, sessions, calls)
+        yield Core(gateway, transfer, organizations, (gateway, calls, sessions, pacing))
+
+
+def _connection(settings: Settings) -> ConnectionSettings:
+    return ConnectionSettings(
+        connect_timeout_s=settings.aws_connect_timeout_s,
+        read_timeout_s=settings.aws_read_timeout_s,
+        max_answer_bytes=settings.aws_max_answer_bytes,
+    )
+
+
+def _limits(settings: Settings) -> PacingLimits:
+    return PacingLimits(
+        rate_per_s=settings.target_rate_per_s,
+        burst=settings.target_burst,
+        max_in_flight=settings.target_max_in_flight,
+        max_in_flight_overall=settings.aws_max_in_flight,
+    )
+
+
+@asynccontextmanager
+async def build_tracing() -> AsyncIterator[Tracing | None]:
+    """The way of traces to whoever collects them, where OpenTelemetry's variables name one."""
+    if not exports_traces():
+        yield None
+        return
+    from transfer_gateway.telemetry.tracing import Tracing  # noqa: PLC0415  the SDK: 10 MB that nobody else needs
+
+    tracing = Tracing()
+    try:
+        yield tracing
+    finally:
+        await tracing.close()
+
+
+@asynccontextmanager
+async def build_tokens(settings: Settings) -> AsyncIterator[Oidc | None]:
+    oidc = build_oidc(settings)
+    if oidc is None:
+        yield None
+        return
+    async with oidc:
+        yield oidc
+
+
+def build_oidc(settings: Settings) -> Oidc | None:
+    """What verifies tokens, where callers have them. Raises: ConfigurationError."""
+    if settings.auth == "none":
+        return None
+    from transfer_gateway.auth import Issuer, Oidc  # noqa: PLC0415  9 MB that nobody else needs
+
+    issuers = [
+        Issuer(url, ca_file=_POD / "ca.crt", token_file=_POD / "token")
+        if url == settings.oidc_cluster_issuer
+        else Issuer(url, ca_file=settings.oidc_ca_file)
+        for url in settings.oidc_issuers
+    ]
+    return Oidc(
+        issuers,
+        settings.oidc_audiences,
+        settings.oidc_algorithms,
+        settings.oidc_groups_claim,
+        settings.oidc_leeway_s,
+        keys_max_age_s=_KEYS_MAX_AGE_S,
+    )
+
+
+def build_quotas(settings: Settings) -> Quotas:
+    return Quotas(
+        QuotaLimits(
+            requests_per_s=settings.caller_requests_per_s,
+            requests_burst=settings.caller_requests_burst,
+            concurrent_requests=settings.caller_max_concurrent_requests,
+            rows_per_s=settings.caller_rows_per_s,
+            rows_burst=settings.caller_rows_burst,
+            aws_calls_per_s=settings.caller_aws_calls_per_s,
+            aws_calls_burst=settings.caller_aws_calls_burst,
+        )
+    )
+
+
+def graphql_options(settings: Settings) -> GraphQLOptions:
+    path = settings.graphql_trusted_documents_path
+    limits = {limit.name: getattr(settings, f"graphql_{limit.name}") for limit in fields(Limits)}
+    return GraphQLOptions(
+        limits=Limits(**limits),
+        request_timeout_s=settings.request_timeout_s,
+        max_body_bytes=settings.http_max_body_bytes,
+        answers_max_bytes=settings.graphql_answers_max_bytes,
+        cors_origins=settings.http_cors_origins,
+        introspection=settings.graphql_introspection,
+        suggestions=settings.graphql_suggestions,
+        trusted=TrustedDocuments(settings.graphql_trusted_documents, load_documents(path) if path else {}),
+    )
+
+
+def connection_limits(settings: Settings, max_connections: int) -> ConnectionLimits:
+    return ConnectionLimits(
+        max_head_bytes=settings.http_max_head_bytes,
+        head_timeout_s=settings.http_head_timeout_s,
+        max_pipelined_requests=settings.http_max_pipelined_requests,
+        max_connections=max_connections,
+        max_connections_per_address=settings.http_max_connections_per_address,
+        stall_timeout_s=settings.request_timeout_s,
+        write_timeout_s=settings.http_write_timeout_s,
+    )
+
+
+class ClosedDoor:
+    """What stands in for the gRPC server where nobody calls it."""
+
+    tls = None
+
+    async def start(self) -> None: ...
+    async def until_ended(self) -> None: ...
+    async def set_ready(self, _ready: bool) -> None: ...  # noqa: FBT001  as the server's
+    async def stop(self) -> None: ...
+    def hurry(self) -> None: ...
+
+
+def build_rpc_server(
+    settings: Settings,
+    max_connections: int,
+    admission: Admission,
+    requests: Requests,
+    *,
+    unread: UnreadBytes,
+    tls: DoorTls | None,
+) -> RpcServer:
+    from transfer_gateway.api.rpc.server import RpcLimits, RpcServer  # noqa: PLC0415  16 MB that not everybody needs
+    from transfer_gateway.api.rpc.tls import RpcTls  # noqa: PLC0415  as above
+
+    return RpcServer(
+        admission,
+        RpcLimits(
+            max_message_bytes=settings.grpc_max_message_bytes,
+            max_connections=max_connections,
+            max_concurrent_rpcs=settings.grpc_max_concurrent_rpcs,
+            max_concurrent_streams=settings.grpc_max_concurrent_streams,
+            max_public_streams=settings.grpc_max_public_streams,
+            message_timeout_s=settings.grpc_message_timeout_s,
+            keepalive_s=settings.grpc_keepalive_s,
+            max_connection_age_s=settings.grpc_max_connection_age_s,
+            max_connection_idle_s=settings.grpc_max_connection_idle_s,
+            handshake_timeout_s=settings.grpc_handshake_timeout_s,
+        ),
+        requests,
+        unread,
+        request_timeout_s=settings.request_timeout_s,
+        grace_s=settings.shutdown_grace_s,
+        tls=RpcTls(tls) if tls else None,
+    )

@@ -1,0 +1,89 @@
+"""`transfer-gateway check-config`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from transfer_gateway.build import build_core, build_oidc
+from transfer_gateway.cli.output import printing, say, tell
+from transfer_gateway.cli.program import load_settings, or_exit, run
+from transfer_gateway.core.check import check_targets
+from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.settings import AccountsFile, PolicyFile, TlsFiles, load_documents, unknown_settings
+from transfer_gateway.telemetry import AwsCalls, configure_logging
+
+if TYPE_CHECKING:
+    from transfer_gateway.build import Core
+    from transfer_gateway.domain.account import Accounts
+    from transfer_gateway.domain.discovery import AccountSources
+    from transfer_gateway.settings import Settings
+
+
+def check_config(*, assume: bool) -> None:
+    """Check settings and the files they name; with --assume each account and region too. Starts nothing."""
+    settings = load_settings()
+    for name, nearest in unknown_settings().items():
+        meant = f"; is {nearest} meant?" if nearest else ""
+        tell(f"warning: {name} is no setting, and has no effect{meant}")
+    or_exit(lambda: build_oidc(settings))
+    if settings.policy_file is not None:
+        or_exit(PolicyFile(settings.policy_file).load)
+        say(f"{settings.policy_file}: ok")
+    documents = settings.graphql_trusted_documents_path
+    if documents is not None:
+        or_exit(lambda: load_documents(documents))
+        say(f"{documents}: ok")
+    sources: AccountSources = or_exit(AccountsFile(settings.accounts_file).load)
+    for files in filter(None, (TlsFiles.of(settings, "http"), TlsFiles.of(settings, "grpc"))):
+        valid_until = or_exit(files.load).valid_until
+        say(f"{files.certificate}: certificate, valid until {valid_until:%Y-%m-%d %H:%M} UTC: ok")
+    discovery = ", discovery from AWS Organizations" if sources.discovery else ""
+    say(
+        f"{settings.accounts_file}: {len(sources.listed)} accounts, {len(sources.regions())} regions{discovery}: ok"
+    )
+    if assume:
+        if settings.log_level != "debug":  # all else that the log has to say, the table says
+            configure_logging("critical", settings.log_format)
+        run(lambda: _check_targets(settings, sources))
+
+
+async def _check_targets(settings: Settings, sources: AccountSources) -> None:
+    """Try every target and print how it went, one row each; exit code 1 when anything failed."""
+    from transfer_gateway.cli import check_report  # noqa: PLC0415  a service would hold its libraries in memory for nothing
+
+    issuers = await _try_issuers(settings)
+    async with build_core(settings, sources, AwsCalls()) as core:
+        accounts, discovered = await _discover(core, sources)
+        targets = sum(len(account.regions) for account in accounts)
+        with check_report.progress(targets) as advance:
+            checks = await check_targets(accounts, core.transfer, on_checked=lambda _: advance())
+    with printing():
+        check_report.print_checked(checks)
+    if not (issuers and discovered) or any(checked.failure for checked in checks):
+        sys.exit(1)
+
+
+async def _try_issuers(settings: Settings) -> bool:
+    """Whether every issuer's keys can be had; prints how it went."""
+    oidc = build_oidc(settings)
+    if oidc is None:
+        return True
+    async with oidc:
+        tried = await oidc.try_issuers()
+    for issuer, got in tried.items():
+        say(f"{issuer}: {f'{got} keys: ok' if isinstance(got, int) else got}")
+    return all(isinstance(got, int) for got in tried.values())
+
+
+async def _discover(core: Core, sources: AccountSources) -> tuple[Accounts, bool]:
+    """The accounts to check, and whether all could be found."""
+    if sources.discovery is None:
+        return sources.listed, True
+    try:
+        accounts = sources.merge(await core.organizations.list_members(sources.discovery))
+    except GatewayError as error:
+        say(f"discovery: {error.code}: {error.detail or error.message}")
+        return sources.listed, False
+    say(f"discovery: {len(accounts) - len(sources.listed)} more accounts: ok")
+    return accounts, True

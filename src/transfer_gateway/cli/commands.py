@@ -1,0 +1,82 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from importlib.metadata import version as package_version
+from shutil import get_terminal_size
+
+from transfer_gateway.api.graphql.schema import build_schema
+from transfer_gateway.cli.check_config import check_config
+from transfer_gateway.cli.demo import demo
+from transfer_gateway.cli.output import printing, say
+from transfer_gateway.cli.serve import serve
+from transfer_gateway.settings import ENV_PREFIX, Settings, shown_default
+
+_LAST_PORT = 65_535
+
+
+def main() -> None:
+    """Do as the command line says. argparse: typer would stay in a service's memory."""
+    with printing():
+        arguments = vars(_parser().parse_args())
+    arguments.pop("command")(**arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    ports, targets = argparse.ArgumentParser(add_help=False), argparse.ArgumentParser(add_help=False)
+    for door in ("HTTP", "gRPC"):
+        told = f"port of the {door} door; 0: any free one"
+        ports.add_argument(f"--{door.lower()}-port", type=_port, metavar="PORT", help=told)
+    told = "really fetch the issuers' keys, discover the accounts, assume each role and call Transfer"
+    targets.add_argument("--assume", action="store_true", help=told)
+
+    parser = argparse.ArgumentParser(
+        "transfer-gateway",
+        description="What AWS Transfer Family's managed workflows are doing, right now, across every AWS account.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command, options, epilog in (
+        (demo, [ports], None),
+        (serve, [ports], _settings_help()),
+        (check_config, [targets], _settings_help()),
+        (export_schema, [], None),
+        (version, [], None),
+    ):
+        commands.add_parser(
+            command.__name__.replace("_", "-"),
+            help=command.__doc__,
+            description=command.__doc__,
+            parents=options,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        ).set_defaults(command=command)
+    return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= _LAST_PORT):
+        raise argparse.ArgumentTypeError(f"must be a port, 0 to {_LAST_PORT}; got {text[:20]!r}")
+    return int(text)
+
+
+def _settings_help() -> str:
+    """Every setting, for `--help`: the fields are the one list of them."""
+    lines = ["settings, all of them environment variables:"]
+    for name, field in Settings.model_fields.items():
+        default = "required" if field.is_required() else f"default {shown_default(field) or 'none'}"
+        told = f"{ENV_PREFIX}{name.upper()} ({default}): {field.description}"
+        lines.append(textwrap.fill(told, get_terminal_size().columns - 2, subsequent_indent="    "))
+    return "\n".join(lines)
+
+
+def export_schema() -> None:
+    """Print the GraphQL schema."""
+    say(build_schema().as_str())
+
+
+def version() -> None:
+    """Print the version."""
+    say(package_version("transfer-gateway"))

@@ -1,0 +1,125 @@
+"""`transfer-gateway demo`. The only place that knows the emulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+from urllib.request import getproxies_environment
+
+from transfer_gateway import server
+from transfer_gateway.cli.output import announce, tell
+from transfer_gateway.cli.program import load_settings, queued_log, run
+
+if TYPE_CHECKING:
+    from transfer_emulator import World
+    from transfer_emulator.world import Running
+
+
+def demo(http_port: int | None, grpc_port: int | None) -> None:
+    """Run the service beside an emulated AWS whose executions start, progress, fail and end."""
+    if find_spec("transfer_emulator") is None:
+        tell("error: there is no emulator here: the service's image leaves it out, the demo's has it")
+        sys.exit(2)
+    run(lambda: _demo(http_port, grpc_port), stays=True)
+
+
+async def _demo(http_port: int | None, grpc_port: int | None) -> None:
+    """The same service as `serve`, pointed at the emulator by nothing but AWS's variables and a file."""
+    from transfer_emulator import Emulator, demo_world  # noqa: PLC0415  the service alone never loads it
+    from transfer_emulator.control import accounts_yaml  # noqa: PLC0415
+
+    world = demo_world(seed=random.randrange(2**32), accounts=3, regions=("eu-west-1", "us-east-1"))  # noqa: S311  scenery
+    with tempfile.NamedTemporaryFile("w", suffix="-accounts.yaml") as accounts_file:
+        accounts_file.write(accounts_yaml(world))
+        accounts_file.flush()
+        async with Emulator(world, port=0) as emulator:
+            _point_aws_at(emulator.environment())
+            settings = load_settings(
+                auth="none",
+                audit_log=False,
+                accounts_file=accounts_file.name,
+                http_port=http_port,
+                grpc=True,
+                grpc_port=grpc_port,
+                shutdown_delay_s=0.0,  # nobody probes it
+            )
+            with queued_log(settings):
+                await server.serve(
+                    settings,
+                    live_examples=True,
+                    on_ready=lambda service: _print_demo(service, emulator.url, world),
+                )
+
+
+def _point_aws_at(environment: dict[str, str]) -> None:
+    """Leave nothing of this machine's AWS set-up in force, nor its proxy: the demo never reaches a real account."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(environment)
+    no_proxy = ",".join(filter(None, (getproxies_environment().get("no"), "127.0.0.1,localhost,::1")))
+    os.environ.update(
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+        AWS_EC2_METADATA_DISABLED="true",
+        NO_PROXY=no_proxy,
+        no_proxy=no_proxy,
+    )
+
+
+_DEMO_QUERY = """
+query Demo($key: ExecutionKey!) {
+  executionOrError(key: $key) {
+    __typename
+    ... on Execution {
+      id account { alias } status
+      initialFileLocation { s3FileLocation { bucket key versionId etag } efsFileLocation { fileSystemId path } }
+      serviceMetadata { userDetails { userName serverId sessionId } }
+      executionRole loggingConfiguration { loggingRole logGroupName } posixProfile { uid gid secondaryGids }
+      results { steps { ...step } onExceptionSteps { ...step } }
+      observedAt
+    }
+    ... on Error { code message retryable awsRequestId }
+  }
+}
+fragment step on ExecutionStepResult { stepType outputs error { type message } }
+"""
+
+
+def _print_demo(service: server.Service, aws_url: str, world: World) -> None:
+    """Where to go, and a query that works right now, on an execution that has steps to show and time to live."""
+    url, now = service.url, time.time()
+
+    def worth(row: Running) -> tuple[bool, float]:
+        account_id, region, workflow_id, execution_id, _, seconds_left = row
+        wire = world.target(account_id, region).workflows[workflow_id].execution(execution_id, now) or {}
+        return bool(wire.get("Results", {}).get("Steps")) and seconds_left > 30, seconds_left  # noqa: PLR2004  to paste it
+
+    in_progress = [row for row in world.running(now) if row[4] == "IN_PROGRESS"]
+    account_id, region, workflow_id, execution_id, _, seconds_left = max(in_progress, key=worth)
+    key = {"accountId": account_id, "region": region, "workflowId": workflow_id, "executionId": execution_id}
+    body = json.dumps({"query": " ".join(_DEMO_QUERY.split()), "variables": {"key": key}})
+    announce(
+        f"""
+transfer-gateway demo: {len(world.accounts())} accounts x {len(world.regions)} regions of an emulated AWS.
+
+  GraphQL  {url}/graphql  (in a browser: GraphiQL)
+  gRPC     {service.grpc}  (transfer_api.v1.ExecutionService, with reflection)
+  AWS      {aws_url}  (emulated; what runs in it: {aws_url}/_emulator/executions)
+
+An execution that is in progress for another {seconds_left:.0f} s. Ask again later: when it has ended,
+the answer is EXECUTION_NOT_FOUND, as from AWS.
+
+curl -s {url}/graphql -H 'content-type: application/json' -d '{body}'
+
+npx --package=@bufbuild/buf buf curl --protocol grpc --http2-prior-knowledge \\
+  http://{service.grpc}/transfer_api.v1.ExecutionService/GetExecution -d '{json.dumps({"key": key})}'
+
+Ctrl-C ends it.
+"""
+    )

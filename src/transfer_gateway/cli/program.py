@@ -1,0 +1,57 @@
+"""What commands have in common: settings, exit codes, and running until a signal comes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from transfer_gateway import signals
+from transfer_gateway.cli.output import tell
+from transfer_gateway.listen import PortNotAvailable
+from transfer_gateway.settings import ConfigurationError, Settings
+from transfer_gateway.telemetry import configure_logging, lines_queued
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from contextlib import AbstractContextManager
+
+
+def load_settings(**overrides: object) -> Settings:
+    settings: Settings = or_exit(lambda: Settings.from_environment(**overrides))
+    configure_logging(settings.log_level, settings.log_format, audit=settings.audit_log)
+    return settings
+
+
+def or_exit(step: Callable[[], Any]) -> Any:  # noqa: ANN401  whatever the step gives
+    """The step's value; on wrong configuration its problems, a line each, and exit code 2."""
+    try:
+        return step()
+    except ConfigurationError as error:
+        for problem in error.problems:
+            tell(f"error: {problem}")
+        sys.exit(2)
+
+
+def run(program: Callable[[], Coroutine[Any, Any, None]], *, stays: bool = False) -> None:
+    """Run it to its end; 2 for wrong configuration, 1 for a port that is taken. `stays`: until a signal comes."""
+
+    def run() -> None:
+        try:
+            uvloop.run(program())
+        finally:
+            if stays:
+                signals.exit_at_once()  # nobody may read what is wrong
+
+    if stays:
+        signals.remember()
+    try:
+        or_exit(run)
+    except PortNotAvailable as error:
+        tell(f"error: {error}")
+        sys.exit(1)
+
+
+def queued_log(settings: Settings) -> AbstractContextManager[None]:
+    return lines_queued(settings.log_queue_max_bytes, audit_full=settings.audit_log_full)

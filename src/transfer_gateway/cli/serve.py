@@ -1,0 +1,42 @@
+"""`transfer-gateway serve`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transfer_gateway import server
+from transfer_gateway.cli.output import announce
+from transfer_gateway.cli.program import load_settings, queued_log, run
+from transfer_gateway.settings import unknown_settings
+from transfer_gateway.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from transfer_gateway.settings import Settings
+
+_log = get_logger(__name__)
+
+
+def serve(http_port: int | None, grpc_port: int | None) -> None:
+    """Run the service. AWS credentials and endpoints come from AWS's ordinary variables."""
+    settings = load_settings(http_port=http_port, grpc_port=grpc_port)
+    run(lambda: _serve(settings), stays=True)
+
+
+async def _serve(settings: Settings) -> None:
+    with queued_log(settings):
+        for name, nearest in unknown_settings().items():
+            _log.warning("unknown_setting", name=name, nearest=nearest)
+        await server.serve(settings, on_ready=lambda service: _print_doors(service, settings))
+
+
+def _print_doors(service: server.Service, settings: Settings) -> None:
+    announce(f"GraphQL: {service.url}/graphql")
+    if service.grpc:
+        tls = (
+            " (TLS, client certificates)"
+            if settings.grpc_client_ca_file
+            else " (TLS)"
+            if settings.grpc_tls_cert_file
+            else ""
+        )
+        announce(f"gRPC: {service.grpc}{tls}")

@@ -1,0 +1,54 @@
+"""Binds the addresses that the service listens on."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from transfer_gateway.build import ClosedDoor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from transfer_gateway.api.rpc.server import RpcServer
+
+
+class PortNotAvailable(Exception):
+    """The address can't be listened on; the message says which and why."""
+
+
+@contextmanager
+def listen(host: str, port: int) -> Iterator[socket.socket]:
+    """A listening socket, bound before anything else starts. Port 0: any free one."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise PortNotAvailable(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    with listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(2048)
+        except OSError as error:
+            raise PortNotAvailable(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        yield listener
+
+
+def listen_rpc(rpc: RpcServer | ClosedDoor, host: str, port: int) -> str:
+    """The gRPC door's address, bound; none if it stays closed."""
+    if isinstance(rpc, ClosedDoor):
+        return ""
+    with listen(host, port):
+        pass  # it can be had: gRPC takes no socket of ours, and says less clearly what is wrong
+    try:
+        port = rpc.listen(host, port)
+    except OSError as error:
+        raise PortNotAvailable(f"cannot listen on {host}:{port}: {error}") from error
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def url_of(listener: socket.socket, scheme: str) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -1,0 +1,1 @@
+"""The fields of `Settings`, a file for each group of them."""

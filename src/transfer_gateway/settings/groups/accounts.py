@@ -1,0 +1,21 @@
+"""Which accounts are looked into."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003  pydantic reads the annotations
+
+from pydantic import Field
+
+from transfer_gateway.settings.groups.group import Group
+
+
+class AccountsSettings(Group):
+    accounts_file: Path = Field(
+        description="YAML file of the accounts to look into; re-read when it changes."
+    )
+    accounts_reload_s: float = Field(
+        5.0,
+        ge=0.1,
+        le=3600,
+        description="How often accounts file, policy and certificates are looked at for a change.",
+    )
