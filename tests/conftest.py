@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck
 
 from command import keep_bytecode
+from pages import WRITE_TABLES
 from transfer_emulator import Emulator, Role, World
 from transfer_gateway import server
 from transfer_gateway.settings import Settings
@@ -28,6 +29,10 @@ hypothesis.settings.load_profile("steady")
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(WRITE_TABLES, action="store_true", help="write the generated tables in docs/")
 
 
 def pytest_configure(config: pytest.Config) -> None:

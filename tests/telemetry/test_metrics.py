@@ -21,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from doors import RpcDoor, rpc
 from issuer import AUDIENCE, LocalIssuer, SigningKey
+from pages import DOCS, check_table
 from transfer_emulator import Emulator, Fault, FaultKind
 from transfer_gateway import server
 from transfer_gateway.telemetry import AwsCalls
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from transfer_emulator import World
     from transfer_gateway.settings import Settings
 
-README = Path(__file__).parents[2] / "README.md"
 BUCKETS_S = (0.0005, 0.001, 0.25, 1.0, 10.0)
 LOOK_UP = "query Anything($key: ExecutionKey!) { executionOrError(key: $key) { __typename } }"
 
@@ -223,26 +223,35 @@ async def test_tokens(guarded: tuple[server.Service, LocalIssuer], world: World)
     assert keys[issuer.url,] == pytest.approx(time.time(), abs=60)
 
 
-async def test_readme_lists_every_metric(guarded: tuple[server.Service, LocalIssuer], world: World) -> None:
-    """Every metric with its labels and meaning, and none that there isn't."""
+async def test_table_of_metrics(
+    guarded: tuple[server.Service, LocalIssuer], world: World, pytestconfig: pytest.Config
+) -> None:
+    """docs/telemetry.md has every metric with its labels and meaning, and no other."""
     service, issuer = guarded
     async with calling(service.url, issuer.token()) as gateway:
         await gateway.look_up(place(world))
         found = await scrape(gateway)
-    rows = re.findall(
-        r"^\| `(transfer_gateway_\w+)` \| (\w+) \| (.*?) \| (.*) \|$", README.read_text(), re.MULTILINE
-    )
-    told = {name: (kind, meaning) for name, kind, _, meaning in rows}
-    families = [family for family in found.values() if not family.name.startswith("process_")]
-    assert told == {
-        family.name + "_total" * (family.type == "counter"): (family.type, family.documentation)
-        for family in families
+    page, row = DOCS / "telemetry.md", re.compile(r"\| `(transfer_gateway_\w+)` \| \w+ \| (.*?) \|")
+    lines = page.read_text(encoding="utf-8").splitlines()
+    shown = dict(match.groups() for line in lines if (match := row.match(line)))
+    families = {
+        family.name + "_total" * (family.type == "counter"): family
+        for family in found.values()
+        if not family.name.startswith("process_")
     }
-    labels = {name: set(re.findall(r"`(\w+)`", names)) for name, _, names, _ in rows}
-    for family in families:
-        for sample in family.samples:
-            name = family.name + "_total" * (family.type == "counter")
-            assert sample.labels.keys() - {"le"} == labels[name], name
+    rows = {
+        name: f"| `{name}` | {family.type} | {labels(family, shown.get(name, ''))} | {family.documentation} |"
+        for name, family in families.items()
+    }
+    order = [name for name in shown if name in rows] + [name for name in rows if name not in shown]
+    check_table(pytestconfig, page, row, [rows[name] for name in order])
+
+
+def labels(family: Metric, shown: str) -> str:
+    """A metric's labels for the table: as shown there, unless its samples have others."""
+    names = {label for sample in family.samples for label in sample.labels} - {"le"}
+    right = not family.samples or names == set(re.findall(r"`(\w+)`", shown))
+    return shown if right else ", ".join(f"`{name}`" for name in sorted(names))
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 12) | st.sampled_from(BUCKETS_S)), max_size=30))

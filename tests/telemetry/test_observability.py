@@ -27,9 +27,11 @@ ADDED = {"instance", "job"}
 
 
 def metrics() -> dict[str, set[str]]:
-    """Every series name with its labels: the README's table, which test_metrics.py holds to what there is."""
+    """Every series name with its labels, from docs/telemetry.md, whose table test_metrics.py checks."""
     rows = re.findall(
-        r"^\| `(transfer_gateway_\w+)` \| (\w+) \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE
+        r"^\| `(transfer_gateway_\w+)` \| (\w+) \| (.*?) \|",
+        (ROOT / "docs/telemetry.md").read_text(),
+        re.MULTILINE,
     )
     found: dict[str, set[str]] = {f"process_{name}": set() for name in PROCESS}
     for name, kind, told in rows:

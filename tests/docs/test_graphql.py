@@ -1,0 +1,66 @@
+"""docs/graphql.md: queries, code and errors are those that there are."""
+
+from __future__ import annotations
+
+import re
+
+from graphql import parse, validate
+
+from pages import DOCS, ROOT, fenced, section
+from transfer_gateway.api.errors import TABLE
+from transfer_gateway.api.graphql.schema import build_schema
+from wire import Gateway
+
+PAGE = DOCS / "graphql.md"
+
+
+def test_queries_fit_the_schema() -> None:
+    """Every query shown can be run."""
+    queries = fenced(PAGE.read_text(encoding="utf-8"), "graphql")
+    assert queries
+    for query in queries:
+        assert validate(build_schema()._schema, parse(query)) == [], query
+
+
+def test_fields_are_all_of_query() -> None:
+    """The table has every field of Query, with no argument that it lacks."""
+    rows = re.findall(r"^\| (`.*?) \|", section(PAGE, "Look up an execution"), re.MULTILINE)
+    shown = dict(re.findall(r"`(\w+)(?:\((\w+):\))?`", " ".join(rows)))
+    query = build_schema()._schema.query_type
+    assert query is not None
+    assert shown.keys() == query.fields.keys()
+    for name, argument in shown.items():
+        assert not argument or argument in query.fields[name].args
+
+
+def test_typescript_is_what_runs() -> None:
+    """The TypeScript shown is part of what `.ci/run clients` compiles and runs."""
+    run = "".join(path.read_text() for path in (ROOT / ".ci/node/typescript").glob("*.ts"))
+    shown = fenced(section(PAGE, "From TypeScript"), "ts")
+    assert len(shown) == 3
+    for code in shown:
+        assert code in run.replace("../../../schema.graphql", "schema.graphql"), code
+
+
+def test_errors_table() -> None:
+    """Every code, with its type and whether to retry."""
+    rows = [
+        line.split(" | ") for line in section(PAGE, "Errors").splitlines() if re.match(r"\| [A-Z_]+ \|", line)
+    ]
+    shown = {row[0].strip("| "): (row[2], row[3], row[4].strip("| ")) for row in rows}
+    assert shown == {
+        code.value: (
+            row.graphql_type or "in `errors[]` only",
+            row.grpc_status,
+            "yes" if row.retryable else "no",
+        )
+        for code, row in TABLE.items()
+    }
+
+
+async def test_streaming_responses_are_not_spoken(gateway: Gateway) -> None:
+    """A client that accepts server-sent events or multipart gets one JSON document, as the page says."""
+    for accept in ("text/event-stream", "multipart/mixed"):
+        answer = await gateway.post({"query": "{ accounts { id } }"}, accept=accept)
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json().keys() == {"data"}
