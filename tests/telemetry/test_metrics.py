@@ -233,7 +233,7 @@ async def test_table_of_metrics(
         found = await scrape(gateway)
     page, row = DOCS / "telemetry.md", re.compile(r"\| `(transfer_gateway_\w+)` \| \w+ \| (.*?) \|")
     lines = page.read_text(encoding="utf-8").splitlines()
-    shown = dict(match.groups() for line in lines if (match := row.match(line)))
+    shown = {match[1]: match[2] for line in lines if (match := row.match(line))}
     families = {
         family.name + "_total" * (family.type == "counter"): family
         for family in found.values()
