@@ -21,7 +21,7 @@ from aiobotocore.session import AioSession
 from transfer_gateway.aws.data import data_loader
 from transfer_gateway.aws.errors import Service, foreign_configuration
 from transfer_gateway.aws.receiving import MAX_ANSWER_BYTES, bounded_http
-from transfer_gateway.aws.sending import shorten
+from transfer_gateway.aws.sending import send_directly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -92,8 +92,7 @@ class RegionalClients:
         """`max_answer_bytes`: where the service's answers are smaller than the connection may take."""
         self._service = service
         self._session = session(_CallersCredentialsProvider())
-        if attempts == 1:
-            shorten(self._session)
+        self._sends_directly = None if attempts == 1 else False  # None: a self-test will tell
         self._config = client_config(connection, attempts=attempts, max_answer_bytes=max_answer_bytes)
         self._clients: dict[Region, Any] = {}
         self._open = AsyncExitStack()
@@ -106,7 +105,11 @@ class RegionalClients:
                     client = self._session.create_client(
                         self._service.value, region_name=region, config=self._config
                     )
-                    self._clients[region] = await self._open.enter_async_context(client)
+                    opened = await self._open.enter_async_context(client)
+                if self._sends_directly is not False:
+                    untested = self._sends_directly is None
+                    self._sends_directly = await send_directly(opened, self_test=untested)
+                self._clients[region] = opened
 
     def __getitem__(self, region: Region) -> Any:  # noqa: ANN401  botocore's clients are untyped
         return self._clients[region]

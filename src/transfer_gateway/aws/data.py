@@ -14,6 +14,9 @@ import orjson
 from aiobotocore.session import AioSession
 from botocore.loaders import JSONFileLoader
 
+from transfer_gateway.aws.botocore_internals import check_loader
+from transfer_gateway.library_checks import Check
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,7 +30,10 @@ _FORMS: dict[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open}
 def data_loader() -> Loader:
     """botocore's own, which looks where it is configured to. Raises: botocore's errors for wrong configuration."""
     loader: Loader = AioSession().get_component("data_loader")
-    loader.file_loader = _Files()
+    with Check("botocore", fallback="botocore's loader of data files, which keeps 9 MB more") as check:
+        check_loader(loader)
+    if check.passed:
+        loader.file_loader = _Files()
     return loader
 
 

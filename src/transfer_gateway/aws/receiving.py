@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, ClassVar
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
 
-if TYPE_CHECKING:
-    from ssl import SSLContext
+from transfer_gateway.aws.botocore_internals import SharedTlsSession, check_http_session
+from transfer_gateway.library_checks import Check
 
+if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
 MAX_ANSWER_BYTES = 4_194_304
@@ -37,6 +38,7 @@ class _BoundedAnswer(aiohttp.ClientResponse):
     """aiohttp's, with bounds to what it reads."""
 
     max_bytes: ClassVar[int] = MAX_ANSWER_BYTES
+    _content: bytes | None = None
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         """Raises: AnswerRefused, for what aiohttp would follow with our signature."""
@@ -47,13 +49,13 @@ class _BoundedAnswer(aiohttp.ClientResponse):
 
     async def read(self) -> bytes:
         """Raises: AnswerRefused, when the bound is passed or is going to be."""
-        if self._body is None:
+        if self._content is None:
             try:
-                self._body = await self._read_bounded()
+                self._content = await self._read_bounded()
             except BaseException:
                 self.close()
                 raise
-        return await super().read()
+        return self._content
 
     async def _read_bounded(self) -> bytes:
         most = self.max_bytes if self.status < _FAILED else min(self.max_bytes, MAX_SMALL_ANSWER_BYTES)
@@ -81,33 +83,15 @@ def _values_in(body: bytes) -> int:
     return body.count(b",") + body.count(b"{") + body.count(b"[")
 
 
-class SharedTls(AIOHTTPSession):  # type: ignore[misc]  # botocore is untyped
-    """aiobotocore's HTTP, but with bounds, and one TLS context for all clients.
-
-    Each context takes 1 MB, and 30 ms to read authorities. None of our clients has what would be added to its context,
-    a certificate of its own or a proxy's settings.
-    """
-
-    answer: ClassVar[type[_BoundedAnswer]] = _BoundedAnswer
-    _contexts: ClassVar[dict[object, SSLContext]] = {}
-
-    def _build_verify_context(self) -> SSLContext:
-        context = self._contexts.get(self._verify)
-        if context is None:
-            context = self._contexts[self._verify] = super()._build_verify_context()
-        return context
-
-    async def _get_session(self, proxy_url: str | None) -> aiohttp.ClientSession:
-        """aiobotocore makes it, and has no way to say how: hence private parts of aiohttp's."""
-        session: aiohttp.ClientSession = await super()._get_session(proxy_url)
-        if session._response_class is not self.answer:  # noqa: SLF001
-            session._response_class = self.answer  # noqa: SLF001
-            session._cookie_jar = aiohttp.DummyCookieJar()  # noqa: SLF001  it would keep all it is sent
-        return session
-
-
 @cache
-def bounded_http(max_answer_bytes: int) -> type[SharedTls]:
-    """What clients send by whose answers have so many bytes at most."""
+def bounded_http(max_answer_bytes: int) -> type[AIOHTTPSession]:
+    """The `http_session_cls` of clients whose answers have at most so many bytes."""
+    with Check(
+        "aiobotocore",
+        fallback="aiobotocore's HTTP session: without limits of AWS's answers, and it follows redirects",
+    ) as check:
+        check_http_session()
+    if not check.passed:
+        return AIOHTTPSession
     answer = type("_BoundedAnswer", (_BoundedAnswer,), {"max_bytes": max_answer_bytes})
-    return type("_BoundedHttp", (SharedTls,), {"answer": answer})
+    return type("_BoundedHttp", (SharedTlsSession,), {"answer": answer})

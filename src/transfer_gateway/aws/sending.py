@@ -18,37 +18,68 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
-from aiobotocore.client import AioBaseClient
-from aiobotocore.parsers import AioResponseParserFactory
-from botocore.auth import EMPTY_SHA256_HASH, SIGV4_TIMESTAMP, SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.auth import SIGV4_TIMESTAMP
 from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import ClientError
 from botocore.utils import parse_timestamp
 from pydantic_core import ValidationError
 from yarl import URL
 
+from transfer_gateway.aws.botocore_internals import ClientInternals, parser_of, sign, text_to_sign
 from transfer_gateway.aws.decode import IncompleteAnswer
 from transfer_gateway.aws.receiving import AnswerRefused
 from transfer_gateway.aws.shapes import reader
+from transfer_gateway.library_checks import Check, expect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import aiohttp
-    from aiobotocore.session import AioSession
     from botocore.model import OperationModel
     from pydantic_core import SchemaValidator
 
-_TIME, _TOKEN = "\0time", "\0token"  # marks, which no header holds
 _FAILED = 300  # and above, as botocore has it
 
 
-def shorten(session: AioSession) -> None:
-    """Let the clients that the session makes from now on send so.
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A call that the self-test makes up, its answer, and a failure of it."""
 
-    Without retries, which are part of what is left out, and for services that are asked in JSON or in forms.
+    operation: str
+    api_params: dict[str, Any]
+    error: bytes
+    answer: bytes = b""
+
+
+_SAMPLE_CREDENTIALS, _SAMPLE_CODE = ReadOnlyCredentials("AKIDEXAMPLE", "secret", "a+b/c="), "SampleException"
+_SAMPLES = {
+    "transfer": _Sample(
+        "DescribeExecution",
+        {"WorkflowId": "w-0123456789abcdef0", "ExecutionId": "sample"},
+        b'{"__type": "SampleException", "message": "sample"}',
+        b'{"WorkflowId": "w-0123456789abcdef0", "Execution": {"Results": {"Steps": [{"StepType": "COPY"}]}}}',
+    ),
+    "sts": _Sample(
+        "AssumeRole",
+        {"RoleArn": "arn:aws:iam::111111111111:role/a", "RoleSessionName": "a@b", "DurationSeconds": 900},
+        b"<ErrorResponse><Error><Code>SampleException</Code></Error></ErrorResponse>",
+    ),
+}
+
+
+async def send_directly(client: Any, *, self_test: bool = True) -> bool:  # noqa: ANN401  botocore's clients are untyped
+    """Let a client of Transfer or STS send so from now on, unless the self-test fails: it then stays botocore's own.
+
+    For clients without retries: they are part of what is left out. `self_test`: False where another client of the
+    service has passed it.
     """
-    session.register("creating-client-class", lambda base_classes, **_: base_classes.insert(0, _DirectSender))
+    with Check("botocore", fallback="botocore's own calls, which take three times the CPU") as check:
+        sender = DirectSender(ClientInternals(client))
+        if self_test:
+            await sender.check(_SAMPLES[client.meta.service_model.service_name])
+    if check.passed:
+        sender.internals.replace_calls(sender.call)
+    return check.passed
 
 
 class Signing:
@@ -59,17 +90,10 @@ class Signing:
 
     def __init__(self, method: str, url: str, headers: dict[str, str], service: str, region: str) -> None:
         self._scope = f"{region}/{service}/aws4_request"
-        self._texts = {}
-        for has_token in (False, True):
-            auth = SigV4Auth(ReadOnlyCredentials("", "", _TOKEN if has_token else None), service, region)
-            request = AWSRequest(method, url, data=b"", headers=headers)
-            request.context["timestamp"] = _TIME
-            auth._modify_request_before_signing(request)  # noqa: SLF001  no other way to it
-            text = auth.canonical_request(request).removesuffix(EMPTY_SHA256_HASH)
-            until_time, _, rest = text.partition(_TIME)
-            until_token, _, until_body = rest.partition(_TOKEN) if has_token else (rest, "", "")
-            signed = auth.signed_headers(auth.headers_to_sign(request))
-            self._texts[has_token] = until_time, until_token, until_body, signed
+        self._texts = {
+            has_token: text_to_sign(method, url, headers, service, region, has_token=has_token)
+            for has_token in (False, True)
+        }
 
     def headers(self, body: bytes, credentials: ReadOnlyCredentials, at: datetime) -> dict[str, str]:
         """Those that sign the request, which is sent at that time, of UTC."""
@@ -106,19 +130,25 @@ class _Operation:
     parser: Any
 
 
-class _DirectSender(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
-    """Goes before aiobotocore's client, whose private parts it lives off: tests hold the two to each other."""
+class DirectSender:
+    """Goes before aiobotocore's client, whose private parts it uses: tests compare the two."""
 
-    async def _make_api_call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:
+    def __init__(self, internals: ClientInternals) -> None:
+        self.internals = internals
+        self._service = internals.meta.service_model
+        self._region = internals.meta.region_name
+        self._operations: dict[str, _Operation] = {}
+        self._get_credentials = internals.credentials
+
+    async def call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:
         """As botocore's.
 
         Raises, too: IncompleteAnswer, for an answer in JSON that isn't what the model says; AnswerRefused, for one
         beyond our bounds.
         """
-        operations: dict[str, _Operation] = self.__dict__.setdefault("_operations", {})
-        operation = operations.get(operation_name)
+        operation = self._operations.get(operation_name)
         if operation is None:
-            operation = operations[operation_name] = await self._prepare(operation_name, api_params)
+            operation = self._operations[operation_name] = await self._prepare(operation_name, api_params)
         body = operation.body(api_params)
         credentials = await self._get_credentials().get_frozen_credentials()
         signed = operation.signing.headers(body, credentials, datetime.now(UTC))
@@ -145,15 +175,36 @@ class _DirectSender(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
             return answer | {"ResponseMetadata": meta}
         return await self._parsed(operation, response, content)
 
+    async def check(self, sample: _Sample) -> None:
+        """Write, sign and read a call both ways. Raises: PartDiffers, and whatever changed parts raise."""
+        model, service = self._service.operation_model(sample.operation), self._service
+        request, context = await self.internals.request(model, sample.api_params)
+        name, region = self._scope(context)
+        theirs, body = sign(request, _SAMPLE_CREDENTIALS, name, region)
+        at = datetime.strptime(theirs["X-Amz-Date"], SIGV4_TIMESTAMP).replace(tzinfo=UTC)
+        signing = Signing(request["method"], request["url"], request["headers"], name, region)
+        ours = request["headers"] | signing.headers(body, _SAMPLE_CREDENTIALS, at)
+        expect("a request is signed differently", holds=ours == theirs)
+        expect("a body is written differently", holds=self._writer(model)(sample.api_params) == body)
+        parser = parser_of(service.resolved_protocol, _timestamp)
+        told: dict[str, Any] = {"headers": {}, "context": {"operation_name": model.name}}
+        if service.resolved_protocol == "json":
+            read = await parser.parse(told | {"status_code": 200, "body": sample.answer}, model.output_shape)
+            read.pop("ResponseMetadata")
+            same = reader(model.output_shape).validate_json(sample.answer) == read
+            expect("an answer is read differently", holds=same)
+        error = await parser.parse(told | {"status_code": 400, "body": sample.error}, model.output_shape)
+        expect("an error is read differently", holds=error["Error"]["Code"] == _SAMPLE_CODE)
+        raised = self.internals.exception(_SAMPLE_CODE)(error, model.name)
+        expect("an error is no ClientError", holds=isinstance(raised, ClientError))
+
     async def _prepare(self, name: str, api_params: dict[str, Any]) -> _Operation:
         """Everything that botocore makes of a call, to keep what is not of this one alone."""
-        service = self._service_model
+        service, internals = self._service, self.internals
         model = service.operation_model(name)
-        context: dict[str, Any] = {"client_region": self.meta.region_name, "client_config": self.meta.config}
-        url, headers, _ = await self._resolve_endpoint_ruleset(model, api_params, context)
-        request = await self._convert_to_request_dict(api_params, model, url, context, headers)
-        signing, http = context.get("signing", {}), self._endpoint.http_session
-        proxy_url = http._proxy_config.proxy_url_for(request["url"])  # noqa: SLF001
+        request, context = await internals.request(model, api_params)
+        session, proxy = await internals.http_session(request["url"])
+        is_json = service.resolved_protocol == "json"
         return _Operation(
             model,
             request["method"],
@@ -163,31 +214,31 @@ class _DirectSender(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
                 request["method"],
                 request["url"],
                 request["headers"],
-                signing.get("signing_name", service.signing_name),
-                signing.get("region", self.meta.region_name),
+                *self._scope(context),
             ),
-            await http._get_session(proxy_url),  # noqa: SLF001
-            {
-                "proxy": proxy_url,
-                "proxy_headers": http._proxy_config.proxy_headers_for(request["url"]),  # noqa: SLF001
-            },
-            partial(self._body, model) if service.resolved_protocol != "json" or _is_nested(model) else _json,
-            reader(model.output_shape) if service.resolved_protocol == "json" else None,
-            _parsers().create_parser(service.resolved_protocol),
+            session,
+            proxy,
+            self._writer(model),
+            reader(model.output_shape) if is_json else None,
+            parser_of(service.resolved_protocol, _timestamp),
         )
 
-    def _body(self, model: OperationModel, api_params: dict[str, Any]) -> bytes:
-        body: bytes | dict[str, Any] = self._serializer.serialize_to_request(api_params, model)["body"]
-        if isinstance(body, bytes):
-            return body
-        form = "&".join(f"{_quoted(name)}={_quoted(str(value))}" for name, value in body.items())
-        return form.encode()
+    def _scope(self, context: dict[str, Any]) -> tuple[str, str]:
+        """The service and the region to sign for."""
+        service, signing = self._service, context.get("signing", {})
+        return signing.get("signing_name", service.signing_name), signing.get("region", self._region)
+
+    def _writer(self, model: OperationModel) -> Callable[[dict[str, Any]], bytes]:
+        """What makes a body of a call's parameters."""
+        if self._service.resolved_protocol == "json" and not _is_nested(model):
+            return _json
+        return partial(_body, self.internals.serialize, model)
 
     async def _parsed(
         self, operation: _Operation, response: aiohttp.ClientResponse, content: bytes
     ) -> dict[str, Any]:
         """An answer as botocore reads it, or the exception that it makes of it."""
-        service, parser, model = self._service_model, operation.parser, operation.model
+        parser, model = operation.parser, operation.model
         told = {
             "headers": {name.lower(): value for name, value in response.headers.items()},
             "status_code": response.status,
@@ -198,10 +249,10 @@ class _DirectSender(AioBaseClient):  # type: ignore[misc]  # botocore is untyped
         if response.status < _FAILED:
             return answer
         code = answer.get("Error", {}).get("Code")
-        shape = service.shape_for_error_code(code)
+        shape = self._service.shape_for_error_code(code)
         if shape is not None:
             answer.update(await parser.parse(told, shape))
-        raise self.exceptions.from_code(code)(answer, model.name)
+        raise self.internals.exception(code)(answer, model.name)
 
 
 _quoted = lru_cache(maxsize=256)(quote_plus)  # most of a form is the same each time
@@ -211,16 +262,22 @@ def _json(api_params: dict[str, Any]) -> bytes:
     return json.dumps(api_params).encode()
 
 
+def _body(
+    serialize: Callable[[dict[str, Any], OperationModel], dict[str, Any]],
+    model: OperationModel,
+    api_params: dict[str, Any],
+) -> bytes:
+    body: bytes | dict[str, Any] = serialize(api_params, model)["body"]
+    if isinstance(body, bytes):
+        return body
+    form = "&".join(f"{_quoted(name)}={_quoted(str(value))}" for name, value in body.items())
+    return form.encode()
+
+
 def _is_nested(model: OperationModel) -> bool:
     """Whether what is asked may be other than plain texts and numbers under their own names."""
     members = model.input_shape.members.values()
     return any(member.type_name not in {"string", "integer"} or member.serialization for member in members)
-
-
-def _parsers() -> AioResponseParserFactory:
-    parsers = AioResponseParserFactory()
-    parsers.set_parser_defaults(timestamp_parser=_timestamp)
-    return parsers
 
 
 def _timestamp(value: Any) -> datetime:  # noqa: ANN401  whatever AWS sent

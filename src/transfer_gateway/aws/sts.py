@@ -17,7 +17,7 @@ from transfer_gateway.aws.client import client_config, session
 from transfer_gateway.aws.decode import request_id
 from transfer_gateway.aws.errors import Call, Service, foreign_configuration, foreign_errors
 from transfer_gateway.aws.receiving import MAX_SMALL_ANSWER_BYTES, AnswerRefused, bounded_http
-from transfer_gateway.aws.sending import shorten
+from transfer_gateway.aws.sending import send_directly
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.telemetry import get_logger
 
@@ -111,7 +111,6 @@ class Sts:
         self._calls = calls
         self._own = OwnCredentials()
         self._session = session(self._own)
-        shorten(self._session)
         self._config = client_config(connection, max_answer_bytes=MAX_SMALL_ANSWER_BYTES)
         self._region = region
         self._fallback_region = fallback_region
@@ -162,6 +161,7 @@ class Sts:
             region = self._region or self._session.get_config_variable("region") or self._fallback_region
             client = self._session.create_client("sts", region_name=region, config=self._config)
             self._client = await self._open.enter_async_context(client)
+        await send_directly(self._client)
         try:
             await self.own_credentials()
         except GatewayError as error:  # no reason not to start: they may come

@@ -1,0 +1,83 @@
+"""Self-tests of the private parts of libraries that this service uses. See docs/decisions/0013-library-internals.md.
+
+Each library's private parts are used in one module, named `*_internals.py`, whose docstring lists them. Where its
+self-test fails, the library's own way is taken, and a warning says so, once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+from operator import attrgetter
+from typing import TYPE_CHECKING, Self
+
+from transfer_gateway.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_log = get_logger(__name__)
+_reported: set[tuple[str, str]] = set()  # library and reason
+
+
+class PartDiffers(Exception):
+    """A private part of a library is missing, or answers differently; the message names it."""
+
+
+class Check:
+    """Runs a self-test as a context: `passed` tells whether it raised nothing.
+
+    Otherwise it warns: with the distribution's version, the reason, and `fallback`, which is what happens instead. The
+    same reason is reported once per process.
+    """
+
+    def __init__(self, distribution: str, *, fallback: str) -> None:
+        self.passed = False
+        self._distribution = distribution
+        self._fallback = fallback
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self.passed = error is None
+        if not isinstance(error, Exception):
+            return False
+        reason = str(error) if isinstance(error, PartDiffers) else repr(error)
+        if (self._distribution, reason) not in _reported:
+            _reported.add((self._distribution, reason))
+            _log.warning(
+                "library_internals_differ",
+                library=self._distribution,
+                version=version(self._distribution),
+                reason=reason,
+                fallback=self._fallback,
+            )
+        return True
+
+
+def require(owner: object, *parts: str) -> None:
+    """Make sure that `owner` has these parts: "name", "name.of.another", or a callable with its parameters, "f(a, b)".
+
+    Parameters are the leading ones by name; a method's include `self` where `owner` is its class. Raises: PartDiffers.
+    """
+    for part in parts:
+        path, is_callable, parameters = part.rstrip(")").partition("(")
+        name = owner.__qualname__ if isinstance(owner, type) else type(owner).__qualname__
+        try:
+            found = attrgetter(path)(owner)
+        except AttributeError:
+            raise PartDiffers(f"{name}.{path} is missing") from None
+        if is_callable:
+            expected = parameters.split(", ") if parameters else []
+            has = list(inspect.signature(found).parameters)
+            if has[: len(expected)] != expected:
+                raise PartDiffers(f"{name}.{path} takes other parameters: {', '.join(has)}")
+
+
+def expect(what: str, *, holds: bool) -> None:
+    """Raises: PartDiffers, where that does not hold."""
+    if not holds:
+        raise PartDiffers(what)
