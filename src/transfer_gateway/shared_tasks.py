@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ T = TypeVar("T")
 
 
 class SharedTasks:
-    """Keeps tasks alive until they are done. An async context manager: leaving it cancels those still flying.
+    """Keeps tasks alive until they are done. An async context manager: leaving it cancels those still running.
 
     Not a TaskGroup, in which one task's failure would end all others.
     """
@@ -21,9 +22,15 @@ class SharedTasks:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def start(self, work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
-        """Start a flight. Wait for it through `asyncio.shield`, so that a caller's cancel leaves it alone."""
-        task = asyncio.create_task(work, name=name)
+    def start(
+        self, work: Coroutine[Any, Any, T], *, name: str, context: Context | None = None
+    ) -> asyncio.Task[T]:
+        """Start a task. Wait for it through `asyncio.shield`, so that a caller's cancel leaves it alone.
+
+        It runs in `context`, an empty one by default, and never in a copy of the caller's: it may outlive the caller,
+        whose request, quota and credentials are no business of the others who wait.
+        """
+        task = asyncio.create_task(work, name=name, context=Context() if context is None else context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -19,8 +19,8 @@ from transfer_gateway.domain.account import Account
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
 from transfer_gateway.domain.identity import AccountId, Region
 from transfer_gateway.shared_tasks import SharedTasks
-from transfer_gateway.telemetry import AwsCalls
-from wire import GUARDED, HOME, PLAIN, counting, until_in_flight
+from transfer_gateway.telemetry import AwsCalls, Requests
+from wire import GUARDED, HOME, PLAIN, counting, until, until_in_flight
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -358,3 +358,17 @@ async def test_credentials_that_come_later(
             while await outcome(sessions, account()) != "ok":
                 now.ahead_s += 60
                 await asyncio.sleep(0.2)
+
+
+async def test_a_renewal_in_the_background_is_nobodys(aws: Emulator) -> None:
+    """The request that finds a session due for renewal doesn't wait for that: the call is not counted as its own."""
+    now, requests = Time(), Requests(slow_s=60)
+    async with cache(now) as sessions:
+        first = requests.begin("graphql", "execution", "first")
+        await sessions.get(account())
+        now.ahead_s = 3600 * 0.95
+        second = requests.begin("graphql", "execution", "second")
+        await sessions.get(account())
+        await until(lambda: aws.calls.count(operation=ASSUME) == 2)
+        await until(lambda: aws.calls.in_flight == 0)
+    assert (first.aws_calls, second.aws_calls) == (1, 0)

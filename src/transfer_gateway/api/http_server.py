@@ -79,6 +79,8 @@ class HttpServer(uvicorn.Server):
                 access_log=False,
                 log_config=None,
                 log_level="warning",
+                # Else a pipelined request begins in the context of the one before it: its ids, its quota.
+                reset_contextvars=True,
                 server_header=False,
                 ssl_context_factory=None if tls is None else lambda *_: tls.listening,
             )

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from transfer_gateway.aws.sts import Role
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
 from transfer_gateway.fair_limiter import FairLimiter
-from transfer_gateway.telemetry import gauge, get_logger
+from transfer_gateway.telemetry import context_of, current_request, gauge, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.identity import Region
     from transfer_gateway.shared_tasks import SharedTasks
+    from transfer_gateway.telemetry import Request
 
 _log = get_logger(__name__)
 
@@ -118,10 +119,10 @@ class SessionCache:
             entry.refused_in[region].raise_unless_due(region, now)
         if entry.session is not None and now < entry.session.expires_at:
             if now >= entry.session.renew_at and now >= entry.failed.ask_again_at:
-                self._fly(role, account, entry)
+                self._fly(role, account, entry, began_by=None)  # nobody waits for it
             return entry.session
         entry.failed.raise_unless_due(region, now)
-        outcome = await asyncio.shield(self._fly(role, account, entry))
+        outcome = await asyncio.shield(self._fly(role, account, entry, began_by=current_request()))
         if isinstance(outcome, GatewayError):
             entry.failed.raise_unless_due(region, self._now())  # as to those who ask from now on
             raise outcome.again(region=region)
@@ -223,11 +224,11 @@ class SessionCache:
         )
 
     def _fly(
-        self, role: Role, account: Account, entry: _Entry
+        self, role: Role, account: Account, entry: _Entry, *, began_by: Request | None
     ) -> asyncio.Task[AssumedRoleSession | GatewayError]:
         if entry.flight is None:
             entry.flight = self._shared_tasks.start(
-                self._assume(role, account, entry), name=f"assume {role.arn}"
+                self._assume(role, account, entry), name=f"assume {role.arn}", context=context_of(began_by)
             )
         return entry.flight
 

@@ -167,7 +167,7 @@ class Lookups:
         if token is None:
             return tuple(entries)
         # Not this flight: whoever joins it goes by the age of its first page.
-        later: Flight[tuple[T, ...]] = Flight()
+        later: Flight[tuple[T, ...]] = Flight(flight.began_by)
         asked_with = set[int]()
         while token is not None:
             if hash(token) in asked_with:

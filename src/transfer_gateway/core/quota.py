@@ -79,7 +79,8 @@ class Quota:
         self._aws_calls.take()
 
 
-# Whose request this task, or the task that began it, answers; None: nobody's who is limited.
+# Who pays for the calls to AWS that this task begins; None: nobody who is limited. Set once for each request, and
+# inherited by the tasks that the request waits for. A shared task has none: whoever starts it has paid.
 PAYING: ContextVar[Quota | None] = ContextVar("paying", default=None)
 
 

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from cachetools import TTLCache
@@ -25,7 +25,7 @@ from transfer_gateway.domain.errors import (
     Throttled,
     WorkflowNotFound,
 )
-from transfer_gateway.telemetry import current_request
+from transfer_gateway.telemetry import context_of, current_request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -66,14 +66,15 @@ class Flight(Generic[V]):
     """One question to AWS.
 
     Whoever carries it out calls `queued` when the call begins to wait for our own limits, and `sent` when it
-    goes out, at each attempt.
+    goes out, at each attempt. `began_by` is the request that is charged for the call, logged with it and traced as its
+    parent; those that join share the answer and pay nothing.
     """
 
+    began_by: Request | None
     asked_at: float | None = None
     in_queue: bool = False
     waiting: int = 0
     task: asyncio.Task[V | GatewayError] | None = None
-    began_by: Request | None = field(default_factory=current_request)
 
     def queued(self) -> None:
         self.in_queue = True
@@ -162,8 +163,10 @@ class Snapshots(Generic[K, V]):
             paying = PAYING.get()
             if paying is not None:
                 paying.take_aws_call()
-            flight = self._flying[key] = Flight()
-            flight.task = self._tasks.start(self._fly(key, flight), name=f"ask about {key}")
+            flight = self._flying[key] = Flight(current_request())
+            flight.task = self._tasks.start(
+                self._fly(key, flight), name=f"ask about {key}", context=context_of(flight.began_by)
+            )
             self.misses += 1
         else:
             self.joins += 1

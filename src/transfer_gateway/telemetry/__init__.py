@@ -18,7 +18,14 @@ from transfer_gateway.telemetry.log import (
     lines_queued,
 )
 from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
-from transfer_gateway.telemetry.requests import EVERYDAY, GIVEN_UP, Request, Requests, current_request
+from transfer_gateway.telemetry.requests import (
+    EVERYDAY,
+    GIVEN_UP,
+    Request,
+    Requests,
+    context_of,
+    current_request,
+)
 
 __all__ = [
     "EVERYDAY",
@@ -33,6 +40,7 @@ __all__ = [
     "audit_event",
     "audit_lack",
     "configure_logging",
+    "context_of",
     "counter",
     "current_request",
     "gauge",

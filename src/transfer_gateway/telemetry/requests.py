@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from heapq import heappush, heappushpop
 from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.domain.errors import ErrorCode
-from transfer_gateway.telemetry.log import get_logger
+from transfer_gateway.telemetry.log import LOG_IDS, get_logger
 from transfer_gateway.telemetry.metrics import Durations, counter, gauge
 from transfer_gateway.telemetry.traceparent import TRACEPARENT, trace_id_of
 
@@ -46,8 +46,27 @@ _current: ContextVar[Request | None] = ContextVar("request", default=None)
 
 
 def current_request() -> Request | None:
-    """The request that this task works for, or that began what it works at."""
+    """The request that this task works for, or that began the shared task that this is."""
     return _current.get()
+
+
+def context_of(request: Request | None) -> Context:
+    """A context for a shared task that a request begins, empty but for that request.
+
+    The task's log lines carry the request's ids, and its AWS calls are counted and traced as the request's. Whoever
+    joins the task later names this request in its own log line (`joined_requests`). None: nobody's request.
+    """
+    if request is None:
+        return Context()
+    if request.context is None:
+        request.context = Context()
+        request.context.run(_enter, request)
+    return request.context.copy()
+
+
+def _enter(request: Request) -> None:
+    _current.set(request)
+    LOG_IDS.set(request.ids())
 
 
 class Request:
@@ -60,6 +79,7 @@ class Request:
     __slots__ = (
         "aws_calls",
         "code",
+        "context",
         "door",
         "failures",
         "graphql_name",
@@ -89,6 +109,7 @@ class Request:
         self.aws_calls = 0
         self.slowest: list[tuple[float, str]] = []  # a heap: the seconds that each took, and AWS's id of it
         self.joined: list[str] = []
+        self.context: Context | None = None  # what `context_of` copies
 
     def ids(self) -> dict[str, str]:
         """What each line of the log about it has."""
@@ -172,6 +193,7 @@ class Requests:
     def end(self, request: Request, status: str | None = None) -> float:
         """`status` is what its door calls the outcome. Returns: the seconds it took."""
         took_s = time.perf_counter() - request.started
+        request.context = None  # it leads back to the request
         if request.release is not None:
             request.release()
         self._in_flight[request.door] -= 1
