@@ -45,34 +45,40 @@ def aims(found: Results) -> Iterator[Aim]:
     """
     if hot := found.hot:
         ours, limit = hot[GATEWAY_QUIET], hot[HTTP_LIMIT]
-        yield Aim("hot GraphQL: CPU, of Apollo's", ours.cpu_us / hot[APOLLO].cpu_us, 1 / 3)
-        yield Aim("the same, of Apollo's with a cache", ours.cpu_us / hot[APOLLO_CACHED].cpu_us, 1 / 3)
-        yield Aim("hot GraphQL: rate, of Starlette's alone", ours.per_s / limit.per_s, 0.5, least=True)
+        yield Aim("hot GraphQL: CPU, relative to Apollo", ours.cpu_us / hot[APOLLO].cpu_us, 1 / 3)
+        yield Aim("the same, relative to Apollo with a cache", ours.cpu_us / hot[APOLLO_CACHED].cpu_us, 1 / 3)
+        yield Aim("hot GraphQL: rate, relative to Starlette alone", ours.per_s / limit.per_s, 0.5, least=True)
     if selected := found.selected:
         ours = selected[GATEWAY_QUIET]
-        what = "hot, another selection each time: CPU, of Apollo's"
+        what = "hot, another selection each time: CPU, relative to Apollo"
         yield Aim(what, ours.cpu_us / selected[APOLLO].cpu_us, 1)
-        yield Aim("the same, of Apollo's with a cache", ours.cpu_us / selected[APOLLO_CACHED].cpu_us, 1)
+        yield Aim(
+            "the same, relative to Apollo with a cache", ours.cpu_us / selected[APOLLO_CACHED].cpu_us, 1
+        )
     if distinct := found.distinct:
         ours, apollo = distinct[GATEWAY_QUIET], distinct[APOLLO]
-        yield Aim("distinct: CPU, of Apollo's", ours.cpu_us / apollo.cpu_us, 1)
+        yield Aim("distinct: CPU, relative to Apollo", ours.cpu_us / apollo.cpu_us, 1)
     if fanout := found.fanout:
         mine, apollos = fanout[GATEWAY], fanout[APOLLO]
-        yield Aim("fan-out cold: time, of Apollo's", mine.cold_s / apollos.cold_s, 0.7)
-        yield Aim("fan-out cold: time, of boto3 threads'", mine.cold_s / fanout[THREADS].cold_s, 1 / 5)
-        yield Aim("fan-out warm: time, of Apollo's", mine.warm_s / apollos.warm_s, 0.8)
-        peak_mb, days_works = fanout[GATEWAY_ALONE].peak_mb, fanout[DAYS_WORK]
-        yield Aim("fan-out: peak memory, of Apollo's", peak_mb / apollos.peak_mb, 1 / 2)
-        yield Aim("the same, with the gRPC door open", mine.peak_mb / apollos.peak_mb, 1 / 2)
+        yield Aim("fan-out cold: time, relative to Apollo", mine.cold_s / apollos.cold_s, 0.7)
         yield Aim(
-            "fan-out: peak memory, of one client for each account", peak_mb / days_works.peak_mb, 1 / 10
+            "fan-out cold: time, relative to boto3 threads", mine.cold_s / fanout[THREADS].cold_s, 1 / 5
         )
-        yield Aim("the same, with the gRPC door open", mine.peak_mb / days_works.peak_mb, 1 / 10)
+        yield Aim("fan-out warm: time, relative to Apollo", mine.warm_s / apollos.warm_s, 0.8)
+        peak_mb, days_works = fanout[GATEWAY_ALONE].peak_mb, fanout[DAYS_WORK]
+        yield Aim("fan-out: peak memory, relative to Apollo", peak_mb / apollos.peak_mb, 1 / 2)
+        yield Aim("the same, with gRPC turned on", mine.peak_mb / apollos.peak_mb, 1 / 2)
+        yield Aim(
+            "fan-out: peak memory, relative to one client per account", peak_mb / days_works.peak_mb, 1 / 10
+        )
+        yield Aim("the same, with gRPC turned on", mine.peak_mb / days_works.peak_mb, 1 / 10)
     if sick := found.sick:
         mine_sick = sick[GATEWAY]
         healthy = mine_sick.asked - mine_sick.ill
-        yield Aim("faulted fan-out: healthy accounts answered", mine_sick.answered / healthy, 1, least=True)
-        yield Aim("faulted fan-out: seconds, of a deadline of 10", mine_sick.took_s, 10.5)
+        yield Aim(
+            "faulted fan-out: share of healthy accounts answered", mine_sick.answered / healthy, 1, least=True
+        )
+        yield Aim("faulted fan-out: seconds, with a deadline of 10", mine_sick.took_s, 10.5)
     if grpc := found.grpc:
         ratio = grpc[GRPC_LIMIT].cpu_us / grpc[GATEWAY_QUIET].cpu_us
-        yield Aim("gRPC hot: the echo's CPU, of the gateway's", ratio, 0.8, least=True)
+        yield Aim("gRPC hot: the echo's CPU, relative to the gateway", ratio, 0.8, least=True)

@@ -35,60 +35,63 @@ PYTHON = (
 NODE = ("@apollo/server", "graphql", "@aws-sdk/client-transfer")
 INTRODUCTION = """# Benchmarks
 
+CPU, latency and memory of the gateway, compared with the alternatives. For everybody who decides whether to use it.
+
 Written by `{command}`, on {date}, at commit {commit}. Anyone can run it: it
 needs two cores, Node 20 or newer, and `wrk` and `h2load` (Debian's packages wrk and nghttp2-client).
 
-The side that is measured has one core for itself; whoever asks and the emulated AWS have another. Sides take turns,
-and a figure is the median of {runs} runs. Trust the ratios: on a machine that does other work too, rates and
-latencies suffer most, and 20 % is noise. **CPU** is that of the whole process, in user and kernel mode, a request.
+The measured program has one core to itself; the clients and the emulated AWS share the other. Programs are measured in
+turns, and a figure is the median of {runs} runs. Trust the ratios more than the figures: on a
+shared machine rates and latencies suffer most, and 20 % is noise. **CPU** is user and kernel time of the whole process
+per request.
 
-Machine: {machine}; load average at the end of this run: {load:.1f}, of which the run itself makes about two. Versions:
+Machine: {machine}; load average at the end of this run: {load:.1f}, of which the run itself causes about two. Versions:
 {versions}.
 
-Those compared, all of them in [bench/](../bench/README.md):
+These programs are compared; all of them are in [bench/](../bench/README.md):
 
-- **gateway**: `transfer-gateway serve` as shipped, with its audit log; but with auth `none`, as nobody else asks who
-  calls. **No logs**: with `TRANSFER_GATEWAY_AUDIT_LOG=false` and `…_LOG_LEVEL=warning`, as nobody else
-  writes a line for a request. **GraphQL alone**: with `TRANSFER_GATEWAY_GRPC=false`, as nobody else has a gRPC door.
-- **Apollo**: Apollo Server 5 with our schema and the AWS SDK for JavaScript v3, a client with cached credentials for
-  each account. **With a cache**: it keeps executions in memory as long as `maxAge` lets them be used. **For partial
-  results**: it answers an account's failure as data.
-- **a day's work**: Strawberry and aiobotocore as one writes it in a day, a client for each account.
-- **boto3, 64 threads**: a script's fan-out, with clients that are kept.
-- the limits: **Starlette alone** reads the request's JSON and writes the answer's, **grpc.aio echo** answers with the
-  same bytes, **signed aiohttp calls alone** ask AWS with everything by hand.
+- **gateway**: `transfer-gateway serve` as shipped, with its audit log, but with auth `none`, because the others don't
+  authenticate callers. **No logs**: with `TRANSFER_GATEWAY_AUDIT_LOG=false` and `…_LOG_LEVEL=warning`, because the
+  others log no requests. **GraphQL alone**: with `TRANSFER_GATEWAY_GRPC=false`, because the others have no gRPC server.
+- **Apollo**: Apollo Server 5 with the gateway's schema and the AWS SDK for JavaScript v3, with a client and cached
+  credentials per account. **With a cache**: it caches executions for as long as `maxAge` allows. **For partial
+  results**: it returns an account's failure as data.
+- **a day's work**: Strawberry and aiobotocore, as a developer would write it in a day, with a client per account.
+- **boto3, 64 threads**: a script's fan-out, with reused clients.
+- the lower bounds: **Starlette alone** parses the request's JSON and writes the response's, **grpc.aio echo** returns
+  the same bytes, **signed aiohttp calls alone** call AWS with hand-written requests.
 
-All sides' answers are compared field by field before they are measured.
+All programs' answers are compared field by field before the measurement.
 """
 AIMS = """\
-Where requests are compared, the gateway counts without its logs, as nobody else writes any; where memory is, without
-its gRPC door, as nobody else has one. Apollo by itself keeps no executions, so each of its hot requests is a call of
-AWS: the aims were made for that one. The rows of "the same" are the stricter ones.
+CPU and rates of the gateway are those without logs, and memory is that without gRPC, because the others have neither.
+Apollo itself caches no executions, so each of its hot requests calls AWS; the targets were set for that one. The rows
+"the same" are stricter.
 """
 FANOUT = """## Fan-out
 
-One request for 1,000 executions in as many accounts, while AWS takes 50 ms for every call. Cold: the process is new,
-and assumes every role first. Warm: its third request. The day's work was measured once.
+One request for 1,000 executions in 1,000 accounts, with AWS taking 50 ms per call. Cold: a new process, which assumes
+every role first. Warm: its third request. The day's work was measured once.
 """
 SICK = """## Faulted fan-out
 
-One request for 271 accounts that are known, while AWS never answers for one of them and throttles another's every call.
+One request for 271 accounts looked up before. AWS never answers for one of them, and throttles every call of another.
 """
 POLL = """## Mixed poll
 
-5,000 connections ask for one of 500 executions each, once a second, at the default `maxAge` of a second. That freshness
-needs 500 calls of AWS a second. A client that still waits skips its turn.
+5,000 connections each request one of 500 executions once per second, with the default `maxAge` of a second. That
+freshness needs 500 AWS calls per second. A client that is still waiting skips a request.
 """
 GROWTH = """## Cost against the number of accounts
 
-The first look at one execution in each of so many accounts, 1,000 in a request, by a new process: memory beyond what it
-had when idle, and time.
+The first lookup of one execution in each account, 1,000 per request, by a new process: memory beyond that of the idle
+process, and time.
 
 ![Memory and CPU against the number of accounts](benchmarks-growth.svg)
 """
 PROFILE = """## Where the gateway's CPU goes: {job}
 
-Shares of samples of its stack, by the function at its top, with the C code that this calls; and by package.
+Shares of stack samples by the function on top, including the C code that it calls, and by package.
 """
 
 
@@ -106,9 +109,9 @@ def _sections(found: Results, runs: int) -> Iterator[str]:
         load=os.getloadavg()[1],
         versions=_versions(),
     )
-    yield "## What was asked for\n"
+    yield "## Targets\n"
     yield _table(
-        ("", "aim", "measured", "met"),
+        ("", "target", "measured", "met"),
         (
             (
                 aim.what,
@@ -123,26 +126,26 @@ def _sections(found: Results, runs: int) -> Iterator[str]:
     yield from _rates(
         "Hot",
         found.hot,
-        "64 connections ask for one execution, 48 fields, that may be an hour old. Apollo and the "
-        "day's work have nothing to keep it in, so each of their requests is a call of AWS.",
+        "64 connections request one execution with 48 fields and a `maxAge` of an hour. Apollo and the day's work have "
+        "no cache, so each of their requests calls AWS.",
     )
     yield from _rates(
         "Hot, another selection each time",
         found.selected,
-        "200 documents that differ in what they select, and 2,001 executions in memory: no pair comes up twice in a "
-        "run, so no answer can be used again.",
+        "200 documents with different selections, and 2,001 cached executions: no combination occurs twice in a run, "
+        "so no answer can be reused.",
     )
     yield from _rates(
         "Distinct",
         found.distinct,
-        "Each request another of 10,000 executions in 200 accounts, with `maxAge: 0`: each is a call of AWS, counted "
-        "there.",
+        "Each request is for another of 10,000 executions in 200 accounts, with `maxAge: 0`: each causes an AWS call, "
+        "which the emulator counts.",
     )
     yield from _rates(
         "gRPC",
         found.grpc,
-        "`GetExecution` of one execution, 64 calls at a time over 8 connections, each with the same bytes. The echo "
-        "reads no request, asks nobody who they are, and counts and logs nothing: it is what grpc.aio alone costs.",
+        "`GetExecution` of one execution, 64 concurrent calls over 8 connections, each with the same bytes. The echo "
+        "parses no request, authenticates nobody, and counts and logs nothing: it is what grpc.aio alone costs.",
     )
     yield from _fanout(found)
     yield from _poll(found)
@@ -155,7 +158,7 @@ def _rates(title: str, rates: dict[str, Rate], what: str) -> Iterator[str]:
         return
     yield f"## {title}\n\n{what}\n"
     yield _table(
-        ("", "CPU, µs", "requests a second", "p50, ms", "p99, ms"),
+        ("", "CPU, µs", "requests per second", "p50, ms", "p99, ms"),
         (
             (name, f"{rate.cpu_us:,.0f}", f"{rate.per_s:,.0f}", _ms(rate.p50_ms), _ms(rate.p99_ms))
             for name, rate in rates.items()
@@ -208,9 +211,9 @@ def _poll(found: Results) -> Iterator[str]:
         yield _table(
             (
                 "",
-                "answers a second",
+                "answers per second",
                 "failures",
-                "AWS calls a second",
+                "AWS calls per second",
                 "CPU, of one core",
                 "p50, ms",
                 "p99, ms",
@@ -234,7 +237,7 @@ def _growth(found: Results) -> Iterator[str]:
     if found.growth:
         yield GROWTH
         yield _table(
-            ("", "accounts", "memory, MB", "KB an account", "seconds", "CPU, s", "CPU ms an account"),
+            ("", "accounts", "memory, MB", "KB per account", "seconds", "CPU, s", "CPU ms per account"),
             (
                 (
                     name,
