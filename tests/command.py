@@ -1,4 +1,4 @@
-"""The command, run as a person runs it: as a process."""
+"""The command, run as a process: by a shell where a test says how, else forked off one that has loaded it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from forked import Forked, fork
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
@@ -30,14 +32,18 @@ def keep_bytecode(folder: Path) -> None:
 
 async def run(*arguments: str, redirected: str = "", **environment: str) -> tuple[int | None, str, str]:
     """A command to its end: exit code, output, errors. `redirected`: in the shell's words."""
-    process = await asyncio.create_subprocess_exec(
-        *("/bin/sh", "-c", f'exec "$0" "$@" {redirected}'),
-        COMMAND,
-        *arguments,
-        env=os.environ | environment,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
+    process: Process | Forked
+    if redirected:
+        process = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", f'exec "$0" "$@" {redirected}'),
+            COMMAND,
+            *arguments,
+            env=os.environ | environment,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+    else:
+        process = await fork(*arguments, environment=os.environ | environment)
     out, err = await asyncio.wait_for(process.communicate(), 100)
     return process.returncode, out.decode(), err.decode()
 
@@ -48,12 +54,8 @@ async def run_on_terminal(*arguments: str, **environment: str) -> tuple[int | No
     termios.tcsetwinsize(terminal, (50, 120))
     inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
     try:
-        process = await asyncio.create_subprocess_exec(
-            COMMAND,
-            *arguments,
-            env=inherited | {"TERM": "xterm"} | environment,
-            stdout=terminal,
-            stderr=PIPE,
+        process = await fork(
+            *arguments, environment=inherited | {"TERM": "xterm"} | environment, stdout=terminal
         )
     finally:
         os.close(terminal)
@@ -74,7 +76,7 @@ def _read_to_end(terminal: int) -> bytes:
 class Started:
     """A command that stays: what it printed until it was ready; the URL in that, and the gRPC address if any."""
 
-    process: Process
+    process: Process | Forked
     printed: str
     url: str
     grpc: str
@@ -115,14 +117,20 @@ async def started_with(
     `before`: what the shell does first.
     """
     with tempfile.TemporaryFile() as log:  # in memory or on disk: it never stops the command
-        process = await asyncio.create_subprocess_exec(
-            *("/bin/sh", "-c", f'{before} exec "$0" "$@" {redirected}'),
-            COMMAND,
-            *arguments,
-            env={**os.environ, **_UNLESS_SAID, **environment},
-            stdout=PIPE,
-            stderr=log if stderr is None else stderr,
-        )
+        told = {**os.environ, **_UNLESS_SAID, **environment}
+        errors = log.fileno() if stderr is None else stderr
+        process: Process | Forked
+        if before or redirected:
+            process = await asyncio.create_subprocess_exec(
+                *("/bin/sh", "-c", f'{before} exec "$0" "$@" {redirected}'),
+                COMMAND,
+                *arguments,
+                env=told,
+                stdout=PIPE,
+                stderr=errors,
+            )
+        else:
+            process = await fork(*arguments, environment=told, stderr=errors)
         assert process.stdout is not None
         try:
             printed = ""

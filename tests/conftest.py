@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck
 
 from command import keep_bytecode
+from driven_time import loop_factory
 from pages import WRITE_TABLES
 from transfer_emulator import Emulator, Role, World
 from transfer_gateway import server
@@ -27,7 +28,8 @@ hypothesis.settings.register_profile("steady", hypothesis.settings.get_profile("
 hypothesis.settings.load_profile("steady")
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from asyncio import AbstractEventLoop
+    from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
 
@@ -37,6 +39,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     keep_bytecode(config.rootpath / ".pytest_cache" / "bytecode")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two for each core, as tests wait for half of their time."""
+    return min(8, 2 * len(os.sched_getaffinity(0)))
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], AbstractEventLoop]]:
+    return {"loop": loop_factory(item)}
 
 
 @pytest.fixture(autouse=True)

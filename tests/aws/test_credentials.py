@@ -57,12 +57,13 @@ def account(
 
 @asynccontextmanager
 async def cache(now: Time | None = None, max_concurrency: int = 32) -> AsyncIterator[SessionCache]:
+    now = now or Time()
     async with (
         Sts(CONNECTION, AwsCalls(), region=None, fallback_region=REGION) as sts,
         SharedTasks() as shared_tasks,
     ):
         yield SessionCache(
-            sts, shared_tasks, session_name="test", max_concurrency=max_concurrency, now=now or Time()
+            sts, shared_tasks, session_name="test", max_concurrency=max_concurrency, now=now, steady=now
         )
 
 

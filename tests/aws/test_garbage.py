@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from transfer_gateway.settings import Settings
 
+pytestmark = pytest.mark.fast_time
+
 XML = '<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult>{}</AssumeRoleResult></AssumeRoleResponse>'
 CREDENTIALS = (
     "<Credentials><AccessKeyId>ASIAAAAAAAAAAAAAAAAA</AccessKeyId><SecretAccessKey>SECRETSECRETSECRET</SecretAccessKey>"

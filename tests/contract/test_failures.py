@@ -17,6 +17,8 @@ from wire import GUARDED, PLAIN, place, to_input
 if TYPE_CHECKING:
     from graphql import GraphQLEnumType
 
+pytestmark = pytest.mark.fast_time
+
 DESCRIBE, ASSUME = "DescribeExecution", "AssumeRole"
 
 
@@ -95,7 +97,7 @@ RETRYABLE = {"THROTTLED", "UPSTREAM_UNAVAILABLE", "DEADLINE_EXCEEDED"}
 @pytest.mark.parametrize(
     ("fault", "code", "request_timeout_s"),
     [
-        pytest.param(fault, code, 6 if fault.kind in TIMELESS else 100, id=name)
+        pytest.param(fault, code, 20 if fault.kind in TIMELESS else 100, id=name)
         for name, fault, code in FAILURES
     ],
 )

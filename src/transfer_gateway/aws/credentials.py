@@ -53,7 +53,7 @@ class AssumedRoleSession:
 
 @dataclass(slots=True)
 class _Failures:
-    """Failures in a row: the last, how many, and when it is worth trying again."""
+    """Failures in a row: the last, how many, and when it is worth trying again, by the steady clock."""
 
     last: GatewayError | None = None
     count: int = 0
@@ -83,7 +83,7 @@ class _Entry:
 
 
 class SessionCache:
-    """Sessions by role. `now` gives seconds since the epoch."""
+    """Sessions by role. `now` gives seconds since the epoch; `steady`, which backoff goes by, the loop's time."""
 
     def __init__(
         self,
@@ -95,6 +95,7 @@ class SessionCache:
         session_tags: tuple[tuple[str, str], ...] = (),
         max_concurrency: int,
         now: Callable[[], float] = time.time,
+        steady: Callable[[], float] | None = None,
     ) -> None:
         self._sts = sts
         self._session_name = session_name
@@ -102,6 +103,7 @@ class SessionCache:
         self._session_tags = session_tags
         self._limiter = FairLimiter(max_concurrency)
         self._now = now
+        self._steady = steady or asyncio.get_running_loop().time
         self._entries: dict[Role, _Entry] = {}
         self._shared_tasks = shared_tasks
 
@@ -116,15 +118,15 @@ class SessionCache:
             return AssumedRoleSession(own, renew_at=float("inf"), expires_at=float("inf"))
         entry, now = self._entries.setdefault(role, _Entry()), self._now()
         if region is not None and region in entry.refused_in:
-            entry.refused_in[region].raise_unless_due(region, now)
+            entry.refused_in[region].raise_unless_due(region, self._steady())
         if entry.session is not None and now < entry.session.expires_at:
-            if now >= entry.session.renew_at and now >= entry.failed.ask_again_at:
+            if now >= entry.session.renew_at and self._steady() >= entry.failed.ask_again_at:
                 self._fly(role, account, entry, began_by=None)  # nobody waits for it
             return entry.session
-        entry.failed.raise_unless_due(region, now)
+        entry.failed.raise_unless_due(region, self._steady())
         outcome = await asyncio.shield(self._fly(role, account, entry, began_by=current_request()))
         if isinstance(outcome, GatewayError):
-            entry.failed.raise_unless_due(region, self._now())  # as to those who ask from now on
+            entry.failed.raise_unless_due(region, self._steady())  # as to those who ask from now on
             raise outcome.again(region=region)
         return outcome
 
@@ -149,7 +151,7 @@ class SessionCache:
 
         Returns: the failure for callers, with the time after which the region is asked again.
         """
-        failures, now = self._entry(account).refused_in.setdefault(region, _Failures()), self._now()
+        failures, now = self._entry(account).refused_in.setdefault(region, _Failures()), self._steady()
         if now >= failures.ask_again_at:  # else another request was refused at the same time
             failures.add(reason, now)
             _log.warning(
@@ -264,7 +266,7 @@ class SessionCache:
         return entry.session
 
     def _remember(self, entry: _Entry, failure: GatewayError) -> GatewayError:
-        now = self._now()
+        now = self._steady()
         entry.failed.add(failure, now)
         _log.warning(
             "role_not_assumed",

@@ -1,0 +1,127 @@
+"""The command as a process of its own that need not load first: it is forked off one that has.
+
+Loading takes more than a second of CPU, which is most of what a test of the command would cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import multiprocessing
+import os
+import signal
+import sys
+from multiprocessing.reduction import DupFd
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_FORKING = multiprocessing.get_context("forkserver")
+_FORKING.set_forkserver_preload(["transfer_gateway.cli", "transfer_gateway.server", "transfer_emulator"])
+
+
+class Forked:
+    """As asyncio's Process; its stdin is empty."""
+
+    def __init__(
+        self, process: Any, stdout: asyncio.StreamReader | None, stderr: asyncio.StreamReader | None
+    ) -> None:
+        self._process = process
+        self.stdout, self.stderr = stdout, stderr
+        self.pid: int = process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        code: int | None = self._process.exitcode
+        return code
+
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    async def wait(self) -> int:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        if self.returncode is None:
+            loop.add_reader(self._process.sentinel, ended.set)
+            try:
+                await ended.wait()
+            finally:
+                loop.remove_reader(self._process.sentinel)
+        assert self.returncode is not None
+        return self.returncode
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        out, err = await asyncio.gather(_rest(self.stdout), _rest(self.stderr))
+        await self.wait()
+        return out, err
+
+
+async def fork(
+    *arguments: str,
+    environment: Mapping[str, str],
+    stdout: int = asyncio.subprocess.PIPE,
+    stderr: int = asyncio.subprocess.PIPE,
+) -> Forked:
+    """Start the command. `stdout`, `stderr`: descriptors, or PIPE."""
+    readers: list[asyncio.StreamReader | None] = []
+    given: list[int] = []
+    ours: list[int] = []
+    for asked in (stdout, stderr):
+        if asked == asyncio.subprocess.PIPE:
+            reading, writing = os.pipe()
+            readers.append(await _reader(reading))
+            ours.append(writing)
+            given.append(writing)
+        else:
+            readers.append(None)
+            given.append(asked)
+    process = _FORKING.Process(target=_run, args=(arguments, dict(environment), *map(DupFd, given)))
+    try:
+        process.start()
+    finally:
+        for descriptor in ours:
+            os.close(descriptor)
+    return Forked(process, *readers)
+
+
+async def _reader(descriptor: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(descriptor, "rb", buffering=0)
+    )
+    return reader
+
+
+async def _rest(stream: asyncio.StreamReader | None) -> bytes:
+    return b"" if stream is None else await stream.read()
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str], stdout: Any, stderr: Any) -> None:
+    """In the child: as Python starts the command."""
+    for number, given in ((1, stdout), (2, stderr)):
+        descriptor = given.detach()
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    sys.stdout = sys.__stdout__ = _text(1)  # type: ignore[misc]  # as it is at the start of a process
+    sys.stderr = sys.__stderr__ = _text(2)  # type: ignore[misc]
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["transfer-gateway", *arguments]
+
+    from transfer_gateway.__main__ import main  # noqa: PLC0415  in the child only
+
+    main()
+
+
+def _text(number: int) -> io.TextIOWrapper:
+    raw = open(number, "wb", buffering=-1, closefd=False)  # noqa: SIM115  for the whole process
+    lines = number == 2 or os.isatty(number)
+    errors = "backslashreplace" if number == 2 else "strict"
+    return io.TextIOWrapper(raw, encoding="utf-8", errors=errors, line_buffering=lines)
