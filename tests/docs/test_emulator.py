@@ -72,10 +72,10 @@ async def emulator_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Async
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 async def test_the_gateway_runs_against_it(emulator_env: Path) -> None:
-    """The second terminal: the gateway serves the emulator's accounts. Ports are any free ones, for the test."""
+    """The second terminal: the gateway serves the emulator's accounts. Here on free ports, and it ends at once."""
     script = commands("Run the gateway against it")
-    ports = {"TRANSFER_GATEWAY_HTTP_PORT": "0", "TRANSFER_GATEWAY_GRPC_PORT": "0"}
-    async with shell(script, emulator_env, **ports) as process:
+    here = {f"TRANSFER_GATEWAY_{name}": "0" for name in ("HTTP_PORT", "GRPC_PORT", "SHUTDOWN_DELAY_S")}
+    async with shell(script, emulator_env, **here) as process:
         assert process.stderr is not None
         while line := await asyncio.wait_for(process.stderr.readline(), PATIENCE_S):
             if (entry := json.loads(line))["event"] == "serving":

@@ -15,6 +15,7 @@ PAGES = [
     *sorted(DOCS.rglob("*.md")),
     *sorted(page for name in ("k8s", "iam", "bench") for page in (ROOT / name).rglob("*.md")),
 ]
+PACKAGE = ROOT / "src" / "transfer_gateway"
 FENCE = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 
@@ -43,6 +44,13 @@ def test_links_resolve(page: Path) -> None:
         assert target.is_relative_to(ROOT), link
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_named_exist(page: Path) -> None:
+    """Every path of Python in backticks is a file of the project, or of the package."""
+    named = set(re.findall(r"`((?:\w+/)+\w+\.py)(?:::\w+(?:\[[\w-]+\])?)?`", prose(page)))
+    assert {name for name in named if not any((root / name).exists() for root in (ROOT, PACKAGE))} == set()
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
