@@ -94,4 +94,5 @@ def bounded_http(max_answer_bytes: int) -> type[AIOHTTPSession]:
     if not check.passed:
         return AIOHTTPSession
     answer = type("_BoundedAnswer", (_BoundedAnswer,), {"max_bytes": max_answer_bytes})
-    return type("_BoundedHttp", (SharedTlsSession,), {"answer": answer})
+    bounded: type[AIOHTTPSession] = type("_BoundedHttp", (SharedTlsSession,), {"answer": answer})
+    return bounded

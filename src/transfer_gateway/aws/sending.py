@@ -178,8 +178,8 @@ class DirectSender:
     async def check(self, sample: _Sample) -> None:
         """Write, sign and read a call both ways. Raises: PartDiffers, and whatever changed parts raise."""
         model, service = self._service.operation_model(sample.operation), self._service
-        request, context = await self.internals.request(model, sample.api_params)
-        name, region = self._scope(context)
+        request, signing_of = await self.internals.request(model, sample.api_params)
+        name, region = self._scope(signing_of)
         theirs, body = sign(request, _SAMPLE_CREDENTIALS, name, region)
         at = datetime.strptime(theirs["X-Amz-Date"], SIGV4_TIMESTAMP).replace(tzinfo=UTC)
         signing = Signing(request["method"], request["url"], request["headers"], name, region)
@@ -202,7 +202,7 @@ class DirectSender:
         """Everything that botocore makes of a call, to keep what is not of this one alone."""
         service, internals = self._service, self.internals
         model = service.operation_model(name)
-        request, context = await internals.request(model, api_params)
+        request, signing_of = await internals.request(model, api_params)
         session, proxy = await internals.http_session(request["url"])
         is_json = service.resolved_protocol == "json"
         return _Operation(
@@ -214,7 +214,7 @@ class DirectSender:
                 request["method"],
                 request["url"],
                 request["headers"],
-                *self._scope(context),
+                *self._scope(signing_of),
             ),
             session,
             proxy,
@@ -223,10 +223,9 @@ class DirectSender:
             parser_of(service.resolved_protocol, _timestamp),
         )
 
-    def _scope(self, context: dict[str, Any]) -> tuple[str, str]:
-        """The service and the region to sign for."""
-        service, signing = self._service, context.get("signing", {})
-        return signing.get("signing_name", service.signing_name), signing.get("region", self._region)
+    def _scope(self, signing: dict[str, Any]) -> tuple[str, str]:
+        """The service and the region to sign for, by what botocore says of the signature."""
+        return signing.get("signing_name", self._service.signing_name), signing.get("region", self._region)
 
     def _writer(self, model: OperationModel) -> Callable[[dict[str, Any]], bytes]:
         """What makes a body of a call's parameters."""
