@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from transfer_gateway.settings import Settings
 
+pytestmark = pytest.mark.fast_time
+
 DISCOVER = f"defaults: {{ regions: [{REGION}] }}\ndiscover: {{ organizations: {{ refresh_s: 1 }} }}\n"
 
 

@@ -16,6 +16,8 @@ from wire import GUARDED, HOME, PLAIN, Gateway, place, to_input
 if TYPE_CHECKING:
     from transfer_gateway.domain.identity import ExecutionKey
 
+pytestmark = pytest.mark.fast_time
+
 QUERY = """
 query Many($keys: [ExecutionKey!]!, $maxAge: Float) {
   executions(keys: $keys, maxAge: $maxAge) {
@@ -41,7 +43,7 @@ async def test_order_is_kept_and_duplicates_are_asked_once(
     assert await ask(gateway, []) == []
 
 
-@pytest.mark.parametrize("request_timeout_s", [6])
+@pytest.mark.parametrize("request_timeout_s", [30])
 async def test_one_failure_spoils_nothing(gateway: Gateway, aws: Emulator, world: World) -> None:
     """Found, finished, denied, not configured, malformed in AWS's eyes and hanging, side by side."""
     found, gone, denied, hangs = (place(world, account) for account in (PLAIN, PLAIN, GUARDED, HOME))

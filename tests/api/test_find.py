@@ -13,6 +13,8 @@ from wire import GUARDED, HOME, PLAIN, Gateway, place, until_in_flight
 if TYPE_CHECKING:
     from transfer_gateway.domain.identity import ExecutionKey
 
+pytestmark = pytest.mark.fast_time
+
 FIND = """
 query Find($id: ExecutionId!, $workflow: WorkflowId, $accounts: [AccountId!], $regions: [Region!]) {
   findExecution(executionId: $id, workflowId: $workflow, accountIds: $accounts, regions: $regions) {
@@ -140,7 +142,7 @@ async def test_found_beside_a_workflow_that_hangs(gateway: Gateway, aws: Emulato
     await until_in_flight(aws, 0)
 
 
-@pytest.mark.parametrize("request_timeout_s", [6])
+@pytest.mark.parametrize("request_timeout_s", [30])
 async def test_where_it_was_seen_hangs(gateway: Gateway, aws: Emulator, world: World) -> None:
     """All others are asked beside it: only the target that hangs is named."""
     key = everywhere(world)[0]

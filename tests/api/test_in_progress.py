@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.settings import Settings
 
+pytestmark = pytest.mark.fast_time
+
 PAGE = """
 query Page($filter: ExecutionFilter, $first: Int, $after: String) {
   inProgressExecutions(filter: $filter, first: $first, after: $after) {

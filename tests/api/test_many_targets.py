@@ -61,10 +61,11 @@ def accounts_of(found: dict[str, Any]) -> list[str]:
     return [edge["node"]["accountId"] for edge in found["edges"]]
 
 
+@pytest.mark.fast_time
 @pytest.mark.parametrize("query", [EXECUTIONS, WORKFLOWS], ids=["executions", "workflows"])
 async def test_what_hangs_holds_up_nobody(company: Company, world: World, aws: Emulator, query: str) -> None:
     """Accounts that never answer, and more of them than are asked at first: all that the others have is there."""
-    async with company(60, request_timeout_s=8) as (gateway, ids):
+    async with company(60, request_timeout_s=30) as (gateway, ids):
         for account_id, region in product(ids, world.regions):
             place(world, account_id, region)
         sick = [*ids[:9], ids[30]]

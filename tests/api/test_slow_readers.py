@@ -130,6 +130,8 @@ async def test_answers_over_websocket_that_nobody_reads(
         for task in asking:
             task.cancel()
         await asyncio.wait(asking)
+        for client in clients:
+            client.connection.transport.abort()  # else each waits 10 s for the peer's goodbye, unread as it is
 
 
 async def test_a_message_that_is_not_read_in_time(

@@ -22,6 +22,8 @@ from wire import GUARDED, HOME, PLAIN, REGION, Gateway, place, to_input
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+pytestmark = pytest.mark.fast_time
+
 DESCRIBE = "DescribeWorkflow"
 ABSENT = "w-00000000000000000"
 WORKFLOW = """
@@ -243,7 +245,7 @@ async def test_values_and_members_of_tomorrow(gateway: Gateway, world: World, aw
     ],
     ids=lambda value: value.kind if isinstance(value, Fault) else value,
 )
-@pytest.mark.parametrize("request_timeout_s", [6])
+@pytest.mark.parametrize("request_timeout_s", [30])
 async def test_failures_are_data(
     gateway: Gateway, world: World, aws: Emulator, fault: Fault, code: str
 ) -> None:

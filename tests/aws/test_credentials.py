@@ -340,6 +340,7 @@ async def test_what_sts_is_told(aws: Emulator) -> None:
     assert key.caller.arn.endswith("/TransferGatewayReader/test")
 
 
+@pytest.mark.fast_time
 async def test_credentials_that_come_later(
     aws: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

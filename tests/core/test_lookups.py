@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
 from transfer_gateway.core.audit import AuditTrail
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.settings import Settings
+
+pytestmark = pytest.mark.fast_time
 
 ASSUME = "AssumeRole"
 

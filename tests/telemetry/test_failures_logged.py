@@ -74,6 +74,8 @@ async def test_unknown_ids_are_no_news(aws: Emulator, world: World, accounts_fil
     environment = {
         "TRANSFER_GATEWAY_AUTH": "none",
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_TARGET_BURST": "200",
+        "TRANSFER_GATEWAY_TARGET_MAX_IN_FLIGHT": "100",
     }
     async with started("serve", "--http-port", "0", **environment) as serving:
         async with both_doors(serving) as doors:
