@@ -103,7 +103,7 @@ class Admission:
         with suppress(UpstreamUnavailable):
             await self.caller(token, certificate() if token is None else None)
         if self.policy is not None:
-            reader.see(self.policy.scope(reader.caller, self._gateway.accounts))
+            reader.scope = self.policy.scope(reader.caller, self._gateway.accounts)
 
     async def enter(
         self,

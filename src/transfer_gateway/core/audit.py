@@ -5,7 +5,6 @@ Never a token, and nothing of an answer but the ids that were asked for or liste
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from transfer_gateway.domain.errors import AuditLogUnavailable, ErrorCode
@@ -37,9 +36,10 @@ class AuditTrail(NamedTuple):
         operation: str,
         key: ExecutionKey | WorkflowKey,
         outcome: Execution | Workflow | GatewayError,
-        since: datetime,
+        *,
+        source: str = "aws",
     ) -> None:
-        """One thing was asked for by its key, at that time."""
+        """One thing was asked for by its key. `source` is where the answer came from: aws or snapshot."""
         if not is_audited():
             return
         if isinstance(outcome, Exception):
@@ -55,7 +55,7 @@ class AuditTrail(NamedTuple):
                 operation,
                 [str(key)],
                 outcome="OK",
-                source="snapshot" if outcome.observed_at < since else "aws",
+                source=source,
                 aws_request_id=outcome.aws_request_id,
             )
 
@@ -120,7 +120,3 @@ class AuditTrail(NamedTuple):
 def _told(failure: TargetFailure) -> str:
     more = f", and {failure.unnamed} more targets" if failure.unnamed else ""
     return f"{failure.target.place}: {failure.error.code}{more}"
-
-
-def now() -> datetime:
-    return datetime.now(UTC)

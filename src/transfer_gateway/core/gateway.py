@@ -8,7 +8,7 @@ from transfer_gateway.core.cursors import Cursors
 from transfer_gateway.core.find import Finder
 from transfer_gateway.core.in_progress import InProgress
 from transfer_gateway.core.lookups import Lookups
-from transfer_gateway.core.reader import Reader
+from transfer_gateway.core.reader import Reader, Sources
 from transfer_gateway.core.workflows import Workflows
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.domain.scope import Scope
@@ -65,25 +65,18 @@ class Gateway:
             max_entries=snapshots_max_entries,
             max_bytes=snapshots_max_bytes,
         )
-        self._finder = Finder(self._lookups)
-        self._in_progress = InProgress(
-            self._lookups, Cursors(cursor_secret, of="executions in progress", parse=ExecutionKey.parse)
-        )
-        self._workflows = Workflows(
-            self._lookups, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)
+        self._sources = Sources(
+            self._lookups,
+            Finder(self._lookups),
+            InProgress(
+                self._lookups, Cursors(cursor_secret, of="executions in progress", parse=ExecutionKey.parse)
+            ),
+            Workflows(self._lookups, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)),
         )
 
     def reader(self, audit: AuditTrail, scope: Scope | None = None, quota: Quota | None = None) -> Reader:
         """The use cases for a caller who sees that scope, all without one, and whose rows that quota bounds."""
-        return Reader(
-            audit,
-            scope or self._everything,
-            quota,
-            self._lookups,
-            self._finder,
-            self._in_progress,
-            self._workflows,
-        )
+        return Reader(audit, scope or self._everything, quota, self._sources)
 
     def collect(self) -> Iterator[Metric]:
         yield gauge("accounts", "Accounts that are looked into.", values=len(self.accounts))

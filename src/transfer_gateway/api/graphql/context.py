@@ -23,4 +23,4 @@ class Context:
 
     @property
     def accounts(self) -> Accounts:
-        return self.reader.accounts
+        return self.reader.scope.accounts
