@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from transfer_gateway.domain.account import Account
 from transfer_gateway.domain.errors import AuditLogUnavailable, ErrorCode
 from transfer_gateway.telemetry import audit_event, is_audited
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.caller import Caller
     from transfer_gateway.domain.errors import GatewayError
     from transfer_gateway.domain.execution import Execution
-    from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
+    from transfer_gateway.domain.identity import AccountId, ExecutionKey, WorkflowKey
     from transfer_gateway.domain.page import TargetFailure
     from transfer_gateway.domain.workflow import Workflow
 
@@ -34,12 +35,15 @@ class AuditTrail(NamedTuple):
     def looked_up(
         self,
         operation: str,
-        key: ExecutionKey | WorkflowKey,
-        outcome: Execution | Workflow | GatewayError,
+        key: ExecutionKey | WorkflowKey | AccountId,
+        outcome: Execution | Workflow | Account | GatewayError,
         *,
         source: str = "aws",
     ) -> None:
-        """One thing was asked for by its key. `source` is where the answer came from: aws or snapshot."""
+        """One thing was asked for by its key. `source` is where the answer came from: aws or snapshot.
+
+        An account comes from the configuration, and has none.
+        """
         if not is_audited():
             return
         if isinstance(outcome, Exception):
@@ -50,6 +54,8 @@ class AuditTrail(NamedTuple):
                 source=None if outcome.aws_request_id is None else "aws",
                 aws_request_id=outcome.aws_request_id,
             )
+        elif isinstance(outcome, Account):
+            self._event(operation, [str(key)], outcome="OK", source=None, aws_request_id=None)
         else:
             self._event(
                 operation,

@@ -4,73 +4,52 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
+from transfer_gateway.core.access import Access
 from transfer_gateway.core.fanout import outcomes, outcomes_as_they_come
-from transfer_gateway.core.replay import Described, Replay, counts_uses
+from transfer_gateway.core.replay import Described, counts_uses
 from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
-from transfer_gateway.domain.execution import Execution
-from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.domain.page import TargetFilter
-from transfer_gateway.domain.workflow import Workflow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
 
-    from transfer_gateway.core.audit import AuditTrail
-    from transfer_gateway.core.find import Finder
-    from transfer_gateway.core.in_progress import InProgress
-    from transfer_gateway.core.lookups import Lookups
-    from transfer_gateway.core.quota import Quota
-    from transfer_gateway.core.snapshots import Snapshots
-    from transfer_gateway.core.workflows import Workflows
     from transfer_gateway.domain.account import Account
-    from transfer_gateway.domain.execution import StepPlace
-    from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, Target, WorkflowId
+    from transfer_gateway.domain.execution import Execution, StepPlace
+    from transfer_gateway.domain.identity import (
+        AccountId,
+        ExecutionId,
+        ExecutionKey,
+        Region,
+        WorkflowId,
+        WorkflowKey,
+    )
     from transfer_gateway.domain.page import ExecutionFilter, Found, Page
-    from transfer_gateway.domain.scope import Scope
-    from transfer_gateway.domain.workflow import WorkflowStep
+    from transfer_gateway.domain.workflow import Workflow, WorkflowStep
 
-K = TypeVar("K", ExecutionKey, WorkflowKey)
-V = TypeVar("V", Execution, Workflow)
 Definitions: TypeAlias = "Mapping[StepPlace, WorkflowStep | GatewayError | None]"
 
-MAX_KEYS = 1000
 _AT_HAND_AT_ONCE = 32
 _NO_DEFINITIONS: Definitions = {}
+# AWS creates and deletes workflows but never changes one's steps, and a result belongs to the steps that its workflow
+# began with.
+_STEPS_MAX_AGE_S = 3600.0
 DEFAULT_MAX_AGE_S = 1.0
 DEFAULT_WORKFLOW_MAX_AGE_S = 300.0
 DEFAULT_PAGE = 50
 
 
-class Sources(NamedTuple):
-    """Where use cases look things up. All callers share them."""
-
-    lookups: Lookups
-    finder: Finder
-    in_progress: InProgress
-    workflows: Workflows
-
-
 @counts_uses
-class Reader:
+class Reader(Access):
     """The use cases for one request of one caller.
 
-    Each checks the caller's scope before it looks at anything else, charges the caller's quota, and writes to the audit
-    what was looked up. An account out of scope is treated like one that doesn't exist. Each public method is a use
-    case, which states to `replay` what would make its answer repeatable.
+    Each public method is a use case, which states to `replay` what would make its answer repeatable. An account out of
+    scope is treated like one that doesn't exist.
 
     `deadline` is in the running loop's time: one for each request, whatever it asks. `max_age_s` is how old AWS's
     answer may be; 0: at least as fresh as this request.
     """
-
-    def __init__(self, audit: AuditTrail, scope: Scope, quota: Quota | None, sources: Sources) -> None:
-        self.caller = audit.caller
-        self.scope = scope  # a stream gets a new one when its caller's rights change
-        self.replay = Replay(audit, quota, sources.lookups.executions)
-        self._audit = audit
-        self._quota = quota
-        self._sources = sources
 
     def list_accounts(self) -> list[Account]:
         """The accounts of the scope, as configured. Raises: Throttled."""
@@ -78,6 +57,17 @@ class Reader:
         self._take_rows(len(accounts))
         self._audit.listed("list_accounts", [account.id for account in accounts], targets=0, failures=())
         return accounts
+
+    def get_account(self, account_id: AccountId) -> Account:
+        """One account of the scope, as configured. Raises: AccountNotAvailable, Throttled."""
+        self._take_rows(1)
+        account = self.scope.accounts.find(account_id)
+        if account is None:
+            refusal = AccountNotAvailable.of(account_id)
+            self._audit.looked_up("get_account", account_id, refusal)
+            raise refusal
+        self._audit.looked_up("get_account", account_id, account)
+        return account
 
     async def describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
         """An execution in progress. Raises: GatewayError, with account and region."""
@@ -188,7 +178,7 @@ class Reader:
         self._take_rows(1)
         wanted = TargetFilter(account_ids=tuple(account_ids or ()), regions=tuple(regions or ()))
         try:
-            targets = self._wanted(wanted)
+            targets = self.scope.targets_named(wanted)
         except GatewayError as error:
             self._audit.refused("find_execution", error, execution_id=execution_id)
             raise
@@ -203,17 +193,6 @@ class Reader:
         if found.execution is None:
             return found
         return replace(found, execution=self.scope.shown(found.execution))
-
-    def _wanted(self, wanted: TargetFilter) -> list[Target]:
-        targets = [target for target in self.scope.accounts.targets() if wanted.wants_target(target)]
-        # Not to look in a place that was named is no certainty that the execution isn't there.
-        for account_id in wanted.account_ids:
-            if not any(target.account_id == account_id for target in targets):
-                raise AccountNotAvailable.of(account_id)
-        for region in wanted.regions:
-            if not any(target.region == region for target in targets):
-                raise BadUserInput.of("regions", f"names {region}, where no account is available to you.")
-        return targets
 
     async def in_progress(
         self,
@@ -251,10 +230,15 @@ class Reader:
     async def define_step(self, place: StepPlace, *, deadline: float) -> WorkflowStep | None:
         """The definition of the step that has a result at that place; None past the definition's end.
 
+        The audit has one line for each workflow in a request, however many of its steps are asked for.
+
         Raises: GatewayError, with account and region, where the definition can't be had.
         """
-        self.scope.accounts.get(place.workflow)
-        return await self._sources.workflows.step(place, deadline=deadline)
+        definitions = self._sources.lookups.definitions
+        workflow = await self._look_up_once(
+            "get_workflow", definitions, place.workflow, max_age_s=_STEPS_MAX_AGE_S, deadline=deadline
+        )
+        return workflow.step_at(place)
 
     async def define_steps(self, executions: Iterable[Execution], *, deadline: float) -> Definitions:
         """For the place of every step that has a result: its definition, None, or why it could not be had."""
@@ -289,77 +273,13 @@ class Reader:
         self._listed("list_workflows", wanted, page)
         return page
 
-    def _at_hand(
-        self, keys: Iterable[ExecutionKey], max_age_s: float
-    ) -> dict[ExecutionKey, Execution | GatewayError]:
-        """What can be told of these without asking AWS; the audit has one line for all that is of a kind."""
-        executions = self._sources.lookups.executions
-        found: dict[ExecutionKey, Execution | GatewayError] = {}
-        recalled: list[tuple[ExecutionKey, Execution]] = []
-        unavailable: list[ExecutionKey] = []
-        for key in keys:
-            if not self.scope.accounts.cover(key):
-                unavailable.append(key)
-                found[key] = AccountNotAvailable.of(key.account_id, key.region)
-            elif (execution := executions.peek(key, max_age_s=max_age_s)) is not None:
-                recalled.append((key, execution))
-                found[key] = execution
-        self._audit.recalled("get_execution", recalled)
-        self._audit.unavailable("get_execution", unavailable)
-        executions.hits += len(recalled)
-        return found
-
     def _execution(self, key: ExecutionKey, max_age_s: float, deadline: float) -> Awaitable[Execution]:
         return self._look_up(
             "get_execution", self._sources.lookups.executions, key, max_age_s=max_age_s, deadline=deadline
         )
 
-    async def _look_up(
-        self, operation: str, snapshots: Snapshots[K, V], key: K, *, max_age_s: float, deadline: float
-    ) -> V:
-        """The one way of a single key: the scope, a snapshot or AWS, the audit. Raises: GatewayError."""
-        if not self.scope.accounts.cover(key):
-            refusal = AccountNotAvailable.of(key.account_id, key.region)
-            self._audit.looked_up(operation, key, refusal)
-            raise refusal
-        kept = snapshots.peek(key, max_age_s=max_age_s)
-        if kept is not None:
-            snapshots.hits += 1
-            self._audit.looked_up(operation, key, kept, source="snapshot")
-            return kept
-        try:
-            outcome = await snapshots.get(key, max_age_s=max_age_s, deadline=deadline)
-        except GatewayError as error:
-            self._audit.looked_up(operation, key, error)
-            raise
-        self._audit.looked_up(operation, key, outcome)
-        if isinstance(key, ExecutionKey):
-            self._sources.finder.saw(key)
-        return outcome
-
     def _shown(self, outcome: Execution | GatewayError) -> Execution | GatewayError:
         return outcome if isinstance(outcome, GatewayError) else self.scope.shown(outcome)
-
-    def _take_keys(self, count: int) -> None:
-        if count > MAX_KEYS:
-            raise BadUserInput.of("keys", f"may hold {MAX_KEYS} at most; got {count}.")
-        self._take_rows(count)
-
-    def _take_rows(self, count: int) -> None:
-        if self._quota is not None:
-            self._quota.take_rows(count)
-
-    def _listed(self, operation: str, wanted: TargetFilter, page: Page[Execution] | Page[Workflow]) -> None:
-        if self._quota is not None:
-            self._quota.owe_rows(len(page.entries) + len(page.failures))
-        self._audit.listed(
-            operation,
-            [entry.node.id for entry in page.entries],
-            targets=self.scope.accounts.count_targets(),
-            failures=page.failures,
-            account_ids=list(wanted.account_ids),
-            regions=list(wanted.regions),
-        )
 
 
 def _check_max_age(max_age_s: float) -> None:
