@@ -11,6 +11,7 @@ from google.protobuf.json_format import ParseDict
 from audited import Line, audited
 from doors import GRAPHQL
 from transfer_api.v1 import execution_service_pb2 as pb
+from transfer_gateway.domain.identity import ExecutionId
 from wire import GUARDED, HOME, PLAIN, REGION, place, to_input
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).parents[2] / "src" / "transfer_gateway"
 UNKNOWN_ACCOUNT = "444444444444"
-UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_ID = ExecutionId("00000000-0000-4000-8000-000000000000")
 ALL = (PLAIN, GUARDED, HOME)
 
 
@@ -88,7 +89,10 @@ def root_fields(world: World) -> list[Asked]:
             [Line("get_execution", (f"{foreign}/{UNKNOWN_ID}",), not_available)],
         ),
         # What is no id is refused before anything is looked up.
-        *(Asked("node", f'(id: "{text}") {{ id }}', []) for text in ("", "1", "a/b", "a/b/c", "a/b/c/d", "a/b/c/d/e")),
+        *(
+            Asked("node", f'(id: "{text}") {{ id }}', [])
+            for text in ("", "1", "a/b", "a/b/c", "a/b/c/d", "a/b/c/d/e")
+        ),
     ]
 
 
@@ -118,7 +122,9 @@ def rpcs(world: World) -> list[Asked]:
             {"keys": [one], "maxAge": "3600s", "withDefinitions": True},
             [recalled, definition._replace(source="snapshot")],
         ),
-        Asked("FindExecution", {"executionId": key.execution_id}, [Line("find_execution", (str(key),), "OK")]),
+        Asked(
+            "FindExecution", {"executionId": key.execution_id}, [Line("find_execution", (str(key),), "OK")]
+        ),
         Asked(
             "FindExecution",
             {"executionId": key.execution_id, "accountIds": [UNKNOWN_ACCOUNT]},
