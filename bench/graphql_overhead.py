@@ -44,7 +44,6 @@ async def main():
         def get_context():
             context = Context()
             context.reader = core.gateway.reader(AuditTrail(ANONYMOUS, "graphql", lambda: None))
-            context.accounts = core.gateway.accounts
             context.deadline = loop.time() + 10
             return context
         loop = asyncio.get_running_loop()

@@ -48,6 +48,7 @@ from transfer_gateway.domain.execution import (
     UserDetails,
 )
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
+from transfer_gateway.domain.scope import Scope
 
 if TYPE_CHECKING:
     from graphql import DocumentNode, GraphQLNamedType
@@ -164,7 +165,7 @@ def selections(draw: st.DrawFn, kind: GraphQLNamedType, depth: int = 0) -> str:
 class Reader:
     """What the resolvers need, with one answer to everything."""
 
-    accounts = ACCOUNTS
+    scope = Scope(ACCOUNTS)
 
     def __init__(self, outcome: Any) -> None:
         self.outcome = outcome
@@ -204,7 +205,7 @@ def run(
         result: Any = execute(
             SCHEMA,
             document,
-            context_value=SimpleNamespace(reader=Reader(outcome), accounts=ACCOUNTS, deadline=0.0),
+            context_value=SimpleNamespace(reader=Reader(outcome), deadline=0.0),
             is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]
             executor_class=executor,
             compiled=compiled,

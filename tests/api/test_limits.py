@@ -20,6 +20,7 @@ from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.domain.account import Account, Accounts
 from transfer_gateway.domain.errors import BadUserInput
 from transfer_gateway.domain.identity import AccountId, Region
+from transfer_gateway.domain.scope import Scope
 from wire import GUARDED, PLAIN, REGION, Gateway, calling
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ ACCOUNTS = Accounts([account(PLAIN, REGION, "us-east-1"), account(GUARDED, REGIO
 def test_cost(query: str, variables: dict[str, Any], calls: int) -> None:
     """What an operation costs is told by its root fields and their arguments, wherever these come from."""
     document = parse(query)
-    assert cost.cost_of(document, operation_of(document, None), variables, ACCOUNTS).aws_calls == calls
+    assert cost.cost_of(document, operation_of(document, None), variables, Scope(ACCOUNTS)).aws_calls == calls
 
 
 def test_every_field_has_its_cost() -> None:

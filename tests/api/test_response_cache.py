@@ -66,17 +66,17 @@ async def test_while_its_snapshot_is_fresh(core: Gateway, world: World) -> None:
     assert answers.get(b"asked", core.reader(AUDIT)) is None
 
 
-async def test_to_whom_sees_the_same(core: Gateway, world: World) -> None:
+async def test_to_whom_sees_the_same(core: Gateway, world: World, accounts_file: Path) -> None:
     """Another scope, be it equal, gets an answer of its own; so does everybody after the accounts have changed."""
     key = place(world)
-    answers = await kept(core, key)
+    answers, listed = await kept(core, key), AccountsFile(accounts_file).load().listed
     scopes = [
-        Scope(core.accounts),
-        Scope(core.accounts, {key.target: frozenset({Hideable.STEP_OUTPUTS})}),
+        Scope(listed),
+        Scope(listed, {key.target: frozenset({Hideable.STEP_OUTPUTS})}),
     ]
     for scope in scopes:
         assert answers.get(b"asked", core.reader(AUDIT, scope)) is None
-    await core.use_accounts(core.accounts)
+    await core.use_accounts(listed)
     assert answers.get(b"asked", core.reader(AUDIT)) is None
 
 

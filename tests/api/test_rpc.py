@@ -342,7 +342,7 @@ async def test_faults_are_masked(
 ) -> None:
     """A fault of ours is INTERNAL with the request's id, and nothing else of it goes out."""
     key = place(world)
-    service.gateway._finder = None  # type: ignore[assignment]  # a fault
+    service.gateway._sources = None  # type: ignore[assignment]  # a fault
     async with failing(grpc.StatusCode.INTERNAL) as told:
         await stub.GetExecution(get(key), metadata=(("x-request-id", "my-id"),))
     assert told[0].details() == "Internal server error. Request id: my-id."

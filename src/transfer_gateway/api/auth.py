@@ -86,7 +86,7 @@ class Admission:
             quota = self._quotas.of(caller)
             quota.take_request(current_request())
             PAYING.set(quota)  # for this request's task, and whatever that begins
-        scope = self.policy.scope(caller, self._gateway.accounts) if self.policy else None
+        scope = self._gateway.scope_of(caller, self.policy) if self.policy else None
         return self._gateway.reader(AuditTrail(caller, door, remote), scope, quota)
 
     async def judge_again(
@@ -103,7 +103,7 @@ class Admission:
         with suppress(UpstreamUnavailable):
             await self.caller(token, certificate() if token is None else None)
         if self.policy is not None:
-            reader.see(self.policy.scope(reader.caller, self._gateway.accounts))
+            reader.scope = self._gateway.scope_of(reader.caller, self.policy)
 
     async def enter(
         self,

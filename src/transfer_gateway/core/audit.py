@@ -5,9 +5,9 @@ Never a token, and nothing of an answer but the ids that were asked for or liste
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from transfer_gateway.domain.account import Account
 from transfer_gateway.domain.errors import AuditLogUnavailable, ErrorCode
 from transfer_gateway.telemetry import audit_event, is_audited
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.caller import Caller
     from transfer_gateway.domain.errors import GatewayError
     from transfer_gateway.domain.execution import Execution
-    from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
+    from transfer_gateway.domain.identity import AccountId, ExecutionKey, WorkflowKey
     from transfer_gateway.domain.page import TargetFailure
     from transfer_gateway.domain.workflow import Workflow
 
@@ -35,11 +35,15 @@ class AuditTrail(NamedTuple):
     def looked_up(
         self,
         operation: str,
-        key: ExecutionKey | WorkflowKey,
-        outcome: Execution | Workflow | GatewayError,
-        since: datetime,
+        key: ExecutionKey | WorkflowKey | AccountId,
+        outcome: Execution | Workflow | Account | GatewayError,
+        *,
+        source: str = "aws",
     ) -> None:
-        """One thing was asked for by its key, at that time."""
+        """One thing was asked for by its key. `source` is where the answer came from: aws or snapshot.
+
+        An account comes from the configuration, and has none.
+        """
         if not is_audited():
             return
         if isinstance(outcome, Exception):
@@ -50,12 +54,14 @@ class AuditTrail(NamedTuple):
                 source=None if outcome.aws_request_id is None else "aws",
                 aws_request_id=outcome.aws_request_id,
             )
+        elif isinstance(outcome, Account):
+            self._event(operation, [str(key)], outcome="OK", source=None, aws_request_id=None)
         else:
             self._event(
                 operation,
                 [str(key)],
                 outcome="OK",
-                source="snapshot" if outcome.observed_at < since else "aws",
+                source=source,
                 aws_request_id=outcome.aws_request_id,
             )
 
@@ -120,7 +126,3 @@ class AuditTrail(NamedTuple):
 def _told(failure: TargetFailure) -> str:
     more = f", and {failure.unnamed} more targets" if failure.unnamed else ""
     return f"{failure.target.place}: {failure.error.code}{more}"
-
-
-def now() -> datetime:
-    return datetime.now(UTC)

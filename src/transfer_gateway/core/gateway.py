@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from transfer_gateway.core.access import Sources
 from transfer_gateway.core.cursors import Cursors
 from transfer_gateway.core.find import Finder
 from transfer_gateway.core.in_progress import InProgress
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from transfer_gateway.core.pacing import Pacing
     from transfer_gateway.core.quota import Quota
     from transfer_gateway.domain.account import Accounts
+    from transfer_gateway.domain.caller import Caller
+    from transfer_gateway.domain.policy import Policy
     from transfer_gateway.shared_tasks import SharedTasks
     from transfer_gateway.telemetry import AwsCalls
 
@@ -49,14 +52,14 @@ class Gateway:
         snapshots_max_bytes: int,
         cursor_secret: str | None = None,
     ) -> None:
-        self.accounts = accounts
+        self._accounts = accounts
         self._everything = Scope(accounts)
         self._clients = clients
         self._sessions = sessions
         self._pacing = pacing
         self._calls = calls
         self._lookups = Lookups(
-            lambda target: self.accounts.get(target),  # noqa: PLW0108  the accounts of that moment
+            lambda target: self._accounts.get(target),  # noqa: PLW0108  the accounts of that moment
             transfer,
             pacing,
             shared_tasks,
@@ -65,35 +68,34 @@ class Gateway:
             max_entries=snapshots_max_entries,
             max_bytes=snapshots_max_bytes,
         )
-        self._finder = Finder(self._lookups)
-        self._in_progress = InProgress(
-            self._lookups, Cursors(cursor_secret, of="executions in progress", parse=ExecutionKey.parse)
+        self._sources = Sources(
+            self._lookups,
+            Finder(self._lookups),
+            InProgress(
+                self._lookups, Cursors(cursor_secret, of="executions in progress", parse=ExecutionKey.parse)
+            ),
+            Workflows(self._lookups, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)),
         )
-        self._workflows = Workflows(
-            self._lookups, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)
-        )
+
+    def scope_of(self, caller: Caller, policy: Policy) -> Scope:
+        """What of today's accounts that policy lets the caller see."""
+        return policy.scope(caller, self._accounts)
 
     def reader(self, audit: AuditTrail, scope: Scope | None = None, quota: Quota | None = None) -> Reader:
         """The use cases for a caller who sees that scope, all without one, and whose rows that quota bounds."""
-        return Reader(
-            audit,
-            scope or self._everything,
-            quota,
-            self._lookups,
-            self._finder,
-            self._in_progress,
-            self._workflows,
-        )
+        return Reader(audit, scope or self._everything, quota, self._sources)
 
     def collect(self) -> Iterator[Metric]:
-        yield gauge("accounts", "Accounts that are looked into.", values=len(self.accounts))
-        yield gauge("targets", "Their regions, each account's counted.", values=self.accounts.count_targets())
+        yield gauge("accounts", "Accounts that are looked into.", values=len(self._accounts))
+        yield gauge(
+            "targets", "Their regions, each account's counted.", values=self._accounts.count_targets()
+        )
         yield from self._lookups.collect()
 
     async def use_accounts(self, accounts: Accounts) -> None:
         """Put other accounts in place of today's. Requests under way finish with what they began with."""
         await self._clients.open(accounts.regions())
-        self.accounts = accounts
+        self._accounts = accounts
         self._everything = Scope(accounts)
         self._sessions.keep_only(accounts)
         self._pacing.keep_only(set(accounts.targets()))

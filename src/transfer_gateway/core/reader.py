@@ -1,236 +1,139 @@
-"""The use cases, one method each, for a caller who sees a part of the accounts and of what AWS tells."""
+"""The use cases, one method each, within what a caller may see."""
 
 from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from transfer_gateway.core.audit import now
+from transfer_gateway.core.access import Access
 from transfer_gateway.core.fanout import outcomes, outcomes_as_they_come
-from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError, Throttled
+from transfer_gateway.core.replay import Described, counts_uses
+from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
 from transfer_gateway.domain.page import TargetFilter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
 
-    from transfer_gateway.core.audit import AuditTrail
-    from transfer_gateway.core.find import Finder
-    from transfer_gateway.core.in_progress import InProgress
-    from transfer_gateway.core.lookups import Lookups
-    from transfer_gateway.core.quota import Quota
-    from transfer_gateway.core.workflows import Workflows
     from transfer_gateway.domain.account import Account
-    from transfer_gateway.domain.caller import Caller
     from transfer_gateway.domain.execution import Execution, StepPlace
     from transfer_gateway.domain.identity import (
         AccountId,
         ExecutionId,
         ExecutionKey,
         Region,
-        Target,
         WorkflowId,
         WorkflowKey,
     )
     from transfer_gateway.domain.page import ExecutionFilter, Found, Page
-    from transfer_gateway.domain.scope import Scope
     from transfer_gateway.domain.workflow import Workflow, WorkflowStep
 
 Definitions: TypeAlias = "Mapping[StepPlace, WorkflowStep | GatewayError | None]"
 
-MAX_KEYS = 1000
 _AT_HAND_AT_ONCE = 32
 _NO_DEFINITIONS: Definitions = {}
+# AWS creates and deletes workflows but never changes one's steps, and a result belongs to the steps that its workflow
+# began with.
+_STEPS_MAX_AGE_S = 3600.0
 DEFAULT_MAX_AGE_S = 1.0
 DEFAULT_WORKFLOW_MAX_AGE_S = 300.0
 DEFAULT_PAGE = 50
 
 
-class Told(NamedTuple):
-    """An execution that a caller was told of, as AWS described it, by what it asked."""
+@counts_uses
+class Reader(Access):
+    """The use cases for one request of one caller.
 
-    key: ExecutionKey
-    max_age_s: float
-    execution: Execution
+    Each public method is a use case, which states to `replay` what would make its answer repeatable. An account out of
+    scope is treated like one that doesn't exist.
 
-
-class Reader:
-    """Lookups of executions across the accounts of a scope, which is looked at before any snapshot or flight is.
-
-    An account out of scope is one that there is not. `deadline` is in the running loop's time: one for each
-    request, whatever it asks. `max_age_s` is how old an answer of AWS's may be; 0: at least as fresh as this request.
-
-    `told` has what `describe` told; it is None once the caller has asked for anything else, or in vain.
+    `deadline` is in the running loop's time: one for each request, whatever it asks. `max_age_s` is how old AWS's
+    answer may be; 0: at least as fresh as this request.
     """
-
-    def __init__(  # noqa: PLR0917  what one caller has, and what all share
-        self,
-        audit: AuditTrail,
-        scope: Scope,
-        quota: Quota | None,
-        lookups: Lookups,
-        finder: Finder,
-        in_progress: InProgress,
-        workflows: Workflows,
-    ) -> None:
-        self.accounts = scope.accounts
-        self.scope = scope
-        self.told: list[Told] | None = []
-        self._audit = audit
-        self._quota = quota
-        self._lookups = lookups
-        self._finder = finder
-        self._in_progress = in_progress
-        self._workflows = workflows
-
-    @property
-    def caller(self) -> Caller:
-        return self._audit.caller
-
-    def see(self, scope: Scope) -> None:
-        """From now on, use this scope."""
-        self.scope, self.accounts = scope, scope.accounts
 
     def list_accounts(self) -> list[Account]:
         """The accounts of the scope, as configured. Raises: Throttled."""
-        self.told = None
-        accounts = list(self.accounts)
+        accounts = list(self.scope.accounts)
         self._take_rows(len(accounts))
         self._audit.listed("list_accounts", [account.id for account in accounts], targets=0, failures=())
         return accounts
 
+    def get_account(self, account_id: AccountId) -> Account:
+        """One account of the scope, as configured. Raises: AccountNotAvailable, Throttled."""
+        self._take_rows(1)
+        account = self.scope.accounts.find(account_id)
+        if account is None:
+            refusal = AccountNotAvailable.of(account_id)
+            self._audit.looked_up("get_account", account_id, refusal)
+            raise refusal
+        self._audit.looked_up("get_account", account_id, account)
+        return account
+
     async def describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
         """An execution in progress. Raises: GatewayError, with account and region."""
-        self._take_rows(1)
-        return await self._describe(key, max_age_s=max_age_s, deadline=deadline)
-
-    async def _describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
-        """The same, when its row is paid for."""
-        recalled = self._recall(key, max_age_s=max_age_s)
-        if recalled is not None:
-            return recalled
         _check_max_age(max_age_s)
-        since = now()
-        try:
-            self.accounts.get(key)
-            execution = await self._lookups.executions.get(key, max_age_s=max_age_s, deadline=deadline)
-        except GatewayError as error:
-            self.told = None
-            self._audit.looked_up("get_execution", key, error, since)
-            raise
-        self._finder.saw(key)
-        return self._tell(key, max_age_s, execution, since)
+        self._take_rows(1)
+        execution = await self._look_up(
+            "get_execution", self._sources.lookups.executions, key, max_age_s=max_age_s, deadline=deadline
+        )
+        self.replay.made_of((Described(key, max_age_s, execution),), 1)
+        return self.scope.shown(execution)
 
     def recall(self, key: ExecutionKey, *, max_age_s: float) -> Execution | None:
-        """What `describe` would tell out of a snapshot, which needs no deadline; None where it would ask or raise.
+        """What `describe` would give from a snapshot, without a deadline; None where it would ask AWS or raise.
 
         Raises: Throttled.
         """
-        recalled = self._recall(key, max_age_s=max_age_s)
-        if recalled is not None:
-            self._take_rows(1)
-        return recalled
-
-    def _recall(self, key: ExecutionKey, *, max_age_s: float) -> Execution | None:
-        if not self.accounts.cover(key):
+        executions = self._sources.lookups.executions
+        if not self.scope.accounts.cover(key):
             return None
-        executions = self._lookups.executions
         execution = executions.peek(key, max_age_s=max_age_s)
         if execution is None:
             return None
+        self._take_rows(1)
         executions.hits += 1
-        return self._tell(key, max_age_s, execution, now())
-
-    def _tell(self, key: ExecutionKey, max_age_s: float, execution: Execution, since: datetime) -> Execution:
-        if self.told is not None:
-            self.told.append(Told(key, max_age_s, execution))
-        self._audit.looked_up("get_execution", key, execution, since)
+        self._audit.looked_up("get_execution", key, execution, source="snapshot")
         return self.scope.shown(execution)
-
-    def tell_again(self, told: Sequence[Told], at: float | None = None) -> bool:
-        """Whether `describe` would tell all of that again without a call, to a caller with the scope of who was told.
-
-        Or would have at that time, in the loop's, had it known all that is known now.
-
-        If so it counts as told: its rows are charged, and the audit has it. False, too, where they can't be:
-        `describe` says why.
-        """
-        executions = self._lookups.executions
-        for key, max_age_s, execution in told:
-            if executions.peek(key, max_age_s=max_age_s, at=at) is not execution:
-                return False
-        if self._quota is not None:
-            try:
-                self._quota.take_rows(len(told))
-            except Throttled:
-                return False
-        if len(told) == 1:
-            self._audit.looked_up("get_execution", key, execution, now())
-        else:
-            self._audit.recalled("get_execution", [(key, execution) for key, _, execution in told])
-        executions.hits += len(told)
-        return True
 
     async def describe_all(
         self, keys: Sequence[ExecutionKey], *, max_age_s: float, deadline: float
     ) -> list[Execution | GatewayError]:
-        """For each key its execution or what stood in the way, in the order of the keys.
+        """For each key its execution or the error, in the order of the keys.
 
         Raises: BadUserInput for more than 1,000 keys, Throttled.
         """
         _check_max_age(max_age_s)
-        self.take_keys(len(keys))
+        self._take_keys(len(keys))
         different = dict.fromkeys(keys)
         found = self._at_hand(different, max_age_s)
         found |= await outcomes(
             [key for key in different if key not in found],
-            lambda key: self._describe(key, max_age_s=max_age_s, deadline=deadline),
+            lambda key: self._execution(key, max_age_s, deadline),
         )
-        return [found[key] for key in keys]
-
-    def _at_hand(
-        self, keys: Iterable[ExecutionKey], max_age_s: float
-    ) -> dict[ExecutionKey, Execution | GatewayError]:
-        """What `describe` would say of each without asking AWS; with one event of the audit for all of a kind."""
-        executions = self._lookups.executions
-        found: dict[ExecutionKey, Execution | GatewayError] = {}
-        recalled: list[tuple[ExecutionKey, Execution]] = []
-        unavailable: list[ExecutionKey] = []
-        for key in keys:
-            if not self.accounts.cover(key):
-                unavailable.append(key)
-                found[key] = AccountNotAvailable.of(key.account_id, key.region)
-            elif (execution := executions.peek(key, max_age_s=max_age_s)) is not None:
-                recalled.append((key, execution))
-                found[key] = self.scope.shown(execution)
-        self._audit.recalled("get_execution", recalled)
-        self._audit.unavailable("get_execution", unavailable)
-        executions.hits += len(recalled)
-        if unavailable:
-            self.told = None
-        if self.told is not None:
-            self.told += [Told(key, max_age_s, execution) for key, execution in recalled]
-        return found
+        parts = tuple(
+            Described(key, max_age_s, outcome)
+            for key, outcome in found.items()
+            if not isinstance(outcome, GatewayError)
+        )
+        if len(parts) == len(found):
+            self.replay.made_of(parts, len(keys))
+        return [self._shown(found[key]) for key in keys]
 
     def take_keys(self, count: int) -> None:
-        """Charge what `describe_each` will be asked for, before anything is done with it.
+        """Charge what `describe_each` will be asked for, before anything else is done with it.
 
         Raises: BadUserInput for more than 1,000, Throttled.
         """
-        if count > MAX_KEYS:
-            raise BadUserInput.of("keys", f"may contain at most {MAX_KEYS} keys; got {count}.")
-        self._take_rows(count)
+        self._take_keys(count)
 
     async def describe_each(
         self, keys: Sequence[ExecutionKey], *, max_age_s: float, with_definitions: bool, deadline: float
     ) -> AsyncGenerator[tuple[int, tuple[Execution, Definitions] | GatewayError]]:
-        """The same, each with its index among the keys, as soon as it is there; with what `define_steps` gives.
+        """As `describe_all`, but each outcome with its key's index as soon as it is there, and with `define_steps`.
 
-        For keys that are taken. No faster than the answers are. Raises: BadUserInput.
+        The keys have been charged by `take_keys`. Asks no faster than outcomes are taken. Raises: BadUserInput.
         """
         _check_max_age(max_age_s)
-        self.told = None  # a stream is not given again: no need to keep what it told
         indexes: dict[ExecutionKey, list[int]] = {}
         for index, key in enumerate(keys):
             indexes.setdefault(key, []).append(index)
@@ -240,22 +143,23 @@ class Reader:
             for start in range(0, len(different), _AT_HAND_AT_ONCE):
                 part = different[start : start + _AT_HAND_AT_ONCE]
                 for key, at_hand in (found := self._at_hand(part, max_age_s)).items():
-                    told = at_hand if isinstance(at_hand, GatewayError) else (at_hand, _NO_DEFINITIONS)
+                    shown = self._shown(at_hand)
+                    outcome = shown if isinstance(shown, GatewayError) else (shown, _NO_DEFINITIONS)
                     for index in indexes[key]:
-                        yield index, told
+                        yield index, outcome
                 to_ask += [key for key in part if key not in found]
 
         async def describe(key: ExecutionKey) -> tuple[Execution, Definitions]:
-            execution = await self._describe(key, max_age_s=max_age_s, deadline=deadline)
-            return execution, await self.define_steps(
+            execution = await self._execution(key, max_age_s, deadline)
+            return self.scope.shown(execution), await self.define_steps(
                 [execution] if with_definitions else [], deadline=deadline
             )
 
         coming = outcomes_as_they_come(to_ask, describe)
         async with aclosing(coming):
-            async for key, outcome in coming:
+            async for key, described in coming:
                 for index in indexes[key]:
-                    yield index, outcome
+                    yield index, described
 
     async def find(
         self,
@@ -271,15 +175,14 @@ class Reader:
         Raises: AccountNotAvailable for a named account that is not configured, or in none of these regions;
         BadUserInput for a region that none of these accounts is configured for.
         """
-        self.told = None
         self._take_rows(1)
         wanted = TargetFilter(account_ids=tuple(account_ids or ()), regions=tuple(regions or ()))
         try:
-            targets = self._wanted(wanted)
+            targets = self.scope.targets_named(wanted)
         except GatewayError as error:
             self._audit.refused("find_execution", error, execution_id=execution_id)
             raise
-        found = await self._finder.find(execution_id, workflow_id, targets, deadline=deadline)
+        found = await self._sources.finder.find(execution_id, workflow_id, targets, deadline=deadline)
         self._audit.listed(
             "find_execution",
             [found.execution.id] if found.execution else [],
@@ -291,17 +194,6 @@ class Reader:
             return found
         return replace(found, execution=self.scope.shown(found.execution))
 
-    def _wanted(self, wanted: TargetFilter) -> list[Target]:
-        targets = [target for target in self.accounts.targets() if wanted.wants_target(target)]
-        # Not to look in a place that was named is no certainty that the execution isn't there.
-        for account_id in wanted.account_ids:
-            if not any(target.account_id == account_id for target in targets):
-                raise AccountNotAvailable.of(account_id)
-        for region in wanted.regions:
-            if not any(target.region == region for target in targets):
-                raise BadUserInput.of("regions", f"names {region}, where you have no available account.")
-        return targets
-
     async def in_progress(
         self,
         wanted: ExecutionFilter,
@@ -312,10 +204,9 @@ class Reader:
         deadline: float,
     ) -> Page[Execution]:
         """A page of all executions in progress that match. Raises: BadUserInput, Throttled."""
-        self.told = None
         self._take_rows(0)
-        page = await self._in_progress.page(
-            self.accounts.targets(),
+        page = await self._sources.in_progress.page(
+            self.scope.accounts.targets(),
             wanted,
             self.scope,
             first=first,
@@ -324,33 +215,30 @@ class Reader:
             deadline=deadline,
         )
         for entry in page.entries:
-            self._finder.saw(entry.node.key)
+            self._sources.finder.saw(entry.node.key)
         self._listed("list_executions", wanted, page)
         return page
 
     async def describe_workflow(self, key: WorkflowKey, *, max_age_s: float, deadline: float) -> Workflow:
         """A workflow's definition. Raises: GatewayError, with account and region."""
-        self.told = None
         _check_max_age(max_age_s)
         self._take_rows(1)
-        since = now()
-        try:
-            self.accounts.get(key)
-            workflow = await self._lookups.definitions.get(key, max_age_s=max_age_s, deadline=deadline)
-        except GatewayError as error:
-            self._audit.looked_up("get_workflow", key, error, since)
-            raise
-        self._audit.looked_up("get_workflow", key, workflow, since)
-        return workflow
+        return await self._look_up(
+            "get_workflow", self._sources.lookups.definitions, key, max_age_s=max_age_s, deadline=deadline
+        )
 
     async def define_step(self, place: StepPlace, *, deadline: float) -> WorkflowStep | None:
         """The definition of the step that has a result at that place; None past the definition's end.
 
+        The audit has one line for each workflow in a request, however many of its steps are asked for.
+
         Raises: GatewayError, with account and region, where the definition can't be had.
         """
-        self.told = None
-        self.accounts.get(place.workflow)
-        return await self._workflows.step(place, deadline=deadline)
+        definitions = self._sources.lookups.definitions
+        workflow = await self._look_up_once(
+            "get_workflow", definitions, place.workflow, max_age_s=_STEPS_MAX_AGE_S, deadline=deadline
+        )
+        return workflow.step_at(place)
 
     async def define_steps(self, executions: Iterable[Execution], *, deadline: float) -> Definitions:
         """For the place of every step that has a result: its definition, None, or why it could not be had."""
@@ -373,10 +261,9 @@ class Reader:
         deadline: float,
     ) -> Page[Workflow]:
         """A page of all workflows that match. Raises: BadUserInput, Throttled."""
-        self.told = None
         self._take_rows(0)
-        page = await self._workflows.page(
-            self.accounts.targets(),
+        page = await self._sources.workflows.page(
+            self.scope.accounts.targets(),
             wanted,
             first=first,
             after=after,
@@ -386,21 +273,13 @@ class Reader:
         self._listed("list_workflows", wanted, page)
         return page
 
-    def _take_rows(self, count: int) -> None:
-        if self._quota is not None:
-            self._quota.take_rows(count)
-
-    def _listed(self, operation: str, wanted: TargetFilter, page: Page[Execution] | Page[Workflow]) -> None:
-        if self._quota is not None:
-            self._quota.owe_rows(len(page.entries) + len(page.failures))
-        self._audit.listed(
-            operation,
-            [entry.node.id for entry in page.entries],
-            targets=self.accounts.count_targets(),
-            failures=page.failures,
-            account_ids=list(wanted.account_ids),
-            regions=list(wanted.regions),
+    def _execution(self, key: ExecutionKey, max_age_s: float, deadline: float) -> Awaitable[Execution]:
+        return self._look_up(
+            "get_execution", self._sources.lookups.executions, key, max_age_s=max_age_s, deadline=deadline
         )
+
+    def _shown(self, outcome: Execution | GatewayError) -> Execution | GatewayError:
+        return outcome if isinstance(outcome, GatewayError) else self.scope.shown(outcome)
 
 
 def _check_max_age(max_age_s: float) -> None:

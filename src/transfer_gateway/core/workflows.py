@@ -1,4 +1,4 @@
-"""Workflows: every one of them, in pages, and what their steps are called."""
+"""Workflows: every one of them, in pages."""
 
 from __future__ import annotations
 
@@ -13,20 +13,16 @@ if TYPE_CHECKING:
     from transfer_gateway.core.lookups import Lookups
     from transfer_gateway.core.paging import Row
     from transfer_gateway.domain.errors import GatewayError
-    from transfer_gateway.domain.execution import StepPlace
     from transfer_gateway.domain.identity import Target, WorkflowKey
     from transfer_gateway.domain.page import Page, TargetFilter
-    from transfer_gateway.domain.workflow import Workflow, WorkflowStep
+    from transfer_gateway.domain.workflow import Workflow
 
 _MAX_AGE_S = 300.0  # of the definitions in a page
 _LIST_MAX_AGE_S = 1.0
-# AWS creates and deletes workflows but never changes one's steps, and a result belongs to the steps that its
-# workflow began with.
-_STEPS_MAX_AGE_S = 3600.0
 
 
 class Workflows:
-    """Pages of workflows, and the definitions of single steps."""
+    """Pages of workflows."""
 
     def __init__(self, lookups: Lookups, cursors: Cursors[WorkflowKey]) -> None:
         self._lookups = lookups
@@ -54,13 +50,6 @@ class Workflows:
             with_details=with_details,
             deadline=deadline,
         )
-
-    async def step(self, place: StepPlace, *, deadline: float) -> WorkflowStep | None:
-        """The definition of the step at that place; None where the workflow has fewer. Raises: GatewayError."""
-        workflow = await self._lookups.definitions.get(
-            place.workflow, max_age_s=_STEPS_MAX_AGE_S, deadline=deadline
-        )
-        return workflow.step_at(place)
 
     async def _in_target(
         self, target: Target, deadline: float

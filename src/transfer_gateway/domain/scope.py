@@ -1,4 +1,4 @@
-"""What one caller may see: which accounts, in which regions, and which fields of what runs in them."""
+"""What a caller may see: which accounts, in which regions, and which fields of what runs in them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput
 from transfer_gateway.domain.execution import Execution, ExecutionResults, ExecutionSummary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from transfer_gateway.domain.account import Accounts
-    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.domain.account import Account, Accounts
+    from transfer_gateway.domain.identity import ExecutionKey, Target
+    from transfer_gateway.domain.page import TargetFilter
+    from transfer_gateway.domain.workflow import Workflow
 
 E = TypeVar("E", Execution, ExecutionSummary)
 
@@ -30,10 +33,51 @@ class Hideable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """`accounts` with no more of their regions than the caller may see; `hidden` only where something is."""
+    """`accounts` have only the regions that the caller may see; `hidden` has the targets where a field is hidden.
+
+    To read `accounts` is a look-up, which only the Reader may do, since it writes look-ups to the audit. The methods
+    here are for the servers too: they give no more than belongs to an answer that has been audited.
+    """
 
     accounts: Accounts
     hidden: Mapping[Target, frozenset[Hideable]] = field(default_factory=dict)
+
+    def covers(self, key: ExecutionKey) -> bool:
+        """Whether the caller may see what runs there."""
+        return self.accounts.cover(key)
+
+    def account_of(self, found: Execution | Workflow) -> Account | None:
+        """The account of what was found; None once it is out of scope."""
+        return self.accounts.find(found.account_id)
+
+    def count_accounts(self) -> int:
+        return len(self.accounts)
+
+    def count_targets(self, account_ids: frozenset[str], regions: frozenset[str]) -> int:
+        """How many targets there are in these accounts and regions, whatever these texts are. Empty sets match all."""
+        if not account_ids:
+            return self.accounts.count_targets(regions)
+        named = [account for account in map(self.accounts.find, account_ids) if account]
+        return sum(
+            len(regions.intersection(account.regions) if regions else account.regions) for account in named
+        )
+
+    def targets_named(self, wanted: TargetFilter) -> list[Target]:
+        """The targets that match a filter, all of whose names must be known.
+
+        Not to look in a place that was named is no certainty that something isn't there.
+
+        Raises: AccountNotAvailable for a named account that is not available, or in none of these regions; BadUserInput
+        for a region that none of these accounts is configured for.
+        """
+        targets = [target for target in self.accounts.targets() if wanted.wants_target(target)]
+        for account_id in wanted.account_ids:
+            if not any(target.account_id == account_id for target in targets):
+                raise AccountNotAvailable.of(account_id)
+        for region in wanted.regions:
+            if not any(target.region == region for target in targets):
+                raise BadUserInput.of("regions", f"names {region}, where no account is available to you.")
+        return targets
 
     def shown(self, execution: E) -> E:
         """The execution without what is hidden from the caller; the same object where nothing is."""

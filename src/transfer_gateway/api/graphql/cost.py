@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from graphql import DocumentNode, OperationDefinitionNode, SelectionSetNode
 
-    from transfer_gateway.domain.account import Accounts
+    from transfer_gateway.domain.scope import Scope
 
     Arguments = Mapping[str, Any]
 
@@ -36,7 +36,7 @@ def cost_of(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
-    accounts: Accounts,
+    scope: Scope,
 ) -> Cost:
     """The document is valid; the variables may not fit it yet."""
     fragments = {
@@ -58,7 +58,7 @@ def cost_of(
                 argument.name.value: value_from_ast_untyped(argument.value, known)
                 for argument in field.arguments or ()
             }
-            aws_calls, rows = cost(arguments, accounts)
+            aws_calls, rows = cost(arguments, scope)
             total_calls, total_rows = total_calls + aws_calls, total_rows + rows
     return Cost(total_calls, total_rows)
 
@@ -75,33 +75,33 @@ def _root_fields(
             yield from _root_fields(selection.selection_set, fragments)  # type: ignore[attr-defined]  # it has one
 
 
-def _lookup(_arguments: Arguments, _accounts: Accounts) -> Cost:
+def _lookup(_arguments: Arguments, _scope: Scope) -> Cost:
     return Cost(1, 1)
 
 
-def _lookups(arguments: Arguments, _accounts: Accounts) -> Cost:
+def _lookups(arguments: Arguments, _scope: Scope) -> Cost:
     keys = arguments.get("keys")
     number = len(keys) if isinstance(keys, list) else 1
     return Cost(number, number)
 
 
-def _find(arguments: Arguments, accounts: Accounts) -> Cost:
+def _find(arguments: Arguments, scope: Scope) -> Cost:
     calls = 1 if arguments.get("workflowId") else _LISTS_PER_TARGET
-    return Cost(calls * _targets(arguments, accounts), 1)
+    return Cost(calls * _targets(arguments, scope), 1)
 
 
-def _list(arguments: Arguments, accounts: Accounts) -> Cost:
+def _list(arguments: Arguments, scope: Scope) -> Cost:
     wanted, first = arguments.get("filter"), arguments.get("first")
     rows = first if isinstance(first, int) and first > 0 else DEFAULT_PAGE
-    targets = _targets(wanted if isinstance(wanted, dict) else {}, accounts)
+    targets = _targets(wanted if isinstance(wanted, dict) else {}, scope)
     return Cost(_LISTS_PER_TARGET * targets + rows, rows)
 
 
-def _accounts(_arguments: Arguments, accounts: Accounts) -> Cost:
-    return Cost(0, len(accounts))
+def _accounts(_arguments: Arguments, scope: Scope) -> Cost:
+    return Cost(0, scope.count_accounts())
 
 
-_COSTS: Mapping[str, Callable[[Arguments, Accounts], Cost]] = {
+_COSTS: Mapping[str, Callable[[Arguments, Scope], Cost]] = {
     "accounts": _accounts,
     "execution": _lookup,
     "executionOrError": _lookup,
@@ -114,17 +114,12 @@ _COSTS: Mapping[str, Callable[[Arguments, Accounts], Cost]] = {
 }
 
 
-def _targets(arguments: Arguments, accounts: Accounts) -> int:
+def _targets(arguments: Arguments, scope: Scope) -> int:
     """How many targets a filter leaves."""
-    ids, regions = _strings(arguments.get("accountIds")), _strings(arguments.get("regions"))
-    if not ids:
-        return accounts.count_targets(regions)
-    found = [account for account in map(accounts.find, ids) if account]
-    return sum(
-        len(regions.intersection(account.regions) if regions else account.regions) for account in found
-    )
+    return scope.count_targets(_strings(arguments.get("accountIds")), _strings(arguments.get("regions")))
 
 
-def _strings(value: object) -> set[str]:
+def _strings(value: object) -> frozenset[str]:
     """A list of ids, which nobody has checked yet; GraphQL takes a single one for a list."""
-    return {item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)}
+    items = value if isinstance(value, list) else [value]
+    return frozenset(item for item in items if isinstance(item, str))

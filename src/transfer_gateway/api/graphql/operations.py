@@ -94,7 +94,7 @@ class Operations:
             variables = request.variables or {}
             try:
                 check_variables(request.variables, self._limits)
-                cost = cost_of(document.node, operation, variables, context.accounts)
+                cost = cost_of(document.node, operation, variables, context.reader.scope)
                 check(
                     self._limits,
                     "max_aws_calls",

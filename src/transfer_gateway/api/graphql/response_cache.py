@@ -1,8 +1,9 @@
-"""Answers that were given before, given again while they are true.
+"""Responses, kept and sent again as long as they would be the same.
 
-Many clients poll the same executions with the same request. An answer is made of its request's text, of what the
-caller may see, and of snapshots; while these are the same, so is the answer. Who asks again is admitted, limited and
-audited like everyone else: only the work from the text to the answer is spared.
+Many clients poll the same executions with the same request. A response follows from the request's text, the caller's
+scope and some snapshots; while these are unchanged, so is the response. A repeated request is admitted, limited and
+audited like any other: only the work between text and response is saved. `core/replay.py` decides which responses are
+repeatable.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import asyncio
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from cachetools import LRUCache
-
+from transfer_gateway.core.sized_lru import SizedLru
 from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from transfer_gateway.core.reader import Reader, Told
+    from transfer_gateway.core.reader import Reader
+    from transfer_gateway.core.replay import Replayable
     from transfer_gateway.domain.scope import Scope
     from transfer_gateway.telemetry import Request
 
@@ -28,8 +29,8 @@ _LARGEST = 1 / 16  # of all that is kept
 
 class _Answer(NamedTuple):
     text: bytes
-    told: Sequence[Told]
-    operation: str  # by which it is counted
+    made_of: Replayable
+    operation: str  # it is counted as
     scope: Scope  # kept, so that no other comes to have its id
     size_bytes: int
 
@@ -46,33 +47,30 @@ class ResponseCache:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._making: dict[tuple[bytes, int], _Making] = {}
-        self._kept: LRUCache[tuple[bytes, int], _Answer] = LRUCache(
-            max_bytes, getsizeof=lambda answer: answer.size_bytes
+        self._kept: SizedLru[tuple[bytes, int], _Answer] = SizedLru(
+            max_bytes, lambda answer: answer.size_bytes
         )
 
     def get(self, request: bytes, reader: Reader, at: float | None = None) -> bytes | None:
-        """The answer to a request with that body, if this reader would make the same again of snapshots alone.
+        """The response to a request with that body, if this reader would make the same from snapshots alone.
 
-        Or would have at that time, in the loop's, had what is known now been known.
+        `at`, in the loop's time: if it would have made the same then, had it known what is known now.
         """
-        try:
-            answer = self._kept[request, id(reader.scope)]
-        except KeyError:
-            return None
-        if not reader.tell_again(answer.told, at):
+        answer = self._kept.get((request, id(reader.scope)))
+        if answer is None or not reader.replay.again(answer.made_of, at):
             return None
         if (again := current_request()) is not None:
             again.operation = answer.operation
         return answer.text
 
     async def made_by_another(self, request: bytes, reader: Reader, deadline: float) -> bytes | None:
-        """The same, from whoever makes it at this moment: where many poll, they ask while AWS is asked.
+        """The same, from the request that is making it now: where many poll, they ask while a call to AWS is under way.
 
-        Only what could be given again the last time is waited for, so that nobody waits in vain.
+        Waits only for responses that were repeatable the last time, so that the wait is rarely in vain.
         """
         key, loop = (request, id(reader.scope)), asyncio.get_running_loop()
         making = self._making.get(key)
-        if making is None or key not in self._kept:
+        if making is None or self._kept.get(key) is None:
             return None
         now, waiter = loop.time(), current_request()
         if waiter is not None:
@@ -84,7 +82,7 @@ class ResponseCache:
 
     @contextmanager
     def made_here(self, request: bytes, reader: Reader) -> Iterator[None]:
-        """Others may wait for the answer that is made inside."""
+        """Let other requests wait for the response that is made inside the context."""
         key = request, id(reader.scope)
         making = _Making(asyncio.get_running_loop().create_future(), current_request(), reader.scope)
         first = self._making.setdefault(key, making) is making
@@ -96,14 +94,14 @@ class ResponseCache:
                 making.done.set_result(None)
 
     def keep(self, request: bytes, reader: Reader, text: bytes) -> None:
-        """Keep the answer that this reader has made, if it was made of executions alone which may be told again."""
-        told = reader.told
-        if not told or not all(each.max_age_s for each in told):
+        """Keep the response that was made with this reader, if it is repeatable and not too large."""
+        made_of = reader.replay.replayable()
+        if made_of is None:
             return
-        size_bytes = len(request) + len(text) + _EXECUTION_BYTES * len(told)
+        size_bytes = len(request) + len(text) + _EXECUTION_BYTES * len(made_of.parts)
         if size_bytes <= self._max_bytes * _LARGEST:
             now = current_request()
             operation = "none" if now is None else now.operation
-            self._kept[request, id(reader.scope)] = _Answer(
-                text, tuple(told), operation, reader.scope, size_bytes
+            self._kept.put(
+                (request, id(reader.scope)), _Answer(text, made_of, operation, reader.scope, size_bytes)
             )

@@ -27,7 +27,7 @@ from transfer_gateway.api.graphql.scalars import SCALARS
 from transfer_gateway.api.graphql.types import Account, Execution, ExecutionKeyInput, Node
 from transfer_gateway.api.graphql.workflows import WorkflowKeyInput
 from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
-from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
+from transfer_gateway.domain.errors import BadUserInput, GatewayError
 from transfer_gateway.domain.identity import (
     AccountId,
     ExecutionId,
@@ -205,11 +205,7 @@ class Query:
         reader = info.context.reader
         match id.count("/"):
             case 0:
-                account_id = AccountId(id)
-                account = info.context.accounts.find(account_id)
-                if account is None:
-                    raise AccountNotAvailable.of(account_id)
-                return account
+                return reader.get_account(AccountId(id))
             case 2:
                 return await reader.describe_workflow(
                     WorkflowKey.parse(id),

@@ -7,7 +7,7 @@ and reads each from the domain's attribute of the same name.
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003  Strawberry reads the annotations
-from typing import Any
+from typing import Any, cast
 
 import strawberry
 
@@ -159,7 +159,7 @@ class Execution(Node):
 
     @strawberry.field(description="The account it runs in.", graphql_type=Account)
     def account(self, info: Info) -> Any:  # noqa: ANN401  a domain account, see answers
-        return info.context.accounts.find(self.account_id)
+        return info.context.reader.scope.account_of(cast("execution.Execution", self))
 
 
 @strawberry.input(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003  Strawberry reads the annotations
-from typing import Any
+from typing import Any, cast
 
 import strawberry
 
@@ -36,7 +36,7 @@ class Workflow(Node):
 
     @strawberry.field(description="The account it belongs to.", graphql_type=Account)
     def account(self, info: Info) -> Any:  # noqa: ANN401  a domain account, see answers
-        return info.context.accounts.find(self.account_id)
+        return info.context.reader.scope.account_of(cast("workflow.Workflow", self))
 
 
 @strawberry.input(

@@ -82,7 +82,7 @@ class ExecutionService(ExecutionServiceServicer):
                 self._answers_to(reader.caller.name, 0)
                 definitions = await reader.define_steps([execution], deadline=deadline)
                 return pb.GetExecutionResponse(execution=_execution(execution, reader, definitions))
-        answer = self.lookups.answer(request, execution, reader.accounts.find(key.account_id))
+        answer = self.lookups.answer(request, execution, reader.scope.account_of(execution))
         if len(answer) > LARGE_BYTES:
             self._answers_to(reader.caller.name, len(answer))
         return answer
@@ -233,7 +233,7 @@ def _outcome(
     index: int, key: ExecutionKey, outcome: tuple[Execution, Definitions] | GatewayError, reader: Reader
 ) -> pb.BatchGetExecutionsResponse:
     """An outcome as the reader may see it now, which may be less than when it was made."""
-    if not isinstance(outcome, GatewayError) and not reader.accounts.cover(key):
+    if not isinstance(outcome, GatewayError) and not reader.scope.covers(key):
         outcome = AccountNotAvailable.of(key.account_id, key.region)
     if isinstance(outcome, GatewayError):
         return pb.BatchGetExecutionsResponse(index=index, error=to_error(outcome))
@@ -269,8 +269,8 @@ def _page(request: Any) -> dict[str, Any]:  # noqa: ANN401  any that has pages
 
 
 def _execution(execution: Execution, reader: Reader, definitions: Definitions) -> execution_pb2.Execution:
-    return to_execution(execution, reader.accounts.find(execution.account_id), definitions)
+    return to_execution(execution, reader.scope.account_of(execution), definitions)
 
 
 def _workflow(workflow: Workflow, reader: Reader) -> workflow_pb2.Workflow:
-    return to_workflow(workflow, reader.accounts.find(workflow.account_id))
+    return to_workflow(workflow, reader.scope.account_of(workflow))

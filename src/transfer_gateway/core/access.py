@@ -1,0 +1,135 @@
+"""How use cases reach accounts and AWS: within the caller's scope, charged to its quota, and written to the audit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from transfer_gateway.core.replay import Replay
+from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
+from transfer_gateway.domain.execution import Execution
+from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
+from transfer_gateway.domain.workflow import Workflow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from transfer_gateway.core.audit import AuditTrail
+    from transfer_gateway.core.find import Finder
+    from transfer_gateway.core.in_progress import InProgress
+    from transfer_gateway.core.lookups import Lookups
+    from transfer_gateway.core.quota import Quota
+    from transfer_gateway.core.snapshots import Snapshots
+    from transfer_gateway.core.workflows import Workflows
+    from transfer_gateway.domain.page import Page, TargetFilter
+    from transfer_gateway.domain.scope import Scope
+
+MAX_KEYS = 1000
+
+K = TypeVar("K", ExecutionKey, WorkflowKey)
+V = TypeVar("V", Execution, Workflow)
+
+
+class Sources(NamedTuple):
+    """Where use cases look things up. All callers share them."""
+
+    lookups: Lookups
+    finder: Finder
+    in_progress: InProgress
+    workflows: Workflows
+
+
+class Access:
+    """What one request of one caller may reach."""
+
+    def __init__(self, audit: AuditTrail, scope: Scope, quota: Quota | None, sources: Sources) -> None:
+        self.caller = audit.caller
+        self.scope = scope  # a stream gets a new one when its caller's rights change
+        self.replay = Replay(audit, quota, sources.lookups.executions)
+        self._audit = audit
+        self._quota = quota
+        self._sources = sources
+        self._looked_up: set[WorkflowKey] = set()
+
+    async def _look_up(
+        self, operation: str, snapshots: Snapshots[K, V], key: K, *, max_age_s: float, deadline: float
+    ) -> V:
+        """The one way of a single key: the scope, a snapshot or AWS, the audit. Raises: GatewayError."""
+        if not self.scope.accounts.cover(key):
+            refusal = AccountNotAvailable.of(key.account_id, key.region)
+            self._audit.looked_up(operation, key, refusal)
+            raise refusal
+        kept = snapshots.peek(key, max_age_s=max_age_s)
+        if kept is not None:
+            snapshots.hits += 1
+            self._audit.looked_up(operation, key, kept, source="snapshot")
+            return kept
+        try:
+            outcome = await snapshots.get(key, max_age_s=max_age_s, deadline=deadline)
+        except GatewayError as error:
+            self._audit.looked_up(operation, key, error)
+            raise
+        self._audit.looked_up(operation, key, outcome)
+        if isinstance(key, ExecutionKey):
+            self._sources.finder.saw(key)
+        return outcome
+
+    async def _look_up_once(
+        self,
+        operation: str,
+        snapshots: Snapshots[WorkflowKey, Workflow],
+        key: WorkflowKey,
+        *,
+        max_age_s: float,
+        deadline: float,
+    ) -> Workflow:
+        """The same for what a request looks up many times: the audit has one line. Raises: GatewayError."""
+        if key in self._looked_up:
+            self.scope.accounts.get(key)
+            return await snapshots.get(key, max_age_s=max_age_s, deadline=deadline)
+        self._looked_up.add(key)
+        try:
+            return await self._look_up(operation, snapshots, key, max_age_s=max_age_s, deadline=deadline)
+        except BaseException:  # cancelled or failed: the next one that succeeds has to write its own line
+            self._looked_up.discard(key)
+            raise
+
+    def _at_hand(
+        self, keys: Iterable[ExecutionKey], max_age_s: float
+    ) -> dict[ExecutionKey, Execution | GatewayError]:
+        """What can be told of these without asking AWS; the audit has one line for all that is of a kind."""
+        executions = self._sources.lookups.executions
+        found: dict[ExecutionKey, Execution | GatewayError] = {}
+        recalled: list[tuple[ExecutionKey, Execution]] = []
+        unavailable: list[ExecutionKey] = []
+        for key in keys:
+            if not self.scope.accounts.cover(key):
+                unavailable.append(key)
+                found[key] = AccountNotAvailable.of(key.account_id, key.region)
+            elif (execution := executions.peek(key, max_age_s=max_age_s)) is not None:
+                recalled.append((key, execution))
+                found[key] = execution
+        self._audit.recalled("get_execution", recalled)
+        self._audit.unavailable("get_execution", unavailable)
+        executions.hits += len(recalled)
+        return found
+
+    def _take_keys(self, count: int) -> None:
+        if count > MAX_KEYS:
+            raise BadUserInput.of("keys", f"may hold {MAX_KEYS} at most; got {count}.")
+        self._take_rows(count)
+
+    def _take_rows(self, count: int) -> None:
+        if self._quota is not None:
+            self._quota.take_rows(count)
+
+    def _listed(self, operation: str, wanted: TargetFilter, page: Page[Execution] | Page[Workflow]) -> None:
+        if self._quota is not None:
+            self._quota.owe_rows(len(page.entries) + len(page.failures))
+        self._audit.listed(
+            operation,
+            [entry.node.id for entry in page.entries],
+            targets=self.scope.accounts.count_targets(),
+            failures=page.failures,
+            account_ids=list(wanted.account_ids),
+            regions=list(wanted.regions),
+        )

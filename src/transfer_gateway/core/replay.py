@@ -1,0 +1,117 @@
+"""Giving an answer again: what it was made of, and whether it would be made of the same again.
+
+By default an answer is not repeatable. `counts_uses` counts every call of a use case; a use case that succeeds may
+state what its part of the answer was made of. Only when all of them have, the answer is repeatable. A use case that
+states nothing, fails or is cancelled leaves its answer unrepeatable without having to do anything about it.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from inspect import isfunction
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from transfer_gateway.domain.errors import Throttled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transfer_gateway.core.audit import AuditTrail
+    from transfer_gateway.core.quota import Quota
+    from transfer_gateway.core.snapshots import Snapshots
+    from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.identity import ExecutionKey
+
+C = TypeVar("C", bound=type)
+
+
+class Described(NamedTuple):
+    """An execution that is part of an answer, and how old it may be, in seconds."""
+
+    key: ExecutionKey
+    max_age_s: float
+    execution: Execution
+
+
+class Replayable(NamedTuple):
+    """What a repeatable answer was made of. `rows` were charged to its caller's quota."""
+
+    parts: tuple[Described, ...]
+    rows: int
+
+
+class Replay:
+    """What the answer to one request is made of so far."""
+
+    __slots__ = ("_audit", "_executions", "_parts", "_quota", "_rows", "_stated", "uses")
+
+    def __init__(
+        self, audit: AuditTrail, quota: Quota | None, executions: Snapshots[ExecutionKey, Execution]
+    ) -> None:
+        self._audit = audit
+        self._quota = quota
+        self._executions = executions
+        self._parts: tuple[Described, ...] = ()
+        self.uses = self._stated = self._rows = 0
+
+    def made_of(self, parts: tuple[Described, ...], rows: int) -> None:
+        """State what one use of a use case gave: these, as they are in the snapshots, and nothing else."""
+        self._parts += parts
+        self._rows += rows
+        self._stated += 1
+
+    def replayable(self) -> Replayable | None:
+        """What the answer was made of; None where it must not be given again.
+
+        `max_age_s` 0 asks for an answer that is as fresh as the request, which a repeated one never is.
+        """
+        if not self._parts or self._stated != self.uses or not all(part.max_age_s for part in self._parts):
+            return None
+        return Replayable(self._parts, self._rows)
+
+    def again(self, answer: Replayable, at: float | None = None) -> bool:
+        """Whether the use cases would give the same again, without a call to AWS, to a caller with the same scope.
+
+        If so, the rows are charged and the audit has the executions, as if they had been looked up. `at` asks whether
+        they would have given the same at that time, in the loop's, had they known what is known now.
+
+        False, too, where the quota has no room for the rows: the use case then raises the reason.
+        """
+        executions = self._executions
+        for key, max_age_s, execution in answer.parts:
+            if executions.peek(key, max_age_s=max_age_s, at=at) is not execution:
+                return False
+        if self._quota is not None:
+            try:
+                self._quota.take_rows(answer.rows)
+            except Throttled:
+                return False
+        if len(answer.parts) == 1:
+            self._audit.looked_up("get_execution", key, execution, source="snapshot")
+        else:
+            self._audit.recalled("get_execution", [(part.key, part.execution) for part in answer.parts])
+        executions.hits += len(answer.parts)
+        return True
+
+
+def counts_uses(cls: C) -> C:
+    """Count each call of a public method of the class in its `replay`.
+
+    Raises: TypeError for a public member that is no plain method, since its uses could not be counted.
+    """
+    for name, member in list(vars(cls).items()):
+        if name.startswith("_"):
+            continue
+        if not isfunction(member):
+            raise TypeError(f"{cls.__name__}.{name} must be a plain method")
+        setattr(cls, name, _counted(member))
+    return cls
+
+
+def _counted(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def use(self: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401  the method's
+        self.replay.uses += 1
+        return method(self, *args, **options)
+
+    return use

@@ -1,0 +1,177 @@
+"""The audit has exactly the right lines for everything that can be asked; and nothing can be had past it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from google.protobuf.json_format import ParseDict
+
+from audited import Line, audited
+from doors import GRAPHQL
+from transfer_api.v1 import execution_service_pb2 as pb
+from transfer_gateway.domain.identity import ExecutionId
+from wire import GUARDED, HOME, PLAIN, REGION, place, to_input
+
+if TYPE_CHECKING:
+    from transfer_emulator import Emulator, World
+
+SOURCE = Path(__file__).parents[2] / "src" / "transfer_gateway"
+UNKNOWN_ACCOUNT = "444444444444"
+UNKNOWN_ID = ExecutionId("00000000-0000-4000-8000-000000000000")
+ALL = (PLAIN, GUARDED, HOME)
+
+
+class Asked(NamedTuple):
+    """Something to ask at one of the servers, and the lines that the audit has to have for it."""
+
+    what: str  # a root field, an RPC
+    how: Any  # its selection with arguments; its request in JSON
+    lines: list[Line]
+
+
+def root_fields(world: World) -> list[Asked]:
+    key = place(world, execution={"Results": {"Steps": [{"StepType": "COPY"}]}})
+    gone = key._replace(execution_id=UNKNOWN_ID)
+    foreign = f"{UNKNOWN_ACCOUNT}/{REGION}/{key.workflow_id}"
+    one, other = graphql(to_input(key)), graphql(to_input(gone))
+    workflow = graphql({name: to_input(key)[name] for name in ("accountId", "region", "workflowId")})
+    found = Line("get_execution", (str(key),), "OK", "aws")
+    missing = Line("get_execution", (str(gone),), "EXECUTION_NOT_FOUND", "aws")
+    definition = Line("get_workflow", (str(key.workflow),), "OK", "aws")
+    not_available = "ACCOUNT_NOT_AVAILABLE"
+    return [
+        Asked("execution", f"(key: {one}, maxAge: 0) {{ id account {{ alias }} }}", [found]),
+        Asked("execution", f"(key: {other}, maxAge: 0) {{ id }}", [missing]),
+        Asked(
+            "execution",
+            f"(key: {one}, maxAge: 0) {{ results {{ steps {{ definition {{ name }} }} }} }}",
+            [found, definition],
+        ),
+        Asked("executionOrError", f"(key: {one}, maxAge: 0) {{ __typename }}", [found]),
+        Asked("executionOrError", f"(key: {other}, maxAge: 0) {{ __typename }}", [missing]),
+        Asked("executions", f"(keys: [{one}, {other}], maxAge: 0) {{ __typename }}", [found, missing]),
+        Asked(
+            "findExecution",
+            f'(executionId: "{key.execution_id}") {{ targetsAsked }}',
+            [Line("find_execution", (str(key),), "OK")],
+        ),
+        Asked(
+            "findExecution",
+            f'(executionId: "{key.execution_id}", accountIds: ["{UNKNOWN_ACCOUNT}"]) {{ targetsAsked }}',
+            [Line("find_execution", (), not_available)],
+        ),
+        Asked(
+            "inProgressExecutions",
+            "(first: 5) { edges { node { id } } }",
+            [Line("list_executions", (str(key),), "OK")],
+        ),
+        Asked("workflowOrError", f"(key: {workflow}, maxAge: 0) {{ __typename }}", [definition]),
+        Asked(
+            "workflows",
+            "(first: 5) { edges { node { id } } }",
+            [Line("list_workflows", (str(key.workflow),), "OK")],
+        ),
+        Asked("accounts", "{ id }", [Line("list_accounts", ALL, "OK")]),
+        Asked("node", f'(id: "{PLAIN}") {{ id }}', [Line("get_account", (PLAIN,), "OK")]),
+        Asked(
+            "node",
+            f'(id: "{UNKNOWN_ACCOUNT}") {{ id }}',
+            [Line("get_account", (UNKNOWN_ACCOUNT,), not_available)],
+        ),
+        Asked("node", f'(id: "{key.workflow}") {{ id }}', [definition._replace(source="snapshot")]),
+        Asked("node", f'(id: "{foreign}") {{ id }}', [Line("get_workflow", (foreign,), not_available)]),
+        Asked("node", f'(id: "{gone}") {{ id }}', [missing]),
+        Asked(
+            "node",
+            f'(id: "{foreign}/{UNKNOWN_ID}") {{ id }}',
+            [Line("get_execution", (f"{foreign}/{UNKNOWN_ID}",), not_available)],
+        ),
+        # What is no id is refused before anything is looked up.
+        *(
+            Asked("node", f'(id: "{text}") {{ id }}', [])
+            for text in ("", "1", "a/b", "a/b/c", "a/b/c/d", "a/b/c/d/e")
+        ),
+    ]
+
+
+def rpcs(world: World) -> list[Asked]:
+    key = place(world, execution={"Results": {"Steps": [{"StepType": "COPY"}]}})
+    gone = key._replace(execution_id=UNKNOWN_ID)
+    one, other = to_input(key), to_input(gone)
+    workflow = {name: one[name] for name in ("accountId", "region", "workflowId")}
+    found = Line("get_execution", (str(key),), "OK", "aws")
+    recalled = found._replace(source="snapshot")
+    missing = Line("get_execution", (str(gone),), "EXECUTION_NOT_FOUND", "aws")
+    definition = Line("get_workflow", (str(key.workflow),), "OK", "aws")
+    return [
+        Asked("GetExecution", {"key": one, "maxAge": "0s"}, [found]),
+        Asked("GetExecution", {"key": one, "maxAge": "3600s"}, [recalled]),
+        Asked("GetExecution", {"key": one, "maxAge": "3600s"}, [recalled]),
+        Asked("GetExecution", {"key": other, "maxAge": "0s"}, [missing]),
+        Asked(
+            "GetExecution",
+            {"key": one, "maxAge": "3600s", "withDefinitions": True},
+            [recalled, definition],
+        ),
+        Asked("BatchGetExecutions", {"keys": [one, other], "maxAge": "0s"}, [found, missing]),
+        Asked("BatchGetExecutions", {"keys": [one], "maxAge": "3600s"}, [recalled]),
+        Asked(
+            "BatchGetExecutions",
+            {"keys": [one], "maxAge": "3600s", "withDefinitions": True},
+            [recalled, definition._replace(source="snapshot")],
+        ),
+        Asked(
+            "FindExecution", {"executionId": key.execution_id}, [Line("find_execution", (str(key),), "OK")]
+        ),
+        Asked(
+            "FindExecution",
+            {"executionId": key.execution_id, "accountIds": [UNKNOWN_ACCOUNT]},
+            [Line("find_execution", (), "ACCOUNT_NOT_AVAILABLE")],
+        ),
+        Asked("ListExecutions", {}, [Line("list_executions", (str(key),), "OK")]),
+        Asked("GetWorkflow", {"key": workflow, "maxAge": "0s"}, [definition]),
+        Asked("ListWorkflows", {}, [Line("list_workflows", (str(key.workflow),), "OK")]),
+        Asked("ListAccounts", {}, [Line("list_accounts", ALL, "OK")]),
+    ]
+
+
+def graphql(value: dict[str, str]) -> str:
+    return "{" + ", ".join(f'{name}: "{text}"' for name, text in value.items()) + "}"
+
+
+async def test_every_root_field_is_audited(aws: Emulator, world: World, accounts_file: Path) -> None:
+    """Each field of Query, and `node` of each type and of what is none, has its lines and no others."""
+    assert GRAPHQL.query_type is not None
+    asked = root_fields(world)
+    assert {each.what for each in asked} == set(GRAPHQL.query_type.fields)
+    async with audited(accounts_file) as service:
+        for number, each in enumerate(asked):
+            await service.ask(f"r{number}", f"{{ {each.what} {each.how} }}")
+    written = [sorted(service.lines[f"r{number}"]) for number in range(len(asked))]
+    assert written == [sorted(each.lines) for each in asked]
+
+
+async def test_every_rpc_is_audited(aws: Emulator, world: World, accounts_file: Path) -> None:
+    """Each method of the service has its lines and no others."""
+    methods = pb.DESCRIPTOR.services_by_name["ExecutionService"].methods_by_name
+    asked = rpcs(world)
+    assert {each.what for each in asked} == set(methods)
+    async with audited(accounts_file) as service:
+        for number, each in enumerate(asked):
+            request = ParseDict(each.how, getattr(pb, methods[each.what].input_type.name)())
+            await service.call(f"r{number}", each.what, request)
+    written = [sorted(service.lines[f"r{number}"]) for number in range(len(asked))]
+    assert written == [sorted(each.lines) for each in asked]
+
+
+def test_servers_reach_no_accounts() -> None:
+    """Neither `scope.accounts` nor anything by that name is read above the core: import-linter has the modules."""
+    found = [
+        f"{path.relative_to(SOURCE)}:{node.lineno}"
+        for path in (SOURCE / "api").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in {"accounts", "_accounts", "_sources", "_lookups"}
+    ]
+    assert found == []
