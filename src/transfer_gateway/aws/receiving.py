@@ -92,6 +92,6 @@ def bounded_http(max_answer_bytes: int) -> type[AIOHTTPSession]:
     ) as check:
         check_http_session()
     if not check.passed:
-        return AIOHTTPSession
+        return AIOHTTPSession  # type: ignore[no-any-return]  # botocore is untyped
     answer = type("_BoundedAnswer", (_BoundedAnswer,), {"max_bytes": max_answer_bytes})
     return type("_BoundedHttp", (SharedTlsSession,), {"answer": answer})
