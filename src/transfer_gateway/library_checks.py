@@ -7,9 +7,10 @@ self-test fails, the library's own way is taken, and a warning says so, once.
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
 from importlib.metadata import version
 from operator import attrgetter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from transfer_gateway.telemetry import get_logger
 
@@ -58,11 +59,28 @@ class Check:
         return True
 
 
+class _Missing:
+    """Stands for a class that a library no longer has: it can be a base, and fails `require`."""
+
+    def __class_getitem__(cls, _parameters: object) -> type[_Missing]:
+        return cls
+
+
+def found(module: str, name: str) -> Any:  # noqa: ANN401  whatever the library has there
+    """The library's object of that name, or where there is none a class that fails `require`."""
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError):
+        return type(f"{module}.{name}", (_Missing,), {})
+
+
 def require(owner: object, *parts: str) -> None:
     """Make sure that `owner` has these parts: "name", "name.of.another", or a callable with its parameters, "f(a, b)".
 
     Parameters are the leading ones by name; a method's include `self` where `owner` is its class. Raises: PartDiffers.
     """
+    if isinstance(owner, type) and issubclass(owner, _Missing):
+        raise PartDiffers(f"{owner.__name__} is missing")
     for part in parts:
         path, is_callable, parameters = part.rstrip(")").partition("(")
         name = owner.__qualname__ if isinstance(owner, type) else type(owner).__qualname__

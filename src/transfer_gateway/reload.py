@@ -10,7 +10,7 @@ from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
     from transfer_gateway.api.auth import Admission
-    from transfer_gateway.api.http_server import HttpTls
+    from transfer_gateway.api.http_tls import HttpTls
     from transfer_gateway.api.rpc.tls import RpcTls
     from transfer_gateway.core.account_directory import AccountDirectory
     from transfer_gateway.settings import AccountsFile, PolicyFile, TlsFiles

@@ -16,7 +16,8 @@ from transfer_gateway.api.descriptors import share_descriptors
 from transfer_gateway.api.graphiql_page import GraphiqlOptions
 from transfer_gateway.api.health import Readiness
 from transfer_gateway.api.http import create_app
-from transfer_gateway.api.http_server import HttpServer, HttpTls
+from transfer_gateway.api.http_tls import HttpTls
+from transfer_gateway.api.plain_http_server import http_server
 from transfer_gateway.api.unread import UnreadBytes
 from transfer_gateway.build import (
     ClosedDoor,
@@ -147,7 +148,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         )
         grpc = listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
         readiness = Readiness(follow=rpc.set_ready)
-        http = HttpServer(
+        http = http_server(
             create_app(
                 admission,
                 readiness,

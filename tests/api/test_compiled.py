@@ -26,7 +26,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from strawberry.execution import optimized_is_awaitable
 
-from transfer_gateway.api.graphql.compiled import Compiled, CompilingExecutor
+from transfer_gateway.api.graphql.compiled import Compiled
+from transfer_gateway.api.graphql.graphql_core_internals import CompilingExecutor
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.domain.account import Account, Accounts
 from transfer_gateway.domain.errors import ExecutionNotFound, InternalServerError, Throttled

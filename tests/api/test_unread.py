@@ -19,7 +19,8 @@ from certificates import Authority
 from command import started
 from transfer_gateway.api.connections import ConnectionLimits
 from transfer_gateway.api.http import RequestLog
-from transfer_gateway.api.http_server import HttpServer, HttpTls
+from transfer_gateway.api.http_server import HttpServer
+from transfer_gateway.api.http_tls import HttpTls
 from transfer_gateway.api.unread import UnreadBytes
 from transfer_gateway.settings import TlsFiles
 from transfer_gateway.telemetry import Requests

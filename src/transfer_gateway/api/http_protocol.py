@@ -1,7 +1,7 @@
 """uvicorn's HTTP/1.1 protocol with bounds: of a head, of requests waiting, and of patience with the peer.
 
-uvicorn's protocol classes are not a public interface, so what depends on their insides is here and in
-`websocket_protocol.py` only. See docs/decisions/0011-bounds-at-the-http-door.md.
+uvicorn's protocol classes are not a public interface: `uvicorn_internals.py` lists what is used of them. See
+docs/decisions/0011-bounds-at-the-http-door.md.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import httptools
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from transfer_gateway.api.connections import (
     KEPT_ALIVE,
@@ -23,6 +21,12 @@ from transfer_gateway.api.connections import (
     Idle,
 )
 from transfer_gateway.api.graphql.exchange import error_response
+from transfer_gateway.api.uvicorn_internals import (
+    HIGH_WATER_LIMIT,
+    FlowControl,
+    Http1Base,
+    RequestResponseCycle,
+)
 from transfer_gateway.domain.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -37,7 +41,7 @@ _PROBES = {"/livez", "/readyz", "/metrics"}
 _FULL = "The service has as many connections as it can serve."
 
 
-class Http11Protocol(HttpToolsProtocol):
+class Http11Protocol(Http1Base):
     """Ignores offers to upgrade to another protocol than WebSocket. Source: RFC 9110, section 7.8.
 
     Java's HttpClient offers h2c with every request. httptools takes whatever follows such a head for the other
@@ -62,22 +66,13 @@ class Http11Protocol(HttpToolsProtocol):
         if connection.probes_only:
             self.app = _probes_only(self.app)
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401  a Transport, which asyncio calls a BaseTransport
         if self.connection.is_lost:  # given up while it was opened
             self.transport = transport
             transport.abort()
             return
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
-        self.connection.made(transport, self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self.connection.lost()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.connection.resumed()
 
     # Reading
 
@@ -91,7 +86,7 @@ class Http11Protocol(HttpToolsProtocol):
             for start in range(0, len(data), self._max_head_bytes):
                 self.data_received(data[start : start + self._max_head_bytes])
             return
-        self._unset_keepalive_if_required()
+        self.stop_keepalive_timer()
         self._fed += len(data)
         try:
             self.parser.feed_data(data)
@@ -260,13 +255,9 @@ class Http11Protocol(HttpToolsProtocol):
 
     # Upgrades
 
-    def _should_upgrade(self) -> bool:
-        """Start no answer to the head with the offer: the one without is coming."""
-        return True
-
     def _upgrade(self, rest: bytes) -> None:
         self.headers = self.scope["headers"]  # type: ignore[assignment]  # uvicorn's is a list
-        if self.scope["method"] == "GET" and self._get_upgrade() == b"websocket":
+        if self.scope["method"] == "GET" and self.offered_upgrade() == b"websocket":
             self.handle_websocket_upgrade()
         elif self.scope["method"] == "CONNECT":  # this is no proxy
             self.refuse(400, "Invalid HTTP request received.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
-import logging
 import socket
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -21,16 +20,16 @@ from transfer_gateway.api.connections import (
     Connections,
 )
 from transfer_gateway.api.http_protocol import Http11Protocol
+from transfer_gateway.api.uvicorn_log import log_news_only
 from transfer_gateway.api.websocket_protocol import WebSocketProtocol
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator
 
     from starlette.types import ASGIApp
 
-    from transfer_gateway.settings import DoorTls
+    from transfer_gateway.api.http_tls import HttpTls
 
 _log = get_logger(__name__)
 _LAST_WORDS_S = 1.0
@@ -42,10 +41,6 @@ _NONE_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _UNSENT_BYTES = 65_536
 _REST_S = 0.5  # before accept() is tried again when no descriptor was left
 _ACCEPTS_AT_ONCE = 32
-_CLIENTS_FAULTS = {  # errors to uvicorn
-    "ASGI callable returned without completing response.",
-    "Invalid UTF-8 sequence received from client.",
-}
 
 
 class HttpServer(uvicorn.Server):
@@ -88,7 +83,7 @@ class HttpServer(uvicorn.Server):
         self._grace_s = grace_s
         self._connections = Connections(limits)
         self._accepting: list[asyncio.Task[None]] = []
-        logging.getLogger("uvicorn.error").addFilter(_tells_news)
+        log_news_only()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -196,35 +191,6 @@ def _opened(connection: Connection, accepted: socket.socket, _task: asyncio.Task
     if connection.protocol is None:
         accepted.close()
         connection.lost()
-
-
-class HttpTls:
-    """Each connection gets what `use` was last given; those that are open go on.
-
-    Each version has a context of its own, put in place of the listening one when a client says hello. A new
-    certificate loaded into a context that is in use would leave the old one beside it where the key is of another kind,
-    and half of it where it turns out not to fit.
-    """
-
-    def __init__(self, tls: DoorTls) -> None:
-        self.use(tls)
-        self.listening = tls.context
-        self.listening.sni_callback = self._hello
-
-    def use(self, tls: DoorTls) -> None:
-        tls.context.set_alpn_protocols(["http/1.1"])
-        self.valid_until = tls.valid_until
-        self._newest = tls.context
-
-    def _hello(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _from: object) -> None:
-        """Called for every client, whether it names a server or not."""
-        connection.context = self._newest
-
-
-def _tells_news(record: logging.LogRecord) -> bool:
-    """All but uvicorn's trace of a cancelled request, which `RequestLog` has told, and what clients do wrong."""
-    cancelled = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
-    return not (cancelled or record.msg in _CLIENTS_FAULTS)
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> None:

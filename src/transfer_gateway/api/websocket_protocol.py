@@ -6,8 +6,6 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 
 from transfer_gateway.api.connections import (
@@ -18,6 +16,7 @@ from transfer_gateway.api.connections import (
     Connection,
     Idle,
 )
+from transfer_gateway.api.uvicorn_internals import ClientDisconnected, WebSocketBase
 
 if TYPE_CHECKING:
     from websockets.frames import Frame
@@ -33,7 +32,7 @@ _NO_HANDSHAKE = (
 )
 
 
-class WebSocketProtocol(WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketBase):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  uvicorn's
         super().__init__(*args, **options)
         self.connection: Connection = self.app_state["connection"]
@@ -46,18 +45,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._sending_since: float | None = None  # of a message in fragments
         self._last_message_at = time.monotonic()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.connection.made(self.transport, self)
-
     def connection_lost(self, exc: Exception | None) -> None:
         self._rest = memoryview(b"")
         super().connection_lost(exc)
-        self.connection.lost()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.connection.resumed()
 
     # Reading
 

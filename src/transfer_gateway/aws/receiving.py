@@ -6,7 +6,7 @@ aiohttp bounds the head: 128 headers of 8 KB. Nothing is decompressed. An answer
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 import aiohttp
 from aiobotocore.httpsession import AIOHTTPSession
@@ -92,7 +92,6 @@ def bounded_http(max_answer_bytes: int) -> type[AIOHTTPSession]:
     ) as check:
         check_http_session()
     if not check.passed:
-        return cast("type[AIOHTTPSession]", AIOHTTPSession)
+        return AIOHTTPSession  # type: ignore[no-any-return]  # botocore is untyped
     answer = type("_BoundedAnswer", (_BoundedAnswer,), {"max_bytes": max_answer_bytes})
-    bounded: type[AIOHTTPSession] = type("_BoundedHttp", (SharedTlsSession,), {"answer": answer})
-    return bounded
+    return type("_BoundedHttp", (SharedTlsSession,), {"answer": answer})

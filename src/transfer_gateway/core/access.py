@@ -115,7 +115,7 @@ class Access:
 
     def _take_keys(self, count: int) -> None:
         if count > MAX_KEYS:
-            raise BadUserInput.of("keys", f"may hold {MAX_KEYS} at most; got {count}.")
+            raise BadUserInput.of("keys", f"may contain at most {MAX_KEYS} keys; got {count}.")
         self._take_rows(count)
 
     def _take_rows(self, count: int) -> None:

@@ -76,7 +76,7 @@ class Scope:
                 raise AccountNotAvailable.of(account_id)
         for region in wanted.regions:
             if not any(target.region == region for target in targets):
-                raise BadUserInput.of("regions", f"names {region}, where no account is available to you.")
+                raise BadUserInput.of("regions", f"names {region}, where you have no available account.")
         return targets
 
     def shown(self, execution: E) -> E:

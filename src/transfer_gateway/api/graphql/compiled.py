@@ -8,11 +8,9 @@ graphql-core completes in full.
 
 from __future__ import annotations
 
-import inspect
-from contextlib import suppress
 from datetime import datetime
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from graphql import (
     GraphQLEnumType,
@@ -20,20 +18,15 @@ from graphql import (
     GraphQLNonNull,
     GraphQLObjectType,
     GraphQLScalarType,
-    is_composite_type,
 )
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
-from strawberry.schema.schema_converter import GraphQLCoreConverter
+
+from transfer_gateway.api.graphql.graphql_core_internals import Unusual
+from transfer_gateway.api.graphql.strawberry_internals import declared, resolver_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from graphql import FieldNode, GraphQLOutputType
 
-    from graphql import FieldNode, GraphQLCompositeType, GraphQLOutputType, GraphQLResolveInfo
-    from graphql.pyutils import Path
-
-    from transfer_gateway.api.graphql.context import Context
-
-    Selection = Callable[[Any, "_Info"], dict[str, Any]]
+    from transfer_gateway.api.graphql.graphql_core_internals import CompilingExecutor, Selection
 
 _MAX_FIELDS = 2000  # in one function; fragments multiply them
 _IDENTIFIERS = {"AccountId", "Region", "WorkflowId", "ExecutionId"}
@@ -47,116 +40,6 @@ _SCALARS = {
     "Long": "{0} if {0}.__class__ is int else refuse({0})",
     "DateTime": "{0}.isoformat() if {0}.__class__ is datetime else refuse({0})",
 } | dict.fromkeys(_IDENTIFIERS, "str({0}) if isinstance({0}, str) else refuse({0})")
-
-
-class _Unusual(Exception):
-    """graphql-core's business."""
-
-
-class _Info(NamedTuple):
-    """As much of a resolver's `info` as a compiled field has."""
-
-    context: Context
-
-
-class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
-    """graphql-core's executor, which looks for a compiled selection before it collects the fields of an object.
-
-    `coerced`: variables' values that are ready.
-    """
-
-    def __init__(
-        self,
-        *args: Any,  # noqa: ANN401  its base's
-        compiled: Compiled | None,
-        coerced: dict[str, Any],
-        **options: Any,  # noqa: ANN401  as above
-    ) -> None:
-        super().__init__(*args, **options)
-        self.variable_values.coerced.update(coerced)
-        self._compiled = compiled
-
-    def build_response(self, data: dict[str, Any] | None) -> Any:  # noqa: ANN401  its base's
-        """The end. The helpers are bound to this executor, and such a cycle keeps all that it was told in memory."""
-        response = super().build_response(data)
-        self.async_helpers = None  # type: ignore[assignment]  # nobody is left who would ask
-        return response
-
-    def collect_and_execute_subfields(
-        self,
-        return_type: GraphQLObjectType,
-        field_details_list: list[Any],
-        path: Path,
-        result: Any,  # noqa: ANN401  any object of the schema
-        position_context: Any,  # noqa: ANN401  of incremental delivery, which there is none of
-    ) -> Any:  # noqa: ANN401  the object's fields, or an awaitable of them
-        if self._compiled is not None:
-            selection = self._compiled.get(self, return_type, field_details_list)
-            if selection is not None:
-                with suppress(Exception):  # its value is unusual: an error, or nothing to compile for
-                    return selection(result, _Info(self.context_value))
-        return super().collect_and_execute_subfields(
-            return_type, field_details_list, path, result, position_context
-        )
-
-    def complete_iterable_value(  # noqa: PLR0917  as graphql-core calls it
-        self,
-        item_type: GraphQLOutputType,
-        field_details_list: list[Any],
-        info: GraphQLResolveInfo[Any],
-        path: Path,
-        items: Iterable[Any],
-        position_context: Any,  # noqa: ANN401  as above
-    ) -> Any:  # noqa: ANN401  the list, or an awaitable of it
-        kind = item_type.of_type if isinstance(item_type, GraphQLNonNull) else item_type
-        if (
-            self._compiled is not None
-            and isinstance(items, list | tuple)
-            and len(items) > 1
-            and is_composite_type(kind)
-        ):
-            with suppress(Exception):  # one of them is unusual
-                return self._written(self._compiled, kind, field_details_list, info, items)
-        return super().complete_iterable_value(
-            item_type, field_details_list, info, path, items, position_context
-        )
-
-    def _written(
-        self,
-        compiled: Compiled,
-        kind: GraphQLCompositeType,
-        field_details_list: list[Any],
-        info: GraphQLResolveInfo[Any],
-        items: Sequence[Any],
-    ) -> list[dict[str, Any]]:
-        """A list of objects. Which type they are of, and whether they are, their classes say."""
-        by_class: dict[type, Selection] = {}
-        told, written = _Info(self.context_value), []
-        for item in items:
-            selection = by_class.get(item.__class__)
-            if selection is None:
-                selection = self._selection_for(compiled, kind, field_details_list, info, item)
-                by_class[item.__class__] = selection
-            written.append(selection(item, told))
-        return written
-
-    def _selection_for(
-        self,
-        compiled: Compiled,
-        kind: GraphQLCompositeType,
-        field_details_list: list[Any],
-        info: GraphQLResolveInfo[Any],
-        item: Any,  # noqa: ANN401  as above
-    ) -> Selection:
-        if not isinstance(kind, GraphQLObjectType):
-            name = (kind.resolve_type or self.type_resolver)(item, info, kind)
-            kind = self.ensure_valid_runtime_type(name, kind, field_details_list, info, item)
-        if kind.is_type_of is not None and kind.is_type_of(item, info) is not True:
-            raise _Unusual
-        selection = compiled.get(self, kind, field_details_list, often=True)
-        if selection is None:
-            raise _Unusual
-        return selection
 
 
 class Compiled:
@@ -194,7 +77,7 @@ def _compile(
     try:
         source = f"lambda o, info: {writing.fields(parent, field_details_list, 'o')}"
         selection: Selection = eval(source, writing.names)  # noqa: S307  no text of a caller's but GraphQL names
-    except (_Unusual, SyntaxError, MemoryError, RecursionError):  # Python's parser bounds nesting
+    except (Unusual, SyntaxError, MemoryError, RecursionError):  # Python's parser bounds nesting
         return None
     return selection
 
@@ -208,36 +91,36 @@ class _Writing:
         self.names: dict[str, object] = {"refuse": _refuse, "isfinite": isfinite, "datetime": datetime}
 
     def fields(self, parent: GraphQLObjectType, field_details_list: list[Any], var: str) -> str:
-        """A dict display of what is selected of the object in that variable. Raises: _Unusual."""
+        """A dict display of what is selected of the object in that variable. Raises: Unusual."""
         grouped, new_defer_usages, _ = self._executor.collect_subfields(parent, field_details_list)
         if new_defer_usages:
-            raise _Unusual
+            raise Unusual
         written = []
         for response_name, selected in grouped.items():
             self._fields += 1
             node: FieldNode = selected[0].node
             if self._fields > _MAX_FIELDS or node.arguments:
-                raise _Unusual
+                raise Unusual
             if node.name.value == "__typename":
                 written.append(f"{response_name!r}: {parent.name!r}")
                 continue
             field = parent.fields.get(node.name.value)
-            declared = field and field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
-            if field is None or field.args or declared is None:  # the schema about itself is not Strawberry's
-                raise _Unusual
+            strawberrys = field and declared(field)
+            if field is None or field.args or strawberrys is None:  # introspection is not Strawberry's
+                raise Unusual
             value = self._variable()
-            read = self._read(declared, var)
+            read = self._read(strawberrys, var)
             written.append(f"{response_name!r}: {self._value(field.type, selected, value, read)}")
         return f"{{{', '.join(written)}}}"
 
     def _read(self, field: Any, var: str) -> str:  # noqa: ANN401  Strawberry's field
-        resolver = field.base_resolver
-        if resolver is None:
+        found = resolver_of(field)
+        if found is None:
+            raise Unusual
+        method, takes_info = found
+        if method is None:
             return f"{var}.{field.python_name}"
-        if field.is_async or resolver.arguments or inspect.isasyncgenfunction(resolver.wrapped_func):
-            raise _Unusual
-        info = ", info" if resolver.info_parameter else ""
-        return f"{self._name(resolver.wrapped_func)}({var}{info})"
+        return f"{self._name(method)}({var}{', info' if takes_info else ''})"
 
     def _value(self, kind: GraphQLOutputType, selected: list[Any], var: str, read: str) -> str:
         """What `read` gives, completed as a value of that type, by way of the variable."""
@@ -266,7 +149,7 @@ class _Writing:
             case GraphQLScalarType() if kind.name in _SCALARS:
                 return _SCALARS[kind.name].format(var)
             case _:
-                raise _Unusual
+                raise Unusual
 
     def _variable(self) -> str:
         self._variables += 1
@@ -279,4 +162,4 @@ class _Writing:
 
 
 def _refuse(value: object) -> Any:  # noqa: ANN401  never returns
-    raise _Unusual(value)
+    raise Unusual(value)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import strawberry
 
 from transfer_gateway.api.graphql.context import Context
+from transfer_gateway.api.graphql.strawberry_internals import enum_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,5 +31,5 @@ def answers(domain: type, description: str) -> Callable[[type[T]], type[T]]:
 def declare_enum(values: type[Enum], description: str, **meanings: str) -> None:
     """Declare a domain enum to GraphQL, with a meaning for each value."""
     strawberry.enum(values, description=description)
-    for value in values.__strawberry_definition__.values:  # type: ignore[attr-defined]  # set by the line above
+    for value in enum_values(values):
         value.description = meanings.get(value.name, _UNRECOGNIZED)

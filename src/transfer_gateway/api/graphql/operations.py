@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import nullcontext
+from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLError, execute
-from strawberry.execution import optimized_is_awaitable
+from graphql import GraphQLError, GraphQLSchema, build_schema, execute
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from transfer_gateway.api.graphql.compiled import CompilingExecutor
 from transfer_gateway.api.graphql.cost import cost_of
 from transfer_gateway.api.graphql.documents import Documents, Refused, operation_of
+from transfer_gateway.api.graphql.graphql_core_internals import CompilingExecutor
 from transfer_gateway.api.graphql.inputs import Inputs
 from transfer_gateway.api.graphql.large_operations import LARGE_ROWS, LargeOperations
 from transfer_gateway.api.graphql.limits import check, check_variables
 from transfer_gateway.api.graphql.naming import name_request
+from transfer_gateway.api.graphql.strawberry_internals import core_schema, optimized_is_awaitable
 from transfer_gateway.api.loop_budget import LoopBudget
 from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded, GatewayError
 from transfer_gateway.settings import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     import strawberry
+    from graphql import DocumentNode
     from strawberry.http import GraphQLRequestData
 
     from transfer_gateway.api.graphql.context import Context
@@ -38,17 +40,27 @@ _AFTER_DEADLINE_S = 5.0
 
 
 class Operations:
-    """Instead of Strawberry's `Schema.execute`, which knows no limits and can't hide suggestions."""
+    """Instead of Strawberry's `Schema.execute`, which knows no limits and can't hide suggestions.
+
+    Where not `direct`, Strawberry's executes what is within the limits.
+    """
 
     def __init__(
-        self, schema: strawberry.Schema, limits: Limits, *, introspection: bool, suggestions: bool
+        self,
+        schema: strawberry.Schema,
+        limits: Limits,
+        *,
+        introspection: bool,
+        suggestions: bool,
+        direct: bool = True,
     ) -> None:
-        self._schema = schema._schema  # noqa: SLF001  graphql-core's, which Strawberry has no name for
+        self._schema = core_schema(schema) if direct else build_schema(schema.as_str())
+        self._execute: Callable[..., Any] = execute if direct else partial(_execute_by_strawberry, schema)
         self._limits = limits
         self._hide_suggestions = not suggestions
-        self._inputs = Inputs(self._schema)
+        self._inputs = Inputs(self._schema if direct else GraphQLSchema())
         self._documents = Documents(
-            self._schema, limits, introspection=introspection, suggestions=suggestions
+            self._schema, limits, introspection=introspection, suggestions=suggestions, compiles=direct
         )
         self.large_operations = LargeOperations()
         self._loop_budget = LoopBudget()
@@ -112,13 +124,13 @@ class Operations:
         async with (
             self.large_operations.take(context.reader.caller, context.deadline) if waits else nullcontext()
         ):
-            result: Any = execute(
+            result = self._execute(
                 self._schema,
                 document.node,
                 context_value=context,
                 variable_values=variables,
                 operation_name=request.operation_name,
-                is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # it guards
+                is_awaitable=optimized_is_awaitable,
                 executor_class=CompilingExecutor,
                 compiled=document.compiled,
                 coerced=lists,
@@ -127,6 +139,20 @@ class Operations:
             if isawaitable(result):
                 result = await result
         return ExecutionResult(data=result.data, errors=result.errors)
+
+
+def _execute_by_strawberry(
+    schema: strawberry.Schema,
+    _core: GraphQLSchema,
+    document: DocumentNode,
+    *,
+    context_value: Context,
+    variable_values: dict[str, Any],
+    operation_name: str | None,
+    **_of_the_executor: object,
+) -> Awaitable[Any]:
+    assert document.loc is not None  # noqa: S101  it was parsed with its places
+    return schema.execute(document.loc.source.body, variable_values, context_value, None, operation_name)
 
 
 def _failed(error: GatewayError) -> ExecutionResult:

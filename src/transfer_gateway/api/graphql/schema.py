@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import strawberry
+from graphql import GraphQLError  # noqa: TC002  as above
+from strawberry.extensions import DisableValidation
 from strawberry.schema.config import StrawberryConfig
 
 from transfer_gateway.api.graphql.declare import Info  # noqa: TC001  Strawberry reads the annotations
@@ -220,7 +222,16 @@ class Query:
                 raise BadUserInput("id must be accountId, or accountId/region/workflowId[/executionId].")
 
 
-def build_schema() -> strawberry.Schema:
-    schema = strawberry.Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS))
+class _QuietSchema(strawberry.Schema):
+    def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:  # noqa: ANN401  Strawberry's
+        """Logs nothing: whoever answers logs."""
+
+
+def build_schema(*, direct: bool = True) -> strawberry.Schema:
+    """`direct`: whether graphql-core executes it, and not Strawberry. See `operations.py`."""
+    config = StrawberryConfig(scalar_map=SCALARS)
+    if not direct:  # documents have been validated, by rules that are faster
+        return _QuietSchema(query=Query, config=config, extensions=[DisableValidation])
+    schema = strawberry.Schema(query=Query, config=config)
     call_directly(schema)
     return schema

@@ -30,12 +30,13 @@ from transfer_gateway.api.graphql.exchange import (
     read_body,
     while_client_waits,
 )
+from transfer_gateway.api.graphql.execution_check import executes_directly
 from transfer_gateway.api.graphql.large_operations import LARGE_BYTES
 from transfer_gateway.api.graphql.operations import Operations
 from transfer_gateway.api.graphql.response_cache import ResponseCache
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
-from transfer_gateway.api.graphql.websocket import Sockets
+from transfer_gateway.api.graphql.websocket import sockets
 from transfer_gateway.domain.errors import Forbidden, GatewayError
 
 if TYPE_CHECKING:
@@ -87,18 +88,23 @@ class GraphQLView:
     def __init__(
         self, admission: Admission, options: GraphQLOptions, requests: Requests, unread: UnreadBytes
     ) -> None:
-        schema = build_schema()
+        direct = executes_directly()
+        schema = build_schema(direct=direct)
         self.admission = admission
         self.requests = requests
         self.unread = unread
         self.request_timeout_s = options.request_timeout_s
         self._options = options
         self.operations = Operations(
-            schema, options.limits, introspection=options.introspection, suggestions=options.suggestions
+            schema,
+            options.limits,
+            introspection=options.introspection,
+            suggestions=options.suggestions,
+            direct=direct,
         )
         self.operations.check_trusted(options.trusted.texts)
         self._answers = ResponseCache(options.answers_max_bytes)
-        self._sockets = Sockets(schema, self, options.cors_origins, options.request_timeout_s)
+        self._sockets = sockets(schema, self, options.cors_origins, options.request_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

@@ -15,19 +15,24 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 from cross_web import HTTPException
 from starlette.websockets import WebSocketDisconnect
-from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 
 from transfer_gateway.api.errors import log_failure, log_fault
 from transfer_gateway.api.graphql.context import Context
 from transfer_gateway.api.graphql.errors import to_answer, to_extensions
 from transfer_gateway.api.graphql.exchange import address
 from transfer_gateway.api.graphql.operations import has_long_list
+from transfer_gateway.api.graphql.strawberry_internals import (
+    ASGIWebSocketAdapter,
+    BaseGraphQLTransportWSHandler,
+    GraphQL,
+    check_websocket,
+)
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode, GatewayError, Unauthenticated, UpstreamUnavailable
+from transfer_gateway.library_checks import Check
 from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, current_request, get_logger
 
 if TYPE_CHECKING:
@@ -36,10 +41,11 @@ if TYPE_CHECKING:
     import strawberry
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
     from starlette.websockets import WebSocket
-    from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation
 
     from transfer_gateway.api.auth import Admission
+    from transfer_gateway.api.graphql.strawberry_internals import Operation
     from transfer_gateway.api.graphql.view import GraphQLView
     from transfer_gateway.domain.caller import Caller
 
@@ -265,6 +271,19 @@ class Sockets(GraphQL[Context, None]):
 
     def decode_json(self, data: str | bytes) -> object:
         return orjson.loads(data)
+
+
+def sockets(
+    schema: strawberry.Schema, door: GraphQLView, origins: Sequence[str], init_timeout_s: float
+) -> ASGIApp:
+    """The application of WebSockets: `Sockets`, unless Strawberry's private parts fail their self-test."""
+    with Check("strawberry-graphql", fallback="no GraphQL over WebSocket; HTTP serves the same") as check:
+        check_websocket()
+    return Sockets(schema, door, origins, init_timeout_s) if check.passed else _refuse
+
+
+async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send({"type": "websocket.close"})  # before it is accepted: a 403
 
 
 def _refusal(message: str, code: ErrorCode, **more: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
