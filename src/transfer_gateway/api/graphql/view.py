@@ -35,7 +35,6 @@ from transfer_gateway.api.graphql.operations import Operations
 from transfer_gateway.api.graphql.response_cache import ResponseCache
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
-from transfer_gateway.api.graphql.websocket import Sockets
 from transfer_gateway.domain.errors import Forbidden, GatewayError
 
 if TYPE_CHECKING:
@@ -82,28 +81,27 @@ class GraphQLOptions:
 
 
 class GraphQLView:
-    """The ASGI application behind /graphql. Raises, when built: ConfigurationError for trusted documents."""
+    """The ASGI application of /graphql over HTTP. `websocket.py` has the one for WebSockets.
+
+    Raises, when built: ConfigurationError for trusted documents.
+    """
 
     def __init__(
         self, admission: Admission, options: GraphQLOptions, requests: Requests, unread: UnreadBytes
     ) -> None:
-        schema = build_schema()
+        self.schema = build_schema()
         self.admission = admission
         self.requests = requests
         self.unread = unread
         self.request_timeout_s = options.request_timeout_s
         self._options = options
         self.operations = Operations(
-            schema, options.limits, introspection=options.introspection, suggestions=options.suggestions
+            self.schema, options.limits, introspection=options.introspection, suggestions=options.suggestions
         )
         self.operations.check_trusted(options.trusted.texts)
         self._answers = ResponseCache(options.answers_max_bytes)
-        self._sockets = Sockets(schema, self, options.cors_origins, options.request_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await self._sockets(scope, receive, send)
-            return
         request = Request(scope)
         try:
             response = await self._respond(request, receive)

@@ -33,7 +33,6 @@ from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, current_request, get_l
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import strawberry
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.websockets import WebSocket
@@ -244,14 +243,12 @@ class Sockets(GraphQL[Context, None]):
     websocket_adapter_class = TextSocket
     graphql_transport_ws_handler_class = OperationsOverWebSocket
 
-    def __init__(
-        self, schema: strawberry.Schema, door: GraphQLView, origins: Sequence[str], init_timeout_s: float
-    ) -> None:
+    def __init__(self, door: GraphQLView, origins: Sequence[str]) -> None:
         super().__init__(
-            schema,
+            door.schema,
             graphql_ide=None,
             subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
-            connection_init_wait_timeout=timedelta(seconds=init_timeout_s),
+            connection_init_wait_timeout=timedelta(seconds=door.request_timeout_s),
             allowed_origins=origins,
         )
         self.door = door
