@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
-from websockets.exceptions import InvalidStatus
 
-from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
-from wire import calling, connected, place, socket, to_input
+from wire import calling, place, to_input
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -40,9 +38,7 @@ async def start(
 
 
 def warnings(logs: Logs) -> list[tuple[str, str]]:
-    return [
-        (line["library"], line["reason"]) for line in logs if line["event"] == "library_internals_differ"
-    ]
+    return [(line["library"], line["reason"]) for line in logs if line["event"] == "library_internals_differ"]
 
 
 async def look_up(service: server.Service, world: World) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from audited import Line, audited
-from transfer_gateway import server
+from transfer_gateway.build import build_core
 from transfer_gateway.core.audit import AuditTrail
 from transfer_gateway.core.quota import Quota, QuotaLimits
 from transfer_gateway.core.reader import Reader
@@ -129,7 +129,7 @@ def test_every_use_case_is_judged(world: World) -> None:
 async def core(
     aws: Emulator, settings: Callable[..., Settings], accounts_file: Path
 ) -> AsyncIterator[Gateway]:
-    async with server.build_core(settings(), AccountsFile(accounts_file).load(), AwsCalls()) as core:
+    async with build_core(settings(), AccountsFile(accounts_file).load(), AwsCalls()) as core:
         yield core.gateway
 
 

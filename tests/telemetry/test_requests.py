@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from transfer_gateway.telemetry import Requests
-from transfer_gateway.telemetry.aws_calls import AwsCall
+from transfer_gateway.telemetry.request import AwsCall
 
 
 def test_the_ten_slowest_calls_are_told() -> None:

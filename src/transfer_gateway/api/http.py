@@ -18,6 +18,7 @@ from transfer_gateway.api.errors import log_fault
 from transfer_gateway.api.graphiql_page import GraphiqlPage, page_routes
 from transfer_gateway.api.graphql.exchange import error_response
 from transfer_gateway.api.graphql.view import GraphQLView
+from transfer_gateway.api.graphql.websocket import sockets
 from transfer_gateway.api.health import health_routes
 from transfer_gateway.api.metrics import metrics_route
 from transfer_gateway.api.request_headers import RequestHeaders
@@ -69,7 +70,7 @@ def create_app(
     door = GraphiqlPage(graphql, page) if page else graphql
     app.router.routes += [
         Route("/graphql", door),
-        WebSocketRoute("/graphql", graphql),
+        WebSocketRoute("/graphql", sockets(graphql, options.cors_origins)),
         *(page_routes(page) if page else ()),
         *health_routes(readiness),
         metrics_route(metrics),

@@ -11,12 +11,12 @@ assumed costs STS a few calls, not one a request. So is a region's refusal of se
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from transfer_gateway.aws.sts import Role
+from transfer_gateway.backoff import Backoff, jittered
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
 from transfer_gateway.fair_limiter import FairLimiter
 from transfer_gateway.telemetry import context_of, current_request, gauge, get_logger
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 _RENEW_AFTER = (0.75, 0.90)  # of a session's life, drawn anew for each
-_BACKOFF_S = (1.0, 30.0)  # first, and longest
+_BACKOFF = Backoff(first_s=1.0, max_s=30.0)
 _ASSUME_TIMEOUT_S = 20.0  # waiting for a place among the concurrent calls included
 
 
@@ -60,11 +60,9 @@ class _Failures:
     ask_again_at: float = 0.0
 
     def add(self, failure: GatewayError, now: float) -> None:
-        first_s, longest_s = _BACKOFF_S
-        wait_s = min(longest_s, first_s * 2.0 ** min(self.count, 10))
-        spread = random.uniform(0.8, 1.2)  # noqa: S311  spreads load, guards nothing
+        self.count += 1
         # As a new object: this one's traces would keep every frame of the call for as long.
-        self.last, self.count, self.ask_again_at = failure.again(), self.count + 1, now + wait_s * spread
+        self.last, self.ask_again_at = failure.again(), now + _BACKOFF.after(self.count)
 
     def raise_unless_due(self, region: Region | None, now: float) -> None:
         """Raises: the last failure, with the time left, while that is not over."""
@@ -254,10 +252,9 @@ class SessionCache:
         if assumed.expires_at <= now:
             skewed = "STS gave a session that is over already: the gateway's clock is ahead."
             return self._remember(entry, RoleNotAssumable(skewed, account_id=account.id))
-        renew_after = random.uniform(*_RENEW_AFTER)  # noqa: S311  as above
         entry.session = AssumedRoleSession(
             assumed.credentials,
-            renew_at=now + (assumed.expires_at - now) * renew_after,
+            renew_at=now + jittered(assumed.expires_at - now, *_RENEW_AFTER),
             expires_at=assumed.expires_at,
             assumed_at=now,
         )

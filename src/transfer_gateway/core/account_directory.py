@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from transfer_gateway.backoff import Backoff, jittered
 from transfer_gateway.domain.errors import GatewayError, InternalServerError
 from transfer_gateway.telemetry import counter, get_logger
 
@@ -86,7 +86,7 @@ class AccountDirectory:
         if found != self._members:
             self._members = found
             await self._announce()
-        return discovery.refresh_s * random.uniform(0.9, 1.0)  # noqa: S311  spreads load, guards nothing
+        return jittered(discovery.refresh_s, 0.9, 1.0)
 
     async def rest(self, at_most_s: float) -> None:
         """Wait so long, or until the sources have changed."""
@@ -120,9 +120,9 @@ class AccountDirectory:
 
     async def _keep(self, discovery: Discovery, failure: GatewayError) -> float:
         """Log the failure and go on with what there is. Returns: when it is worth trying again."""
-        backoff_s = min(discovery.refresh_s, _FIRST_BACKOFF_S * 2.0 ** min(self._failures, 20))
-        wait_s = max(backoff_s * random.uniform(0.8, 1.2), failure.retry_after_s or 0.0)  # noqa: S311  as above
         self._failure, self._failures = failure, self._failures + 1
+        backoff = Backoff(_FIRST_BACKOFF_S, discovery.refresh_s)
+        wait_s = max(backoff.after(self._failures), failure.retry_after_s or 0.0)
         if self._members is None:
             await self._put_in_service()
         _log.error(

@@ -17,7 +17,7 @@ from transfer_gateway.domain.errors import Throttled
 
 if TYPE_CHECKING:
     from transfer_gateway.domain.caller import Caller
-    from transfer_gateway.telemetry.requests import Request
+    from transfer_gateway.telemetry.request import Request
 
 _CALLERS_REMEMBERED = 10_000
 _AGAIN_AFTER_S = 1.0  # where nobody knows when one of those under way ends

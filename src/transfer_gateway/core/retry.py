@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
+from transfer_gateway.backoff import Backoff
 from transfer_gateway.core.breaker import BreakerOpen
 from transfer_gateway.core.rate import OwnLimit
 from transfer_gateway.domain.errors import GatewayError, Throttled, UpstreamUnavailable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_ATTEMPTS = 4
-_BACKOFF = wait_random_exponential(multiplier=0.1, max=2.0)  # full jitter: anything from 0 to 0.1 s · 2^n
+_BACKOFF = Backoff(first_s=0.1, max_s=2.0, jitter=(0.0, 1.0))  # full jitter
 _RETRIES_PER_CALL, _MAX_SAVED_RETRIES = 0.1, 10.0
 _RETRY = retry_if_exception(
     lambda error: (
@@ -74,4 +75,4 @@ def _wait(state: RetryCallState) -> float:
     """Full jitter, and no less than AWS asks for."""
     error = state.outcome.exception() if state.outcome else None
     asked_s = error.retry_after_s if isinstance(error, GatewayError) else None
-    return max(asked_s or 0.0, _BACKOFF(state))
+    return max(asked_s or 0.0, _BACKOFF.after(state.attempt_number))

@@ -20,77 +20,30 @@ What each becomes at a door (a GraphQL type, an HTTP or gRPC status) is said onc
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING
+
+from transfer_gateway.domain.gateway_error import BadUserInput, ErrorCode, GatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target, WorkflowKey
 
-
-class ErrorCode(StrEnum):
-    """The catalogue's codes: what callers may match on. A code is never renamed."""
-
-    EXECUTION_NOT_FOUND = "EXECUTION_NOT_FOUND"
-    WORKFLOW_NOT_FOUND = "WORKFLOW_NOT_FOUND"
-    ACCOUNT_NOT_AVAILABLE = "ACCOUNT_NOT_AVAILABLE"
-    ACCESS_DENIED = "ACCESS_DENIED"
-    ROLE_NOT_ASSUMABLE = "ROLE_NOT_ASSUMABLE"
-    THROTTLED = "THROTTLED"
-    UPSTREAM_UNAVAILABLE = "UPSTREAM_UNAVAILABLE"
-    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
-    BAD_USER_INPUT = "BAD_USER_INPUT"
-    UNAUTHENTICATED = "UNAUTHENTICATED"
-    FORBIDDEN = "FORBIDDEN"
-    AUDIT_LOG_UNAVAILABLE = "AUDIT_LOG_UNAVAILABLE"
-    INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
-
-
-class GatewayError(Exception):
-    """A failure that a caller may see.
-
-    `message` is written for the caller. `detail` is for the operator's log alone: it may hold what AWS
-    said word for word, role ARNs included. `retry_after_s` is seconds from now, where AWS or we know it.
-    `resource` is the global id of what is not there.
-    """
-
-    code: ClassVar[ErrorCode]
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        account_id: AccountId | None = None,
-        region: Region | None = None,
-        aws_request_id: str | None = None,
-        retry_after_s: float | None = None,
-        detail: str | None = None,
-        resource: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.account_id = account_id
-        self.region = region
-        self.aws_request_id = aws_request_id
-        self.retry_after_s = retry_after_s
-        self.detail = detail
-        self.resource = resource
-
-    def again(self, *, region: Region | None = None, retry_after_s: float | None = None) -> Self:
-        """The same failure for another caller, who asked about `region`.
-
-        A new object each time: an exception that is raised twice collects both traces.
-        """
-        return type(self)(
-            self.message,
-            account_id=self.account_id,
-            region=region or self.region,
-            aws_request_id=self.aws_request_id,
-            retry_after_s=self.retry_after_s if retry_after_s is None else retry_after_s,
-            detail=self.detail,
-            resource=self.resource,
-        )
+__all__ = [
+    "AccessDenied",
+    "AccountNotAvailable",
+    "AuditLogUnavailable",
+    "BadUserInput",
+    "DeadlineExceeded",
+    "ErrorCode",
+    "ExecutionNotFound",
+    "Forbidden",
+    "GatewayError",
+    "InternalServerError",
+    "RoleNotAssumable",
+    "Throttled",
+    "Unauthenticated",
+    "UpstreamUnavailable",
+    "WorkflowNotFound",
+]
 
 
 class ExecutionNotFound(GatewayError):
@@ -176,26 +129,6 @@ class DeadlineExceeded(GatewayError):
             account_id=target.account_id,
             region=target.region,
         )
-
-
-class BadUserInput(GatewayError, ValueError):
-    """Also a ValueError, so that pydantic reports it at its place in a file.
-
-    `field` is what is wrong, where the message begins with its name: each door has its own spelling of it.
-    """
-
-    code = ErrorCode.BAD_USER_INPUT
-    field: str | None = None
-
-    @classmethod
-    def of(cls, field: str, rule: str) -> BadUserInput:
-        error = cls(f"{field} {rule}")
-        error.field = field
-        return error
-
-    def spelled(self, spell: Callable[[str], str]) -> str:
-        """The message with the field's name as a door spells it."""
-        return self.message if self.field is None else spell(self.field) + self.message[len(self.field) :]
 
 
 class Unauthenticated(GatewayError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar, NamedTuple, Self
 
-from transfer_gateway.domain.errors import BadUserInput
+from transfer_gateway.domain.gateway_error import BadUserInput
 
 
 class Identifier(str):

@@ -18,14 +18,8 @@ from transfer_gateway.telemetry.log import (
     lines_queued,
 )
 from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
-from transfer_gateway.telemetry.requests import (
-    EVERYDAY,
-    GIVEN_UP,
-    Request,
-    Requests,
-    context_of,
-    current_request,
-)
+from transfer_gateway.telemetry.request import GIVEN_UP, Request, context_of, current_request
+from transfer_gateway.telemetry.requests import EVERYDAY, Requests
 
 __all__ = [
     "EVERYDAY",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from transfer_gateway.domain.errors import ErrorCode, GatewayError
 from transfer_gateway.telemetry.log import get_logger
 from transfer_gateway.telemetry.metrics import Durations, counter, gauge
-from transfer_gateway.telemetry.requests import GIVEN_UP, current_request
+from transfer_gateway.telemetry.request import GIVEN_UP, AwsCall, current_request
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -24,18 +24,6 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 _BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-
-
-@dataclass(slots=True)
-class AwsCall:
-    """One call. `request_id` is AWS's; `code` OK, that of the error it led to, or CANCELLED."""
-
-    operation: str
-    account_id: str
-    region: str
-    code: str = "OK"
-    took_s: float = 0.0
-    request_id: str | None = None
 
 
 @dataclass(slots=True)

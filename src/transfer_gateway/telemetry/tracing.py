@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span
 
-    from transfer_gateway.telemetry.aws_calls import AwsCall
-    from transfer_gateway.telemetry.requests import Request
+    from transfer_gateway.telemetry.request import AwsCall, Request
 
 _log = get_logger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import strawberry
 from graphql import GraphQLError, GraphQLSyntaxError
@@ -155,8 +155,8 @@ def _data(error: GatewayError, kind: type[Error]) -> Error:
         message=error.message,
         retryable=TABLE[error.code].retryable,
         retry_after=retry_after_s(error),
-        account_id=error.account_id,
-        region=error.region,
+        account_id=cast("AccountId | None", error.account_id),
+        region=cast("Region | None", error.region),
         aws_request_id=error.aws_request_id,
     )
 

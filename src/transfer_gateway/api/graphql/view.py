@@ -36,7 +36,6 @@ from transfer_gateway.api.graphql.operations import Operations
 from transfer_gateway.api.graphql.response_cache import ResponseCache
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
-from transfer_gateway.api.graphql.websocket import sockets
 from transfer_gateway.domain.errors import Forbidden, GatewayError
 
 if TYPE_CHECKING:
@@ -83,20 +82,23 @@ class GraphQLOptions:
 
 
 class GraphQLView:
-    """The ASGI application behind /graphql. Raises, when built: ConfigurationError for trusted documents."""
+    """The ASGI application of /graphql over HTTP. `websocket.py` has the one for WebSockets.
+
+    Raises, when built: ConfigurationError for trusted documents.
+    """
 
     def __init__(
         self, admission: Admission, options: GraphQLOptions, requests: Requests, unread: UnreadBytes
     ) -> None:
         direct = executes_directly()
-        schema = build_schema(direct=direct)
+        self.schema = build_schema(direct=direct)
         self.admission = admission
         self.requests = requests
         self.unread = unread
         self.request_timeout_s = options.request_timeout_s
         self._options = options
         self.operations = Operations(
-            schema,
+            self.schema,
             options.limits,
             introspection=options.introspection,
             suggestions=options.suggestions,
@@ -104,12 +106,8 @@ class GraphQLView:
         )
         self.operations.check_trusted(options.trusted.texts)
         self._answers = ResponseCache(options.answers_max_bytes)
-        self._sockets = sockets(schema, self, options.cors_origins, options.request_timeout_s)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await self._sockets(scope, receive, send)
-            return
         request = Request(scope)
         try:
             response = await self._respond(request, receive)

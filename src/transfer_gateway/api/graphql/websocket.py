@@ -38,7 +38,6 @@ from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, current_request, get_l
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import strawberry
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -250,14 +249,12 @@ class Sockets(GraphQL[Context, None]):
     websocket_adapter_class = TextSocket
     graphql_transport_ws_handler_class = OperationsOverWebSocket
 
-    def __init__(
-        self, schema: strawberry.Schema, door: GraphQLView, origins: Sequence[str], init_timeout_s: float
-    ) -> None:
+    def __init__(self, door: GraphQLView, origins: Sequence[str]) -> None:
         super().__init__(
-            schema,
+            door.schema,
             graphql_ide=None,
             subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL],
-            connection_init_wait_timeout=timedelta(seconds=init_timeout_s),
+            connection_init_wait_timeout=timedelta(seconds=door.request_timeout_s),
             allowed_origins=origins,
         )
         self.door = door
@@ -273,13 +270,11 @@ class Sockets(GraphQL[Context, None]):
         return orjson.loads(data)
 
 
-def sockets(
-    schema: strawberry.Schema, door: GraphQLView, origins: Sequence[str], init_timeout_s: float
-) -> ASGIApp:
+def sockets(door: GraphQLView, origins: Sequence[str]) -> ASGIApp:
     """The application of WebSockets: `Sockets`, unless Strawberry's private parts fail their self-test."""
     with Check("strawberry-graphql", fallback="no GraphQL over WebSocket; HTTP serves the same") as check:
         check_websocket()
-    return Sockets(schema, door, origins, init_timeout_s) if check.passed else _refuse
+    return Sockets(door, origins) if check.passed else _refuse
 
 
 async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:

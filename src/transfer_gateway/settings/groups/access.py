@@ -13,31 +13,44 @@ from transfer_gateway.settings.groups.group import CommaSeparated, Group
 class AccessSettings(Group):
     auth: Literal["oidc", "none"] = Field(
         "oidc",
-        description="Who may call: whoever has a token of an issuer below; or anybody (`none`), on loopback addresses.",
+        description=(
+            "`oidc`: callers need a token from one of the issuers. "
+            "`none`: no authentication, on loopback addresses only."
+        ),
     )
     oidc_issuers: CommaSeparated = Field(
-        (), description="Issuers of tokens, divided by commas. Required with auth `oidc`. Each has discovery."
+        (),
+        description=(
+            "Trusted token issuers, comma-separated. Required with auth `oidc`. "
+            "Each must support OIDC discovery."
+        ),
     )
     oidc_audiences: CommaSeparated = Field(
-        (), description="What tokens must be issued for, one of these. Required with auth `oidc`."
+        (), description="Accepted token audiences, comma-separated. Required with auth `oidc`."
     )
     oidc_algorithms: CommaSeparated = Field(
-        ("RS256", "ES256", "PS256", "EdDSA"), description="Signatures accepted; asymmetric ones only."
+        ("RS256", "ES256", "PS256", "EdDSA"),
+        description="Accepted signature algorithms, comma-separated. Asymmetric algorithms only.",
     )
-    oidc_groups_claim: str = Field("groups", min_length=1, description="The claim with a caller's groups.")
+    oidc_groups_claim: str = Field(
+        "groups", min_length=1, description="Token claim that holds the caller's groups."
+    )
     oidc_leeway_s: float = Field(
-        30.0, ge=0, le=600, description="How far the issuers' clocks may be from ours."
+        30.0,
+        ge=0,
+        le=600,
+        description="Clock difference tolerated between the issuers and the gateway, in seconds.",
     )
     oidc_ca_file: Path | None = Field(
-        None, description="Certificates to trust the issuers by, besides the system's."
+        None, description="CA certificates, in PEM, trusted for the issuers in addition to the system's."
     )
     oidc_cluster_issuer: str | None = Field(
         None,
-        description="The one of the issuers that is this Kubernetes cluster: reached with the pod's own token and CA.",
+        description="The issuer that is this Kubernetes cluster. It is called with the pod's own token and CA.",
     )
     policy_file: Path | None = Field(
         None,
-        description="YAML file of who sees what; re-read when it changes. Required with auth `oidc`.",
+        description="YAML file with the access policy. Reloaded when it changes. Required with auth `oidc`.",
     )
 
     @field_validator("oidc_issuers", "oidc_audiences", "policy_file")

@@ -10,12 +10,10 @@ from transfer_gateway.settings.groups.group import Group
 
 
 class AccountsSettings(Group):
-    accounts_file: Path = Field(
-        description="YAML file of the accounts to look into; re-read when it changes."
-    )
+    accounts_file: Path = Field(description="YAML file that lists the accounts. Reloaded when it changes.")
     accounts_reload_s: float = Field(
         5.0,
         ge=0.1,
         le=3600,
-        description="How often accounts file, policy and certificates are looked at for a change.",
+        description="Seconds between checks of the accounts file, the policy and the certificates for changes.",
     )

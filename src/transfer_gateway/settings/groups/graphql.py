@@ -16,52 +16,64 @@ _ORIGIN = re.compile(r"https?://[^/@?#\s,*]+")
 class GraphQLSettings(Group):
     http_cors_origins: CommaSeparated = Field(
         (),
-        description="Origins, divided by commas, whose pages may call from a browser, such as https://ops.example.com.",
+        description="Origins allowed to call from a browser, comma-separated, such as https://ops.example.com.",
     )
-    graphiql: bool = Field(
-        default=True, description="Whether a browser that opens /graphql gets a page to ask from."
-    )
+    graphiql: bool = Field(default=True, description="Whether /graphql serves GraphiQL to browsers.")
     graphql_answers_max_bytes: int = Field(
         16_777_216,
         ge=0,
         le=2**40,
-        description="Memory for answers, given again while their snapshots are fresh. 0: every answer is made anew.",
+        description=(
+            "Memory for cached GraphQL responses, used while their executions are fresh enough. "
+            "0 disables the cache."
+        ),
     )
-    graphql_introspection: bool = Field(default=True, description="Whether the schema can be asked for.")
-    graphql_suggestions: bool = Field(default=True, description="Whether errors suggest names that do exist.")
+    graphql_introspection: bool = Field(default=True, description="Whether introspection is allowed.")
+    graphql_suggestions: bool = Field(default=True, description="Whether errors suggest similar names.")
     graphql_trusted_documents: Literal["off", "allow", "only"] = Field(
-        "off", description="Whether documents may (`allow`) or must (`only`) be asked for by their hash."
+        "off", description="Whether clients may (`allow`) or must (`only`) use trusted documents, by hash."
     )
     graphql_trusted_documents_path: Path | None = Field(
-        None, description="Those documents: a directory of .graphql files, or a manifest of hashes and texts."
+        None,
+        description="The trusted documents: a directory of .graphql files, or a JSON manifest of hashes and documents.",
     )
-    graphql_max_characters: int = Field(65_536, ge=1, le=10_000_000, description="Of a document's text.")
+    graphql_max_characters: int = Field(
+        65_536, ge=1, le=10_000_000, description="Maximum characters of a document."
+    )
     graphql_max_tokens: int = Field(
-        2000, ge=1, le=1_000_000, description="Of a document; comments as many again."
+        2000, ge=1, le=1_000_000, description="Maximum tokens of a document, and the same number of comments."
     )
     graphql_max_selections: int = Field(
         1000,
         ge=1,
         le=1_000_000,
-        description="Fields and fragments of a document, each counted wherever it is spread.",
+        description="Maximum fields and fragments of a document. A fragment's content counts wherever it is spread.",
     )
     graphql_max_depth: int = Field(
-        15, ge=1, le=200, description="Levels of fields. GraphiQL's own query for the schema has 15."
+        15,
+        ge=1,
+        le=200,
+        description="Maximum levels of nested fields. GraphiQL's introspection query has 15.",
     )
     graphql_max_root_fields: int = Field(
-        20, ge=1, le=100_000, description="Fields of Query in one operation."
+        20, ge=1, le=100_000, description="Maximum root fields of an operation."
     )
-    graphql_max_aliases: int = Field(50, ge=0, le=100_000, description="Aliases of a document.")
-    graphql_max_directives: int = Field(50, ge=0, le=100_000, description="Directives of a document.")
-    graphql_max_list_items: int = Field(2000, ge=1, le=1_000_000, description="Of each list in a request.")
+    graphql_max_aliases: int = Field(50, ge=0, le=100_000, description="Maximum aliases of a document.")
+    graphql_max_directives: int = Field(50, ge=0, le=100_000, description="Maximum directives of a document.")
+    graphql_max_list_items: int = Field(
+        2000, ge=1, le=1_000_000, description="Maximum items of each list in a request."
+    )
     graphql_max_variable_values: int = Field(
-        10_000, ge=1, le=10_000_000, description="Of all variables, those in lists and objects counted."
+        10_000,
+        ge=1,
+        le=10_000_000,
+        description="Maximum values in all variables of a request, nested ones included.",
     )
     graphql_max_aws_calls: int = Field(
         100_000,
         ge=1,
         le=100_000_000,
-        description="Calls to AWS that one operation may need: one for each key, two for each target of a list.",
+        description="Maximum AWS calls that an operation may need: one for each key, two for each target of a list.",
     )
 
     @field_validator("http_cors_origins")

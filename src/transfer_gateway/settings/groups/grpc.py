@@ -12,47 +12,53 @@ class GrpcSettings(Group):
         262_144,
         ge=1024,
         le=104_857_600,
-        description="Larger request messages are refused with RESOURCE_EXHAUSTED.",
+        description="Maximum size of a request message. Larger ones are RESOURCE_EXHAUSTED.",
     )
     grpc_max_concurrent_rpcs: int = Field(
-        1000, ge=1, le=100_000, description="Calls at a time; more are refused with RESOURCE_EXHAUSTED."
+        1000, ge=1, le=100_000, description="Maximum concurrent calls. Further ones are RESOURCE_EXHAUSTED."
     )
     grpc_max_concurrent_streams: int = Field(
-        250, ge=1, le=100_000, description="Calls at a time on one connection; more wait there."
+        250,
+        ge=1,
+        le=100_000,
+        description="Maximum concurrent calls on one connection. Further ones wait on the client.",
     )
     grpc_max_public_streams: int = Field(
         100,
         ge=1,
         le=100_000,
-        description="Health watches and reflection, which need no token, at a time; over that, the oldest is ended.",
+        description=(
+            "Maximum concurrent health watches and reflection calls, which need no token. "
+            "Above it, the oldest ends."
+        ),
     )
     grpc_message_timeout_s: float = Field(
-        5.0, ge=0.1, le=300, description="How long a call may take to send its message."
+        5.0, ge=0.1, le=300, description="Timeout for a call to send its request message, in seconds."
     )
     grpc_keepalive_s: float = Field(
         60.0,
         ge=1,
         le=7200,
-        description="How often a silent connection is tried, so that dead ones are noticed.",
+        description="Seconds of silence before a connection is pinged to detect a dead peer.",
     )
     grpc_max_connection_age_s: float = Field(
         300.0,
         ge=1,
         le=86_400,
-        description="Clients are asked to connect anew after about that time, which spreads them over replicas.",
+        description="Seconds after which clients are asked to reconnect, which spreads them over the replicas.",
     )
     grpc_max_connections: int = Field(
-        1000, ge=1, le=1_000_000, description="gRPC connections at a time; more are closed."
+        1000, ge=1, le=1_000_000, description="Maximum gRPC connections. Further ones are closed."
     )
     grpc_handshake_timeout_s: float = Field(
         5.0,
         ge=0.1,
         le=300,
-        description="How long a new gRPC connection may take for TLS and the start of HTTP/2; then it is closed.",
+        description="Timeout for TLS and the start of HTTP/2 on a new gRPC connection, in seconds.",
     )
     grpc_max_connection_idle_s: float = Field(
         60.0,
         ge=1,
         le=86_400,
-        description="gRPC connections without a call for so long are ended; clients connect anew for their next one.",
+        description="Seconds without a call before a gRPC connection is closed. Clients reconnect for their next call.",
     )

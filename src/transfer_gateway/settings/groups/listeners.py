@@ -12,27 +12,43 @@ from transfer_gateway.settings.groups.group import ENV_PREFIX, Group
 
 class ListenerSettings(Group):
     http_host: str = Field(
-        "127.0.0.1", description="Address of the HTTP door. Loopback only, with auth `none`."
+        "127.0.0.1", description="Address of the HTTP server. Loopback only with auth `none`."
     )
-    http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP door. 0: any free one.")
+    http_port: int = Field(
+        8080, ge=0, le=65535, description="Port of the HTTP server. 0 selects a free port."
+    )
     grpc: bool = Field(
         default=True,
-        description="Whether the gRPC door is opened. Where nobody calls it, 16 MB of memory less.",
+        description="Whether to run the gRPC server. `false` saves 16 MB of memory.",
     )
     grpc_host: str = Field(
-        "127.0.0.1", description="Address of the gRPC door. Loopback only, with auth `none`."
+        "127.0.0.1", description="Address of the gRPC server. Loopback only with auth `none`."
     )
-    grpc_port: int = Field(50051, ge=0, le=65535, description="Port of the gRPC door. 0: any free one.")
+    grpc_port: int = Field(
+        50051, ge=0, le=65535, description="Port of the gRPC server. 0 selects a free port."
+    )
     http_tls_cert_file: Path | None = Field(
         None,
-        description="Certificate of the HTTP door, in PEM, then any that lead to its authority; re-read on a change.",
+        description="Certificate of the HTTP server with its intermediates, in PEM. Reloaded when it changes.",
     )
-    http_tls_key_file: Path | None = Field(None, description="Its private key, in PEM, without passphrase.")
-    grpc_tls_cert_file: Path | None = Field(None, description="The same for the gRPC door.")
-    grpc_tls_key_file: Path | None = Field(None, description="The same for the gRPC door.")
+    http_tls_key_file: Path | None = Field(
+        None,
+        description="Private key of the HTTP server, in PEM, without a passphrase. Reloaded when it changes.",
+    )
+    grpc_tls_cert_file: Path | None = Field(
+        None,
+        description="Certificate of the gRPC server with its intermediates, in PEM. Reloaded when it changes.",
+    )
+    grpc_tls_key_file: Path | None = Field(
+        None,
+        description="Private key of the gRPC server, in PEM, without a passphrase. Reloaded when it changes.",
+    )
     grpc_client_ca_file: Path | None = Field(
         None,
-        description="Authorities, in PEM: every gRPC client must have a certificate of one. Re-read when it changes.",
+        description=(
+            "CA certificates, in PEM, that gRPC client certificates must be issued by. "
+            "Reloaded when it changes."
+        ),
     )
 
     @field_validator("http_host", "grpc_host")

@@ -12,14 +12,17 @@ class TimeoutSettings(Group):
         10.0,
         ge=0.05,
         le=300,
-        description="One request's time; what is not there by then is DEADLINE_EXCEEDED.",
+        description="Timeout for a request, in seconds. What is missing then is DEADLINE_EXCEEDED.",
     )
     shutdown_delay_s: float = Field(
         3.0,
         ge=0,
         le=600,
-        description="After SIGTERM, how long to go on serving while not ready, so that no more is sent here.",
+        description=(
+            "Seconds to keep serving after SIGTERM while not ready, so that load balancers stop "
+            "sending requests."
+        ),
     )
     shutdown_grace_s: float = Field(
-        20.0, ge=0, le=600, description="After that, how long requests under way may take to finish."
+        20.0, ge=0, le=600, description="Seconds that requests get to finish after that delay."
     )
