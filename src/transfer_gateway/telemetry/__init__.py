@@ -19,8 +19,8 @@ from transfer_gateway.telemetry.log import (
 )
 from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
 from transfer_gateway.telemetry.requests import (
-    EVERYDAY,
-    GIVEN_UP,
+    CANCELLED,
+    EXPECTED_CODES,
     Request,
     Requests,
     context_of,
@@ -28,8 +28,8 @@ from transfer_gateway.telemetry.requests import (
 )
 
 __all__ = [
-    "EVERYDAY",
-    "GIVEN_UP",
+    "CANCELLED",
+    "EXPECTED_CODES",
     "LOG_IDS",
     "AwsCalls",
     "LogMetrics",

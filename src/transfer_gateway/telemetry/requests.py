@@ -1,4 +1,4 @@
-"""One request at a door, from its beginning to its end: what it wanted, what it asked of AWS, and what came of it."""
+"""Request telemetry, from start to end: the operation, its AWS calls and its outcome."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ if TYPE_CHECKING:
     from transfer_gateway.telemetry.aws_calls import AwsCall
     from transfer_gateway.telemetry.tracing import Tracing
 
-GIVEN_UP = "CANCELLED"  # the code of what was not waited for: its deadline came first, or its caller left
+CANCELLED = "CANCELLED"  # code if the deadline passed or the caller left before the end
 
-# What callers cause by asking, or an operator knows already: no news.
-EVERYDAY = {
+# Caused by callers, or logged elsewhere: not worth a warning.
+EXPECTED_CODES = {
     ErrorCode.EXECUTION_NOT_FOUND,
     ErrorCode.WORKFLOW_NOT_FOUND,
     ErrorCode.ACCOUNT_NOT_AVAILABLE,
     ErrorCode.BAD_USER_INPUT,
     ErrorCode.UNAUTHENTICATED,
     ErrorCode.FORBIDDEN,
-    ErrorCode.AUDIT_LOG_UNAVAILABLE,  # told once, as `audit_log_unavailable`
+    ErrorCode.AUDIT_LOG_UNAVAILABLE,  # logged once, as `audit_log_unavailable`
 }
 
 _log = get_logger(__name__)
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _DOORS = ("graphql", "grpc")
-_CALLS_TOLD = 10  # of one request's
-_FAILURES_LOGGED = 5  # of each code in one request: a search may be told 1,000 of them, a list more
+_CALLS_LISTED = 10  # per request
+_FAILURES_LOGGED = 5  # per code and request: a search can have 1,000 failures, a list more
 
 _current: ContextVar[Request | None] = ContextVar("request", default=None)
 
 
 def current_request() -> Request | None:
-    """The request that this task works for, or that began the shared task that this is."""
+    """The request that this task, or the shared work it does, was started for."""
     return _current.get()
 
 
 def context_of(request: Request | None) -> Context:
-    """A context for a shared task that a request begins, empty but for that request.
+    """A context for a shared task that a request starts. It contains only that request.
 
-    The task's log lines carry the request's ids, and its AWS calls are counted and traced as the request's. Whoever
-    joins the task later names this request in its own log line (`joined_requests`). None: nobody's request.
+    The task's log lines have the request's ids, and its AWS calls are counted and traced as the request's. Requests
+    that join the task later name this one in their own log lines (`joined_requests`). None: an empty context.
     """
     if request is None:
         return Context()
@@ -70,10 +70,10 @@ def _enter(request: Request) -> None:
 
 
 class Request:
-    """What becomes known of a request. `operation` and `code` are from short lists, never a caller's words.
+    """What is recorded about a request. `operation` and `code` come from fixed lists, never from caller input.
 
-    `code`: OK, or that of the error that the whole request failed with. Failures of parts go by `failed`.
-    It is small, since a connection to AWS that it opens keeps it, with all of its context, for as long as it is open.
+    `code`: OK, or the code of the error that failed the whole request. `failed` records partial failures.
+    Kept small: an AWS connection opened during the request keeps it, and its whole context, until it is closed.
     """
 
     __slots__ = (
@@ -103,72 +103,72 @@ class Request:
         self.graphql_type: str | None = None
         self.graphql_name: str | None = None
         self.code = "OK"
-        self.release: Callable[[], None] | None = None  # what it holds, at its end
+        self.release: Callable[[], None] | None = None  # called at the request's end
         self.started = time.perf_counter()
         self.failures: dict[str, int] = {}  # by code
         self.aws_calls = 0
-        self.slowest: list[tuple[float, str]] = []  # a heap: the seconds that each took, and AWS's id of it
+        self.slowest: list[tuple[float, str]] = []  # a heap of (seconds, AWS request id)
         self.joined: list[str] = []
         self.context: Context | None = None  # what `context_of` copies
 
     def ids(self) -> dict[str, str]:
-        """What each line of the log about it has."""
+        """Ids for every log line about this request."""
         if self.trace_id is None:
             return {"request_id": self.id}
         return {"request_id": self.id, "trace_id": self.trace_id}
 
     def failed(self, code: str) -> bool:
-        """Something that it asked for went out as a failure of that code.
+        """Record a failure returned to the caller.
 
-        Returns: whether it gets a line of its own in the log; the others are counted in one line at the request's end.
+        Returns: whether to log it on its own line. Further ones are summed up in one line at the request's end.
         """
         count = self.failures[code] = self.failures.get(code, 0) + 1
         return count <= _FAILURES_LOGGED
 
-    def asked_aws(self, call: AwsCall) -> None:
+    def record_aws_call(self, call: AwsCall) -> None:
         self.aws_calls += 1
-        told = (call.took_s, call.request_id or "")
-        if len(self.slowest) < _CALLS_TOLD:
-            heappush(self.slowest, told)
+        entry = (call.took_s, call.request_id or "")
+        if len(self.slowest) < _CALLS_LISTED:
+            heappush(self.slowest, entry)
         else:
-            heappushpop(self.slowest, told)
+            heappushpop(self.slowest, entry)
 
-    def waits_for(self, other: Request | None) -> None:
-        """It shares a call to AWS that the other one began."""
-        if other is None or other is self or len(self.joined) >= _CALLS_TOLD:
+    def record_join(self, other: Request | None) -> None:
+        """Record that this request waits for an AWS call that the other one started."""
+        if other is None or other is self or len(self.joined) >= _CALLS_LISTED:
             return
         self.joined.append(other.id)
         if self.span is not None and other.span is not None:
             self.span.add_link(other.span.get_span_context())
 
-    def about_aws(self) -> dict[str, Any]:
-        """For the log: how many calls to AWS it began, the ids of the slowest, and whose calls it shared."""
-        told: dict[str, Any] = {}
+    def aws_summary(self) -> dict[str, Any]:
+        """Log fields: the number of AWS calls it started, the slowest ones' ids, and requests whose calls it shared."""
+        summary: dict[str, Any] = {}
         if self.aws_calls:
-            told["aws_calls"] = self.aws_calls
-            told["aws_request_ids"] = [
+            summary["aws_calls"] = self.aws_calls
+            summary["aws_request_ids"] = [
                 call_id for _, call_id in sorted(self.slowest, reverse=True) if call_id
             ]
         if self.joined:
-            told["joined_requests"] = self.joined
-        return told
+            summary["joined_requests"] = self.joined
+        return summary
 
 
 class Requests:
-    """Those under way and those that have ended. One that took longer than `slow_s` is logged.
+    """Starts and ends requests and counts them. Requests that take `slow_s` seconds or longer are logged.
 
-    `tracing` None: no span is made, and a request's trace is known only where its caller tells it.
+    `tracing` None: no spans; the trace id is known only if the caller sends one.
     """
 
     def __init__(self, *, slow_s: float, tracing: Tracing | None = None) -> None:
         self._slow_s = slow_s
         self._tracing = tracing
         self._in_flight = dict.fromkeys(_DOORS, 0)
-        # From 0 on: what appears with its first failure has not risen, to Prometheus.
+        # Start at 0: Prometheus sees no increase in a series that first appears with the value 1.
         self._failures = Counter({(door, code.value): 0 for door in _DOORS for code in ErrorCode})
         self._durations = Durations(
             "request",
-            "Requests by what they asked for and what came of it; how long each took.",
+            "Request duration by operation and outcome.",
             ("door", "operation", "code"),
             _BUCKETS_S,
         )
@@ -180,7 +180,7 @@ class Requests:
         request_id: str,
         header: Callable[[str], str | None] = lambda _: None,
     ) -> Request:
-        """A request of the running task's, and of those that it starts. `header` gives one of its headers."""
+        """Start a request for the running task and the tasks it creates. `header` looks up a request header."""
         request = Request(door, operation, request_id)
         if self._tracing is not None:
             request.span = self._tracing.begin_request(request, header)
@@ -191,7 +191,7 @@ class Requests:
         return request
 
     def end(self, request: Request, status: str | None = None) -> float:
-        """`status` is what its door calls the outcome. Returns: the seconds it took."""
+        """`status`: the HTTP or gRPC status. Returns: the duration in seconds."""
         took_s = time.perf_counter() - request.started
         request.context = None  # it leads back to the request
         if request.release is not None:
@@ -209,14 +209,16 @@ class Requests:
                 operation=request.operation,
                 code=request.code,
                 took_ms=round(took_s * 1000, 1),
-                **request.about_aws(),
+                **request.aws_summary(),
             )
         return took_s
 
     def _count_failures(self, request: Request) -> None:
         for code, count in request.failures.items():
             self._failures[request.door, code] += count
-        if any(count > _FAILURES_LOGGED for code, count in request.failures.items() if code not in EVERYDAY):
+        if any(
+            count > _FAILURES_LOGGED for code, count in request.failures.items() if code not in EXPECTED_CODES
+        ):
             _log.warning(
                 "lookups_failed", door=request.door, operation=request.operation, failures=request.failures
             )
@@ -225,13 +227,13 @@ class Requests:
         yield from self._durations.collect()
         yield gauge(
             "requests_in_flight",
-            "Requests that are being answered.",
+            "Requests in progress.",
             ("door",),
             {(door,): count for door, count in self._in_flight.items()},
         )
         yield counter(
             "failures",
-            "Failures told to callers, as a request's error or as data in its answer.",
+            "Failures returned to callers, as a request's error or as data in its response.",
             ("door", "code"),
             self._failures,
         )
