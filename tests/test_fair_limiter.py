@@ -1,4 +1,4 @@
-"""FairLimiter: the limit holds, slots go round, and slow calls keep none."""
+"""FairLimiter: the limit holds, slots are shared round-robin, and slow calls free theirs."""
 
 from __future__ import annotations
 
@@ -8,40 +8,40 @@ from contextlib import AsyncExitStack
 from transfer_gateway.fair_limiter import FairLimiter
 
 
-async def call(limiter: FairLimiter, party: str, served: list[str], takes_s: float = 0.0) -> None:
-    async with limiter.hold(party):
-        served.append(party)
+async def call(limiter: FairLimiter, key: str, served: list[str], takes_s: float = 0.0) -> None:
+    async with limiter.slot(key):
+        served.append(key)
         await asyncio.sleep(takes_s)
 
 
-async def test_places_go_round() -> None:
-    """Each party that waits gets one place in its turn, however many limiter others wait for."""
+async def test_slots_are_shared_round_robin() -> None:
+    """Each waiting key gets one slot in turn, however many calls of other keys wait."""
     limiter, served = FairLimiter(1), list[str]()
-    await asyncio.gather(*(call(limiter, party, served) for party in "aaaabbc"))
+    await asyncio.gather(*(call(limiter, key, served) for key in "aaaabbc"))
     assert "".join(served) == "aabcaba"
 
 
-async def test_a_slow_call_gives_its_place_back() -> None:
-    """Calls that never end hold nobody up for long, and their place is given back once."""
+async def test_a_slow_call_frees_its_slot() -> None:
+    """Calls that hang do not block others for long, and free their slot only once."""
     limiter, served = FairLimiter(1), list[str]()
     hanging = [asyncio.create_task(call(limiter, "slow", served, takes_s=60)) for _ in range(2)]
     await asyncio.sleep(0)
     async with asyncio.timeout(10):
-        await call(limiter, "well", served)
-        await call(limiter, "well", served)
-    assert served[:2] == ["slow", "well"]
+        await call(limiter, "fast", served)
+        await call(limiter, "fast", served)
+    assert served[:2] == ["slow", "fast"]
     for task in hanging:
         task.cancel()
     await asyncio.wait(hanging)
-    await is_whole(limiter)
+    await has_one_slot(limiter)
 
 
-async def test_who_leaves_takes_no_place() -> None:
-    """Cancelled while waiting, or in the moment in which a place comes: it goes to the next."""
+async def test_a_cancelled_call_takes_no_slot() -> None:
+    """Cancelled while waiting, or just as a slot is granted: the slot goes to the next call."""
     limiter, served = FairLimiter(1), list[str]()
     async with AsyncExitStack() as held:
-        await held.enter_async_context(limiter.hold("first"))
-        waiting = [asyncio.create_task(call(limiter, party, served)) for party in "abc"]
+        await held.enter_async_context(limiter.slot("first"))
+        waiting = [asyncio.create_task(call(limiter, key, served)) for key in "abc"]
         await asyncio.sleep(0)
         waiting[0].cancel()
         await asyncio.sleep(0)
@@ -49,13 +49,13 @@ async def test_who_leaves_takes_no_place() -> None:
         waiting[1].cancel()
     await asyncio.wait(waiting)
     assert served == ["c"]
-    await is_whole(limiter)
+    await has_one_slot(limiter)
 
 
-async def is_whole(limiter: FairLimiter) -> None:
-    """One place, no more and no fewer."""
+async def has_one_slot(limiter: FairLimiter) -> None:
+    """Exactly one slot is free."""
     served = list[str]()
-    async with limiter.hold("one"):
+    async with limiter.slot("one"):
         other = asyncio.create_task(call(limiter, "other", served))
         await asyncio.sleep(0.01)
         assert served == []

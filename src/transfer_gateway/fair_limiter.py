@@ -1,4 +1,4 @@
-"""A limit that many parties share, and that none of them can use up."""
+"""A concurrency limit shared by many keys, such that no key can use it up."""
 
 from __future__ import annotations
 
@@ -9,96 +9,95 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-_SLOW_S = 0.5  # far longer than AWS takes when it is well
+_SLOW_S = 0.5  # far longer than a healthy AWS call takes
 
 
 class FairLimiter:
-    """So many calls at a time, but for slow ones: after `slow_s` a call goes on without its place.
+    """Runs at most `count` calls at a time, not counting slow ones: after `slow_s` a call frees its slot.
 
-    A free slot goes to the party with the fewest calls under way, slow ones included; among equals they go
-    round. So parties that get no answers hold no others up, however many calls they have.
+    A free slot goes to the waiting key with the fewest active calls, slow ones included; ties are served round-robin.
+    So keys whose calls hang do not block others, however many calls they have.
     """
 
     def __init__(self, count: int, slow_s: float = _SLOW_S) -> None:
         self.slow_s = slow_s
         self._free = count
-        self._under_way: Counter[Hashable] = Counter()
+        self._active: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
 
-    def hold(self, party: Hashable) -> _Permit:
-        """An async context manager: a place, as soon as it is the party's turn."""
-        return _Permit(self, party)
+    def slot(self, key: Hashable) -> _Slot:
+        """An async context manager that waits for a slot."""
+        return _Slot(self, key)
 
-    async def take(self, party: Hashable) -> Callable[..., None]:
-        """The same, where the call ends elsewhere. Returns: what is to be called then, once."""
-        place = _Permit(self, party)
-        await place.__aenter__()
-        return place.end
+    async def acquire(self, key: Hashable) -> Callable[..., None]:
+        """Wait for a slot for a call that ends elsewhere. Returns: a function to call once, when it ends."""
+        slot = _Slot(self, key)
+        await slot.__aenter__()
+        return slot.end
 
-    async def wait_for(self, party: Hashable) -> None:
-        """Until it is the party's turn. Whoever has waited gives the place back, and ends."""
+    async def wait_for_slot(self, key: Hashable) -> None:
+        """Wait for a free slot. Afterwards `release_slot` and `call_ended` are each due once."""
         if self._free:
             self._free -= 1
-            self._under_way[party] += 1
+            self._active[key] += 1
             return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(party, deque()).append(turn)
+        granted = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, deque()).append(granted)
         try:
-            await turn
+            await granted
         except asyncio.CancelledError:
-            if not turn.cancelled():  # the place came in the same moment
-                self.ended(party)
-                self.give_back()
+            if not granted.cancelled():  # granted just before the cancellation
+                self.call_ended(key)
+                self.release_slot()
             raise
 
-    def ended(self, party: Hashable) -> None:
-        """The party's call is over."""
-        self._under_way[party] -= 1
-        if not self._under_way[party]:
-            del self._under_way[party]
+    def call_ended(self, key: Hashable) -> None:
+        self._active[key] -= 1
+        if not self._active[key]:
+            del self._active[key]
 
-    def give_back(self) -> None:
-        """Let the next one go on."""
+    def release_slot(self) -> None:
+        """Pass the slot to the next waiting call."""
         while self._waiting:
-            party = min(self._waiting, key=self._under_way.__getitem__)
-            turns = self._waiting.pop(party)
-            turn = turns.popleft()
-            if turns:
-                self._waiting[party] = turns  # at the end
-            if not turn.done():
-                self._under_way[party] += 1
-                turn.set_result(None)
+            key = min(self._waiting, key=self._active.__getitem__)
+            queue = self._waiting.pop(key)
+            granted = queue.popleft()
+            if queue:
+                self._waiting[key] = queue  # moves to the end, for round-robin
+            if not granted.done():
+                self._active[key] += 1
+                granted.set_result(None)
                 return
         self._free += 1
 
 
-class _Permit:
-    """One call's."""
+class _Slot:
+    """One call's slot."""
 
-    __slots__ = ("_held", "_limiter", "_party", "_slow")
+    __slots__ = ("_held", "_key", "_limiter", "_slow")
 
-    def __init__(self, limiter: FairLimiter, party: Hashable) -> None:
-        self._limiter, self._party = limiter, party
+    def __init__(self, limiter: FairLimiter, key: Hashable) -> None:
+        self._limiter, self._key = limiter, key
 
     async def __aenter__(self) -> None:
-        await self._limiter.wait_for(self._party)
+        await self._limiter.wait_for_slot(self._key)
         self._held = True
-        self._slow = asyncio.get_running_loop().call_later(self._limiter.slow_s, self._give_back)
+        self._slow = asyncio.get_running_loop().call_later(self._limiter.slow_s, self._release)
 
     async def __aexit__(self, *_: object) -> None:
         self.end()
 
     def end(self, *_: object) -> None:
         self._slow.cancel()
-        self._limiter.ended(self._party)
-        self._give_back()
+        self._limiter.call_ended(self._key)
+        self._release()
 
     def end_later(self, after_s: float) -> None:
-        """Let the next one go on no sooner than in so many seconds, unless the call was slow."""
+        """Keep the slot for another `after_s` seconds, unless the call was slow and has freed it."""
         self._slow.cancel()
         asyncio.get_running_loop().call_later(after_s, self.end)
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         if self._held:
             self._held = False
-            self._limiter.give_back()
+            self._limiter.release_slot()

@@ -1,4 +1,4 @@
-"""Files that are read anew when they change: a bad version is refused and told, and the one before stays in force."""
+"""Reloads files when they change. An invalid version is logged and rejected, and the previous one stays in use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _log = get_logger(__name__)
 async def reload_accounts(
     file: AccountsFile, directory: AccountDirectory, reloads: Reloads, every_s: float
 ) -> None:
-    """Follow the accounts file. A bad version is refused, and today's accounts are kept."""
+    """Reload the accounts file when it changes. An invalid version is rejected; the current accounts stay in use."""
     while True:
         await asyncio.sleep(every_s)
         try:
@@ -39,7 +39,7 @@ async def reload_accounts(
 async def reload_policy(
     file: PolicyFile | None, admission: Admission, reloads: Reloads, every_s: float
 ) -> None:
-    """Follow the policy file. A bad version is refused, and today's policy is kept."""
+    """Reload the policy file when it changes. An invalid version is rejected; the current policy stays in use."""
     while file is not None:
         await asyncio.sleep(every_s)
         try:
@@ -56,7 +56,7 @@ async def reload_policy(
 async def reload_tls(
     files: TlsFiles | None, door: HttpTls | RpcTls | None, reloads: Reloads, every_s: float
 ) -> None:
-    """Follow a door's certificates. A bad version is refused, and today's are kept."""
+    """Reload a door's certificates when they change. Invalid ones are rejected; the current ones stay in use."""
     if files is None or door is None:
         return
     reloads.has_certificate(files.door, door.valid_until)

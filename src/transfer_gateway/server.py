@@ -147,7 +147,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             else ClosedDoor()
         )
         grpc = listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
-        readiness = Readiness(follow=rpc.set_ready)
+        readiness = Readiness(on_change=rpc.set_ready)
         http = http_server(
             create_app(
                 admission,
@@ -179,7 +179,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         # Without its door the process ends, to be started anew.
         watching = tasks.create_task(rpc.until_ended())
         serving = tasks.create_task(http.serve(sockets=[listener]))
-        await readiness.change(None if sources.discovery is None else "discovering accounts")
+        await readiness.update(None if sources.discovery is None else "discovering accounts")
         url, hurried = url_of(listener, "https" if http_tls else "http"), asyncio.Event()
 
         def hurry() -> None:
@@ -195,7 +195,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         finally:
             for task in (*following, watching):
                 task.cancel()
-            await readiness.change("shutting down")
+            await readiness.update("shutting down")
             _log.info("shutting_down", delay_s=settings.shutdown_delay_s, grace_s=settings.shutdown_grace_s)
             with suppress(TimeoutError):  # until nobody sends anything here any more
                 await asyncio.wait_for(hurried.wait(), settings.shutdown_delay_s)
@@ -208,7 +208,7 @@ async def _discover_organization(directory: AccountDirectory, readiness: Readine
     """Discover again and again. Ready when it has been tried once, if there is any account to serve."""
     while True:
         again_in_s = await directory.discover()
-        await readiness.change(directory.lack)
+        await readiness.update(directory.lack)
         await directory.rest(again_in_s)
 
 
@@ -225,7 +225,7 @@ async def _follow_audit_log(readiness: Readiness) -> None:
             _log.warning("audit_log_available")
         else:
             _log.error("audit_log_unavailable", detail=lack)
-        await readiness.tell()
+        await readiness.publish()
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Tasks that several callers wait for, and that none of them owns."""
+"""Tasks that several callers wait for and none of them owns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 class SharedTasks:
     """Keeps tasks alive until they are done. An async context manager: leaving it cancels those still running.
 
-    Not a TaskGroup, in which one task's failure would end all others.
+    Not a TaskGroup, where one task's failure cancels all others.
     """
 
     def __init__(self) -> None:
@@ -25,10 +25,10 @@ class SharedTasks:
     def start(
         self, work: Coroutine[Any, Any, T], *, name: str, context: Context | None = None
     ) -> asyncio.Task[T]:
-        """Start a task. Wait for it through `asyncio.shield`, so that a caller's cancel leaves it alone.
+        """Start a task. Wait for it through `asyncio.shield`, so that a cancelled caller does not cancel it.
 
-        It runs in `context`, an empty one by default, and never in a copy of the caller's: it may outlive the caller,
-        whose request, quota and credentials are no business of the others who wait.
+        It runs in `context`, an empty one by default, never in a copy of the caller's: it may outlive the caller, and
+        its other waiters must not run under the caller's request, quota or credentials.
         """
         task = asyncio.create_task(work, name=name, context=Context() if context is None else context)
         self._tasks.add(task)

@@ -1,6 +1,6 @@
-"""SIGTERM and SIGINT, from the command's first moment to its last.
+"""SIGTERM and SIGINT handling, from the start of the process to its exit.
 
-Loaded before all else, so it needs little: each module more is time in which a signal still kills.
+Imported before everything else, so it imports little: until it has run, a signal kills the process.
 """
 
 from __future__ import annotations
@@ -8,51 +8,56 @@ from __future__ import annotations
 import os
 import signal
 
-TYPE_CHECKING = False  # `typing` takes 10 ms
+TYPE_CHECKING = False  # importing `typing` takes 10 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_early: list[int] = []  # arrived with nobody to hear them
+_early: list[int] = []  # received before `SignalHandlers` was entered
 
 
 def exit_at_once() -> None:
-    """From now on a signal ends the process with 0: there is nothing to finish."""
+    """From now on a signal exits with code 0: nothing needs to be shut down."""
     for number in _SIGNALS:
         signal.signal(number, lambda *_: os._exit(0))
 
 
 def remember() -> None:
-    """From now on signals wait for `SignalHandlers`."""
+    """From now on signals are kept until `SignalHandlers` is entered."""
     for number in _SIGNALS:
         signal.signal(number, lambda number, _frame: _early.append(number))
 
 
 def ignore() -> None:
-    """From now on nothing happens: the exit code stands. Python's end would put the default in any other's place."""
+    """From now on signals are ignored, so that the exit code stands.
+
+    As it exits, Python restores the default action in place of any other handler.
+    """
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 class SignalHandlers:
-    """Calls `hear` for each signal, those remembered first, as long as the context lasts.
+    """A context in which each signal calls `on_signal`, starting with those kept by `remember`.
 
-    `wake` is what has it called, such as a loop's call_soon_threadsafe. Not a loop's own add_signal_handler: taken away
-    again, it leaves the default, by which a signal kills.
+    `schedule` runs it, such as a loop's call_soon_threadsafe. A loop's own add_signal_handler does not fit: removing it
+    restores the default action, which kills the process.
     """
 
-    def __init__(self, hear: Callable[[], None], wake: Callable[[Callable[[], None]], object]) -> None:
-        self._hear = hear
-        self._wake = wake
+    def __init__(
+        self, on_signal: Callable[[], None], schedule: Callable[[Callable[[], None]], object]
+    ) -> None:
+        self._on_signal = on_signal
+        self._schedule = schedule
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
         for number in _SIGNALS:
-            self._before[number] = signal.signal(number, lambda *_: self._wake(self._hear))
+            self._before[number] = signal.signal(number, lambda *_: self._schedule(self._on_signal))
         while _early:
             _early.pop()
-            self._wake(self._hear)
+            self._schedule(self._on_signal)
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

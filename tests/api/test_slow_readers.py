@@ -29,8 +29,8 @@ MIB = 2**20
 MANY = "query($keys: [ExecutionKey!]!) { executions(keys: $keys, maxAge: 3600) { ... on Execution { id workflowId } } }"
 
 
-def test_the_longest_waiting_of_a_caller_is_ended() -> None:
-    """Over a caller's bound its own answer that waited longest goes; over that of all, anybody's."""
+def test_the_oldest_entry_of_a_caller_is_evicted() -> None:
+    """Over a caller's limit its own oldest response is evicted; over the total limit, the oldest of all."""
     ended: list[str] = []
     unread = UnreadBytes(max_bytes=100, max_bytes_per_caller=50)
 

@@ -15,6 +15,6 @@ def test_the_ten_slowest_calls_are_told() -> None:
     ]
     given_up = AwsCall("transfer:DescribeExecution", "", "", code="CANCELLED", took_s=2.9955)
     for call in (*calls[::2], given_up, *calls[::-2]):
-        request.asked_aws(call)
+        request.record_aws_call(call)
     slowest = [f"aws-{ms}" for ms in range(2999, 2990, -1)]  # and the one that was given up
-    assert request.about_aws() == {"aws_calls": 3001, "aws_request_ids": slowest}
+    assert request.aws_summary() == {"aws_calls": 3001, "aws_request_ids": slowest}

@@ -1,6 +1,6 @@
-"""The HTTP door's connections: how many there may be, which must go to make room, and which have hung.
+"""HTTP connection limits: the maximum count, which idle connections to close for new ones, and stall timeouts.
 
-Nothing here parses HTTP. `http_protocol.py` and `websocket_protocol.py` tell what a connection is doing.
+Nothing here parses HTTP. `http_protocol.py` and `websocket_protocol.py` report what a connection is doing.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     import asyncio
 
 _log = get_logger(__name__)
-LINGER_S = 2.0  # for a peer to read our last words before its connection is closed
-LINGER_BYTES = 1_048_576  # read and dropped meanwhile; what comes after stays in the kernel
+LINGER_S = 2.0  # for a peer to read the final response before the connection is closed
+LINGER_BYTES = 1_048_576  # read and discarded meanwhile; the rest stays in the kernel
 STUCK_AT_SHUTDOWN_S, WRITING_AT_SHUTDOWN_S = 2.0, 4.0
 _RESERVED = 16  # connections beyond the limit, for probes
 _SEARCH_AGAIN_S, _FEW = 0.1, 64
 _WARN_EVERY_S = 10.0
 
-Idle = tuple[int, float]  # rank and time.monotonic(): the lowest is closed first
+Idle = tuple[int, float]  # rank and time.monotonic(): lowest is closed first
 SILENT, KEPT_ALIVE, WEBSOCKET = range(3)  # ranks: sent no request yet, between requests, no operation running
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """`stall_timeout_s`: how long a peer may read nothing. `write_timeout_s`: how long it may read one answer."""
+    """`stall_timeout_s`: limit on the peer reading nothing. `write_timeout_s`: limit for one response."""
 
     max_head_bytes: int
     head_timeout_s: float
@@ -42,16 +42,16 @@ class ConnectionLimits:
 
 
 class ConnectionProtocol(Protocol):
-    """The protocol that speaks on a connection."""
+    """The protocol of a connection: HTTP or WebSocket."""
 
     def idle(self) -> Idle | None:
-        """Since when nothing has been asked; None while something is."""
+        """Since when the connection has been idle; None while a request is in progress."""
 
     def make_room(self) -> None:
-        """Close, as it is idle and another connection needs the place."""
+        """Close this idle connection in favor of a new one."""
 
     def check(self, now: float, *, shutting_down: bool) -> None:
-        """End what has waited too long for the peer."""
+        """Close the connection if the peer has exceeded a timeout."""
 
 
 class Connection:
@@ -81,19 +81,19 @@ class Connection:
         self.accepted_at = time.monotonic()
         self.opening: asyncio.Task[None] | None = None  # until a TLS handshake is done
         self.protocol: ConnectionProtocol | None = None
-        self.waiting_bytes = 0  # of answers, not handed to the transport yet
+        self.waiting_bytes = 0  # response bytes not yet passed to the transport
         self._connections: Connections | None = connections
         self._transport: asyncio.Transport | None = None
         self._unread, self._resumed = 0, False
         self._unread_since = self._stalled_since = self._closing_since = 0.0
 
     def unread_bytes(self) -> int:
-        """Bytes of answers that the peer has not taken yet; the kernel's buffers aside."""
+        """Response bytes that the peer has not read, excluding kernel buffers."""
         transport = self._transport
         return self.waiting_bytes + (_buffered(transport) if transport is not None else 0)
 
     def end(self) -> None:
-        """Close it now, whatever is unread. The application then sees a client that has disconnected."""
+        """Close it now, discarding unread data. The application sees a disconnected client."""
         if self._transport is not None:
             self._transport.abort()
         elif self.opening is not None:
@@ -107,13 +107,13 @@ class Connection:
         self._transport, self.protocol = transport, protocol
 
     def lost(self) -> None:
-        """Called once, by whatever learns of it."""
+        """Called once, by the first to notice."""
         if self._connections is not None:
             self._connections.release(self)
         self._connections = self._transport = self.protocol = None
 
     def resumed(self) -> None:
-        """The peer has read nearly everything that waited."""
+        """The peer has read most of the buffered data."""
         self._resumed = True
 
     def idle(self) -> Idle | None:
@@ -133,17 +133,17 @@ class Connection:
         stall_s, write_s = self.limits.stall_timeout_s, self.limits.write_timeout_s
         if shutting_down:
             stall_s, write_s = min(stall_s, STUCK_AT_SHUTDOWN_S), min(write_s, WRITING_AT_SHUTDOWN_S)
-        if self._transport is not None and self._has_hung(self._transport, now, stall_s, write_s):
+        if self._transport is not None and self._is_stalled(self._transport, now, stall_s, write_s):
             self.end()
         else:
             self.protocol.check(now, shutting_down=shutting_down)
 
-    def _has_hung(self, transport: asyncio.Transport, now: float, stall_s: float, write_s: float) -> bool:
+    def _is_stalled(self, transport: asyncio.Transport, now: float, stall_s: float, write_s: float) -> bool:
         unread, before = _buffered(transport), self._unread
         self._unread = unread
         if transport.is_closing():
             self._closing_since = self._closing_since or now
-            if not unread and now - self._closing_since >= LINGER_S:  # TLS waits for the peer's goodbye
+            if not unread and now - self._closing_since >= LINGER_S:  # TLS waits for the peer's close_notify
                 return True
         if not unread:
             self._unread_since = 0.0
@@ -157,7 +157,7 @@ class Connection:
 
 
 def _buffered(transport: asyncio.Transport) -> int:
-    """Bytes that wait in it; asyncio's for TLS fails once it is aborted."""
+    """Buffered bytes. asyncio's TLS transport raises AttributeError after an abort."""
     try:
         return transport.get_write_buffer_size()
     except AttributeError:
@@ -165,7 +165,7 @@ def _buffered(transport: asyncio.Transport) -> int:
 
 
 class _Slots:
-    """So many connections, and the order in which idle ones leave for others."""
+    """A limited number of connections, and the order in which to close idle ones."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -173,10 +173,10 @@ class _Slots:
         self._idle: deque[tuple[Idle, Connection]] = deque()
         self._next_search_at = 0.0
 
-    def free(self, now: float) -> Connection | None:
-        """The connection that has been idle longest.
+    def longest_idle(self, now: float) -> Connection | None:
+        """The connection that has been idle longest, if any.
 
-        Where few of many are idle, they are looked for rarely: a flood of connections calls this often.
+        If few of many are idle, the search runs rarely: a connection flood calls this often.
         """
         connection = self._next_idle()
         if connection is None and now >= self._next_search_at:
@@ -190,7 +190,7 @@ class _Slots:
         return connection
 
     def _next_idle(self) -> Connection | None:
-        """Of those found: the next that is still as it was then."""
+        """The next one of the last search that is still idle."""
         while self._idle:
             idle, connection = self._idle.popleft()
             if connection in self.held and connection.idle() == idle:
@@ -199,9 +199,9 @@ class _Slots:
 
 
 class Connections:
-    """All connections of the door. At a limit the one idle longest goes; where all are busy, only probes are served.
+    """All HTTP connections. At a limit the one idle longest is closed; if all are busy, only probes are served.
 
-    An address is an IPv4 address or the 64 bits that one IPv6 subscriber has.
+    An address is an IPv4 address or an IPv6 /64 prefix, which one subscriber has.
     """
 
     def __init__(self, limits: ConnectionLimits) -> None:
@@ -219,7 +219,7 @@ class Connections:
         return len(self._all.held) >= self._all.limit
 
     def admit(self, host: str) -> Connection | None:
-        """A place for a new connection; None where not even a probe's place is free."""
+        """Admit a new connection; None if not even a slot reserved for probes is free."""
         now, address = time.monotonic(), _subscriber(host)
         of_address = self._by_address.get(address) or _Slots(self.limits.max_connections_per_address)
         if all(self._has_room(slots, now) for slots in (of_address, self._all)):
@@ -246,10 +246,10 @@ class Connections:
 
     def make_room(self) -> bool:
         """Close the connection that has been idle longest, if any is."""
-        return self._free(self._all, time.monotonic())
+        return self._close_idle(self._all, time.monotonic())
 
     def check(self, *, shutting_down: bool = False) -> None:
-        """End connections whose peers have kept them waiting too long. To be called about once a second."""
+        """Close connections whose peers have exceeded a timeout. Call it about once a second."""
         now = time.monotonic()
         for connection in [*self._all.held, *self._reserved.held]:
             connection.check(now, shutting_down=shutting_down)
@@ -259,10 +259,10 @@ class Connections:
             connection.end()
 
     def _has_room(self, slots: _Slots, now: float) -> bool:
-        return len(slots.held) < slots.limit or self._free(slots, now)
+        return len(slots.held) < slots.limit or self._close_idle(slots, now)
 
-    def _free(self, slots: _Slots, now: float) -> bool:
-        connection = slots.free(now)
+    def _close_idle(self, slots: _Slots, now: float) -> bool:
+        connection = slots.longest_idle(now)
         if connection is None:
             return False
         connection.make_room()

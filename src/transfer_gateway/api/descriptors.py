@@ -1,4 +1,4 @@
-"""How many file descriptors the process has, and who may have how many of them."""
+"""Divides the process's file descriptors between HTTP, gRPC and AWS connections."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ from dataclasses import dataclass
 from transfer_gateway.telemetry import get_logger
 
 _log = get_logger(__name__)
-_FILES = 64  # logs, reloads, listeners, issuers, traces
+_FILES = 64  # for logs, reloads, listeners, issuers, traces
 
 
 @dataclass(frozen=True, slots=True)
 class DescriptorShares:
-    """Connections that each door may have."""
+    """Maximum connections of each door."""
 
     http: int
     grpc: int
 
 
 def share_descriptors(*, http: int, grpc: int, aws: int) -> DescriptorShares:
-    """Raise the process's limit as far as it may, and share it out.
+    """Raise the descriptor limit to its hard limit and divide it.
 
-    `http` and `grpc` are the connections wished for; `aws` those to AWS at most. Where the limit allows less, gRPC gets
-    a quarter of it at most, and HTTP at least a half: what is left is for AWS, files and probes.
+    `http` and `grpc` are the configured connection limits, `aws` the maximum number of connections to AWS. If the
+    descriptor limit is too low for all, gRPC gets at most a quarter of it and HTTP at least half; the rest is for AWS,
+    files and probes.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
-        except (ValueError, OSError):  # not allowed here
+        except (ValueError, OSError):  # not permitted
             pass
     if soft == resource.RLIM_INFINITY:
         return DescriptorShares(http, grpc)
     grpc_share = max(1, min(grpc, soft // 4))
-    kept = min(grpc_share + aws + _FILES, soft // 2)
-    shares = DescriptorShares(max(1, min(http, soft - kept)), grpc_share)
+    reserved = min(grpc_share + aws + _FILES, soft // 2)
+    shares = DescriptorShares(max(1, min(http, soft - reserved)), grpc_share)
     if shares != DescriptorShares(http, grpc):
         _log.warning(
             "connections_reduced",

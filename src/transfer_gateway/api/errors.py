@@ -1,21 +1,21 @@
-"""THE table: what each error code is to callers. A code that is missing here fails at import."""
+"""The only table that maps error codes to responses. A missing code fails at import."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from transfer_gateway.domain.errors import ErrorCode, GatewayError
-from transfer_gateway.telemetry import EVERYDAY, current_request, get_logger
+from transfer_gateway.telemetry import EXPECTED_CODES, current_request, get_logger
 
 _log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorMapping:
-    """How a code goes out.
+    """How a code is returned to callers.
 
-    `graphql_type` None: it comes in `errors[]` only. `retryable`: the same request may succeed later, after
-    `wait_s` where neither AWS nor we know better.
+    `graphql_type` None: only in `errors[]`. `retryable`: the same request may succeed later; `wait_s` is the default
+    delay if the error has none.
     """
 
     graphql_type: str | None
@@ -47,22 +47,22 @@ TABLE: dict[ErrorCode, ErrorMapping] = {
 
 _missing = [code for code in ErrorCode if code not in TABLE]
 if _missing:
-    raise RuntimeError(f"no row for {', '.join(_missing)}")
+    raise RuntimeError(f"error codes missing in TABLE: {', '.join(_missing)}")
 
 
 def retry_after_s(error: GatewayError) -> float | None:
-    """Seconds to wait before the same request may succeed."""
+    """Seconds to wait before retrying; None if unknown."""
     return TABLE[error.code].wait_s if error.retry_after_s is None else error.retry_after_s
 
 
 def log_failure(error: GatewayError) -> None:
-    """Count a failure as it leaves through a door, and log it, with what AWS said and callers don't see.
+    """Count and log a failure that is returned to the caller, with AWS's message, which callers do not see.
 
-    Of each code a request has only its first few logged one by one.
+    Only the first few failures of each code in a request are logged.
     """
     if (request := current_request()) is not None and not request.failed(error.code):
         return
-    log = _log.debug if error.code in EVERYDAY else _log.warning
+    log = _log.debug if error.code in EXPECTED_CODES else _log.warning
     log(
         "lookup_failed",
         code=error.code,
@@ -74,7 +74,7 @@ def log_failure(error: GatewayError) -> None:
 
 
 def log_fault(error: BaseException | None) -> None:
-    """The same for a fault of our own, with its trace: callers get the request's id instead."""
+    """The same for a bug, with its stack trace. Callers get only the request id."""
     if (request := current_request()) is not None and not request.failed(ErrorCode.INTERNAL_SERVER_ERROR):
         return
     _log.error("internal_fault", exc_info=error)

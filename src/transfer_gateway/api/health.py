@@ -1,4 +1,4 @@
-"""Liveness and readiness, as Kubernetes asks for them. Neither ever asks AWS."""
+"""Liveness and readiness endpoints for Kubernetes. Neither calls AWS."""
 
 from __future__ import annotations
 
@@ -20,33 +20,32 @@ _METHODS = ["GET", "HEAD"]
 
 @dataclass(slots=True)
 class Readiness:
-    """Whether to send requests here: not before there is any account to serve, and no more once it ends.
+    """Whether the service accepts requests: not before it has accounts, not during shutdown, and not without audit log.
 
-    Nor while the audit log can't be written. `server.py` changes it. `follow` hears each change: gRPC's health checks
-    say the same.
+    `server.py` updates it. `on_change` receives each new state, so that gRPC's health service agrees with /readyz.
     """
 
-    follow: Callable[[bool], Awaitable[None]]
-    lack: str | None = "starting"
+    on_change: Callable[[bool], Awaitable[None]]
+    not_ready_reason: str | None = "starting"
 
-    async def change(self, lack: str | None) -> None:
-        """What is lacking for the service to be ready; None: nothing."""
-        self.lack = lack
-        await self.tell()
+    async def update(self, not_ready_reason: str | None) -> None:
+        """None: ready."""
+        self.not_ready_reason = not_ready_reason
+        await self.publish()
 
-    async def tell(self) -> None:
-        await self.follow(self.reason() is None)
+    async def publish(self) -> None:
+        await self.on_change(self.reason() is None)
 
     def reason(self) -> dict[str, str] | None:
-        """Why it isn't ready, as /readyz says it."""
-        if self.lack is not None:
-            return {"reason": self.lack}
+        """Why the service is not ready, as /readyz reports it; None if it is ready."""
+        if self.not_ready_reason is not None:
+            return {"reason": self.not_ready_reason}
         detail = audit_lack()
         return None if detail is None else {"reason": "audit log can't be written", "detail": detail}
 
 
 def health_routes(readiness: Readiness) -> list[Route]:
-    """Plain routes: FastAPI keeps what it has analysed, and with it `readiness` and all that it leads to, for good."""
+    """Starlette routes: FastAPI would cache these functions, and with them `readiness`, for the life of the process."""
 
     async def livez(_request: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})

@@ -25,7 +25,7 @@ from transfer_gateway.api.request_headers import RequestHeaders
 from transfer_gateway.api.request_id import HEADER
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode
-from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, current_request, get_logger
+from transfer_gateway.telemetry import CANCELLED, LOG_IDS, current_request, get_logger
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -182,7 +182,7 @@ class RequestLog:
             told = {}
             if request is not None:
                 self._requests.end(request, str(head.status))
-                told = request.about_aws()
+                told = request.aws_summary()
             log = _log.debug if scope["path"] in _PROBES else _log.info
             log(
                 "http_request",
@@ -243,7 +243,7 @@ class RequestLog:
 def _give_up(head: _Head) -> None:
     head.status = _CLIENT_LEFT
     if (request := current_request()) is not None:
-        request.code = GIVEN_UP
+        request.code = CANCELLED
 
 
 @dataclass(slots=True)

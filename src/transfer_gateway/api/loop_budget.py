@@ -1,4 +1,4 @@
-"""Few pieces of work in each round of the event loop: what needs many rounds is not held up by what needs one."""
+"""Limits work per event loop iteration, so that large responses do not delay small ones."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 U = TypeVar("U")
 
-_A_ROUND = 3  # pieces of work, of a millisecond or so each: a lookup needs a dozen of the loop's rounds
-_ROWS = 8  # in a piece
+_PER_ITERATION = 3  # pieces of work of about 1 ms; a lookup needs a dozen iterations
+_ROWS = 8  # per piece of work
 
 
 class LoopBudget:
-    """Few pieces of work in each round of the loop, in the order in which they were asked for.
+    """Admits a few pieces of work per event loop iteration, first come, first served.
 
-    Whatever waits here needs memory: its callers bound how much.
+    Waiting work needs memory; callers must bound it.
     """
 
     def __init__(self) -> None:
-        self._left = _A_ROUND
+        self._left = _PER_ITERATION
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._counts = False
+        self._is_refilling = False
 
     async def take(self) -> None:
-        """Wait for the next turn."""
+        """Wait until this iteration's budget allows another piece of work."""
         loop = asyncio.get_running_loop()
-        if not self._counts:
-            self._counts = True
-            loop.call_soon(self._next_round)
+        if not self._is_refilling:
+            self._is_refilling = True
+            loop.call_soon(self._refill)
         if self._left and not self._waiting:
             self._left -= 1
             return
-        turn = loop.create_future()
-        self._waiting.append(turn)
-        await turn
+        admitted = loop.create_future()
+        self._waiting.append(admitted)
+        await admitted
 
-    def _next_round(self) -> None:
-        self._left = _A_ROUND
-        self._counts = bool(self._waiting)
-        if self._counts:
-            asyncio.get_running_loop().call_soon(self._next_round)
+    def _refill(self) -> None:
+        self._left = _PER_ITERATION
+        self._is_refilling = bool(self._waiting)
+        if self._is_refilling:
+            asyncio.get_running_loop().call_soon(self._refill)
         while self._waiting and self._left:
-            turn = self._waiting.popleft()
-            if not turn.done():  # as one is whose caller has left
-                turn.set_result(None)
+            admitted = self._waiting.popleft()
+            if not admitted.done():  # not cancelled
+                admitted.set_result(None)
                 self._left -= 1
 
-    async def each(self, make: Callable[[T], U], items: Iterable[T]) -> list[U]:
-        """What `make` gives for each, a few at a turn."""
+    async def map(self, make: Callable[[T], U], items: Iterable[T]) -> list[U]:
+        """Apply `make` to each item, `_ROWS` per piece of work."""
         made = []
         for number, item in enumerate(items):
             if number % _ROWS == 0:

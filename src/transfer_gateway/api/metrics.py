@@ -1,4 +1,4 @@
-"""What Prometheus reads. No token is asked for, as with the probes: the network says who may come here."""
+"""The /metrics endpoint for Prometheus. Like the probes it needs no token; restrict access by network policy."""
 
 from __future__ import annotations
 

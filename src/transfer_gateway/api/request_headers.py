@@ -1,4 +1,4 @@
-"""A request's headers by name. Starlette's mapping of them looks through all of them for each."""
+"""A request's headers by name. Starlette's Headers scans all headers on each lookup."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class RequestHeaders:
-    """Names in small letters; a header that comes several times has all its values, as RFC 9110 combines them."""
+    """Names are lower-case. Repeated headers are combined into one value, as in RFC 9110."""
 
     __slots__ = ("_values",)
 

@@ -1,8 +1,7 @@
-"""Bytes that wait for slow clients: answers not read yet, and requests that have not arrived whole.
+"""Limits memory held for slow clients: unread responses and incomplete requests.
 
-A connection's own buffers are bounded by flow control; what a caller keeps waiting over all its connections is bounded
-here. Over a bound, whoever has waited longest is ended: a client that reads is never cut off for one that doesn't,
-unless both are the same caller's.
+Flow control bounds the buffers of one connection; the limits here bound a caller's total over all connections. Over a
+limit, the oldest entry is evicted. A client that reads is never cut off for another caller's client that does not.
 """
 
 from __future__ import annotations
@@ -19,50 +18,50 @@ if TYPE_CHECKING:
 
 
 class UnreadBytes:
-    """`max_bytes_per_caller` bounds what one caller keeps waiting, `max_bytes` what all do."""
+    """Counts bytes held for clients. `max_bytes_per_caller` limits each caller, `max_bytes` all of them together."""
 
     def __init__(self, *, max_bytes: int, max_bytes_per_caller: int) -> None:
         self._max_bytes = max_bytes
         self._max_bytes_per_caller = max_bytes_per_caller
-        self._waiting: dict[Unread, None] = {}  # the longest waiting first
+        self._waiting: dict[UnreadEntry, None] = {}  # oldest first
         self._bytes = 0
         self._bytes_of: Counter[str] = Counter()
-        self.ended = 0
+        self.evicted = 0
 
-    def add(self, caller: str, size_bytes: int, end: Callable[[], None]) -> Unread:
-        """Count bytes that wait for the caller's client, until `remove`.
+    def add(self, caller: str, size_bytes: int, end: Callable[[], None]) -> UnreadEntry:
+        """Count bytes held for one of the caller's clients, until the entry's `remove`.
 
-        While that exceeds a bound, `end` of those that have waited longest is called, and they no longer count: the
-        caller's own where its bound is exceeded, else anybody's. `end` must free the bytes soon.
+        While a limit is exceeded, the oldest entries are removed and their `end` is called: the caller's own for its
+        limit, anyone's for the total. `end` must free the bytes soon.
         """
-        unread = Unread(self, caller, size_bytes, end)
+        unread = UnreadEntry(self, caller, size_bytes, end)
         self._waiting[unread] = None
         self._bytes += size_bytes
         self._bytes_of[caller] += size_bytes
         while self._bytes_of[caller] > self._max_bytes_per_caller:
-            self._end(next(each for each in self._waiting if each.caller == caller))
+            self._evict(next(each for each in self._waiting if each.caller == caller))
         while self._bytes > self._max_bytes:
-            self._end(next(iter(self._waiting)))
+            self._evict(next(iter(self._waiting)))
         return unread
 
     def collect(self) -> Iterator[Metric]:
         yield gauge(
             "unread_bytes",
-            "Bytes of answers that clients have not read, and of requests that they have not sent whole.",
+            "Bytes held for slow clients: unread responses and incomplete requests.",
             values=self._bytes,
         )
         yield counter(
             "slow_clients_ended",
-            "Answers and requests given up because too many bytes waited for slow clients.",
-            values=self.ended,
+            "Responses and requests aborted because too many bytes were held for slow clients.",
+            values=self.evicted,
         )
 
-    def _end(self, unread: Unread) -> None:
+    def _evict(self, unread: UnreadEntry) -> None:
         unread.remove()
-        self.ended += 1
+        self.evicted += 1
         unread.end()
 
-    def _remove(self, unread: Unread) -> None:
+    def _remove(self, unread: UnreadEntry) -> None:
         if unread not in self._waiting:
             return
         del self._waiting[unread]
@@ -72,8 +71,8 @@ class UnreadBytes:
             del self._bytes_of[unread.caller]
 
 
-class Unread:
-    """One answer, or one request."""
+class UnreadEntry:
+    """One unread response or incomplete request."""
 
     __slots__ = ("_all", "caller", "end", "size_bytes")
 
@@ -84,5 +83,5 @@ class Unread:
         self.end = end
 
     def remove(self) -> None:
-        """It has been read, or given up. Calling it again does nothing."""
-        self._all._remove(self)  # noqa: SLF001  the two are one
+        """Stop counting it: it was read or abandoned. Idempotent."""
+        self._all._remove(self)  # noqa: SLF001  same module

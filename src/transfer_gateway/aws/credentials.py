@@ -236,7 +236,7 @@ class SessionCache:
         """One flight. Its outcome goes to all who wait, and stays in the entry."""
         started = self._now()
         try:
-            async with asyncio.timeout(_ASSUME_TIMEOUT_S), self._limiter.hold(role):
+            async with asyncio.timeout(_ASSUME_TIMEOUT_S), self._limiter.slot(role):
                 assumed = await self._sts.assume_role(role, account.id)
         except TimeoutError:
             failure = UpstreamUnavailable(

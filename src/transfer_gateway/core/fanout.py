@@ -88,7 +88,7 @@ async def _ask_all(
     for number, item in enumerate(dict.fromkeys(items), 1):
         if has_room is not None and not has_room.is_set():
             await has_room.wait()
-        end = await limiter.take(item)
+        end = await limiter.acquire(item)
         if until is not None and loop.time() >= until:
             end()
             return

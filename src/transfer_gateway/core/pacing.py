@@ -154,7 +154,7 @@ class _TargetPace:
         try:
             async with asyncio.timeout_at(deadline), self._semaphore:
                 await self._rate.wait(deadline)
-                async with self._overall.hold(self._target):
+                async with self._overall.slot(self._target):
                     waiting = False
                     self._count_wait(loop.time() - began)
                     return await self.breaker.watch(ask, deadline)

@@ -171,7 +171,7 @@ class Snapshots(Generic[K, V]):
         else:
             self.joins += 1
             if (request := current_request()) is not None:
-                request.waits_for(flight.began_by)
+                request.record_join(flight.began_by)
         assert flight.task is not None  # noqa: S101  set by the line above, or by whoever began it
         flight.waiting += 1
         try:

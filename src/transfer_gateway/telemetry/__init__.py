@@ -18,12 +18,12 @@ from transfer_gateway.telemetry.log import (
     lines_queued,
 )
 from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
-from transfer_gateway.telemetry.request import GIVEN_UP, Request, context_of, current_request
-from transfer_gateway.telemetry.requests import EVERYDAY, Requests
+from transfer_gateway.telemetry.request import CANCELLED, Request, context_of, current_request
+from transfer_gateway.telemetry.requests import EXPECTED_CODES, Requests
 
 __all__ = [
-    "EVERYDAY",
-    "GIVEN_UP",
+    "CANCELLED",
+    "EXPECTED_CODES",
     "LOG_IDS",
     "AwsCalls",
     "LogMetrics",

@@ -1,4 +1,4 @@
-"""Calls to AWS: how many, to whom, how long, and what came of them."""
+"""AWS call telemetry: counts, durations and outcomes by account and region."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from transfer_gateway.domain.errors import ErrorCode, GatewayError
 from transfer_gateway.telemetry.log import get_logger
 from transfer_gateway.telemetry.metrics import Durations, counter, gauge
-from transfer_gateway.telemetry.request import GIVEN_UP, AwsCall, current_request
+from transfer_gateway.telemetry.request import CANCELLED, AwsCall, current_request
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -33,10 +33,10 @@ class _Total:
 
 
 class AwsCalls:
-    """Counts calls and times them.
+    """Counts and times calls.
 
-    Durations are by operation, region and code only: a histogram for each account would be a dozen series for each
-    operation of each target, which a thousand accounts make hundred thousand.
+    Durations have no account label: a histogram has a dozen series per operation and target, which would make a
+    hundred thousand for a thousand accounts.
     """
 
     def __init__(self, tracing: Tracing | None = None) -> None:
@@ -45,14 +45,14 @@ class AwsCalls:
         self._totals: dict[tuple[str, str, str, str], _Total] = {}
         self._durations = Durations(
             "aws_call",
-            "Calls to AWS by operation, region and what came of them; how long each took.",
+            "AWS call duration by operation, region and outcome.",
             ("operation", "region", "code"),
             _BUCKETS_S,
         )
 
     @contextmanager
     def watch(self, operation: str, account_id: str | None, region: str | None) -> Iterator[AwsCall]:
-        """One call, which has to be told the answer's `request_id`; that of an error it finds by itself."""
+        """Record one call. Set `request_id` from a response; for an error it is set from the exception."""
         call = AwsCall(operation, account_id or "", region or "")
         started, request = time.perf_counter(), current_request()
         span = self._tracing.begin_call(call, request) if self._tracing is not None else None
@@ -63,7 +63,7 @@ class AwsCalls:
             call.code, call.request_id = error.code.value, error.aws_request_id or call.request_id
             raise
         except asyncio.CancelledError:
-            call.code = GIVEN_UP
+            call.code = CANCELLED
             raise
         except Exception:
             call.code = ErrorCode.INTERNAL_SERVER_ERROR.value
@@ -72,20 +72,24 @@ class AwsCalls:
             call.took_s = time.perf_counter() - started
             self._in_flight -= 1
             if request is not None:
-                request.asked_aws(call)
+                request.record_aws_call(call)
             if self._tracing is not None and span is not None:
                 self._tracing.end_call(call, span)
             self._count(call)
 
     def keep_only(self, account_ids: Container[str]) -> None:
-        """Forget accounts that are no longer configured."""
-        self._totals = {of: total for of, total in self._totals.items() if not of[1] or of[1] in account_ids}
+        """Drop the series of accounts that are no longer configured."""
+        self._totals = {
+            labels: total
+            for labels, total in self._totals.items()
+            if not labels[1] or labels[1] in account_ids
+        }
 
     def _count(self, call: AwsCall) -> None:
-        of = (call.operation, call.account_id, call.region, call.code)
-        total = self._totals.get(of)
+        labels = (call.operation, call.account_id, call.region, call.code)
+        total = self._totals.get(labels)
         if total is None:
-            total = self._totals[of] = _Total()
+            total = self._totals[labels] = _Total()
         total.calls += 1
         total.took_s += call.took_s
         self._durations.observe((call.operation, call.region, call.code), call.took_s)
@@ -101,20 +105,20 @@ class AwsCalls:
 
     def collect(self) -> Iterator[Metric]:
         yield from self._durations.collect()
-        totals = self._totals.copy()  # in one go: a thread reads, while calls go on
+        totals = self._totals.copy()  # atomic: runs in a thread while calls are recorded
         seconds: defaultdict[tuple[str, str, str], float] = defaultdict(float)
         for (operation, account_id, region, _), total in totals.items():
             seconds[operation, account_id, region] += total.took_s
         yield counter(
             "aws_calls",
-            "Calls to AWS by what came of them; a list of Organizations's is one, with all its pages.",
+            "AWS calls by outcome; listing the organization counts as one call for all pages.",
             ("operation", "account", "region", "code"),
-            {of: total.calls for of, total in totals.items()},
+            {labels: total.calls for labels, total in totals.items()},
         )
         yield counter(
             "aws_call_seconds",
-            "The time that these calls took, together.",
+            "Total time spent in AWS calls.",
             ("operation", "account", "region"),
             seconds,
         )
-        yield gauge("aws_calls_in_flight", "Calls to AWS that are under way.", values=self._in_flight)
+        yield gauge("aws_calls_in_flight", "AWS calls in progress.", values=self._in_flight)

@@ -1,4 +1,4 @@
-"""What becomes known of a request while it is answered, and of each call to AWS that it makes."""
+"""What is recorded about a request while it is answered, and about each of its AWS calls."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span
 
-GIVEN_UP = "CANCELLED"  # the code of what was not waited for: its deadline came first, or its caller left
-_CALLS_TOLD = 10  # of one request's
-FAILURES_LOGGED = 5  # of each code in one request: a search may be told 1,000 of them, a list more
+CANCELLED = "CANCELLED"  # code if the deadline passed or the caller left before the end
+FAILURES_LOGGED = 5  # per code and request: a search can have 1,000 failures, a list more
+_CALLS_LISTED = 10  # per request
 
 CURRENT_REQUEST: ContextVar[Request | None] = ContextVar("request", default=None)
 
 
 def current_request() -> Request | None:
-    """The request that this task works for, or that began the shared task that this is."""
+    """The request that this task, or the shared work it does, was started for."""
     return CURRENT_REQUEST.get()
 
 
 def context_of(request: Request | None) -> Context:
-    """A context for a shared task that a request begins, empty but for that request.
+    """A context for a shared task that a request starts. It contains only that request.
 
-    The task's log lines carry the request's ids, and its AWS calls are counted and traced as the request's. Whoever
-    joins the task later names this request in its own log line (`joined_requests`). None: nobody's request.
+    The task's log lines have the request's ids, and its AWS calls are counted and traced as the request's. Requests
+    that join the task later name this one in their own log lines (`joined_requests`). None: an empty context.
     """
     if request is None:
         return Context()
@@ -48,7 +48,7 @@ def _enter(request: Request) -> None:
 
 @dataclass(slots=True)
 class AwsCall:
-    """One call. `request_id` is AWS's; `code` OK, that of the error it led to, or CANCELLED."""
+    """One call. `request_id`: AWS's. `code`: OK, an error code, or CANCELLED."""
 
     operation: str
     account_id: str
@@ -59,10 +59,10 @@ class AwsCall:
 
 
 class Request:
-    """What becomes known of a request. `operation` and `code` are from short lists, never a caller's words.
+    """What is recorded about a request. `operation` and `code` come from fixed lists, never from caller input.
 
-    `code`: OK, or that of the error that the whole request failed with. Failures of parts go by `failed`.
-    It is small, since a connection to AWS that it opens keeps it, with all of its context, for as long as it is open.
+    `code`: OK, or the code of the error that failed the whole request. `failed` records partial failures.
+    Kept small: an AWS connection opened during the request keeps it, and its whole context, until it is closed.
     """
 
     __slots__ = (
@@ -92,52 +92,52 @@ class Request:
         self.graphql_type: str | None = None
         self.graphql_name: str | None = None
         self.code = "OK"
-        self.release: Callable[[], None] | None = None  # what it holds, at its end
+        self.release: Callable[[], None] | None = None  # called at the request's end
         self.started = time.perf_counter()
         self.failures: dict[str, int] = {}  # by code
         self.aws_calls = 0
-        self.slowest: list[tuple[float, str]] = []  # a heap: the seconds that each took, and AWS's id of it
+        self.slowest: list[tuple[float, str]] = []  # a heap of (seconds, AWS request id)
         self.joined: list[str] = []
         self.context: Context | None = None  # what `context_of` copies
 
     def ids(self) -> dict[str, str]:
-        """What each line of the log about it has."""
+        """Ids for every log line about this request."""
         if self.trace_id is None:
             return {"request_id": self.id}
         return {"request_id": self.id, "trace_id": self.trace_id}
 
     def failed(self, code: str) -> bool:
-        """Something that it asked for went out as a failure of that code.
+        """Record a failure returned to the caller.
 
-        Returns: whether it gets a line of its own in the log; the others are counted in one line at the request's end.
+        Returns: whether to log it on its own line. Further ones are summed up in one line at the request's end.
         """
         count = self.failures[code] = self.failures.get(code, 0) + 1
         return count <= FAILURES_LOGGED
 
-    def asked_aws(self, call: AwsCall) -> None:
+    def record_aws_call(self, call: AwsCall) -> None:
         self.aws_calls += 1
-        told = (call.took_s, call.request_id or "")
-        if len(self.slowest) < _CALLS_TOLD:
-            heappush(self.slowest, told)
+        entry = (call.took_s, call.request_id or "")
+        if len(self.slowest) < _CALLS_LISTED:
+            heappush(self.slowest, entry)
         else:
-            heappushpop(self.slowest, told)
+            heappushpop(self.slowest, entry)
 
-    def waits_for(self, other: Request | None) -> None:
-        """It shares a call to AWS that the other one began."""
-        if other is None or other is self or len(self.joined) >= _CALLS_TOLD:
+    def record_join(self, other: Request | None) -> None:
+        """Record that this request waits for an AWS call that the other one started."""
+        if other is None or other is self or len(self.joined) >= _CALLS_LISTED:
             return
         self.joined.append(other.id)
         if self.span is not None and other.span is not None:
             self.span.add_link(other.span.get_span_context())
 
-    def about_aws(self) -> dict[str, Any]:
-        """For the log: how many calls to AWS it began, the ids of the slowest, and whose calls it shared."""
-        told: dict[str, Any] = {}
+    def aws_summary(self) -> dict[str, Any]:
+        """Log fields: the number of AWS calls it started, the slowest ones' ids, and requests whose calls it shared."""
+        summary: dict[str, Any] = {}
         if self.aws_calls:
-            told["aws_calls"] = self.aws_calls
-            told["aws_request_ids"] = [
+            summary["aws_calls"] = self.aws_calls
+            summary["aws_request_ids"] = [
                 call_id for _, call_id in sorted(self.slowest, reverse=True) if call_id
             ]
         if self.joined:
-            told["joined_requests"] = self.joined
-        return told
+            summary["joined_requests"] = self.joined
+        return summary

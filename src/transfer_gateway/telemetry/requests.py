@@ -1,4 +1,4 @@
-"""Requests at each server: those being answered, how long each took, and how it ended."""
+"""Requests at each server: those in progress, how long each took, and how it ended."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
     from transfer_gateway.telemetry.tracing import Tracing
 
-# What callers cause by asking, or an operator knows already: no news.
-EVERYDAY = {
+# Caused by callers, or logged elsewhere: not worth a warning.
+EXPECTED_CODES = {
     ErrorCode.EXECUTION_NOT_FOUND,
     ErrorCode.WORKFLOW_NOT_FOUND,
     ErrorCode.ACCOUNT_NOT_AVAILABLE,
     ErrorCode.BAD_USER_INPUT,
     ErrorCode.UNAUTHENTICATED,
     ErrorCode.FORBIDDEN,
-    ErrorCode.AUDIT_LOG_UNAVAILABLE,  # told once, as `audit_log_unavailable`
+    ErrorCode.AUDIT_LOG_UNAVAILABLE,  # logged once, as `audit_log_unavailable`
 }
 
 _log = get_logger(__name__)
@@ -37,20 +37,20 @@ _DOORS = ("graphql", "grpc")
 
 
 class Requests:
-    """Those under way and those that have ended. One that took longer than `slow_s` is logged.
+    """Starts and ends requests and counts them. Requests that take `slow_s` seconds or longer are logged.
 
-    `tracing` None: no span is made, and a request's trace is known only where its caller tells it.
+    `tracing` None: no spans; the trace id is known only if the caller sends one.
     """
 
     def __init__(self, *, slow_s: float, tracing: Tracing | None = None) -> None:
         self._slow_s = slow_s
         self._tracing = tracing
         self._in_flight = dict.fromkeys(_DOORS, 0)
-        # From 0 on: what appears with its first failure has not risen, to Prometheus.
+        # Start at 0: Prometheus sees no increase in a series that first appears with the value 1.
         self._failures = Counter({(door, code.value): 0 for door in _DOORS for code in ErrorCode})
         self._durations = Durations(
             "request",
-            "Requests by what they asked for and what came of it; how long each took.",
+            "Request duration by operation and outcome.",
             ("door", "operation", "code"),
             _BUCKETS_S,
         )
@@ -62,7 +62,7 @@ class Requests:
         request_id: str,
         header: Callable[[str], str | None] = lambda _: None,
     ) -> Request:
-        """A request of the running task's, and of those that it starts. `header` gives one of its headers."""
+        """Start a request for the running task and the tasks it creates. `header` looks up a request header."""
         request = Request(door, operation, request_id)
         if self._tracing is not None:
             request.span = self._tracing.begin_request(request, header)
@@ -73,7 +73,7 @@ class Requests:
         return request
 
     def end(self, request: Request, status: str | None = None) -> float:
-        """`status` is what its door calls the outcome. Returns: the seconds it took."""
+        """`status`: the HTTP or gRPC status. Returns: the duration in seconds."""
         took_s = time.perf_counter() - request.started
         request.context = None  # it leads back to the request
         if request.release is not None:
@@ -91,14 +91,16 @@ class Requests:
                 operation=request.operation,
                 code=request.code,
                 took_ms=round(took_s * 1000, 1),
-                **request.about_aws(),
+                **request.aws_summary(),
             )
         return took_s
 
     def _count_failures(self, request: Request) -> None:
         for code, count in request.failures.items():
             self._failures[request.door, code] += count
-        if any(count > FAILURES_LOGGED for code, count in request.failures.items() if code not in EVERYDAY):
+        if any(
+            count > FAILURES_LOGGED for code, count in request.failures.items() if code not in EXPECTED_CODES
+        ):
             _log.warning(
                 "lookups_failed", door=request.door, operation=request.operation, failures=request.failures
             )
@@ -107,13 +109,13 @@ class Requests:
         yield from self._durations.collect()
         yield gauge(
             "requests_in_flight",
-            "Requests that are being answered.",
+            "Requests in progress.",
             ("door",),
             {(door,): count for door, count in self._in_flight.items()},
         )
         yield counter(
             "failures",
-            "Failures told to callers, as a request's error or as data in its answer.",
+            "Failures returned to callers, as a request's error or as data in its response.",
             ("door", "code"),
             self._failures,
         )

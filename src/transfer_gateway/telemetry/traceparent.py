@@ -1,4 +1,4 @@
-"""The trace that a caller's request belongs to. Source: W3C Trace Context, section 3.2."""
+"""Parses the trace id of a caller's request. Source: W3C Trace Context, section 3.2."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ _FORM = re.compile(
 
 
 def trace_id_of(traceparent: str) -> str | None:
-    """The trace's id, in hexadecimal; None where it is not well-formed."""
+    """The trace id in hexadecimal; None if the header is malformed."""
     found = _FORM.fullmatch(traceparent)
     return found[1] if found else None

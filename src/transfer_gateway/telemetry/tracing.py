@@ -1,8 +1,8 @@
-"""Traces, by OpenTelemetry: a span for each request at a door, and below it one for each call to AWS that it began.
+"""OpenTelemetry traces: a span per request, with a child span for each AWS call that it starts.
 
-Imported only where traces are exported: without it there is no SDK in memory, and no span is made. What spans say of
-requests is from short lists, ids aside: no documents, no variables, no tokens.
-Source: OpenTelemetry's semantic conventions for GraphQL servers, RPC and AWS's SDK.
+Imported only if traces are exported, so that otherwise the SDK is not loaded and no span is created. Apart from ids,
+span attributes come from fixed lists: no documents, variables or tokens.
+Source: OpenTelemetry's semantic conventions for GraphQL servers, RPC and the AWS SDK.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-_LAST_WORDS_S = 3.0
-_NAME_CHARACTERS = 100  # of an operation's name, which its caller has chosen
-_CALLERS_FAULT = {  # a span with these has not failed: its answer is the right one
+_EXPORT_TIMEOUT_S = 3.0
+_NAME_CHARACTERS = 100  # of an operation name, which the caller chooses
+_CALLER_ERRORS = {  # correct responses to callers' mistakes: the span has not failed
     ErrorCode.EXECUTION_NOT_FOUND,
     ErrorCode.WORKFLOW_NOT_FOUND,
     ErrorCode.ACCOUNT_NOT_AVAILABLE,
@@ -49,7 +49,7 @@ _GRPC_SERVICE = "transfer_api.v1.ExecutionService"
 
 
 class Tracing:
-    """The way of spans to OTLP's receiver. Where that is, and what is sampled, OpenTelemetry's variables say."""
+    """Creates spans and exports them by OTLP. OpenTelemetry's environment variables set endpoint and sampling."""
 
     def __init__(self) -> None:
         self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
@@ -58,16 +58,21 @@ class Tracing:
         self._propagator = TraceContextTextMapPropagator()
 
     def begin_request(self, request: Request, header: Callable[[str], str | None]) -> Span:
-        """The span of a request, within its caller's trace where the caller tells one."""
-        told = {name: value for name in (TRACEPARENT, TRACESTATE) if (value := header(name)) is not None}
+        """Start a request's span, within the caller's trace if the caller sends one."""
+        trace_headers = {
+            name: value for name in (TRACEPARENT, TRACESTATE) if (value := header(name)) is not None
+        }
         span = self._tracer.start_span(
-            request.operation, self._propagator.extract(told), SpanKind.SERVER, {"request.id": request.id}
+            request.operation,
+            self._propagator.extract(trace_headers),
+            SpanKind.SERVER,
+            {"request.id": request.id},
         )
         request.trace_id = format_trace_id(span.get_span_context().trace_id)
         return span
 
     def end_request(self, request: Request, span: Span, status: str | None) -> None:
-        """`status` is what the door calls the outcome."""
+        """`status`: the HTTP or gRPC status."""
         if span.is_recording():
             if request.door == "grpc":
                 method = f"{_GRPC_SERVICE}/{request.operation}"
@@ -85,15 +90,15 @@ class Tracing:
                     span.set_attributes({"http.route": "/graphql", "http.response.status_code": int(status)})
             if request.failures:
                 span.set_attribute("transfer_gateway.failures", list(request.failures))
-            _tell_outcome(span, request.code)
+            _set_outcome(span, request.code)
         span.end()
 
     def begin_call(self, call: AwsCall, request: Request | None) -> Span:
-        """The span of a call to AWS, below that of the request that began it."""
-        within = request.span if request is not None else None
+        """Start an AWS call's span, a child of the span of the request that started the call."""
+        parent = request.span if request is not None else None
         return self._tracer.start_span(
             call.operation,
-            set_span_in_context(within) if within is not None else None,
+            set_span_in_context(parent) if parent is not None else None,
             SpanKind.CLIENT,
             {
                 "rpc.system.name": "aws-api",
@@ -107,35 +112,35 @@ class Tracing:
     def end_call(call: AwsCall, span: Span) -> None:
         if call.request_id is not None:
             span.set_attribute("aws.request_id", call.request_id)
-        _tell_outcome(span, call.code)
+        _set_outcome(span, call.code)
         span.end()
 
     async def close(self) -> None:
-        """Send what is left, for some seconds at most: a receiver that does not answer must not hold up the end."""
+        """Export the remaining spans within a few seconds: an unresponsive collector must not delay shutdown."""
         loop, sent = asyncio.get_running_loop(), asyncio.Event()
 
-        def send_the_rest() -> None:
+        def export_remaining() -> None:
             self._provider.shutdown()
-            with suppress(RuntimeError):  # nobody waits any more
+            with suppress(RuntimeError):  # the wait timed out and the loop is closed
                 loop.call_soon_threadsafe(sent.set)
 
-        threading.Thread(target=send_the_rest, name="last spans", daemon=True).start()
+        threading.Thread(target=export_remaining, name="span export", daemon=True).start()
         try:
-            async with asyncio.timeout(_LAST_WORDS_S):
+            async with asyncio.timeout(_EXPORT_TIMEOUT_S):
                 await sent.wait()
         except TimeoutError:
-            _log.warning("spans_not_exported", waited_s=_LAST_WORDS_S)
+            _log.warning("spans_not_exported", waited_s=_EXPORT_TIMEOUT_S)
 
 
-def _tell_outcome(span: Span, code: str) -> None:
+def _set_outcome(span: Span, code: str) -> None:
     if code != "OK":
         span.set_attribute("error.type", code)
-        if code not in _CALLERS_FAULT:
+        if code not in _CALLER_ERRORS:
             span.set_status(StatusCode.ERROR)
 
 
 def _resource() -> Resource:
-    """As OpenTelemetry's variables have it; our own name where they give none."""
+    """From OpenTelemetry's environment variables, with our service name as the default."""
     ours = {SERVICE_NAME: "transfer-gateway", SERVICE_VERSION: version("transfer-gateway")}
     given = Resource.create()
     if not str(given.attributes[SERVICE_NAME]).startswith("unknown_service"):

@@ -41,7 +41,7 @@ class LargeOperations:
 
         Raises: Throttled where too many of the caller's wait already, DeadlineExceeded where no turn comes by then.
         """
-        loop, permit = asyncio.get_running_loop(), self._limiter.hold(caller)
+        loop, slot = asyncio.get_running_loop(), self._limiter.slot(caller)
         if self._waiting[caller.name] >= _MOST_WAITING:
             raise Throttled(
                 f"At most {_MOST_WAITING} of your large requests may wait at a time.", retry_after_s=1.0
@@ -49,7 +49,7 @@ class LargeOperations:
         self._waiting[caller.name] += 1
         try:
             async with asyncio.timeout_at(deadline):
-                await permit.__aenter__()
+                await slot.__aenter__()
         except TimeoutError:
             raise DeadlineExceeded("The request's deadline has passed.") from None
         finally:
@@ -60,4 +60,4 @@ class LargeOperations:
         try:
             yield
         finally:
-            permit.end_later(min(loop.time() - began, _LONGEST_REST_S))
+            slot.end_later(min(loop.time() - began, _LONGEST_REST_S))

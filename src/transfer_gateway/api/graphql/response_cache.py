@@ -74,7 +74,7 @@ class ResponseCache:
             return None
         now, waiter = loop.time(), current_request()
         if waiter is not None:
-            waiter.waits_for(making.maker)
+            waiter.record_join(making.maker)
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 await asyncio.shield(making.done)

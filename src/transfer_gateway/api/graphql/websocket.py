@@ -33,7 +33,7 @@ from transfer_gateway.api.graphql.strawberry_internals import (
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode, GatewayError, Unauthenticated, UpstreamUnavailable
 from transfer_gateway.library_checks import Check
-from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, current_request, get_logger
+from transfer_gateway.telemetry import CANCELLED, LOG_IDS, current_request, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -207,7 +207,7 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
             log_fault(error)
             answer = _refusal("Internal server error.", ErrorCode.INTERNAL_SERVER_ERROR, requestId=request_id)
         except asyncio.CancelledError:
-            request.code = GIVEN_UP
+            request.code = CANCELLED
             raise
         finally:
             took_s = requests.end(request)
@@ -215,7 +215,7 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
             "websocket_operation",
             errors=len(answer.get("errors", ())),
             took_ms=round(took_s * 1000, 1),
-            **request.about_aws(),
+            **request.aws_summary(),
         )
         if "data" not in answer:
             await operation.send_operation_message(

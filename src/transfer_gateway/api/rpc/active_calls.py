@@ -22,7 +22,7 @@ from transfer_gateway.telemetry import get_logger
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from transfer_gateway.api.unread import Unread, UnreadBytes
+    from transfer_gateway.api.unread import UnreadBytes, UnreadEntry
 
     AnyTask = asyncio.Task[object]
 
@@ -70,7 +70,7 @@ class Call:
     first_seen: float | None = None  # these by `look`, in the loop's time
     _last_seen: tuple[int, int] | None = None
     still_since = 0.0
-    _unread: Unread | None = None
+    _unread: UnreadEntry | None = None
 
     def see(self, now: float) -> float:
         """Returns: the seconds for which it has not moved."""

@@ -17,7 +17,7 @@ from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.api.rpc.active_calls import LARGE_BYTES, SENDS, WORKS, Call
 from transfer_gateway.api.rpc.errors import to_status, unimplemented
 from transfer_gateway.domain.errors import BadUserInput, GatewayError, InternalServerError
-from transfer_gateway.telemetry import GIVEN_UP, LOG_IDS, get_logger
+from transfer_gateway.telemetry import CANCELLED, LOG_IDS, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -122,7 +122,7 @@ class _Call(Call):
             raise
         except asyncio.CancelledError:
             if self.ended_by is None:
-                code = GIVEN_UP
+                code = CANCELLED
                 if request:
                     request.code = code
                 raise
@@ -142,7 +142,7 @@ class _Call(Call):
                     method=method.name,
                     code=code,
                     took_ms=round(took_s * 1000, 1),
-                    **(request.about_aws() if request else {}),
+                    **(request.aws_summary() if request else {}),
                 )
         return await self._abort(context, status, request_id)
 

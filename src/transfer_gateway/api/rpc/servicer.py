@@ -97,7 +97,7 @@ class ExecutionService(ExecutionServiceServicer):
         else:
             in_line = self.stream_queue.slot(reader.caller.name, deadline=deadline)
         async with in_line:
-            keys = await self._loop_budget.each(parse.indexed_execution_key, enumerate(request.keys))
+            keys = await self._loop_budget.map(parse.indexed_execution_key, enumerate(request.keys))
             coming = reader.describe_each(
                 keys,
                 max_age_s=parse.max_age_s(request, DEFAULT_MAX_AGE_S),
@@ -156,7 +156,7 @@ class ExecutionService(ExecutionServiceServicer):
             )
 
         return pb.ListExecutionsResponse(
-            executions=await self._loop_budget.each(listed, page.entries),
+            executions=await self._loop_budget.map(listed, page.entries),
             next_page_token=page.entries[-1].cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
         )
@@ -189,7 +189,7 @@ class ExecutionService(ExecutionServiceServicer):
             )
 
         return pb.ListWorkflowsResponse(
-            workflows=await self._loop_budget.each(listed, page.entries),
+            workflows=await self._loop_budget.map(listed, page.entries),
             next_page_token=page.entries[-1].cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
         )

@@ -1,4 +1,4 @@
-"""Long answers over gRPC are made a few rows at a time."""
+"""Large gRPC responses are built a few rows per event loop iteration; a caller's streams are queued."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from transfer_gateway.api.rpc.stream_queue import StreamQueue
 from transfer_gateway.domain.errors import DeadlineExceeded, UpstreamUnavailable
 
 
-async def test_a_round_has_few_turns_each_in_order() -> None:
-    """Whoever waits goes on in the order of asking, no more than three in a round of the loop; who left is skipped."""
-    turns, came = LoopBudget(), list[tuple[int, int]]()
-    rounds = 0
+async def test_an_iteration_admits_few_in_order() -> None:
+    """First come, first served, at most three per loop iteration; cancelled waiters are skipped."""
+    budget, admitted = LoopBudget(), list[tuple[int, int]]()
+    iterations = 0
 
-    async def count_rounds() -> None:
-        nonlocal rounds
+    async def count_iterations() -> None:
+        nonlocal iterations
         while True:
-            rounds += 1
+            iterations += 1
             await asyncio.sleep(0)
 
     async def one(number: int) -> None:
-        await turns.take()
-        came.append((rounds, number))
+        await budget.take()
+        admitted.append((iterations, number))
 
-    counting = asyncio.create_task(count_rounds())
+    counting = asyncio.create_task(count_iterations())
     tasks = [asyncio.create_task(one(number)) for number in range(20)]
     await asyncio.sleep(0)
     tasks[5].cancel()
     await asyncio.wait(tasks)
     counting.cancel()
-    assert [number for _, number in came] == [number for number in range(20) if number != 5]
-    in_round = [at for at, _ in came]
-    assert max(in_round.count(at) for at in in_round) == 3
+    assert [number for _, number in admitted] == [number for number in range(20) if number != 5]
+    at_iteration = [at for at, _ in admitted]
+    assert max(at_iteration.count(at) for at in at_iteration) == 3
 
 
-async def test_each_gives_all_in_order() -> None:
-    """And others have their turns in between."""
-    turns, others = LoopBudget(), 0
+async def test_map_returns_all_in_order() -> None:
+    """Other tasks run in between."""
+    budget, others = LoopBudget(), 0
 
     async def other() -> None:
         nonlocal others
@@ -48,7 +48,7 @@ async def test_each_gives_all_in_order() -> None:
             await asyncio.sleep(0)
 
     counting = asyncio.create_task(other())
-    assert await turns.each(str, range(1000)) == [str(number) for number in range(1000)]
+    assert await budget.map(str, range(1000)) == [str(number) for number in range(1000)]
     counting.cancel()
     assert others > 10
 
@@ -57,8 +57,8 @@ def later(seconds: float) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-async def test_a_line_has_few_places_for_each_caller() -> None:
-    """Who leaves gives the place to the next who still waits; others' queue are their own."""
+async def test_each_caller_has_few_slots() -> None:
+    """A released slot goes to the next waiter of the same caller; other callers have their own queues."""
     queue, inside, leave = StreamQueue(2), list[int](), [asyncio.Event() for _ in range(5)]
 
     async def one(number: int) -> None:
@@ -82,8 +82,8 @@ async def test_a_line_has_few_places_for_each_caller() -> None:
     assert inside == [0, 1, 3, 4]
 
 
-async def test_the_end_of_waiting_in_line() -> None:
-    """The request's time, or the service's end: then whoever waits is told so, and whoever has a place keeps it."""
+async def test_waiting_for_a_slot_ends() -> None:
+    """At the deadline, or when the service shuts down: waiters get an error, and held slots stay valid."""
     queue = StreamQueue(1)
     async with queue.slot("me", deadline=later(60)):
         with pytest.raises(DeadlineExceeded):
