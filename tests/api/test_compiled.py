@@ -44,7 +44,7 @@ from transfer_gateway.domain.execution import (
     Step,
     StepError,
     StepErrorType,
-    StepPlace,
+    StepRef,
     StepType,
     UserDetails,
 )
@@ -71,7 +71,7 @@ ACCOUNTS = Accounts([Account(KEY.account_id, "claims", (KEY.region,), None, None
 
 texts = st.text(max_size=5)
 maybe_texts = st.none() | texts
-places = st.builds(StepPlace, st.just(WORKFLOW), st.booleans(), st.integers(0, 3))
+places = st.builds(StepRef, st.just(WORKFLOW), st.booleans(), st.integers(0, 3))
 steps = st.builds(
     Step,
     places,
@@ -178,7 +178,7 @@ class Reader:
         """A list stands for the many outcomes of as many keys."""
         return self.outcome if isinstance(self.outcome, list) else [self.outcome]
 
-    async def define_step(self, place: StepPlace, **_options: object) -> Any:
+    async def define_step(self, place: StepRef, **_options: object) -> Any:
         if place.position == 0:
             raise ExecutionNotFound.of(KEY)
         return None
@@ -285,7 +285,7 @@ def test_a_lookup_is_one_function() -> None:
     whole = Execution(
         KEY, FileLocation(S3FileLocation("b", "k", None, None), None), None, "role", None,
         PosixProfile(2**32 - 1, 0, None), ExecutionStatus.IN_PROGRESS, "IN_PROGRESS",
-        ExecutionResults((Step(StepPlace(WORKFLOW, on_exception=False, position=0),
+        ExecutionResults((Step(StepRef(WORKFLOW, on_exception=False, position=0),
                                StepType.COPY, "COPY", "{}", None),), ()),
         datetime(2026, 1, 2, tzinfo=UTC),
     )  # fmt: skip

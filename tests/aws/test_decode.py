@@ -18,7 +18,7 @@ from transfer_gateway.aws.decode import (
     decode_listed_executions,
 )
 from transfer_gateway.aws.decode_workflow import decode_listed_workflows, decode_workflow
-from transfer_gateway.domain.execution import StepPlace
+from transfer_gateway.domain.execution import StepRef
 from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
 
 MODEL = botocore.session.get_session().get_service_model("transfer")
@@ -124,8 +124,8 @@ def test_each_result_knows_its_place(answer: dict[str, Any]) -> None:
     for on_exception in (False, True):
         results = execution.results
         steps = results and (results.on_exception_steps if on_exception else results.steps)
-        assert [step.place for step in steps or ()] == [
-            StepPlace(KEY.workflow, on_exception, at) for at in range(len(steps or ()))
+        assert [step.ref for step in steps or ()] == [
+            StepRef(KEY.workflow, on_exception, at) for at in range(len(steps or ()))
         ]
 
 

@@ -22,7 +22,7 @@ from transfer_gateway.domain.execution import (
     S3FileLocation,
     ServiceMetadata,
     Step,
-    StepPlace,
+    StepRef,
     UserDetails,
 )
 from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target
@@ -206,7 +206,7 @@ def test_bad_policies(text: str, says: str) -> None:
 
 def described(region: Region = IRELAND) -> Execution:
     key = ExecutionKey.parse(f"{CLAIMS}/{region}/w-00000000000000000/00000000-0000-4000-8000-000000000000")
-    step = Step(StepPlace(key.workflow, on_exception=False, position=0), None, None, "outputs", None)
+    step = Step(StepRef(key.workflow, on_exception=False, position=0), None, None, "outputs", None)
     return Execution(
         key=key,
         initial_file_location=FileLocation(S3FileLocation("bucket", "key", None, None), None),
@@ -225,7 +225,7 @@ def described(region: Region = IRELAND) -> Execution:
 def test_hidden_fields(hidden: frozenset[Hideable]) -> None:
     """Whatever is hidden is null, everything else is as it was, and where nothing is hidden nothing is made anew."""
     whole = described()
-    shown: Any = Scope(ACCOUNTS, {whole.key.target: hidden}).shown(whole)
+    shown: Any = Scope(ACCOUNTS, {whole.key.target: hidden}).redact(whole)
     for name in (
         "initial_file_location",
         "service_metadata",
@@ -238,4 +238,4 @@ def test_hidden_fields(hidden: frozenset[Hideable]) -> None:
     assert (shown.results.steps[0].outputs is None) is (Hideable.STEP_OUTPUTS in hidden)
     assert shown.key == whole.key
     elsewhere = described(VIRGINIA)
-    assert Scope(ACCOUNTS, {whole.key.target: hidden}).shown(elsewhere) is elsewhere
+    assert Scope(ACCOUNTS, {whole.key.target: hidden}).redact(elsewhere) is elsewhere

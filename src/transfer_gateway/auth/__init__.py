@@ -1,6 +1,6 @@
-"""Proving who calls. Here: verifying tokens, and keeping the issuers' keys.
+"""Authentication of callers: verifies tokens and caches the issuers' keys.
 
-Not here: what a caller may see, where a door finds the token, and how a refusal looks there.
+Not here: authorization, extracting the token from a request, and error responses.
 """
 
 from transfer_gateway.auth.issuer import ALGORITHMS, Issuer

@@ -1,4 +1,4 @@
-"""Fetching an issuer's keys: discovery, then the keys, within bounds."""
+"""Fetches an issuer's discovery document and keys, with size and time limits."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _MAX_BYTES = 1_048_576  # of each
 
 
 def issuers_session() -> aiohttp.ClientSession:
-    """For all issuers. Compressed answers stay so, and are refused then: nothing unpacks beyond its bound."""
+    """The HTTP session for all issuers. Responses are not decompressed, so that none expands beyond its limit."""
     return aiohttp.ClientSession(
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"accept": "application/json", "accept-encoding": "identity"},
-        trust_env=True,  # the way out of a cluster may be a proxy
+        trust_env=True,  # egress from a cluster may need a proxy
     )
 
 
 class KeysFetcher:
-    """Fetches one issuer's keys. Files are read in a thread, anew each time: they are rotated in place."""
+    """Fetches one issuer's keys. Rereads files each time, in a thread, since they are rotated in place."""
 
     def __init__(self, http: aiohttp.ClientSession, issuer: Issuer, algorithms: Collection[str]) -> None:
         self._http = http
@@ -42,7 +42,7 @@ class KeysFetcher:
         self._tls: ssl.SSLContext | bool = True
 
     async def fetch(self) -> dict[KeyName, Key]:
-        """What the issuer publishes now.
+        """The issuer's current keys.
 
         Raises: TimeoutError, OSError, aiohttp.ClientError, ValueError (jwks.Unusable among them).
         """
@@ -65,13 +65,13 @@ class KeysFetcher:
             self._authorities, self._tls = authorities, tls
 
     async def _get(self, url: str, headers: dict[str, str]) -> bytes:
-        """A redirect is refused: it could lead to where no TLS is, and would take the token along."""
-        async with self._http.get(url, headers=headers, ssl=self._tls, allow_redirects=False) as answer:
-            if answer.status != 200:  # noqa: PLR2004  a number that everybody knows
-                raise Unusable(f"status {answer.status}")
+        """Redirects are rejected: they could lead to a URL without TLS, and would forward the token."""
+        async with self._http.get(url, headers=headers, ssl=self._tls, allow_redirects=False) as response:
+            if response.status != 200:  # noqa: PLR2004  HTTP's OK
+                raise Unusable(f"status {response.status}")
             body = bytearray()
-            async for piece in answer.content.iter_any():
-                body += piece
+            async for chunk in response.content.iter_any():
+                body += chunk
                 if len(body) > _MAX_BYTES:
                     raise Unusable(f"more than {_MAX_BYTES} bytes")
             return bytes(body)

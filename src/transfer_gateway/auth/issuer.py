@@ -1,4 +1,4 @@
-"""Whom we trust to say who somebody is, and with which algorithms."""
+"""Trusted token issuers and signature algorithms."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _RSA: Final = frozenset({("RSA", None)})
 
-# What each algorithm is for: the key's type and curve. Asymmetric ones only: with an HMAC the issuer's public
-# key could be taken for the secret, and whoever can verify a token could also make one.
+# Key types and curves of each algorithm. Asymmetric only: with HMAC, anyone who can verify a token can also forge one,
+# and an attacker could pass off the issuer's public key as the secret.
 ALGORITHMS: Final[Mapping[str, frozenset[tuple[str, str | None]]]] = {
     "RS256": _RSA,
     "RS384": _RSA,
@@ -31,11 +31,10 @@ ALGORITHMS: Final[Mapping[str, frozenset[tuple[str, str | None]]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """`url` is compared with the tokens' `iss` character by character.
+    """A token issuer. `url` must equal the tokens' `iss` exactly.
 
-    `ca_file`: authorities that may vouch for its certificate, besides the system's. `token_file`: a bearer token
-    that it wants before it shows its keys, as Kubernetes' API server may; sent to nobody else. Both are read again
-    whenever the keys are fetched.
+    `ca_file`: CA certificates to trust besides the system's. `token_file`: a bearer token that the issuer requires for
+    fetching its keys, as Kubernetes' API server may; it is sent only there. Both files are reread at each fetch.
     """
 
     url: str
@@ -48,7 +47,7 @@ class Issuer:
         return self.url.removesuffix("/") + "/.well-known/openid-configuration"
 
     def problem(self) -> str | None:
-        """What is wrong with the URL, if anything is."""
+        """Why the URL is invalid; None if it is valid."""
         if not self.url.isprintable() or " " in self.url or any(mark in self.url for mark in "?#@\\"):
             return "must be a URL without spaces, user, query or fragment"
         if not is_safe_url(self.url, loopback_without_tls=True):
@@ -56,14 +55,14 @@ class Issuer:
         return None
 
     def may_publish_at(self, url: str) -> bool:
-        """Whether keys may be fetched from there: over TLS, unless issuer and keys both are on this machine."""
+        """Whether keys may be fetched from this URL: https, or http if both it and the issuer are on loopback."""
         return is_safe_url(url, loopback_without_tls=urlsplit(self.url).scheme == "http")
 
 
 def is_safe_url(url: str, *, loopback_without_tls: bool) -> bool:
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # a port that is no number shows only when it is asked for
+        host, _ = parts.hostname, parts.port  # reading `port` validates it
     except ValueError:
         return False
     if not host:

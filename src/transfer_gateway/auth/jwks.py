@@ -1,4 +1,4 @@
-"""What an issuer publishes: its discovery document and its keys. Bytes in, checked values out."""
+"""Decodes and validates an issuer's discovery document and keys (JWKS)."""
 
 from __future__ import annotations
 
@@ -19,22 +19,21 @@ if TYPE_CHECKING:
 
     from transfer_gateway.auth.issuer import Issuer
 
-_MAX_KEYS = 100  # of one issuer; the largest known publish about twenty
-_RSA_BITS = range(2048, 8192 + 1)  # shorter is forgeable (NIST SP 800-131A), longer costs a request too much
-_MAX_NUMBER_CHARACTERS = (
-    1366  # of the longest modulus, in base64url: longer ones, by the hundred, stall the event loop
-)
-# A hundred keys have some 1,500. A million bytes of `[],` would stall the event loop for a quarter of a second.
+_MAX_KEYS = 100  # per issuer; the largest known ones publish about 20
+_RSA_BITS = range(2048, 8192 + 1)  # shorter is forgeable (NIST SP 800-131A), longer is too slow to verify
+# The longest modulus, in base64url. A hundred longer ones would block the event loop.
+_MAX_NUMBER_CHARACTERS = 1366
+# 100 keys have about 1,500. Parsing 1 MB of `[],` would block the event loop for 250 ms.
 _MAX_VALUES = 10_000
 _PUBLIC_MEMBERS = ("kty", "crv", "n", "e", "x", "y")
 
 
 class Unusable(ValueError):
-    """What an issuer published can't be used. The text is for the operator."""
+    """An issuer's document is invalid. The text is for operators."""
 
 
 class KeyName(NamedTuple):
-    """A key without a name (`kid`) has None. A key that doesn't say its algorithm has a name for each."""
+    """`kid` is None for keys without one. A key without `alg` has one name per algorithm."""
 
     kid: str | None
     algorithm: str
@@ -42,7 +41,7 @@ class KeyName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key, bound to one algorithm: what a token says can't make us use it for another."""
+    """A public key bound to one algorithm, so that a token can't choose another."""
 
     published: Mapping[str, object]
     algorithm: Algorithm = field(repr=False, compare=False)
@@ -53,27 +52,27 @@ class Key:
 
 
 def decode_discovery(body: bytes, issuer: Issuer) -> str:
-    """Where the issuer's keys are.
+    """The URL of the issuer's keys.
 
     Raises: Unusable. Source: OpenID Connect Discovery 1.0, section 4.3.
     """
     document = _decode_object(body)
     if document.get("issuer") != issuer.url:
-        raise Unusable("the discovery document is another issuer's: its `issuer` is not the configured one")
+        raise Unusable("the discovery document's `issuer` is not the configured URL")
     url = document.get("jwks_uri")
     if not isinstance(url, str) or not issuer.may_publish_at(url):
-        raise Unusable("the discovery document's `jwks_uri` is no https URL")
+        raise Unusable("the discovery document's `jwks_uri` is not an https URL")
     return url
 
 
 def decode_keys(body: bytes, algorithms: Collection[str]) -> dict[KeyName, Key]:
-    """The keys that verify signatures of these algorithms; the others are passed over, never an empty answer.
+    """The keys for these algorithms; others are skipped. Never empty.
 
     Raises: Unusable. Source: RFC 7517.
     """
     published = _decode_object(body).get("keys")
     if not isinstance(published, list):
-        raise Unusable("no list of keys")
+        raise Unusable("`keys` is not a list")
     if len(published) > _MAX_KEYS:
         raise Unusable(f"more than {_MAX_KEYS} keys")
     keys: dict[KeyName, Key] = {}
@@ -85,19 +84,19 @@ def decode_keys(body: bytes, algorithms: Collection[str]) -> dict[KeyName, Key]:
             if name not in keys and (key := _decode_key(jwk, algorithm)) is not None:
                 keys[name] = key
     if not keys:
-        raise Unusable("no key that is usable with the accepted algorithms")
+        raise Unusable("no usable key for the accepted algorithms")
     return keys
 
 
 def _decode_object(body: bytes) -> dict[str, Any]:
-    if body.count(b",") + body.count(b"[") + body.count(b"{") > _MAX_VALUES:  # no fewer than there are
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > _MAX_VALUES:  # an upper bound
         raise Unusable(f"more than {_MAX_VALUES} values")
     try:
         document = orjson.loads(body)
     except ValueError:
-        raise Unusable("no JSON") from None
+        raise Unusable("not JSON") from None
     if not isinstance(document, dict):
-        raise Unusable("no JSON object")
+        raise Unusable("not a JSON object")
     return document
 
 
@@ -118,7 +117,7 @@ def _decode_key(jwk: Mapping[str, Any], algorithm: str) -> Key | None:
         jwk.get("kty") == kty and (crv is None or jwk.get("crv") == crv) for kty, crv in ALGORITHMS[algorithm]
     ):
         return None
-    # Private members, which some publish by mistake, would make it a private key: one that can't verify.
+    # Private members, which some issuers publish by mistake, would make it a private key, which can't verify.
     public = {member: jwk[member] for member in _PUBLIC_MEMBERS if member in jwk}
     if any(isinstance(text, str) and len(text) > _MAX_NUMBER_CHARACTERS for text in public.values()):
         return None

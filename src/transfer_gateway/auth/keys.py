@@ -1,9 +1,9 @@
-"""One issuer's keys, kept.
+"""Caches one issuer's keys.
 
-- They are fetched anew in the background once they are old; no request waits for that.
-- A token that names an unknown key has them fetched at once, but not more often than the cooldown.
-- While the issuer is down, or publishes nothing usable, the keys stay: they are as good as when we got them.
-- However many wait, one fetch is under way.
+- They are refreshed in the background when they reach their maximum age; no request waits for that.
+- A token with an unknown key id triggers a fetch at once, but at most one per cooldown.
+- If the issuer is down or publishes nothing usable, the cached keys stay in use.
+- Concurrent requests share one fetch.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-_RETRY_WITHOUT_KEYS_S = 1.0  # nobody can be served till then
+_RETRY_WITHOUT_KEYS_S = 1.0  # no token can be verified until then
 
 
 class IssuerKeys:
-    """`clock` gives seconds since the epoch; it may be set back, which makes everything due."""
+    """`clock` returns seconds since the epoch; if it is set back, everything is due."""
 
     def __init__(
         self,
@@ -50,49 +50,49 @@ class IssuerKeys:
         self._max_age_s = keys_max_age_s
         self._clock = clock
         self._keys: dict[KeyName, Key] = {}
-        self._fetched_at = self._tried_at = self._asked_for_unknown_at = float("-inf")
+        self._fetched_at = self._attempted_at = self._unknown_key_fetched_at = float("-inf")
         self._failure: str | None = None
-        self._flight: asyncio.Task[None] | None = None
+        self._fetching: asyncio.Task[None] | None = None
 
     @property
     def fetched_at(self) -> float | None:
-        """When the keys were last had, in seconds since the epoch."""
+        """When the keys were last fetched, in seconds since the epoch."""
         return self._fetched_at if self._keys else None
 
     def has(self, name: KeyName, key: Key) -> bool:
-        """Whether that key is still the one of that name."""
+        """Whether this key is still the current one of this name."""
         return self._keys.get(name) is key
 
     def refresh_if_old(self) -> None:
-        """Start fetching in the background, if it is time."""
+        """Start a background fetch if the keys are due for a refresh."""
         if not self._keys:
-            due = not self._within(_RETRY_WITHOUT_KEYS_S, self._tried_at)
+            due = not self._within(_RETRY_WITHOUT_KEYS_S, self._attempted_at)
         else:
             due = not self._within(self._max_age_s, self._fetched_at) and (
-                self._failure is None or not self._within(self._cooldown_s, self._tried_at)
+                self._failure is None or not self._within(self._cooldown_s, self._attempted_at)
             )
-        if due and self._flight is None:
-            self._fly()
+        if due and self._fetching is None:
+            self._start_fetch()
 
     async def fetch(self) -> int | str:
-        """Fetch the keys now, whatever was fetched before. Returns: how many there are, or why they can't be had."""
-        await asyncio.shield(self._flight or self._fly())
+        """Fetch the keys now, regardless of their age. Returns: the number of keys, or why fetching failed."""
+        await asyncio.shield(self._fetching or self._start_fetch())
         return self._failure or len({name.kid for name in self._keys})
 
     async def get(self, kid: str | None, algorithm: str) -> tuple[KeyName, Key]:
-        """The key that a token names. A token that names none is given the only one, if there is only one.
+        """The key that a token names. Without a key id: the issuer's key for the algorithm, if it has only one.
 
-        Raises: Unauthenticated; UpstreamUnavailable, when it is the issuer's fault that we don't know.
+        Raises: Unauthenticated; UpstreamUnavailable if the issuer's keys could not be fetched.
         """
-        flying_before = self._flight
+        running_before = self._fetching
         self.refresh_if_old()
         found = self._find(kid, algorithm)
         if found is None and not self._is_known(kid):
             try:
                 async with asyncio.timeout(FETCH_TIMEOUT_S):
-                    found = await self._fetch_unknown(kid, algorithm, flying_before)
-            except TimeoutError:  # the flight that it joined, and the next, took that long together
-                raise self._unavailable("no answer in time") from None
+                    found = await self._fetch_unknown(kid, algorithm, running_before)
+            except TimeoutError:  # the fetch it joined and the next one together took too long
+                raise self._unavailable("timed out") from None
         if found is not None:
             return found
         if not self._keys or (self._failure is not None and not self._is_known(kid)):
@@ -100,19 +100,19 @@ class IssuerKeys:
         raise Unauthenticated("The token is not signed with a key that its issuer publishes.")
 
     async def _fetch_unknown(
-        self, kid: str | None, algorithm: str, flying_before: asyncio.Task[None] | None
+        self, kid: str | None, algorithm: str, running_before: asyncio.Task[None] | None
     ) -> tuple[KeyName, Key] | None:
-        """Wait for the flight under way. If it left before we asked, the key may have come after it: ask again."""
-        if self._flight is not None:
-            flight = self._flight
-            await asyncio.shield(flight)
+        """Wait for the running fetch. If it started before this request, the key may be newer: fetch again."""
+        if self._fetching is not None:
+            fetching = self._fetching
+            await asyncio.shield(fetching)
             found = self._find(kid, algorithm)
-            if found is not None or flight is not flying_before:
+            if found is not None or fetching is not running_before:
                 return found
-        if not self._keys or self._within(self._cooldown_s, self._asked_for_unknown_at):
+        if not self._keys or self._within(self._cooldown_s, self._unknown_key_fetched_at):
             return None
-        self._asked_for_unknown_at = self._clock()
-        await asyncio.shield(self._flight or self._fly())
+        self._unknown_key_fetched_at = self._clock()
+        await asyncio.shield(self._fetching or self._start_fetch())
         return self._find(kid, algorithm)
 
     def _find(self, kid: str | None, algorithm: str) -> tuple[KeyName, Key] | None:
@@ -137,10 +137,10 @@ class IssuerKeys:
             detail=f"{self._issuer}: {detail}",
         )
 
-    def _fly(self) -> asyncio.Task[None]:
-        self._tried_at = self._clock()
-        self._flight = flight = self._shared_tasks.start(self._refresh(), name=f"keys of {self._issuer}")
-        return flight
+    def _start_fetch(self) -> asyncio.Task[None]:
+        self._attempted_at = self._clock()
+        self._fetching = fetching = self._shared_tasks.start(self._refresh(), name=f"keys of {self._issuer}")
+        return fetching
 
     async def _refresh(self) -> None:
         try:
@@ -152,7 +152,7 @@ class IssuerKeys:
             )
             return
         finally:
-            self._flight = None
+            self._fetching = None
         self._failure, self._fetched_at = None, self._clock()
         before = self._keys
         # A key that didn't change stays the same object, and what was verified with it stays verified.

@@ -1,4 +1,4 @@
-"""Who a bearer token says its sender is, once it is proven."""
+"""Authenticates callers by OpenID Connect bearer tokens."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from transfer_gateway.auth.jwks import Key, KeyName
 
 _MAX_TOKEN_CHARACTERS = 16_384
-_MAX_NAME_CHARACTERS = 512  # a Kubernetes service account's may have 338
-_KEPT_CHARACTERS = 8_388_608  # of verified tokens, whose claims take a few times as much memory
-_LOOKS_PER_AGE = 4  # so that an idle service's keys are hardly older than a busy one's
+_MAX_NAME_CHARACTERS = 512  # a Kubernetes service account's name has up to 338
+_CACHED_CHARACTERS = 8_388_608  # of verified tokens; their claims need several times as much memory
+_CHECKS_PER_MAX_AGE = 4  # keeps the keys of an idle service about as fresh as those of a busy one
 
 
 class _Verified(NamedTuple):
-    """A caller whose token was verified with that key: good while the issuer publishes it."""
+    """A verified token's caller. Valid while the issuer publishes the key."""
 
     caller: Caller
-    good_until: float
+    valid_until: float
     keys: IssuerKeys
     name: KeyName
     key: Key
@@ -49,11 +49,11 @@ class _Verified(NamedTuple):
 
 
 class Oidc:
-    """Verifies tokens of OpenID Connect issuers, Kubernetes' service-account tokens among them.
+    """Verifies tokens of OpenID Connect issuers, including Kubernetes service account tokens.
 
-    An async context manager; entering it begins to fetch the keys and waits for none. A token is good if one of
-    `issuers` signed it with one of `algorithms`, for one of `audiences`. `leeway_s` is what clocks may differ by.
-    `groups_claim` names the claim with the caller's groups, a text or a list of them.
+    An async context manager; entering it starts to fetch the keys without waiting for them. A token is valid if one of
+    `issuers` signed it with one of `algorithms`, for one of `audiences`. `leeway_s`: the allowed clock skew.
+    `groups_claim`: the claim with the caller's groups, a string or a list of strings.
 
     Raises: ConfigurationError.
     """
@@ -81,9 +81,9 @@ class Oidc:
         self._keys_max_age_s = keys_max_age_s
         self._clock = clock
         self._keys: dict[str, IssuerKeys] = {}
-        # By the token's hash: a dump of this memory gives nobody a token.
+        # Keyed by the token's hash, so that a memory dump of the cache contains no tokens.
         self._verified: LRUCache[bytes, _Verified] = LRUCache(
-            _KEPT_CHARACTERS, getsizeof=lambda verified: verified.characters
+            _CACHED_CHARACTERS, getsizeof=lambda verified: verified.characters
         )
         self._resources = AsyncExitStack()
 
@@ -100,7 +100,7 @@ class Oidc:
                     keys_max_age_s=self._keys_max_age_s,
                     clock=self._clock,
                 )
-            shared_tasks.start(self._keep_keys_young(), name="keep issuers' keys young")
+            shared_tasks.start(self._refresh_keys(), name="refresh issuer keys")
             self._resources = stack.pop_all()
         return self
 
@@ -110,10 +110,9 @@ class Oidc:
         await self._resources.aclose()
 
     async def authenticate(self, token: str) -> Caller:
-        """Whose token it is.
+        """Verify a token.
 
-        Raises: Unauthenticated, with a reason that may be sent; UpstreamUnavailable, when it can't be told for
-        lack of the issuer's keys.
+        Raises: Unauthenticated, with a reason for the caller; UpstreamUnavailable if the issuer's keys are unavailable.
         """
         if len(token) > _MAX_TOKEN_CHARACTERS:
             raise Unauthenticated(f"The token is longer than {_MAX_TOKEN_CHARACTERS} characters.")
@@ -122,13 +121,13 @@ class Oidc:
         encoded = token.encode()
         digest = sha256(encoded).digest()
         try:
-            kept = self._verified[digest]
+            cached = self._verified[digest]
         except KeyError:
             pass
         else:
-            kept.keys.refresh_if_old()
-            if self._clock() < kept.good_until and kept.keys.has(kept.name, kept.key):
-                return kept.caller
+            cached.keys.refresh_if_old()
+            if self._clock() < cached.valid_until and cached.keys.has(cached.name, cached.key):
+                return cached.caller
             del self._verified[digest]
         verified = await self._verify(encoded)
         self._verified[digest] = verified
@@ -138,33 +137,33 @@ class Oidc:
         fetched = {(url,): at for url, keys in self._keys.items() if (at := keys.fetched_at) is not None}
         yield gauge(
             "issuer_keys_fetched_timestamp_seconds",
-            "When the keys of a tokens' issuer were last fetched; never: left out.",
+            "When an issuer's keys were last fetched; absent if never.",
             ("issuer",),
             fetched,
         )
 
     async def try_issuers(self) -> dict[str, int | str]:
-        """Fetch every issuer's keys now. Returns: for each issuer how many it publishes, or why they can't be had."""
+        """Fetch every issuer's keys now. Returns: by issuer, the number of keys or why fetching failed."""
         return {url: await keys.fetch() for url, keys in self._keys.items()}
 
-    async def _keep_keys_young(self) -> None:
+    async def _refresh_keys(self) -> None:
         while True:
             for keys in self._keys.values():
                 keys.refresh_if_old()
-            await asyncio.sleep(self._keys_max_age_s / _LOOKS_PER_AGE)
+            await asyncio.sleep(self._keys_max_age_s / _CHECKS_PER_MAX_AGE)
 
     async def _verify(self, token: bytes) -> _Verified:
-        """PyJWT reads the token, once, and checks the signature, by way of a key that is bound to its algorithm.
+        """Decode the token with PyJWT once, then verify the signature with a key that is bound to its algorithm.
 
-        Its `decode` would do both in one call, but must be told the key, thus the issuer, for which the token
-        has to be read before: twice 50 µs.
+        PyJWT's `decode` does both in one call, but needs the key, and thus the issuer, in advance: the token would have
+        to be decoded twice, at 50 µs each.
         """
         try:
-            read = jwt.decode_complete(token, options={"verify_signature": False})
+            decoded = jwt.decode_complete(token, options={"verify_signature": False})
         except jwt.PyJWTError:
             raise Unauthenticated("The token is not a signed JWT.") from None
-        header, claims = read["header"], read["payload"]
-        # RFC 7515: critical headers that aren't understood are refused; a JWT has no use for those that PyJWT does.
+        header, claims = decoded["header"], decoded["payload"]
+        # RFC 7515: reject critical headers that are not understood. JWTs have no use for the one that PyJWT supports.
         if "crit" in header or "b64" in header:
             raise Unauthenticated("The token has critical headers (`crit`); none is supported.")
         issuer = claims.get("iss")
@@ -175,10 +174,10 @@ class Oidc:
         if not isinstance(algorithm, str) or algorithm not in self._algorithms:
             raise Unauthenticated("The token's signature algorithm is not accepted.")
         name, key = await keys.get(header.get("kid"), algorithm)
-        if not key.verify(token.rpartition(b".")[0], read["signature"]):
+        if not key.verify(token.rpartition(b".")[0], decoded["signature"]):
             raise Unauthenticated("The token has no valid signature.")
         caller = self._caller(issuer, claims)
-        assert caller.expires_at is not None  # noqa: S101  the line above refuses tokens without
+        assert caller.expires_at is not None  # noqa: S101  `_caller` rejects tokens without exp
         return _Verified(caller, caller.expires_at, keys, name, key, len(token))
 
     def _caller(self, issuer: str, claims: dict[str, Any]) -> Caller:
@@ -193,12 +192,12 @@ class Oidc:
             since = _seconds(claims, claim)
             if since is not None and now < since - self._leeway_s:
                 raise Unauthenticated("The token is not valid yet.")
-        if self._audiences.isdisjoint(_texts(claims, "aud")):
+        if self._audiences.isdisjoint(_strings(claims, "aud")):
             raise Unauthenticated("The token was not issued for this service (audience).")
         subject = claims.get("sub")
         if not isinstance(subject, str) or not _is_name(subject):
             raise Unauthenticated("The token has no usable claim sub.")
-        groups = _texts(claims, self._groups_claim)
+        groups = _strings(claims, self._groups_claim)
         if not all(map(_is_name, groups)):
             raise Unauthenticated("The token's groups must be strings.")
         return Caller(subject, issuer, frozenset(groups), MappingProxyType(claims), expires_at)
@@ -213,7 +212,7 @@ def _problems(
         if (problem := issuer.problem()) is not None:
             yield f"issuer {issuer.url!r} {problem}"
     if len({issuer.url for issuer in issuers}) < len(issuers):
-        yield "each issuer can be given once"
+        yield "issuers must be unique"
     if not audiences or not all(audiences):
         yield "at least one audience is required, and none may be empty"
     if not algorithms:
@@ -224,7 +223,7 @@ def _problems(
 
 
 def _seconds(claims: Mapping[str, object], claim: str) -> float | None:
-    """A moment, in seconds since the epoch; None if the token doesn't say."""
+    """A timestamp claim, in seconds since the epoch; None if absent."""
     value = claims.get(claim)
     if value is None:
         return None
@@ -238,8 +237,8 @@ def _seconds(claims: Mapping[str, object], claim: str) -> float | None:
     raise Unauthenticated(f"The token's claim {claim} must be a number of seconds since 1970.")
 
 
-def _texts(claims: Mapping[str, object], claim: str) -> list[str]:
-    """A text, or several; none if the token doesn't say."""
+def _strings(claims: Mapping[str, object], claim: str) -> list[str]:
+    """A string claim, or a list of strings; empty if absent."""
     value = claims.get(claim)
     if value is None:
         return []
@@ -251,5 +250,5 @@ def _texts(claims: Mapping[str, object], claim: str) -> list[str]:
 
 
 def _is_name(text: str) -> bool:
-    """Not empty, and nothing that would spoil a line of a log: no control characters, no half characters."""
+    """Whether it is safe to log: not empty, not too long, no control characters or lone surrogates."""
     return 0 < len(text) <= _MAX_NAME_CHARACTERS and text.isprintable()

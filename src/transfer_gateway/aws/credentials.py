@@ -62,12 +62,12 @@ class _Failures:
     def add(self, failure: GatewayError, now: float) -> None:
         self.count += 1
         # As a new object: this one's traces would keep every frame of the call for as long.
-        self.last, self.ask_again_at = failure.again(), now + _BACKOFF.after(self.count)
+        self.last, self.ask_again_at = failure.copy(), now + _BACKOFF.after(self.count)
 
     def raise_unless_due(self, region: Region | None, now: float) -> None:
         """Raises: the last failure, with the time left, while that is not over."""
         if self.last is not None and now < self.ask_again_at:
-            raise self.last.again(region=region, retry_after_s=self.ask_again_at - now)
+            raise self.last.copy(region=region, retry_after_s=self.ask_again_at - now)
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ class SessionCache:
         outcome = await asyncio.shield(self._fly(role, account, entry, began_by=current_request()))
         if isinstance(outcome, GatewayError):
             entry.failed.raise_unless_due(region, self._steady())  # as to those who ask from now on
-            raise outcome.again(region=region)
+            raise outcome.copy(region=region)
         return outcome
 
     def has(self, account: Account, region: Region) -> bool:
@@ -159,7 +159,7 @@ class SessionCache:
                 times=failures.count,
                 detail=reason.detail,
             )
-        return reason.again(retry_after_s=failures.ask_again_at - now)
+        return reason.copy(retry_after_s=failures.ask_again_at - now)
 
     def drop(self, account: Account, session: AssumedRoleSession) -> None:
         """Serve this session no more. Whoever comes first drops it; the others share the next."""

@@ -24,7 +24,7 @@ from transfer_gateway.domain.execution import (
     Step,
     StepError,
     StepErrorType,
-    StepPlace,
+    StepRef,
     StepType,
     UserDetails,
 )
@@ -189,13 +189,13 @@ def _results(wire: Wire | None, workflow: WorkflowKey) -> ExecutionResults | Non
 def _steps(wire: list[Wire] | None, workflow: WorkflowKey, *, on_exception: bool) -> tuple[Step, ...] | None:
     if wire is None:
         return None
-    return tuple(_step(step, StepPlace(workflow, on_exception, at)) for at, step in enumerate(wire))
+    return tuple(_step(step, StepRef(workflow, on_exception, at)) for at, step in enumerate(wire))
 
 
-def _step(wire: Wire, place: StepPlace) -> Step:
+def _step(wire: Wire, ref: StepRef) -> Step:
     step_type, error = wire.get("StepType"), wire.get("Error")
     return Step(
-        place=place,
+        ref=ref,
         step_type=StepType(step_type) if step_type is not None else None,
         raw_step_type=step_type,
         outputs=wire.get("Outputs"),

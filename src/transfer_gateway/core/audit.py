@@ -124,5 +124,5 @@ class AuditTrail(NamedTuple):
 
 
 def _told(failure: TargetFailure) -> str:
-    more = f", and {failure.unnamed} more targets" if failure.unnamed else ""
-    return f"{failure.target.place}: {failure.error.code}{more}"
+    more = f", and {failure.omitted} more targets" if failure.omitted else ""
+    return f"{failure.target.label}: {failure.error.code}{more}"

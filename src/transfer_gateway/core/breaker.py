@@ -51,7 +51,7 @@ class CircuitBreaker:
         left_s = self._open_until - asyncio.get_running_loop().time()
         if left_s > 0 or self._probing:
             raise BreakerOpen(
-                f"AWS has failed {self._failures} times in a row for {self._target.place}, "
+                f"AWS has failed {self._failures} times in a row for {self._target.label}, "
                 "so it is left alone for a while.",
                 account_id=self._target.account_id,
                 region=self._target.region,

@@ -10,7 +10,7 @@ from transfer_gateway.core.fanout import outcomes_as_they_come
 from transfer_gateway.core.sized_lru import SizedLru
 from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError, WorkflowNotFound
 from transfer_gateway.domain.identity import ExecutionKey
-from transfer_gateway.domain.page import Found, named
+from transfer_gateway.domain.page import FindResult, limit_failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,7 +47,7 @@ class Finder:
         targets: Sequence[Target],
         *,
         deadline: float,
-    ) -> Found:
+    ) -> FindResult:
         """The execution as soon as any target has it; else which targets could not be asked, and why."""
         seen = self._seen.get(execution_id)
         if seen is not None and (seen.target not in targets or workflow_id not in {None, seen.workflow_id}):
@@ -60,7 +60,7 @@ class Finder:
                 if looking.done():
                     outcome, looking = looking.result(), None
                     if outcome is not None:
-                        return Found(outcome, targets_asked=1, failures=())
+                        return FindResult(outcome, targets_asked=1, failures=())
             return await self._everywhere(execution_id, workflow_id, targets, looking, deadline)
         finally:
             if looking is not None:
@@ -74,7 +74,7 @@ class Finder:
         targets: Sequence[Target],
         looking: _Looking | None,
         deadline: float,
-    ) -> Found:
+    ) -> FindResult:
         """As many targets at a time as a fan-out has under way; `looking` goes on meanwhile, and may be first."""
 
         async def ask(target: Target | None) -> Execution | GatewayError | None:
@@ -91,7 +91,7 @@ class Finder:
                 async for target, outcome in coming:
                     if outcome is not None and not isinstance(outcome, GatewayError):
                         self.saw(outcome.key)
-                        return Found(outcome, len(targets), failures=())
+                        return FindResult(outcome, len(targets), failures=())
                     if target is not None:
                         outcomes[target] = outcome
         failed = (
@@ -99,7 +99,7 @@ class Finder:
             for target in targets
             if target not in outcomes or outcomes[target] is not None
         )
-        return Found(None, len(targets), named(failed))
+        return FindResult(None, len(targets), limit_failures(failed))
 
     async def _look(self, key: ExecutionKey, deadline: float) -> Execution | None:
         """The execution if it is there; why it isn't is for the search of that target to say."""

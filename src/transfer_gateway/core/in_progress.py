@@ -48,13 +48,13 @@ class InProgress:
         Raises: BadUserInput for a bad `first` or `after`. Failed targets are part of the page.
         """
         return await self._pager.page(
-            filter(wanted.wants_target, targets),
+            filter(wanted.matches_target, targets),
             lambda target: self._in_target(target, wanted, scope, deadline),
             first=first,
             after=after,
             with_details=with_details,
             deadline=deadline,
-            shown=scope.shown,
+            shown=scope.redact,
         )
 
     async def _in_target(
@@ -65,15 +65,15 @@ class InProgress:
             target, max_age_s=_WORKFLOWS_MAX_AGE_S, deadline=deadline
         )
         asked = await outcomes(
-            [workflow.key for workflow in workflows if wanted.wants_workflow(workflow.key.workflow_id)],
+            [workflow.key for workflow in workflows if wanted.matches_workflow(workflow.key.workflow_id)],
             lambda key: self._lookups.running.get(key, max_age_s=_MAX_AGE_S, deadline=deadline),
         )
         rows: list[Row[ExecutionKey, Execution]] = [
             row
             for outcome in asked.values()
             if not isinstance(outcome, GatewayError)
-            for row in map(scope.shown, outcome)
-            if wanted.wants(row)
+            for row in map(scope.redact, outcome)
+            if wanted.matches(row)
         ]
         failed = [
             outcome

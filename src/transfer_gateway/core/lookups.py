@@ -208,7 +208,7 @@ class Lookups:
 
 def _endless(target: Target, what: str) -> UpstreamUnavailable:
     return UpstreamUnavailable(
-        f"AWS's list in {target.place} {what}.", account_id=target.account_id, region=target.region
+        f"AWS's list in {target.label} {what}.", account_id=target.account_id, region=target.region
     )
 
 

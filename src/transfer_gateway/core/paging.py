@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from transfer_gateway.core.fanout import outcomes
 from transfer_gateway.core.fanout_in_order import outcomes_in_window
 from transfer_gateway.domain.errors import BadUserInput, GatewayError
-from transfer_gateway.domain.page import Entry, Page, named
+from transfer_gateway.domain.page import Entry, Page, limit_failures
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -89,7 +89,7 @@ class Pager(Generic[K, V]):
         if has_next:  # failures beyond the last entry are the next page's
             failures = [(target, error) for target, error in failures if target <= rows[-1].key.target]
         entries = await self._entries(rows, shown, with_details=with_details, deadline=deadline)
-        return Page(entries, named(failures), has_next)
+        return Page(entries, limit_failures(failures), has_next)
 
     async def _entries(
         self, rows: list[Row[K, V]], shown: Callable[[V], V], *, with_details: bool, deadline: float
@@ -115,7 +115,7 @@ async def _rows(
     first: int,
     deadline: float,
 ) -> tuple[list[Row[K, V]], list[tuple[Target, GatewayError | None]]]:
-    """More than `first` rows in order, or all there are by the deadline; and what failed on the way, for `named`."""
+    """More than `first` rows in order, or all by the deadline; and the failures, not limited yet."""
     listed: dict[Target, tuple[list[Row[K, V]], list[GatewayError]]] = {}
     found = 0  # rows, wherever: they all come before those of any target not asked yet
     without_gap, to_come = (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
 
     from transfer_gateway.domain.account import Account
-    from transfer_gateway.domain.execution import Execution, StepPlace
+    from transfer_gateway.domain.execution import Execution, StepRef
     from transfer_gateway.domain.identity import (
         AccountId,
         ExecutionId,
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
         WorkflowId,
         WorkflowKey,
     )
-    from transfer_gateway.domain.page import ExecutionFilter, Found, Page
+    from transfer_gateway.domain.page import ExecutionFilter, FindResult, Page
     from transfer_gateway.domain.workflow import Workflow, WorkflowStep
 
-Definitions: TypeAlias = "Mapping[StepPlace, WorkflowStep | GatewayError | None]"
+Definitions: TypeAlias = "Mapping[StepRef, WorkflowStep | GatewayError | None]"
 
 _AT_HAND_AT_ONCE = 32
 _NO_DEFINITIONS: Definitions = {}
@@ -77,7 +77,7 @@ class Reader(Access):
             "get_execution", self._sources.lookups.executions, key, max_age_s=max_age_s, deadline=deadline
         )
         self.replay.made_of((Described(key, max_age_s, execution),), 1)
-        return self.scope.shown(execution)
+        return self.scope.redact(execution)
 
     def recall(self, key: ExecutionKey, *, max_age_s: float) -> Execution | None:
         """What `describe` would give from a snapshot, without a deadline; None where it would ask AWS or raise.
@@ -93,7 +93,7 @@ class Reader(Access):
         self._take_rows(1)
         executions.hits += 1
         self._audit.looked_up("get_execution", key, execution, source="snapshot")
-        return self.scope.shown(execution)
+        return self.scope.redact(execution)
 
     async def describe_all(
         self, keys: Sequence[ExecutionKey], *, max_age_s: float, deadline: float
@@ -151,7 +151,7 @@ class Reader(Access):
 
         async def describe(key: ExecutionKey) -> tuple[Execution, Definitions]:
             execution = await self._execution(key, max_age_s, deadline)
-            return self.scope.shown(execution), await self.define_steps(
+            return self.scope.redact(execution), await self.define_steps(
                 [execution] if with_definitions else [], deadline=deadline
             )
 
@@ -169,7 +169,7 @@ class Reader(Access):
         regions: Sequence[Region] | None,
         *,
         deadline: float,
-    ) -> Found:
+    ) -> FindResult:
         """An execution by its id, in all targets or in those of the accounts and regions named.
 
         Raises: AccountNotAvailable for a named account that is not configured, or in none of these regions;
@@ -192,7 +192,7 @@ class Reader(Access):
         )
         if found.execution is None:
             return found
-        return replace(found, execution=self.scope.shown(found.execution))
+        return replace(found, execution=self.scope.redact(found.execution))
 
     async def in_progress(
         self,
@@ -227,8 +227,8 @@ class Reader(Access):
             "get_workflow", self._sources.lookups.definitions, key, max_age_s=max_age_s, deadline=deadline
         )
 
-    async def define_step(self, place: StepPlace, *, deadline: float) -> WorkflowStep | None:
-        """The definition of the step that has a result at that place; None past the definition's end.
+    async def define_step(self, ref: StepRef, *, deadline: float) -> WorkflowStep | None:
+        """The definition of a step; None past the definition's end.
 
         The audit has one line for each workflow in a request, however many of its steps are asked for.
 
@@ -236,20 +236,20 @@ class Reader(Access):
         """
         definitions = self._sources.lookups.definitions
         workflow = await self._look_up_once(
-            "get_workflow", definitions, place.workflow, max_age_s=_STEPS_MAX_AGE_S, deadline=deadline
+            "get_workflow", definitions, ref.workflow, max_age_s=_STEPS_MAX_AGE_S, deadline=deadline
         )
-        return workflow.step_at(place)
+        return workflow.step_at(ref)
 
     async def define_steps(self, executions: Iterable[Execution], *, deadline: float) -> Definitions:
-        """For the place of every step that has a result: its definition, None, or why it could not be had."""
-        places = [
-            step.place
+        """For every step that has a result: its definition, None, or why it is unavailable."""
+        refs = [
+            step.ref
             for execution in executions
             if execution.results is not None
             for steps in (execution.results.steps, execution.results.on_exception_steps)
             for step in steps or ()
         ]
-        return await outcomes(places, lambda place: self.define_step(place, deadline=deadline))
+        return await outcomes(refs, lambda ref: self.define_step(ref, deadline=deadline))
 
     async def list_workflows(
         self,
@@ -279,7 +279,7 @@ class Reader(Access):
         )
 
     def _shown(self, outcome: Execution | GatewayError) -> Execution | GatewayError:
-        return outcome if isinstance(outcome, GatewayError) else self.scope.shown(outcome)
+        return outcome if isinstance(outcome, GatewayError) else self.scope.redact(outcome)
 
 
 def _check_max_age(max_age_s: float) -> None:

@@ -138,7 +138,7 @@ class Snapshots(Generic[K, V]):
                 return outcome
             # A flight that others began may run out of their time before it runs out of ours.
             if not isinstance(outcome, DeadlineExceeded) or loop.time() >= deadline:
-                raise outcome.again()
+                raise outcome.copy()
 
     def peek(self, key: K, *, max_age_s: float, at: float | None = None) -> V | None:
         """AWS's answer, if it is here and is, or was at that time, no older, and AWS did not say that there is none.
@@ -192,7 +192,7 @@ class Snapshots(Generic[K, V]):
             answer = await self._ask(key, flight)
         except (ExecutionNotFound, WorkflowNotFound) as error:
             # As a new object: this one's traces hold every frame of the call, some 60 KB.
-            self._keep(key, flight, error.again())
+            self._keep(key, flight, error.copy())
             return error
         except GatewayError as error:
             return error

@@ -43,7 +43,7 @@ class Workflows:
         Raises: BadUserInput for a bad `first` or `after`. Failed targets are part of the page.
         """
         return await self._pager.page(
-            filter(wanted.wants_target, targets),
+            filter(wanted.matches_target, targets),
             lambda target: self._in_target(target, deadline),
             first=first,
             after=after,

@@ -1,4 +1,4 @@
-"""The accounts that the gateway looks into, and how it gets in."""
+"""The configured AWS accounts and how to access them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as the accounts file describes it.
+    """An account from the accounts file or discovered in the organization.
 
-    `role_arn` None: reached with the service's own credentials, without AssumeRole. The external id is
-    a shared secret of sorts, so it stays out of `repr`.
+    `role_arn` None: accessed with the service's own credentials, without AssumeRole. The external id should not be
+    disclosed, so it is excluded from `repr`.
     """
 
     id: AccountId
@@ -30,11 +30,11 @@ class Account:
     role_arn: str | None
     external_id: str | None = field(repr=False)
     session_duration_s: int
-    tags: Mapping[str, str] = field(default_factory=dict, hash=False)  # for policies to go by
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)  # matched by access policies
 
 
 class Accounts:
-    """All configured accounts, by id; order as configured. Never changes: a reload builds another."""
+    """All accounts by id, in configured order. Immutable: a reload builds a new one."""
 
     __slots__ = ("_by_id", "_targets_in")
 
@@ -42,23 +42,23 @@ class Accounts:
         self._by_id: Mapping[AccountId, Account] = MappingProxyType({a.id: a for a in accounts})
         self._targets_in: Counter[str] = Counter(region for account in self for region in account.regions)
 
-    def get(self, of: Target | WorkflowKey | ExecutionKey) -> Account:
-        """The account of a target, or of a key's. Raises: AccountNotAvailable for an unknown account or region."""
-        account = self._by_id.get(of.account_id)
-        if account is None or of.region not in account.regions:
-            raise AccountNotAvailable.of(of.account_id, of.region)
+    def get(self, key: Target | WorkflowKey | ExecutionKey) -> Account:
+        """The account of a target or key. Raises: AccountNotAvailable for an unknown account or region."""
+        account = self._by_id.get(key.account_id)
+        if account is None or key.region not in account.regions:
+            raise AccountNotAvailable.of(key.account_id, key.region)
         return account
 
-    def cover(self, of: Target | WorkflowKey | ExecutionKey) -> bool:
-        """Whether `get` would find it."""
-        account = self._by_id.get(of.account_id)
-        return account is not None and of.region in account.regions
+    def cover(self, key: Target | WorkflowKey | ExecutionKey) -> bool:
+        """Whether `get` would succeed."""
+        account = self._by_id.get(key.account_id)
+        return account is not None and key.region in account.regions
 
     def find(self, account_id: str) -> Account | None:
-        return self._by_id.get(account_id)  # type: ignore[call-overload, no-any-return]  # whatever is no id is not in it
+        return self._by_id.get(account_id)  # type: ignore[call-overload, no-any-return]  # a string that is no account id is not found
 
     def regions(self) -> tuple[Region, ...]:
-        """Every region in use, each once, in the order of first use."""
+        """Every region in use, without duplicates, in order of first use."""
         return tuple(dict.fromkeys(region for account in self for region in account.regions))
 
     def targets(self) -> list[Target]:
@@ -66,7 +66,7 @@ class Accounts:
         return [Target(account.id, region) for account in self for region in account.regions]
 
     def count_targets(self, regions: Iterable[str] = ()) -> int:
-        """How many targets there are, in all regions or in those named."""
+        """The number of targets in the given regions; none given: in all."""
         return sum(self._targets_in[region] for region in set(regions) or set(self._targets_in))
 
     def __iter__(self) -> Iterator[Account]:

@@ -1,4 +1,4 @@
-"""Who asks."""
+"""The caller of a request, as authenticated."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever proved to be `subject` to one of our doors; `issuer` is who vouches for it, where one does.
+    """An authenticated caller. `issuer`: the token's; None for client certificates.
 
-    `claims` is all that the issuer says of the caller, for the policy to match: not to be logged.
-    `expires_at` is in seconds since the epoch; None: no end is known.
+    `claims`: all claims of the token, for policies to match. Never log them.
+    `expires_at`: seconds since the epoch; None: unknown.
     """
 
     subject: str
@@ -28,7 +28,7 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """For logs and rate limits. Two issuers may each have a subject of one name; no issuer has a space."""
+        """Unique name for logs and rate limits: two issuers may use the same subject. Issuers contain no spaces."""
         return self.subject if self.issuer is None else f"{self.issuer} {self.subject}"
 
 

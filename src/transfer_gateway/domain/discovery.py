@@ -1,4 +1,4 @@
-"""Where accounts come from: a list, an AWS organization, or both; and how the two become one."""
+"""Account sources: the accounts file's list, an AWS organization, or both, and how to merge them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class OuId(Identifier):
-    """An organizational unit, or a root, which is the one above all. Source: the Organizations model."""
+    """An organizational unit, or the organization's root. Source: the Organizations model."""
 
     __slots__ = ()
     PATTERN = re.compile(r"(r-[0-9a-z]{4,32})|(ou-[0-9a-z]{4,32}-[a-z0-9]{8,32})")
@@ -26,7 +26,7 @@ class OuId(Identifier):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An active account of an organization, and its name there."""
+    """An active account of an organization, with its name."""
 
     id: AccountId
     name: str | None
@@ -34,11 +34,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """Which accounts of the organization are wanted.
+    """Which accounts of the organization to include.
 
-    An OU stands for everything below it. No `include_ous`: the whole organization. What is excluded is so
-    wherever it stands. `reader` is the role that may read the organization; None: the service's own
-    credentials. `region` says no more than the AWS partition.
+    An OU includes everything below it. Empty `include_ous`: the whole organization. Exclusions take precedence.
+    `reader`: the role that may read the organization; None: the service's own credentials. `region` only determines
+    the AWS partition.
     """
 
     region: Region
@@ -51,7 +51,7 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class AccountDefaults:
-    """What holds for every account that says nothing else."""
+    """Settings for accounts that do not override them."""
 
     role_name: str
     regions: tuple[Region, ...]
@@ -69,7 +69,7 @@ class AccountDefaults:
         )
 
     def role_arn(self, account_id: AccountId, region: Region) -> str:
-        """The default role's ARN, in the region's partition. Others than these three are to be configured."""
+        """The default role's ARN, in the region's partition. Other partitions than these three need an explicit ARN."""
         china, government = region.startswith("cn-"), region.startswith("us-gov-")
         partition = "aws-cn" if china else "aws-us-gov" if government else "aws"
         return f"arn:{partition}:iam::{account_id}:role/{self.role_name}"
@@ -77,21 +77,21 @@ class AccountDefaults:
 
 @dataclass(frozen=True, slots=True)
 class AccountSources:
-    """All that the accounts file says. With a `discovery`, `defaults.regions` are given."""
+    """The accounts file's content. If `discovery` is set, `defaults.regions` is not empty."""
 
     listed: Accounts
     defaults: AccountDefaults
     discovery: Discovery | None
 
     def regions(self) -> tuple[Region, ...]:
-        """Every region that an account may be in, each once; at least one."""
+        """Every region that an account may use, without duplicates; at least one."""
         discovered = self.defaults.regions if self.discovery is not None else ()
         return tuple(dict.fromkeys((*self.listed.regions(), *discovered)))
 
     def merge(self, members: Iterable[Member]) -> Accounts:
-        """The listed accounts as they are, and after them, by id, the members that are not among them.
+        """The listed accounts, followed by the other members, sorted by id.
 
-        A member's alias is its name, unless another member or a listed alias has the same.
+        A member's alias is its name, unless the name is not unique among members and listed aliases.
         """
         if self.discovery is None:
             return self.listed

@@ -1,21 +1,21 @@
-"""Every way in which a request can fail, as one tree.
+"""All errors that a request can fail with.
 
     GatewayError
-    ├── ExecutionNotFound      AWS knows no such execution in progress
-    ├── WorkflowNotFound       AWS knows no such workflow
-    ├── AccountNotAvailable    not configured, or not for this caller
-    ├── AccessDenied           AWS refused the call with the assumed role
-    ├── RoleNotAssumable       STS refused the role
-    ├── Throttled              AWS's limit, or our own for that target
-    ├── UpstreamUnavailable    AWS failed, could not be reached, or answered garbage
-    ├── DeadlineExceeded       the request's time is up
-    ├── BadUserInput           the caller sent something that no retry will mend
-    ├── Unauthenticated        no caller, or one that can't be trusted
-    ├── Forbidden              a known caller without the right
-    ├── AuditLogUnavailable    what is asked could not be written to the audit log
-    └── InternalServerError    our own fault
+    ├── ExecutionNotFound      AWS has no such execution in progress
+    ├── WorkflowNotFound       AWS has no such workflow
+    ├── AccountNotAvailable    not configured, or not visible to the caller
+    ├── AccessDenied           AWS denied the call with the assumed role
+    ├── RoleNotAssumable       STS denied AssumeRole
+    ├── Throttled              AWS's rate limit, or our own for the target
+    ├── UpstreamUnavailable    AWS failed, was unreachable, or sent an invalid response
+    ├── DeadlineExceeded       the request's deadline passed
+    ├── BadUserInput           invalid request; a retry does not help
+    ├── Unauthenticated        missing or invalid credentials
+    ├── Forbidden              the caller lacks permission
+    ├── AuditLogUnavailable    the audit log can't be written
+    └── InternalServerError    a bug
 
-What each becomes at a door (a GraphQL type, an HTTP or gRPC status) is said once, in `api/errors.py`.
+`api/errors.py` maps each to its GraphQL type, HTTP status and gRPC status.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = [
 
 
 class ExecutionNotFound(GatewayError):
-    """AWS has no such execution in progress. It doesn't tell a finished one from one that never was."""
+    """AWS has no such execution in progress. It does not distinguish finished executions from unknown ones."""
 
     code = ErrorCode.EXECUTION_NOT_FOUND
 
@@ -69,7 +69,7 @@ class WorkflowNotFound(GatewayError):
     @classmethod
     def of(cls, key: WorkflowKey, *, aws_request_id: str | None = None) -> WorkflowNotFound:
         return cls(
-            f"AWS has no workflow {key.workflow_id} in {key.target.place}.",
+            f"AWS has no workflow {key.workflow_id} in {key.target.label}.",
             account_id=key.account_id,
             region=key.region,
             aws_request_id=aws_request_id,
@@ -78,15 +78,15 @@ class WorkflowNotFound(GatewayError):
 
 
 class AccountNotAvailable(GatewayError):
-    """Not configured, region not enabled, or not visible to this caller: one answer, on purpose."""
+    """Not configured, region not enabled, or not visible to this caller. Deliberately not distinguished."""
 
     code = ErrorCode.ACCOUNT_NOT_AVAILABLE
 
     @classmethod
     def of(cls, account_id: AccountId, region: Region | None = None) -> AccountNotAvailable:
-        place = f"Account {account_id}" + (f" in region {region}" if region else "")
+        where = f"Account {account_id}" + (f" in region {region}" if region else "")
         return cls(
-            f"{place} is not available: not configured here, or not visible to you.",
+            f"{where} is not available: not configured here, or not visible to you.",
             account_id=account_id,
             region=region,
             resource=account_id,
@@ -108,7 +108,7 @@ class Throttled(GatewayError):
     def by_gateway(cls, target: Target, *, retry_after_s: float) -> Throttled:
         """Our own limit for the target, not AWS's."""
         return cls(
-            f"The gateway's own limit for {target.place} allows no call before the request's deadline.",
+            f"The gateway's own limit for {target.label} allows no call before the request's deadline.",
             account_id=target.account_id,
             region=target.region,
             retry_after_s=retry_after_s,
@@ -125,7 +125,7 @@ class DeadlineExceeded(GatewayError):
     @classmethod
     def of(cls, target: Target) -> DeadlineExceeded:
         return cls(
-            f"AWS did not answer for {target.place} before the request's deadline.",
+            f"AWS did not answer for {target.label} before the request's deadline.",
             account_id=target.account_id,
             region=target.region,
         )
@@ -140,7 +140,7 @@ class Forbidden(GatewayError):
 
 
 class AuditLogUnavailable(GatewayError):
-    """Nothing is told of which the audit log can't say so."""
+    """The gateway discloses nothing that it can't record in the audit log."""
 
     code = ErrorCode.AUDIT_LOG_UNAVAILABLE
 

@@ -1,7 +1,7 @@
-"""A workflow execution as AWS describes it, field by field.
+"""A workflow execution as returned by AWS, field by field.
 
-`None` means that AWS left the member out. Enums hold the values known when this was written plus
-UNRECOGNIZED; the raw companion keeps AWS's own word, so that nothing is lost.
+`None`: AWS omitted the member. Enums are forward-compatible: values that AWS adds later become UNRECOGNIZED, and the
+`raw_` field next to each has AWS's own value.
 Source: `DescribedExecution` in botocore's Transfer model.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class AwsEnum(StrEnum):
-    """AWS's own values. One that AWS adds tomorrow becomes UNRECOGNIZED, which each enum has."""
+    """A forward-compatible enum of AWS's values. Each has UNRECOGNIZED for values that AWS adds later."""
 
     @classmethod
     def _missing_(cls, _value: object) -> Self:
@@ -77,7 +77,7 @@ class EfsFileLocation:
 
 @dataclass(frozen=True, slots=True)
 class FileLocation:
-    """Where the file was when the execution began."""
+    """Where the file was when the execution started."""
 
     s3_file_location: S3FileLocation | None
     efs_file_location: EfsFileLocation | None
@@ -112,7 +112,7 @@ class PosixProfile:
 
 @dataclass(frozen=True, slots=True)
 class StepError:
-    """Why a step of the workflow failed: part of the answer, not an error of ours."""
+    """Why a workflow step failed. This is data, not an error of the request."""
 
     type: StepErrorType
     raw_type: str
@@ -120,10 +120,10 @@ class StepError:
 
 
 @dataclass(frozen=True, slots=True)
-class StepPlace:
-    """Which step of which workflow: its position, from 0, among the steps or the on-exception steps.
+class StepRef:
+    """Identifies a workflow's step: its zero-based position among the steps or the on-exception steps.
 
-    AWS's results name no steps: this place is all that ties one to its definition.
+    AWS's results do not name the steps; only the position links a result to its definition.
     """
 
     workflow: WorkflowKey
@@ -133,9 +133,9 @@ class StepPlace:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What came of one step. Where it stands follows from the execution's key, so it isn't shown."""
+    """The result of one step. `ref` follows from the execution's key, so it is excluded from `repr`."""
 
-    place: StepPlace = field(repr=False)
+    ref: StepRef = field(repr=False)
     step_type: StepType | None
     raw_step_type: str | None
     outputs: str | None
@@ -150,9 +150,9 @@ class ExecutionResults:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionSummary:
-    """A listed execution: what AWS tells of it without being asked for it by id.
+    """A listed execution, without the details that only DescribeExecution returns.
 
-    `observed_at` is when AWS's answer arrived, UTC. Source: `ListedExecution`.
+    `observed_at`: when AWS's response arrived, UTC. Source: `ListedExecution`.
     """
 
     key: ExecutionKey
@@ -163,7 +163,7 @@ class ExecutionSummary:
     observed_at: datetime
 
     def without_details(self) -> Execution:
-        """As an execution of which nothing more is known."""
+        """As an `Execution` whose details are None."""
         return Execution(
             key=self.key,
             initial_file_location=self.initial_file_location,
@@ -180,7 +180,7 @@ class ExecutionSummary:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A described execution. `observed_at` is when AWS's answer arrived, UTC."""
+    """A described execution. `observed_at`: when AWS's response arrived, UTC."""
 
     key: ExecutionKey
     initial_file_location: FileLocation | None
@@ -192,7 +192,9 @@ class Execution:
     raw_status: str | None
     results: ExecutionResults | None
     observed_at: datetime
-    aws_request_id: str | None = field(default=None, repr=False, compare=False)  # of the call that told it
+    aws_request_id: str | None = field(
+        default=None, repr=False, compare=False
+    )  # of the DescribeExecution call
 
     @property
     def id(self) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class ErrorCode(StrEnum):
-    """The catalogue's codes: what callers may match on. A code is never renamed."""
+    """Stable error codes for callers. Never rename one."""
 
     EXECUTION_NOT_FOUND = "EXECUTION_NOT_FOUND"
     WORKFLOW_NOT_FOUND = "WORKFLOW_NOT_FOUND"
@@ -30,9 +30,8 @@ class ErrorCode(StrEnum):
 class GatewayError(Exception):
     """A failure that a caller may see.
 
-    `message` is written for the caller. `detail` is for the operator's log alone: it may hold what AWS
-    said word for word, role ARNs included. `retry_after_s` is seconds from now, where AWS or we know it.
-    `resource` is the global id of what is not there.
+    `message` is for the caller. `detail` is only logged: it may contain AWS's own message, with role ARNs.
+    `retry_after_s`: seconds from now; None: unknown. `resource`: the global id of what was not found.
     """
 
     code: ClassVar[ErrorCode]
@@ -57,10 +56,10 @@ class GatewayError(Exception):
         self.detail = detail
         self.resource = resource
 
-    def again(self, *, region: str | None = None, retry_after_s: float | None = None) -> Self:
-        """The same failure for another caller, who asked about `region`.
+    def copy(self, *, region: str | None = None, retry_after_s: float | None = None) -> Self:
+        """The same error for another caller, with that caller's `region`.
 
-        A new object each time: an exception that is raised twice collects both traces.
+        An exception raised twice would collect both stack traces.
         """
         return type(self)(
             self.message,
@@ -74,9 +73,9 @@ class GatewayError(Exception):
 
 
 class BadUserInput(GatewayError, ValueError):
-    """Also a ValueError, so that pydantic reports it at its place in a file.
+    """Also a ValueError, so that pydantic reports it with its location in a file.
 
-    `field` is what is wrong, where the message begins with its name: each door has its own spelling of it.
+    `field`: the invalid field; the message starts with its name, which GraphQL and gRPC spell differently.
     """
 
     code = ErrorCode.BAD_USER_INPUT
@@ -88,6 +87,6 @@ class BadUserInput(GatewayError, ValueError):
         error.field = field
         return error
 
-    def spelled(self, spell: Callable[[str], str]) -> str:
-        """The message with the field's name as a door spells it."""
+    def message_with(self, spell: Callable[[str], str]) -> str:
+        """The message with the field's name spelled as in the caller's API."""
         return self.message if self.field is None else spell(self.field) + self.message[len(self.field) :]

@@ -1,6 +1,6 @@
-"""Who and where: ids that are checked once, on the way in, and trusted from there on.
+"""Ids of accounts, regions, workflows and executions. They are validated once, when they are created.
 
-Targets and keys are tuples, which C compares and hashes: every snapshot, flight and limit is looked up by one.
+Targets and keys are tuples, which compare and hash in C: every cache entry, shared task and limit is looked up by one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from transfer_gateway.domain.gateway_error import BadUserInput
 
 
 class Identifier(str):
-    """A string that matches its AWS pattern. Building one is the check.
+    """A string that matches its AWS pattern; the constructor validates it.
 
-    Raises: BadUserInput, whose message names the type, shows the pattern and quotes what was sent.
+    Raises: BadUserInput, with the type, the pattern and the rejected value.
     """
 
     __slots__ = ()
@@ -38,7 +38,7 @@ class AccountId(Identifier):
 
 
 class Region(Identifier):
-    """An AWS region's code, of any partition."""
+    """An AWS region code of any partition."""
 
     __slots__ = ()
     PATTERN = re.compile(r"[a-z]{2,4}(-[a-z]+){1,2}-[0-9]{1,2}")
@@ -69,17 +69,17 @@ class Target(NamedTuple):
 
     @property
     def target(self) -> Target:
-        """Itself: whatever is asked about has a target."""
+        """Itself, as keys have a `target`, too."""
         return self
 
     @property
-    def place(self) -> str:
-        """In words, for messages."""
+    def label(self) -> str:
+        """For messages."""
         return f"account {self.account_id}, region {self.region}"
 
 
 class WorkflowKey(NamedTuple):
-    """The global identity of a workflow. Its string form, `account/region/workflow`, is its `id` for callers."""
+    """The global id of a workflow. Its string form, `account/region/workflow`, is the `id` that callers see."""
 
     account_id: AccountId
     region: Region
@@ -87,7 +87,7 @@ class WorkflowKey(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> WorkflowKey:
-        """Read the string form back. Raises: BadUserInput."""
+        """Parse the string form. Raises: BadUserInput."""
         parts = text.split("/")
         if len(parts) != 3:  # noqa: PLR2004  the three fields above
             raise BadUserInput("A workflow's id has the form accountId/region/workflowId.")
@@ -103,7 +103,7 @@ class WorkflowKey(NamedTuple):
 
 
 class ExecutionKey(NamedTuple):
-    """The global identity of an execution: AWS's own ids say neither account nor region.
+    """The global id of an execution. AWS's own ids contain neither account nor region.
 
     Its string form, `account/region/workflow/execution`, is the `id` that callers see.
     """
@@ -115,7 +115,7 @@ class ExecutionKey(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> ExecutionKey:
-        """Read the string form back. Raises: BadUserInput."""
+        """Parse the string form. Raises: BadUserInput."""
         parts = text.split("/")
         if len(parts) != 4:  # noqa: PLR2004  the four fields above
             raise BadUserInput("An execution's id has the form accountId/region/workflowId/executionId.")

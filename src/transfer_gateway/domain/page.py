@@ -1,4 +1,4 @@
-"""Lists that come in pages, and what is missing from them."""
+"""Pages of lists, their filters and their partial failures."""
 
 from __future__ import annotations
 
@@ -20,41 +20,40 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class TargetFailure:
-    """Why a target, or a part of it, is missing from an answer."""
+    """Why a target, or a part of it, is missing from a response."""
 
     target: Target
     error: GatewayError
-    unnamed: int = 0  # others that failed too, where this is the last that is named
+    omitted: int = 0  # further failed targets; only on the last failure listed
 
 
-MAX_FAILURES_NAMED = (
-    1000  # 10,000 accounts in 4 regions would be 10 MB of an answer, and 3 s of the event loop
-)
+# All failures of 10,000 accounts in 4 regions would be a 10 MB response and block the event loop for 3 s.
+MAX_FAILURES_LISTED = 1000
 
 
-def named(failed: Iterable[tuple[Target, GatewayError | None]]) -> tuple[TargetFailure, ...]:
-    """The first 1,000; the last of them says how many more there are. None: no answer by the deadline."""
-    coming = iter(failed)
+def limit_failures(failed: Iterable[tuple[Target, GatewayError | None]]) -> tuple[TargetFailure, ...]:
+    """At most 1,000 failures; the last one says how many are omitted. An error of None: the deadline passed."""
+    remaining = iter(failed)
     first = [
         TargetFailure(target, error or DeadlineExceeded.of(target))
-        for target, error in islice(coming, MAX_FAILURES_NAMED)
+        for target, error in islice(remaining, MAX_FAILURES_LISTED)
     ]
-    if more := sum(1 for _ in coming):
+    if more := sum(1 for _ in remaining):
         last = first.pop()
-        error = last.error.again()
-        error.message += f" {more} more targets failed, which are not named."
+        error = last.error.copy()
+        error.message += f" {more} more targets failed and are not listed."
         first.append(TargetFailure(last.target, error, more))
     return tuple(first)
 
 
 @dataclass(frozen=True, slots=True)
 class TargetFilter:
-    """Which accounts and regions are wanted. Empty tuples match all."""
+    """Selects accounts and regions. Empty tuples match all."""
 
     account_ids: tuple[AccountId, ...] = ()
     regions: tuple[Region, ...] = ()
 
-    def wants_target(self, target: Target) -> bool:
+    def matches_target(self, target: Target) -> bool:
         return target.account_id in (self.account_ids or (target.account_id,)) and target.region in (
             self.regions or (target.region,)
         )
@@ -62,7 +61,7 @@ class TargetFilter:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionFilter(TargetFilter):
-    """Which executions are wanted: those that match every member that is set. Empty tuples match all."""
+    """Selects executions that match every field that is set. Empty tuples match all."""
 
     workflow_ids: tuple[WorkflowId, ...] = ()
     statuses: tuple[ExecutionStatus, ...] = ()
@@ -74,10 +73,10 @@ class ExecutionFilter(TargetFilter):
     file_system_id: str | None = None
     path_prefix: str | None = None
 
-    def wants_workflow(self, workflow_id: WorkflowId) -> bool:
+    def matches_workflow(self, workflow_id: WorkflowId) -> bool:
         return workflow_id in (self.workflow_ids or (workflow_id,))
 
-    def wants(self, execution: ExecutionSummary) -> bool:
+    def matches(self, execution: ExecutionSummary) -> bool:
         user = execution.service_metadata.user_details if execution.service_metadata else None
         location = execution.initial_file_location
         s3 = location.s3_file_location if location else None
@@ -88,26 +87,24 @@ class ExecutionFilter(TargetFilter):
             and (self.user_name is None or (user is not None and user.user_name == self.user_name))
             and (self.session_id is None or (user is not None and user.session_id == self.session_id))
             and (self.bucket is None or (s3 is not None and s3.bucket == self.bucket))
-            and (self.key_prefix is None or (s3 is not None and _begins(s3.key, self.key_prefix)))
+            and (self.key_prefix is None or (s3 is not None and _starts_with(s3.key, self.key_prefix)))
             and (
                 self.file_system_id is None or (efs is not None and efs.file_system_id == self.file_system_id)
             )
-            and (self.path_prefix is None or (efs is not None and _begins(efs.path, self.path_prefix)))
+            and (self.path_prefix is None or (efs is not None and _starts_with(efs.path, self.path_prefix)))
         )
 
 
-def _begins(text: str | None, prefix: str) -> bool:
+def _starts_with(text: str | None, prefix: str) -> bool:
     return text is not None and text.startswith(prefix)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry(Generic[V]):
-    """One entry of a page. `missing` says why its details are not there although they were wanted."""
+    """One entry of a page. `missing`: why the requested details are absent."""
 
     node: V
-    write_cursor: Callable[
-        [], str
-    ]  # signing costs as much as all else of an entry, and not each is asked for
+    write_cursor: Callable[[], str]  # lazy: signing costs as much as the rest of the entry
     missing: GatewayError | None = None
 
     @property
@@ -117,7 +114,7 @@ class Entry(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[V]):
-    """A page in the order of the keys. `failures` are of the targets between its first and last place, as `named`."""
+    """A page, sorted by key. `failures`: of the targets in the page's range, limited by `limit_failures`."""
 
     entries: tuple[Entry[V], ...]
     failures: tuple[TargetFailure, ...]
@@ -125,8 +122,8 @@ class Page(Generic[V]):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Where an execution was looked for, and the execution if it was there. `failures` as `named`."""
+class FindResult:
+    """An execution, if found, and where it was searched for. `failures`: limited by `limit_failures`."""
 
     execution: Execution | None
     targets_asked: int

@@ -1,4 +1,4 @@
-"""Who may see what: rules that grant. What none grants, is not there for the caller."""
+"""Access policy: rules that grant callers access. Anything not granted is invisible to the caller."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.caller import Caller
     from transfer_gateway.domain.identity import AccountId, Region
 
-_SCOPES_KEPT = 256  # of sets of rules that hold for some caller; each may hold all accounts
+_CACHED_SCOPES = 256  # by the rules that match a caller; each may contain all accounts
 
 
 @dataclass(frozen=True, slots=True)
-class Callers:
-    """Callers who match all that is given here; of each, one value is enough. Globs: `*`, `?`, `[…]`."""
+class CallerMatcher:
+    """Matches callers by all criteria that are set, each by any of its values. Globs: `*`, `?`, `[…]`."""
 
     issuers: tuple[str, ...] = ()
     subjects: tuple[str, ...] = ()  # globs
-    spiffe_ids: tuple[str, ...] = ()  # globs; of certificates only, whatever a token calls itself
+    spiffe_ids: tuple[str, ...] = ()  # globs; only for certificates, never for a token's subject
     groups: tuple[str, ...] = ()  # globs
-    claims: tuple[tuple[str, tuple[str, ...]], ...] = ()  # each with its globs
+    claims: tuple[tuple[str, tuple[str, ...]], ...] = ()  # name and globs
 
     def match(self, caller: Caller) -> bool:
         return (
             (not self.issuers or caller.issuer in self.issuers)
-            and (not (self.subjects or self.spiffe_ids) or self._name(caller))
+            and (not (self.subjects or self.spiffe_ids) or self._matches_name(caller))
             and (not self.groups or _any(self.groups, caller.groups))
             and all(_any(globs, _texts(caller.claims.get(name))) for name, globs in self.claims)
         )
 
-    def _name(self, caller: Caller) -> bool:
+    def _matches_name(self, caller: Caller) -> bool:
         return _any(self.subjects, [caller.subject]) or (
             caller.issuer is None
-            and caller.subject.startswith("spiffe://")  # whatever `*` may match
+            and caller.subject.startswith("spiffe://")  # a glob such as `*` must not match other names
             and _any(self.spiffe_ids, [caller.subject])
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
-    """Accounts that match any of these."""
+class AccountMatcher:
+    """Matches accounts by any of these."""
 
     every: bool = False
     ids: frozenset[AccountId] = frozenset()
     aliases: tuple[str, ...] = ()  # globs
-    tags: tuple[tuple[str, tuple[str, ...]], ...] = ()  # each with its globs; all of them must match
+    tags: tuple[tuple[str, tuple[str, ...]], ...] = ()  # name and globs; all must match
 
     def match(self, account: Account) -> bool:
         return (
@@ -73,27 +73,27 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Grants these callers these accounts, in all regions unless some are named, without what is hidden."""
+    """Grants callers access to accounts, in `regions` or in all, except for the `hidden` fields."""
 
-    callers: Callers
-    accounts: Granted
+    callers: CallerMatcher
+    accounts: AccountMatcher
     regions: frozenset[Region] | None = None
     hidden: frozenset[Hideable] = frozenset()
 
 
 class Policy:
-    """Rules that add up: a target is visible when one grants it, and a field of it unless each of those hides it."""
+    """A target is visible if any rule grants it; a field is hidden if every rule that grants the target hides it."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
-        self._scopes: LRUCache[tuple[Rule, ...], tuple[Accounts, Scope]] = LRUCache(_SCOPES_KEPT)
+        self._scopes: LRUCache[tuple[Rule, ...], tuple[Accounts, Scope]] = LRUCache(_CACHED_SCOPES)
 
     def scope(self, caller: Caller, accounts: Accounts) -> Scope:
-        """What of these accounts the caller may see. Callers of the same rules share it."""
+        """What the caller may see of these accounts. Callers that match the same rules share a cached scope."""
         rules = tuple(rule for rule in self._rules if rule.callers.match(caller))
-        kept = self._scopes.get(rules)
-        if kept is not None and kept[0] is accounts:
-            return kept[1]
+        cached = self._scopes.get(rules)
+        if cached is not None and cached[0] is accounts:
+            return cached[1]
         scope = _scope(rules, accounts)
         self._scopes[rules] = accounts, scope
         return scope
@@ -123,7 +123,7 @@ def _any(globs: Sequence[str], values: Mapping[str, object] | frozenset[str] | S
 
 
 def _texts(claim: object) -> Sequence[str]:
-    """A claim's values: itself, or its items."""
+    """A claim's value, or its items if it is a list."""
     values = claim if isinstance(claim, list | tuple) else [claim]
     return [
         str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""What a caller may see: which accounts, in which regions, and which fields of what runs in them."""
+"""What a caller may see: accounts, regions and fields of executions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ E = TypeVar("E", Execution, ExecutionSummary)
 
 
 class Hideable(StrEnum):
-    """Fields that a policy can hide, by their names in GraphQL. Hidden is null, as if AWS had left it out."""
+    """Fields that a policy can hide, by GraphQL name. A hidden field is null, as if AWS had omitted it."""
 
     INITIAL_FILE_LOCATION = "initialFileLocation"
     SERVICE_METADATA = "serviceMetadata"
@@ -33,28 +33,28 @@ class Hideable(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """`accounts` have only the regions that the caller may see; `hidden` has the targets where a field is hidden.
+    """`accounts`: with only the regions that the caller may see. `hidden`: only targets with hidden fields.
 
-    To read `accounts` is a look-up, which only the Reader may do, since it writes look-ups to the audit. The methods
-    here are for the servers too: they give no more than belongs to an answer that has been audited.
+    Only the Reader may read `accounts`, as it writes lookups to the audit log. The servers may call the methods here:
+    they reveal nothing beyond a response that has been audited.
     """
 
     accounts: Accounts
     hidden: Mapping[Target, frozenset[Hideable]] = field(default_factory=dict)
 
     def covers(self, key: ExecutionKey) -> bool:
-        """Whether the caller may see what runs there."""
+        """Whether the caller may see the key's account and region."""
         return self.accounts.cover(key)
 
     def account_of(self, found: Execution | Workflow) -> Account | None:
-        """The account of what was found; None once it is out of scope."""
+        """The account of an execution or workflow; None if it is no longer in scope."""
         return self.accounts.find(found.account_id)
 
     def count_accounts(self) -> int:
         return len(self.accounts)
 
     def count_targets(self, account_ids: frozenset[str], regions: frozenset[str]) -> int:
-        """How many targets there are in these accounts and regions, whatever these texts are. Empty sets match all."""
+        """The number of targets in these accounts and regions; unknown ones count as 0. Empty sets match all."""
         if not account_ids:
             return self.accounts.count_targets(regions)
         named = [account for account in map(self.accounts.find, account_ids) if account]
@@ -63,14 +63,14 @@ class Scope:
         )
 
     def targets_named(self, wanted: TargetFilter) -> list[Target]:
-        """The targets that match a filter, all of whose names must be known.
+        """The targets that match a filter. Every account and region that it names must match a target.
 
-        Not to look in a place that was named is no certainty that something isn't there.
+        Otherwise an empty result would wrongly suggest that nothing exists there.
 
-        Raises: AccountNotAvailable for a named account that is not available, or in none of these regions; BadUserInput
-        for a region that none of these accounts is configured for.
+        Raises: AccountNotAvailable for a named account that is unavailable or has none of the regions; BadUserInput for
+        a named region that none of the accounts has.
         """
-        targets = [target for target in self.accounts.targets() if wanted.wants_target(target)]
+        targets = [target for target in self.accounts.targets() if wanted.matches_target(target)]
         for account_id in wanted.account_ids:
             if not any(target.account_id == account_id for target in targets):
                 raise AccountNotAvailable.of(account_id)
@@ -79,19 +79,19 @@ class Scope:
                 raise BadUserInput.of("regions", f"names {region}, where you have no available account.")
         return targets
 
-    def shown(self, execution: E) -> E:
-        """The execution without what is hidden from the caller; the same object where nothing is."""
+    def redact(self, execution: E) -> E:
+        """The execution without hidden fields; the same object if nothing is hidden."""
         if not self.hidden:
             return execution
         hidden = self.hidden.get(execution.key.target)
         if not hidden:
             return execution
-        nothing: dict[str, Any] = {
+        redacted: dict[str, Any] = {
             each.name.lower(): None for each in hidden if hasattr(execution, each.name.lower())
         }
         if Hideable.STEP_OUTPUTS in hidden and isinstance(execution, Execution):
-            nothing["results"] = _without_outputs(execution.results)
-        return replace(execution, **nothing)
+            redacted["results"] = _without_outputs(execution.results)
+        return replace(execution, **redacted)
 
 
 def _without_outputs(results: ExecutionResults | None) -> ExecutionResults | None:

@@ -1,6 +1,6 @@
-"""A workflow's definition as AWS describes it, field by field.
+"""A workflow's definition as returned by AWS, field by field.
 
-`None` means that AWS left the member out; what each enum's raw companion is for, `execution.py` says.
+`None`: AWS omitted the member. `execution.py` explains the `raw_` fields.
 Source: `DescribedWorkflow` in botocore's Transfer model.
 """
 
@@ -14,7 +14,7 @@ from transfer_gateway.domain.execution import AwsEnum
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from transfer_gateway.domain.execution import EfsFileLocation, StepPlace, StepType
+    from transfer_gateway.domain.execution import EfsFileLocation, StepRef, StepType
     from transfer_gateway.domain.identity import AccountId, Region, WorkflowId, WorkflowKey
 
 
@@ -31,7 +31,7 @@ class EncryptionType(AwsEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """Of a workflow (AWS's `Tag`), or for files (its `S3Tag`)."""
+    """A workflow's tag (AWS's `Tag`), or one to set on files (`S3Tag`)."""
 
     key: str
     value: str
@@ -45,7 +45,7 @@ class S3InputFileLocation:
 
 @dataclass(frozen=True, slots=True)
 class InputFileLocation:
-    """Where a step puts a file. Bucket, key and path may hold AWS's variables, such as `${Transfer:UserName}`."""
+    """Where a step puts a file. Bucket, key and path may contain AWS variables, such as `${Transfer:UserName}`."""
 
     s3_file_location: S3InputFileLocation | None
     efs_file_location: EfsFileLocation | None
@@ -94,7 +94,7 @@ class DecryptStepDetails:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStep:
-    """A step as the workflow defines it, with the details of its own type."""
+    """A step's definition, with the details for its type."""
 
     type: StepType | None
     raw_type: str | None
@@ -106,7 +106,7 @@ class WorkflowStep:
 
     @property
     def name(self) -> str | None:
-        """The name in whatever details are set."""
+        """The step's name, from its details."""
         details = (
             self.copy_step_details
             or self.custom_step_details
@@ -119,7 +119,7 @@ class WorkflowStep:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowSummary:
-    """A listed workflow. `observed_at` is when AWS's answer arrived, UTC. Source: `ListedWorkflow`."""
+    """A listed workflow. `observed_at`: when AWS's response arrived, UTC. Source: `ListedWorkflow`."""
 
     key: WorkflowKey
     arn: str
@@ -127,7 +127,7 @@ class WorkflowSummary:
     observed_at: datetime
 
     def without_details(self) -> Workflow:
-        """As a workflow of which nothing more is known."""
+        """As a `Workflow` whose details are None."""
         return Workflow(
             key=self.key,
             arn=self.arn,
@@ -142,7 +142,7 @@ class WorkflowSummary:
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """A described workflow. `observed_at` is when AWS's answer arrived, UTC."""
+    """A described workflow. `observed_at`: when AWS's response arrived, UTC."""
 
     key: WorkflowKey
     arn: str
@@ -152,12 +152,14 @@ class Workflow:
     tags: tuple[Tag, ...] | None
     structured_log_destinations: tuple[str, ...] | None
     observed_at: datetime
-    aws_request_id: str | None = field(default=None, repr=False, compare=False)  # of the call that told it
+    aws_request_id: str | None = field(
+        default=None, repr=False, compare=False
+    )  # of the DescribeWorkflow call
 
-    def step_at(self, place: StepPlace) -> WorkflowStep | None:
-        """The step that a result at this place is of; None past the definition's end."""
-        steps = (self.on_exception_steps if place.on_exception else self.steps) or ()
-        return steps[place.position] if place.position < len(steps) else None
+    def step_at(self, ref: StepRef) -> WorkflowStep | None:
+        """The definition of a step; None if the workflow has fewer steps."""
+        steps = (self.on_exception_steps if ref.on_exception else self.steps) or ()
+        return steps[ref.position] if ref.position < len(steps) else None
 
     @property
     def id(self) -> str:

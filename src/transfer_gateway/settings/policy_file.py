@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, PlainValidator, model_validator
 
-from transfer_gateway.domain.policy import Callers, Granted, Policy, Rule
+from transfer_gateway.domain.policy import AccountMatcher, CallerMatcher, Policy, Rule
 from transfer_gateway.domain.scope import Hideable
 from transfer_gateway.settings.accounts_file import AccountIdField  # noqa: TC001  pydantic reads the annotations
 from transfer_gateway.settings.configuration_error import RegionField  # noqa: TC001  pydantic reads the annotations
@@ -64,14 +64,14 @@ class _Rule(Strict):
 
     def to_rule(self) -> Rule:
         return Rule(
-            Callers(
+            CallerMatcher(
                 issuers=tuple(self.callers.issuers),
                 subjects=tuple(self.callers.subjects),
                 spiffe_ids=tuple(self.callers.spiffe_ids),
                 groups=tuple(self.callers.groups),
                 claims=_globs(self.callers.claims),
             ),
-            Granted(
+            AccountMatcher(
                 every=self.accounts.all,
                 ids=frozenset(self.accounts.ids),
                 aliases=tuple(self.accounts.aliases),

@@ -202,7 +202,7 @@ def _formatted(error: GraphQLError, extensions: dict[str, Any]) -> dict[str, Any
     if extensions["code"] == ErrorCode.INTERNAL_SERVER_ERROR:
         message = "Internal server error."
     elif isinstance(cause, BadUserInput) and cause.field is not None:
-        message = cause.spelled(to_camel_case)
+        message = cause.message_with(to_camel_case)
     formatted: dict[str, Any] = {"message": message}
     if error.locations:
         formatted["locations"] = [location.formatted for location in error.locations]

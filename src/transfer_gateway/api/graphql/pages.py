@@ -182,7 +182,7 @@ def _page_info(found: page.Page[Any], *, continued: bool) -> PageInfo:
     )
 
 
-def to_find_result(found: page.Found) -> FindExecutionResult:
+def to_find_result(found: page.FindResult) -> FindExecutionResult:
     return FindExecutionResult(
         execution=cast("Execution | None", found.execution),  # answered by the domain's object
         targets_asked=found.targets_asked,

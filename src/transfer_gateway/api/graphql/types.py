@@ -15,7 +15,7 @@ from transfer_gateway.api.graphql.declare import Info, answers, declare_enum
 from transfer_gateway.api.graphql.scalars import Long  # noqa: TC001  as above
 from transfer_gateway.api.graphql.steps import EfsFileLocation, WorkflowStep
 from transfer_gateway.domain import account, execution
-from transfer_gateway.domain.execution import ExecutionStatus, StepErrorType, StepPlace, StepType
+from transfer_gateway.domain.execution import ExecutionStatus, StepErrorType, StepRef, StepType
 from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
 
 declare_enum(
@@ -110,7 +110,7 @@ class ExecutionStepResult:
     raw_step_type: str | None = strawberry.field(description="Type of the step, as AWS spells it.")
     outputs: str | None = strawberry.field(description="Output of the step: text, usually JSON.")
     error: StepError | None = strawberry.field(description="Set when the step failed.")
-    place: strawberry.Private[StepPlace]
+    ref: strawberry.Private[StepRef]
 
     @strawberry.field(
         description="The step's definition: its name and settings, matched by its position in the workflow. Null "
@@ -119,7 +119,7 @@ class ExecutionStepResult:
         graphql_type=WorkflowStep | None,
     )
     async def definition(self, info: Info) -> Any:  # noqa: ANN401  a domain step, see answers
-        return await info.context.reader.define_step(self.place, deadline=info.context.deadline)
+        return await info.context.reader.define_step(self.ref, deadline=info.context.deadline)
 
 
 @strawberry.type(description="Results of the steps so far, in workflow order.")

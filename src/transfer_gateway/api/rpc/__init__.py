@@ -1,7 +1,7 @@
-"""The gRPC door: the service of `proto/`, how its messages are made, and how a call is answered."""
+"""The gRPC server: the service of `proto/`, message conversion and call handling."""
 
 import os
 
-# Read when gRPC is imported. Its core writes to stderr by itself, past our log and its bounds: at ERROR whatever a
-# client sends that is no HTTP/2.
+# Read when gRPC is imported. Its core logs to stderr directly, bypassing our log and its limits: each client that
+# does not speak HTTP/2 would cause an ERROR line.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

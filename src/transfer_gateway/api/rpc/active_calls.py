@@ -1,12 +1,12 @@
-"""Calls from their head to the last byte of their answer, and the end of those whose clients hold them up.
+"""Tracks calls from their headers to the last response byte, and ends those whose clients are too slow.
 
-What grpc.aio does by itself, each seen on the wire (tests/api/test_rpc_slow_clients.py):
+grpc.aio's behavior, each point observed on the wire (tests/api/test_rpc_slow_clients.py):
 
-- It waits for ever: for a call's message, in a write while the client's window is closed or its socket full, for the
-  bytes of a unary answer after the handler has returned, and for a status behind any of these.
-- A call has two tasks. One runs the handler; the other, named `rpc_task`, waits until grpc's core says that the call
-  is over. Cancelling the first alone leaves the call open as long as its connection is. Once both have ended nothing
-  refers to the call, and core cancels it: the client is told CANCELLED past its window, and all of it is freed.
+- It has no timeouts: not for a call's message, not for a write while the client's window is closed or its socket full,
+  not for a unary response after the handler has returned, and not for a status queued behind any of these.
+- A call has two tasks. One runs the handler; the other, named `rpc_task`, waits until grpc's core reports that the call
+  has ended. Cancelling only the first leaves the call open as long as its connection. Once both have ended, nothing
+  references the call, and core cancels it: the client gets CANCELLED regardless of its window, and the memory is freed.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-LARGE_BYTES = 16_384  # of a unary answer; smaller ones are bounded by the number of calls
-AWAITS_MESSAGE, WORKS, SENDS = range(3)
+LARGE_BYTES = 16_384  # of a unary response; the limit on calls bounds smaller ones
+AWAITING_MESSAGE, RUNNING, SENDING = range(3)
 
-_LOOK_EVERY_S = 0.1
-_LOOKS_FOR_ORPHANS_EVERY = 10
-_STATUS_S = 1.0  # for a status to reach a client that was told to stop reading so slowly
-_SLOW_READERS_WHEN_URGENT_S = 2.0  # at the service's end, and where few calls are left
-_CROWDED = 0.75  # of the calls that there may be: from then on who reads slowly gives way
-_CALL_COSTS_BYTES = 32_768
-_REQUEST_COSTS = 10  # times its bytes in memory: measured with 1,000 keys
-_MAX_AWAITING_MESSAGE = 50  # for longer than a look or two: most messages come in one packet with their head
+_SCAN_INTERVAL_S = 0.1
+_SCANS_PER_ORPHAN_SCAN = 10
+_STATUS_TIMEOUT_S = 1.0  # for a status to reach a slow client
+_URGENT_READ_TIMEOUT_S = 2.0  # at shutdown, and near the limit on calls
+_NEAR_LIMIT = 0.75  # of the maximum number of calls; above it, slow readers are dropped sooner
+_CALL_MEMORY_BYTES = 32_768
+_REQUEST_MEMORY_FACTOR = 10  # memory of a request per byte on the wire, measured with 1,000 keys
+_MAX_AWAITING_MESSAGE = 50  # seen in two scans; most messages arrive in one packet with their headers
 
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """`request_timeout_s` bounds an answer's way to its client, too. `max_public`: streams that need no token."""
+    """`request_timeout_s` includes sending the response. `max_public`: streams that need no token."""
 
     max_calls: int
     request_timeout_s: float
@@ -52,39 +52,39 @@ class CallLimits:
 
 
 class Call:
-    """What is known of a call. Not in slots: a lookup's call is made and gone before most of it matters."""
+    """State of a call. Class attributes are defaults: most calls end before they change."""
 
     task: AnyTask
-    stage = AWAITS_MESSAGE
-    writes = 0  # of a stream
-    caller = ""  # known when it was admitted
-    request_bytes = 0  # of a stream
-    waiting_bytes = 0  # of the answer that is being sent
+    stage = AWAITING_MESSAGE
+    writes = 0  # streams only
+    caller = ""  # set once authenticated
+    request_bytes = 0  # streams only
+    waiting_bytes = 0  # of the response being sent
     ended_by: GatewayError | None = None
     dropped = False
-    is_stream = False  # of answers
+    is_stream = False  # of responses
     is_public = False
-    lasts = False  # until its client leaves
-    answered = False  # the handler has ended
+    is_long_lived = False  # is_long_lived until its client disconnects
+    answered = False  # the handler has returned
 
-    first_seen: float | None = None  # these by `look`, in the loop's time
+    first_seen: float | None = None  # loop time; set by `observe`
     _last_seen: tuple[int, int] | None = None
-    still_since = 0.0
+    unchanged_since = 0.0
     _unread: UnreadEntry | None = None
 
-    def see(self, now: float) -> float:
-        """Returns: the seconds for which it has not moved."""
+    def observe(self, now: float) -> float:
+        """Returns: seconds without progress."""
         if self.first_seen is None:
             self.first_seen = now
         seen = (self.stage, self.writes)
         if seen != self._last_seen:
-            self._last_seen, self.still_since = seen, now
-        return now - self.still_since
+            self._last_seen, self.unchanged_since = seen, now
+        return now - self.unchanged_since
 
-    def is_unread(self, unread: UnreadBytes) -> None:
-        """What it holds in memory waits for its client."""
+    def count_unread(self, unread: UnreadBytes) -> None:
+        """Count its memory as held for a slow client."""
         if self._unread is None:
-            size_bytes = _CALL_COSTS_BYTES + self.waiting_bytes + self.request_bytes * _REQUEST_COSTS
+            size_bytes = _CALL_MEMORY_BYTES + self.waiting_bytes + self.request_bytes * _REQUEST_MEMORY_FACTOR
             too_slow = Throttled("The client reads its responses too slowly.")
             self._unread = unread.add(self.caller, size_bytes, lambda: self.end(too_slow))
 
@@ -92,28 +92,28 @@ class Call:
     def is_counted(self) -> bool:
         return self._unread is not None
 
-    def was_read(self) -> None:
+    def uncount_unread(self) -> None:
         if self._unread is not None:
             self._unread.remove()
             self._unread = None
 
     def end(self, error: GatewayError) -> None:
-        """Its status becomes this error's, unless it ends by itself just now."""
+        """End the call with this error's status, unless it is ending already."""
         if self.answered:
-            self.dropped = True  # its status waits behind the answer
+            self.dropped = True  # a status would be queued behind the response
         elif self.ended_by is None:
             self.ended_by = error
             self.task.cancel()
 
 
 class ActiveCalls:
-    """A call is dropped where no status can reach its client: it is freed, and the client is told CANCELLED."""
+    """All active calls. If no status can reach a call's client, it is dropped: the client gets CANCELLED."""
 
     def __init__(self, limits: CallLimits, unread: UnreadBytes) -> None:
         self._limits = limits
         self._unread = unread
-        self.open: dict[AnyTask, Call] = {}  # by the tasks of their handlers; `Calls` adds and removes them
-        self._public: dict[AnyTask, Call] = {}  # the longest open first
+        self.open: dict[AnyTask, Call] = {}  # by handler task; `Calls` adds and removes them
+        self._public: dict[AnyTask, Call] = {}  # oldest first
         self._orphans: set[AnyTask] = set()
         self._stopping = False
 
@@ -122,77 +122,81 @@ class ActiveCalls:
         call.task.add_done_callback(self._public.pop)
         if len(self._public) > self._limits.max_public:
             oldest = next((each for each in self._public.values() if not _is_ending(each)), call)
-            if oldest.stage == AWAITS_MESSAGE:
+            if oldest.stage == AWAITING_MESSAGE:
                 oldest.dropped = True
             else:
                 oldest.end(
                     Throttled("Too many unauthenticated calls are open; this one, the oldest, was closed.")
                 )
 
-    def answers_to(self, caller: str, size_bytes: int = 0) -> None:
-        """The running task's call is this caller's. Its answer's size, where nothing but the answer is left to send."""
+    def set_caller(self, caller: str, size_bytes: int = 0) -> None:
+        """Set the caller of the running task's call. `size_bytes`: of the response, once it is ready to send."""
         task = asyncio.current_task()
         if task is None or (call := self.open.get(task)) is None:
             return
         call.caller = caller
         if size_bytes:
             call.waiting_bytes = size_bytes
-            self._is_unread(call)
+            self._count_unread(call)
 
-    def _is_unread(self, call: Call) -> None:
-        call.is_unread(self._unread)
+    def _count_unread(self, call: Call) -> None:
+        call.count_unread(self._unread)
         if call.answered:
-            call.task.add_done_callback(lambda _: call.was_read())
+            call.task.add_done_callback(lambda _: call.uncount_unread())
 
     async def watch(self) -> None:
-        """Look at all calls again and again."""
-        looks = 0
+        """Scan all calls periodically."""
+        scans = 0
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
-            looks += 1
-            if looks % _LOOKS_FOR_ORPHANS_EVERY == 0:
+            await asyncio.sleep(_SCAN_INTERVAL_S)
+            scans += 1
+            if scans % _SCANS_PER_ORPHAN_SCAN == 0:
                 self._drop_orphans()
-            stuck = self._look()
+            stuck = self._scan()
             if stuck:
-                # After a stall, what has arrived meanwhile is told to its task only now.
+                # After the event loop was blocked, data that arrived meanwhile reaches its task only now.
                 for _ in range(3):
                     await asyncio.sleep(0)
                 now = asyncio.get_running_loop().time()
-                self._drop([call for call in stuck if call.dropped or call.see(now) > 0])
+                self._drop([call for call in stuck if call.dropped or call.observe(now) > 0])
 
-    def _look(self) -> list[Call]:
+    def _scan(self) -> list[Call]:
         now = asyncio.get_running_loop().time()
         stuck, awaiting = [], []
         for call in list(self.open.values()):
-            still_s = call.see(now)
-            if self._is_stuck(call, now, still_s):
+            unchanged_s = call.observe(now)
+            if self._is_stuck(call, now, unchanged_s):
                 stuck.append(call)
-            elif call.stage == AWAITS_MESSAGE and still_s:
+            elif call.stage == AWAITING_MESSAGE and unchanged_s:
                 awaiting.append(call)
-            elif call.stage == SENDS and still_s and not call.is_counted and call.ended_by is None:
-                self._is_unread(call)
-        may_wait = 0 if self._is_crowded() else _MAX_AWAITING_MESSAGE
-        return stuck + awaiting[: max(len(awaiting) - may_wait, 0)]
+            elif call.stage == SENDING and unchanged_s and not call.is_counted and call.ended_by is None:
+                self._count_unread(call)
+        allowed = 0 if self._is_near_limit() else _MAX_AWAITING_MESSAGE
+        return stuck + awaiting[: max(len(awaiting) - allowed, 0)]
 
-    def _is_crowded(self) -> bool:
-        return len(self.open) > self._limits.max_calls * _CROWDED
+    def _is_near_limit(self) -> bool:
+        return len(self.open) > self._limits.max_calls * _NEAR_LIMIT
 
-    def _is_stuck(self, call: Call, now: float, still_s: float) -> bool:
-        """Whether it can only be dropped. Ends it with a status where that can still be tried."""
+    def _is_stuck(self, call: Call, now: float, unchanged_s: float) -> bool:
+        """Whether the call must be dropped. Ends it with a status instead if one may still reach the client."""
         if call.dropped:
             return True
-        if call.stage == AWAITS_MESSAGE:
-            return still_s >= (_STATUS_S if self._stopping else self._limits.message_timeout_s)
-        is_urgent = self._stopping or self._is_crowded()
-        if is_urgent and call.stage == SENDS and still_s >= _SLOW_READERS_WHEN_URGENT_S:
+        if call.stage == AWAITING_MESSAGE:
+            return unchanged_s >= (_STATUS_TIMEOUT_S if self._stopping else self._limits.message_timeout_s)
+        is_urgent = self._stopping or self._is_near_limit()
+        if is_urgent and call.stage == SENDING and unchanged_s >= _URGENT_READ_TIMEOUT_S:
             return True
-        assert call.first_seen is not None  # noqa: S101  `see` sets it
+        assert call.first_seen is not None  # noqa: S101  `observe` sets it
         is_late = now - call.first_seen >= self._limits.request_timeout_s
         if call.answered:
-            return still_s >= _STATUS_S and (is_late or call.ended_by is not None)
-        if call.lasts:
-            is_late = call.stage == SENDS and still_s >= self._limits.request_timeout_s
-        if call.is_stream and is_late and now - call.first_seen >= self._limits.request_timeout_s + _STATUS_S:
+            return unchanged_s >= _STATUS_TIMEOUT_S and (is_late or call.ended_by is not None)
+        if call.is_long_lived:
+            is_late = call.stage == SENDING and unchanged_s >= self._limits.request_timeout_s
+        if (
+            call.is_stream
+            and is_late
+            and now - call.first_seen >= self._limits.request_timeout_s + _STATUS_TIMEOUT_S
+        ):
             call.end(DeadlineExceeded("The client did not read the responses before the request's deadline."))
         return False
 
@@ -208,9 +212,9 @@ class ActiveCalls:
         _log.info("slow_grpc_clients", dropped_calls=len(handlers))
 
     def _drop_orphans(self) -> None:
-        """Free calls that are open though their handlers have ended some time ago, without a status.
+        """Free calls that stay open after their handlers have ended without a status.
 
-        As they do where a client ends its side without a message, or where a status can't be sent any more.
+        This happens if a client closes its side without a message, or if a status can no longer be sent.
         """
         orphans = {
             task
@@ -221,22 +225,22 @@ class ActiveCalls:
             task.cancel()
         self._orphans = orphans
 
-    def end_watches(self) -> None:
-        """End what would never end by itself: health watches and reflection. Our own methods have deadlines."""
+    def end_public(self) -> None:
+        """End health watches and reflection streams, which have no deadline. Our own methods do."""
         self._end(list(self._public.values()))
 
     def end_all(self) -> None:
-        """End whatever is still under way."""
+        """End all active calls."""
         self._stopping = True
         self._end(list(self.open.values()))
 
     def _end(self, calls: Iterable[Call]) -> None:
         for call in calls:
-            if call.stage != AWAITS_MESSAGE and not call.answered:
+            if call.stage != AWAITING_MESSAGE and not call.answered:
                 call.end(UpstreamUnavailable("The service is shutting down."))
 
-    async def until_none(self) -> None:
-        """The end of all calls: from now on clients that don't read have two seconds, the others what they need."""
+    async def drain(self) -> None:
+        """Wait until all calls have ended. From now on clients that don't read are dropped after two seconds."""
         self._stopping = True
         while self.open:
             await asyncio.wait(list(self.open))

@@ -1,4 +1,4 @@
-"""What every call goes through: its id, its log line, and a status for whatever goes wrong."""
+"""Handles every call: request id, log line, and the status of failures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from transfer_gateway.api.errors import log_failure, log_fault
 from transfer_gateway.api.request_id import HEADER
 from transfer_gateway.api.request_id import request_id as request_id_of
-from transfer_gateway.api.rpc.active_calls import LARGE_BYTES, SENDS, WORKS, Call
+from transfer_gateway.api.rpc.active_calls import LARGE_BYTES, RUNNING, SENDING, Call
 from transfer_gateway.api.rpc.errors import to_status, unimplemented
 from transfer_gateway.domain.errors import BadUserInput, GatewayError, InternalServerError
 from transfer_gateway.telemetry import CANCELLED, LOG_IDS, get_logger
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transfer_gateway.telemetry import Requests
 
     Context = grpc.aio.ServicerContext[Any, Any]
-    Handler = Any  # types-grpcio has that of servers without asyncio
+    Handler = Any  # types-grpcio only types the synchronous server's
 
 _log = get_logger(__name__)
 _OURS = "/transfer_api."
@@ -35,34 +35,34 @@ _WATCH = "/grpc.health.v1.Health/Watch"
 
 
 class Calls(grpc.GenericRpcHandler):
-    """Answers every call, and tells `under_way` of it, so that each ends: with the service, or without its client.
+    """Handles every call and registers it with `active_calls`, which ends it at shutdown or if its client is too slow.
 
-    Services are added to it as to a server; `read` are methods whose messages are not to be read as grpc's code does.
-    Not an interceptor: those of grpc.aio cost every call a coroutine and a new handler, a tenth of all that a lookup
-    costs (bench/grpc_overhead.py).
+    Services are added to it as to a server. `read`: deserializers that replace the generated ones, by method.
+    Not an interceptor: grpc.aio's interceptors cost each call a coroutine and a new handler, a tenth of a lookup's cost
+    (bench/grpc_overhead.py).
     """
 
     def __init__(
-        self, requests: Requests, under_way: ActiveCalls, read: Mapping[str, Callable[[bytes], Any]]
+        self, requests: Requests, active_calls: ActiveCalls, read: Mapping[str, Callable[[bytes], Any]]
     ) -> None:
         self.requests = requests
-        self.under_way = under_way
-        self._open = under_way.open
-        self._forget = under_way.open.pop  # a task's call, when it is done
+        self.active_calls = active_calls
+        self._open = active_calls.open
+        self._forget = active_calls.open.pop  # done callback of handler tasks
         self._read = read
         self._methods: dict[str, _Method] = {}
         self._unknown = _Method(_UNKNOWN, None)
 
     @property
     def methods(self) -> Iterable[str]:
-        """The paths of all that there are."""
+        """The paths of all methods."""
         return self._methods
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
-        """The same methods as below, as grpc's generated code tells them to servers of old."""
+        """Called by grpc's generated code for older servers, with the same methods as below."""
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
-        """What grpc's generated code calls for each service."""
+        """Called by grpc's generated code for each service."""
         for name, handler in handlers.items():
             method = _Method(f"/{service}/{name}", handler, self._read.get(f"/{service}/{name}"))
             self._methods[method.name] = method
@@ -77,18 +77,22 @@ class Calls(grpc.GenericRpcHandler):
         task.add_done_callback(self._forget)
         if method.streaming is None:
             return call
-        call.is_stream, call.is_public, call.lasts = method.is_stream, method.is_public, method.lasts
+        call.is_stream, call.is_public, call.is_long_lived = (
+            method.is_stream,
+            method.is_public,
+            method.is_long_lived,
+        )
         if method.is_public:
-            self.under_way.add_public(call)
+            self.active_calls.add_public(call)
         return method.streaming(call.unary_unary)
 
 
 class _Call(Call):
-    """One call: the handler that grpc.aio gets for it, of a method that takes one message and gives one.
+    """One call. It is also the handler that grpc.aio runs for it, of a unary-unary method.
 
-    Made for each call, as the call's metadata are told with it; whoever asks grpc.aio's context for them has them made
-    anew. And its method is soon seen to be a coroutine function, which grpc.aio looks at in each call.
-    Messages are bytes to grpc.aio: what it makes of one that can't be read is no answer to its sender.
+    Created per call, because the call's metadata are available here; grpc.aio's context would build them again at each
+    access. A bound method is also the fastest for grpc.aio to recognize as a coroutine function, as it does per call.
+    Messages are bytes to grpc.aio: its own response to an invalid message is of no use to clients.
     """
 
     request_streaming = response_streaming = False
@@ -97,11 +101,11 @@ class _Call(Call):
     def __init__(self, calls: Calls, method: _Method, metadata: Iterable[tuple[str, Any]]) -> None:
         self._calls = calls
         self._method = method
-        self._metadata = metadata  # text, where the name doesn't end in -bin
+        self._metadata = metadata  # str, unless the name ends in -bin
 
     async def unary_unary(self, message: Any, context: Context) -> Any:  # noqa: ANN401  of any kind
         calls, method = self._calls, self._method
-        self.stage = WORKS
+        self.stage = RUNNING
         headers = dict(self._metadata)
         request_id = request_id_of(headers.get(HEADER))
         context.set_trailing_metadata(((HEADER, request_id),))
@@ -111,13 +115,13 @@ class _Call(Call):
         LOG_IDS.set(request.ids() if request else {"request_id": request_id})  # the task ends with the call
         try:
             answer = await method.answer(message, context, self)
-            return answer if type(answer) is bytes or answer is None else self._written(answer)
+            return answer if type(answer) is bytes or answer is None else self._serialize(answer)
         except GatewayError as error:
             log_failure(error)
             status = to_status(error, request_id)
         except _Unimplemented as error:
             status = unimplemented(str(error))
-        except grpc.aio.AbortError:  # by a servicer that is not ours
+        except grpc.aio.AbortError:  # by another servicer, such as health
             code = "ABORTED_BY_SERVICER"
             raise
         except asyncio.CancelledError:
@@ -127,16 +131,16 @@ class _Call(Call):
                     request.code = code
                 raise
             status = to_status(self.ended_by, request_id)
-        except Exception as fault:  # noqa: BLE001  the door: nothing of a fault goes out but its request's id
+        except Exception as fault:  # noqa: BLE001  last resort: callers only see the request id
             log_fault(fault)
             masked = InternalServerError(f"Internal server error. Request id: {request_id}.")
             status = to_status(masked, request_id)
         finally:
-            self.stage, self.answered = SENDS, True
+            self.stage, self.answered = SENDING, True
             if status is not None:
                 code = status[0].name
             took_s = calls.requests.end(request, code) if request else time.perf_counter() - started
-            if method.is_logged:  # what would be said costs more than to ask
+            if method.is_logged:  # building the fields costs more than this check
                 method.log(
                     "grpc_request",
                     method=method.name,
@@ -155,39 +159,39 @@ class _Call(Call):
         except grpc.aio.InternalError:
             raise asyncio.CancelledError from None  # its connection is gone
 
-    def _written(self, answer: Any) -> bytes:  # noqa: ANN401  a message
-        written: bytes = self._method.write(answer)
-        if len(written) > LARGE_BYTES:
-            self._calls.under_way.answers_to(self.caller, len(written))
-        return written
+    def _serialize(self, answer: Any) -> bytes:  # noqa: ANN401  a message
+        serialized: bytes = self._method.write(answer)
+        if len(serialized) > LARGE_BYTES:
+            self._calls.active_calls.set_caller(self.caller, len(serialized))
+        return serialized
 
     async def write(self, answer: Any, context: Context) -> None:  # noqa: ANN401  a message
-        """Send one of a stream's answers. It waits while the client does not read."""
-        written: bytes = self._method.write(answer)
+        """Send one of a stream's responses. Waits while the client does not read."""
+        serialized: bytes = self._method.write(answer)
         try:
             if not self.writes:
-                # Headers pass any window. Sent with a message that waits, they would make a status impossible.
+                # Headers are not subject to flow control. Queued with a blocked message, they would prevent a status.
                 await context.send_initial_metadata(())
-            self.waiting_bytes, self.stage = len(written), SENDS
-            await context.write(written)
+            self.waiting_bytes, self.stage = len(serialized), SENDING
+            await context.write(serialized)
         except grpc.aio.InternalError:
             raise asyncio.CancelledError from None  # its connection is gone
         finally:
-            self.stage = WORKS
+            self.stage = RUNNING
             self.writes += 1
-            self.was_read()
+            self.uncount_unread()
 
 
 class _Unimplemented(Exception):
-    """There is no such method."""
+    """The method does not exist."""
 
 
 class _Method:
-    """One that there is, or is not: then without a handler.
+    """A method, or the stand-in for unknown ones, which has no handler.
 
-    `operation`: what calls of it are counted as; None: they are not, being no requests of our API.
-    `answer` gives what answers a call, as a message or its bytes; of a stream nothing, as it writes its answers.
-    `streaming` makes a handler of what answers one call; None where both sides send one message.
+    `operation`: label for metrics; None: not counted, as it is not part of our API.
+    `answer`: returns the response, as a message or bytes; for streams None, as they write their responses.
+    `streaming`: wraps a call in a grpc handler; None for unary-unary methods.
     """
 
     def __init__(
@@ -203,7 +207,7 @@ class _Method:
         self.streaming = _streaming(handler)
         self.is_stream = handler is not None and handler.response_streaming
         self.is_public = not self.ours and self.streaming is not None
-        self.lasts = name == _WATCH
+        self.is_long_lived = name == _WATCH
 
 
 def _streaming(handler: Handler | None) -> Callable[[Any], Handler] | None:
@@ -223,7 +227,7 @@ def _answer(
     method: str, handler: Handler | None, deserialize: Callable[[bytes], Any] | None
 ) -> Callable[[Any, Context, _Call], Awaitable[Any]]:
     async def unimplemented(_request: object, _context: Context, _call: _Call) -> None:
-        raise _Unimplemented("There is no such method. Server reflection lists those that are.")
+        raise _Unimplemented("No such method. Use server reflection to list the methods.")
 
     if handler is None:
         return unimplemented

@@ -1,6 +1,6 @@
-"""Domain to protobuf. A message's fields have the names of the domain's attributes, so none is named here twice.
+"""Domain to protobuf. Message fields have the same names as domain attributes, so the mapping is automatic.
 
-Each message class is compiled once into a function that makes it of a domain object.
+Each message class is compiled once into a conversion function.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.workflow import Workflow, WorkflowStep
 
-# Known here, not to AWS's answer.
+# Fields that are not part of AWS's response.
 _JOINED = {
     ("Execution", "account"),
     ("Workflow", "account"),
@@ -46,7 +46,7 @@ def to_account(account: Account) -> account_pb2.Account:
 def to_execution(
     execution: Execution, account: Account | None, definitions: Definitions
 ) -> execution_pb2.Execution:
-    """Each step's result gets what `definitions` has for its place."""
+    """`definitions`: by step; added to the step's result."""
     message: execution_pb2.Execution = _converter(execution_pb2.Execution.DESCRIPTOR)(execution)
     if account is not None:
         message.account.CopyFrom(to_account(account))
@@ -56,7 +56,7 @@ def to_execution(
             (execution.results.on_exception_steps, message.results.on_exception_steps),
         ):
             for step, result in zip(steps or (), results, strict=True):
-                _join(result, definitions.get(step.place))
+                _join(result, definitions.get(step.ref))
     return message
 
 
@@ -118,7 +118,7 @@ def _value_converter(field: FieldDescriptor) -> Callable[[Any], Any]:
 
 
 def _numbers(kind: EnumDescriptor) -> dict[Enum | str, int]:
-    """The domain's values are AWS's own words; a protobuf value has its enum's name before it. A str, so a key."""
+    """Numbers by the domain's enum value. Protobuf prefixes each value's name with the enum's name."""
     prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.name).upper() + "_"
     return {value.name.removeprefix(prefix): value.number for value in kind.values}
 

@@ -1,4 +1,4 @@
-"""Failures in gRPC, both ways: as a call's status with details, and as data among a call's other answers."""
+"""Errors in gRPC: as a call's status with details, or as data in a response."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DOMAIN = "transfer-gateway"
 _STATUS = {code: grpc.StatusCode[row.grpc_status] for code, row in TABLE.items()}
-_FIELDS = {"first": "page_size", "after": "page_token"}  # what gRPC calls them; GraphQL has Relay's names
+_FIELDS = {"first": "page_size", "after": "page_token"}  # gRPC's names for GraphQL's (Relay's) arguments
 
 
 def to_duration(seconds: float) -> Duration:
@@ -30,7 +30,7 @@ def to_duration(seconds: float) -> Duration:
 
 
 def to_error(error: GatewayError) -> error_pb2.Error:
-    """The failure as data."""
+    """The error as data."""
     log_failure(error)
     wait_s = retry_after_s(error)
     return error_pb2.Error(
@@ -45,7 +45,7 @@ def to_error(error: GatewayError) -> error_pb2.Error:
 
 
 def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, str, Any]:
-    """The failure of a call: code, message, and the metadata that has its details.
+    """The error as a call's status: code, message, and metadata with the details.
 
     Source: google/rpc/error_details.proto, and `grpc-status-details-bin` as all gRPC libraries read it.
     """
@@ -53,7 +53,7 @@ def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, st
         request.code = error.code
     code = _STATUS[error.code]
     message = _message(error)
-    told = {
+    metadata = {
         "retryable": str(TABLE[error.code].retryable).lower(),
         "accountId": error.account_id,
         "region": error.region,
@@ -64,7 +64,7 @@ def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, st
         error_details_pb2.ErrorInfo(
             reason=error.code,
             domain=DOMAIN,
-            metadata={name: value for name, value in told.items() if value is not None},
+            metadata={name: value for name, value in metadata.items() if value is not None},
         )
     ]
     if error.resource is not None:
@@ -87,7 +87,7 @@ def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, st
 
 
 def unimplemented(message: str) -> tuple[grpc.StatusCode, str, Any]:
-    """The failure of a call to what there is not; outside the catalogue, as a path of HTTP's that is not there."""
+    """Status for an unknown method. Not one of the error codes, like HTTP's 404 for an unknown path."""
     code = grpc.StatusCode.UNIMPLEMENTED
     if (request := current_request()) is not None:
         request.code = code.name
@@ -98,7 +98,7 @@ def unimplemented(message: str) -> tuple[grpc.StatusCode, str, Any]:
     )
 
 
-def _metadata(code: grpc.StatusCode, message: str, details: list[Message]) -> Any:  # noqa: ANN401  types-grpcio knows no pairs of str and bytes
+def _metadata(code: grpc.StatusCode, message: str, details: list[Message]) -> Any:  # noqa: ANN401  types-grpcio lacks pairs of str and bytes
     status = status_pb2.Status(code=code.value[0], message=message)
     for detail in details:
         packed = any_pb2.Any()
@@ -108,7 +108,7 @@ def _metadata(code: grpc.StatusCode, message: str, details: list[Message]) -> An
 
 
 def _message(error: GatewayError) -> str:
-    return error.spelled(_spell) if isinstance(error, BadUserInput) else error.message
+    return error.message_with(_spell) if isinstance(error, BadUserInput) else error.message
 
 
 def _spell(field: str) -> str:

@@ -1,7 +1,7 @@
-"""The standard health service, as probes and clients ask it: no token is needed.
+"""The standard health service, for probes and clients. It needs no token.
 
-grpcio-health-checking's own writes to watchers while it holds the lock that a change of status needs: one that doesn't
-read would keep the service from ever saying that it shuts down.
+grpcio-health-checking's own servicer writes to watchers while holding the lock that status changes need: a client that
+does not read would block the change to NOT_SERVING at shutdown.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _Response = health_pb2.HealthCheckResponse
 
 
 class Health(health_pb2_grpc.HealthServicer):
-    """One status for the services of these names."""
+    """The same status for all given services."""
 
     def __init__(self, services: Iterable[str]) -> None:
         self._services = frozenset(services)
         self._status: int = _Response.NOT_SERVING
         self._changed = asyncio.Event()
 
-    def set_ready(self, ready: bool) -> None:  # noqa: FBT001  the one thing it is told
+    def set_ready(self, ready: bool) -> None:  # noqa: FBT001  the only argument
         self._status = _Response.SERVING if ready else _Response.NOT_SERVING
         self._changed.set()
         self._changed = asyncio.Event()
@@ -37,12 +37,12 @@ class Health(health_pb2_grpc.HealthServicer):
         return _Response(status=self._status)
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, _context: Any) -> AsyncIterator[Any]:  # noqa: ANN401  as above
-        """The status now, and each other one from then on. A client that reads slowly is told the newest alone."""
-        told = None
+        """The current status, then each change. A client that reads slowly gets only the latest."""
+        sent = None
         while True:
             changed = self._changed
             status = self._status if request.service in self._services else _Response.SERVICE_UNKNOWN
-            if status != told:
+            if status != sent:
                 yield _Response(status=status)
-                told = status
+                sent = status
             await changed.wait()

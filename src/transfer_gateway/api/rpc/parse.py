@@ -1,4 +1,4 @@
-"""Protobuf to domain: ids are checked here, once, and what is wrong is named by its place in the request."""
+"""Protobuf to domain. Validates ids; errors name the field's path in the request."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def execution_key(key: execution_pb2.ExecutionKey, field: str) -> ExecutionKey:
 
 
 def indexed_execution_key(indexed: tuple[int, execution_pb2.ExecutionKey]) -> ExecutionKey:
-    """One of `keys`, with its place there."""
+    """One of `keys`, with its index."""
     index, key = indexed
     return execution_key(key, f"keys[{index}]")
 
@@ -95,7 +95,7 @@ def workflow_filter(wanted: execution_service_pb2.WorkflowFilter) -> page.Target
 
 
 def _status(number: int, index: int) -> ExecutionStatus:
-    # A number that is not in the enum is kept by protobuf as it came.
+    # Protobuf keeps unknown enum numbers.
     known = execution_pb2.ExecutionStatus.DESCRIPTOR.values_by_number.get(number)
     if known is None or number == execution_pb2.EXECUTION_STATUS_UNSPECIFIED:
         raise BadUserInput.of(

@@ -1,4 +1,4 @@
-"""The gRPC server: its limits, its services, and its end."""
+"""The gRPC server: limits, services and shutdown."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _SERVICE = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name
-_CLIENTS_MAY_PING_EVERY_S = 10  # the least that grpc-go lets its clients choose
-_LAST_WORDS_S = 1.0
+_CLIENTS_MAY_PING_EVERY_S = 10  # grpc-go clients can't choose less
+_STATUS_GRACE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class RpcLimits:
-    """`max_concurrent_streams` is of one connection: more wait there; more than `max_concurrent_rpcs` are refused."""
+    """`max_concurrent_streams`: per connection, further calls wait. Above `max_concurrent_rpcs`, calls are rejected."""
 
     max_message_bytes: int
     max_connections: int
@@ -48,7 +48,7 @@ class RpcLimits:
 
 
 class RpcServer:
-    """Once told to stop, calls under way have `grace_s` to finish; then each is ended with UNAVAILABLE."""
+    """After `stop`, active calls have `grace_s` to finish; then they are ended with UNAVAILABLE."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class RpcServer:
         self._grace_s = grace_s
         self.tls = tls
         self._health = Health(("", _SERVICE))
-        self._under_way = ActiveCalls(
+        self._active_calls = ActiveCalls(
             CallLimits(
                 limits.max_concurrent_rpcs,
                 request_timeout_s,
@@ -75,15 +75,15 @@ class RpcServer:
         )
         service = ExecutionService(
             admission,
-            self._under_way.answers_to,
+            self._active_calls.set_caller,
             request_timeout_s,
-            by_certificate=tls is not None and tls.asks_clients,
+            by_certificate=tls is not None and tls.requires_client_certificate,
         )
         self._stream_queue = service.stream_queue
         self._calls = Calls(
-            requests, self._under_way, read={f"/{_SERVICE}/GetExecution": service.lookups.read}
+            requests, self._active_calls, read={f"/{_SERVICE}/GetExecution": service.lookups.read}
         )
-        calls: Any = self._calls  # a server, as far as services are added to it
+        calls: Any = self._calls  # acts as the server that services are added to
         add_ExecutionServiceServicer_to_server(service, calls)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, calls)
         names = (_SERVICE, _HEALTH, reflection.SERVICE_NAME)
@@ -108,45 +108,45 @@ class RpcServer:
             raise OSError(str(error)) from error
 
     async def start(self) -> None:
-        self._watching = asyncio.create_task(self._under_way.watch())
+        self._watching = asyncio.create_task(self._active_calls.watch())
         await self._server.start()
 
     async def until_ended(self) -> None:
-        """Watch over it until it is told to stop; cancel this first. Raises: ServerEnded, where it ended by itself."""
+        """Wait for the server to end unexpectedly; cancel this before `stop`. Raises: ServerEnded."""
         try:
             await until_ended(self._server)
         except ServerEnded as ended:
             _log.critical("grpc_server_ended", detail=str(ended))
             raise
 
-    async def set_ready(self, ready: bool) -> None:  # noqa: FBT001  the one thing it is told
-        """What health checks answer, for the service by its name and for the server as a whole."""
+    async def set_ready(self, ready: bool) -> None:  # noqa: FBT001  the only argument
+        """Set the health status of the service and of the whole server."""
         self._health.set_ready(ready)
 
     async def stop(self) -> None:
-        """Accept no more calls, and let those under way finish."""
-        self._under_way.end_watches()
+        """Accept no more calls, and let active ones finish."""
+        self._active_calls.end_public()
         self._stream_queue.stop()
         end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.hurry)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._server.stop(self._grace_s + _LAST_WORDS_S))
-            await self._under_way.until_none()
-            # Connections whose clients don't confirm the end, which grpc would wait for.
-            await self._server.stop(_LAST_WORDS_S)
+            tasks.create_task(self._server.stop(self._grace_s + _STATUS_GRACE_S))
+            await self._active_calls.drain()
+            # Closes connections whose clients do not acknowledge the shutdown; grpc would wait for them.
+            await self._server.stop(_STATUS_GRACE_S)
         end_of_grace.cancel()
         self._watching.cancel()
         await asyncio.wait([self._watching])
 
     def hurry(self) -> None:
-        """Wait no longer."""
-        self._under_way.end_all()
+        """End the grace period: end all calls now."""
+        self._active_calls.end_all()
 
 
 def _options(limits: RpcLimits, request_timeout_s: float) -> list[tuple[str, int]]:
     """Source: grpc/impl/channel_arg_names.h."""
     return [
-        ("grpc.so_reuseport", 0),  # a port that another process has is taken
-        ("grpc.http2.bdp_probe", 0),  # windows of 64 KB, however fast a client sends what is never whole
+        ("grpc.so_reuseport", 0),  # fail if another process uses the port
+        ("grpc.http2.bdp_probe", 0),  # keep 64 KB windows, so that incomplete messages can't use more memory
         ("grpc.max_receive_message_length", limits.max_message_bytes),
         ("grpc.max_allowed_incoming_connections", limits.max_connections),
         ("grpc.max_concurrent_streams", limits.max_concurrent_streams),

@@ -1,4 +1,4 @@
-"""The service's methods: a request becomes domain values, a use case answers, its answer becomes a message."""
+"""The service's methods: parse the request, call the core, convert the result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transfer_gateway.api.rpc import parse
 from transfer_gateway.api.rpc.active_calls import LARGE_BYTES
 from transfer_gateway.api.rpc.convert import to_account, to_execution, to_failures, to_workflow
 from transfer_gateway.api.rpc.errors import to_error
-from transfer_gateway.api.rpc.repeated import Lookups
+from transfer_gateway.api.rpc.lookup_cache import LookupCache
 from transfer_gateway.api.rpc.stream_queue import StreamQueue
 from transfer_gateway.api.rpc.tls import certificate_name
 from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from transfer_api.v1 import execution_pb2, workflow_pb2
     from transfer_gateway.api.auth import Admission
-    from transfer_gateway.api.rpc.repeated import Lookup
+    from transfer_gateway.api.rpc.lookup_cache import Lookup
     from transfer_gateway.core.reader import Definitions, Reader
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionKey
@@ -39,86 +39,86 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
-# Of one caller: each holds its keys in memory, and at the service's end its answers are waited for.
-_STREAMS_AT_ONCE = 8
-_JUDGE_EVERY_S = 2.0  # as open WebSockets are
-# Of the caller's time, what the answer may need to get back: a partial answer is better than none.
-_WAY_BACK = 0.05
-_WAY_BACK_AT_MOST_S = 0.2
+# Per caller: each stream holds its keys in memory, and shutdown waits for its responses.
+_CONCURRENT_STREAMS = 8
+_REAUTHENTICATE_EVERY_S = 2.0  # as for open WebSockets
+# Part of the caller's deadline reserved for the response's way back: a partial response is better than none.
+_RETURN_SHARE = 0.05
+_MAX_RETURN_S = 0.2
 
 
 class ExecutionService(ExecutionServiceServicer):
-    """Every method raises GatewayErrors; `calls.py` makes statuses of them.
+    """Methods raise GatewayErrors; `calls.py` converts them to statuses.
 
-    `answers_to` is told a call's caller, and the size of a large answer that is made already.
-    `by_certificate`: clients have certificates, and who sends no token is who its certificate says.
+    `set_caller`: called with a call's caller, and with the size of a large response that is ready.
+    `by_certificate`: clients have certificates; without a token, the certificate identifies the caller.
     """
 
     def __init__(
         self,
         admission: Admission,
-        answers_to: Callable[[str, int], None],
+        set_caller: Callable[[str, int], None],
         request_timeout_s: float,
         *,
         by_certificate: bool = False,
     ) -> None:
         self._admission = admission
-        self._answers_to = answers_to
+        self._set_caller = set_caller
         self._request_timeout_s = request_timeout_s
         self._by_certificate = by_certificate
-        self._loop_budget, self.stream_queue = LoopBudget(), StreamQueue(_STREAMS_AT_ONCE)
-        self.lookups = Lookups()  # which read the requests of GetExecution
+        self._loop_budget, self.stream_queue = LoopBudget(), StreamQueue(_CONCURRENT_STREAMS)
+        self.lookups = LookupCache()  # deserializes the requests of GetExecution
 
-    async def GetExecution(  # type: ignore[override]  # bytes are a message that is made already
+    async def GetExecution(  # type: ignore[override]  # bytes: an already serialized message
         self, request: Lookup, context: Context
     ) -> pb.GetExecutionResponse | bytes:
         reader = await self._admit(context)
-        key, max_age_s, with_definitions = request.asked()
+        key, max_age_s, with_definitions = request.parameters()
         execution = None if with_definitions else reader.recall(key, max_age_s=max_age_s)
         if execution is None:
             deadline = self._deadline(context)
             execution = await reader.describe(key, max_age_s=max_age_s, deadline=deadline)
             if with_definitions:
-                self._answers_to(reader.caller.name, 0)
+                self._set_caller(reader.caller.name, 0)
                 definitions = await reader.define_steps([execution], deadline=deadline)
                 return pb.GetExecutionResponse(execution=_execution(execution, reader, definitions))
-        answer = self.lookups.answer(request, execution, reader.scope.account_of(execution))
-        if len(answer) > LARGE_BYTES:
-            self._answers_to(reader.caller.name, len(answer))
-        return answer
+        response = self.lookups.respond(request, execution, reader.scope.account_of(execution))
+        if len(response) > LARGE_BYTES:
+            self._set_caller(reader.caller.name, len(response))
+        return response
 
     async def BatchGetExecutions(
         self, request: pb.BatchGetExecutionsRequest, context: Context
     ) -> AsyncIterator[pb.BatchGetExecutionsResponse]:
-        reader, deadline = await self._admit_named(context), self._deadline(context)
+        reader, deadline = await self._admit_counted(context), self._deadline(context)
         reader.take_keys(len(request.keys))
         if reader.caller is ANONYMOUS:
-            in_line: AbstractAsyncContextManager[object] = nullcontext()  # nobody's place
+            slot: AbstractAsyncContextManager[object] = nullcontext()  # anonymous callers are not told apart
         else:
-            in_line = self.stream_queue.slot(reader.caller.name, deadline=deadline)
-        async with in_line:
+            slot = self.stream_queue.slot(reader.caller.name, deadline=deadline)
+        async with slot:
             keys = await self._loop_budget.map(parse.indexed_execution_key, enumerate(request.keys))
-            coming = reader.describe_each(
+            outcomes = reader.describe_each(
                 keys,
                 max_age_s=parse.max_age_s(request, DEFAULT_MAX_AGE_S),
                 with_definitions=request.with_definitions,
                 deadline=deadline,
             )
-            del request  # of many keys it is larger than all else that waits while the client does not read
-            judged_at = asyncio.get_running_loop().time()
-            async with aclosing(coming):
-                async for index, outcome in coming:
+            del request  # with many keys, the largest object held while the client does not read
+            authenticated_at = asyncio.get_running_loop().time()
+            async with aclosing(outcomes):
+                async for index, outcome in outcomes:
                     now = asyncio.get_running_loop().time()
-                    if now - judged_at >= _JUDGE_EVERY_S:
-                        judged_at = now
-                        await self._judge_again(reader, context)
+                    if now - authenticated_at >= _REAUTHENTICATE_EVERY_S:
+                        authenticated_at = now
+                        await self._reauthenticate(reader, context)
                     await self._loop_budget.take()
                     yield _outcome(index, keys[index], outcome, reader)
 
     async def FindExecution(
         self, request: pb.FindExecutionRequest, context: Context
     ) -> pb.FindExecutionResponse:
-        reader, deadline = await self._admit_named(context), self._deadline(context)
+        reader, deadline = await self._admit_counted(context), self._deadline(context)
         workflow_id = None
         if request.HasField("workflow_id"):
             workflow_id = parse.identifier(WorkflowId, request.workflow_id, "workflow_id")
@@ -140,7 +140,7 @@ class ExecutionService(ExecutionServiceServicer):
     async def ListExecutions(
         self, request: pb.ListExecutionsRequest, context: Context
     ) -> pb.ListExecutionsResponse:
-        reader, deadline = await self._admit_named(context), self._deadline(context)
+        reader, deadline = await self._admit_counted(context), self._deadline(context)
         page = await reader.in_progress(
             parse.execution_filter(request.filter),
             **_page(request),
@@ -162,7 +162,7 @@ class ExecutionService(ExecutionServiceServicer):
         )
 
     async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:
-        reader, deadline = await self._admit_named(context), self._deadline(context)
+        reader, deadline = await self._admit_counted(context), self._deadline(context)
         parse.require(request, "key")
         workflow = await reader.describe_workflow(
             parse.workflow_key(request.key, "key"),
@@ -174,7 +174,7 @@ class ExecutionService(ExecutionServiceServicer):
     async def ListWorkflows(
         self, request: pb.ListWorkflowsRequest, context: Context
     ) -> pb.ListWorkflowsResponse:
-        reader, deadline = await self._admit_named(context), self._deadline(context)
+        reader, deadline = await self._admit_counted(context), self._deadline(context)
         page = await reader.list_workflows(
             parse.workflow_filter(request.filter),
             **_page(request),
@@ -197,21 +197,21 @@ class ExecutionService(ExecutionServiceServicer):
     async def ListAccounts(
         self, request: pb.ListAccountsRequest, context: Context
     ) -> pb.ListAccountsResponse:
-        reader = await self._admit_named(context)
+        reader = await self._admit_counted(context)
         return pb.ListAccountsResponse(accounts=[to_account(account) for account in reader.list_accounts()])
 
-    async def _judge_again(self, reader: Reader, context: Context) -> None:
-        """For what lasts. Raises: Unauthenticated."""
+    async def _reauthenticate(self, reader: Reader, context: Context) -> None:
+        """Repeated during long streams. Raises: Unauthenticated."""
         await self._admission.judge_again(
             reader, partial(_authorization, context), self._certificate(context)
         )
 
     def _deadline(self, context: Context) -> float:
-        """In the loop's time: the caller's, but no later than our own."""
+        """In loop time: the caller's deadline, but no later than our own."""
         left_s = context.time_remaining()
         timeout_s = self._request_timeout_s
         if left_s is not None:
-            timeout_s = min(timeout_s, left_s - min(left_s * _WAY_BACK, _WAY_BACK_AT_MOST_S))
+            timeout_s = min(timeout_s, left_s - min(left_s * _RETURN_SHARE, _MAX_RETURN_S))
         return asyncio.get_running_loop().time() + timeout_s
 
     def _admit(self, context: Context) -> Awaitable[Reader]:
@@ -219,10 +219,10 @@ class ExecutionService(ExecutionServiceServicer):
             partial(_authorization, context), "grpc", context.peer, certificate=self._certificate(context)
         )
 
-    async def _admit_named(self, context: Context) -> Reader:
-        """For answers that may be large: what of them waits for the client is counted as the caller's."""
+    async def _admit_counted(self, context: Context) -> Reader:
+        """For potentially large responses: their unread bytes are counted per caller."""
         reader = await self._admit(context)
-        self._answers_to(reader.caller.name, 0)
+        self._set_caller(reader.caller.name, 0)
         return reader
 
     def _certificate(self, context: Context) -> Callable[[], str | None]:
@@ -232,19 +232,19 @@ class ExecutionService(ExecutionServiceServicer):
 def _outcome(
     index: int, key: ExecutionKey, outcome: tuple[Execution, Definitions] | GatewayError, reader: Reader
 ) -> pb.BatchGetExecutionsResponse:
-    """An outcome as the reader may see it now, which may be less than when it was made."""
+    """An outcome as the reader may see it now: access may have been revoked since it was fetched."""
     if not isinstance(outcome, GatewayError) and not reader.scope.covers(key):
         outcome = AccountNotAvailable.of(key.account_id, key.region)
     if isinstance(outcome, GatewayError):
         return pb.BatchGetExecutionsResponse(index=index, error=to_error(outcome))
     execution, definitions = outcome
     return pb.BatchGetExecutionsResponse(
-        index=index, execution=_execution(reader.scope.shown(execution), reader, definitions)
+        index=index, execution=_execution(reader.scope.redact(execution), reader, definitions)
     )
 
 
 def _authorization(context: Context) -> str | None:
-    metadata: Any = context.invocation_metadata()  # text, where the name doesn't end in -bin
+    metadata: Any = context.invocation_metadata()  # str, unless the name ends in -bin
     return next((text for name, text in metadata if name == "authorization"), None)
 
 

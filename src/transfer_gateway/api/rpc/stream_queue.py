@@ -1,4 +1,4 @@
-"""A caller's streams in queue, so that those of one caller don't hold up another's."""
+"""Queues each caller's streams, so that one caller's streams do not delay another's."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ _STOPPING = "The service is shutting down."
 
 
 class StreamQueue:
-    """Few of a caller's streams at a time. Its others wait in queue, where they cost what their requests do."""
+    """Runs a few of each caller's streams at a time. Queued streams only use the memory of their requests."""
 
-    def __init__(self, at_once: int) -> None:
-        self._at_once = at_once
-        self._queues: dict[str, _CallersQueue] = {}  # of callers who have a slot
+    def __init__(self, per_caller: int) -> None:
+        self._per_caller = per_caller
+        self._queues: dict[str, _CallerQueue] = {}  # of callers with a slot
         self._stopping = False
 
     @asynccontextmanager
     async def slot(self, caller: str, *, deadline: float) -> AsyncGenerator[None]:
-        """Raises: DeadlineExceeded, UpstreamUnavailable at the service's end."""
+        """Raises: DeadlineExceeded, UpstreamUnavailable at shutdown."""
         queue = self._queues.get(caller)
         if queue is None:
-            queue = self._queues[caller] = _CallersQueue()
-        if queue.taken < self._at_once:
+            queue = self._queues[caller] = _CallerQueue()
+        if queue.taken < self._per_caller:
             queue.taken += 1
         else:
             await self._wait(queue, deadline)
         try:
             yield
         finally:
-            queue.leave()
+            queue.release()
             if not queue.taken:
                 self._queues.pop(caller, None)
 
-    async def _wait(self, queue: _CallersQueue, deadline: float) -> None:
+    async def _wait(self, queue: _CallerQueue, deadline: float) -> None:
         if self._stopping:
             raise UpstreamUnavailable(_STOPPING)
         slot = asyncio.get_running_loop().create_future()
@@ -50,7 +50,7 @@ class StreamQueue:
                 await slot
         except BaseException as error:
             if slot.done() and not slot.cancelled() and slot.exception() is None:
-                queue.leave()  # it came together with the end
+                queue.release()  # granted just before the timeout or cancellation
             if isinstance(error, TimeoutError):
                 raise DeadlineExceeded(
                     "The deadline passed while the request was queued behind your other streams."
@@ -58,7 +58,7 @@ class StreamQueue:
             raise
 
     def stop(self) -> None:
-        """What has not begun is not begun any more."""
+        """Reject queued streams, from now on."""
         self._stopping = True
         for queue in self._queues.values():
             for slot in queue.waiting:
@@ -67,15 +67,15 @@ class StreamQueue:
             queue.waiting.clear()
 
 
-class _CallersQueue:
-    """Of one caller."""
+class _CallerQueue:
+    """One caller's streams."""
 
     def __init__(self) -> None:
         self.taken = 0
         self.waiting: deque[asyncio.Future[None]] = deque()
 
-    def leave(self) -> None:
-        """The slot is the next one's who still waits."""
+    def release(self) -> None:
+        """Pass the slot to the next waiting stream."""
         while self.waiting:
             slot = self.waiting.popleft()
             if not slot.done():

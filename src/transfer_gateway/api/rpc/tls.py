@@ -1,4 +1,4 @@
-"""TLS of the gRPC door: certificates that can change while it is open, and what clients' say of them."""
+"""TLS of the gRPC server: certificate reload, and callers' names from client certificates."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ if TYPE_CHECKING:
 
 
 class RpcTls:
-    """Each connection gets what `use` was last given; those that are open go on.
+    """New connections get the certificates last passed to `use`; open ones are unaffected.
 
-    With `client_authorities` every client must have a certificate of theirs. gRPC can ask for one without requiring
-    it, but not from Python: `require_client_authentication=False` asks for none.
+    With `client_authorities`, clients must present a certificate issued by one of them. gRPC can make client
+    certificates optional, but not from Python: `require_client_authentication=False` requests none.
     """
 
     def __init__(self, tls: DoorTls) -> None:
-        self.asks_clients = tls.client_authorities is not None
-        self._newest = self._given = _configuration(tls)
+        self.requires_client_certificate = tls.client_authorities is not None
+        self._current = self._given = _configuration(tls)
         self.valid_until = tls.valid_until
 
     def use(self, tls: DoorTls) -> None:
-        self._newest = _configuration(tls)
+        self._current = _configuration(tls)
         self.valid_until = tls.valid_until
 
     def credentials(self) -> grpc.ServerCredentials:
-        changed: Any = self._changed  # its types lack that it may return None
-        return grpc.dynamic_ssl_server_credentials(self._given, changed, self.asks_clients)
+        changed: Any = self._changed  # its type does not allow None
+        return grpc.dynamic_ssl_server_credentials(self._given, changed, self.requires_client_certificate)
 
     def _changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Called by gRPC's own threads before each handshake; None: as before."""
-        newest = self._newest
-        if newest is self._given:
+        """Called in gRPC's threads before each handshake. None: unchanged."""
+        current = self._current
+        if current is self._given:
             return None
-        self._given = newest
-        return newest
+        self._given = current
+        return current
 
 
 def certificate_name(context: Context) -> str | None:
-    """Who the client's certificate says it is: its SPIFFE id, if that is its only URI, else its subject's full name.
+    """The caller's name from its certificate: the SPIFFE id, if that is the only URI, else the full subject name.
 
-    A name begins with an attribute's (`CN=…`), so it passes for no SPIFFE id and hardly for a token's subject.
+    A subject name starts with an attribute (`CN=…`), so it can't be mistaken for a SPIFFE id, and hardly for a token's
+    subject.
     Source: X509-SVID, section 2; RFC 2253.
     """
-    told = context.auth_context()
+    peer = context.auth_context()
     for key in ("peer_spiffe_id", "x509_subject"):
-        for name in told.get(key, ()):
+        for name in peer.get(key, ()):
             if name:
                 return name.decode("ascii", "backslashreplace")
     return None
