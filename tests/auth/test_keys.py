@@ -413,19 +413,19 @@ BAD: list[Any] = [
     pytest.param(
         lambda _: {KEYS: answering(b" " * 2_000_000)}, "more than 1048576 bytes", id="2 MB, length told"
     ),
-    pytest.param(lambda _: {KEYS: answering(b"<html>Sign in</html>")}, "no JSON", id="HTML"),
-    pytest.param(lambda _: {DISCOVERY: answering(b"<html>Sign in</html>")}, "no JSON", id="HTML discovery"),
-    pytest.param(lambda _: {KEYS: answering(b"\x1f\x8b\x08")}, "no JSON", id="compressed"),
+    pytest.param(lambda _: {KEYS: answering(b"<html>Sign in</html>")}, "not JSON", id="HTML"),
+    pytest.param(lambda _: {DISCOVERY: answering(b"<html>Sign in</html>")}, "not JSON", id="HTML discovery"),
+    pytest.param(lambda _: {KEYS: answering(b"\x1f\x8b\x08")}, "not JSON", id="compressed"),
     pytest.param(lambda _: {KEYS: answering(b"[" * 500_000)}, "more than 10000 values", id="deep"),
-    pytest.param(lambda _: {KEYS: answering(b"[]")}, "no JSON object", id="list"),
+    pytest.param(lambda _: {KEYS: answering(b"[]")}, "not a JSON object", id="list"),
     pytest.param(lambda _: {KEYS: answering({})}, "no list of keys", id="no keys"),
     pytest.param(lambda _: {KEYS: answering({"keys": {}})}, "no list of keys", id="keys an object"),
-    pytest.param(lambda _: {KEYS: answering({"keys": []})}, "no key that is usable", id="empty"),
+    pytest.param(lambda _: {KEYS: answering({"keys": []})}, "no key for", id="empty"),
     pytest.param(
-        lambda _: {KEYS: answering({"keys": [None, 1, [], {}, {"kty": "RSA"}]})}, "no key that", id="unusable"
+        lambda _: {KEYS: answering({"keys": [None, 1, [], {}, {"kty": "RSA"}]})}, "no key for", id="unusable"
     ),
     pytest.param(
-        lambda _: {KEYS: answering({"keys": [A.jwk(use="enc")]})}, "no key that is", id="for encryption"
+        lambda _: {KEYS: answering({"keys": [A.jwk(use="enc")]})}, "no key for", id="for encryption"
     ),
     pytest.param(lambda _: {KEYS: answering({"keys": [{}] * 101})}, "more than 100 keys", id="too many"),
     pytest.param(lambda _: {KEYS: answering(b"", status=500)}, "status 500", id="500"),
@@ -433,20 +433,20 @@ BAD: list[Any] = [
         lambda i: {KEYS: answering(b"", status=302, location=i.url + "/moved")}, "status 302", id="redirect"
     ),
     pytest.param(
-        lambda i: {DISCOVERY: elsewhere(i, issuer="https://evil.example")}, "another issuer's", id="issuer"
+        lambda i: {DISCOVERY: elsewhere(i, issuer="https://evil.example")}, "is not the configured issuer", id="issuer"
     ),
-    pytest.param(lambda i: {DISCOVERY: elsewhere(i, issuer=None)}, "another issuer's", id="no issuer"),
-    pytest.param(lambda i: {DISCOVERY: elsewhere(i, jwks_uri=None)}, "no https URL", id="no jwks_uri"),
+    pytest.param(lambda i: {DISCOVERY: elsewhere(i, issuer=None)}, "is not the configured issuer", id="no issuer"),
+    pytest.param(lambda i: {DISCOVERY: elsewhere(i, jwks_uri=None)}, "not an https URL", id="no jwks_uri"),
     pytest.param(
         lambda i: {DISCOVERY: elsewhere(i, jwks_uri="http://keys.example/")},
-        "no https",
+        "not an https URL",
         id="keys without TLS",
     ),
     pytest.param(
-        lambda i: {DISCOVERY: elsewhere(i, jwks_uri="file:///etc/passwd")}, "no https URL", id="keys a file"
+        lambda i: {DISCOVERY: elsewhere(i, jwks_uri="file:///etc/passwd")}, "not an https URL", id="keys a file"
     ),
     pytest.param(
-        lambda i: {DISCOVERY: elsewhere(i, jwks_uri="https://[::1")}, "no https URL", id="keys nowhere"
+        lambda i: {DISCOVERY: elsewhere(i, jwks_uri="https://[::1")}, "not an https URL", id="keys nowhere"
     ),
 ]
 

@@ -59,10 +59,10 @@ def decode_discovery(body: bytes, issuer: Issuer) -> str:
     """
     document = _decode_object(body)
     if document.get("issuer") != issuer.url:
-        raise Unusable("the discovery document is another issuer's: its `issuer` is not the configured one")
+        raise Unusable("the discovery document's `issuer` is not the configured issuer")
     url = document.get("jwks_uri")
     if not isinstance(url, str) or not issuer.may_publish_at(url):
-        raise Unusable("the discovery document's `jwks_uri` is no https URL")
+        raise Unusable("the discovery document's `jwks_uri` is not an https URL")
     return url
 
 
@@ -85,7 +85,7 @@ def decode_keys(body: bytes, algorithms: Collection[str]) -> dict[KeyName, Key]:
             if name not in keys and (key := _decode_key(jwk, algorithm)) is not None:
                 keys[name] = key
     if not keys:
-        raise Unusable("no key that is usable with the accepted algorithms")
+        raise Unusable("no key for the accepted algorithms")
     return keys
 
 
@@ -95,9 +95,9 @@ def _decode_object(body: bytes) -> dict[str, Any]:
     try:
         document = orjson.loads(body)
     except ValueError:
-        raise Unusable("no JSON") from None
+        raise Unusable("not JSON") from None
     if not isinstance(document, dict):
-        raise Unusable("no JSON object")
+        raise Unusable("not a JSON object")
     return document
 
 
