@@ -433,9 +433,13 @@ BAD: list[Any] = [
         lambda i: {KEYS: answering(b"", status=302, location=i.url + "/moved")}, "status 302", id="redirect"
     ),
     pytest.param(
-        lambda i: {DISCOVERY: elsewhere(i, issuer="https://evil.example")}, "is not the configured issuer", id="issuer"
+        lambda i: {DISCOVERY: elsewhere(i, issuer="https://evil.example")},
+        "is not the configured issuer",
+        id="issuer",
     ),
-    pytest.param(lambda i: {DISCOVERY: elsewhere(i, issuer=None)}, "is not the configured issuer", id="no issuer"),
+    pytest.param(
+        lambda i: {DISCOVERY: elsewhere(i, issuer=None)}, "is not the configured issuer", id="no issuer"
+    ),
     pytest.param(lambda i: {DISCOVERY: elsewhere(i, jwks_uri=None)}, "not an https URL", id="no jwks_uri"),
     pytest.param(
         lambda i: {DISCOVERY: elsewhere(i, jwks_uri="http://keys.example/")},
@@ -443,7 +447,9 @@ BAD: list[Any] = [
         id="keys without TLS",
     ),
     pytest.param(
-        lambda i: {DISCOVERY: elsewhere(i, jwks_uri="file:///etc/passwd")}, "not an https URL", id="keys a file"
+        lambda i: {DISCOVERY: elsewhere(i, jwks_uri="file:///etc/passwd")},
+        "not an https URL",
+        id="keys a file",
     ),
     pytest.param(
         lambda i: {DISCOVERY: elsewhere(i, jwks_uri="https://[::1")}, "not an https URL", id="keys nowhere"

@@ -87,9 +87,7 @@ class Gateway:
 
     def collect(self) -> Iterator[Metric]:
         yield gauge("accounts", "Configured and discovered accounts.", values=len(self._accounts))
-        yield gauge(
-            "targets", "Targets: each region of each account.", values=self._accounts.count_targets()
-        )
+        yield gauge("targets", "Targets: each region of each account.", values=self._accounts.count_targets())
         yield from self._lookups.collect()
 
     async def use_accounts(self, accounts: Accounts) -> None:
