@@ -83,7 +83,7 @@ async def test_serve(aws: Emulator, world: World, accounts_file: Path) -> None:
     events = [json.loads(line) for line in log.splitlines()]
     names = [event["event"] for event in events]
     assert [name for name in names if name not in {"http_request", "aws_call"}] == [
-        "nobody_is_asked_who_they_are",
+        "authentication_disabled",
         "serving",
         "role_assumed",
         "lookup",
@@ -188,7 +188,7 @@ async def test_what_hangs_is_cut_off(
     assert answer.json()["errors"][0]["extensions"]["code"] == "UPSTREAM_UNAVAILABLE"
     events = [json.loads(line) for line in log.splitlines()]
     assert [event["event"] for event in events if event["event"] not in {"role_assumed", "slow_request"}] == [
-        "nobody_is_asked_who_they_are",
+        "authentication_disabled",
         "serving",
         "shutting_down",
         "http_request",
@@ -244,7 +244,7 @@ async def test_misspelt_settings(accounts_file: Path) -> None:
     meant = "TRANSFER_GATEWAY_REQUEST_TIMEOUT_S"
     assert (code, err) == (
         0,
-        f"warning: TRANSFER_GATEWAY_REQUEST_TIMOUT_S is no setting, and has no effect; is {meant} meant?\n",
+        f"warning: TRANSFER_GATEWAY_REQUEST_TIMOUT_S is not a setting and has no effect; did you mean {meant}?\n",
     )
     async with started("serve", "--http-port", "0", **environment) as serving:
         _, log = await serving.stop()

@@ -201,7 +201,7 @@ def test_problems_of_discovery_have_a_place(text: str, expected: str) -> None:
         pytest.param("[" * 1000, "accounts.yaml", id="too-deep"),
         pytest.param(
             'accounts:\n  - { id: "111111111111", regions: [eu-west-1], role_arn: null, external_id: "x-1" }\n',
-            "accounts.yaml:2:5: accounts[0]: external_id is for a role, and role_arn is null",
+            "accounts.yaml:2:5: accounts[0]: external_id has no effect: role_arn is null",
             id="external-id-without-role",
         ),
         pytest.param("defaults: {}\n", "accounts.yaml:1:1: accounts: is required", id="no-accounts"),

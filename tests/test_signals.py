@@ -164,7 +164,7 @@ async def test_output_that_cannot_be_written(accounts_file: Path, command: str, 
         PYTHONUNBUFFERED="",  # set, argparse would hide what fails
     )
     assert code == 1
-    assert err.startswith("error: stdout can't be written: ")
+    assert err.startswith("error: can't write to stdout: ")
     assert err.count("\n") == 1
 
 

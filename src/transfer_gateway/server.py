@@ -188,7 +188,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             rpc.hurry()
 
         if settings.auth == "none":
-            _log.warning("nobody_is_asked_who_they_are", auth="none")
+            _log.warning("authentication_disabled", auth="none")
         _log.info("serving", http=url, grpc=grpc, accounts=len(directory.accounts), auth=settings.auth)
         try:
             yield Service(gateway, admission, url, grpc, hurry)

@@ -260,11 +260,11 @@ def encrypt_key(files: Files) -> None:
 SPOILED: dict[str, tuple[Callable[[Files], None], str, str]] = {
     "another-key": (spoil_key, "KEY", "is not the key of {certificate}"),
     "another-key-of-its-kind": (spoil_kind_of_key, "KEY", "is not the key of {certificate}"),
-    "garbage": (spoil_certificate, "CERT", "has no certificates in PEM form"),
-    "garbage-for-a-key": (spoil_text_of_key, "KEY", "has no private key in PEM form"),
+    "garbage": (spoil_certificate, "CERT", "contains no certificates in PEM format"),
+    "garbage-for-a-key": (spoil_text_of_key, "KEY", "contains no private key in PEM format"),
     "no-certificate": (take_certificate, "CERT", "cannot be read: No such file or directory"),
     "no-key": (take_key, "KEY", "cannot be read: No such file or directory"),
-    "passphrase": (encrypt_key, "KEY", "is encrypted, and there is nobody to ask for its passphrase"),
+    "passphrase": (encrypt_key, "KEY", "is encrypted; a key without a passphrase is required"),
 }
 
 
@@ -340,7 +340,7 @@ async def test_a_bad_client_authority(settings: Callable[..., Settings], files: 
         async with server.running(settings(grpc_client_ca_file=files.client_ca, **files.settings)):
             pass
     assert refused.value.problems == (
-        f"{PREFIX}GRPC_CLIENT_CA_FILE: {files.client_ca}: has no certificates in PEM form",
+        f"{PREFIX}GRPC_CLIENT_CA_FILE: {files.client_ca}: contains no certificates in PEM format",
     )
 
 
@@ -359,7 +359,7 @@ async def test_a_bad_client_authority(settings: Callable[..., Settings], files: 
         ({"grpc_tls_key_file": "a"}, "GRPC_TLS_KEY_FILE: needs TRANSFER_GATEWAY_GRPC_TLS_CERT_FILE"),
         (
             {"grpc_client_ca_file": "a"},
-            "GRPC_CLIENT_CA_FILE: needs TRANSFER_GATEWAY_GRPC_TLS_CERT_FILE: without TLS nobody shows a certificate",
+            "GRPC_CLIENT_CA_FILE: needs TRANSFER_GATEWAY_GRPC_TLS_CERT_FILE: client certificates need TLS",
         ),
     ],
     ids=["http-no-key", "http-no-certificate", "grpc-no-key", "grpc-no-certificate", "client-ca-alone"],

@@ -181,7 +181,7 @@ def test_callers_claims_stay_as_they_are() -> None:
         pytest.param({"audiences": []}, "at least one audience", id="no audience"),
         pytest.param({"audiences": ["x", ""]}, "none may be empty", id="empty audience"),
         pytest.param({"issuers": []}, "at least one issuer", id="no issuer"),
-        pytest.param({"issuers": ["https://a.example"] * 2}, "given once", id="issuer twice"),
+        pytest.param({"issuers": ["https://a.example"] * 2}, "must be unique", id="issuer twice"),
         pytest.param({"issuers": ["http://a.example"]}, "must begin with https", id="issuer without TLS"),
         pytest.param({"issuers": ["https://a.example?x=1"]}, "without spaces", id="query"),
         pytest.param({"issuers": ["https://u:p@a.example"]}, "without spaces", id="password"),

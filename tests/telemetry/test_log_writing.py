@@ -32,7 +32,7 @@ MANY = "query($keys: [ExecutionKey!]!) { executions(keys: $keys) { __typename ..
 NOT_WRITTEN = "audit log can't be written"
 SMALL = {"log_queue_max_bytes": "65536"}
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"  # HealthCheckResponse
-STUCK = "whoever reads stderr is stuck"
+STUCK = "the reader of stderr does not read"
 pytestmark = pytest.mark.usefixtures("aws")
 
 
@@ -181,7 +181,7 @@ async def test_reader_stuck_and_back(world: World, accounts_file: Path) -> None:
     assert told[-1]["event"] == "stopped"
     assert told[-1]["tasks_left"] == []
     assert [line["event"] for line in told if line["logger"] == "transfer_gateway.server"] == [
-        "nobody_is_asked_who_they_are",
+        "authentication_disabled",
         "serving",
         "audit_log_unavailable",
         "audit_log_available",
@@ -257,7 +257,7 @@ async def test_reader_gone(world: World, accounts_file: Path) -> None:
             await check_answers(gateway, world)
             log.leave()
             await gateway.ask(LOOK_UP, key=to_input(place(world)))
-            await becomes_not_ready(gateway, "whoever reads stderr is gone")
+            await becomes_not_ready(gateway, "the reader of stderr is gone")
             await check_refusals(service, gateway, world)
             await end(service)
 

@@ -122,7 +122,7 @@ class Admission:
     def collect(self) -> Iterator[Metric]:
         yield counter(
             "tokens",
-            "Callers' tokens, by what came of them; keys_unavailable: the issuer's keys could not be had.",
+            "Verified tokens, by result. keys_unavailable: the issuer's keys could not be fetched.",
             ("outcome",),
             self._outcomes,
         )

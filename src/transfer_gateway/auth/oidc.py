@@ -137,7 +137,7 @@ class Oidc:
         fetched = {(url,): at for url, keys in self._keys.items() if (at := keys.fetched_at) is not None}
         yield gauge(
             "issuer_keys_fetched_timestamp_seconds",
-            "When an issuer's keys were last fetched; absent if never.",
+            "Time of the last successful fetch of an issuer's keys. Absent before the first one.",
             ("issuer",),
             fetched,
         )
@@ -185,7 +185,7 @@ class Oidc:
         now = self._clock()
         expires_at = _seconds(claims, "exp")
         if expires_at is None:
-            raise Unauthenticated("The token has no claim exp.")
+            raise Unauthenticated("The token has no exp claim.")
         if now >= expires_at + self._leeway_s:
             raise Unauthenticated("The token has expired.")
         for claim in ("nbf", "iat"):
@@ -196,7 +196,7 @@ class Oidc:
             raise Unauthenticated("The token was not issued for this service (audience).")
         subject = claims.get("sub")
         if not isinstance(subject, str) or not _is_name(subject):
-            raise Unauthenticated("The token has no usable claim sub.")
+            raise Unauthenticated("The token has no valid sub claim.")
         groups = _strings(claims, self._groups_claim)
         if not all(map(_is_name, groups)):
             raise Unauthenticated("The token's groups must be strings.")

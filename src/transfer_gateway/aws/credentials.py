@@ -190,19 +190,19 @@ class SessionCache:
         }
         yield gauge(
             "session_assumed_timestamp_seconds",
-            "When the session in use of a role began.",
+            "Time at which a role's current session was assumed.",
             ("account", "role"),
             {of: session.assumed_at for of, session in sessions.items()},
         )
         yield gauge(
             "session_expiry_timestamp_seconds",
-            "When it expires, if it is not renewed: that is due at 75 to 90 % of its life.",
+            "Expiry time of a role's current session. It is renewed after 75 to 90 % of its lifetime.",
             ("account", "role"),
             {of: session.expires_at for of, session in sessions.items()},
         )
         yield gauge(
             "role_failures",
-            "How many times in a row a role could not be assumed; roles that could are left out.",
+            "Consecutive failures to assume a role. Absent after a success.",
             ("account", "role"),
             {of: entry.failed.count for of, entry in entries if entry.failed.count},
         )

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def check_config(*, assume: bool) -> None:
-    """Check settings and the files they name; with --assume each account and region too. Starts nothing."""
+    """Check settings and files without starting; with --assume, also try every account and region."""
     settings = load_settings()
     for name, nearest in unknown_settings().items():
-        meant = f"; is {nearest} meant?" if nearest else ""
-        tell(f"warning: {name} is no setting, and has no effect{meant}")
+        meant = f"; did you mean {nearest}?" if nearest else ""
+        tell(f"warning: {name} is not a setting and has no effect{meant}")
     or_exit(lambda: build_oidc(settings))
     if settings.policy_file is not None:
         or_exit(PolicyFile(settings.policy_file).load)

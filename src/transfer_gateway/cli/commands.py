@@ -27,9 +27,9 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     ports, targets = argparse.ArgumentParser(add_help=False), argparse.ArgumentParser(add_help=False)
     for door in ("HTTP", "gRPC"):
-        told = f"port of the {door} door; 0: any free one"
+        told = f"port of the {door} server; 0 selects a free port"
         ports.add_argument(f"--{door.lower()}-port", type=_port, metavar="PORT", help=told)
-    told = "really fetch the issuers' keys, discover the accounts, assume each role and call Transfer"
+    told = "also fetch the issuers' keys, discover the accounts, assume each role and call AWS Transfer"
     targets.add_argument("--assume", action="store_true", help=told)
 
     parser = argparse.ArgumentParser(
@@ -64,7 +64,7 @@ def _port(text: str) -> int:
 
 def _settings_help() -> str:
     """Every setting, for `--help`: the fields are the one list of them."""
-    lines = ["settings, all of them environment variables:"]
+    lines = ["settings (environment variables):"]
     for name, field in Settings.model_fields.items():
         default = "required" if field.is_required() else f"default {shown_default(field) or 'none'}"
         told = f"{ENV_PREFIX}{name.upper()} ({default}): {field.description}"

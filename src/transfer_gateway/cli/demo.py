@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def demo(http_port: int | None, grpc_port: int | None) -> None:
-    """Run the service beside an emulated AWS whose executions start, progress, fail and end."""
+    """Run the service with an emulated AWS, whose executions start, progress, fail and end."""
     if find_spec("transfer_emulator") is None:
-        tell("error: there is no emulator here: the service's image leaves it out, the demo's has it")
+        tell("error: the emulator is not installed: only the demo image contains it")
         sys.exit(2)
     run(lambda: _demo(http_port, grpc_port), stays=True)
 
@@ -108,18 +108,18 @@ def _print_demo(service: server.Service, aws_url: str, world: World) -> None:
         f"""
 transfer-gateway demo: {len(world.accounts())} accounts x {len(world.regions)} regions of an emulated AWS.
 
-  GraphQL  {url}/graphql  (in a browser: GraphiQL)
+  GraphQL  {url}/graphql  (GraphiQL in a browser)
   gRPC     {service.grpc}  (transfer_api.v1.ExecutionService, with reflection)
-  AWS      {aws_url}  (emulated; what runs in it: {aws_url}/_emulator/executions)
+  AWS      {aws_url}  (emulated; its executions: {aws_url}/_emulator/executions)
 
-An execution that is in progress for another {seconds_left:.0f} s. Ask again later: when it has ended,
-the answer is EXECUTION_NOT_FOUND, as from AWS.
+This query describes an execution that is in progress for another {seconds_left:.0f} s. After it has ended,
+the answer is EXECUTION_NOT_FOUND, as with AWS.
 
 curl -s {url}/graphql -H 'content-type: application/json' -d '{body}'
 
 npx --package=@bufbuild/buf buf curl --protocol grpc --http2-prior-knowledge \\
   http://{service.grpc}/transfer_api.v1.ExecutionService/GetExecution -d '{json.dumps({"key": key})}'
 
-Ctrl-C ends it.
+Press Ctrl-C to stop.
 """
     )

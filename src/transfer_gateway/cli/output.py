@@ -27,7 +27,7 @@ def printing() -> Iterator[None]:
             sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python tries again at its end, and exits with 120
-        tell(f"error: stdout can't be written: {error.strerror}")
+        tell(f"error: can't write to stdout: {error.strerror}")
         sys.exit(1)
 
 

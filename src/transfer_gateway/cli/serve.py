@@ -17,7 +17,7 @@ _log = get_logger(__name__)
 
 
 def serve(http_port: int | None, grpc_port: int | None) -> None:
-    """Run the service. AWS credentials and endpoints come from AWS's ordinary variables."""
+    """Run the service. AWS credentials and endpoints come from the standard AWS variables."""
     settings = load_settings(http_port=http_port, grpc_port=grpc_port)
     run(lambda: _serve(settings), stays=True)
 

@@ -97,7 +97,7 @@ class AccountDirectory:
 
     def collect(self) -> Iterator[Metric]:
         yield counter(
-            "discoveries", "Readings of the organization, by what came of them.", ("code",), self._outcomes
+            "discoveries", "Account discoveries in AWS Organizations, by result.", ("code",), self._outcomes
         )
 
     async def _ask(self, discovery: Discovery) -> tuple[Member, ...] | GatewayError:

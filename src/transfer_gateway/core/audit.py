@@ -120,7 +120,7 @@ class AuditTrail(NamedTuple):
             ids=ids,
             **what,
         ):
-            raise AuditLogUnavailable.because("too many lines wait")
+            raise AuditLogUnavailable.because("the log queue is full")
 
 
 def _told(failure: TargetFailure) -> str:

@@ -86,10 +86,8 @@ class Gateway:
         return Reader(audit, scope or self._everything, quota, self._sources)
 
     def collect(self) -> Iterator[Metric]:
-        yield gauge("accounts", "Accounts that are looked into.", values=len(self._accounts))
-        yield gauge(
-            "targets", "Their regions, each account's counted.", values=self._accounts.count_targets()
-        )
+        yield gauge("accounts", "Configured and discovered accounts.", values=len(self._accounts))
+        yield gauge("targets", "Targets: each region of each account.", values=self._accounts.count_targets())
         yield from self._lookups.collect()
 
     async def use_accounts(self, accounts: Accounts) -> None:

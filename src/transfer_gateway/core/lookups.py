@@ -92,8 +92,7 @@ class Lookups:
         }
         yield counter(
             "snapshot_lookups",
-            "Lookups that a snapshot answered (hit), that shared a call under way (joined), that AWS was asked for "
-            "(missed).",
+            "Lookups answered from the cache (hit), by a call in progress (joined), or by a new AWS call (missed).",
             ("kind", "outcome"),
             {
                 (kind, outcome): count
@@ -106,11 +105,14 @@ class Lookups:
             },
         )
         yield gauge(
-            "snapshots", "Snapshots kept.", ("kind",), {(kind,): len(kept) for kind, kept in kinds.items()}
+            "snapshots",
+            "Entries in the snapshot cache.",
+            ("kind",),
+            {(kind,): len(kept) for kind, kept in kinds.items()},
         )
         yield gauge(
             "snapshots_bytes",
-            "Memory that they take, about.",
+            "Approximate memory of these entries.",
             ("kind",),
             {(kind,): kept.size_bytes for kind, kept in kinds.items()},
         )

@@ -86,37 +86,37 @@ class Pacing:
         labels = ("account", "region")
         yield gauge(
             "breaker_open",
-            "1 for each target that is left alone, since AWS has failed there too often in a row.",
+            "1 for each target whose circuit breaker is open after consecutive AWS failures.",
             labels,
             {of: 1 for of, pace in paces if pace.breaker.is_open},
         )
         yield counter(
             "breaker_openings",
-            "How often a target's breaker opened.",
+            "Times that a target's circuit breaker opened.",
             labels,
             {of: pace.breaker.openings for of, pace in paces if pace.breaker.openings},
         )
         yield counter(
             "pacing_waits",
-            "Calls that waited for our own limits of rate and of calls in flight.",
+            "AWS calls delayed by the gateway's rate and concurrency limits.",
             labels,
             {of: pace.waits for of, pace in paces if pace.waits},
         )
         yield counter(
             "pacing_wait_seconds",
-            "The time that these calls waited, together.",
+            "Total delay of these calls.",
             labels,
             {of: pace.waited_s for of, pace in paces if pace.waits},
         )
         yield counter(
             "pacing_refusals",
-            "Calls refused by our own limits: they would have waited beyond their request's time.",
+            "AWS calls rejected because the gateway's limits would have delayed them beyond the request's deadline.",
             labels,
             {of: pace.refusals for of, pace in paces if pace.refusals},
         )
         yield counter(
             "aws_retries",
-            "Calls that were made again, since AWS had throttled or failed them.",
+            "Retries of AWS calls that were throttled or failed.",
             labels,
             {of: pace.retries.spent for of, pace in paces if pace.retries.spent},
         )

@@ -66,7 +66,7 @@ class _Entry(Strict):
         if self.role_arn is None and "role_arn" in self.model_fields_set:
             idle = [name for name in ("external_id", "session_duration_s") if getattr(self, name) is not None]
             if idle:
-                raise ValueError(f"{idle[0]} is for a role, and role_arn is null")
+                raise ValueError(f"{idle[0]} has no effect: role_arn is null")
         if self.role_arn is not None and self.role_arn.split(":")[4] != self.id:
             raise ValueError(f"role_arn is a role of account {self.role_arn.split(':')[4]}, not of {self.id}")
         return self
@@ -99,7 +99,7 @@ class _Organizations(Strict):
     @model_validator(mode="after")
     def _check_external_id_has_role(self) -> Self:
         if self.external_id is not None and self.role_arn is None:
-            raise ValueError("external_id needs a role_arn: it is told when that role is assumed")
+            raise ValueError("external_id needs a role_arn")
         return self
 
     def to_discovery(self, region: Region) -> Discovery:

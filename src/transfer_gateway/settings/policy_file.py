@@ -31,7 +31,7 @@ class _Callers(Strict):
     def _check_says_who(self) -> Self:
         if self.any == bool(self.model_fields_set - {"any"}):
             raise ValueError(
-                "must say who: some of issuers, subjects, spiffe_ids, groups and claims, or any: true"
+                "must name callers: at least one of issuers, subjects, spiffe_ids, groups and claims, or any: true"
             )
         return self
 
@@ -47,7 +47,7 @@ class _Accounts(Strict):
     @model_validator(mode="after")
     def _check_says_which(self) -> Self:
         if self.all == bool(self.model_fields_set - {"all"}):
-            raise ValueError("must say which: some of ids, aliases and tags, or all: true")
+            raise ValueError("must name accounts: at least one of ids, aliases and tags, or all: true")
         return self
 
 

@@ -96,7 +96,7 @@ class TlsFiles:
                 try:
                     certificates[name] = x509.load_pem_x509_certificates(texts[name])
                 except ValueError:
-                    problems.append(self._told(name, "has no certificates in PEM form"))
+                    problems.append(self._told(name, "contains no certificates in PEM format"))
         if not problems and self.door == "grpc" and not _fits_grpc(certificates["TLS_CERT_FILE"][0]):
             problems.append(self._told("TLS_CERT_FILE", "has a key on a curve that gRPC can't use"))
         if problems:
@@ -118,9 +118,7 @@ class TlsFiles:
                 self._paths["TLS_CERT_FILE"], self._paths["TLS_KEY_FILE"], password=_no_passphrase
             )
         except _EncryptedError:
-            problem = self._told(
-                "TLS_KEY_FILE", "is encrypted, and there is nobody to ask for its passphrase"
-            )
+            problem = self._told("TLS_KEY_FILE", "is encrypted; a key without a passphrase is required")
         except ssl.SSLError as error:
             if error.reason in _MISMATCH:
                 problem = self._told("TLS_KEY_FILE", f"is not the key of {self.certificate}")
@@ -128,7 +126,7 @@ class TlsFiles:
                 problem = self._told("TLS_CERT_FILE", f"is too weak: {error.reason}")
             else:
                 reason = f": {error.reason}" if error.reason else ""
-                problem = self._told("TLS_KEY_FILE", f"has no private key in PEM form{reason}")
+                problem = self._told("TLS_KEY_FILE", f"contains no private key in PEM format{reason}")
         except OSError as error:
             problem = self._told("TLS_KEY_FILE", f"cannot be read: {error.strerror}")
         else:

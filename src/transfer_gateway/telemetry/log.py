@@ -200,14 +200,14 @@ class LogMetrics:
     def collect(self) -> Iterator[Metric]:
         yield counter(
             "log_lines_dropped",
-            "Lines that found no room among those that wait to be written; of the audit only with `count`.",
+            "Log lines dropped because the queue was full. Audit lines are dropped only with AUDIT_LOG_FULL=count.",
             ("log",),
             {("service",): _WRITER.dropped, ("audit",): _audit_lost},
         )
-        yield gauge("log_waiting_bytes", "Lines that wait to be written.", (), _WRITER.waiting_bytes)
+        yield gauge("log_waiting_bytes", "Bytes of log lines in the queue.", (), _WRITER.waiting_bytes)
         yield gauge(
             "log_writable",
-            "0 while lines can't be written to stderr, or not for long.",
+            "0 while the log can't be written, or its queue is about to fill up; else 1.",
             (),
             float(_WRITER.lack is None),
         )

@@ -119,11 +119,11 @@ class LogWriter:
         failure, since = self._failure, self._writing_since
         if failure is not None:
             gone = failure.errno == errno.EPIPE
-            self.lack = "whoever reads stderr is gone" if gone else f"stderr: {failure.strerror}"
+            self.lack = "the reader of stderr is gone" if gone else f"stderr: {failure.strerror}"
         elif since is not None and time.monotonic() - since > _STUCK_S:
-            self.lack = "whoever reads stderr is stuck"
+            self.lack = "the reader of stderr does not read"
         elif crowded or (self.lack is not None and self._bytes > self._room_bytes):
-            self.lack = "too many lines wait"
+            self.lack = "the log queue is full"
         else:
             self.lack = None
 

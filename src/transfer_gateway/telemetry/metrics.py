@@ -38,7 +38,7 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self._lag = Histogram(
             "transfer_gateway_event_loop_lag_seconds",
-            "How late the event loop came to a timer; every request waits so long, several times.",
+            "Delay of the event loop's timers. A request waits this long several times.",
             buckets=_LAG_BUCKETS_S,
             registry=self._registry,
         )
@@ -121,25 +121,25 @@ class Reloads:
     def collect(self) -> Iterator[Metric]:
         yield gauge(
             "tls_certificate_expiry_timestamp_seconds",
-            "When the certificate of a door expires; doors without TLS are left out.",
+            "Expiry time of each server's TLS certificate.",
             ("door",),
             self._certificates,
         )
         yield counter(
             "config_reloads",
-            "Changed files that were read anew, by what came of it.",
+            "Reloads of changed files, by result.",
             ("file", "outcome"),
             self._counts,
         )
         yield gauge(
             "config_last_reload_successful",
-            "0 while a bad version of the file is refused, and an older one in force.",
+            "0 while the file is invalid and its previous version is in use; else 1.",
             ("file",),
             {(file,): float(current) for file, current in self._is_current.items()},
         )
         yield gauge(
             "config_last_reload_success_timestamp_seconds",
-            "When the version in force was read.",
+            "Time at which the version in use was loaded.",
             ("file",),
             {(file,): at for file, at in self._succeeded_at.items()},
         )
@@ -149,7 +149,7 @@ class _Build:
     def collect(self) -> Iterator[Metric]:
         yield gauge(
             "build_info",
-            "Always 1; its labels say what is running.",
+            "Always 1. The labels are the versions.",
             ("version", "python"),
             {(version("transfer-gateway"), python_version()): 1},
         )

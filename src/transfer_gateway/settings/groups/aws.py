@@ -103,5 +103,5 @@ class AwsSettings(Group):
         tags = [word.partition("=") for word in value.split(",") if word.strip()]
         for key, equals, _ in tags:
             if not equals or not key.strip():
-                raise ValueError("must be tags such as team=payments, divided by commas")
+                raise ValueError("must be comma-separated tags, such as team=payments,stage=prod")
         return tuple((key.strip(), text.strip()) for key, _, text in tags)

@@ -81,7 +81,7 @@ class GraphQLSettings(Group):
     def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             if not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin!r} is no origin, such as https://ops.example.com")
+                raise ValueError(f"{origin!r} is not an origin, such as https://ops.example.com")
         return value
 
     @model_validator(mode="after")

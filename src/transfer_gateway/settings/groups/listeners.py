@@ -56,7 +56,7 @@ class ListenerSettings(Group):
     def _check_loopback(cls, value: str, info: ValidationInfo) -> str:
         if info.data.get("auth") == "none" and not _is_loopback(value):
             raise ValueError(
-                f"{value!r} is no loopback address; without authentication only 127.0.0.1, ::1 and localhost are served"
+                f"{value!r} is not a loopback address: with auth `none`, only 127.0.0.1, ::1 and localhost are allowed"
             )
         return value
 
@@ -73,7 +73,7 @@ class ListenerSettings(Group):
     @classmethod
     def _check_client_ca_has_tls(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is not None and info.data.get("grpc_tls_cert_file") is None:
-            raise ValueError(f"needs {ENV_PREFIX}GRPC_TLS_CERT_FILE: without TLS nobody shows a certificate")
+            raise ValueError(f"needs {ENV_PREFIX}GRPC_TLS_CERT_FILE: client certificates need TLS")
         return value
 
 
