@@ -6,8 +6,6 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from transfer_gateway.build import ClosedDoor
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,10 +34,8 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def listen_rpc(rpc: RpcServer | ClosedDoor, host: str, port: int) -> str:
-    """The gRPC door's address, bound; none if it stays closed."""
-    if isinstance(rpc, ClosedDoor):
-        return ""
+def listen_rpc(rpc: RpcServer, host: str, port: int) -> str:
+    """The gRPC door's address, bound."""
     with listen(host, port):
         pass  # it can be had: gRPC takes no socket of ours, and says less clearly what is wrong
     try:

@@ -146,7 +146,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             if settings.grpc
             else ClosedDoor()
         )
-        grpc = listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
+        grpc = "" if isinstance(rpc, ClosedDoor) else listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
         readiness = Readiness(on_change=rpc.set_ready)
         http = http_server(
             create_app(

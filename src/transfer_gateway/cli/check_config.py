@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from transfer_gateway.build import build_core, build_oidc
 from transfer_gateway.cli.output import printing, say, tell
 from transfer_gateway.cli.program import load_settings, or_exit, run
-from transfer_gateway.core.check import check_targets
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.settings import AccountsFile, PolicyFile, TlsFiles, load_documents, unknown_settings
 from transfer_gateway.telemetry import AwsCalls, configure_logging
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
 def check_config(*, assume: bool) -> None:
     """Check settings and files without starting; with --assume, also try every account and region."""
     settings = load_settings()
+    from transfer_gateway.build import build_oidc  # noqa: PLC0415  as in `serve`
+
     for name, nearest in unknown_settings().items():
         meant = f"; did you mean {nearest}?" if nearest else ""
         tell(f"warning: {name} is not a setting and has no effect{meant}")
@@ -50,7 +50,9 @@ def check_config(*, assume: bool) -> None:
 
 async def _check_targets(settings: Settings, sources: AccountSources) -> None:
     """Try every target and print how it went, one row each; exit code 1 when anything failed."""
+    from transfer_gateway.build import build_core  # noqa: PLC0415
     from transfer_gateway.cli import check_report  # noqa: PLC0415  a service would hold its libraries in memory for nothing
+    from transfer_gateway.core.check import check_targets  # noqa: PLC0415
 
     issuers = await _try_issuers(settings)
     async with build_core(settings, sources, AwsCalls()) as core:
@@ -66,6 +68,8 @@ async def _check_targets(settings: Settings, sources: AccountSources) -> None:
 
 async def _try_issuers(settings: Settings) -> bool:
     """Whether every issuer's keys can be had; prints how it went."""
+    from transfer_gateway.build import build_oidc  # noqa: PLC0415
+
     oidc = build_oidc(settings)
     if oidc is None:
         return True

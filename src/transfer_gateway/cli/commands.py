@@ -7,7 +7,6 @@ import textwrap
 from importlib.metadata import version as package_version
 from shutil import get_terminal_size
 
-from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.cli.check_config import check_config
 from transfer_gateway.cli.demo import demo
 from transfer_gateway.cli.output import printing, say
@@ -74,6 +73,8 @@ def _settings_help() -> str:
 
 def export_schema() -> None:
     """Print the GraphQL schema."""
+    from transfer_gateway.api.graphql.schema import build_schema  # noqa: PLC0415  as in `serve`
+
     say(build_schema().as_str())
 
 

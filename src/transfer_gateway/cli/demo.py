@@ -12,13 +12,15 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.request import getproxies_environment
 
-from transfer_gateway import server
 from transfer_gateway.cli.output import announce, tell
 from transfer_gateway.cli.program import load_settings, queued_log, run
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from transfer_emulator import World
     from transfer_emulator.world import Running
+    from transfer_gateway.server import Service
 
 
 def demo(http_port: int | None, grpc_port: int | None) -> None:
@@ -26,10 +28,14 @@ def demo(http_port: int | None, grpc_port: int | None) -> None:
     if find_spec("transfer_emulator") is None:
         tell("error: the emulator is not installed: only the demo image contains it")
         sys.exit(2)
-    run(lambda: _demo(http_port, grpc_port), stays=True)
+    from transfer_gateway import server  # noqa: PLC0415  as in `serve`
+
+    run(lambda: _demo(http_port, grpc_port, server.serve), stays=True)
 
 
-async def _demo(http_port: int | None, grpc_port: int | None) -> None:
+async def _demo(
+    http_port: int | None, grpc_port: int | None, serve_until_signal: Callable[..., Awaitable[None]]
+) -> None:
     """The same service as `serve`, pointed at the emulator by nothing but AWS's variables and a file."""
     from transfer_emulator import Emulator, demo_world  # noqa: PLC0415  the service alone never loads it
     from transfer_emulator.control import accounts_yaml  # noqa: PLC0415
@@ -50,7 +56,7 @@ async def _demo(http_port: int | None, grpc_port: int | None) -> None:
                 shutdown_delay_s=0.0,  # nobody probes it
             )
             with queued_log(settings):
-                await server.serve(
+                await serve_until_signal(
                     settings,
                     live_examples=True,
                     on_ready=lambda service: _print_demo(service, emulator.url, world),
@@ -91,7 +97,7 @@ fragment step on ExecutionStepResult { stepType outputs error { type message } }
 """
 
 
-def _print_demo(service: server.Service, aws_url: str, world: World) -> None:
+def _print_demo(service: Service, aws_url: str, world: World) -> None:
     """Where to go, and a query that works right now, on an execution that has steps to show and time to live."""
     url, now = service.url, time.time()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Any
 
 import strawberry
@@ -227,6 +228,7 @@ class _QuietSchema(strawberry.Schema):
         """Logs nothing: whoever answers logs."""
 
 
+@cache  # 40 ms of CPU, and nothing in it depends on settings
 def build_schema(*, direct: bool = True) -> strawberry.Schema:
     """`direct`: whether graphql-core executes it, and not Strawberry. See `operations.py`."""
     config = StrawberryConfig(scalar_map=SCALARS)
