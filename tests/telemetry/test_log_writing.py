@@ -286,9 +286,13 @@ async def test_never_written_and_served_all_the_same(
     world: World, accounts_file: Path, settings: dict[str, str]
 ) -> None:
     """With `count`, or no audit, from the start."""
-    async with serving(accounts_file, settings, redirected="2>/dev/full") as (service, gateway):
-        await check_answers(gateway, world)
-        await end(service)
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        async with serving(accounts_file, settings, stderr=full) as (service, gateway):
+            await check_answers(gateway, world)
+            await end(service)
+    finally:
+        os.close(full)
 
 
 async def test_disk_full_and_with_room_again(world: World, accounts_file: Path, tmp_path: Path) -> None:
