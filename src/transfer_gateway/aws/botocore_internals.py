@@ -123,7 +123,8 @@ def sign(
     """Headers and body of a request of `ClientInternals.request`, signed and written by botocore's public way."""
     signed = create_request_object(request)
     SigV4Auth(credentials, service, region).add_auth(signed)
-    return dict(signed.headers.items()), signed.prepare().body
+    body = signed.prepare().body
+    return dict(signed.headers.items()), body.encode() if isinstance(body, str) else body
 
 
 def parser_of(protocol: str, timestamp_parser: Callable[[Any], Any]) -> Any:  # noqa: ANN401  botocore is untyped
