@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _log = get_logger(__name__)
-_reported: set[tuple[str, str]] = set()  # library and reason
+_reported: set[tuple[str, str]] = set()  # library and fallback
 
 
 class PartDiffers(Exception):
@@ -28,8 +28,8 @@ class PartDiffers(Exception):
 class Check:
     """Runs a self-test as a context: `passed` tells whether it raised nothing.
 
-    Otherwise it warns: with the distribution's version, the reason, and `fallback`, which is what happens instead. The
-    same reason is reported once per process.
+    Otherwise it warns: with the distribution's version, the reason, and `fallback`, which is what happens instead. A
+    fallback is reported once per process, with its first reason.
     """
 
     def __init__(self, distribution: str, *, fallback: str) -> None:
@@ -47,8 +47,8 @@ class Check:
         if not isinstance(error, Exception):
             return False
         reason = str(error) if isinstance(error, PartDiffers) else repr(error)
-        if (self._distribution, reason) not in _reported:
-            _reported.add((self._distribution, reason))
+        if (self._distribution, self._fallback) not in _reported:
+            _reported.add((self._distribution, self._fallback))
             _log.warning(
                 "library_internals_differ",
                 library=self._distribution,

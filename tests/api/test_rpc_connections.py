@@ -15,7 +15,7 @@ from command import Started, started
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from transfer_gateway import server
-from transfer_gateway.api.rpc.core import ServerEnded
+from transfer_gateway.api.rpc.grpc_internals import ServerEnded
 from wire import connected
 
 if TYPE_CHECKING:

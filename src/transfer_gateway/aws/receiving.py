@@ -83,7 +83,6 @@ def _values_in(body: bytes) -> int:
     return body.count(b",") + body.count(b"{") + body.count(b"[")
 
 
-@cache
 def bounded_http(max_answer_bytes: int) -> type[AIOHTTPSession]:
     """The `http_session_cls` of clients whose answers have at most so many bytes."""
     with Check(
@@ -91,7 +90,10 @@ def bounded_http(max_answer_bytes: int) -> type[AIOHTTPSession]:
         fallback="aiobotocore's HTTP session: without limits of AWS's answers, and it follows redirects",
     ) as check:
         check_http_session()
-    if not check.passed:
-        return AIOHTTPSession  # type: ignore[no-any-return]  # botocore is untyped
+    return _bounded_session(max_answer_bytes) if check.passed else AIOHTTPSession
+
+
+@cache
+def _bounded_session(max_answer_bytes: int) -> type[SharedTlsSession]:
     answer = type("_BoundedAnswer", (_BoundedAnswer,), {"max_bytes": max_answer_bytes})
     return type("_BoundedHttp", (SharedTlsSession,), {"answer": answer})

@@ -55,9 +55,18 @@ class Operations:
         direct: bool = True,
     ) -> None:
         self._schema = core_schema(schema) if direct else build_schema(schema.as_str())
-        self._execute: Callable[..., Any] = execute if direct else partial(_execute_by_strawberry, schema)
+        self._execute: Callable[..., Any] = (
+            partial(
+                execute,
+                self._schema,
+                is_awaitable=optimized_is_awaitable,  # type: ignore[arg-type]  # it guards
+                executor_class=CompilingExecutor,
+                hide_suggestions=not suggestions,
+            )
+            if direct
+            else partial(_execute_by_strawberry, schema)
+        )
         self._limits = limits
-        self._hide_suggestions = not suggestions
         self._inputs = Inputs(self._schema if direct else GraphQLSchema())
         self._documents = Documents(
             self._schema, limits, introspection=introspection, suggestions=suggestions, compiles=direct
@@ -125,16 +134,12 @@ class Operations:
             self.large_operations.take(context.reader.caller, context.deadline) if waits else nullcontext()
         ):
             result = self._execute(
-                self._schema,
                 document.node,
                 context_value=context,
                 variable_values=variables,
                 operation_name=request.operation_name,
-                is_awaitable=optimized_is_awaitable,
-                executor_class=CompilingExecutor,
                 compiled=document.compiled,
                 coerced=lists,
-                hide_suggestions=self._hide_suggestions,
             )
             if isawaitable(result):
                 result = await result
@@ -143,7 +148,6 @@ class Operations:
 
 def _execute_by_strawberry(
     schema: strawberry.Schema,
-    _core: GraphQLSchema,
     document: DocumentNode,
     *,
     context_value: Context,

@@ -15,7 +15,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from transfer_gateway.api.rpc.core import handlers_of, tasks_of_calls
+from transfer_gateway.api.rpc.grpc_internals import handlers_of, tasks_of_calls
 from transfer_gateway.domain.errors import DeadlineExceeded, GatewayError, Throttled, UpstreamUnavailable
 from transfer_gateway.telemetry import get_logger
 

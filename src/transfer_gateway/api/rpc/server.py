@@ -13,7 +13,7 @@ from transfer_api.v1 import execution_service_pb2
 from transfer_api.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from transfer_gateway.api.rpc.active_calls import ActiveCalls, CallLimits
 from transfer_gateway.api.rpc.calls import Calls
-from transfer_gateway.api.rpc.core import ServerEnded, make_server, until_ended
+from transfer_gateway.api.rpc.grpc_internals import ServerEnded, make_server, until_ended
 from transfer_gateway.api.rpc.health import Health
 from transfer_gateway.api.rpc.servicer import ExecutionService
 from transfer_gateway.telemetry import get_logger

@@ -1,4 +1,4 @@
-"""All that we use of grpc.aio's private parts. pyproject.toml keeps grpcio to the versions that have them.
+"""Everything private of grpc.aio that the gRPC server uses. pyproject.toml keeps grpcio to the versions that have it.
 
 Why: in grpcio 1.85.3 `AioServer._server_main_loop` decodes the path of each call. One path that is not UTF-8 ends that
 loop, and the server with it. So the paths of our methods are registered with grpc's core, which compares bytes. Every
@@ -6,13 +6,14 @@ other call is answered as that of an unknown method, and its path is never read.
 
 What is used, of `grpc._cython.cygrpc`:
 
-- `AioServer`: its `_server_main_loop` starts the server and ends with it. The calls it would take it gets from
-  `_request_call` and `_request_registered_call`; here these give it none, and the real ones are asked by `_Server`.
+- `AioServer`, with `add_registered_method_handlers` and `is_running`: its `_server_main_loop` starts the server and
+  ends with it. The calls it would take it gets from `_request_call` and `_request_registered_call`; here these give it
+  none, and the real ones are asked by `_Accepting`.
 - `_handle_rpc` and `_schedule_rpc_coro`: what that loop runs for each call; `_MethodResolver`: where the first finds
   the handler; `_RequestCallError`: what the two requests above raise at the server's end.
 
-Of `grpc.aio._server`: `Server`, whose `_server` is one of these. Of grpc's tasks: the name, `rpc_task`, and that such a
-task's coroutine has the task of the handler among its variables.
+Of `grpc.aio._server`: `Server`, whose `_server` is one of these, and `_loop` its event loop, `get_working_loop`'s. Of
+grpc's tasks: the name, `rpc_task`, and that such a task's coroutine has the task of the handler among its variables.
 
 Where the version is another, or a part is missing, grpc.aio's own server stands in, and a warning says so. It ends at
 the first path that is not UTF-8; `until_ended` tells of that, and the process ends.
@@ -31,14 +32,13 @@ import grpc
 from grpc._cython import cygrpc
 from grpc.aio import _server
 
-from transfer_gateway.telemetry import get_logger
+from transfer_gateway.library_checks import Check, PartDiffers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     AnyTask = asyncio.Task[object]
 
-_log = get_logger(__name__)
 _cygrpc: Any = cygrpc  # what is private has no types
 _aio_server: Any = _server
 _VERSIONS = "1.85."
@@ -72,11 +72,13 @@ def make_server(
 
     More than `max_calls` at a time are answered with RESOURCE_EXHAUSTED.
     """
-    lack = _lack()
-    if lack is None:
+    with Check("grpcio", fallback="grpc.aio's own server, which ends at a path that is not UTF-8") as check:
+        lack = _lack()
+        if lack is not None:
+            raise PartDiffers(lack)
+    if check.passed:
         ours: Any = _ServerOfOurs(tuple(methods), handler, options, max_calls)
         return cast("grpc.aio.Server", ours)
-    _log.warning("grpc_server_not_hardened", version=grpc.__version__, lack=lack)
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=max_calls)
     server.add_generic_rpc_handlers((handler,))
     return server
@@ -110,13 +112,13 @@ def handlers_of(task: AnyTask) -> set[AnyTask]:
 def _lack() -> str | None:
     """Why grpc's own server must do; None: it need not."""
     if not grpc.__version__.startswith(_VERSIONS):
-        return f"only {_VERSIONS}* is known"
+        return f"{grpc.__version__}: only {_VERSIONS}* is known"
     for part in _PARTS:
         found = _cygrpc
         for name in part.split("."):
             found = getattr(found, name, None)
         if found is None:
-            return part
+            return f"{part} is missing"
     return None
 
 
