@@ -28,9 +28,7 @@ OWNED = {
     "api/rpc/core.py",
     "api/rpc/server.py",
     "aws/organizations.py",
-    "core/check.py",
     "core/fanout.py",
-    "core/fanout_in_order.py",
     "core/find.py",
     "server.py",
 }

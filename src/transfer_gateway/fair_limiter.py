@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-_SLOW_S = 0.5  # far longer than a healthy AWS call takes
+SLOW_S = 0.5  # far longer than a healthy AWS call takes
 
 
 class FairLimiter:
@@ -19,7 +19,7 @@ class FairLimiter:
     So keys whose calls hang do not block others, however many calls they have.
     """
 
-    def __init__(self, count: int, slow_s: float = _SLOW_S) -> None:
+    def __init__(self, count: int, slow_s: float = SLOW_S) -> None:
         self.slow_s = slow_s
         self._free = count
         self._active: Counter[Hashable] = Counter()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from transfer_gateway.core.fanout import outcomes
 from transfer_gateway.domain.errors import AccessDenied, ExecutionNotFound, GatewayError, WorkflowNotFound
 from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, Target, WorkflowId
 
@@ -38,19 +38,17 @@ async def check_targets(
 
     Returns: all, in the order of the accounts and of their regions.
     """
-    semaphore = asyncio.Semaphore(_MAX_CONCURRENCY)
+    accounts_by_target = {
+        Target(account.id, region): account for account in accounts for region in account.regions
+    }
 
-    async def check(account: Account, region: Region) -> Checked:
-        async with semaphore:
-            checked = await _check(transfer, account, region)
+    async def check(target: Target) -> Checked:
+        checked = await _check(transfer, accounts_by_target[target], target.region)
         on_checked(checked)
         return checked
 
-    async with asyncio.TaskGroup() as tasks:
-        checks = [
-            tasks.create_task(check(account, region)) for account in accounts for region in account.regions
-        ]
-    return [task.result() for task in checks]
+    checks = await outcomes(accounts_by_target, check, max_concurrency=_MAX_CONCURRENCY)
+    return [checked for checked in checks.values() if isinstance(checked, Checked)]
 
 
 async def _check(transfer: Transfer, account: Account, region: Region) -> Checked:

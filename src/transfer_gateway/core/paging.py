@@ -14,8 +14,7 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from transfer_gateway.core.fanout import outcomes
-from transfer_gateway.core.fanout_in_order import outcomes_in_window
+from transfer_gateway.core.fanout import outcomes, outcomes_in_window
 from transfer_gateway.domain.errors import BadUserInput, GatewayError
 from transfer_gateway.domain.page import Entry, Page, limit_failures
 

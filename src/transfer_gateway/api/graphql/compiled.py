@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphql import (
     GraphQLEnumType,
@@ -20,13 +20,17 @@ from graphql import (
     GraphQLScalarType,
 )
 
-from transfer_gateway.api.graphql.graphql_core_internals import Unusual
 from transfer_gateway.api.graphql.strawberry_internals import declared, resolver_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from graphql import FieldNode, GraphQLOutputType
 
-    from transfer_gateway.api.graphql.graphql_core_internals import CompilingExecutor, Selection
+    from transfer_gateway.api.graphql.context import Context
+    from transfer_gateway.api.graphql.strawberry_internals import StrawberryGraphQLCoreExecutionContext
+
+    Selection = Callable[[Any, "Info"], dict[str, Any]]
 
 _MAX_FIELDS = 2000  # in one function; fragments multiply them
 _IDENTIFIERS = {"AccountId", "Region", "WorkflowId", "ExecutionId"}
@@ -42,6 +46,16 @@ _SCALARS = {
 } | dict.fromkeys(_IDENTIFIERS, "str({0}) if isinstance({0}, str) else refuse({0})")
 
 
+class Unusual(Exception):
+    """Not for compiled code: graphql-core executes it."""
+
+
+class Info(NamedTuple):
+    """As much of a resolver's `info` as a compiled field has."""
+
+    context: Context
+
+
 class Compiled:
     """One document's selections, by the type of the object and the fields that it was selected by."""
 
@@ -51,7 +65,7 @@ class Compiled:
 
     def get(
         self,
-        executor: CompilingExecutor,
+        executor: StrawberryGraphQLCoreExecutionContext,
         parent: GraphQLObjectType,
         field_details_list: list[Any],
         *,
@@ -71,7 +85,7 @@ class Compiled:
 
 
 def _compile(
-    executor: CompilingExecutor, parent: GraphQLObjectType, field_details_list: list[Any]
+    executor: StrawberryGraphQLCoreExecutionContext, parent: GraphQLObjectType, field_details_list: list[Any]
 ) -> Selection | None:
     writing = _Writing(executor)
     try:
@@ -85,7 +99,7 @@ def _compile(
 class _Writing:
     """The source of one function, and the names that it uses."""
 
-    def __init__(self, executor: CompilingExecutor) -> None:
+    def __init__(self, executor: StrawberryGraphQLCoreExecutionContext) -> None:
         self._executor = executor
         self._fields = self._variables = 0
         self.names: dict[str, object] = {"refuse": _refuse, "isfinite": isfinite, "datetime": datetime}

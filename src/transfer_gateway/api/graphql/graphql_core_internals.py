@@ -14,33 +14,21 @@ Fallback: Strawberry's own `Schema.execute`, as in `strawberry_internals.py`.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from graphql import GraphQLNonNull, GraphQLObjectType, is_composite_type
 
+from transfer_gateway.api.graphql.compiled import Info, Unusual
 from transfer_gateway.api.graphql.strawberry_internals import StrawberryGraphQLCoreExecutionContext
 from transfer_gateway.library_checks import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from graphql import GraphQLCompositeType, GraphQLOutputType, GraphQLResolveInfo
     from graphql.pyutils import Path
 
-    from transfer_gateway.api.graphql.compiled import Compiled
-    from transfer_gateway.api.graphql.context import Context
-
-    Selection = Callable[[Any, "Info"], dict[str, Any]]
-
-
-class Unusual(Exception):
-    """graphql-core's business."""
-
-
-class Info(NamedTuple):
-    """As much of a resolver's `info` as a compiled field has."""
-
-    context: Context
+    from transfer_gateway.api.graphql.compiled import Compiled, Selection
 
 
 class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):

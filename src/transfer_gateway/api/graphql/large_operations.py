@@ -1,7 +1,8 @@
-"""Large operations take turns, between which small ones get through.
+"""Large operations run one at a time, so that small ones get through in between.
 
 To read a thousand keys, and to write as many executions, keeps the event loop busy for some 50 ms. Many such
-operations at once would keep every other request, and the probes, waiting for all of them.
+operations at once would delay every other request, and the probes, by all of them. A FairLimiter serves the callers in
+turn; what it lacks is here: how many may wait, until when, and the pause after each.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Queues each caller's streams, so that one caller's streams do not delay another's."""
+"""Limits the concurrent streams of each caller, so that one caller's streams don't delay another's.
+
+Not a FairLimiter: there is no limit that callers share, a slow stream keeps its slot, and shutdown rejects whatever
+waits.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ _STOPPING = "The service is shutting down."
 
 
 class StreamQueue:
-    """Runs a few of each caller's streams at a time. Queued streams only use the memory of their requests."""
+    """At most `per_caller` streams of a caller at a time. Further ones wait, holding no more than their requests."""
 
     def __init__(self, per_caller: int) -> None:
         self._per_caller = per_caller
