@@ -86,7 +86,7 @@ async def test_a_workflow_that_is_new(gateway: Gateway, world: World) -> None:
     """What runs in a workflow that was created since the last list is listed some five seconds later."""
     await page(gateway)
     key = place(world)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (edges := (await page(gateway))["edges"]):
             await asyncio.sleep(0.1)
     assert edges[0]["node"]["id"] == str(key)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.settings import Settings
 
-pytestmark = pytest.mark.fast_time
-
 ASSUME = "AssumeRole"
 
 
@@ -65,6 +63,7 @@ async def test_a_denied_role_spends_no_limits(
         assert set(await asyncio.gather(*asked)) == {"EXECUTION_NOT_FOUND"}  # the burst is all there
 
 
+@pytest.mark.fast_time
 async def test_hanging_roles_of_many_accounts_holds_up_nobody(
     aws: Emulator, world: World, settings: Callable[..., Settings], accounts_file: Path
 ) -> None:
