@@ -22,8 +22,10 @@ TESTS = (
     "tests/api/test_compiled.py",
     "tests/api/test_inputs.py",
     "tests/api/test_websocket.py",
+    "tests/api/test_rpc_connections.py",
 )
-TIMEOUT_S = 240
+SLOW = "test_answers_are_the_reference_executors or test_lists_are_the_reference_executors"
+TIMEOUT_S = 240  # on a busy machine; a minute otherwise
 
 
 def main() -> int:
@@ -45,7 +47,7 @@ def main() -> int:
         )
         for package in json.loads(listing.stdout):
             tell(package["name"], package["version"])
-        tests = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", *TESTS]
+        tests = [python, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", "-k", f"not ({SLOW})", *TESTS]
         try:
             return subprocess.run(tests, cwd=ROOT, timeout=TIMEOUT_S, check=False).returncode
         except subprocess.TimeoutExpired:
