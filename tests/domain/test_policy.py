@@ -161,15 +161,15 @@ def test_scopes_follow_the_accounts() -> None:
             "rules: [{ accounts: { all: true } }]", "rules[0].callers: is required", id="no-callers"
         ),
         pytest.param(
-            "rules: [{ callers: {}, accounts: { all: true } }]", "callers: must say who", id="no-caller"
+            "rules: [{ callers: {}, accounts: { all: true } }]", "callers: must name callers", id="no-caller"
         ),
         pytest.param(
             "rules: [{ callers: { any: true, groups: [a] }, accounts: { all: true } }]",
-            "callers: must say who",
+            "callers: must name callers",
             id="any-and-some",
         ),
         pytest.param(
-            "rules: [{ callers: { any: true }, accounts: {} }]", "accounts: must say which", id="no-account"
+            "rules: [{ callers: { any: true }, accounts: {} }]", "accounts: must name accounts", id="no-account"
         ),
         pytest.param(
             "rules: [{ callers: { any: true }, accounts: { ids: [111111111111] } }]",
