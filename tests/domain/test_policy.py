@@ -169,7 +169,9 @@ def test_scopes_follow_the_accounts() -> None:
             id="any-and-some",
         ),
         pytest.param(
-            "rules: [{ callers: { any: true }, accounts: {} }]", "accounts: must name accounts", id="no-account"
+            "rules: [{ callers: { any: true }, accounts: {} }]",
+            "accounts: must name accounts",
+            id="no-account",
         ),
         pytest.param(
             "rules: [{ callers: { any: true }, accounts: { ids: [111111111111] } }]",
