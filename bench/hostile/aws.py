@@ -1,7 +1,7 @@
 """A hostile AWS Transfer in a process of its own: what it answers depends on what it is asked for.
 
 Printed is its URL. It checks no signature: sessions still come from the emulated STS. `hostile_key` says what to ask
-for; every other execution is a lifelike one, and every list that is no loop is empty.
+for; every other execution is a sample, and every list that does not loop is empty.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from aiohttp import web
 
-from transfer_emulator.sample_workflows import lifelike_execution
+from transfer_emulator.sample_workflows import sample_execution
 
 HUGE, CHUNKED, STEPS, DENSE, DEEP = (f"{digit * 8}-0000-4000-8000-" for digit in "23456")
 LOOPING_WORKFLOWS, LOOPING_EXECUTIONS = (
@@ -74,7 +74,7 @@ def _body(asked: dict[str, str], operation: str, region: str) -> bytes:
         return _steps(execution_id, '{"StepType":"TAG"}', 200_000)
     if execution_id.startswith(DEEP):
         return _execution(execution_id, f'"PosixProfile": {"[" * 1_000_000}{"]" * 1_000_000}')
-    execution = lifelike_execution(_ACCOUNT, region, execution_id)
+    execution = sample_execution(_ACCOUNT, region, execution_id)
     return json.dumps({"WorkflowId": asked.get("WorkflowId"), "Execution": execution}).encode()
 
 

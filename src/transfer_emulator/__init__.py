@@ -1,19 +1,19 @@
-"""A local AWS: Transfer Family's workflows and STS on the real wire protocols.
+"""A local AWS emulator: Transfer Family's workflows and STS, with the real wire protocols.
 
-Here belongs what a client of AWS can see: signatures, validation, answers, errors, and the ways in which
-all of that goes wrong. What a gateway makes of it does not: nothing here knows `transfer_gateway`.
+Here: everything that an AWS client can see, such as signatures, validation, responses, errors and faults.
+Not here: anything about the gateway. Nothing imports `transfer_gateway`.
 
-    clock ─ errors ─ reading, writing, query ─ model     a service's wire, as botocore's model has it
-    sigv4, identity                                      who signs
-    sample_names ─ steps ─ sample_workflows ─ world ─ scenario   what there is
-    sts, transfer                                        the operations
-    calls, faults, damage                                what is counted, what goes wrong
-    dispatch, control ─ server                              HTTP
+    clock ─ errors ─ request_parser, response_shaper, query_protocol ─ model   wire formats, from botocore's models
+    sigv4, identity                                                     authentication
+    sample_data ─ steps ─ sample_workflows ─ world ─ scenario           accounts, workflows, executions
+    sts, transfer                                                       operations
+    calls, faults, corrupt_responses                                    call counts and fault injection
+    dispatch, control ─ server                                          HTTP
 """
 
 from transfer_emulator.calls import Call, Calls
 from transfer_emulator.clock import Clock
-from transfer_emulator.damage import UNKNOWN_ENUM_VALUE, UNKNOWN_MEMBER_NAME
+from transfer_emulator.corrupt_responses import UNKNOWN_ENUM_VALUE, UNKNOWN_MEMBER_NAME
 from transfer_emulator.faults import Fault, FaultKind, Faults
 from transfer_emulator.identity import DEFAULT_ROLE_NAME, Account, Role
 from transfer_emulator.scenario import demo_world

@@ -1,4 +1,4 @@
-"""`transfer-emulator`: a lifelike company on a port of this machine, until it is told to stop."""
+"""Run an emulated AWS with sample accounts, workflows and executions until it is stopped by a signal."""
 
 import argparse
 import asyncio
@@ -20,10 +20,11 @@ else:
     from uvloop import run
 
 Number = TypeVar("Number", int, float)
+_KINDS = {int: "an integer", float: "a number"}
 
 
 def main() -> None:
-    """Run the emulator. The one line printed is shell: `eval` it, and the AWS CLI talks to the emulator."""
+    """Run the emulator. It prints one line of shell; `eval` it to point the AWS CLI to the emulator."""
     parser = _parser()
     arguments = parser.parse_args()
     try:
@@ -35,27 +36,45 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="transfer-emulator", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="loopback unless told otherwise")
-    parser.add_argument("--port", type=_from_to(int, 0, 65_535), default=0, help="0 takes any free one")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--accounts", type=_from_to(int, 1, 10_000), default=3, help="how many, besides the one that calls"
+        "--port",
+        type=_between(int, 0, 65_535),
+        default=0,
+        help="port to listen on; 0: any free port (default: %(default)s)",
     )
-    parser.add_argument("--regions", type=_regions, default="eu-west-1,us-east-1", help="comma-separated")
-    parser.add_argument("--seed", type=int, default=7, help="the same seed shows the same at the same time")
+    parser.add_argument(
+        "--accounts",
+        type=_between(int, 1, 10_000),
+        default=3,
+        help="number of accounts, not counting the caller's own (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--regions",
+        type=_regions,
+        default="eu-west-1,us-east-1",
+        help="comma-separated list (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=7,
+        help="the same seed gives the same data at the same time (default: %(default)s)",
+    )
     parser.add_argument(
         "--session-lifetime-s",
-        type=_from_to(float, 0.1, 43_200),
-        help="of every assumed session, whatever it asks",
+        type=_between(float, 0.1, 43_200),
+        help="lifetime of assumed-role sessions; overrides the requested duration",
     )
     return parser
 
 
-def _from_to(kind: type[Number], least: Number, most: Number) -> Callable[[str], Number]:
+def _between(kind: type[Number], minimum: Number, maximum: Number) -> Callable[[str], Number]:
     def parse(text: str) -> Number:
         with suppress(ValueError):
-            if least <= (number := kind(text)) <= most:
+            if minimum <= (number := kind(text)) <= maximum:
                 return number
-        raise argparse.ArgumentTypeError(f"{text!r} is no {kind.__name__} from {least} to {most}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not {_KINDS[kind]} between {minimum} and {maximum}")
 
     return parse
 
@@ -64,7 +83,7 @@ def _regions(text: str) -> tuple[str, ...]:
     regions = tuple(dict.fromkeys(text.split(",")))
     known = Session().get_available_regions("transfer")
     if unknown := [region for region in regions if region not in known]:
-        raise argparse.ArgumentTypeError(f"no region where AWS has Transfer: {', '.join(map(repr, unknown))}")
+        raise argparse.ArgumentTypeError(f"AWS Transfer is not available in: {', '.join(map(repr, unknown))}")
     return regions
 
 

@@ -1,4 +1,4 @@
-"""How often the emulator was called, by whom and for what."""
+"""Counts calls by service, operation, account and region."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a call is counted and matched by.
+    """The attributes that calls are counted and matched by.
 
-    The account is the one called into (for AssumeRole: the role's); "" where nobody was authenticated.
+    `account_id`: the account called (for AssumeRole: the role's); "" if authentication failed.
     """
 
     service: str
@@ -20,7 +20,7 @@ class Call:
 
 
 class Calls:
-    """Counts calls as they arrive, whatever becomes of them."""
+    """Counts calls as they arrive, whatever their outcome."""
 
     def __init__(self) -> None:
         self._counts: Counter[Call] = Counter()
@@ -39,16 +39,16 @@ class Calls:
         region: str | None = None,
         service: str | None = None,
     ) -> int:
-        """How many calls match; None matches any."""
+        """The number of matching calls; None matches any."""
         wanted = (service, operation, account_id, region)
         return sum(
             count
             for call, count in self._counts.items()
-            if all(want in {None, had} for want, had in zip(wanted, _fields(call), strict=True))
+            if all(want in {None, value} for want, value in zip(wanted, _fields(call), strict=True))
         )
 
     def reset(self) -> None:
-        """Count from zero; what is in flight stays so."""
+        """Reset all counts except `in_flight`."""
         self._counts.clear()
         self.max_in_flight = self.in_flight
         self.connections = 0
@@ -57,7 +57,7 @@ class Calls:
         return dict(self._counts)
 
     @contextmanager
-    def flight(self) -> Iterator[None]:
+    def track(self) -> Iterator[None]:
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         try:

@@ -1,10 +1,10 @@
-"""The time that executions live by, apart from the wall time that signatures are checked against."""
+"""The clock of executions, separate from the wall clock that signatures are checked against."""
 
 import time
 
 
 class Clock:
-    """Wall time, shifted by what a test has advanced it; standing still if it was made `frozen`."""
+    """Wall time plus what a test has advanced it; does not run if created by `frozen`."""
 
     def __init__(self) -> None:
         self._frozen_at: float | None = None
@@ -12,7 +12,7 @@ class Clock:
 
     @classmethod
     def frozen(cls, at: float) -> "Clock":
-        """A clock that shows `at` (seconds since 1970) until somebody advances it."""
+        """A clock that stays at `at` (seconds since 1970) until it is advanced."""
         clock = cls()
         clock._frozen_at = at
         return clock

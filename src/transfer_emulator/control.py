@@ -1,4 +1,4 @@
-"""The emulator's own HTTP API under /_emulator/: for whoever steers it from another process."""
+"""The HTTP API under /_emulator/ that controls the emulator from other processes."""
 
 import math
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from aiohttp import web
 from transfer_emulator.calls import Calls
 from transfer_emulator.clock import Clock
 from transfer_emulator.faults import Fault, FaultKind, Faults
+from transfer_emulator.response_shaper import Wire
 from transfer_emulator.world import World
-from transfer_emulator.writing import Wire
 
 PREFIX = "/_emulator/"
 _NUMBERS = {
@@ -28,20 +28,20 @@ _TEXTS = {"account_id", "region", "operation", "service", "code", "message"}
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """Reads and sets what the emulator's Python API does. Bad input gets 400 and JSON naming the field."""
+    """Offers the emulator's Python API over HTTP. Invalid input gets status 400 with JSON that names the field."""
 
     world: World
     clock: Clock
     calls: Calls
     faults: Faults
 
-    async def answer(self, request: web.BaseRequest) -> web.Response:
+    async def handle(self, request: web.BaseRequest) -> web.Response:
         name = request.raw_path.removeprefix(PREFIX).partition("?")[0]
         if (request.method, name) == ("GET", "accounts.yaml"):
             return web.Response(text=accounts_yaml(self.world), content_type="application/yaml")
         act = self._routes().get((request.method, name))
         if act is None:
-            return _json({"error": f"no {request.method} {PREFIX}{name} here"}, status=404)
+            return _json({"error": f"unknown endpoint: {request.method} {PREFIX}{name}"}, status=404)
         try:
             return _json(act(await request.read()))
         except ValueError as error:
@@ -74,10 +74,11 @@ class Control:
         return {"id": self.faults.add(fault_from(_object(body)))}
 
     def _advance(self, body: bytes) -> object:
-        given = _object(body)
-        if (unknown := given.keys() - {"advance_s"}) or "advance_s" not in given:
-            raise ValueError(f"{min(unknown, default='advance_s')}: the clock takes advance_s, and needs it")
-        advance_s = given["advance_s"]
+        fields = _object(body)
+        if (unknown := fields.keys() - {"advance_s"}) or "advance_s" not in fields:
+            field = min(unknown, default="advance_s")
+            raise ValueError(f"{field}: the body must contain advance_s and nothing else")
+        advance_s = fields["advance_s"]
         if type(advance_s) not in {int, float}:
             raise ValueError(f"advance_s: must be a number of seconds, not {advance_s!r}")
         self.clock.advance(advance_s)
@@ -90,49 +91,49 @@ class Control:
 
 
 def accounts_yaml(world: World) -> str:
-    """An accounts file for transfer-gateway: every account by its first role. The first three have an alias."""
+    """An accounts file for transfer-gateway, with each account's first role. The first three accounts have aliases."""
     lines = [f"defaults: {{ regions: [{', '.join(world.regions)}] }}", "accounts:"]
     for account, alias in zip(world.accounts(), chain(_ALIASES, repeat(None)), strict=False):
         for role in list(account.roles.values())[:1]:
-            told = {
+            members = {
                 "id": account.account_id,
                 "alias": alias,
                 "role_arn": role.arn(account.account_id),
                 "external_id": role.external_id,
             }
-            members = (f'{name}: "{value}"' for name, value in told.items() if value is not None)
-            lines.append(f"  - {{ {', '.join(members)} }}")
+            yaml = (f'{name}: "{value}"' for name, value in members.items() if value is not None)
+            lines.append(f"  - {{ {', '.join(yaml)} }}")
     return "\n".join(lines) + "\n"
 
 
-def fault_from(given: Wire) -> Fault:
-    """A fault from its JSON form. Raises: ValueError, naming the field that is wrong."""
-    for name, value in given.items():
+def fault_from(fields: Wire) -> Fault:
+    """Parse a fault from JSON. Raises: ValueError, naming the invalid field."""
+    for name, value in fields.items():
         if name == "kind" or value is None:
             continue
         if name in _TEXTS:
-            right = isinstance(value, str)
+            is_valid = isinstance(value, str)
         elif name in _NUMBERS:
-            right = type(value) in _NUMBERS[name]
+            is_valid = type(value) in _NUMBERS[name]
         else:
-            raise ValueError(f"{name}: a fault has no such field")
-        if not right:
-            raise ValueError(f"{name}: {value!r} is of the wrong type")
-    if given.get("kind") not in list(FaultKind):
-        raise ValueError(f"kind: must be one of {', '.join(FaultKind)}, not {given.get('kind')!r}")
-    present = {name: value for name, value in given.items() if value is not None}
-    return Fault(**{**present, "kind": FaultKind(given["kind"])})
+            raise ValueError(f"{name}: unknown field of a fault")
+        if not is_valid:
+            raise ValueError(f"{name}: {value!r} has the wrong type")
+    if fields.get("kind") not in list(FaultKind):
+        raise ValueError(f"kind: must be one of {', '.join(FaultKind)}, not {fields.get('kind')!r}")
+    present = {name: value for name, value in fields.items() if value is not None}
+    return Fault(**{**present, "kind": FaultKind(fields["kind"])})
 
 
 def _object(body: bytes) -> Wire:
-    value = orjson.loads(body)  # its error is a ValueError, and says where
+    value = orjson.loads(body)  # raises a ValueError with the position
     if not isinstance(value, dict):
-        raise ValueError("body: must be a JSON object")  # noqa: TRY004 - all bad input is a ValueError here
+        raise ValueError("body: must be a JSON object")  # noqa: TRY004 - all invalid input is a ValueError here
     return value
 
 
 def _finite(row: tuple[str, str, str, str, str, float]) -> list[object]:
-    """JSON has no infinity: an execution that stays has no seconds left to tell."""
+    """JSON has no infinity: an execution that never ends has null seconds left."""
     *names, left = row
     return [*names, left if math.isfinite(left) else None]
 

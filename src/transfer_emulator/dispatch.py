@@ -1,4 +1,4 @@
-"""The door: which service and operation a request means, who signed it, and what is answered."""
+"""Dispatches requests: determines service and operation, authenticates, applies faults, and responds."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from transfer_emulator import damage
+from transfer_emulator import corrupt_responses
 from transfer_emulator.calls import Call, Calls
 from transfer_emulator.clock import Clock
 from transfer_emulator.errors import (
@@ -27,38 +27,38 @@ from transfer_emulator.errors import (
 from transfer_emulator.faults import Fault, FaultKind, Faults
 from transfer_emulator.identity import AccessKey
 from transfer_emulator.model import Operation, Service, load_service
-from transfer_emulator.query import parse_form
+from transfer_emulator.query_protocol import parse_form
+from transfer_emulator.response_shaper import Wire
 from transfer_emulator.sigv4 import Authorization, SignedRequest, authorization_of, legible, verify
 from transfer_emulator.sts import Sts, account_of_role
 from transfer_emulator.transfer import Transfer
 from transfer_emulator.world import World
-from transfer_emulator.writing import Wire
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request asks for, before anybody believes it."""
+class ParsedRequest:
+    """A request's service and operation, before authentication."""
 
     service: Service
     operation: str
     body: bytes
     form: Mapping[str, str] = field(default_factory=dict)
-    refusal: AwsError | None = None
+    error: AwsError | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Whose signature a request bears. Without a `key` there is the `refusal` to answer with."""
+    """The signer of a request. If `key` is None, `error` is the response."""
 
     region: str
     key: AccessKey | None = None
-    refusal: AwsError | None = None
+    error: AwsError | None = None
 
 
-class Front:
-    """Answers every signed request. `closing` releases the calls that a fault holds back."""
+class Dispatcher:
+    """Handles every signed request. `closing` releases the calls that a fault delays."""
 
     def __init__(
         self,
@@ -86,51 +86,55 @@ class Front:
         }
         self.closing = asyncio.Event()
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        asked = self._asked(request, await request.read())
-        signer = self._signer(request, asked)
-        call = _call(asked, signer)
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        parsed = self._parse(request, await request.read())
+        signer = self._signer(request, parsed)
+        call = _call(parsed, signer)
         self._calls.add(call)
-        due = self._faults.due(call, signer.key)
+        faults = self._faults.due(call, signer.key)
         request_id = str(uuid.uuid4())
         try:
-            for fault in due:
-                if (response := await self._suffer(fault, request, asked, signer, call)) is not None:
+            for fault in faults:
+                if (
+                    response := await self._apply_early_fault(fault, request, parsed, signer, call)
+                ) is not None:
                     return response
-            body = self._performed(asked, signer, due, request_id)
+            body = self._perform(parsed, signer, faults, request_id)
         except AwsError as error:
-            return _error_response(asked.service, error, request_id)
-        except Exception:  # noqa: BLE001 - a door: whatever it was, the client gets AWS's way of saying so
+            return _error_response(parsed.service, error, request_id)
+        except Exception:  # noqa: BLE001 - last resort: the client gets AWS's internal error
             _log.exception("operation_failed service=%s operation=%s", call.service, call.operation)
-            return _error_response(asked.service, AwsError(INTERNAL, "Internal failure"), request_id)
-        return await self._damaged(request, _response(asked.service, 200, body, request_id), due)
+            return _error_response(parsed.service, AwsError(INTERNAL, "Internal failure"), request_id)
+        return await self._apply_late_faults(
+            request, _response(parsed.service, 200, body, request_id), faults
+        )
 
-    def _asked(self, request: web.BaseRequest, body: bytes) -> Asked:
+    def _parse(self, request: web.BaseRequest, body: bytes) -> ParsedRequest:
         content_type = request.headers.get("Content-Type", "")
         if "X-Amz-Target" in request.headers or "json" in content_type:
             target = legible(request.headers.get("X-Amz-Target", ""))
             prefix, _, operation = target.rpartition(".")
             known = prefix == self._transfer.target_prefix and request.method == "POST"
-            return Asked(self._transfer, operation if known else target, body)
+            return ParsedRequest(self._transfer, operation if known else target, body)
         try:
             query = request.raw_path.partition("?")[2]
             form = parse_form(query.encode("utf-8", "surrogateescape")) | parse_form(body)
         except AwsError as error:
-            return Asked(self._sts, "", body, refusal=error)
-        return Asked(self._sts, form.get("Action", ""), body, form)
+            return ParsedRequest(self._sts, "", body, error=error)
+        return ParsedRequest(self._sts, form.get("Action", ""), body, form)
 
-    def _signer(self, request: web.BaseRequest, asked: Asked) -> Signer:
+    def _signer(self, request: web.BaseRequest, parsed: ParsedRequest) -> Signer:
         region = ""
         try:
             authorization = authorization_of(request.headers)
             region = authorization.region
-            key = self._verified_key(authorization, request, asked)
+            key = self._verified_key(authorization, request, parsed)
         except AwsError as error:
-            return Signer(region, refusal=error)
+            return Signer(region, error=error)
         return Signer(region, key)
 
     def _verified_key(
-        self, authorization: Authorization, request: web.BaseRequest, asked: Asked
+        self, authorization: Authorization, request: web.BaseRequest, parsed: ParsedRequest
     ) -> AccessKey:
         """Raises: AwsError (UNKNOWN_KEY, EXPIRED_TOKEN, BAD_SIGNATURE, INCOMPLETE_SIGNATURE)."""
         token = request.headers.get("X-Amz-Security-Token")
@@ -139,63 +143,63 @@ class Front:
         if key.expires_at is not None and now >= key.expires_at:
             raise expired_token()
         if authorization.region not in self._world.regions:
-            said = f"Credential should be scoped to a valid region, not '{authorization.region}'. "
-            raise AwsError(BAD_SIGNATURE, said)
-        if authorization.service != asked.service.name:
-            said = f"Credential should be scoped to correct service: '{asked.service.name}'. "
-            raise AwsError(BAD_SIGNATURE, said)
-        signed = SignedRequest(request.method, request.raw_path, request.headers, asked.body)
+            message = f"Credential should be scoped to a valid region, not '{authorization.region}'. "
+            raise AwsError(BAD_SIGNATURE, message)
+        if authorization.service != parsed.service.name:
+            message = f"Credential should be scoped to correct service: '{parsed.service.name}'. "
+            raise AwsError(BAD_SIGNATURE, message)
+        signed = SignedRequest(request.method, request.raw_path, request.headers, parsed.body)
         verify(authorization, signed, key.secret, now)
         return key
 
-    async def _suffer(  # noqa: PLR0911 - one answer for each fault
-        self, fault: Fault, request: web.BaseRequest, asked: Asked, signer: Signer, call: Call
+    async def _apply_early_fault(  # noqa: PLR0911 - one response per fault
+        self, fault: Fault, request: web.BaseRequest, parsed: ParsedRequest, signer: Signer, call: Call
     ) -> web.StreamResponse | None:
-        """Let `fault` happen before the call is performed: an answer that replaces AWS's, or None.
+        """Apply a fault that precedes the call. Returns: a response that replaces AWS's, or None.
 
-        Raises: AwsError for those faults that AWS puts into words.
+        Raises: AwsError for faults that are AWS errors.
         """
         match fault.kind:
             case FaultKind.LATENCY:
-                await self._hold(fault.seconds)
+                await self._delay(fault.seconds)
             case FaultKind.HANG:
-                await self._hold(None)
-                return damage.reset(request)
+                await self._delay(None)
+                return corrupt_responses.reset(request)
             case FaultKind.RESET:
-                return damage.reset(request)
+                return corrupt_responses.reset(request)
             case FaultKind.HTML_502:
-                return damage.html_502()
+                return corrupt_responses.html_502()
             case FaultKind.EMPTY_429:
-                return damage.empty_429()
+                return corrupt_responses.empty_429()
             case FaultKind.ENDLESS_HEAD:
-                return await damage.endless_head(request)
+                return await corrupt_responses.endless_head(request)
             case FaultKind.ENDLESS_CONTINUE:
-                return await damage.endless_continue(request)
+                return await corrupt_responses.endless_continue(request)
             case FaultKind.REDIRECT:
-                return damage.redirect(request)
+                return corrupt_responses.redirect(request)
             case _:
-                _raise_if_spoken(fault, asked, signer, call)
+                _raise_error_fault(fault, parsed, signer, call)
         return None
 
-    async def _damaged(
-        self, request: web.BaseRequest, response: web.Response, due: list[Fault]
+    async def _apply_late_faults(
+        self, request: web.BaseRequest, response: web.Response, faults: list[Fault]
     ) -> web.StreamResponse:
-        """What the faults make of an answer as it is sent."""
-        for fault in due:
+        """Apply the faults that change the response's bytes."""
+        for fault in faults:
             body = response.body if isinstance(response.body, bytes) else b""
             match fault.kind:
                 case FaultKind.TRUNCATED_BODY:
                     response.body = body[: len(body) // 2]
                 case FaultKind.MANY_VALUES:
-                    response.body = damage.with_junk(body, b"[" + b"0," * 1_999_999 + b"0]")
+                    response.body = corrupt_responses.with_junk(body, b"[" + b"0," * 1_999_999 + b"0]")
                 case FaultKind.DEEP:
-                    response.body = damage.with_junk(body, b"[" * 100_000 + b"]" * 100_000)
+                    response.body = corrupt_responses.with_junk(body, b"[" * 100_000 + b"]" * 100_000)
                 case FaultKind.COMPRESSED_BODY:
-                    response = damage.compressed(response)
+                    response = corrupt_responses.compressed(response)
                 case FaultKind.SHORT_BODY:
-                    return await damage.short_body(request, response)
+                    return await corrupt_responses.short_body(request, response)
                 case FaultKind.OVERSIZED_BODY | FaultKind.ENDLESS_BODY | FaultKind.DRIP:
-                    return await damage.padded_body(
+                    return await corrupt_responses.padded_body(
                         request,
                         response,
                         size_bytes=fault.size_bytes if fault.kind is FaultKind.OVERSIZED_BODY else math.inf,
@@ -204,63 +208,63 @@ class Front:
                     )
         return response
 
-    async def _hold(self, seconds: float | None) -> None:
+    async def _delay(self, seconds: float | None) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.closing.wait()
 
-    def _performed(self, asked: Asked, signer: Signer, due: list[Fault], request_id: str) -> bytes:
+    def _perform(self, parsed: ParsedRequest, signer: Signer, faults: list[Fault], request_id: str) -> bytes:
         key = signer.key
         if key is None:
-            raise signer.refusal or AwsError(INTERNAL)
-        operation = self._operation(asked)
-        if asked.service is self._sts:
-            output = self._sts_operations[operation.name](key, operation.read_form(asked.form))
+            raise signer.error or AwsError(INTERNAL)
+        operation = self._operation(parsed)
+        if parsed.service is self._sts:
+            output = self._sts_operations[operation.name](key, operation.parse_form(parsed.form))
         else:
             target = self._world.target(key.caller.account_id, signer.region)
             perform = self._transfer_operations[operation.name]
-            read = operation.read_json(asked.body)
-            if _tells_tokens(due):
-                read.pop("NextToken", None)
-            output = perform(target, read, self._clock.now())
+            parameters = operation.parse_json(parsed.body)
+            if _changes_tokens(faults):
+                parameters.pop("NextToken", None)
+            output = perform(target, parameters, self._clock.now())
         wire = operation.shape_output(output)
-        for fault in due:
-            wire = _changed(fault, operation, wire)
-        return asked.service.answer_body(operation, wire, request_id)
+        for fault in faults:
+            wire = _apply_content_fault(fault, operation, wire)
+        return parsed.service.response_body(operation, wire, request_id)
 
-    def _operation(self, asked: Asked) -> Operation:
+    def _operation(self, parsed: ParsedRequest) -> Operation:
         """Raises: AwsError (UNKNOWN_OPERATION, MALFORMED)."""
-        if asked.refusal is not None:
-            raise asked.refusal
-        operation = asked.service.operation(asked.operation)
-        if asked.service is self._sts:
-            version = asked.form.get("Version", "")
-            if asked.operation not in self._sts_operations or version != self._sts.api_version:
-                said = f"Could not find operation {asked.operation} for version {version or 'NO_VERSION_SPECIFIED'}"
-                raise AwsError(UNKNOWN_OPERATION, said)
-        elif asked.operation not in self._transfer_operations:
-            real = None if operation is None else f"{asked.operation} exists, but is not emulated"
-            raise AwsError(UNKNOWN_OPERATION, real)
+        if parsed.error is not None:
+            raise parsed.error
+        operation = parsed.service.operation(parsed.operation)
+        if parsed.service is self._sts:
+            version = parsed.form.get("Version", "")
+            if parsed.operation not in self._sts_operations or version != self._sts.api_version:
+                message = f"Could not find operation {parsed.operation} for version {version or 'NO_VERSION_SPECIFIED'}"
+                raise AwsError(UNKNOWN_OPERATION, message)
+        elif parsed.operation not in self._transfer_operations:
+            detail = None if operation is None else f"{parsed.operation} exists, but is not emulated"
+            raise AwsError(UNKNOWN_OPERATION, detail)
         if operation is None:
             raise AwsError(UNKNOWN_OPERATION)
         return operation
 
 
-def _call(asked: Asked, signer: Signer) -> Call:
+def _call(parsed: ParsedRequest, signer: Signer) -> Call:
     account_id = signer.key.caller.account_id if signer.key else ""
-    if signer.key and asked.operation == "AssumeRole":
-        account_id = account_of_role(asked.form.get("RoleArn", "")) or account_id
-    return Call(asked.service.name, asked.operation, account_id, signer.region)
+    if signer.key and parsed.operation == "AssumeRole":
+        account_id = account_of_role(parsed.form.get("RoleArn", "")) or account_id
+    return Call(parsed.service.name, parsed.operation, account_id, signer.region)
 
 
-def _raise_if_spoken(fault: Fault, asked: Asked, signer: Signer, call: Call) -> None:
+def _raise_error_fault(fault: Fault, parsed: ParsedRequest, signer: Signer, call: Call) -> None:
     match fault.kind:
         case FaultKind.THROTTLE:
             raise AwsError(THROTTLED, "Rate exceeded")
         case FaultKind.REVOKED:
             raise expired_token()
         case FaultKind.DENY:
-            raise _denial(asked, signer, call)
+            raise _denial(parsed, signer, call)
         case FaultKind.SERVER_ERROR:
             failure = UNAVAILABLE if fault.status == UNAVAILABLE.json_status else INTERNAL
             raise AwsError(failure, fault.message or "The service could not complete the request")
@@ -268,10 +272,10 @@ def _raise_if_spoken(fault: Fault, asked: Asked, signer: Signer, call: Call) -> 
             raise AwsError(Failure.of(fault.code or "", fault.status or 400), fault.message)
 
 
-def _denial(asked: Asked, signer: Signer, call: Call) -> AwsError:
+def _denial(parsed: ParsedRequest, signer: Signer, call: Call) -> AwsError:
     caller = signer.key.caller.arn if signer.key else "anonymous"
     if call.operation == "AssumeRole":
-        return not_authorized(caller, "sts:AssumeRole", asked.form.get("RoleArn", "*"))
+        return not_authorized(caller, "sts:AssumeRole", parsed.form.get("RoleArn", "*"))
     action = f"{call.service}:{call.operation}"
     resource = f"arn:aws:{call.service}:{call.region}:{call.account_id}:workflow/*"
     return not_authorized(
@@ -279,40 +283,40 @@ def _denial(asked: Asked, signer: Signer, call: Call) -> AwsError:
     )
 
 
-def _tells_tokens(due: list[Fault]) -> bool:
-    return any(fault.kind in {FaultKind.REPEATED_TOKEN, FaultKind.FRESH_TOKENS} for fault in due)
+def _changes_tokens(faults: list[Fault]) -> bool:
+    return any(fault.kind in {FaultKind.REPEATED_TOKEN, FaultKind.FRESH_TOKENS} for fault in faults)
 
 
-def _changed(fault: Fault, operation: Operation, wire: Wire) -> Wire:
-    """What the fault makes of an answer before it is written."""
+def _apply_content_fault(fault: Fault, operation: Operation, wire: Wire) -> Wire:
+    """Apply a fault that changes the response's content."""
     changed: object = wire
     match fault.kind:
         case FaultKind.UNKNOWN_ENUM:
-            changed = damage.with_unknown_enums(operation.output_shape, wire)
+            changed = corrupt_responses.with_unknown_enums(operation.output_shape, wire)
         case FaultKind.UNKNOWN_MEMBER:
-            changed = damage.with_unknown_members(operation.output_shape, wire)
+            changed = corrupt_responses.with_unknown_members(operation.output_shape, wire)
         case FaultKind.MANY_STEPS:
-            changed = damage.with_many_steps(wire)
+            changed = corrupt_responses.with_many_steps(wire)
         case FaultKind.OTHER_ANSWER:
-            changed = damage.with_other_ids(wire)
+            changed = corrupt_responses.with_other_ids(wire)
         case FaultKind.REPEATED_TOKEN | FaultKind.FRESH_TOKENS if (
             "NextToken" in operation.output_shape.members
         ):
-            again = fault.kind is FaultKind.REPEATED_TOKEN
-            changed = wire | {"NextToken": "again" if again else str(uuid.uuid4())}
+            repeats = fault.kind is FaultKind.REPEATED_TOKEN
+            changed = wire | {"NextToken": "again" if repeats else str(uuid.uuid4())}
     return changed if isinstance(changed, dict) else wire
 
 
 def _error_response(service: Service, error: AwsError, request_id: str) -> web.Response:
     failure = error.failure
-    status = failure.json_status if service.speaks_json else failure.query_status
+    status = failure.json_status if service.uses_json else failure.query_status
     response = _response(service, status, service.error_body(error, request_id), request_id)
-    if service.speaks_json:
+    if service.uses_json:
         response.headers["x-amzn-ErrorType"] = failure.json_code
     return response
 
 
 def _response(service: Service, status: int, body: bytes, request_id: str) -> web.Response:
-    content_type = "application/x-amz-json-1.1" if service.speaks_json else "text/xml"
+    content_type = "application/x-amz-json-1.1" if service.uses_json else "text/xml"
     headers = {"x-amzn-RequestId": request_id, "Content-Type": content_type}
     return web.Response(status=status, body=body, headers=headers)

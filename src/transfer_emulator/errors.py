@@ -1,12 +1,12 @@
-"""What AWS says when it refuses: one failure, spelled for both of its protocols.
+"""AWS's error responses, for both protocols.
 
     AwsError
-    ├── refused before the operation is looked at   MISSING_TOKEN … BAD_SIGNATURE, EXPIRED_TOKEN
-    ├── refused by the operation's own rules        INVALID_INPUT, DENIED, RESOURCE_NOT_FOUND …
-    └── refused by a fault that somebody asked for  THROTTLED, INTERNAL, UNAVAILABLE, any other
+    ├── authentication failures            MISSING_TOKEN … BAD_SIGNATURE, EXPIRED_TOKEN
+    ├── the operation's own errors         INVALID_INPUT, DENIED, RESOURCE_NOT_FOUND …
+    └── injected faults                    THROTTLED, INTERNAL, UNAVAILABLE, any other
 
-awsJson says nearly everything with HTTP 400; the query protocol uses 403 for who you are.
-A failure that the service models itself is shaped by that model (`model.Service.error_body`).
+awsJson uses HTTP 400 for nearly all errors; the query protocol uses 403 for authentication and authorization.
+Errors that the service's model defines are shaped by that model (`model.Service.error_body`).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The code and HTTP status of one failure, in awsJson's and in the query protocol's words."""
+    """The code and HTTP status of an error in awsJson and in the query protocol."""
 
     json_code: str
     json_status: int
@@ -23,12 +23,12 @@ class Failure:
 
     @classmethod
     def of(cls, code: str, status: int) -> "Failure":
-        """A failure that both protocols call by the same name."""
+        """An error with the same code and status in both protocols."""
         return cls(code, status, code, status)
 
 
 class AwsError(Exception):
-    """Ends a request with AWS's error answer; `members` are what the service's model adds to the message."""
+    """Ends a request with an AWS error response. `members`: further members that the service's model defines."""
 
     def __init__(self, failure: Failure, message: str | None = None, **members: str) -> None:
         super().__init__(failure.json_code, message)
@@ -63,9 +63,9 @@ def expired_token() -> AwsError:
 
 
 def not_authorized(caller_arn: str, action: str, resource: str, reason: str = "") -> AwsError:
-    """AWS's one wording for whatever a policy does not allow; it does not tell what would have."""
-    said = f"User: {caller_arn} is not authorized to perform: {action} on resource: {resource}{reason}"
-    return AwsError(DENIED, said)
+    """AWS's message for anything that no policy allows."""
+    message = f"User: {caller_arn} is not authorized to perform: {action} on resource: {resource}{reason}"
+    return AwsError(DENIED, message)
 
 
 def not_found(resource_type: str, resource: str) -> AwsError:

@@ -1,4 +1,4 @@
-"""What goes wrong on request: which fault, for whom, how often. `front` and `damage` carry them out."""
+"""Fault injection: which faults apply to which calls. `dispatch` and `corrupt_responses` carry them out."""
 
 import math
 import time
@@ -11,37 +11,37 @@ from transfer_emulator.identity import AccessKey
 
 
 class FaultKind(StrEnum):
-    LATENCY = "latency"  # answers `seconds` later
-    HANG = "hang"  # never answers
-    RESET = "reset"  # a TCP reset in place of an answer
-    HTML_502 = "html_502"  # a load balancer's page
+    LATENCY = "latency"  # delays the response by `seconds`
+    HANG = "hang"  # never responds
+    RESET = "reset"  # a TCP reset instead of a response
+    HTML_502 = "html_502"  # a load balancer's error page
     EMPTY_429 = "empty_429"  # a 429 without a body
-    THROTTLE = "throttle"  # lets `rate_per_s` through, per account and region
+    THROTTLE = "throttle"  # allows `rate_per_s` per account and region
     DENY = "deny"  # AccessDenied
     SERVER_ERROR = "server_error"  # InternalServiceError; with `status=503` ServiceUnavailableException
     ERROR = "error"  # any `code`, `status` (400) and `message`
-    REVOKED = "revoked"  # sessions older than the fault have expired
-    TRUNCATED_BODY = "truncated_body"  # a complete HTTP 200 whose body is cut in half
-    SHORT_BODY = "short_body"  # promises more bytes than it sends, then closes
-    UNKNOWN_ENUM = "unknown_enum"  # every enum value is one that no model knows
-    UNKNOWN_MEMBER = "unknown_member"  # every structure has a member that no model knows
-    OVERSIZED_BODY = "oversized_body"  # `size_bytes` of body, blanks mostly, and its Content-Length says so
-    ENDLESS_BODY = "endless_body"  # blanks after the answer, without end
-    DRIP = "drip"  # the answer, then a blank each `seconds`, without end
-    COMPRESSED_BODY = "compressed_body"  # gzip that nobody asked for: blanks, 1,000 times as many as are sent
-    ENDLESS_HEAD = "endless_head"  # headers without end
-    ENDLESS_CONTINUE = "endless_continue"  # `100 Continue` without end
-    REDIRECT = "redirect"  # a 307 to the same place
-    MANY_STEPS = "many_steps"  # 300,000 steps in the results of an execution
-    MANY_VALUES = "many_values"  # 2,000,000 numbers in a member that no model knows
-    DEEP = "deep"  # a member that no model knows, nested 100,000 deep
+    REVOKED = "revoked"  # sessions older than the fault are expired
+    TRUNCATED_BODY = "truncated_body"  # a complete HTTP 200 with half of the body
+    SHORT_BODY = "short_body"  # sends fewer bytes than its Content-Length, then closes
+    UNKNOWN_ENUM = "unknown_enum"  # every enum value is an unknown one
+    UNKNOWN_MEMBER = "unknown_member"  # every structure has an unknown member
+    OVERSIZED_BODY = "oversized_body"  # a body of `size_bytes`, mostly spaces, with its Content-Length
+    ENDLESS_BODY = "endless_body"  # endless spaces after the response
+    DRIP = "drip"  # the response, then endless spaces, one every `seconds`
+    COMPRESSED_BODY = "compressed_body"  # unrequested gzip that expands 1,000 times, to spaces
+    ENDLESS_HEAD = "endless_head"  # endless headers
+    ENDLESS_CONTINUE = "endless_continue"  # endless `100 Continue`
+    REDIRECT = "redirect"  # a 307 to the same URL
+    MANY_STEPS = "many_steps"  # an execution with 300,000 step results
+    MANY_VALUES = "many_values"  # 2,000,000 numbers in an unknown member
+    DEEP = "deep"  # an unknown member, nested 100,000 levels deep
     REPEATED_TOKEN = "repeated_token"  # noqa: S105  every page of a list has the same NextToken
-    FRESH_TOKENS = "fresh_tokens"  # every page has another NextToken, and the rows of the first
-    OTHER_ANSWER = "other_answer"  # another execution, workflow or account in place of the one asked about
+    FRESH_TOKENS = "fresh_tokens"  # every page has a new NextToken and the first page's rows
+    OTHER_ANSWER = "other_answer"  # another execution, workflow or account than the requested one
 
 
-# Those that settle the call by themselves: whatever was added after them does not matter.
-_SETTLING = frozenset(FaultKind) - {
+# Faults that determine the response. Faults added after them have no effect.
+_FINAL = frozenset(FaultKind) - {
     FaultKind.LATENCY,
     FaultKind.TRUNCATED_BODY,
     FaultKind.SHORT_BODY,
@@ -62,10 +62,10 @@ _SETTLING = frozenset(FaultKind) - {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong, where the call matches; None matches any.
+    """A fault for matching calls; None matches any.
 
-    `times` is for how many matching calls it happens, None for all. An AssumeRole call's account is that of
-    the role. Raises: ValueError where a figure makes no sense.
+    `times`: number of matching calls that it applies to; None: all. An AssumeRole call's account is the role's.
+    Raises: ValueError for a value out of range.
     """
 
     kind: FaultKind
@@ -83,15 +83,15 @@ class Fault:
 
     def __post_init__(self) -> None:
         for name in ("seconds", "rate_per_s", "size_bytes"):
-            figure = getattr(self, name)
-            if not (math.isfinite(figure) and figure >= 0):
-                raise ValueError(f"{name}: must be 0 or more, not {figure}")
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{name}: must be at least 0; got {value}")
         if self.times is not None and self.times < 1:
-            raise ValueError(f"times: must be 1 or more, not {self.times}")
+            raise ValueError(f"times: must be at least 1; got {self.times}")
         if self.status is not None and not 400 <= self.status <= 599:  # noqa: PLR2004 - HTTP's error statuses
-            raise ValueError(f"status: must be an HTTP error, not {self.status}")
+            raise ValueError(f"status: must be an HTTP error status (400 to 599); got {self.status}")
         if self.kind is FaultKind.ERROR and not self.code:
-            raise ValueError("code: an error fault needs one")
+            raise ValueError("code: required for an error fault")
 
     def matches(self, call: Call) -> bool:
         return (
@@ -103,14 +103,14 @@ class Fault:
 
 
 class Faults:
-    """The faults in force, in the order they were added."""
+    """The active faults, in the order they were added."""
 
     def __init__(self) -> None:
         self._active: dict[int, _Active] = {}
         self._ids = count(1)
 
     def add(self, fault: Fault) -> int:
-        """Put `fault` in force and tell the number to remove it by."""
+        """Activate `fault`. Returns: its id, for `remove`."""
         fault_id = next(self._ids)
         self._active[fault_id] = _Active(fault)
         return fault_id
@@ -123,16 +123,16 @@ class Faults:
         self._active.clear()
 
     def active(self) -> dict[int, Fault]:
-        """The faults in force by number; one whose `times` are used up is no longer among them."""
+        """The active faults by id, without those whose `times` are used up."""
         return {fault_id: active.fault for fault_id, active in self._active.items() if active.left != 0}
 
     def due(self, call: Call, key: AccessKey | None) -> list[Fault]:
-        """What happens to this call, in order; each counts as having happened."""
+        """The faults that apply to this call, in order. Counts them against their `times`."""
         due: list[Fault] = []
         for active in self._active.values():
-            if active.happens(call, key):
+            if active.applies(call, key):
                 due.append(active.fault)
-                if active.fault.kind in _SETTLING:
+                if active.fault.kind in _FINAL:
                     break
         return due
 
@@ -147,7 +147,7 @@ class _Active:
     def __post_init__(self) -> None:
         self.left = self.fault.times
 
-    def happens(self, call: Call, key: AccessKey | None) -> bool:
+    def applies(self, call: Call, key: AccessKey | None) -> bool:
         if self.left == 0 or not self.fault.matches(call):
             return False
         if self.fault.kind is FaultKind.THROTTLE and self._within_rate(call):
@@ -162,14 +162,14 @@ class _Active:
         return key is not None and key.token is not None and key.issued_ns <= self.added_ns
 
     def _within_rate(self, call: Call) -> bool:
-        # AWS's budgets belong to an account in a region: one caller's haste is not another's problem.
+        # AWS's rate limits are per account and region: one account's calls do not throttle another's.
         budget = self.budgets.setdefault((call.account_id, call.region), _Budget(self.fault.rate_per_s))
         return budget.take()
 
 
 @dataclass(slots=True)
 class _Budget:
-    """A token bucket that holds one second's worth (and at least one call, if the rate is not zero)."""
+    """A token bucket of one second's calls (at least one call, if the rate is not zero)."""
 
     rate_per_s: float
     tokens: float = field(init=False)

@@ -1,4 +1,4 @@
-"""Who may sign, and who may become whom: accounts, roles, access keys and sessions."""
+"""Accounts, roles, access keys and sessions."""
 
 import base64
 import secrets
@@ -11,13 +11,13 @@ from transfer_emulator.errors import unknown_key
 
 DEFAULT_ROLE_NAME = "TransferGatewayReader"
 HOUR_S = 3600
-# Sessions live on here after their end, so that "expired" can be told from "unknown"; the oldest go first.
+# Expired sessions are kept, so that their keys are reported as expired, not unknown. The oldest are evicted.
 MAX_SESSIONS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A role that the emulated account has.
+    """A role of an emulated account.
 
     `trusted_principals` are ARNs (an account's root, a user, a role), account ids, or "*".
     """
@@ -38,7 +38,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An emulated account: its id, its roles by name, the regions that it uses."""
+    """An emulated account, with its roles by name."""
 
     account_id: str
     regions: tuple[str, ...]
@@ -50,7 +50,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a key speaks for. `role_arn` is that of a session's role, None for a user."""
+    """The principal of a key. `role_arn`: a session's role; None for users."""
 
     account_id: str
     arn: str
@@ -60,7 +60,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """A key that signs; one with a token is a session's, and ends at `expires_at` (wall time)."""
+    """A signing key. Session keys have a token and expire at `expires_at` (wall time)."""
 
     access_key_id: str
     secret: str
@@ -71,21 +71,21 @@ class AccessKey:
 
 
 class KeyRing:
-    """Every key that AWS would know."""
+    """All valid and expired keys."""
 
     def __init__(self) -> None:
         self._keys: dict[str, AccessKey] = {}
         self._sessions: OrderedDict[str, AccessKey] = OrderedDict()
 
     def find(self, access_key_id: str, token: str | None) -> AccessKey:
-        """The key, if `token` is the one that belongs to it. Raises: AwsError (UNKNOWN_KEY)."""
+        """The key, if `token` belongs to it. Raises: AwsError (UNKNOWN_KEY)."""
         key = self._sessions.get(access_key_id) or self._keys.get(access_key_id)
         if key is None or (key.token or "") != (token or ""):
             raise unknown_key()
         return key
 
     def add_user(self, account_id: str, user_name: str) -> AccessKey:
-        """A user's long-lived key: the same every time, so that an exported environment stays good."""
+        """A user's long-lived key. It is deterministic, so that an exported environment stays valid across restarts."""
         arn = f"arn:aws:iam::{account_id}:user/{user_name}"
         key = AccessKey(
             access_key_id=f"AKIA{_stable_id(arn, 16)}",

@@ -1,4 +1,4 @@
-"""A service as botocore's model describes it: its operations, each able to read input and shape output."""
+"""A service, from botocore's model: its operations, with input parsing and output shaping."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,59 +10,59 @@ from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel, Shape, StructureShape
 
 from transfer_emulator.errors import MALFORMED, AwsError
-from transfer_emulator.query import escaped, nested, xml_of
-from transfer_emulator.reading import Reader, checked, reader
-from transfer_emulator.writing import Wire, Writer, epoch_time, iso_time, writer
+from transfer_emulator.query_protocol import escaped, nested, xml_of
+from transfer_emulator.request_parser import Parser, compile_parser, parse_input
+from transfer_emulator.response_shaper import Shaper, Wire, compile_shaper, epoch_time, iso_time
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation, its shapes compiled."""
+    """An operation with compiled shapes."""
 
     name: str
     input_shape: Shape
     output_shape: Shape
-    read: Reader
-    write: Writer
+    parse: Parser
+    shape: Shaper
 
-    def read_json(self, body: bytes) -> Wire:
+    def parse_json(self, body: bytes) -> Wire:
         """Raises: AwsError (MALFORMED, INVALID_INPUT)."""
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise AwsError(MALFORMED) from error
-        return cast("Wire", checked(self.read, value))
+        return cast("Wire", parse_input(self.parse, value))
 
-    def read_form(self, form: Mapping[str, str]) -> Wire:
+    def parse_form(self, form: Mapping[str, str]) -> Wire:
         """Raises: AwsError (MALFORMED, INVALID_INPUT)."""
-        return cast("Wire", checked(self.read, nested(self.input_shape, form)))
+        return cast("Wire", parse_input(self.parse, nested(self.input_shape, form)))
 
     def shape_output(self, output: Wire) -> Wire:
         """Raises: NotInModelError."""
-        return cast("Wire", self.write(output))
+        return cast("Wire", self.shape(output))
 
 
 class Service:
-    """A service's model, and how its protocol writes answers."""
+    """A service's model, and its protocol's responses."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.model = ServiceModel(Loader().load_service_model(name, "service-2"), name)
-        self.speaks_json = self.model.metadata["protocol"] == "json"
+        self.uses_json = self.model.metadata["protocol"] == "json"
         self.api_version = str(self.model.api_version)
         self.target_prefix = str(self.model.metadata.get("targetPrefix", ""))
         self._namespace = str(self.model.metadata.get("xmlNamespace", ""))
         self._operations: dict[str, Operation] = {}
 
     def operation(self, name: str) -> Operation | None:
-        """The operation of that name, compiled at its first use; None where the service has none."""
+        """The operation of that name, compiled on first use; None if unknown."""
         if name not in self._operations and name in self.model.operation_names:
             self._operations[name] = self._compiled(self.model.operation_model(name))
         return self._operations.get(name)
 
-    def answer_body(self, operation: Operation, wire: Wire, request_id: str) -> bytes:
-        """What `shape_output` gave, as the bytes of a successful answer."""
-        if self.speaks_json:
+    def response_body(self, operation: Operation, wire: Wire, request_id: str) -> bytes:
+        """Serialize the result of `shape_output` as the body of a successful response."""
+        if self.uses_json:
             return orjson.dumps(wire)
         wrapper = operation.output_shape.serialization.get("resultWrapper", f"{operation.name}Result")
         result = xml_of(operation.output_shape, wrapper, wire)
@@ -73,10 +73,10 @@ class Service:
         ).encode()
 
     def error_body(self, error: AwsError, request_id: str) -> bytes:
-        """The error's answer, shaped by the service's model where that has the code."""
-        if self.speaks_json:
+        """The error's response body, shaped by the service's model if that defines the code."""
+        if self.uses_json:
             return orjson.dumps(self._json_error(error))
-        kind = "Sender" if error.failure.query_status < 500 else "Receiver"  # noqa: PLR2004 - HTTP's border
+        kind = "Sender" if error.failure.query_status < 500 else "Receiver"  # noqa: PLR2004 - HTTP's server errors
         message = "" if error.message is None else f"<Message>{escaped(error.message)}</Message>"
         return (
             f'<ErrorResponse xmlns="{self._namespace}"><Error><Type>{kind}</Type>'
@@ -87,28 +87,30 @@ class Service:
     def _json_error(self, error: AwsError) -> Wire:
         code = error.failure.json_code
         shape = self.model.shape_for_error_code(code)
-        answer: Wire = {"__type": code}
+        response: Wire = {"__type": code}
         if shape is not None:
-            said = {"Message": error.message} if "Message" in shape.members else {}
-            answer |= cast("Wire", _error_writer(shape)({**said, **error.members}))
-        if error.message is not None and "Message" not in answer:
-            answer["message"] = error.message  # AWS's framework, not the service, spells it so
-        return answer
+            message = {"Message": error.message} if "Message" in shape.members else {}
+            response |= cast("Wire", _error_shaper(shape)({**message, **error.members}))
+        if error.message is not None and "Message" not in response:
+            response["message"] = error.message  # spelled so by AWS's framework, not the service
+        return response
 
     def _compiled(self, model: OperationModel) -> Operation:
-        # An operation without input or output takes and gives an empty structure.
-        empty = StructureShape(f"{model.name}Nothing", {"type": "structure", "members": {}})
-        given, taken = model.output_shape or empty, model.input_shape or empty
-        format_time = epoch_time if self.speaks_json else iso_time
-        return Operation(model.name, taken, given, reader(taken), writer(given, format_time))
+        # An operation without input or output gets an empty structure.
+        empty = StructureShape(f"{model.name}Empty", {"type": "structure", "members": {}})
+        output, input_ = model.output_shape or empty, model.input_shape or empty
+        format_time = epoch_time if self.uses_json else iso_time
+        return Operation(
+            model.name, input_, output, compile_parser(input_), compile_shaper(output, format_time)
+        )
 
 
 @cache
 def load_service(name: str) -> Service:
-    """The service as this botocore knows it; read once."""
+    """The service by botocore's model; loaded once."""
     return Service(name)
 
 
 @cache
-def _error_writer(shape: Shape) -> Writer:
-    return writer(shape, epoch_time)
+def _error_shaper(shape: Shape) -> Shaper:
+    return compile_shaper(shape, epoch_time)

@@ -1,11 +1,11 @@
-"""Workflows such as companies run, and single examples of a definition and of an execution."""
+"""Sample workflows, and a sample definition and execution."""
 
 import secrets
 from dataclasses import dataclass
 
-from transfer_emulator.sample_names import Dice, Estate, Store, StoredFile
+from transfer_emulator.response_shaper import Wire
+from transfer_emulator.sample_data import Resources, SeededRandom, Store, StoredFile
 from transfer_emulator.steps import StepScript
-from transfer_emulator.writing import Wire
 
 PARTNERS = (
     "acme-bank",
@@ -20,7 +20,7 @@ PARTNERS = (
 
 @dataclass(frozen=True, slots=True)
 class WorkflowScript:
-    """One workflow: what arrives, how often, and what is done with it."""
+    """A sample workflow: which files arrive, how often, and the steps that process them."""
 
     description: str
     store: Store
@@ -30,25 +30,25 @@ class WorkflowScript:
     steps: tuple[StepScript, ...]
     on_exception: tuple[StepScript, ...] = ()
 
-    def definition(self, estate: Estate) -> Wire:
-        """As DescribeWorkflow shows it, but for the id and the ARN."""
+    def definition(self, resources: Resources) -> Wire:
+        """As returned by DescribeWorkflow, without id and ARN."""
         return {
             "Description": self.description,
-            "Steps": [step.definition(estate, self.store) for step in self.steps],
-            "OnExceptionSteps": [step.definition(estate, self.store) for step in self.on_exception],
+            "Steps": [step.definition(resources, self.store) for step in self.steps],
+            "OnExceptionSteps": [step.definition(resources, self.store) for step in self.on_exception],
             "Tags": [
                 {"Key": "aws:transfer:customer", "Value": self.subject},
                 {"Key": "cost-centre", "Value": "4711"},
             ],
         }
 
-    def arriving_file(self, estate: Estate, dice: Dice) -> tuple[StoredFile, str]:
-        """A new file, and the user who sent it."""
-        user_name = dice.choice(PARTNERS)
-        month, number = dice.randint(1, 12), dice.randint(1, 999_999)
+    def arriving_file(self, resources: Resources, rng: SeededRandom) -> tuple[StoredFile, str]:
+        """A new file and the user who uploaded it."""
+        user_name = rng.choice(PARTNERS)
+        month, number = rng.randint(1, 12), rng.randint(1, 999_999)
         path = f"inbound/{user_name}/2026/{month:02}/{self.subject}-{number:06}.{self.suffix}"
-        home = estate.home(self.store)
-        return StoredFile(self.store, home, path, dice.hex(32), dice.hex(32)), user_name
+        home = resources.home(self.store)
+        return StoredFile(self.store, home, path, rng.hex(32), rng.hex(32)), user_name
 
 
 QUARANTINE = StepScript("COPY", "quarantine", "quarantine")
@@ -114,20 +114,20 @@ def new_workflow_id() -> str:
     return f"w-{secrets.token_hex(9)[:17]}"
 
 
-def lifelike_definition(account_id: str, region: str) -> Wire:
-    """The definition of the first of `WORKFLOWS` there."""
-    return WORKFLOWS[0].definition(Estate.of(account_id, region))
+def sample_definition(account_id: str, region: str) -> Wire:
+    """The definition of the first sample workflow."""
+    return WORKFLOWS[0].definition(Resources.of(account_id, region))
 
 
-def lifelike_execution(account_id: str, region: str, execution_id: str) -> Wire:
-    """An execution of that workflow after two steps, with every member that AWS could show."""
-    dice = Dice(execution_id)
-    estate = Estate.of(account_id, region)
-    file, user_name = WORKFLOWS[0].arriving_file(estate, dice)
-    wire = estate.described(execution_id, file, user_name, dice)
+def sample_execution(account_id: str, region: str, execution_id: str) -> Wire:
+    """An execution of that workflow after two steps, with every member that AWS can return."""
+    rng = SeededRandom(execution_id)
+    resources = Resources.of(account_id, region)
+    file, user_name = WORKFLOWS[0].arriving_file(resources, rng)
+    wire = resources.described(execution_id, file, user_name, rng)
     results = []
     for step in WORKFLOWS[0].steps[:2]:
-        result, file = step.run(file, estate, dice)
+        result, file = step.run(file, resources, rng)
         results.append(result)
     posix = {"Uid": 1001, "Gid": 1001, "SecondaryGids": [2000, 2001]}
     return {**wire, "PosixProfile": posix, "Status": "IN_PROGRESS", "Results": {"Steps": results}}

@@ -12,19 +12,19 @@ from aiohttp.web_protocol import RequestHandler
 from transfer_emulator.calls import Calls
 from transfer_emulator.clock import Clock
 from transfer_emulator.control import PREFIX, Control
-from transfer_emulator.dispatch import Front
+from transfer_emulator.dispatch import Dispatcher
 from transfer_emulator.faults import Faults
 from transfer_emulator.world import World
 
-# A call that a fault holds back is let go at once; nothing else takes that long.
+# Calls delayed by a fault are released at once; nothing else takes that long.
 _STOP_TIMEOUT_S = 2.0
 
 
 class Emulator:
-    """A world on the wire. Use it as an async context manager, or `start` and `stop` it.
+    """Serves a world over HTTP. An async context manager; or call `start` and `stop`.
 
-    `session_lifetime_s`, where set, is how long every assumed session lasts, below AWS's minimum too.
-    `clock` moves the executions; `wall_time` is what signatures and sessions are checked against.
+    `session_lifetime_s`: lifetime of assumed-role sessions if set, even below AWS's minimum.
+    `clock` drives the executions; `wall_time` is used to check signatures and sessions.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Emulator:
         self.calls = Calls()
         self.host, self.port = host, port
         self._session_lifetime_s, self._wall_time = session_lifetime_s, wall_time
-        self._front: Front | None = None
+        self._dispatcher: Dispatcher | None = None
         self._runner: web.ServerRunner | None = None
 
     @property
@@ -51,7 +51,7 @@ class Emulator:
         return f"http://{self.host}:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        """What to export so that AWS's clients come here."""
+        """Environment variables that point AWS clients to the emulator."""
         region = self.world.regions[0]
         return {
             "AWS_ENDPOINT_URL_TRANSFER": self.url,
@@ -63,8 +63,8 @@ class Emulator:
         }
 
     async def start(self) -> None:
-        """Listen; after a `stop`, on the same port as before."""
-        self._front = front = Front(
+        """Start listening; after a `stop`, on the same port."""
+        self._dispatcher = dispatcher = Dispatcher(
             world=self.world,
             clock=self.clock,
             calls=self.calls,
@@ -76,11 +76,11 @@ class Emulator:
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             if request.raw_path.startswith(PREFIX):
-                return await control.answer(request)
-            with self.calls.flight():
-                return await front.answer(request)
+                return await control.handle(request)
+            with self.calls.track():
+                return await dispatcher.handle(request)
 
-        # Cancelled when its client leaves, so that a hanging call does not outlive it.
+        # Cancels handlers of disconnected clients, so that a hanging call does not outlive its client.
         server = _CountingServer(self.calls, handle)
         self._runner = web.ServerRunner(server, shutdown_timeout=_STOP_TIMEOUT_S)
         await self._runner.setup()
@@ -88,11 +88,11 @@ class Emulator:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Close the port and every connection; the world and what was counted stay."""
-        if self._front is not None and self._runner is not None:
-            self._front.closing.set()
+        """Close the port and all connections. The world and the counts are kept."""
+        if self._dispatcher is not None and self._runner is not None:
+            self._dispatcher.closing.set()
             await self._runner.cleanup()
-        self._front = self._runner = None
+        self._dispatcher = self._runner = None
 
     async def __aenter__(self) -> Self:
         await self.start()

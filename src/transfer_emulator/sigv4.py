@@ -1,6 +1,6 @@
-"""AWS Signature Version 4, from the side that verifies.
+"""Verifies AWS Signature Version 4.
 
-Source: AWS's "Create a signed AWS API request". The canonical form is rebuilt from the bytes as they came.
+Source: AWS's "Create a signed AWS API request". The canonical request is rebuilt from the received bytes.
 """
 
 import calendar
@@ -26,17 +26,17 @@ _MISMATCH = (
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What a signature covers."""
+    """The signed parts of a request."""
 
     method: str
-    target: str  # path and query, as they were on the wire
-    headers: MultiMapping[str]  # names without case
+    target: str  # path and query, as received
+    headers: MultiMapping[str]  # case-insensitive
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """A signature and what it claims: whose key, for which day, region and service."""
+    """A signature and its claims: key, day, region and service."""
 
     access_key_id: str
     date: str
@@ -61,19 +61,21 @@ def authorization_of(headers: MultiMapping[str]) -> Authorization:
         raise AwsError(INCOMPLETE_SIGNATURE, f"Unsupported AWS 'algorithm': '{algorithm}'.")
     fields = dict(part.strip().partition("=")[::2] for part in rest.split(","))
     timestamp = legible(headers.get("X-Amz-Date", ""))
-    lacking = [
+    missing = [
         f"Authorization header requires '{name}' parameter."
         for name in ("Credential", "Signature", "SignedHeaders")
         if not fields.get(name)
     ]
     if not timestamp:
-        lacking.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
-    if lacking:
-        raise AwsError(INCOMPLETE_SIGNATURE, f"{' '.join(lacking)} Authorization={algorithm}")
+        missing.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
+    if missing:
+        raise AwsError(INCOMPLETE_SIGNATURE, f"{' '.join(missing)} Authorization={algorithm}")
     parts = fields["Credential"].split("/")
     if len(parts) != 5 or parts[4] != "aws4_request":  # noqa: PLR2004 - key, date, region, service, terminator
-        said = "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term"
-        raise AwsError(INCOMPLETE_SIGNATURE, f"{said}, got '{fields['Credential']}'")
+        message = (
+            "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term"
+        )
+        raise AwsError(INCOMPLETE_SIGNATURE, f"{message}, got '{fields['Credential']}'")
     return Authorization(
         access_key_id=parts[0],
         date=parts[1],
@@ -86,14 +88,14 @@ def authorization_of(headers: MultiMapping[str]) -> Authorization:
 
 
 def verify(authorization: Authorization, request: SignedRequest, secret: str, now: float) -> None:
-    """Pass only what the owner of `secret` signed, within five minutes of `now`.
+    """Verify that the owner of `secret` signed the request within five minutes of `now`.
 
     Raises: AwsError (BAD_SIGNATURE, INCOMPLETE_SIGNATURE).
     """
     _check_time(authorization, now)
     if "host" not in authorization.signed_headers.split(";"):
-        said = "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
-        raise AwsError(BAD_SIGNATURE, said)
+        message = "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization."
+        raise AwsError(BAD_SIGNATURE, message)
     canonical = canonical_request(request, authorization.signed_headers)
     digest = sha256(canonical).hexdigest()
     to_sign = f"{ALGORITHM}\n{authorization.timestamp}\n{authorization.scope}\n{digest}"
@@ -104,19 +106,19 @@ def verify(authorization: Authorization, request: SignedRequest, secret: str, no
 
 
 def canonical_request(request: SignedRequest, signed_headers: str) -> bytes:
-    """The bytes that both sides hash."""
+    """The bytes that client and server hash."""
     path, _, query = request.target.partition("?")
     lines = [request.method, _canonical_path(path), _canonical_query(query)]
     for name in signed_headers.split(";"):
         values = ",".join(" ".join(value.split()) for value in request.headers.getall(name, ()))
         lines.append(f"{name}:{values}")
     lines += ["", signed_headers, sha256(request.body).hexdigest()]
-    # Surrogates stand for bytes that are no UTF-8, and must be hashed as the bytes they were.
+    # Surrogates represent bytes that are not UTF-8; hash the original bytes.
     return "\n".join(lines).encode("utf-8", "surrogateescape")
 
 
 def legible(header: str) -> str:
-    """A header that can be quoted in an answer: bytes that are no UTF-8 reach us as surrogates."""
+    """The header without surrogates, which represent bytes that are not UTF-8, for use in responses."""
     return header if header.isascii() else header.encode("utf-8", "replace").decode()
 
 
@@ -132,16 +134,16 @@ def _check_time(authorization: Authorization, now: float) -> None:
     timestamp = authorization.timestamp
     signed_at = _seconds(timestamp)
     if not timestamp.startswith(authorization.date):
-        said = "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP"
+        message = "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP"
         raise AwsError(
-            BAD_SIGNATURE, f"{said}: '{authorization.date}' != '{timestamp[:8]}', from '{timestamp}'."
+            BAD_SIGNATURE, f"{message}: '{authorization.date}' != '{timestamp[:8]}', from '{timestamp}'."
         )
     if signed_at < now - MAX_SKEW_S:
-        said = f"Signature expired: {timestamp} is now earlier than {_stamp(now - MAX_SKEW_S)}"
-        raise AwsError(BAD_SIGNATURE, f"{said} ({_stamp(now)} - 5 min.)")
+        message = f"Signature expired: {timestamp} is now earlier than {_stamp(now - MAX_SKEW_S)}"
+        raise AwsError(BAD_SIGNATURE, f"{message} ({_stamp(now)} - 5 min.)")
     if signed_at > now + MAX_SKEW_S:
-        said = f"Signature not yet current: {timestamp} is still later than {_stamp(now + MAX_SKEW_S)}"
-        raise AwsError(BAD_SIGNATURE, f"{said} ({_stamp(now)} + 5 min.)")
+        message = f"Signature not yet current: {timestamp} is still later than {_stamp(now + MAX_SKEW_S)}"
+        raise AwsError(BAD_SIGNATURE, f"{message} ({_stamp(now)} + 5 min.)")
 
 
 @lru_cache(maxsize=1024)
@@ -149,8 +151,8 @@ def _seconds(timestamp: str) -> float:
     try:
         return calendar.timegm(time.strptime(timestamp, _TIMESTAMP))
     except ValueError as error:
-        said = f"Date must be in ISO-8601 'basic format'. Got '{timestamp}'."
-        raise AwsError(INCOMPLETE_SIGNATURE, said) from error
+        message = f"Date must be in ISO-8601 'basic format'. Got '{timestamp}'."
+        raise AwsError(INCOMPLETE_SIGNATURE, message) from error
 
 
 def _stamp(at: float) -> str:
@@ -161,25 +163,25 @@ def _stamp(at: float) -> str:
 def _canonical_path(path: str) -> str:
     if path in {"", "/"}:
         return "/"
-    kept: list[str] = []
+    segments: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
-            del kept[-1:]
+            del segments[-1:]
         elif segment not in {"", "."}:
-            kept.append(segment)
-    last = "/" if path.endswith("/") and kept else ""
-    # What came is encoded already: AWS signs the encoding of the encoded path.
-    return quote(f"/{'/'.join(kept)}{last}", safe="/~", errors="surrogateescape")
+            segments.append(segment)
+    last = "/" if path.endswith("/") and segments else ""
+    # The path is already encoded: AWS signs the encoding of the encoded path.
+    return quote(f"/{'/'.join(segments)}{last}", safe="/~", errors="surrogateescape")
 
 
 def _canonical_query(query: str) -> str:
     if not query:
         return ""
     pairs = (pair.partition("=") for pair in query.split("&") if pair)
-    spelled = sorted((_canonical_part(name), _canonical_part(value)) for name, _, value in pairs)
-    return "&".join(f"{name}={value}" for name, value in spelled)
+    encoded = sorted((_canonical_part(name), _canonical_part(value)) for name, _, value in pairs)
+    return "&".join(f"{name}={value}" for name, value in encoded)
 
 
 def _canonical_part(text: str) -> str:
-    # Clients send a space as "+" but sign it as "%20".
+    # Clients send a space as "+" but sign "%20".
     return quote(unquote_plus(text, errors="surrogateescape"), safe="-_.~", errors="surrogateescape")

@@ -1,11 +1,11 @@
-"""The five step types: how a workflow defines them, what they report, how they fail."""
+"""The five step types: definitions, results and failures."""
 
 from dataclasses import dataclass
 
 import orjson
 
-from transfer_emulator.sample_names import Dice, Estate, Store, StoredFile
-from transfer_emulator.writing import Wire
+from transfer_emulator.response_shaper import Wire
+from transfer_emulator.sample_data import Resources, SeededRandom, Store, StoredFile
 
 _FAILURES = {
     "COPY": [
@@ -36,55 +36,55 @@ _FAILURES = {
 
 @dataclass(frozen=True, slots=True)
 class StepScript:
-    """One step of a workflow. `target` is the folder, the function or the tag's value that it works with."""
+    """A step of a sample workflow. `target`: the folder, function or tag value that it uses."""
 
     step_type: str
     name: str
     target: str = ""
 
-    def definition(self, estate: Estate, store: Store) -> Wire:
-        """As DescribeWorkflow shows it."""
+    def definition(self, resources: Resources, store: Store) -> Wire:
+        """The step as returned by DescribeWorkflow."""
         details: Wire = {"Name": self.name, "SourceFileLocation": "${previous.file}"}
         match self.step_type:
             case "COPY":
-                details |= {"OverwriteExisting": "FALSE"} | self._destination(estate, store)
+                details |= {"OverwriteExisting": "FALSE"} | self._destination(resources, store)
             case "DECRYPT":
-                details |= {"Type": "PGP", "OverwriteExisting": "TRUE"} | self._destination(estate, store)
+                details |= {"Type": "PGP", "OverwriteExisting": "TRUE"} | self._destination(resources, store)
             case "CUSTOM":
-                details |= {"Target": estate.function_arn(self.target), "TimeoutSeconds": 300}
+                details |= {"Target": resources.function_arn(self.target), "TimeoutSeconds": 300}
             case "TAG":
                 details["Tags"] = [self._tag()]
             case "DELETE":
                 details["SourceFileLocation"] = "${original.file}"
         return {"Type": self.step_type, f"{self.step_type.capitalize()}StepDetails": details}
 
-    def run(self, file: StoredFile, estate: Estate, dice: Dice) -> tuple[Wire, StoredFile]:
-        """The step's entry in the results once it is done, and the file that it hands on."""
+    def run(self, file: StoredFile, resources: Resources, rng: SeededRandom) -> tuple[Wire, StoredFile]:
+        """The step's result, and the file for the next step."""
         outputs: Wire = {}
         match self.step_type:
             case "COPY" | "DECRYPT":
-                home = estate.home(file.store, archive=self.step_type == "COPY")
+                home = resources.home(file.store, archive=self.step_type == "COPY")
                 folder = f"{self.target}/{file.path.split('/')[1]}"
-                file = file.moved(home, folder, dice, decrypted=self.step_type == "DECRYPT")
+                file = file.moved_to(home, folder, rng, decrypted=self.step_type == "DECRYPT")
                 outputs = file.output()
             case "CUSTOM":
-                outputs = {"status": "SUCCESS", "function": self.target, "requestId": dice.uuid()}
+                outputs = {"status": "SUCCESS", "function": self.target, "requestId": rng.uuid()}
             case "TAG":
                 outputs = {"tags": [{"key": tag["Key"], "value": tag["Value"]} for tag in [self._tag()]]}
         return {"StepType": self.step_type, "Outputs": orjson.dumps(outputs).decode()}, file
 
-    def fail(self, dice: Dice) -> Wire:
-        """The step's entry in the results if it fails."""
-        kind, message = dice.choice(_FAILURES[self.step_type])
+    def fail(self, rng: SeededRandom) -> Wire:
+        """The step's result if it fails."""
+        kind, message = rng.choice(_FAILURES[self.step_type])
         return {"StepType": self.step_type, "Outputs": "{}", "Error": {"Type": kind, "Message": message}}
 
     def _tag(self) -> Wire:
         return {"Key": "transfer-status", "Value": self.target}
 
-    def _destination(self, estate: Estate, store: Store) -> Wire:
-        home = estate.home(store, archive=self.step_type == "COPY")
+    def _destination(self, resources: Resources, store: Store) -> Wire:
+        home = resources.home(store, archive=self.step_type == "COPY")
         if store == "EFS":
-            place: Wire = {"EfsFileLocation": {"FileSystemId": home, "Path": f"/{self.target}/"}}
+            location: Wire = {"EfsFileLocation": {"FileSystemId": home, "Path": f"/{self.target}/"}}
         else:
-            place = {"S3FileLocation": {"Bucket": home, "Key": f"{self.target}/${{Transfer:UserName}}/"}}
-        return {"DestinationFileLocation": place}
+            location = {"S3FileLocation": {"Bucket": home, "Key": f"{self.target}/${{Transfer:UserName}}/"}}
+        return {"DestinationFileLocation": location}

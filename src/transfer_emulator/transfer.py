@@ -10,8 +10,8 @@ import orjson
 
 from transfer_emulator.errors import INVALID_NEXT_TOKEN, AwsError, not_found
 from transfer_emulator.model import Service
+from transfer_emulator.response_shaper import Wire
 from transfer_emulator.world import Target, Workflow
-from transfer_emulator.writing import Wire
 
 DEFAULT_PAGE_SIZE = 100
 
@@ -20,39 +20,39 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """The service's operations on one account in one region."""
+    """The service's operations, for an account in a region."""
 
     service: Service
 
-    def describe_execution(self, target: Target, asked: Wire, now: float) -> Wire:
-        """Raises: AwsError (RESOURCE_NOT_FOUND), alike for finished, never existed and another workflow's."""
-        workflow = target.workflows.get(asked["WorkflowId"])
-        execution = workflow.execution(asked["ExecutionId"], now) if workflow else None
+    def describe_execution(self, target: Target, parameters: Wire, now: float) -> Wire:
+        """Raises: AwsError (RESOURCE_NOT_FOUND), also for finished executions and other workflows'."""
+        workflow = target.workflows.get(parameters["WorkflowId"])
+        execution = workflow.execution(parameters["ExecutionId"], now) if workflow else None
         if execution is None:
-            raise not_found("Execution", asked["ExecutionId"])
-        return {"WorkflowId": asked["WorkflowId"], "Execution": execution}
+            raise not_found("Execution", parameters["ExecutionId"])
+        return {"WorkflowId": parameters["WorkflowId"], "Execution": execution}
 
-    def list_executions(self, target: Target, asked: Wire, now: float) -> Wire:
+    def list_executions(self, target: Target, parameters: Wire, now: float) -> Wire:
         """Raises: AwsError (RESOURCE_NOT_FOUND, INVALID_NEXT_TOKEN)."""
-        workflow = _workflow(target, asked["WorkflowId"])
-        page, token = _page(workflow.executions(now), asked, f"executions of {workflow.workflow_id}")
+        workflow = _workflow(target, parameters["WorkflowId"])
+        page, token = _page(workflow.executions(now), parameters, f"executions of {workflow.workflow_id}")
         pick = self._picker("ListExecutions", "Executions")
-        answer: Wire = {"WorkflowId": workflow.workflow_id, "Executions": [pick(wire) for wire in page]}
-        return answer | token
+        output: Wire = {"WorkflowId": workflow.workflow_id, "Executions": [pick(wire) for wire in page]}
+        return output | token
 
-    def list_workflows(self, target: Target, asked: Wire, _now: float) -> Wire:
+    def list_workflows(self, target: Target, parameters: Wire, _now: float) -> Wire:
         """Raises: AwsError (INVALID_NEXT_TOKEN)."""
         definitions = {workflow_id: workflow.definition for workflow_id, workflow in target.workflows.items()}
-        page, token = _page(definitions, asked, "workflows")
+        page, token = _page(definitions, parameters, "workflows")
         pick = self._picker("ListWorkflows", "Workflows")
         return {"Workflows": [pick(definition) for definition in page], **token}
 
-    def describe_workflow(self, target: Target, asked: Wire, _now: float) -> Wire:
+    def describe_workflow(self, target: Target, parameters: Wire, _now: float) -> Wire:
         """Raises: AwsError (RESOURCE_NOT_FOUND)."""
-        return {"Workflow": _workflow(target, asked["WorkflowId"]).definition}
+        return {"Workflow": _workflow(target, parameters["WorkflowId"]).definition}
 
     def _picker(self, operation: str, listing: str) -> Callable[[Wire], Wire]:
-        """What cuts a described thing down to the members that its listed shape has."""
+        """A function that reduces a described object to the members of its listed shape."""
         output = self.service.model.operation_model(operation).output_shape
         members = output.members[listing].member.members
         return lambda wire: {name: wire[name] for name in members if name in wire}
@@ -64,16 +64,16 @@ def _workflow(target: Target, workflow_id: str) -> Workflow:
     return workflow
 
 
-def _page(items: Mapping[str, Item], asked: Wire, listing: str) -> tuple[list[Item], Wire]:
-    """One page, and the NextToken member if there is more.
+def _page(items: Mapping[str, Item], parameters: Wire, listing: str) -> tuple[list[Item], Wire]:
+    """One page, and a NextToken member if there are more.
 
-    Pages go on after the id of the last item shown: what vanishes or arrives meanwhile moves no other.
+    A page continues after the last id of the previous one, so items that come or go do not shift others.
     """
-    after = _position(asked["NextToken"], listing) if "NextToken" in asked else ""
+    after = _position(parameters["NextToken"], listing) if "NextToken" in parameters else ""
     ids = sorted(item_id for item_id in items if item_id > after)
-    shown = ids[: asked.get("MaxResults", DEFAULT_PAGE_SIZE)]
-    token = {"NextToken": _token(listing, shown[-1])} if len(shown) < len(ids) else {}
-    return [items[item_id] for item_id in shown], token
+    page_ids = ids[: parameters.get("MaxResults", DEFAULT_PAGE_SIZE)]
+    token = {"NextToken": _token(listing, page_ids[-1])} if len(page_ids) < len(ids) else {}
+    return [items[item_id] for item_id in page_ids], token
 
 
 def _token(listing: str, after: str) -> str:

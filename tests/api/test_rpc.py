@@ -201,7 +201,7 @@ async def test_unknown_method(channel: Any) -> None:
     for method in (f"/{SERVICE}/GetNothing", "/other.Service/Get"):
         async with failing(grpc.StatusCode.UNIMPLEMENTED) as told:
             await channel.unary_unary(method)(b"")
-        assert "no such method" in str(told[0].details())
+        assert "No such method" in str(told[0].details())
         assert details(told[0])["ErrorInfo"].reason == "UNIMPLEMENTED"
 
 

@@ -1,4 +1,4 @@
-"""One issuer, with a key of each kind, and what trusts it."""
+"""An issuer with a key of each kind, and an Oidc that trusts it."""
 
 from __future__ import annotations
 

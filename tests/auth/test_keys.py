@@ -1,4 +1,4 @@
-"""An issuer's keys: how they come, change and go, and what requests notice of it."""
+"""An issuer's keys: fetching, rotation and removal, and their effects on requests."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ async def issuer(clock: Time) -> Any:
 
 
 async def refreshed(issuer: LocalIssuer, oidc: Oidc) -> None:
-    """Wait for a refresh in the background that a request has begun."""
+    """Wait for a background refresh that a request has started."""
     await until(lambda: all(keys._fetching is None for keys in oidc._keys.values()))
 
 
 async def age(clock: Time, issuer: LocalIssuer, oidc: Oidc, seconds: float) -> None:
-    """Let time pass, and a request come in."""
+    """Advance the clock, then send a request."""
     clock.now += seconds
     await oidc.authenticate(issuer.token())
     await refreshed(issuer, oidc)
 
 
-# How they come
+# Fetching
 
 
-async def test_keys_are_fetched_before_anybody_asks(issuer: LocalIssuer, oidc: Oidc) -> None:
-    """Entering begins it, so the first request need not wait."""
+async def test_keys_are_fetched_before_the_first_request(issuer: LocalIssuer, oidc: Oidc) -> None:
+    """Entering the context starts the fetch, so that the first request need not wait."""
     await until(lambda: issuer.fetches == 1)
     await refreshed(issuer, oidc)
     await oidc.authenticate(issuer.token())
@@ -65,14 +65,14 @@ async def test_keys_are_fetched_before_anybody_asks(issuer: LocalIssuer, oidc: O
 
 
 async def test_first_requests_share_one_fetch(issuer: LocalIssuer, oidc: Oidc) -> None:
-    """A hundred that come before the keys are there wait for the same fetch."""
+    """A hundred requests before the keys are fetched wait for the same fetch."""
     callers = await asyncio.gather(*(oidc.authenticate(issuer.token(sub=f"user-{n}")) for n in range(100)))
     assert len({caller.subject for caller in callers}) == 100
     assert issuer.fetches == 1
 
 
-async def test_a_caller_that_leaves_leaves_the_fetch_to_others(clock: Time, issuer: LocalIssuer) -> None:
-    """Whoever's request began it."""
+async def test_a_cancelled_caller_does_not_cancel_the_fetch(clock: Time, issuer: LocalIssuer) -> None:
+    """Even if its request started the fetch."""
     go = asyncio.Event()
 
     async def slow(request: web.BaseRequest) -> web.StreamResponse:
@@ -90,19 +90,19 @@ async def test_a_caller_that_leaves_leaves_the_fetch_to_others(clock: Time, issu
     assert issuer.fetches == 1
 
 
-async def test_an_idle_service_keeps_its_keys_young(clock: Time, issuer: LocalIssuer) -> None:
-    """Keys are fetched anew without a request, so that the first one after a quiet night meets no old key."""
+async def test_an_idle_service_refreshes_its_keys(clock: Time, issuer: LocalIssuer) -> None:
+    """Keys are refreshed without requests, so that the first request after a quiet night finds current keys."""
     async with trusting(clock, issuer, keys_max_age_s=0.04) as oidc:
         await oidc.authenticate(issuer.token())
         clock.now += 1
         await until(lambda: issuer.fetches >= 2)
 
 
-# How they change
+# Rotation
 
 
 async def test_rotation_fails_no_request(clock: Time, issuer: LocalIssuer, oidc: Oidc) -> None:
-    """Keys rotate, each published while the one before still is; requests come all the time, none fails."""
+    """Keys rotate, each published before the previous one is removed; no concurrent request fails."""
     served, rotating = 0, True
 
     async def ask() -> None:
@@ -138,17 +138,17 @@ async def test_rotation_fails_no_request(clock: Time, issuer: LocalIssuer, oidc:
 
 
 async def test_rotation_without_overlap_fails_no_request(issuer: LocalIssuer, oidc: Oidc) -> None:
-    """A key that is used the moment it is published is fetched the moment it is met."""
+    """A key used as soon as it is published is fetched on its first token."""
     await oidc.authenticate(issuer.token())
     issuer.publish(B)
     assert (await oidc.authenticate(issuer.token())).subject == SUBJECT
     assert issuer.fetches == 2
 
 
-async def test_a_key_published_after_the_fetch_under_way_is_fetched_too(
+async def test_a_key_published_after_the_running_fetch_is_fetched_too(
     clock: Time, issuer: LocalIssuer, oidc: Oidc
 ) -> None:
-    """A refresh that left before the key was there doesn't count as having looked for it."""
+    """A refresh that started before the key was published does not count as a fetch for it."""
     await oidc.authenticate(issuer.token())
     answered, go = asyncio.Event(), asyncio.Event()
     old = issuer.published
@@ -171,10 +171,8 @@ async def test_a_key_published_after_the_fetch_under_way_is_fetched_too(
     assert waiting.result().subject == SUBJECT
 
 
-async def test_a_refresh_in_the_background_holds_nobody_up(
-    clock: Time, issuer: LocalIssuer, oidc: Oidc
-) -> None:
-    """Requests are served with the keys that are there while the issuer takes its time; one fetch for all."""
+async def test_a_background_refresh_delays_no_request(clock: Time, issuer: LocalIssuer, oidc: Oidc) -> None:
+    """Requests use the cached keys while the issuer is slow; there is one fetch for all."""
     await oidc.authenticate(issuer.token())
     stuck = asyncio.Event()
 
@@ -191,17 +189,15 @@ async def test_a_refresh_in_the_background_holds_nobody_up(
     stuck.set()
 
 
-async def test_keys_are_fetched_no_more_often_than_they_get_old(
-    clock: Time, issuer: LocalIssuer, oidc: Oidc
-) -> None:
+async def test_keys_are_refreshed_at_their_maximum_age(clock: Time, issuer: LocalIssuer, oidc: Oidc) -> None:
     """An hour of requests costs the issuer twelve fetches."""
     for _ in range(360):
         await age(clock, issuer, oidc, 10)
     assert issuer.fetches == 12
 
 
-async def test_repeated_tokens_keep_keys_young(clock: Time, issuer: LocalIssuer, oidc: Oidc) -> None:
-    """A caller who sends one token for long is one for whom keys are fetched anew, as any other."""
+async def test_repeated_tokens_refresh_keys(clock: Time, issuer: LocalIssuer, oidc: Oidc) -> None:
+    """Requests with a cached token trigger refreshes like any other."""
     token = issuer.token()
     await oidc.authenticate(token)
     clock.now += MAX_AGE_S
@@ -209,26 +205,26 @@ async def test_repeated_tokens_keep_keys_young(clock: Time, issuer: LocalIssuer,
     await until(lambda: issuer.fetches == 2)
 
 
-async def test_a_clock_that_is_set_back_stops_no_refresh(
+async def test_a_clock_that_is_set_back_does_not_stop_refreshes(
     clock: Time, issuer: LocalIssuer, oidc: Oidc
 ) -> None:
-    """Keys fetched in the future are old."""
+    """Keys fetched in the future are due for a refresh."""
     await oidc.authenticate(issuer.token())
     await age(clock, issuer, oidc, -86_400)
     assert issuer.fetches == 2
 
 
-# How they go
+# Removal
 
 
 @pytest.mark.parametrize("repeated", [True, False], ids=["repeated token", "fresh token"])
-async def test_a_removed_key_is_refused_once_it_is_old(
+async def test_a_removed_key_is_refused_after_the_maximum_age(
     clock: Time,
     issuer: LocalIssuer,
     oidc: Oidc,
     repeated: bool,  # noqa: FBT001  a table's column
 ) -> None:
-    """After the refresh that is due anyway; what was verified before doesn't outlive the key."""
+    """After the regular refresh; cached verifications do not outlive the key."""
     token = issuer.token()
     await oidc.authenticate(token)
     issuer.publish(B)
@@ -244,7 +240,7 @@ async def test_a_removed_key_is_refused_within_the_cooldown(
     oidc: Oidc,
     repeated: bool,  # noqa: FBT001  a table's column
 ) -> None:
-    """The first token of the next key has the keys fetched, even just after another unknown key had."""
+    """The first token of the next key triggers a fetch, even right after a fetch for another unknown key."""
     token = issuer.token()
     await oidc.authenticate(token)
     with pytest.raises(Unauthenticated, match=UNKNOWN):
@@ -257,7 +253,7 @@ async def test_a_removed_key_is_refused_within_the_cooldown(
 
 
 async def test_a_key_replaced_under_its_name_is_refused(clock: Time, issuer: LocalIssuer, oidc: Oidc) -> None:
-    """The same name for another key: tokens of the former are not good any more, verified before or not."""
+    """The same name for another key: tokens of the old key are invalid, cached or not."""
     token = issuer.token()
     await oidc.authenticate(token)
     issuer.publish(SigningKey(A.kid, "ES256"))
@@ -273,8 +269,10 @@ async def age_without_request(clock: Time, oidc: Oidc, issuer: LocalIssuer) -> N
     await refreshed(issuer, oidc)
 
 
-async def test_an_unchanged_key_keeps_what_it_verified(clock: Time, issuer: LocalIssuer, oidc: Oidc) -> None:
-    """A refresh that brings a further key costs nobody a verification."""
+async def test_an_unchanged_key_keeps_cached_verifications(
+    clock: Time, issuer: LocalIssuer, oidc: Oidc
+) -> None:
+    """A refresh that adds a key causes no repeated verification."""
     token = issuer.token()
     caller = await oidc.authenticate(token)
     issuer.publish(A, B)
@@ -282,11 +280,11 @@ async def test_an_unchanged_key_keeps_what_it_verified(clock: Time, issuer: Loca
     assert await oidc.authenticate(token) is caller
 
 
-# How often
+# Fetch rate
 
 
 async def test_a_hundred_unknown_keys_cost_one_fetch(clock: Time, issuer: LocalIssuer, oidc: Oidc) -> None:
-    """Whoever makes key names up can't have us ask the issuer more than once in a cooldown."""
+    """Invented key names can't cause more than one fetch per cooldown."""
     await oidc.authenticate(issuer.token())
 
     async def make_up(number: int) -> str:
@@ -307,20 +305,20 @@ async def test_a_hundred_unknown_keys_cost_one_fetch(clock: Time, issuer: LocalI
 
 
 async def test_a_known_key_for_another_algorithm_costs_no_fetch(issuer: LocalIssuer, oidc: Oidc) -> None:
-    """Looking again would not find what it is not for."""
+    """A fetch could not find a key for that algorithm."""
     await oidc.authenticate(issuer.token())
     with pytest.raises(Unauthenticated):
         await oidc.authenticate(SigningKey(A.kid, "RS256").sign(issuer.claims()))
     assert issuer.fetches == 1
 
 
-# When the issuer is down
+# An issuer that is down
 
 
 async def test_an_hour_without_the_issuer_fails_no_request(
     clock: Time, issuer: LocalIssuer, oidc: Oidc
 ) -> None:
-    """The keys are kept; and it is tried again once in a cooldown, until it is back."""
+    """The keys stay cached; fetching is retried once per cooldown until the issuer is back."""
     await oidc.authenticate(issuer.token())
     issuer.down = True
     issuer.authorizations.clear()
@@ -339,7 +337,7 @@ async def test_an_hour_without_the_issuer_fails_no_request(
 async def test_an_unknown_key_while_the_issuer_is_down_is_not_the_callers_fault(
     clock: Time, issuer: LocalIssuer, oidc: Oidc
 ) -> None:
-    """The key may be good; nobody can tell."""
+    """The key may be valid."""
     await oidc.authenticate(issuer.token())
     issuer.down = True
     with pytest.raises(UpstreamUnavailable, match="keys of the token's issuer") as failure:
@@ -348,10 +346,10 @@ async def test_an_unknown_key_while_the_issuer_is_down_is_not_the_callers_fault(
     assert (await oidc.authenticate(issuer.token())).subject == SUBJECT
 
 
-async def test_an_issuer_that_was_never_there_is_not_the_callers_fault(
+async def test_an_issuer_that_was_never_available_is_not_the_callers_fault(
     clock: Time, issuer: LocalIssuer
 ) -> None:
-    """Without any keys requests fail as unavailable, are not held up, and it is tried again each second."""
+    """Without keys, requests fail at once as unavailable, and fetching is retried every second."""
     issuer.down = True
     async with trusting(clock, issuer) as oidc:
         for _ in range(20):
@@ -367,7 +365,7 @@ async def test_an_issuer_that_was_never_there_is_not_the_callers_fault(
 
 
 async def test_waits_for_a_silent_issuer_five_seconds(clock: Time, issuer: LocalIssuer) -> None:
-    """The first requests wait for the keys, together, and not for ever."""
+    """The first requests wait for the same fetch, with a timeout."""
     stuck = asyncio.Event()
 
     async def hang(request: web.BaseRequest) -> web.StreamResponse:
@@ -389,7 +387,7 @@ async def test_waits_for_a_silent_issuer_five_seconds(clock: Time, issuer: Local
     stuck.set()
 
 
-# What it may publish
+# Published documents
 
 
 def bomb(request: web.BaseRequest) -> Any:
@@ -460,10 +458,10 @@ BAD: list[Any] = [
 
 
 @pytest.mark.parametrize(("answers", "reason"), BAD)
-async def test_what_cannot_be_used_replaces_no_keys(
+async def test_unusable_documents_replace_no_keys(
     clock: Time, issuer: LocalIssuer, oidc: Oidc, answers: Any, reason: str
 ) -> None:
-    """The good keys stay, whatever the issuer publishes instead. The log says why."""
+    """The cached keys stay in use, and the log has the reason."""
     await oidc.authenticate(issuer.token())
     issuer.answers = answers(issuer)
     await age(clock, issuer, oidc, MAX_AGE_S)
@@ -492,8 +490,8 @@ MEMBERS = st.text(max_size=8) | st.binary(max_size=80).map(lambda number: urlsaf
         | st.lists(st.integers())
     )
 )
-def test_any_keys_are_read_or_refused(keys: list[Any]) -> None:
-    """However odd what an issuer publishes, there are keys to use, or it can't be used."""
+def test_any_keys_are_decoded_or_refused(keys: list[Any]) -> None:
+    """Any list of keys is decoded to usable keys or is Unusable."""
     with suppress(Unusable):
         for name, key in decode_keys(json.dumps({"keys": keys}).encode(), ALGORITHMS).items():
             assert name.algorithm in ALGORITHMS
@@ -502,7 +500,7 @@ def test_any_keys_are_read_or_refused(keys: list[Any]) -> None:
 
 @given(st.binary())
 def test_any_bytes_are_refused(body: bytes) -> None:
-    """What is no document of the issuer's can't be used, and that is all."""
+    """Any other document is Unusable; there is no other exception."""
     with pytest.raises(Unusable):
         decode_keys(body, ALGORITHMS)
     with pytest.raises(Unusable):
@@ -510,7 +508,7 @@ def test_any_bytes_are_refused(body: bytes) -> None:
 
 
 async def test_a_redirect_is_not_followed(clock: Time, issuer: LocalIssuer) -> None:
-    """Not to another server, nor on the same one."""
+    """Neither to another server nor on the same one."""
     issuer.answers[KEYS] = answering(b"", status=307, location=issuer.url + "/moved")
     issuer.answers["/moved"] = answering({"keys": issuer.published})
     async with trusting(clock, issuer) as oidc:

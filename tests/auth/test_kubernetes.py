@@ -1,4 +1,4 @@
-"""Kubernetes as an issuer: an API server with a certificate of the cluster, which shows keys to its own only."""
+"""Kubernetes as an issuer: an API server with the cluster's certificate that requires a token for its keys."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KEY = SigningKey("Nx7yE9Jx0mXoVbqkB1pOa6aZ3cS2dRfTgHu5iKjLmNo")
 SUBJECT = "system:serviceaccount:payments:frontend"
-# As a pod's projected token has them, Kubernetes 1.30.
+# The claims of a pod's projected token, Kubernetes 1.30.
 CLAIMS: dict[str, Any] = {
     "aud": ["transfer-gateway"],
     "sub": SUBJECT,
@@ -39,7 +39,7 @@ CLAIMS: dict[str, Any] = {
 
 
 def authority(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+    """A self-signed certificate for 127.0.0.1, and its key."""
     private = ec.generate_private_key(ec.SECP256R1())
     who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)
@@ -81,7 +81,7 @@ def token_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def cluster(clock: Time, certificate: tuple[Path, Path]) -> AsyncIterator[LocalIssuer]:
-    """An API server that shows its keys to whoever has the token."""
+    """An API server that requires the token for its keys."""
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(*certificate)
     async with LocalIssuer(clock, KEY, tls=tls) as cluster:
@@ -102,7 +102,7 @@ async def fetched(oidc: Oidc, cluster: LocalIssuer) -> str:
 async def test_accepts_a_service_account(
     clock: Time, cluster: LocalIssuer, certificate: tuple[Path, Path], token_file: Path
 ) -> None:
-    """Its subject is the account, its claims say which pod; the issuer was asked with our own token."""
+    """The subject is the account, and the claims name the pod; the keys were fetched with our own token."""
     trusted = Issuer(cluster.url, ca_file=certificate[0], token_file=token_file)
     async with trusting(clock, trusted) as oidc:
         caller = await oidc.authenticate(cluster.token(**CLAIMS))
@@ -112,7 +112,7 @@ async def test_accepts_a_service_account(
     assert cluster.authorizations == ["Bearer own-token-1"] * 2
 
 
-async def test_reads_its_token_anew_for_each_fetch(
+async def test_rereads_its_token_for_each_fetch(
     clock: Time, cluster: LocalIssuer, certificate: tuple[Path, Path], token_file: Path
 ) -> None:
     """Kubernetes replaces it about every hour."""
@@ -128,7 +128,7 @@ async def test_reads_its_token_anew_for_each_fetch(
 async def test_sends_its_token_to_no_other_issuer(
     clock: Time, cluster: LocalIssuer, certificate: tuple[Path, Path], token_file: Path
 ) -> None:
-    """Another issuer that is trusted too never sees it."""
+    """Another trusted issuer never receives it."""
     trusted = Issuer(cluster.url, ca_file=certificate[0], token_file=token_file)
     async with LocalIssuer(clock, KEY) as other, trusting(clock, trusted, other) as oidc:
         await fetched(oidc, cluster)
@@ -153,7 +153,7 @@ async def test_sends_its_token_to_no_other_issuer(
 async def test_says_why_it_has_no_keys(
     clock: Time, cluster: LocalIssuer, token_file: Path, files: dict[str, str], reason: str
 ) -> None:
-    """To the operator; the caller learns that it isn't its fault. The token is in neither."""
+    """Operators get the reason; callers learn that it is not their fault. Neither contains the token."""
     folder = token_file.parent
     authority(folder, "other")
     (folder / "odd").write_text("own-token-1\nown-token-2")
@@ -165,10 +165,10 @@ async def test_says_why_it_has_no_keys(
     assert "own-token" not in f"{failure.value.detail} {failure.value.message}"
 
 
-async def test_follows_a_ca_file_that_changes(
+async def test_reloads_a_changed_ca_file(
     clock: Time, cluster: LocalIssuer, certificate: tuple[Path, Path], token_file: Path, tmp_path: Path
 ) -> None:
-    """A cluster's authority is replaced in place, too."""
+    """A cluster's CA is replaced in place, too."""
     ca_file, _ = authority(tmp_path, "former")
     async with trusting(clock, Issuer(cluster.url, ca_file=ca_file, token_file=token_file)) as oidc:
         with pytest.raises(UpstreamUnavailable):

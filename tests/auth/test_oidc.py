@@ -1,4 +1,4 @@
-"""Whose token is good, and what is known of its caller then."""
+"""Valid tokens, and the callers they identify."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from transfer_gateway.settings import ConfigurationError
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 async def test_accepts_what_the_issuer_signed(issuer: LocalIssuer, oidc: Oidc, algorithm: str) -> None:
-    """With each kind of key the caller is who the token says, and its groups and end are known."""
+    """With each kind of key: the caller has the token's subject, groups and expiry."""
     key = next(key for key in issuer.keys if key.algorithm == algorithm)
     caller = await oidc.authenticate(issuer.token(key=key, groups=["ops", "sre"], team="x"))
     assert (caller.subject, caller.issuer) == (SUBJECT, issuer.url)
@@ -43,7 +43,7 @@ async def test_accepts_what_the_issuer_signed(issuer: LocalIssuer, oidc: Oidc, a
 async def test_accepts_either_padding_of_a_key_without_an_algorithm(
     clock: Time, issuer: LocalIssuer, algorithm: str
 ) -> None:
-    """An RSA key that doesn't say its algorithm serves each that is accepted."""
+    """An RSA key without `alg` is used for each accepted algorithm."""
     key = issuer.keys[0]
     issuer.published = [key.jwk(alg=None, use=None)]
     async with trusting(clock, issuer) as oidc:
@@ -52,7 +52,7 @@ async def test_accepts_either_padding_of_a_key_without_an_algorithm(
 
 
 async def test_uses_the_public_half_of_a_key_published_whole(clock: Time, issuer: LocalIssuer) -> None:
-    """An issuer that publishes a private key by mistake has its tokens verified all the same."""
+    """Tokens are verified even if the issuer publishes a private key by mistake."""
     key = issuer.keys[0]
     whole = jwt.get_algorithm_by_name("RS256").to_jwk(key.private, as_dict=True)
     assert "d" in whole
@@ -71,7 +71,7 @@ async def test_uses_the_public_half_of_a_key_published_whole(clock: Time, issuer
     ],
 )
 async def test_reads_groups(issuer: LocalIssuer, oidc: Oidc, claim: object, groups: frozenset[str]) -> None:
-    """Groups are a text, several, or none; a text is one group, spaces or not."""
+    """Groups are a string, a list or absent; a string is one group, even with spaces."""
     assert (await oidc.authenticate(issuer.token(groups=claim))).groups == groups
 
 
@@ -94,13 +94,13 @@ async def test_accepts(issuer: LocalIssuer, oidc: Oidc, claims: dict[str, Any]) 
 async def test_grants_clocks_a_leeway(
     clock: Time, issuer: LocalIssuer, oidc: Oidc, claims: dict[str, Any]
 ) -> None:
-    """A token is good from and until ten seconds off, which is the leeway here."""
+    """A token is valid ten seconds before and after its period, which is the leeway here."""
     token = issuer.token(**{name: int(clock.now) + off_s for name, off_s in claims.items()})
     assert (await oidc.authenticate(token)).subject == SUBJECT
 
 
 async def test_tells_issuers_apart(clock: Time, issuer: LocalIssuer) -> None:
-    """Each issuer vouches for its own tokens only, key names that both use included, and callers differ."""
+    """Each issuer's keys only verify its own tokens, even with equal key names, and the callers differ."""
     namesake = SigningKey(issuer.keys[0].kid)
     async with LocalIssuer(clock, namesake) as other, trusting(clock, issuer, other) as oidc:
         callers = [await oidc.authenticate(each.token()) for each in (issuer, other)]
@@ -111,8 +111,8 @@ async def test_tells_issuers_apart(clock: Time, issuer: LocalIssuer) -> None:
             await oidc.authenticate(other.token(iss=issuer.url))
 
 
-async def test_one_issuer_down_leaves_the_other_alone(clock: Time, issuer: LocalIssuer) -> None:
-    """Tokens of an issuer that works are good while another has never been reached."""
+async def test_one_issuer_down_does_not_affect_another(clock: Time, issuer: LocalIssuer) -> None:
+    """Tokens of an available issuer are valid while another has never been reached."""
     nobody = Issuer("http://127.0.0.1:1")
     async with trusting(clock, nobody, issuer) as oidc:
         assert (await oidc.authenticate(issuer.token())).subject == SUBJECT
@@ -121,7 +121,7 @@ async def test_one_issuer_down_leaves_the_other_alone(clock: Time, issuer: Local
 async def test_accepts_a_token_without_a_key_name_if_there_is_one_key(
     clock: Time, issuer: LocalIssuer
 ) -> None:
-    """Small issuers name no keys."""
+    """Small issuers use no key ids."""
     key = SigningKey(None, "ES256")
     issuer.publish(key)
     async with trusting(clock, issuer) as oidc:
@@ -129,7 +129,7 @@ async def test_accepts_a_token_without_a_key_name_if_there_is_one_key(
 
 
 async def test_accepts_an_issuer_with_a_slash_at_its_end(clock: Time, issuer: LocalIssuer) -> None:
-    """Which belongs to its name, but is not doubled in the address of its discovery document."""
+    """The slash is part of its name, but not doubled in the discovery URL."""
     issuer.answers[DISCOVERY] = answering({"issuer": issuer.url + "/", "jwks_uri": issuer.url + KEYS})
     issuer.url += "/"
     async with trusting(clock, issuer) as oidc:
@@ -137,14 +137,14 @@ async def test_accepts_an_issuer_with_a_slash_at_its_end(clock: Time, issuer: Lo
 
 
 async def test_verifies_a_repeated_token_once(issuer: LocalIssuer, oidc: Oidc) -> None:
-    """The second time it gives the caller that it gave the first time."""
+    """The second time, the cached caller is returned."""
     token = issuer.token()
     first = await oidc.authenticate(token)
     assert await oidc.authenticate(token) is first
 
 
 async def test_a_repeated_token_expires_too(clock: Time, issuer: LocalIssuer, oidc: Oidc) -> None:
-    """What is remembered of a token is not remembered for longer than it is good."""
+    """A cached token is not accepted after its expiry."""
     token = issuer.token(exp=int(clock.now) + 60)
     await oidc.authenticate(token)
     clock.now += 60 + 9.5
@@ -154,8 +154,8 @@ async def test_a_repeated_token_expires_too(clock: Time, issuer: LocalIssuer, oi
         await oidc.authenticate(token)
 
 
-async def test_keeps_no_token(issuer: LocalIssuer, oidc: Oidc) -> None:
-    """What is kept of a verified token is its hash; and a caller's text shows no claims."""
+async def test_stores_no_token(issuer: LocalIssuer, oidc: Oidc) -> None:
+    """The cache contains hashes of tokens only, and a caller's repr contains no claims."""
     token = issuer.token(secret="claimed")
     caller = await oidc.authenticate(token)
     kept = repr(list(oidc._verified.items()))
@@ -164,8 +164,8 @@ async def test_keeps_no_token(issuer: LocalIssuer, oidc: Oidc) -> None:
     assert "claimed" not in repr(caller)
 
 
-def test_callers_claims_stay_as_they_are() -> None:
-    """Nobody downstream changes what an issuer said."""
+def test_callers_claims_are_immutable() -> None:
+    """Later code can't change an issuer's claims."""
     with pytest.raises(TypeError):
         ANONYMOUS.claims["admin"] = True  # type: ignore[index]  # just so
     assert ANONYMOUS.name == "anonymous"
@@ -192,7 +192,7 @@ def test_callers_claims_stay_as_they_are() -> None:
     ],
 )
 def test_refuses_unsafe_configuration(wrong: dict[str, Any], problem: str) -> None:
-    """Nothing starts that would accept what it must not."""
+    """An Oidc that would accept invalid tokens can't be created."""
     good: dict[str, Any] = {
         "issuers": ["https://a.example"],
         "audiences": [AUDIENCE],

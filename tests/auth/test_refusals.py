@@ -1,4 +1,4 @@
-"""Whose token is refused, and what the sender is told."""
+"""Refused tokens, and the reasons that callers get."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def encoded(part: object) -> str:
 
 
 def assembled(header: object, claims: object, signature: bytes = b"") -> str:
-    """A token that no library would make."""
+    """A token that no library would create."""
     return f"{encoded(header)}.{encoded(claims)}.{encoded(signature)}"
 
 
 def signed(key: SigningKey, header: dict[str, Any], claims: object) -> str:
-    """The same, its signature good: by RS256, whatever the header says."""
+    """The same with a valid RS256 signature, whatever the header says."""
     unsigned = f"{encoded(header)}.{encoded(claims)}"
     signature = jwt.get_algorithm_by_name("RS256").sign(unsigned.encode(), key.private)
     return f"{unsigned}.{encoded(signature)}"
@@ -64,7 +64,7 @@ def altered(token: str, part: int, change: Callable[[str], str]) -> str:
 
 @dataclass(frozen=True)
 class Of:
-    """A claim that a table can't say outright."""
+    """A claim that a table can't contain directly."""
 
     of: Callable[[Time, LocalIssuer], object]
 
@@ -127,7 +127,7 @@ CLAIMS = [
 async def test_refuses_claims(
     clock: Time, issuer: LocalIssuer, oidc: Oidc, claims: dict[str, Any], reason: str
 ) -> None:
-    """Well signed by the issuer, but not good here and now, and told so without a word of the token."""
+    """Signed by the issuer, but not valid here and now. The reason contains nothing of the token."""
     told = {
         name: value.of(clock, issuer) if isinstance(value, Of) else value for name, value in claims.items()
     }
@@ -204,7 +204,7 @@ SIGNATURES: list[Any] = [
 async def test_refuses_signatures(
     issuer: LocalIssuer, oidc: Oidc, make: Callable[[LocalIssuer], str], reason: str
 ) -> None:
-    """Not signed by the issuer, or not in a way that is accepted."""
+    """Not signed by the issuer, or with an algorithm that is not accepted."""
     with pytest.raises(Unauthenticated, match=reason):
         await oidc.authenticate(make(issuer))
 
@@ -225,7 +225,7 @@ HEADERS: list[Any] = [
 
 @pytest.mark.parametrize("header", HEADERS)
 async def test_refuses_headers(issuer: LocalIssuer, oidc: Oidc, header: dict[str, Any]) -> None:
-    """What a header calls critical must be understood, and nothing is. The signature is good."""
+    """Critical headers are not supported. The signature is valid."""
     with pytest.raises(Unauthenticated):
         await oidc.authenticate(
             signed(issuer.keys[0], {"alg": "RS256", "kid": "RS256"} | header, issuer.claims())
@@ -253,7 +253,7 @@ GARBAGE: list[Any] = [
 
 @pytest.mark.parametrize("token", GARBAGE)
 async def test_refuses_garbage(issuer: LocalIssuer, oidc: Oidc, token: str) -> None:
-    """What is no token at all, without a word to the issuer."""
+    """Not a token at all; no request to the issuer."""
     await oidc.authenticate(issuer.token())
     with pytest.raises(Unauthenticated):
         await oidc.authenticate(token)
@@ -261,8 +261,8 @@ async def test_refuses_garbage(issuer: LocalIssuer, oidc: Oidc, token: str) -> N
 
 
 @pytest.mark.parametrize("characters", [16_385, 100_000, 10_000_000])
-async def test_refuses_large_tokens_unread(issuer: LocalIssuer, oidc: Oidc, characters: int) -> None:
-    """A token of over 16 KB is refused by its length, good or not: at once."""
+async def test_refuses_large_tokens_unparsed(issuer: LocalIssuer, oidc: Oidc, characters: int) -> None:
+    """A token of over 16 KB is refused by its length alone."""
     token = issuer.token(filling="x" * characters)
     took_s = []
     for _ in range(5):
@@ -297,7 +297,7 @@ KEYS: list[Any] = [
 async def test_does_not_use_keys_that_are_not_for_it(
     clock: Time, issuer: LocalIssuer, members: dict[str, object]
 ) -> None:
-    """The issuer publishes the key, but not to verify that signature. Other keys of the same set serve."""
+    """The issuer publishes the key, but not for that signature. Other keys of the set are used."""
     rsa, ec = issuer.keys[0], issuer.keys[2]
     issuer.published = [rsa.jwk(**members), ec.jwk()]
     async with trusting(clock, issuer) as oidc:
@@ -307,7 +307,7 @@ async def test_does_not_use_keys_that_are_not_for_it(
 
 
 async def test_does_not_use_weak_keys(clock: Time, issuer: LocalIssuer) -> None:
-    """RSA of less than 2,048 bits can be forged, whatever the issuer thinks of it."""
+    """RSA keys of less than 2,048 bits can be forged."""
     issuer.published.append(WEAK.jwk())
     unsigned = f"{encoded({'alg': 'RS256', 'kid': 'weak'})}.{encoded(issuer.claims())}"
     signature = jwt.get_algorithm_by_name("RS256").sign(unsigned.encode(), WEAK.private)
@@ -317,7 +317,7 @@ async def test_does_not_use_weak_keys(clock: Time, issuer: LocalIssuer) -> None:
 
 
 async def test_does_not_use_a_curve_that_is_not_the_algorithms(clock: Time, issuer: LocalIssuer) -> None:
-    """ES256 is for P-256 alone."""
+    """ES256 only allows P-256."""
     issuer.published.append(P384.jwk(alg="ES256"))
     async with trusting(clock, issuer) as oidc:
         with pytest.raises(Unauthenticated, match="not signed with a key"):
@@ -331,7 +331,7 @@ def forged_curve(issuer: LocalIssuer) -> str:
 
 
 async def test_does_not_guess_among_several_keys(issuer: LocalIssuer, oidc: Oidc) -> None:
-    """A token that doesn't name its key is good only where there is one such key."""
+    """A token without a key id is valid only if there is exactly one such key."""
     second = SigningKey("second", "ES256")
     issuer.published.append(second.jwk())
     second.kid = None
@@ -362,17 +362,17 @@ MUTATIONS = st.tuples(
     )
 )
 async def test_any_text_is_refused_and_nothing_else_happens(oidc: Oidc, token: str) -> None:
-    """Whatever is sent for a token, the answer is that it isn't one that we accept."""
+    """Any text is refused as an invalid token."""
     with pytest.raises(Unauthenticated):
         await oidc.authenticate(token)
 
 
 @settings(max_examples=400)
 @given(number=st.integers(0, len(ALGORITHMS) - 1), mutations=st.lists(MUTATIONS, min_size=1, max_size=3))
-async def test_changed_tokens_are_good_only_where_pyjwt_finds_so(
+async def test_changed_tokens_are_valid_only_if_pyjwt_accepts_them(
     issuer: LocalIssuer, oidc: Oidc, number: int, mutations: list[tuple[float, int, str]]
 ) -> None:
-    """A token with characters left out, replaced or put in is refused, but for what means the same.
+    """A token with characters removed, replaced or inserted is refused, unless it is equivalent.
 
     What is accepted, `jwt.decode` accepts with the issuer's key, and finds the same claims.
     """
@@ -403,7 +403,7 @@ async def test_changed_tokens_are_good_only_where_pyjwt_finds_so(
 async def test_any_claims_make_a_caller_or_are_refused(
     issuer: LocalIssuer, oidc: Oidc, claims: dict[str, Any]
 ) -> None:
-    """However odd what the issuer signs: a caller whose name is fit for a log, or a refusal."""
+    """Any signed claims give a caller whose name is safe to log, or a refusal."""
     token = signed(issuer.keys[0], {"alg": "RS256", "kid": "RS256"}, issuer.claims() | claims)
     with suppress(Unauthenticated):
         caller = await oidc.authenticate(token)

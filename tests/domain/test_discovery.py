@@ -1,4 +1,4 @@
-"""How the accounts that are listed and those that were discovered become one list."""
+"""Merging listed and discovered accounts."""
 
 from __future__ import annotations
 
@@ -68,14 +68,14 @@ def test_merge(
     members: dict[AccountId, str | None],
     expected: list[tuple[AccountId, str | None]],
 ) -> None:
-    """A listed account is as it is listed; the others follow, each under its name where that is its own."""
+    """Listed accounts are unchanged; discovered ones follow, with their names as aliases if unique."""
     merged = sources(*known, wanted=wanted).merge(Member(*member) for member in members.items())
     assert [(account.id, account.alias) for account in merged] == expected
     assert list(merged)[: len(known)] == known
 
 
 def test_discovered_accounts_take_the_defaults() -> None:
-    """Role, regions, external id and duration are the defaults'."""
+    """Role, regions, external id and duration are the defaults."""
     (account,) = sources(wanted=discovery()).merge([Member(A, "a")])
     assert account == Account(A, "a", (Region("eu-west-1"),), f"arn:aws:iam::{A}:role/Reader", "d-1", 1800)
 
@@ -85,13 +85,13 @@ def test_discovered_accounts_take_the_defaults() -> None:
     [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")],
 )
 def test_partitions(region: str, partition: str) -> None:
-    """The default role is one of the regions' partition."""
+    """The default role's ARN has the regions' partition."""
     defaults = AccountDefaults("path/Reader", (Region(region),), None, 3600)
     assert defaults.account(A, None).role_arn == f"arn:{partition}:iam::{A}:role/path/Reader"
 
 
 def test_regions() -> None:
-    """The regions to be ready for: the listed accounts', and with discovery the defaults'."""
+    """The listed accounts' regions and, with discovery, the defaults' regions."""
     assert sources(listed(A)).regions() == ("eu-north-1",)
     assert sources(listed(A), wanted=discovery()).regions() == ("eu-north-1", "eu-west-1")
     assert sources(wanted=discovery()).regions() == ("eu-west-1",)

@@ -1,4 +1,4 @@
-"""Who may see what, by a policy file's rules."""
+"""Access by a policy file's rules."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def seen(rules: str, caller: Caller) -> set[str]:
     ],
 )
 def test_callers(callers: str, caller: Caller, matches: bool) -> None:  # noqa: FBT001  a case
-    """A rule is for callers who match all that it names; of each, one value is enough."""
+    """A rule applies to callers that match all its criteria, each by any of its values."""
     callers = f"callers: {callers if callers[0] == '{' else f'{{ {callers} }}'}"
     assert seen(f"  - {{ {callers}, accounts: {{ all: true }} }}", caller) == (ALL if matches else set())
 
@@ -109,17 +109,17 @@ def test_callers(callers: str, caller: Caller, matches: bool) -> None:  # noqa: 
     ],
 )
 def test_accounts(accounts: str, visible: set[str]) -> None:
-    """A rule grants the accounts that match any of the ways in which it names them."""
+    """A rule grants the accounts that match any of its criteria."""
     assert seen(f"  - {{ callers: {{ any: true }}, accounts: {{ {accounts} }} }}", ALICE) == visible
 
 
 def test_nothing_by_default() -> None:
-    """Whom no rule is for, sees nothing."""
+    """A caller that no rule applies to sees nothing."""
     assert seen("  []", ALICE) == set()
 
 
 def test_rules_add_up() -> None:
-    """An account is visible in the regions of all rules that grant it; a field unless each of them hides it there."""
+    """Rules add regions to an account; a field is hidden in a region if all rules that grant it hide the field."""
     policy = parse_policy(
         b"""
 rules:
@@ -144,7 +144,7 @@ rules:
 
 
 def test_scopes_follow_the_accounts() -> None:
-    """Callers of the same rules share a scope, until the accounts change."""
+    """Callers that match the same rules share a cached scope until the accounts change."""
     policy = parse_policy(b"rules: [{ callers: { any: true }, accounts: { all: true } }]", name="policy.yaml")
     scope = policy.scope(ALICE, ACCOUNTS)
     assert policy.scope(POD, ACCOUNTS) is scope
@@ -161,15 +161,17 @@ def test_scopes_follow_the_accounts() -> None:
             "rules: [{ accounts: { all: true } }]", "rules[0].callers: is required", id="no-callers"
         ),
         pytest.param(
-            "rules: [{ callers: {}, accounts: { all: true } }]", "callers: must say who", id="no-caller"
+            "rules: [{ callers: {}, accounts: { all: true } }]", "callers: must name callers", id="no-caller"
         ),
         pytest.param(
             "rules: [{ callers: { any: true, groups: [a] }, accounts: { all: true } }]",
-            "callers: must say who",
+            "callers: must name callers",
             id="any-and-some",
         ),
         pytest.param(
-            "rules: [{ callers: { any: true }, accounts: {} }]", "accounts: must say which", id="no-account"
+            "rules: [{ callers: { any: true }, accounts: {} }]",
+            "accounts: must name accounts",
+            id="no-account",
         ),
         pytest.param(
             "rules: [{ callers: { any: true }, accounts: { ids: [111111111111] } }]",
@@ -198,7 +200,7 @@ def test_scopes_follow_the_accounts() -> None:
     ],
 )
 def test_bad_policies(text: str, says: str) -> None:
-    """Each problem is told with its place: a policy that is not understood is none."""
+    """Each problem is reported with its location; an invalid policy is rejected as a whole."""
     with pytest.raises(ConfigurationError) as wrong:
         parse_policy(text.encode(), name="policy.yaml")
     assert says in str(wrong.value)
@@ -223,7 +225,7 @@ def described(region: Region = IRELAND) -> Execution:
 
 @given(hidden=st.frozensets(st.sampled_from(Hideable)))
 def test_hidden_fields(hidden: frozenset[Hideable]) -> None:
-    """Whatever is hidden is null, everything else is as it was, and where nothing is hidden nothing is made anew."""
+    """Hidden fields are null, others unchanged; if nothing is hidden, the object is the same."""
     whole = described()
     shown: Any = Scope(ACCOUNTS, {whole.key.target: hidden}).redact(whole)
     for name in (

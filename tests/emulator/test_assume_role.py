@@ -32,7 +32,7 @@ async def refusal(aws: Any, role_arn: str, credentials: Credentials | None = Non
 
 
 async def test_the_session_is_the_roles(aws: Any) -> None:
-    """GetCallerIdentity tells who one is: the user at home, the assumed role in a session."""
+    """GetCallerIdentity returns the user, or the assumed role for a session."""
     home = await aws.call(aws.client("sts"), "get_caller_identity")
     assert (home["Account"], home["Arn"]) == (HOME, CALLER)
     answer = await assume(aws, READER, SourceIdentity="alice")
@@ -59,10 +59,10 @@ async def test_the_session_is_the_roles(aws: Any) -> None:
         pytest.param(f"arn:aws:iam::{ACCOUNT}:role/Trustless", {}, id="trusts-somebody-else"),
     ],
 )
-async def test_whom_a_role_does_not_trust_is_denied(
+async def test_untrusted_callers_are_denied(
     world: World, aws: Any, role_arn: str, asked: dict[str, str]
 ) -> None:
-    """AWS answers alike for a role that is not there, does not trust, or wants another external id."""
+    """The error is the same for a missing role, an untrusted caller and a wrong external id."""
     trustless = Role("Trustless", trusted_principals=("arn:aws:iam::123456789012:root",))
     world.add_account(ACCOUNT, [trustless])
     error = await refusal(aws, role_arn, **asked)
@@ -75,7 +75,7 @@ async def test_whom_a_role_does_not_trust_is_denied(
 
 @pytest.mark.parametrize("principal", [f"arn:aws:iam::{HOME}:root", HOME, CALLER, "*"])
 async def test_trust_is_by_account_or_by_the_callers_arn(world: World, aws: Any, principal: str) -> None:
-    """The account's root or id, the exact user, or everybody; with the external id where there is one."""
+    """The account's root or id, the exact user, or everyone; with the external id if required."""
     role = Role("Audit", trusted_principals=(principal,), external_id="x-1", path="/ops/")
     world.add_account("333333333333", [role])
     answer = await assume(aws, "arn:aws:iam::333333333333:role/ops/Audit", ExternalId="x-1")
@@ -95,8 +95,8 @@ async def test_a_session_is_trusted_by_its_roles_arn(world: World, aws: Any) -> 
     assert (await refusal(aws, second))["Code"] == "AccessDenied"
 
 
-async def test_a_chained_session_lasts_an_hour_at_most(world: World, aws: Any) -> None:
-    """Beyond 3,600 s a chained session is refused, though the role itself would allow it."""
+async def test_a_chained_session_lasts_at_most_an_hour(world: World, aws: Any) -> None:
+    """A chained session longer than 3,600 s is refused, even if the role allows it."""
     world.add_account(
         "333333333333", [Role("Long", trusted_principals=(READER, HOME), max_session_duration_s=43_200)]
     )
@@ -135,13 +135,13 @@ async def test_a_chained_session_lasts_an_hour_at_most(world: World, aws: Any) -
         ),
     ],
 )
-async def test_what_sts_does_not_accept(aws: Any, asked: dict[str, object], message: str) -> None:
-    """Durations and members beyond their bounds are ValidationErrors in AWS's words."""
+async def test_invalid_input_to_sts(aws: Any, asked: dict[str, object], message: str) -> None:
+    """Durations and members out of bounds get AWS's ValidationErrors."""
     error = await refusal(aws, READER, **asked)
     assert (error["Code"], error["Message"]) == ("ValidationError", message)
 
 
-async def test_an_arn_that_is_no_roles_is_refused(aws: Any) -> None:
+async def test_an_arn_of_something_else_than_a_role_is_refused(aws: Any) -> None:
     """RoleArn must be the ARN of a role."""
     error = await refusal(aws, "arn:aws:iam::111111111111:user/somebody")
     assert error == {
@@ -151,8 +151,8 @@ async def test_an_arn_that_is_no_roles_is_refused(aws: Any) -> None:
     }
 
 
-async def test_a_session_lasts_as_long_as_asked(aws: Any) -> None:
-    """An hour unless DurationSeconds says otherwise, in whole seconds."""
+async def test_a_session_lasts_as_long_as_requested(aws: Any) -> None:
+    """DurationSeconds, by default an hour; in whole seconds."""
     for asked, lasting in [({}, 3600), ({"DurationSeconds": 900}, 900)]:
         before = datetime.now(UTC)
         expiration = (await assume(aws, READER, **asked))["Credentials"]["Expiration"]
@@ -163,7 +163,7 @@ async def test_a_session_lasts_as_long_as_asked(aws: Any) -> None:
 async def test_the_lifetime_of_the_emulators_sessions_can_be_shorter_than_awss(
     world: World, new_aws: Any
 ) -> None:
-    """`session_lifetime_s` beats DurationSeconds, below AWS's 900 s too, to the millisecond."""
+    """`session_lifetime_s` overrides DurationSeconds, even below AWS's 900 s, to the millisecond."""
     async with Emulator(world, session_lifetime_s=0.5) as emulator:
         aws = new_aws(emulator)
         before = datetime.now(UTC)

@@ -31,7 +31,7 @@ def expected(service: str, failure: str) -> tuple[int, str]:
 
 
 @PROTOCOLS
-async def test_a_good_signature_is_let_in(aws: Any, service: str, operation: str) -> None:
+async def test_a_valid_signature_is_accepted(aws: Any, service: str, operation: str) -> None:
     """The home account's key and a session of another account both call either service."""
     assert (await aws.raw(service, operation, {})).status == 200
     session = await aws.session()
@@ -68,10 +68,8 @@ async def test_wrong_credentials_are_refused(
 
 
 @PROTOCOLS
-async def test_a_session_ends_when_its_lifetime_is_over(
-    world: World, new_aws: Any, service: str, operation: str
-) -> None:
-    """A session's key is good until its expiry, to the moment; then the token has expired."""
+async def test_a_session_expires(world: World, new_aws: Any, service: str, operation: str) -> None:
+    """A session's key is valid exactly until its expiry; then the token has expired."""
     shift_s = 0.0
     async with Emulator(world, session_lifetime_s=30, wall_time=lambda: time.time() + shift_s) as emulator:
         aws = new_aws(emulator)
@@ -89,7 +87,7 @@ async def test_a_session_ends_when_its_lifetime_is_over(
 async def test_a_skewed_clock_is_refused(
     world: World, new_aws: Any, service: str, operation: str, shift_s: float
 ) -> None:
-    """A signature more than five minutes old, or from the future, is no signature."""
+    """A signature more than five minutes old or in the future is invalid."""
     async with Emulator(world, wall_time=lambda: time.time() + shift_s) as emulator:
         answer = await new_aws(emulator).raw(service, operation, {})
     assert (answer.status, answer.code) == expected(service, "bad signature")
@@ -97,16 +95,16 @@ async def test_a_skewed_clock_is_refused(
 
 
 @PROTOCOLS
-async def test_a_clock_four_minutes_off_is_good_enough(
+async def test_a_clock_four_minutes_off_is_accepted(
     world: World, new_aws: Any, service: str, operation: str
 ) -> None:
-    """Less skew than five minutes is let pass."""
+    """A skew of less than five minutes is accepted."""
     async with Emulator(world, wall_time=lambda: time.time() + 240) as emulator:
         assert (await new_aws(emulator).raw(service, operation, {})).status == 200
 
 
 @PROTOCOLS
-async def test_a_region_that_is_not_there_is_refused(aws: Any, service: str, operation: str) -> None:
+async def test_an_unknown_region_is_refused(aws: Any, service: str, operation: str) -> None:
     """The signature's scope must name a region of the world."""
     answer = await aws.raw(service, operation, {}, region="ap-south-1")
     assert (answer.status, answer.code) == expected(service, "bad signature")
@@ -159,10 +157,10 @@ def other_body(request: AWSRequest) -> None:
         pytest.param(other_body, "bad signature", id="other-body"),
     ],
 )
-async def test_a_request_that_is_not_what_was_signed_is_refused(
+async def test_a_request_that_differs_from_the_signed_one_is_refused(
     aws: Any, service: str, operation: str, change: Callable[[AWSRequest], None], failure: str
 ) -> None:
-    """A missing or broken Authorization header has its own codes; anything changed breaks the signature."""
+    """A missing or malformed Authorization header has its own codes; any change invalidates the signature."""
     request = aws.signed(service, operation, {})
     change(request)
     answer = await aws.send(request)
@@ -170,7 +168,7 @@ async def test_a_request_that_is_not_what_was_signed_is_refused(
 
 
 @PROTOCOLS
-async def test_a_date_that_is_none_is_refused(aws: Any, service: str, operation: str) -> None:
+async def test_an_invalid_date_is_refused(aws: Any, service: str, operation: str) -> None:
     """X-Amz-Date must be ISO 8601's basic format."""
     request = aws.signed(service, operation, {})
     del request.headers["X-Amz-Date"]
@@ -179,8 +177,8 @@ async def test_a_date_that_is_none_is_refused(aws: Any, service: str, operation:
     assert (answer.status, answer.code) == expected(service, "incomplete")
 
 
-async def test_errors_bear_a_request_id_and_their_code(aws: Any) -> None:
-    """AWS's headers: x-amzn-RequestId on every answer, x-amzn-ErrorType on awsJson's errors."""
+async def test_errors_have_a_request_id_and_their_code(aws: Any) -> None:
+    """AWS's headers: x-amzn-RequestId on every response, x-amzn-ErrorType on awsJson's errors."""
     answer = await aws.raw("transfer", "ListWorkflows", {}, credentials=Credentials("AKIAUNKNOWN", "s"))
     assert answer.headers["x-amzn-ErrorType"] == "UnrecognizedClientException"
     assert len(answer.headers["x-amzn-RequestId"]) == 36

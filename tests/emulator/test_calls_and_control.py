@@ -16,13 +16,13 @@ HOME = "999999999999"
 
 @pytest.fixture
 async def http(emulator: Emulator) -> AsyncIterator[aiohttp.ClientSession]:
-    """A plain HTTP client at the control API's door."""
+    """A plain HTTP client of the control API."""
     async with aiohttp.ClientSession(f"{emulator.url}/_emulator/") as http:
         yield http
 
 
 async def test_calls_are_counted_per_operation_account_and_region(emulator: Emulator, aws: Any) -> None:
-    """AssumeRole counts for the role's account, all else for the caller's, unknown callers for ""."""
+    """AssumeRole counts for the role's account, other calls for the caller's, unauthenticated ones for ""."""
     session = await aws.session()
     await aws.raw("transfer", "ListWorkflows", {}, credentials=session)
     await aws.raw("transfer", "ListWorkflows", {}, credentials=session, region="us-east-1")
@@ -41,15 +41,15 @@ async def test_calls_are_counted_per_operation_account_and_region(emulator: Emul
     assert count() == 0
 
 
-async def test_what_a_fault_prevents_is_counted(emulator: Emulator, aws: Any) -> None:
-    """A call counts as it arrives, whatever becomes of it."""
+async def test_calls_that_a_fault_prevents_are_counted(emulator: Emulator, aws: Any) -> None:
+    """A call is counted on arrival, whatever its outcome."""
     emulator.faults.add(Fault(FaultKind.DENY))
     await aws.raw("transfer", "ListWorkflows", {})
     assert emulator.calls.count(operation="ListWorkflows", account_id=HOME) == 1
 
 
-async def test_the_most_calls_at_once_are_known(emulator: Emulator, aws: Any) -> None:
-    """`max_in_flight` is the highest that `in_flight` was; connections are counted as they open."""
+async def test_maximum_calls_in_flight(emulator: Emulator, aws: Any) -> None:
+    """`max_in_flight` is the highest value of `in_flight`; connections are counted when they open."""
     emulator.faults.add(Fault(FaultKind.LATENCY, seconds=0.1))
     async with asyncio.TaskGroup() as tasks:
         for _ in range(7):
@@ -67,7 +67,7 @@ async def test_one_connection_carries_many_calls(emulator: Emulator, aws: Any) -
 
 
 async def test_calls_can_be_read_over_http(emulator: Emulator, aws: Any, http: aiohttp.ClientSession) -> None:
-    """GET shows every count, DELETE starts from zero; the control API itself is not counted."""
+    """GET returns all counts, DELETE resets them; the control API itself is not counted."""
     await aws.session()
     async with http.get("calls") as response:
         told = await response.json()
@@ -86,7 +86,7 @@ async def test_calls_can_be_read_over_http(emulator: Emulator, aws: Any, http: a
 
 
 async def test_faults_can_be_set_over_http(emulator: Emulator, aws: Any, http: aiohttp.ClientSession) -> None:
-    """What is posted is in force until it is deleted."""
+    """A posted fault is active until it is deleted."""
     async with http.post("faults", json={"kind": "empty_429", "operation": "ListWorkflows"}) as response:
         assert await response.json() == {"id": 1}
     assert (await aws.raw("transfer", "ListWorkflows", {})).status == 429
@@ -94,7 +94,7 @@ async def test_faults_can_be_set_over_http(emulator: Emulator, aws: Any, http: a
         (fault,) = (await response.json())["faults"]
     assert (fault["id"], fault["kind"], fault["operation"]) == (1, "empty_429", "ListWorkflows")
     async with http.post("faults", json=fault) as response:
-        assert (await response.json())["error"] == "id: a fault has no such field"
+        assert (await response.json())["error"] == "id: unknown field of a fault"
     async with http.delete("faults") as response:
         assert response.status == 200
     assert emulator.faults.active() == {}
@@ -118,17 +118,17 @@ async def test_faults_can_be_set_over_http(emulator: Emulator, aws: Any, http: a
         ("clock", b'{"advance_s": 1, "by": 1}', "by"),
     ],
 )
-async def test_bad_input_is_told_by_field(
+async def test_invalid_input_names_the_field(
     http: aiohttp.ClientSession, path: str, body: bytes, field: str
 ) -> None:
-    """400 and JSON whose error begins with the field's name."""
+    """Status 400, and JSON whose error starts with the field's name."""
     async with http.post(path, data=body) as response:
         assert response.status == 400
         assert (await response.json())["error"].startswith(f"{field}: ")
 
 
-async def test_what_is_no_json_is_told(http: aiohttp.ClientSession) -> None:
-    """A body that cannot be parsed is a 400 too, a path that does not exist a 404."""
+async def test_invalid_json_and_unknown_paths(http: aiohttp.ClientSession) -> None:
+    """A body that cannot be parsed gets a 400, an unknown path a 404."""
     async with http.post("faults", data=b"{") as response:
         assert response.status == 400
         assert (await response.json())["error"]
@@ -139,7 +139,7 @@ async def test_what_is_no_json_is_told(http: aiohttp.ClientSession) -> None:
 
 
 async def test_the_clock_and_the_executions_over_http() -> None:
-    """`executions` shows what `World.running` tells, at a time that `clock` moves on."""
+    """`executions` returns `World.running` at the time of `clock`, which can be advanced."""
     world = demo_world(seed=3, accounts=2, regions=("eu-west-1",))
     workflow_id = world.add_workflow(HOME, "eu-west-1")
     placed = world.place(HOME, "eu-west-1", workflow_id)
@@ -161,7 +161,7 @@ async def test_the_clock_and_the_executions_over_http() -> None:
 
 
 async def test_the_emulator_can_be_down_for_a_while(world: World, new_aws: Any) -> None:
-    """After `stop` nobody answers; after `start` the same port, sessions and counts go on."""
+    """Connections fail after `stop`; after `start` the port, sessions and counts are the same."""
     emulator = Emulator(world)
     await emulator.start()
     try:

@@ -21,7 +21,7 @@ SCRIPTS = Path(sys.executable).parent
 
 
 async def run_aws(environment: dict[str, str], home: Path, *arguments: str) -> tuple[int, str]:
-    """Run the AWS CLI with nothing but `environment`; its exit code and what it printed."""
+    """Run the AWS CLI with only `environment`. Returns: exit code and output."""
     process = await asyncio.create_subprocess_exec(
         SCRIPTS / "aws",
         *arguments,
@@ -34,22 +34,22 @@ async def run_aws(environment: dict[str, str], home: Path, *arguments: str) -> t
 
 
 @pytest.fixture
-async def company() -> AsyncIterator[Emulator]:
-    """A lifelike company on a port."""
+async def emulator() -> AsyncIterator[Emulator]:
+    """An emulator with sample data."""
     async with Emulator(demo_world(seed=7, accounts=2, regions=("eu-west-1", "us-east-1"))) as emulator:
         yield emulator
 
 
-async def test_the_aws_cli_assumes_a_role_and_reads_executions(company: Emulator, tmp_path: Path) -> None:
-    """Identity, AssumeRole, lists with paging, a workflow and an execution, as anybody would try it."""
+async def test_the_aws_cli_assumes_a_role_and_reads_executions(emulator: Emulator, tmp_path: Path) -> None:
+    """Identity, AssumeRole, paged lists, a workflow and an execution."""
 
     async def aws(*arguments: str, **session: str) -> Any:
-        code, told = await run_aws({**company.environment(), **session}, tmp_path, *arguments)
+        code, told = await run_aws({**emulator.environment(), **session}, tmp_path, *arguments)
         assert code == 0, told
         return json.loads(told)
 
     assert (await aws("sts", "get-caller-identity"))["Account"] == "999999999999"
-    role_arn = company.world.accounts()[0].role_arn()
+    role_arn = emulator.world.accounts()[0].role_arn()
     credentials = (await aws("sts", "assume-role", "--role-arn", role_arn, "--role-session-name", "cli"))[
         "Credentials"
     ]
@@ -63,7 +63,7 @@ async def test_the_aws_cli_assumes_a_role_and_reads_executions(company: Emulator
     longest = max(
         (
             row
-            for row in company.world.running(company.clock.now())
+            for row in emulator.world.running(emulator.clock.now())
             if row[:2] == ("111111111111", "eu-west-1")
         ),
         key=lambda row: row[5],
@@ -81,11 +81,11 @@ async def test_the_aws_cli_assumes_a_role_and_reads_executions(company: Emulator
     assert described["Execution"]["ExecutionId"] == execution_id
 
 
-async def test_the_aws_cli_shows_awss_errors(company: Emulator, tmp_path: Path) -> None:
-    """A denial is told as the CLI tells AWS's."""
+async def test_the_aws_cli_shows_awss_errors(emulator: Emulator, tmp_path: Path) -> None:
+    """The CLI reports a denial as from AWS."""
     role_arn = "arn:aws:iam::111111111111:role/NoSuchRole"
     arguments = ("sts", "assume-role", "--role-arn", role_arn, "--role-session-name", "cli")
-    code, told = await run_aws(company.environment(), tmp_path, *arguments)
+    code, told = await run_aws(emulator.environment(), tmp_path, *arguments)
     assert code != 0
     assert "An error occurred (AccessDenied) when calling the AssumeRole operation" in told
 
@@ -101,8 +101,8 @@ async def check_that_a_reset_is_one(url: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_the_emulators_command_runs_until_told_to_stop(number: signal.Signals) -> None:
-    """`transfer-emulator` prints one line of shell, answers, and exits with 0 on Ctrl-C or SIGTERM."""
+async def test_the_emulators_command_runs_until_a_signal(number: signal.Signals) -> None:
+    """`transfer-emulator` prints one line of shell, serves requests, and exits with 0 on Ctrl-C or SIGTERM."""
     process = await asyncio.create_subprocess_exec(
         SCRIPTS / "transfer-emulator",
         *("--accounts", "1", "--regions", "eu-central-1", "--session-lifetime-s", "0.5"),
@@ -122,7 +122,7 @@ async def test_the_emulators_command_runs_until_told_to_stop(number: signal.Sign
 
 
 async def refused(*arguments: str) -> tuple[int | None, str]:
-    """Run the emulator's command, which is to end by itself: its exit code, and the last line of its errors."""
+    """Run the emulator's command until it exits. Returns: exit code and the last line of stderr."""
     process = await asyncio.create_subprocess_exec(
         SCRIPTS / "transfer-emulator", *arguments, stdout=PIPE, stderr=PIPE
     )
@@ -144,8 +144,8 @@ async def refused(*arguments: str) -> tuple[int | None, str]:
         ("--session-lifetime-s", "nan"),
     ],
 )
-async def test_wrong_arguments(option: str, value: str) -> None:
-    """A value that makes no sense is named, with what would; exit code 2."""
+async def test_invalid_arguments(option: str, value: str) -> None:
+    """The error names the invalid value and the valid range; exit code 2."""
     code, line = await refused(f"{option}={value}")
     assert code == 2
     assert line.startswith(f"transfer-emulator: error: argument {option}: ")

@@ -71,10 +71,10 @@ def asked_by(operation: str) -> dict[str, str]:
         ),
     ],
 )
-async def test_an_error_in_awss_words(
+async def test_an_aws_error(
     emulator: Emulator, aws: Any, fault: Fault, in_json: tuple[int, str], in_query: tuple[int, str]
 ) -> None:
-    """Every code that a gateway must know can be had, by either protocol; and it is gone when cleared."""
+    """Every code that a gateway must handle is available in both protocols, until the fault is cleared."""
     for service, operation, expected in [
         ("transfer", "ListWorkflows", in_json),
         ("sts", "AssumeRole", in_query),
@@ -86,8 +86,8 @@ async def test_an_error_in_awss_words(
         assert (await aws.raw(service, operation, asked_by(operation))).status == 200
 
 
-async def test_a_denial_names_who_and_what(emulator: Emulator, aws: Any) -> None:
-    """AccessDenied says whom it denies which action on which resource."""
+async def test_a_denial_names_caller_and_action(emulator: Emulator, aws: Any) -> None:
+    """AccessDenied names the caller, the action and the resource."""
     emulator.faults.add(Fault(FaultKind.DENY))
     answer = await aws.raw("transfer", "ListWorkflows", {})
     assert answer.message.startswith(
@@ -99,7 +99,7 @@ async def test_a_denial_names_who_and_what(emulator: Emulator, aws: Any) -> None
 
 @BOTH
 async def test_an_html_502(emulator: Emulator, aws: Any, service: str, operation: str) -> None:
-    """A load balancer's page: AWS's client makes the code '502' of it."""
+    """A load balancer's page: AWS's client reports it as code '502'."""
     emulator.faults.add(Fault(FaultKind.HTML_502))
     answer = await aws.raw(service, operation, asked_by(operation))
     assert (answer.status, answer.headers["Content-Type"]) == (502, "text/html")
@@ -116,8 +116,8 @@ async def test_an_empty_429(emulator: Emulator, aws: Any, service: str, operatio
     assert (answer.status, answer.body) == (429, b"")
 
 
-async def test_latency_delays_and_then_answers(emulator: Emulator, aws: Any) -> None:
-    """The answer is the usual one, that much later; latencies add up."""
+async def test_latency_delays_the_response(emulator: Emulator, aws: Any) -> None:
+    """The response is unchanged but delayed; latencies add up."""
     for _ in range(2):
         emulator.faults.add(Fault(FaultKind.LATENCY, seconds=0.15))
     started_at = time.monotonic()
@@ -126,7 +126,7 @@ async def test_latency_delays_and_then_answers(emulator: Emulator, aws: Any) -> 
 
 
 async def test_a_hanging_call_ends_with_its_client(emulator: Emulator, aws: Any) -> None:
-    """Nothing is answered; when the client leaves, the call is no longer in flight."""
+    """There is no response; when the client disconnects, the call is no longer in flight."""
     emulator.faults.add(Fault(FaultKind.HANG))
     hanging = asyncio.create_task(aws.raw("transfer", "ListWorkflows", {}))
     await until_in_flight(emulator, 1)
@@ -136,7 +136,7 @@ async def test_a_hanging_call_ends_with_its_client(emulator: Emulator, aws: Any)
 
 
 async def test_a_hanging_call_ends_with_the_emulator(emulator: Emulator, aws: Any) -> None:
-    """`stop` releases what a fault holds back, at once."""
+    """`stop` releases delayed calls at once."""
     emulator.faults.add(Fault(FaultKind.HANG))
     async with asyncio.TaskGroup() as tasks:
         hanging = tasks.create_task(failing(aws))
@@ -154,7 +154,7 @@ async def failing(aws: Any) -> Exception:
 
 
 async def test_a_reset_is_a_tcp_reset(emulator: Emulator, aws: Any) -> None:
-    """The connection does not end, it breaks: the socket says ECONNRESET."""
+    """The socket reports ECONNRESET, not an orderly end."""
     emulator.faults.add(Fault(FaultKind.RESET))
     request = aws.signed("transfer", "ListWorkflows", {})
     request.headers["Content-Length"] = str(len(request.data))
@@ -168,7 +168,7 @@ async def test_a_reset_is_a_tcp_reset(emulator: Emulator, aws: Any) -> None:
 async def test_a_truncated_body_is_a_complete_200(
     emulator: Emulator, aws: Any, service: str, operation: str
 ) -> None:
-    """HTTP is satisfied, the JSON or XML within is cut in half."""
+    """Valid HTTP, with half of the JSON or XML."""
     whole = await aws.raw(service, operation, asked_by(operation))
     emulator.faults.add(Fault(FaultKind.TRUNCATED_BODY))
     cut = await aws.raw(service, operation, asked_by(operation))
@@ -178,14 +178,14 @@ async def test_a_truncated_body_is_a_complete_200(
 
 @BOTH
 async def test_a_short_body_breaks_off(emulator: Emulator, aws: Any, service: str, operation: str) -> None:
-    """Content-Length promises more than comes before the connection ends."""
+    """The connection ends before Content-Length is reached."""
     emulator.faults.add(Fault(FaultKind.SHORT_BODY))
     with pytest.raises(aiohttp.ClientPayloadError):
         await aws.raw(service, operation, asked_by(operation))
 
 
 async def test_revoked_sessions_have_expired_and_new_ones_work(emulator: Emulator, aws: Any) -> None:
-    """Sessions from before the fault end mid-session; those of other accounts and later ones do not."""
+    """Sessions from before the fault have expired; those of other accounts and later ones have not."""
     before = await aws.session()
     other = await aws.session("222222222222", ExternalId="x-42")
     emulator.faults.add(Fault(FaultKind.REVOKED, account_id=ACCOUNT))
@@ -200,7 +200,7 @@ async def test_revoked_sessions_have_expired_and_new_ones_work(emulator: Emulato
 
 
 async def test_enum_values_of_a_later_model(emulator: Emulator, aws: Any, execution: dict[str, str]) -> None:
-    """Status, step type and error type that botocore does not know pass through its parser."""
+    """botocore passes unknown statuses, step types and error types through."""
     emulator.faults.add(Fault(FaultKind.UNKNOWN_ENUM))
     answer = await aws.call(aws.client("transfer"), "describe_execution", **execution)
     step = answer["Execution"]["Results"]["Steps"][0]
@@ -223,8 +223,8 @@ async def test_members_of_a_later_model(emulator: Emulator, aws: Any, execution:
     await aws.session()
 
 
-async def test_throttling_lets_its_rate_through(emulator: Emulator, aws: Any) -> None:
-    """Five at once and then five a second; another region of the account has a budget of its own."""
+async def test_throttling_allows_its_rate(emulator: Emulator, aws: Any) -> None:
+    """Five at once and then five per second; another region of the account has its own limit."""
     emulator.faults.add(Fault(FaultKind.THROTTLE, rate_per_s=5, service="transfer"))
     started_at = time.monotonic()
     async with asyncio.TaskGroup() as tasks:
@@ -236,8 +236,8 @@ async def test_throttling_lets_its_rate_through(emulator: Emulator, aws: Any) ->
     assert (await aws.raw("transfer", "ListWorkflows", {})).status == 200
 
 
-async def test_a_fault_is_for_whom_it_names(emulator: Emulator, aws: Any) -> None:
-    """Account, region, operation and service each narrow it; AssumeRole's account is the role's."""
+async def test_a_fault_applies_to_matching_calls(emulator: Emulator, aws: Any) -> None:
+    """Matched by account, region, operation and service; AssumeRole's account is the role's."""
     session = await aws.session()
 
     async def statuses() -> list[int]:
@@ -262,8 +262,8 @@ async def test_a_fault_is_for_whom_it_names(emulator: Emulator, aws: Any) -> Non
         emulator.faults.clear()
 
 
-async def test_a_fault_can_happen_a_number_of_times(emulator: Emulator, aws: Any) -> None:
-    """The first two matching calls suffer, the third does not; then the next fault's turn comes."""
+async def test_a_fault_can_apply_a_number_of_times(emulator: Emulator, aws: Any) -> None:
+    """It applies to the first two matching calls, not to the third; then the next fault applies."""
     emulator.faults.add(Fault(FaultKind.EMPTY_429, times=2))
     last = emulator.faults.add(Fault(FaultKind.HTML_502))
     statuses = [(await aws.raw("transfer", "ListWorkflows", {})).status for _ in range(3)]
@@ -273,15 +273,15 @@ async def test_a_fault_can_happen_a_number_of_times(emulator: Emulator, aws: Any
     assert (await aws.raw("transfer", "ListWorkflows", {})).status == 200
 
 
-async def test_faults_come_before_credentials_are_told_wrong(emulator: Emulator, aws: Any) -> None:
-    """A load balancer's 502 asks nobody who they are."""
+async def test_faults_precede_authentication(emulator: Emulator, aws: Any) -> None:
+    """A load balancer's 502 needs no valid credentials."""
     emulator.faults.add(Fault(FaultKind.HTML_502))
     answer = await aws.raw("transfer", "ListWorkflows", {}, credentials=Credentials("AKIAUNKNOWN", "s"))
     assert answer.status == 502
 
 
 async def test_boto3_runs_into_its_read_timeout(emulator: Emulator, aws: Any) -> None:
-    """A hang is a hang for AWS's client too."""
+    """AWS's client times out on a hanging call."""
     emulator.faults.add(Fault(FaultKind.HANG))
     client = aws.client("transfer", read_timeout=0.3)
     with pytest.raises(ReadTimeoutError):
@@ -299,14 +299,14 @@ async def test_boto3_runs_into_its_read_timeout(emulator: Emulator, aws: Any) ->
         ({"kind": FaultKind.SERVER_ERROR, "status": 200}, "status"),
     ],
 )
-def test_a_fault_that_makes_no_sense_is_refused(given: dict[str, Any], field: str) -> None:
-    """By the name of the field that is wrong."""
+def test_an_invalid_fault_is_refused(given: dict[str, Any], field: str) -> None:
+    """The error names the invalid field."""
     with pytest.raises(ValueError, match=f"^{field}: "):
         Fault(**given)
 
 
 async def test_a_client_error_is_what_boto3_raises(emulator: Emulator, aws: Any) -> None:
-    """botocore's own error class for a modelled code."""
+    """botocore's error class for a code in the model."""
     emulator.faults.add(Fault(FaultKind.SERVER_ERROR, status=503))
     client = aws.client("transfer")
     with pytest.raises(ClientError) as refusal:

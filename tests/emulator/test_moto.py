@@ -48,7 +48,7 @@ async def asked_of(url: str, credentials: Credentials, form: str) -> tuple[int, 
 
 
 def outline(element: ET.Element) -> list[Any]:
-    """The names of an element and of all below it, namespaces included, in no order."""
+    """The names of an element and its descendants, with namespaces, unordered."""
     return [element.tag, sorted(outline(child) for child in element)]
 
 
@@ -68,7 +68,7 @@ def texts(element: ET.Element) -> dict[str, str]:
     ],
 )
 async def test_the_same_elements_in_the_same_places(aws: Any, moto: str, form: str) -> None:
-    """Names, nesting and namespace of the answers are equal."""
+    """Names, nesting and namespace of the responses are equal."""
     ours = await asked_of(aws.emulator.url, aws.home_credentials, form)
     theirs = await asked_of(moto, aws.home_credentials, form)
     assert ours[0] == theirs[0] == 200
@@ -76,7 +76,7 @@ async def test_the_same_elements_in_the_same_places(aws: Any, moto: str, form: s
 
 
 async def test_keys_ids_and_times_have_the_same_formats(aws: Any, moto: str) -> None:
-    """What AssumeRole tells looks alike, value by value."""
+    """AssumeRole's values have equal formats."""
     form = (
         "Action=AssumeRole&Version=2011-06-15&RoleSessionName=tests"
         "&RoleArn=arn%3Aaws%3Aiam%3A%3A111111111111%3Arole%2FTransferGatewayReader"
@@ -89,7 +89,7 @@ async def test_keys_ids_and_times_have_the_same_formats(aws: Any, moto: str) -> 
 
 
 async def test_botocore_parses_both_alike(aws: Any, moto: str) -> None:
-    """boto3 makes the same keys and types of both answers."""
+    """boto3 returns the same keys and types for both."""
     asked = {
         "RoleArn": "arn:aws:iam::111111111111:role/TransferGatewayReader",
         "RoleSessionName": "tests",

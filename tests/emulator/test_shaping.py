@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from transfer_emulator.errors import MALFORMED, AwsError
 from transfer_emulator.model import Operation, load_service
-from transfer_emulator.query import nested, parse_form
-from transfer_emulator.writing import NotInModelError
+from transfer_emulator.query_protocol import nested, parse_form
+from transfer_emulator.response_shaper import NotInModelError
 
 # What XML 1.0 can carry at all; JSON carries more, and is given it.
 XML_TEXT = st.text(
@@ -36,7 +36,7 @@ def operations(service_name: str, *, of: Callable[[Operation], bool]) -> list[Op
 
 
 def values(shape: Shape, text: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
-    """Anything that the shape's types allow: any members, whatever is required, whatever their length."""
+    """Any value of the shape's types, regardless of required members and lengths."""
     if isinstance(shape, StructureShape):
         members = {name: values(member, text) for name, member in shape.members.items()}
         if shape.is_tagged_union:
@@ -62,9 +62,9 @@ def values(shape: Shape, text: st.SearchStrategy[str]) -> st.SearchStrategy[Any]
 
 
 def parsed(service_name: str, operation: Operation, output: dict[str, Any]) -> dict[str, Any]:
-    """What botocore makes of the answer that we write."""
+    """The response as parsed by botocore."""
     service = load_service(service_name)
-    body = service.answer_body(operation, operation.shape_output(output), "r-1")
+    body = service.response_body(operation, operation.shape_output(output), "r-1")
     answer = {"status_code": 200, "headers": {}, "body": body}
     told = create_parser(str(service.model.metadata["protocol"])).parse(answer, operation.output_shape)
     del told["ResponseMetadata"]
@@ -73,7 +73,7 @@ def parsed(service_name: str, operation: Operation, output: dict[str, Any]) -> d
 
 @LONG_RUN
 @given(st.data())
-def test_botocore_reads_the_json_that_we_write(data: st.DataObject) -> None:
+def test_botocore_parses_our_json(data: st.DataObject) -> None:
     """Every operation of Transfer's model, not only those that are emulated."""
     operation = data.draw(
         st.sampled_from(operations("transfer", of=lambda one: bool(one.output_shape.members)))
@@ -84,7 +84,7 @@ def test_botocore_reads_the_json_that_we_write(data: st.DataObject) -> None:
 
 @LONG_RUN
 @given(st.data())
-def test_botocore_reads_the_xml_that_we_write(data: st.DataObject) -> None:
+def test_botocore_parses_our_xml(data: st.DataObject) -> None:
     """Every operation of STS's model: escapes, line ends, lists, times and numbers."""
     operation = data.draw(st.sampled_from(operations("sts", of=lambda one: bool(one.output_shape.members))))
     output = data.draw(values(operation.output_shape, XML_TEXT))
@@ -93,8 +93,8 @@ def test_botocore_reads_the_xml_that_we_write(data: st.DataObject) -> None:
 
 @LONG_RUN
 @given(st.data())
-def test_we_read_the_forms_that_botocore_writes(data: st.DataObject) -> None:
-    """AssumeRole's input through botocore's serializer: nested lists and numbers come back as they went."""
+def test_we_parse_botocores_forms(data: st.DataObject) -> None:
+    """AssumeRole's input through botocore's serializer: nested lists and numbers are unchanged."""
     service = load_service("sts")
     operation = service.operation("AssumeRole")
     assert operation is not None
@@ -114,16 +114,16 @@ def all_within(asked: dict[str, Any]) -> list[Any]:
 
 @LONG_RUN
 @given(st.binary(max_size=60))
-def test_no_body_breaks_the_readers(body: bytes) -> None:
-    """Any bytes are read or refused in AWS's words."""
+def test_no_body_breaks_the_parsers(body: bytes) -> None:
+    """Any bytes are parsed or get AWS's error."""
     describe = load_service("transfer").operation("DescribeExecution")
     assume = load_service("sts").operation("AssumeRole")
     assert describe is not None
     assert assume is not None
     with pytest.raises(AwsError):
-        describe.read_json(body)
+        describe.parse_json(body)
     with pytest.raises(AwsError):
-        assume.read_form(parse_form(body))
+        assume.parse_form(parse_form(body))
 
 
 json_values = st.recursive(
@@ -135,12 +135,12 @@ json_values = st.recursive(
 
 @LONG_RUN
 @given(st.dictionaries(st.sampled_from(["WorkflowId", "MaxResults", "NextToken", "Else"]), json_values))
-def test_any_json_object_is_read_or_refused(asked: dict[str, Any]) -> None:
-    """Wrong types, wrong values and members of no model, in every combination."""
+def test_any_json_object_is_parsed_or_refused(asked: dict[str, Any]) -> None:
+    """Wrong types, wrong values and unknown members, in every combination."""
     operation = load_service("transfer").operation("ListExecutions")
     assert operation is not None
     try:
-        read = operation.read_json(orjson.dumps(asked))
+        read = operation.parse_json(orjson.dumps(asked))
     except AwsError as error:
         assert error.failure.json_code in {"SerializationException", "ValidationException"}  # noqa: PT017 - see above
     else:
@@ -158,8 +158,8 @@ def test_any_json_object_is_read_or_refused(asked: dict[str, Any]) -> None:
         pytest.param({"Execution": {"Results": {"Steps": {}}}}, id="structure-for-list"),
     ],
 )
-def test_output_that_the_model_lacks_is_refused(output: dict[str, Any]) -> None:
-    """Nothing can leave that AWS's own model has no place for."""
+def test_output_outside_the_model_is_refused(output: dict[str, Any]) -> None:
+    """Output that AWS's model does not define is an error."""
     operation = load_service("transfer").operation("DescribeExecution")
     assert operation is not None
     with pytest.raises(NotInModelError):
@@ -167,9 +167,9 @@ def test_output_that_the_model_lacks_is_refused(output: dict[str, Any]) -> None:
 
 
 def test_blobs_and_numbers_of_the_wrong_kind_are_refused() -> None:
-    """Types that the emulated operations do not have are read by the model all the same."""
+    """Types that no emulated operation uses are supported, too."""
     operation = load_service("transfer").operation("ImportCertificate")
     assert operation is not None
     with pytest.raises(AwsError) as refusal:
-        operation.read_json(b'{"Usage": "SIGNING", "Certificate": "c", "ActiveDate": "soon"}')
+        operation.parse_json(b'{"Usage": "SIGNING", "Certificate": "c", "ActiveDate": "soon"}')
     assert refusal.value.failure is MALFORMED

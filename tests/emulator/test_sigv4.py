@@ -30,7 +30,7 @@ paths = st.lists(st.sampled_from(["", ".", "..", "a", "b c", "ü", "~x", "%", "+
 
 @st.composite
 def signed_requests(draw: st.DrawFn) -> SignedRequest:
-    """A request that botocore has signed, as its bytes would arrive."""
+    """A request signed by botocore, as received."""
     request = AWSRequest(
         method=draw(st.sampled_from(["GET", "POST"])),
         url=f"http://127.0.0.1:4566{draw(paths)}",
@@ -55,7 +55,7 @@ def test_what_botocore_signs_is_verified(request: SignedRequest) -> None:
 
 
 @given(signed_requests(), st.sampled_from(["method", "target", "header", "body", "secret"]))
-def test_whatever_is_changed_breaks_the_signature(request: SignedRequest, what: str) -> None:
+def test_any_change_invalidates_the_signature(request: SignedRequest, what: str) -> None:
     """Method, target, a signed header, the body and the secret are all covered."""
     authorization = authorization_of(request.headers)
     headers = CIMultiDict(request.headers)
@@ -74,7 +74,7 @@ def test_whatever_is_changed_breaks_the_signature(request: SignedRequest, what: 
 
 @given(st.text(max_size=200))
 def test_no_authorization_header_breaks_the_parser(header: str) -> None:
-    """Whatever stands there is either read or refused in AWS's words."""
+    """Any header is parsed or gets AWS's error."""
     headers = CIMultiDict({"Authorization": f"AWS4-HMAC-SHA256 {header}", "X-Amz-Date": "20260101T000000Z"})
     try:
         authorization_of(headers)

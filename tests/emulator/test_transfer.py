@@ -12,7 +12,7 @@ MISSING_EXECUTION = "00000000-0000-4000-8000-000000000000"
 
 
 async def test_a_placed_execution_is_described_as_it_was_placed(world: World, aws: Any) -> None:
-    """Any subset of members, the largest POSIX id and any script's letters pass unchanged."""
+    """Any subset of members, the largest POSIX id and letters of any script are unchanged."""
     workflow_id = world.add_workflow(ACCOUNT, REGION)
     wire = {
         "InitialFileLocation": {"S3FileLocation": {"Bucket": "b-1", "Key": "räksmörgås/файл \u202e🚚.csv"}},
@@ -25,8 +25,8 @@ async def test_a_placed_execution_is_described_as_it_was_placed(world: World, aw
     assert (answer["WorkflowId"], answer["Execution"]) == (workflow_id, wire)
 
 
-async def test_an_execution_placed_without_particulars_has_every_member(world: World, aws: Any) -> None:
-    """A lifelike execution in progress, with all that DescribedExecution has."""
+async def test_an_execution_placed_without_details_has_every_member(world: World, aws: Any) -> None:
+    """A sample execution in progress, with every member of DescribedExecution."""
     workflow_id = world.add_workflow(ACCOUNT, REGION)
     execution_id = world.place(ACCOUNT, REGION, workflow_id)
     transfer = aws.client("transfer", await aws.session())
@@ -39,7 +39,7 @@ async def test_an_execution_placed_without_particulars_has_every_member(world: W
 
 @pytest.mark.parametrize("why", ["never existed", "another workflow's", "removed", "another region's"])
 async def test_what_is_not_in_progress_is_not_found(world: World, aws: Any, why: str) -> None:
-    """Finished, never existed and another workflow's are the same ResourceNotFoundException."""
+    """Finished, unknown and another workflow's executions get the same ResourceNotFoundException."""
     workflow_id, other_id = world.add_workflow(ACCOUNT, REGION), world.add_workflow(ACCOUNT, REGION)
     execution_id = world.place(ACCOUNT, REGION, other_id if why == "another workflow's" else workflow_id)
     if why == "removed":
@@ -57,7 +57,7 @@ async def test_what_is_not_in_progress_is_not_found(world: World, aws: Any, why:
 
 
 async def test_each_account_and_region_has_its_own_state(world: World, aws: Any) -> None:
-    """The same workflow id in three targets names three workflows; the home account has its own too."""
+    """The same workflow id in three targets identifies three workflows; the home account has its own, too."""
     workflow_id = "w-0123456789abcdef0"
     for account_id, region in [(ACCOUNT, REGION), (ACCOUNT, "us-east-1"), ("999999999999", REGION)]:
         world.add_workflow(account_id, region, workflow_id)
@@ -97,8 +97,8 @@ async def test_executions_are_listed_in_pages(world: World, aws: Any) -> None:
     assert listed[0].keys() == model.members.keys()
 
 
-async def test_a_page_goes_on_where_the_last_one_ended(world: World, aws: Any) -> None:
-    """What vanishes between two pages moves nothing: the rest is still shown once."""
+async def test_a_page_continues_where_the_last_one_ended(world: World, aws: Any) -> None:
+    """Executions that end between two pages shift nothing: each other one is listed once."""
     workflow_id = world.add_workflow(ACCOUNT, REGION)
     ids = sorted(world.place(ACCOUNT, REGION, workflow_id) for _ in range(6))
     transfer = aws.client("transfer", await aws.session())
@@ -110,7 +110,7 @@ async def test_a_page_goes_on_where_the_last_one_ended(world: World, aws: Any) -
 
 
 async def test_a_foreign_token_is_refused(world: World, aws: Any) -> None:
-    """Made-up tokens, and those of another listing, are InvalidNextTokenException."""
+    """Invalid tokens and those of another list get InvalidNextTokenException."""
     workflows = [world.add_workflow(ACCOUNT, REGION) for _ in range(2)]
     transfer = aws.client("transfer", await aws.session())
     token = (await aws.call(transfer, "list_workflows", MaxResults=1))["NextToken"]

@@ -19,7 +19,7 @@ PATTERN = "w-([a-z0-9]{17})"
     ids=repr,
 )
 async def test_a_malformed_body_is_a_serialization_exception(aws: Any, body: bytes) -> None:
-    """No JSON, no object, or a member of the wrong JSON type: 400, never a stack trace."""
+    """Not JSON, not an object, or a member of the wrong JSON type: 400, never a stack trace."""
     answer = await aws.raw("transfer", "ListExecutions", body)
     assert (answer.status, answer.code) == (400, "SerializationException")
 
@@ -38,7 +38,7 @@ async def test_a_malformed_body_is_a_serialization_exception(aws: Any, body: byt
     ],
 )
 async def test_a_wrong_type_is_named(aws: Any, asked: dict[str, object], message: str) -> None:
-    """The answer says which JSON type was found and which was wanted."""
+    """The error contains the actual and the expected JSON type."""
     answer = await aws.raw("transfer", "ListExecutions", asked)
     assert (answer.code, answer.message) == ("SerializationException", message)
 
@@ -82,24 +82,24 @@ async def test_a_wrong_type_is_named(aws: Any, asked: dict[str, object], message
         ),
     ],
 )
-async def test_a_broken_constraint_is_a_validation_exception(
+async def test_a_violated_constraint_is_a_validation_exception(
     aws: Any, asked: dict[str, object], said: str
 ) -> None:
-    """The model's own constraints, in AWS's words."""
+    """The model's constraints, with AWS's messages."""
     answer = await aws.raw("transfer", "ListExecutions", asked)
     assert (answer.status, answer.code) == (400, "ValidationException")
     assert answer.message == f"1 validation error detected: {said}"
 
 
-async def test_all_broken_constraints_are_told_at_once(aws: Any) -> None:
-    """Length and pattern of both ids: four problems, one answer."""
+async def test_all_violated_constraints_are_reported_at_once(aws: Any) -> None:
+    """Length and pattern of both ids: four problems, one response."""
     answer = await aws.raw("transfer", "DescribeExecution", {"WorkflowId": "w", "ExecutionId": "e"})
     assert answer.message.startswith("4 validation errors detected: ")
     assert answer.message.count("; Value") == 3
 
 
-async def test_members_that_the_model_lacks_are_ignored(aws: Any, world: World) -> None:
-    """As AWS does: a newer client may send more than an older service knows."""
+async def test_unknown_members_are_ignored(aws: Any, world: World) -> None:
+    """As by AWS: a newer client may send members that an older service does not know."""
     workflow_id = world.add_workflow("999999999999", REGION)
     asked = {"WorkflowId": workflow_id, "Colour": "blue"}
     assert (await aws.raw("transfer", "DescribeWorkflow", asked)).status == 200
@@ -122,7 +122,7 @@ async def test_an_unknown_operation_is_refused(aws: Any, service: str, operation
 
 
 async def test_a_foreign_target_is_an_unknown_operation(aws: Any) -> None:
-    """X-Amz-Target must bear Transfer's own prefix."""
+    """X-Amz-Target must have Transfer's prefix."""
     request = aws.signed("transfer", "ListWorkflows", {})
     request.headers.replace_header("X-Amz-Target", "DynamoDB_20120810.ListTables")
     assert (await aws.send(request)).code == "InvalidSignatureException"
@@ -146,7 +146,7 @@ async def test_a_foreign_target_is_an_unknown_operation(aws: Any) -> None:
     ],
 )
 async def test_a_malformed_form_gets_awss_error(aws: Any, form: bytes, status: int, code: str) -> None:
-    """Forms that are none, lack what they need, or hold text where a number belongs."""
+    """Not a form, a missing field, or text instead of a number."""
     answer = await aws.raw("sts", "", form)
     assert (answer.status, answer.code) == (status, code)
 
@@ -175,24 +175,24 @@ async def test_a_query_string_is_a_form_too(aws: Any) -> None:
         ),
     ],
 )
-async def test_bytes_that_are_no_text_are_refused(aws: Any, head: bytes) -> None:
-    """Wherever they stand, the answer is AWS's error, and counts can still be read."""
+async def test_bytes_that_are_not_utf_8_are_refused(aws: Any, head: bytes) -> None:
+    """Anywhere in the request they cause AWS's error, and counts can still be read."""
     answer = await aws.exchange(head + b"Host: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
     assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 403"))
     calls = await aws.exchange(b"GET /_emulator/calls HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert calls.startswith(b"HTTP/1.1 200")
 
 
-async def test_an_error_quotes_what_xml_cannot_write(aws: Any) -> None:
-    """A control character in a form comes back as a replacement character, and the XML can be parsed."""
+async def test_an_error_quotes_what_xml_cannot_represent(aws: Any) -> None:
+    """A control character in a form becomes a replacement character, so that the XML can be parsed."""
     answer = await aws.raw("sts", "AssumeRole", {"RoleArn": "x\0" * 20, "RoleSessionName": "<&>"})
     assert answer.code == "ValidationError"
     assert "'x\ufffdx" in answer.message
     assert "Value '<&>'" in answer.message
 
 
-async def test_output_that_the_model_lacks_never_leaves(world: World, aws: Any) -> None:
-    """A placed execution with a made-up member is the emulator's own fault: a 500 and a log line."""
+async def test_output_outside_the_model_is_never_sent(world: World, aws: Any) -> None:
+    """A placed execution with an unknown member is an internal error: a 500 and a log line."""
     workflow_id = world.add_workflow("999999999999", REGION)
     world.place("999999999999", REGION, workflow_id, {"Colour": "blue"}, EXECUTION)
     asked = {"WorkflowId": workflow_id, "ExecutionId": EXECUTION}

@@ -62,7 +62,7 @@ class Scope:
             len(regions.intersection(account.regions) if regions else account.regions) for account in named
         )
 
-    def targets_named(self, wanted: TargetFilter) -> list[Target]:
+    def targets_named(self, target_filter: TargetFilter) -> list[Target]:
         """The targets that match a filter. Every account and region that it names must match a target.
 
         Otherwise an empty result would wrongly suggest that nothing exists there.
@@ -70,11 +70,11 @@ class Scope:
         Raises: AccountNotAvailable for a named account that is unavailable or has none of the regions; BadUserInput for
         a named region that none of the accounts has.
         """
-        targets = [target for target in self.accounts.targets() if wanted.matches_target(target)]
-        for account_id in wanted.account_ids:
+        targets = [target for target in self.accounts.targets() if target_filter.matches_target(target)]
+        for account_id in target_filter.account_ids:
             if not any(target.account_id == account_id for target in targets):
                 raise AccountNotAvailable.of(account_id)
-        for region in wanted.regions:
+        for region in target_filter.regions:
             if not any(target.region == region for target in targets):
                 raise BadUserInput.of("regions", f"names {region}, where you have no available account.")
         return targets

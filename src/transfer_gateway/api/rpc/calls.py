@@ -37,19 +37,22 @@ _WATCH = "/grpc.health.v1.Health/Watch"
 class Calls(grpc.GenericRpcHandler):
     """Handles every call and registers it with `active_calls`, which ends it at shutdown or if its client is too slow.
 
-    Services are added to it as to a server. `read`: deserializers that replace the generated ones, by method.
+    Services are added to it as to a server. `deserializers` replace the generated ones, by method.
     Not an interceptor: grpc.aio's interceptors cost each call a coroutine and a new handler, a tenth of a lookup's cost
     (bench/grpc_overhead.py).
     """
 
     def __init__(
-        self, requests: Requests, active_calls: ActiveCalls, read: Mapping[str, Callable[[bytes], Any]]
+        self,
+        requests: Requests,
+        active_calls: ActiveCalls,
+        deserializers: Mapping[str, Callable[[bytes], Any]],
     ) -> None:
         self.requests = requests
         self.active_calls = active_calls
         self._open = active_calls.open
         self._forget = active_calls.open.pop  # done callback of handler tasks
-        self._read = read
+        self._deserializers = deserializers
         self._methods: dict[str, _Method] = {}
         self._unknown = _Method(_UNKNOWN, None)
 
@@ -64,7 +67,7 @@ class Calls(grpc.GenericRpcHandler):
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
         """Called by grpc's generated code for each service."""
         for name, handler in handlers.items():
-            method = _Method(f"/{service}/{name}", handler, self._read.get(f"/{service}/{name}"))
+            method = _Method(f"/{service}/{name}", handler, self._deserializers.get(f"/{service}/{name}"))
             self._methods[method.name] = method
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:

@@ -77,20 +77,20 @@ def _seconds(duration: Duration) -> float:
     return duration.seconds + duration.nanos / 1e9
 
 
-def execution_filter(wanted: execution_service_pb2.ExecutionFilter) -> page.ExecutionFilter:
+def execution_filter(message: execution_service_pb2.ExecutionFilter) -> page.ExecutionFilter:
     return page.ExecutionFilter(
-        account_ids=identifiers(AccountId, wanted.account_ids, "filter.account_ids"),
-        regions=identifiers(Region, wanted.regions, "filter.regions"),
-        workflow_ids=identifiers(WorkflowId, wanted.workflow_ids, "filter.workflow_ids"),
-        statuses=tuple(_status(number, index) for index, number in enumerate(wanted.statuses)),
-        **{field.name: text for field, text in wanted.ListFields() if field.has_presence},
+        account_ids=identifiers(AccountId, message.account_ids, "filter.account_ids"),
+        regions=identifiers(Region, message.regions, "filter.regions"),
+        workflow_ids=identifiers(WorkflowId, message.workflow_ids, "filter.workflow_ids"),
+        statuses=tuple(_status(number, index) for index, number in enumerate(message.statuses)),
+        **{field.name: text for field, text in message.ListFields() if field.has_presence},
     )
 
 
-def workflow_filter(wanted: execution_service_pb2.WorkflowFilter) -> page.TargetFilter:
+def workflow_filter(message: execution_service_pb2.WorkflowFilter) -> page.TargetFilter:
     return page.TargetFilter(
-        account_ids=identifiers(AccountId, wanted.account_ids, "filter.account_ids"),
-        regions=identifiers(Region, wanted.regions, "filter.regions"),
+        account_ids=identifiers(AccountId, message.account_ids, "filter.account_ids"),
+        regions=identifiers(Region, message.regions, "filter.regions"),
     )
 
 

@@ -81,7 +81,7 @@ class RpcServer:
         )
         self._stream_queue = service.stream_queue
         self._calls = Calls(
-            requests, self._active_calls, read={f"/{_SERVICE}/GetExecution": service.lookups.read}
+            requests, self._active_calls, deserializers={f"/{_SERVICE}/GetExecution": service.lookups.read}
         )
         calls: Any = self._calls  # acts as the server that services are added to
         add_ExecutionServiceServicer_to_server(service, calls)

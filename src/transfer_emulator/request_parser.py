@@ -1,7 +1,7 @@
-"""Input, checked against botocore's model of it, with AWS's own words for what is wrong.
+"""Parses and validates input by botocore's model, with AWS's own error messages.
 
-Each shape is compiled once into a `Reader`. A value of the wrong type ends the reading (AWS cannot
-deserialize it); broken constraints are collected, since AWS reports them all in one answer.
+Each shape is compiled once into a `Parser`. A value of the wrong type is an error at once, as AWS cannot
+deserialize it; violated constraints are collected, as AWS reports them all in one response.
 """
 
 import base64
@@ -16,12 +16,12 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from transfer_emulator.errors import INVALID_INPUT, MALFORMED, AwsError
 
 Problems: TypeAlias = list[str]
-Reader: TypeAlias = Callable[[object, str, Problems], object]
+Parser: TypeAlias = Callable[[object, str, Problems], object]
 Check: TypeAlias = Callable[[object], str | None]
 
 
-def reader(shape: Shape) -> Reader:
-    """Compile `shape`: (value, path, problems) → the value, members that the model lacks dropped."""
+def compile_parser(shape: Shape) -> Parser:
+    """Compile `shape` to (value, path, problems) → the value without members that are not in the model."""
     if isinstance(shape, StructureShape):
         return _structure(shape)
     if isinstance(shape, ListShape):
@@ -31,73 +31,75 @@ def reader(shape: Shape) -> Reader:
     return _scalar(shape)
 
 
-def checked(read: Reader, value: object) -> object:
-    """Read a whole input. Raises: AwsError (MALFORMED, INVALID_INPUT)."""
+def parse_input(parse: Parser, value: object) -> object:
+    """Parse a whole input. Raises: AwsError (MALFORMED, INVALID_INPUT)."""
     problems: Problems = []
-    result = read(value, "", problems)
+    result = parse(value, "", problems)
     if problems:
         count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected: "
         raise AwsError(INVALID_INPUT, count + "; ".join(problems))
     return result
 
 
-def _structure(shape: StructureShape) -> Reader:
-    members = [(name, name[0].lower() + name[1:], reader(member)) for name, member in shape.members.items()]
+def _structure(shape: StructureShape) -> Parser:
+    members = [
+        (name, name[0].lower() + name[1:], compile_parser(member)) for name, member in shape.members.items()
+    ]
     required = frozenset(shape.required_members)
 
-    def read(value: object, path: str, problems: Problems) -> object:
+    def parse(value: object, path: str, problems: Problems) -> object:
         if not isinstance(value, dict):
-            raise _unreadable(value, "Structure")
+            raise _wrong_type(value, "Structure")
         result: dict[str, object] = {}
-        for name, spoken, read_member in members:
+        for name, wire_name, parse_member in members:
             item = value.get(name)
-            where = f"{path}.{spoken}" if path else spoken
+            where = f"{path}.{wire_name}" if path else wire_name
             if item is not None:
-                result[name] = read_member(item, where, problems)
+                result[name] = parse_member(item, where, problems)
             elif name in required:
                 problems.append(_problem(None, where, "Member must not be null"))
         return result
 
-    return read
+    return parse
 
 
-def _list(shape: ListShape) -> Reader:
-    read_member = reader(shape.member)
+def _list(shape: ListShape) -> Parser:
+    parse_member = compile_parser(shape.member)
     check = _length_check(shape)
 
-    def read(value: object, path: str, problems: Problems) -> object:
+    def parse(value: object, path: str, problems: Problems) -> object:
         if not isinstance(value, list):
-            raise _unreadable(value, "List")
-        if (said := check(value)) is not None:
-            problems.append(_problem(value, path, said))
-        return [read_member(item, f"{path}.{at}.member", problems) for at, item in enumerate(value, 1)]
+            raise _wrong_type(value, "List")
+        if (rule := check(value)) is not None:
+            problems.append(_problem(value, path, rule))
+        return [parse_member(item, f"{path}.{at}.member", problems) for at, item in enumerate(value, 1)]
 
-    return read
+    return parse
 
 
-def _map(shape: MapShape) -> Reader:
-    read_value = reader(shape.value)
+def _map(shape: MapShape) -> Parser:
+    parse_value = compile_parser(shape.value)
 
-    def read(value: object, path: str, problems: Problems) -> object:
+    def parse(value: object, path: str, problems: Problems) -> object:
         if not isinstance(value, dict):
-            raise _unreadable(value, "Map")
-        return {key: read_value(item, f"{path}.{key}.member", problems) for key, item in value.items()}
+            raise _wrong_type(value, "Map")
+        return {key: parse_value(item, f"{path}.{key}.member", problems) for key, item in value.items()}
 
-    return read
+    return parse
 
 
-def _scalar(shape: Shape) -> Reader:
+def _scalar(shape: Shape) -> Parser:
     convert = _CONVERTERS[shape.type_name]
     checks = _checks(shape)
 
-    def read(value: object, path: str, problems: Problems) -> object:
+    def parse(value: object, path: str, problems: Problems) -> object:
         result = convert(value)
         for check in checks:
-            if (said := check(result)) is not None:
-                problems.append(_problem(result, path, said))
+            if (rule := check(result)) is not None:
+                problems.append(_problem(result, path, rule))
         return result
 
-    return read
+    return parse
 
 
 def _checks(shape: Shape) -> list[Check]:
@@ -145,8 +147,8 @@ def _pattern_check(pattern: str) -> Check:
             warnings.simplefilter("ignore", FutureWarning)
             compiled = re.compile(pattern, re.ASCII)
     except re.error:
-        # The model's patterns are Java's: Python has no \p{L}. Letting such a value pass is nearer to
-        # AWS than refusing what AWS takes.
+        # The model has Java patterns; Python does not support \p{L}. Accepting any value is closer to AWS than
+        # rejecting valid ones.
         return lambda _value: None
 
     def check(value: object) -> str | None:
@@ -159,48 +161,48 @@ def _pattern_check(pattern: str) -> Check:
 
 def _enum_check(values: list[str]) -> Check:
     allowed = frozenset(values)
-    said = f"Member must satisfy enum value set: [{', '.join(values)}]"
-    return lambda value: None if value in allowed else said
+    rule = f"Member must satisfy enum value set: [{', '.join(values)}]"
+    return lambda value: None if value in allowed else rule
 
 
-def _problem(value: object, path: str, said: str) -> str:
-    shown = "null" if value is None else f"'{value}'"
-    return f"Value {shown} at '{path}' failed to satisfy constraint: {said}"
+def _problem(value: object, path: str, rule: str) -> str:
+    quoted = "null" if value is None else f"'{value}'"
+    return f"Value {quoted} at '{path}' failed to satisfy constraint: {rule}"
 
 
-def _unreadable(value: object, wanted: str) -> AwsError:
-    """What AWS's deserializer says of a value whose JSON type is not the model's."""
+def _wrong_type(value: object, expected: str) -> AwsError:
+    """The error of AWS's deserializer for a value of the wrong JSON type."""
     if isinstance(value, Mapping):
         return AwsError(MALFORMED, "Start of structure or map found where not expected.")
     if isinstance(value, list):
         return AwsError(MALFORMED, "Start of list found where not expected")
     found = {bool: f"{value}_VALUE".upper(), str: "STRING_VALUE"}.get(type(value), "NUMBER_VALUE")
-    article = "an" if wanted[0] in "AEIOU" else "a"
-    return AwsError(MALFORMED, f"{found} can not be converted to {article} {wanted}")
+    article = "an" if expected[0] in "AEIOU" else "a"
+    return AwsError(MALFORMED, f"{found} can not be converted to {article} {expected}")
 
 
 def _string(value: object) -> str:
     if isinstance(value, str):
         return value
-    raise _unreadable(value, "String")
+    raise _wrong_type(value, "String")
 
 
 def _integer(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    raise _unreadable(value, "Integer")
+    raise _wrong_type(value, "Integer")
 
 
 def _boolean(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise _unreadable(value, "Boolean")
+    raise _wrong_type(value, "Boolean")
 
 
 def _number(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    raise _unreadable(value, "Double")
+    raise _wrong_type(value, "Double")
 
 
 def _blob(value: object) -> bytes:

@@ -1,4 +1,4 @@
-"""The query protocol's two notations: dotted form fields in, XML out. Both follow botocore's shapes."""
+"""The query protocol: dotted form fields for input, XML for output, both by botocore's shapes."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
@@ -7,16 +7,16 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 
 from transfer_emulator.errors import MALFORMED, AwsError
 
-# XML 1.0 has no way to write these at all, escaped or not.
-_UNWRITABLE = [*map(chr, range(32)), "\ufffe", "\uffff"]
+# XML 1.0 can't represent these, not even escaped.
+_FORBIDDEN = [*map(chr, range(32)), "\ufffe", "\uffff"]
 _ESCAPES = str.maketrans(
-    dict.fromkeys(_UNWRITABLE, "\ufffd")
+    dict.fromkeys(_FORBIDDEN, "\ufffd")
     | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;", "\t": "\t", "\n": "\n"}
 )
 
 
 def parse_form(encoded: bytes) -> dict[str, str]:
-    """Form fields by name. Raises: AwsError (MALFORMED) where the bytes are no form."""
+    """Form fields by name. Raises: AwsError (MALFORMED) if the bytes are not a form."""
     try:
         return dict(parse_qsl(encoded.decode(), keep_blank_values=True, errors="strict"))
     except ValueError as error:
@@ -24,9 +24,9 @@ def parse_form(encoded: bytes) -> dict[str, str]:
 
 
 def nested(shape: Shape, form: Mapping[str, str], prefix: str = "") -> object | None:
-    """The value that the form's dotted fields spell for `shape`; None where there is none.
+    """The value of the dotted form fields for `shape`; None if there is none.
 
-    Raises: AwsError (MALFORMED) where a field's text is no number or boolean.
+    Raises: AwsError (MALFORMED) if a field is not a valid number or boolean.
     """
     if isinstance(shape, StructureShape):
         members = {
@@ -42,7 +42,7 @@ def nested(shape: Shape, form: Mapping[str, str], prefix: str = "") -> object | 
 
 
 def xml_of(shape: Shape, name: str, value: object) -> str:
-    """One element and all below it. Members that the shape lacks (a fault adds such) are written too."""
+    """An element and its children, including members that a fault has added to those of the shape."""
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         by_wire_name = {
             member.serialization.get("name", key): member for key, member in shape.members.items()
@@ -72,7 +72,7 @@ def escaped(text: str) -> str:
 
 def _nested_list(shape: ListShape, form: Mapping[str, str], prefix: str) -> list[object] | None:
     if form.get(prefix) == "":
-        return []  # botocore's spelling of an empty list
+        return []  # how botocore sends an empty list
     entry = "" if shape.serialization.get("flattened") else shape.member.serialization.get("name", "member")
     items: list[object] = []
     base = _dotted(prefix, entry) if entry else prefix

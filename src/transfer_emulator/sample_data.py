@@ -1,19 +1,19 @@
-"""Names that look like a company's own: what one account has in one region, and the files that arrive there."""
+"""Generated sample data: an account's resources in a region, and the files that arrive there."""
 
 import random
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from transfer_emulator.writing import Wire
+from transfer_emulator.response_shaper import Wire
 
 Store = Literal["S3", "EFS"]
 
 
-class Dice(random.Random):
-    """Reproducible choices: the same words give the same dice."""
+class SeededRandom(random.Random):
+    """A random generator that is seeded with `seeds`: the same ones give the same values."""
 
-    def __init__(self, *words: object) -> None:
-        super().__init__("/".join(str(word) for word in words))
+    def __init__(self, *seeds: object) -> None:
+        super().__init__("/".join(str(seed) for seed in seeds))
 
     def hex(self, length: int) -> str:
         return f"{self.getrandbits(4 * length):0{length}x}"
@@ -24,7 +24,7 @@ class Dice(random.Random):
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file where a step finds or leaves it. `home` is the bucket, or the file system's id."""
+    """A file in S3 or EFS. `home`: the bucket or the file system id."""
 
     store: Store
     home: str
@@ -33,7 +33,7 @@ class StoredFile:
     etag: str
 
     def location(self) -> Wire:
-        """As InitialFileLocation."""
+        """The file as InitialFileLocation."""
         if self.store == "EFS":
             return {"EfsFileLocation": {"FileSystemId": self.home, "Path": f"/{self.path}"}}
         return {
@@ -46,7 +46,7 @@ class StoredFile:
         }
 
     def output(self) -> Wire:
-        """As Transfer's workflow logs spell a file, which is how a step reports where it left one."""
+        """The file as in Transfer's workflow logs, the format of step outputs."""
         if self.store == "EFS":
             return {"backingStore": "EFS", "filesystemId": self.home, "path": f"/{self.path}"}
         return {
@@ -57,17 +57,17 @@ class StoredFile:
             "etag": self.etag,
         }
 
-    def moved(self, home: str, folder: str, dice: Dice, *, decrypted: bool = False) -> "StoredFile":
+    def moved_to(self, home: str, folder: str, rng: SeededRandom, *, decrypted: bool = False) -> "StoredFile":
         name = self.path.rpartition("/")[2]
         if decrypted:
             name = name.removesuffix(".pgp")
         path = f"{folder}/{name}"
-        return replace(self, home=home, path=path, version_id=dice.hex(32), etag=dice.hex(32))
+        return replace(self, home=home, path=path, version_id=rng.hex(32), etag=rng.hex(32))
 
 
 @dataclass(frozen=True, slots=True)
-class Estate:
-    """One account's server, buckets and file system in one region."""
+class Resources:
+    """An account's server, buckets and file system in a region."""
 
     account_id: str
     region: str
@@ -77,16 +77,16 @@ class Estate:
     file_system_id: str
 
     @classmethod
-    def of(cls, account_id: str, region: str) -> "Estate":
-        dice = Dice("estate", account_id, region)
+    def of(cls, account_id: str, region: str) -> "Resources":
+        rng = SeededRandom("estate", account_id, region)
         suffix = f"{region}-{account_id}"
         return cls(
             account_id=account_id,
             region=region,
-            server_id=f"s-{dice.hex(17)}",
+            server_id=f"s-{rng.hex(17)}",
             landing_bucket=f"transfer-landing-{suffix}",
             archive_bucket=f"transfer-archive-{suffix}",
-            file_system_id=f"fs-{dice.hex(17)}",
+            file_system_id=f"fs-{rng.hex(17)}",
         )
 
     def home(self, store: Store, *, archive: bool = False) -> str:
@@ -100,9 +100,9 @@ class Estate:
     def function_arn(self, name: str) -> str:
         return f"arn:aws:lambda:{self.region}:{self.account_id}:function:{name}"
 
-    def described(self, execution_id: str, file: StoredFile, user_name: str, dice: Dice) -> Wire:
-        """The members of an execution that stay the same while it runs."""
-        uid = dice.randint(1001, 1999)
+    def described(self, execution_id: str, file: StoredFile, user_name: str, rng: SeededRandom) -> Wire:
+        """The members of an execution that do not change while it runs."""
+        uid = rng.randint(1001, 1999)
         posix = {"Uid": uid, "Gid": uid, "SecondaryGids": [2000, 2001]}
         return {
             "ExecutionId": execution_id,
@@ -111,7 +111,7 @@ class Estate:
                 "UserDetails": {
                     "UserName": user_name,
                     "ServerId": self.server_id,
-                    "SessionId": dice.hex(16),
+                    "SessionId": rng.hex(16),
                 }
             },
             "ExecutionRole": self.role_arn("transfer-workflow-execution"),

@@ -1,7 +1,7 @@
-"""Output, shaped by botocore's model of it: nothing leaves that the model lacks.
+"""Shapes output by botocore's model: nothing outside the model is sent.
 
-Each shape is compiled once into a `Writer`: the operation's answer → plain values under the names and in
-the formats of the wire, which JSON takes as they are and `query.xml_of` turns into XML.
+Each shape is compiled once into a `Shaper`, which converts an operation's output to wire names and formats. The result
+is serialized as JSON, or as XML by `query_protocol.xml_of`.
 """
 
 import base64
@@ -11,16 +11,16 @@ from typing import Any, TypeAlias
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-Writer: TypeAlias = Callable[[object], object]
-Wire: TypeAlias = dict[str, Any]  # what JSON is made of; its members' types are the model's affair
+Shaper: TypeAlias = Callable[[object], object]
+Wire: TypeAlias = dict[str, Any]  # a JSON object; the model defines its members
 
 
 class NotInModelError(TypeError):
-    """An operation answered with something that AWS's model of it does not have: a fault of the emulator."""
+    """An operation's output is not in AWS's model: a bug in the emulator."""
 
 
-def writer(shape: Shape, format_time: Callable[[datetime], object]) -> Writer:
-    """Compile `shape`. The writer raises NotInModelError for a member or a type that the shape lacks."""
+def compile_shaper(shape: Shape, format_time: Callable[[datetime], object]) -> Shaper:
+    """Compile `shape`. The shaper raises NotInModelError for unknown members and wrong types."""
     if isinstance(shape, StructureShape):
         return _structure(shape, format_time)
     if isinstance(shape, ListShape):
@@ -37,22 +37,22 @@ def epoch_time(moment: datetime) -> float:
 
 
 def iso_time(moment: datetime) -> str:
-    """As STS writes it; the milliseconds only when there are some (sessions shorter than AWS's)."""
+    """STS's format, with milliseconds only if they are not 0 (for sessions shorter than AWS allows)."""
     precision = "milliseconds" if moment.microsecond else "seconds"
     return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
 
 
-def _structure(shape: StructureShape, format_time: Callable[[datetime], object]) -> Writer:
+def _structure(shape: StructureShape, format_time: Callable[[datetime], object]) -> Shaper:
     members = {
         name: (
             member.serialization.get("name", name),
             str if member.type_name == "string" else None,
-            writer(member, format_time),
+            compile_shaper(member, format_time),
         )
         for name, member in shape.members.items()
     }
 
-    def write(value: object) -> object:
+    def shape_value(value: object) -> object:
         if not isinstance(value, dict):
             raise _not_in_model(shape, value)
         result: Wire = {}
@@ -60,75 +60,75 @@ def _structure(shape: StructureShape, format_time: Callable[[datetime], object])
             member = members.get(name)
             if member is None:
                 raise NotInModelError(f"{shape.name} has no member {name!r}")
-            wire_name, plain_type, write_member = member
-            if type(item) is plain_type:  # strings, the most of what there is, need no call
+            wire_name, plain_type, shape_member = member
+            if type(item) is plain_type:  # fast path: most values are strings
                 result[wire_name] = item
             elif item is not None:
-                result[wire_name] = write_member(item)
+                result[wire_name] = shape_member(item)
         return result
 
-    return write
+    return shape_value
 
 
-def _list(shape: ListShape, format_time: Callable[[datetime], object]) -> Writer:
-    write_member = writer(shape.member, format_time)
+def _list(shape: ListShape, format_time: Callable[[datetime], object]) -> Shaper:
+    shape_member = compile_shaper(shape.member, format_time)
 
-    def write(value: object) -> object:
+    def shape_value(value: object) -> object:
         if not isinstance(value, list | tuple):
             raise _not_in_model(shape, value)
-        return [write_member(item) for item in value]
+        return [shape_member(item) for item in value]
 
-    return write
+    return shape_value
 
 
-def _map(shape: MapShape, format_time: Callable[[datetime], object]) -> Writer:
-    write_key, write_value = writer(shape.key, format_time), writer(shape.value, format_time)
+def _map(shape: MapShape, format_time: Callable[[datetime], object]) -> Shaper:
+    shape_key, shape_item = compile_shaper(shape.key, format_time), compile_shaper(shape.value, format_time)
 
-    def write(value: object) -> object:
+    def shape_value(value: object) -> object:
         if not isinstance(value, dict):
             raise _not_in_model(shape, value)
-        return {write_key(key): write_value(item) for key, item in value.items()}
+        return {shape_key(key): shape_item(item) for key, item in value.items()}
 
-    return write
+    return shape_value
 
 
-def _timestamp(shape: Shape, format_time: Callable[[datetime], object]) -> Writer:
-    def write(value: object) -> object:
+def _timestamp(shape: Shape, format_time: Callable[[datetime], object]) -> Shaper:
+    def shape_value(value: object) -> object:
         if not isinstance(value, datetime):
             raise _not_in_model(shape, value)
         return format_time(value)
 
-    return write
+    return shape_value
 
 
-def _exactly(*types: type) -> Callable[[Shape], Writer]:
-    """A writer that passes values of these very types: True is no integer on the wire."""
+def _exactly(*types: type) -> Callable[[Shape], Shaper]:
+    """A shaper for values of exactly these types: True is not an integer on the wire."""
 
-    def compile_scalar(shape: Shape) -> Writer:
-        def write(value: object) -> object:
+    def compile_scalar(shape: Shape) -> Shaper:
+        def shape_value(value: object) -> object:
             if type(value) not in types:
                 raise _not_in_model(shape, value)
             return value
 
-        return write
+        return shape_value
 
     return compile_scalar
 
 
-def _blob(shape: Shape) -> Writer:
-    def write(value: object) -> object:
+def _blob(shape: Shape) -> Shaper:
+    def shape_value(value: object) -> object:
         if not isinstance(value, bytes):
             raise _not_in_model(shape, value)
         return base64.b64encode(value).decode()
 
-    return write
+    return shape_value
 
 
 def _not_in_model(shape: Shape, value: object) -> NotInModelError:
     return NotInModelError(f"{shape.name} is a {shape.type_name}, not {value!r}")
 
 
-_SCALARS: dict[str, Callable[[Shape], Writer]] = {
+_SCALARS: dict[str, Callable[[Shape], Shaper]] = {
     "string": _exactly(str),
     "integer": _exactly(int),
     "long": _exactly(int),
