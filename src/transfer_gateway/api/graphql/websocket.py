@@ -274,11 +274,14 @@ def sockets(door: GraphQLView, origins: Sequence[str]) -> ASGIApp:
     """The application of WebSockets: `Sockets`, unless Strawberry's private parts fail their self-test."""
     with Check("strawberry-graphql", fallback="no GraphQL over WebSocket; HTTP serves the same") as check:
         check_websocket()
-    return Sockets(door, origins) if check.passed else _refuse
+    return Sockets(door, origins) if check.passed else _NoSockets()
 
 
-async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
-    await send({"type": "websocket.close"})  # before it is accepted: a 403
+class _NoSockets:
+    """An object: Starlette gives a function no ASGI arguments."""
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.close"})  # before it is accepted: a 403
 
 
 def _refusal(message: str, code: ErrorCode, **more: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
