@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 GRAPHQL: GraphQLSchema = build_schema()._schema
 
-ERROR = "code message retryable retryAfter failedAccountId: accountId failedRegion: region awsRequestId"
+ERROR = "code message retryable retryAfter target { accountId region } awsRequestId"
 _DETAILS = {
     "Execution": {"executionRole", "loggingConfiguration", "posixProfile", "results"},
     "Workflow": {"steps", "onExceptionSteps", "tags", "structuredLogDestinations"},
@@ -342,10 +342,7 @@ def _even(value: Any) -> Any:
         return [_even(inner) for inner in value] or None
     if not isinstance(value, dict):
         return value
-    renamed: dict[str, Any] = {
-        str({"failedAccountId": "accountId", "failedRegion": "region"}.get(name, name)): inner
-        for name, inner in value.items()
-    }
+    renamed = value | (value["target"] or {}) if "target" in value and "code" in value else value
     if "code" in renamed:
         renamed = dict.fromkeys(("accountId", "region", "retryAfter", "awsRequestId")) | renamed
         renamed["awsRequestId"] = bool(renamed["awsRequestId"])
@@ -353,7 +350,7 @@ def _even(value: Any) -> Any:
     evened = {
         name: _even(inner)
         for name, inner in renamed.items()
-        if name not in {"observedAt", "__typename", "cursor"}
+        if name not in {"observedAt", "__typename", "cursor", "target"}
     }
     if "rawStepType" in evened:
         evened = {"definition": None, "definitionError": None} | evened

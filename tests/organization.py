@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import urllib.request
 from contextlib import asynccontextmanager, contextmanager
@@ -111,15 +112,18 @@ def founded(management_account_id: str = _MOTOS_OWN_ACCOUNT) -> Iterator[Organiz
 class Told:
     """An Organizations API that answers in the order of `answers`, the last one again and again.
 
-    An answer is bytes, or a dict for JSON; with a status other than 200 a pair. `asked` is what came in.
+    An answer is bytes, or a dict for JSON; with a status other than 200 a pair. `asked` is what came in. None leaves
+    before `may_answer` is set.
     """
 
     answers: list[Any] = field(default_factory=list)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     url: str = ""
+    may_answer: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.Request) -> web.Response:
+        await self.may_answer.wait()
         self.asked.append(
             (request.headers["X-Amz-Target"].rpartition(".")[2], orjson.loads(await request.read()))
         )
@@ -131,9 +135,11 @@ class Told:
 
 
 @asynccontextmanager
-async def telling(*answers: Any) -> AsyncIterator[Told]:
+async def telling(*answers: Any, at_once: bool = True) -> AsyncIterator[Told]:
     """An Organizations API that answers so."""
     told = Told(list(answers))
+    if at_once:
+        told.may_answer.set()
     app = web.Application()
     app.router.add_post("/", told.answer)
     runner = web.AppRunner(app)

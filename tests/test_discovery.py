@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+from socket import create_server
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from doors import Failed, both_doors
 from organization import Organization, accounts_page, denied, founded, telling
 from transfer_emulator import Emulator, World
 from transfer_gateway import server
-from wire import PLAIN, REGION, Gateway, becomes, calling, place, until
+from wire import PLAIN, REGION, Gateway, becomes, calling, place, socket, to_input, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from doors import Door
     from transfer_gateway.settings import Settings
 
 pytestmark = pytest.mark.fast_time
@@ -95,6 +97,85 @@ async def test_not_ready_without_any_account(
             assert await aliases(gateway) == [f"a{PLAIN}"]
 
 
+@pytest.fixture
+def lookups(world: World) -> list[tuple[str, Callable[[Door], Any]]]:
+    """Every use of the accounts that there is."""
+    key = to_input(place(world))
+    workflow = {name: key[name] for name in ("accountId", "region", "workflowId")}
+    return [
+        ("accounts", lambda door: door.accounts()),
+        ("get", lambda door: door.get(key)),
+        ("batch", lambda door: door.batch([key])),
+        ("find", lambda door: door.find(key["executionId"])),
+        ("list_executions", lambda door: door.list_executions()),
+        ("get_workflow", lambda door: door.get_workflow(workflow)),
+        ("list_workflows", lambda door: door.list_workflows()),
+    ]
+
+
+async def test_requests_wait_for_the_first_discovery(
+    world: World,
+    aws: Emulator,
+    lookups: list[tuple[str, Callable[[Door], Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Callable[..., Settings],
+    accounts_file: Path,
+) -> None:
+    """What is requested right after the start is answered, at both doors, when the accounts are known."""
+    accounts_file.write_text(DISCOVER)
+    async with telling(accounts_page(PLAIN), at_once=False) as organizations:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", organizations.url)
+        async with (
+            server.running(settings()) as service,
+            both_doors(service) as doors,
+            socket(service.url) as client,
+            asyncio.timeout(60),
+        ):
+            waiting = [asyncio.ensure_future(ask(door)) for _, ask in lookups for door in doors]
+            await client.subscribe("1", "{ accounts { id } }")
+            over_socket = asyncio.ensure_future(client.next())
+            done, _ = await asyncio.wait([*waiting, over_socket], timeout=0.5)
+            assert not done
+            organizations.may_answer.set()
+            answers = [await each for each in waiting]
+            names = [name for name, _ in lookups]
+            http, rpc = (dict(zip(names, answers[door::2], strict=True)) for door in (0, 1))
+            assert [account["accountId"] for account in http["accounts"]] == [PLAIN]
+            assert http["get"]["executionId"] == http["find"]["execution"]["executionId"]
+            assert http == rpc
+            assert (await over_socket)["payload"] == {"data": {"accounts": [{"id": PLAIN}]}}
+
+
+@pytest.mark.parametrize("is_denied", [True, False], ids=["denied", "no-answer"])
+async def test_requests_without_a_discovery(
+    world: World,
+    aws: Emulator,
+    lookups: list[tuple[str, Callable[[Door], Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Callable[..., Settings],
+    accounts_file: Path,
+    *,
+    is_denied: bool,
+) -> None:
+    """Where none has succeeded, by the request's deadline, that is the answer, and not that there are no accounts."""
+    accounts_file.write_text(DISCOVER)
+    async with telling(denied(), at_once=is_denied) as organizations:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", organizations.url)
+        hasty = settings(
+            request_timeout_s=90 if is_denied else 1, aws_read_timeout_s=30, aws_connect_timeout_s=30
+        )
+        async with server.running(hasty) as service, both_doors(service) as doors, asyncio.timeout(60):
+            outcomes = await asyncio.gather(
+                *(ask(door) for _, ask in lookups for door in doors), return_exceptions=True
+            )
+            organizations.may_answer.set()
+    for outcome in outcomes:
+        error: Any = outcome.error if isinstance(outcome, Failed) else outcome
+        assert (error["code"], error["retryable"], error["retryAfter"]) == ("UPSTREAM_UNAVAILABLE", True, 1)
+        assert error["message"].startswith("The accounts are not known yet")
+        assert "organizations:ListAccounts" not in error["message"]
+
+
 async def test_listed_accounts_are_served_without_the_organization(
     aws: Emulator,
     world: World,
@@ -139,7 +220,7 @@ async def test_nothing_is_left_of_a_discovery(
     """A service that ends while the organization does not answer ends at once, with nothing left running."""
     accounts_file.write_text(DISCOVER)
     before = asyncio.all_tasks()
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+    with create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
         monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", f"http://127.0.0.1:{silent.getsockname()[1]}")
         patient = settings(aws_read_timeout_s=100)
         async with asyncio.timeout(50), server.running(patient) as service, calling(service.url) as gateway:

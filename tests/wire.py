@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
+from yarl import URL
 
 from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
 
@@ -48,7 +49,7 @@ query Lookup($key: ExecutionKey!, $maxAge: Float) {
       observedAt
     }
     ... on Error {
-      code message retryable retryAfter awsRequestId failedAccountId: accountId failedRegion: region
+      code message retryable retryAfter awsRequestId target { accountId region }
     }
   }
 }
@@ -80,12 +81,14 @@ class Gateway:
         path: str = "/graphql",
         body: bytes | None = None,
         headers: dict[str, str] | list[tuple[str, str]] | None = None,
+        *,
+        encoded: bool = False,
         **options: Any,
     ) -> Answer:
+        """`encoded`: the path is sent as it is."""
         data = None if body is None else io.BytesIO(body)
-        async with self._http.request(
-            method, self.url + path, data=data, headers=headers, **options
-        ) as answer:
+        url = URL(self.url + path, encoded=encoded)
+        async with self._http.request(method, url, data=data, headers=headers, **options) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def post(self, body: Any, **headers: str) -> Answer:

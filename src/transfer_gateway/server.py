@@ -124,6 +124,8 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         tokens = await stack.enter_async_context(build_tokens(settings))
         admission = Admission(
             gateway,
+            directory=directory,
+            request_timeout_s=settings.request_timeout_s,
             tokens=tokens,
             policy=policy,
             quotas=build_quotas(settings),

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.fast_time
 QUERY = """
 query Many($keys: [ExecutionKey!]!, $maxAge: Float) {
   executions(keys: $keys, maxAge: $maxAge) {
-    __typename ... on Execution { id } ... on Error { code accountId2: accountId message }
+    __typename ... on Execution { id } ... on Error { code message }
   }
 }
 """
@@ -31,6 +31,29 @@ async def ask(gateway: Gateway, keys: list[ExecutionKey], **variables: Any) -> l
     answer = await gateway.ask(QUERY, keys=[to_input(key) for key in keys], **variables)
     assert "errors" not in answer, answer
     return [item.get("id") or item["code"] for item in answer["data"]["executions"]]
+
+
+async def test_target_of_an_error(gateway: Gateway, world: World) -> None:
+    """An execution and an error each say which account and region, in one selection; the old fields say the same."""
+    there = place(world)
+    query = """
+    query Targets($keys: [ExecutionKey!]!) {
+      executions(keys: $keys) {
+        ... on Execution { accountId region }
+        ... on Error { target { accountId region } account: accountId place: region }
+      }
+    }
+    """
+    elsewhere = to_input(there) | {"accountId": "444444444444", "region": "us-east-1"}
+    answer = await gateway.ask(query, keys=[to_input(there), elsewhere])
+    assert answer["data"]["executions"] == [
+        {"accountId": there.account_id, "region": there.region},
+        {
+            "target": {"accountId": "444444444444", "region": "us-east-1"},
+            "account": "444444444444",
+            "place": "us-east-1",
+        },
+    ]
 
 
 async def test_order_is_kept_and_duplicates_are_asked_once(

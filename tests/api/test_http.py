@@ -258,7 +258,7 @@ async def test_wrong_place(gateway: Gateway, method: str, path: str, status: int
         ("[::1]:8080", 200),
         ("evil.example:8080", 421),
         ("127.0.0.1.evil.example", 421),
-        ("localhost@evil.example", 421),
+        ("localhost@evil.example", 400),
         ("0.0.0.0", 421),
         ("", 421),
     ],
@@ -452,7 +452,10 @@ async def test_no_proxy(service: server.Service) -> None:
         async with asyncio.timeout(30):
             head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
-    assert json.loads(body)["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT"}
+    assert json.loads(body)["errors"][0]["extensions"] == {
+        "code": "BAD_USER_INPUT",
+        "retryable": False,
+    }
 
 
 async def test_request_id(gateway: Gateway) -> None:
@@ -515,7 +518,11 @@ async def test_a_fault_of_ours() -> None:
         "errors": [
             {
                 "message": "Internal server error. Request id: my-id.",
-                "extensions": {"code": "INTERNAL_SERVER_ERROR", "requestId": "my-id"},
+                "extensions": {
+                    "code": "INTERNAL_SERVER_ERROR",
+                    "retryable": False,
+                    "requestId": "my-id",
+                },
             }
         ]
     }

@@ -151,11 +151,10 @@ async def test_finished_execution_both_ways(gateway: Gateway, world: World) -> N
     as_data = await gateway.look_up(key)
     assert as_data["__typename"] == "ExecutionNotFound"
     assert "may have finished" in as_data["message"]
-    assert (as_data["code"], as_data["retryable"], as_data["failedAccountId"], as_data["failedRegion"]) == (
+    assert (as_data["code"], as_data["retryable"], as_data["target"]) == (
         "EXECUTION_NOT_FOUND",
         False,
-        PLAIN,
-        "eu-west-1",
+        {"accountId": PLAIN, "region": "eu-west-1"},
     )
     assert as_data["awsRequestId"]
 
@@ -204,10 +203,9 @@ async def test_deadline(gateway: Gateway, world: World, aws: Emulator) -> None:
     # Each wait alone is within the limit for one answer of AWS's; together they pass the request's.
     aws.faults.add(Fault(FaultKind.LATENCY, seconds=1.8))
     failed = await gateway.look_up(key)
-    assert (failed["code"], failed["failedAccountId"], failed["failedRegion"]) == (
+    assert (failed["code"], failed["target"]) == (
         "DEADLINE_EXCEEDED",
-        PLAIN,
-        "eu-west-1",
+        {"accountId": PLAIN, "region": "eu-west-1"},
     )
 
 
@@ -293,6 +291,6 @@ async def test_a_region_that_refuses_sessions(gateway: Gateway, world: World, aw
     for _ in range(15):
         assert (await gateway.look_up(good, max_age=0))["__typename"] == "Execution"
         refused = await gateway.look_up(bad, max_age=0)
-        assert (refused["code"], refused["failedRegion"]) == ("ACCESS_DENIED", "us-east-1")
+        assert (refused["code"], refused["target"]["region"]) == ("ACCESS_DENIED", "us-east-1")
         assert "eu-west-1" not in refused["message"]
     assert aws.calls.count(operation=ASSUME) <= 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import connect
@@ -109,12 +110,13 @@ async def test_who_may_connect(service: server.Service) -> None:
     async with socket(service.url, "graphql-ws", init=False) as client:
         with pytest.raises(ConnectionClosed, match="4406"):
             await client.next()
-    for options in (
-        {"origin": Origin("https://evil.example")},
-        {"additional_headers": {"host": "evil.example"}},
+    address = urlsplit(service.url)
+    for url, options in (
+        (service.url, {"origin": Origin("https://evil.example")}),
+        ("http://evil.example", {"host": address.hostname, "port": address.port}),
     ):
         with pytest.raises(InvalidStatus, match="403"):
-            async with socket(service.url, **options):
+            async with socket(url, **options):
                 pass
 
 

@@ -50,7 +50,7 @@ query Workflow($key: WorkflowKey!, $maxAge: Float) {
       id accountId region account { alias } workflowId arn description
       steps { ...step } onExceptionSteps { ...step } tags { key value } structuredLogDestinations observedAt
     }
-    ... on Error { code message retryable awsRequestId failedAccountId: accountId failedRegion: region }
+    ... on Error { code message retryable awsRequestId target { accountId region } }
   }
 }
 """
@@ -253,7 +253,7 @@ async def test_failures_are_data(
     key = key_of(world.add_workflow(PLAIN, REGION))
     aws.faults.add(fault)
     found = await look_up(gateway, key)
-    assert (found["code"], found["failedAccountId"], found["failedRegion"]) == (code, PLAIN, REGION)
+    assert (found["code"], found["target"]) == (code, {"accountId": PLAIN, "region": REGION})
 
 
 async def test_unknown_workflow(gateway: Gateway, aws: Emulator) -> None:
@@ -266,8 +266,7 @@ async def test_unknown_workflow(gateway: Gateway, aws: Emulator) -> None:
             "code": "WORKFLOW_NOT_FOUND",
             "message": f"AWS has no workflow {ABSENT} in account {PLAIN}, region {REGION}.",
             "retryable": False,
-            "failedAccountId": PLAIN,
-            "failedRegion": REGION,
+            "target": {"accountId": PLAIN, "region": REGION},
         }
     assert aws.calls.count(operation=DESCRIBE) == 1
 

@@ -132,13 +132,42 @@ async def test_apollo(demo: Started, key: dict[str, str]) -> None:
     assert read["entries"].count(f"Execution:{global_id}") == 1
 
 
-async def through_trusted_documents() -> Any:
-    """What Apollo Client reads where only the manifest's documents may run."""
-    settings = {
-        "TRANSFER_GATEWAY_GRAPHQL_TRUSTED_DOCUMENTS": "only",
+def trusting(mode: str) -> dict[str, str]:
+    """Settings with the manifest's documents."""
+    return {
+        "TRANSFER_GATEWAY_GRAPHQL_TRUSTED_DOCUMENTS": mode,
         "TRANSFER_GATEWAY_GRAPHQL_TRUSTED_DOCUMENTS_PATH": str(TYPESCRIPT / "gql/persisted-documents.json"),
     }
-    async with started("demo", "--http-port", "0", until="Ctrl-C", **settings) as demo:
+
+
+async def test_persisted_queries_are_not_supported(demo: Started) -> None:
+    """Apollo Client and urql, told so, send the text, and no hash from then on."""
+    read = await printed(TYPESCRIPT / "built/persisted.js", f"{demo.url}/graphql")
+    assert [client["read"] for client in read.values()] == [[3, 2]] * 4
+    assert {name: client["sent"] for name, client in read.items()} == {
+        "apollo": ["POST hash 200", "POST text 200", "POST text 200"],
+        "apolloByGet": ["GET hash 200", "POST text 200", "POST text 200"],
+        "urql": ["POST hash 200", "POST text 200", "POST text 200"],
+        "urqlByGet": ["GET hash 200", "GET text 200", "POST text 200"],
+    }
+
+
+async def test_persisted_queries_are_not_found() -> None:
+    """Beside trusted documents, they send the text with each hash that is unknown."""
+    async with started("demo", "--http-port", "0", until="Ctrl-C", **trusting("allow")) as demo:
+        read = await printed(TYPESCRIPT / "built/persisted.js", f"{demo.url}/graphql")
+    assert [client["read"] for client in read.values()] == [[3, 2]] * 4
+    assert {name: client["sent"] for name, client in read.items()} == {
+        "apollo": ["POST hash 200", "POST text hash 200"] * 2,
+        "apolloByGet": ["GET hash 200", "POST text hash 200"] * 2,
+        "urql": ["POST hash 200", "POST text hash 200"] * 2,
+        "urqlByGet": ["GET hash 200", "GET text hash 200"] * 2,
+    }
+
+
+async def through_trusted_documents() -> Any:
+    """What Apollo Client reads where only the manifest's documents may run."""
+    async with started("demo", "--http-port", "0", until="Ctrl-C", **trusting("only")) as demo:
         return await printed(TYPESCRIPT / "built/trusted.js", f"{demo.url}/graphql")
 
 

@@ -254,20 +254,40 @@ async def test_headers(guarded: server.Service, authorization: str | None, says:
         assert (await gateway.send("GET", "/readyz")).status == 200
 
 
-async def test_a_token_that_is_too_long(guarded: server.Service) -> None:
-    """Refused at both doors, but not alike: what a head has no room for is refused before a token is looked for.
+async def refusals(service: server.Service, token: str) -> list[tuple[str, str]]:
+    """Code and message that each door refuses the token with."""
+    found = []
+    async with both_doors(service, token) as doors:
+        for door in doors:
+            with pytest.raises(Failed) as refused:
+                await door.accounts()
+            found.append((refused.value.error["code"], refused.value.error["message"]))
+    return found
 
-    Over HTTP such a head is 431. gRPC has room for 16 KB of metadata, and says RESOURCE_EXHAUSTED to more.
-    """
+
+@pytest.mark.parametrize("characters", [9_000, 16_384, 16_385, 30_000])
+async def test_long_tokens(guarded: server.Service, characters: int) -> None:
+    """Up to 32 KB of headers both doors refuse a long token alike, and more than 16,384 characters for their number."""
+    http, rpc = await refusals(guarded, "x" * characters)
+    assert http == rpc
+    says = (
+        "The token is longer than 16384 characters." if characters > 16_384 else "The token is no signed JWT."
+    )
+    assert http == ("UNAUTHENTICATED", says)
+
+
+async def test_a_head_that_is_too_large(guarded: server.Service) -> None:
+    """More than 32 KB of headers are refused before a token is looked for: with 431, and RESOURCE_EXHAUSTED."""
+    token = "x" * 40_000
     async with grpc.aio.insecure_channel(guarded.grpc) as channel:
         call: Any = ExecutionServiceStub(channel).ListAccounts(
-            pb.ListAccountsRequest(), metadata=[("authorization", f"Bearer {'x' * 20_000}")]
+            pb.ListAccountsRequest(), metadata=[("authorization", f"Bearer {token}")]
         )
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     async with calling(guarded.url) as gateway:
-        headers = JSON | {"authorization": f"Bearer {'x' * 60_000}"}
+        headers = JSON | {"authorization": f"Bearer {token}"}
         answer = await gateway.send("POST", body=b'{"query":"{__typename}"}', headers=headers)
         assert answer.status == 431
 

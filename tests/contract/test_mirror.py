@@ -84,7 +84,10 @@ PAIRS: list[tuple[str, Any]] = [
     ("WorkflowFilter", pb.WorkflowFilter),
     ("FindExecutionResult", pb.FindExecutionResponse),
 ]
-ONLY_GRAPHQL = {("Account", "id")}  # of Relay's Node: the account's id again
+ONLY_GRAPHQL = {
+    ("Account", "id"),  # of Relay's Node: the account's id again
+    ("Error", "target"),  # the two fields beside it, which conflict with others in GraphQL alone
+}
 ONLY_PROTO = {("ExecutionStepResult", "definition_error")}  # in errors[] of GraphQL
 
 

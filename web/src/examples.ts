@@ -109,8 +109,7 @@ query SeveralExecutions($keys: [ExecutionKey!]!) {
     ... on Error {
       code
       message
-      failedAccountId: accountId
-      failedRegion: region
+      target { accountId region }
     }
   }
 }

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from transfer_gateway.core.account_directory import AccountDirectory
     from transfer_gateway.core.gateway import Gateway
     from transfer_gateway.core.quota import Quotas
     from transfer_gateway.core.reader import Reader
     from transfer_gateway.domain.policy import Policy
 
 _SCHEME = "bearer "
+_WAITS = 0.95  # of the caller's time; the rest is for the answer's way back
 _GOOD, _REFUSED, _MISSING, _UNVERIFIED = ("good",), ("refused",), ("missing",), ("keys_unavailable",)
 
 
@@ -39,17 +41,24 @@ class Tokens(Protocol):
 
 
 class Admission:
-    """`tokens` None: nobody is asked who they are. `policy` None: who comes in sees all. `quotas` None: at any rate."""
+    """`tokens` None: nobody is asked who they are. `policy` None: who comes in sees all. `quotas` None: at any rate.
+
+    A request waits for the first discovery of accounts, for `request_timeout_s` at most.
+    """
 
     def __init__(
         self,
         gateway: Gateway,
         *,
+        directory: AccountDirectory,
+        request_timeout_s: float,
         tokens: Tokens | None = None,
         policy: Policy | None = None,
         quotas: Quotas | None = None,
     ) -> None:
         self._gateway = gateway
+        self._directory = directory
+        self._request_timeout_s = request_timeout_s
         self._tokens = tokens
         self._quotas = quotas
         self.policy = policy
@@ -112,12 +121,23 @@ class Admission:
         remote: Callable[[], str | None],
         *,
         certificate: Callable[[], str | None] = lambda: None,
+        time_remaining: Callable[[], float | None] = lambda: None,
     ) -> Reader:
-        """The same for whoever `caller` says. Raises: as both of these."""
-        if self._tokens is None:
-            return self.admit(ANONYMOUS, door, remote)
-        token = authorization()
-        return self.admit(await self.caller(token, certificate() if token is None else None), door, remote)
+        """`admit` for whoever `caller` says, when the accounts are known; `time_remaining` is the caller's, in seconds.
+
+        Raises: as these, and UpstreamUnavailable while the accounts are not known.
+        """
+        caller = ANONYMOUS
+        if self._tokens is not None:
+            token = authorization()
+            caller = await self.caller(token, certificate() if token is None else None)
+        if not self._directory.is_known:
+            remaining_s = time_remaining()
+            timeout_s = self._request_timeout_s
+            if remaining_s is not None:
+                timeout_s = min(timeout_s, remaining_s * _WAITS)
+            await self._directory.until_known(timeout_s)
+        return self.admit(caller, door, remote)
 
     def collect(self) -> Iterator[Metric]:
         yield counter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from transfer_gateway.domain.errors import ErrorCode, GatewayError
 from transfer_gateway.telemetry import EXPECTED_CODES, current_request, get_logger
@@ -48,6 +49,13 @@ TABLE: dict[ErrorCode, ErrorMapping] = {
 _missing = [code for code in ErrorCode if code not in TABLE]
 if _missing:
     raise RuntimeError(f"error codes missing in TABLE: {', '.join(_missing)}")
+
+
+def extensions_of(code: str) -> dict[str, Any]:
+    """What the `extensions` of every failure with that code say. One outside the catalogue is not retryable."""
+    row = TABLE.get(code)  # type: ignore[call-overload]  # a code is a str
+    told = {"code": code, "retryable": row is not None and row.retryable}
+    return told if row is None or row.wait_s is None else told | {"retryAfter": row.wait_s}
 
 
 def retry_after_s(error: GatewayError) -> float | None:

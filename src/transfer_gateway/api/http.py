@@ -8,15 +8,17 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import orjson
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
 from transfer_gateway.api.errors import log_fault
 from transfer_gateway.api.graphiql_page import GraphiqlPage, page_routes
-from transfer_gateway.api.graphql.exchange import error_response
+from transfer_gateway.api.graphql.exchange import error_body, error_response
 from transfer_gateway.api.graphql.view import GraphQLView
 from transfer_gateway.api.graphql.websocket import sockets
 from transfer_gateway.api.health import health_routes
@@ -29,7 +31,6 @@ from transfer_gateway.telemetry import CANCELLED, LOG_IDS, current_request, get_
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from transfer_gateway.api.auth import Admission
@@ -45,6 +46,10 @@ _PROBES = ("/livez", "/readyz", "/metrics")
 _HEADER = HEADER.encode()
 _PIECE_BYTES = 65_536
 _WRITTEN_TOO_LATE = "the handler is closed"  # uvloop, of a connection whose end is about to be told
+_RPC_PATHS = ("/transfer_api.", "/grpc.")
+_NOT_GRPC = (
+    "gRPC is served on a port of its own (GRPC_PORT), over HTTP/2. gRPC-Web and Connect are not supported."
+)
 _CLIENT_LEFT = 499  # nobody reads it but the log; nginx's number for this
 
 
@@ -94,12 +99,24 @@ def create_app(
     return DirectRoute(around(door), "/graphql", app)
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):  # only registered for it
         raise error
+    if request.scope["path"].startswith(_RPC_PATHS):
+        return _not_grpc()
     response = error_response(error.status_code, f"{error.detail}.".replace("..", "."))
     response.headers.update(error.headers or {})
     return response
+
+
+def _not_grpc() -> Response:
+    """An answer to clients of gRPC-Web and Connect that each of them shows: as UNIMPLEMENTED, with the message.
+
+    Source: the specifications of gRPC over HTTP/2 (grpc-message) and of the Connect protocol (error end).
+    """
+    body = error_body(_NOT_GRPC, ErrorCode.BAD_USER_INPUT) | {"code": "unimplemented", "message": _NOT_GRPC}
+    headers = {"cache-control": "no-store", "grpc-status": "12", "grpc-message": _NOT_GRPC}
+    return Response(orjson.dumps(body), 404, headers, "application/json")
 
 
 class DirectRoute:
@@ -127,7 +144,8 @@ class LoopbackHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
-            host = RequestHeaders(scope).get("host")
+            headers = scope["state"].get("headers") or RequestHeaders(scope)  # a WebSocket's are not read yet
+            host = headers.get("host")
             if host is not None and not _LOOPBACK.fullmatch(host):
                 if scope["type"] == "websocket":
                     await send({"type": "websocket.close"})  # before it is accepted: a 403

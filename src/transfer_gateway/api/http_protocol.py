@@ -6,6 +6,7 @@ docs/decisions/0011-bounds-at-the-http-door.md.
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 _MAX_HEADERS = 100
 _MAX_CHUNKS = 4096  # of a body: a megabyte in chunks of one byte would take two seconds to read
+# Source: RFC 9110, section 7.2, and RFC 3986, section 3.2.2.
+_HOST = re.compile(rb"(\[[\w:.%~-]+\]|([\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(:[0-9]*)?")
+_HTTP2 = "PRI"  # in llhttp's message for a client that begins with HTTP/2, as clients of gRPC do
 _PROBES = {"/livez", "/readyz", "/metrics"}
 _FULL = "The service has as many connections as it can serve."
 
@@ -61,6 +65,9 @@ class Http11Protocol(Http1Base):
         self._chunks = 0
         self._takes_no_more = False
         self._dropped = 0
+        self._good_headers: list[tuple[bytes, bytes]] | None = (
+            None  # the last request's: most clients repeat them
+        )
         self._watched: tuple[object, object] = ("", None)
         self._watched_since = 0.0
         if connection.probes_only:
@@ -103,10 +110,23 @@ class Http11Protocol(Http1Base):
             raise _HeadTooLarge
         if self.pipeline and len(self.pipeline) >= self._max_pipelined:
             raise _TooManyRequests
+        if self.headers != self._good_headers:
+            self._check_host()
+            self._good_headers = self.headers
         self._fed = self._chunks = 0
         self._reads_head = False
         super().on_headers_complete()
         self.headers = []  # of trailers, which nobody reads
+
+    def _check_host(self) -> None:
+        """Raises: _BadHost. Source: RFC 9112, section 3.2."""
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) > 1:
+            raise _BadHost("The request has more than one Host header.")
+        if hosts and not _HOST.fullmatch(hosts[0]):
+            raise _BadHost("The Host header must be a host name or an address, and optionally a port.")
+        if not hosts and self.parser.get_http_version() != "1.0":
+            raise _BadHost("The Host header is required.")
 
     def on_body(self, body: bytes) -> None:
         self._fed = 0
@@ -143,8 +163,12 @@ class Http11Protocol(Http1Base):
             self._take_no_more()
         elif isinstance(error.__context__, _HeadTooLarge):
             self._refuse_head()
+        elif isinstance(error.__context__, _BadHost):
+            self.refuse(400, str(error.__context__))
         elif isinstance(error.__context__, _TooManyChunks):
             self.refuse(400, f"The body has more than {_MAX_CHUNKS} chunks.")
+        elif _HTTP2 in str(error):
+            self.refuse(400, "This port serves HTTP/1.1, not HTTP/2. gRPC has a port of its own.")
         else:
             self.refuse(400, "Invalid HTTP request received.")
 
@@ -283,6 +307,10 @@ class Http11Protocol(Http1Base):
         lines = [b"%b %b HTTP/%b" % (method.encode(), self.url, version.encode())]
         lines += [name + b": " + value for name, value in self.scope["headers"] if name != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
+
+
+class _BadHost(Exception):
+    pass
 
 
 class _HeadTooLarge(Exception):

@@ -9,19 +9,22 @@ if TYPE_CHECKING:
 
 
 class RequestHeaders:
-    """Names are lower-case. Repeated headers are combined into one value, as in RFC 9110."""
+    """Names are lower-case. Repeated headers are combined into one value, as in RFC 9110.
 
-    __slots__ = ("_values",)
+    `values`: the raw headers.
+    """
+
+    __slots__ = ("values",)
 
     def __init__(self, scope: Scope) -> None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]
-        self._values = dict(headers)
-        if len(self._values) != len(headers):
+        self.values = dict(headers)
+        if len(self.values) != len(headers):
             combined: dict[bytes, bytes] = {}
             for name, value in headers:
                 combined[name] = combined[name] + b", " + value if name in combined else value
-            self._values = combined
+            self.values = combined
 
     def get(self, name: str) -> str | None:
-        value = self._values.get(name.encode())
+        value = self.values.get(name.encode())
         return None if value is None else value.decode("latin-1")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from transfer_gateway.backoff import Backoff, jittered
-from transfer_gateway.domain.errors import GatewayError, InternalServerError
+from transfer_gateway.domain.errors import GatewayError, InternalServerError, UpstreamUnavailable
 from transfer_gateway.telemetry import counter, get_logger
 
 if TYPE_CHECKING:
@@ -49,6 +49,27 @@ class AccountDirectory:
         self._outcomes: Counter[tuple[str]] = Counter()
         self._changing = asyncio.Lock()
         self._sources_changed = asyncio.Event()
+        self._tried = asyncio.Event()
+        if sources.discovery is None:
+            self._tried.set()
+        self.is_known = self._tried.is_set()
+
+    async def until_known(self, timeout_s: float) -> None:
+        """Wait for the first discovery. Afterwards `is_known`: what is in service is all there is to look into.
+
+        Raises: UpstreamUnavailable where the time is up, or discovery failed and no account is listed.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._tried.wait()
+        if not self.is_known:
+            raise UpstreamUnavailable(
+                "The accounts are not known yet: the organization could not be read so far.", detail=self.lack
+            )
+
+    def _judge(self) -> None:
+        """Say whether the accounts are known. Those of an old file are, until a new file's discovery was tried."""
+        self.is_known = self._tried.is_set() and (self.lack is None or self._failure is None)
 
     @property
     def lack(self) -> str | None:
@@ -69,6 +90,9 @@ class AccountDirectory:
             self._members = self._failure = None
         if not is_new:
             await self._put_in_service()
+        if sources.discovery is None:
+            self._tried.set()
+        self._judge()
         self._sources_changed.set()
 
     async def discover(self) -> float:
@@ -81,11 +105,16 @@ class AccountDirectory:
             return 0.0  # an answer to what is no longer asked
         self._outcomes[found.code.value if isinstance(found, GatewayError) else "OK",] += 1
         if isinstance(found, GatewayError):
-            return await self._keep(discovery, found)
+            wait_s = await self._keep(discovery, found)
+            self._tried.set()
+            self._judge()
+            return wait_s
         self._failure, self._failures = None, 0
         if found != self._members:
             self._members = found
             await self._announce()
+        self._tried.set()
+        self._judge()
         return jittered(discovery.refresh_s, 0.9, 1.0)
 
     async def rest(self, at_most_s: float) -> None:

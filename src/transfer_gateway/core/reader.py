@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from transfer_gateway.core.access import Access
 from transfer_gateway.core.fanout import outcomes, outcomes_as_they_come
 from transfer_gateway.core.replay import Described, counts_uses
-from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
+from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError, quote
 from transfer_gateway.domain.page import TargetFilter
 
 if TYPE_CHECKING:
@@ -284,4 +284,4 @@ class Reader(Access):
 
 def _check_max_age(max_age_s: float) -> None:
     if not max_age_s >= 0:  # so that NaN is refused too
-        raise BadUserInput.of("max_age", f"must be 0 or more seconds; got {max_age_s}.")
+        raise BadUserInput.of("max_age", f"must be 0 or more seconds; got {quote(max_age_s)}.")

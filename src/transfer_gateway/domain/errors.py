@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transfer_gateway.domain.gateway_error import BadUserInput, ErrorCode, GatewayError
+from transfer_gateway.domain.gateway_error import BadUserInput, ErrorCode, GatewayError, quote
 
 if TYPE_CHECKING:
     from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target, WorkflowKey
@@ -43,6 +43,7 @@ __all__ = [
     "Unauthenticated",
     "UpstreamUnavailable",
     "WorkflowNotFound",
+    "quote",
 ]
 
 

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_JSON = json.JSONEncoder(ensure_ascii=False, default=str)
+_QUOTED_CHARACTERS = 80
+
+
+def quote(value: object) -> str:
+    """A caller's value in messages: as JSON, cut after 80 characters."""
+    text = ""
+    # Piece by piece: of a large value only the beginning is encoded.
+    for piece in _JSON.iterencode(value[:_QUOTED_CHARACTERS] if isinstance(value, str) else value):
+        text += piece
+        if len(text) > _QUOTED_CHARACTERS:
+            return text[: _QUOTED_CHARACTERS - 1] + "…"
+    return text
 
 
 class ErrorCode(StrEnum):

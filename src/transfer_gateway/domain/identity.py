@@ -8,11 +8,13 @@ from __future__ import annotations
 import re
 from typing import ClassVar, NamedTuple, Self
 
-from transfer_gateway.domain.gateway_error import BadUserInput
+from transfer_gateway.domain.gateway_error import BadUserInput, quote
 
 
 class Identifier(str):
     """A string that matches its AWS pattern; the constructor validates it.
+
+    `HAS_CASE` False: AWS's pattern allows both cases; converted to lower case, so that one resource has one id.
 
     Raises: BadUserInput, with the type, the pattern and the rejected value.
     """
@@ -20,13 +22,14 @@ class Identifier(str):
     __slots__ = ()
     PATTERN: ClassVar[re.Pattern[str]]
     EXAMPLE: ClassVar[str]
+    HAS_CASE: ClassVar[bool] = True
 
     def __new__(cls, value: object) -> Self:
         if not isinstance(value, str) or cls.PATTERN.fullmatch(value) is None:
             raise BadUserInput(
-                f"{cls.__name__} must match {cls.PATTERN.pattern}, such as {cls.EXAMPLE}; got {repr(value)[:80]}."
+                f"{cls.__name__} must match {cls.PATTERN.pattern}, such as {cls.EXAMPLE}; got {quote(value)}."
             )
-        return super().__new__(cls, value)
+        return str.__new__(cls, value if cls.HAS_CASE else value.lower())
 
 
 class AccountId(Identifier):
@@ -54,11 +57,12 @@ class WorkflowId(Identifier):
 
 
 class ExecutionId(Identifier):
-    """Unique within a workflow. Source: the Transfer model."""
+    """Unique within a workflow. Source: the Transfer model, whose pattern allows both cases."""
 
     __slots__ = ()
     PATTERN = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
     EXAMPLE = "3f2b1c4d-5e6f-4a8b-9c0d-1e2f3a4b5c6d"
+    HAS_CASE = False
 
 
 class Target(NamedTuple):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import strawberry
-from graphql import GraphQLError, GraphQLSyntaxError
+from graphql import GraphQLError, GraphQLSyntaxError, ValueNode
 from strawberry.types.execution import PreExecutionError
 from strawberry.utils.str_converters import to_camel_case
 
-from transfer_gateway.api.errors import TABLE, log_failure, log_fault, retry_after_s
+from transfer_gateway.api.errors import TABLE, extensions_of, log_failure, log_fault, retry_after_s
 from transfer_gateway.api.graphql.declare import declare_enum
 from transfer_gateway.api.graphql.types import Execution
 from transfer_gateway.api.graphql.workflows import Workflow
@@ -20,6 +20,9 @@ from transfer_gateway.telemetry import current_request
 if TYPE_CHECKING:
     from strawberry.http import GraphQLHTTPResponse
     from strawberry.types.execution import ExecutionResult
+
+_USE_TARGET = "Use `target {{ {0} }}`: this one conflicts with `{0}` of an execution or workflow."
+_NOT_NONE = "not to be None."
 
 declare_enum(
     ErrorCode,
@@ -40,14 +43,25 @@ declare_enum(
 )
 
 
+@strawberry.type(description="The account that an error is about, and the region if it is about one.")
+class ErrorTarget:
+    account_id: AccountId = strawberry.field(description="The account.")
+    region: Region | None = strawberry.field(description="The region.")
+
+
 @strawberry.interface(description="A failure returned as data. Each implementing type describes its cause.")
 class Error:
     code: ErrorCode = strawberry.field(description="Machine-readable code: match on this.")
     message: str = strawberry.field(description="Human-readable description.")
     retryable: bool = strawberry.field(description="Whether a retry of the same request can succeed.")
     retry_after: float | None = strawberry.field(description="Seconds to wait before a retry, if known.")
-    account_id: AccountId | None = strawberry.field(description="The account concerned.")
-    region: Region | None = strawberry.field(description="The region concerned.")
+    target: ErrorTarget | None = strawberry.field(description="The account and region concerned, if any.")
+    account_id: AccountId | None = strawberry.field(
+        description="The account concerned.", deprecation_reason=_USE_TARGET.format("accountId")
+    )
+    region: Region | None = strawberry.field(
+        description="The region concerned.", deprecation_reason=_USE_TARGET.format("region")
+    )
     aws_request_id: str | None = strawberry.field(description="AWS request ID, for AWS Support.")
 
 
@@ -150,13 +164,16 @@ def to_item(error: GatewayError) -> Error:
 
 def _data(error: GatewayError, kind: type[Error]) -> Error:
     log_failure(error)
+    account_id = cast("AccountId | None", error.account_id)
+    region = cast("Region | None", error.region)
     return kind(
         code=error.code,
         message=error.message,
         retryable=TABLE[error.code].retryable,
         retry_after=retry_after_s(error),
-        account_id=cast("AccountId | None", error.account_id),
-        region=cast("Region | None", error.region),
+        target=None if account_id is None else ErrorTarget(account_id=account_id, region=region),
+        account_id=account_id,
+        region=region,
         aws_request_id=error.aws_request_id,
     )
 
@@ -197,12 +214,19 @@ def to_errors(result: ExecutionResult, request_id: str) -> list[dict[str, Any]]:
     ]
 
 
+def _is_about_input(error: GraphQLError) -> bool:
+    """Whether the error is about a value that an argument was given, such as null by a variable with a default."""
+    return any(isinstance(node, ValueNode) for node in error.nodes or ())
+
+
 def _formatted(error: GraphQLError, extensions: dict[str, Any]) -> dict[str, Any]:
     message, cause = error.message, error.original_error
     if extensions["code"] == ErrorCode.INTERNAL_SERVER_ERROR:
         message = "Internal server error."
     elif isinstance(cause, BadUserInput) and cause.field is not None:
         message = cause.message_with(to_camel_case)
+    elif message.endswith(_NOT_NONE):  # graphql-core's words, of a literal or a variable in an argument
+        message = f"{message.removesuffix(_NOT_NONE)}not to be null."
     formatted: dict[str, Any] = {"message": message}
     if error.locations:
         formatted["locations"] = [location.formatted for location in error.locations]
@@ -224,10 +248,10 @@ def _extensions(
             log_failure(cause)
         return told
     if isinstance(cause, GraphQLSyntaxError):
-        return {"code": "GRAPHQL_PARSE_FAILED"}
+        return extensions_of("GRAPHQL_PARSE_FAILED")
     if isinstance(cause, GraphQLError) and isinstance(result, PreExecutionError):
-        return {"code": "GRAPHQL_VALIDATION_FAILED"}
-    if isinstance(cause, GraphQLError) and error.path is None:  # the variables don't fit
-        return {"code": ErrorCode.BAD_USER_INPUT}
+        return extensions_of("GRAPHQL_VALIDATION_FAILED")
+    if isinstance(cause, GraphQLError) and (error.path is None or _is_about_input(cause)):
+        return extensions_of(ErrorCode.BAD_USER_INPUT)
     log_fault(cause)
-    return {"code": ErrorCode.INTERNAL_SERVER_ERROR, "requestId": request_id}
+    return extensions_of(ErrorCode.INTERNAL_SERVER_ERROR) | {"requestId": request_id}

@@ -15,6 +15,7 @@ from cross_web import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from transfer_gateway.api.errors import extensions_of
 from transfer_gateway.domain.errors import ErrorCode
 from transfer_gateway.telemetry import current_request
 
@@ -131,18 +132,22 @@ async def compressed(headers: RequestHeaders, response: Response) -> Response:
     return response
 
 
+def error_body(message: str, code: str, **extensions: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
+    """`errors[]` with one failure, which is the request's; `retryable` and `retryAfter` as the code's are."""
+    if (request := current_request()) is not None:
+        request.code = code
+    return {"errors": [{"message": message, "extensions": extensions_of(code) | extensions}]}
+
+
 def error_response(
     status: int,
     message: str,
-    code: ErrorCode = ErrorCode.BAD_USER_INPUT,
+    code: str = ErrorCode.BAD_USER_INPUT,
     **extensions: Any,  # noqa: ANN401  JSON
 ) -> Response:
     """A failure of the HTTP request itself, in GraphQL's form, so that clients read one form only."""
-    if (request := current_request()) is not None:
-        request.code = code
-    body = {"errors": [{"message": message, "extensions": {"code": code, **extensions}}]}
     return Response(
-        orjson.dumps(body),
+        orjson.dumps(error_body(message, code, **extensions)),
         status_code=status,
         media_type="application/json",
         headers={"cache-control": "no-store"},

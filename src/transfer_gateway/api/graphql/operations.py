@@ -20,6 +20,7 @@ from transfer_gateway.api.graphql.large_operations import LARGE_ROWS, LargeOpera
 from transfer_gateway.api.graphql.limits import check, check_variables
 from transfer_gateway.api.graphql.naming import name_request
 from transfer_gateway.api.graphql.strawberry_internals import core_schema, optimized_is_awaitable
+from transfer_gateway.api.graphql.variable_errors import variable_errors
 from transfer_gateway.api.loop_budget import LoopBudget
 from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded, GatewayError
 from transfer_gateway.settings import ConfigurationError
@@ -67,6 +68,7 @@ class Operations:
             else partial(_execute_by_strawberry, schema)
         )
         self._limits = limits
+        self._hide_suggestions = not suggestions
         self._inputs = Inputs(self._schema if direct else GraphQLSchema())
         self._documents = Documents(
             self._schema, limits, introspection=introspection, suggestions=suggestions, compiles=direct
@@ -143,7 +145,13 @@ class Operations:
             )
             if isawaitable(result):
                 result = await result
-        return ExecutionResult(data=result.data, errors=result.errors)
+        errors = result.errors
+        if errors and result.data is None and errors[0].path is None:
+            errors = (
+                variable_errors(self._schema, operation, variables, hide_suggestions=self._hide_suggestions)
+                or errors
+            )
+        return ExecutionResult(data=result.data, errors=errors)
 
 
 def _execute_by_strawberry(

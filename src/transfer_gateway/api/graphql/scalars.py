@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NewType
 
 import strawberry
 
-from transfer_gateway.domain.errors import BadUserInput
+from transfer_gateway.domain.errors import BadUserInput, quote
 from transfer_gateway.domain.identity import AccountId, ExecutionId, Identifier, Region, WorkflowId
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _LONG = range(-(2**63), 2**63)
 
 def _parse_long(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value not in _LONG:
-        raise BadUserInput(f"Long must be a whole number of 64 bits; got {value!r}.")
+        raise BadUserInput(f"Long must be a whole number of 64 bits; got {quote(value)}.")
     return value
 
 

@@ -1,16 +1,41 @@
-"""Trusted documents: those that a company's own frontends were built with, asked for by their hash."""
+"""Trusted documents: those that a company's own frontends were built with, requested by their hash.
+
+Hashes come as `documentId`, or as Apollo Client and urql send them, in `extensions.persistedQuery`. Such clients send
+the hash alone, and the text only when the server says it doesn't know the hash.
+Source: https://www.apollographql.com/docs/apollo-server/performance/apq#http-details.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
-from transfer_gateway.domain.errors import BadUserInput, Forbidden
+from transfer_gateway.domain.errors import BadUserInput, Forbidden, quote
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TrustMode = Literal["off", "allow", "only"]
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+class PersistedQueryCode(StrEnum):
+    """Why the text must be sent, in the words that clients know. Each value is the message; each name ends the code."""
+
+    NOT_SUPPORTED = "PersistedQueryNotSupported"
+    NOT_FOUND = "PersistedQueryNotFound"
+
+
+class TextRequired(Exception):
+    """The hash names no document here: the client is to send the text. Clients do, and show nobody an error."""
+
+    def __init__(self, code: PersistedQueryCode) -> None:
+        super().__init__(code.value)
+        self.message = code.value
+        self.code = f"PERSISTED_QUERY_{code.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +48,48 @@ class TrustedDocuments:
     def text(
         self, query: str | None, document_id: str | None, extensions: Mapping[str, Any] | None
     ) -> str | None:
-        """The document that a request means. Raises: BadUserInput for an unknown hash; Forbidden for mere text."""
-        if self.mode == "off":
-            return query
-        if document_id is None:
-            document_id = _apollos(extensions or {})
-        if document_id is None:
-            if self.mode == "only" and query is not None:
-                raise Forbidden(
-                    "Only trusted documents are allowed: send `documentId`, the document's hash, without `query`."
-                )
-            return query
+        """The document that a request means.
+
+        Raises: TextRequired; BadUserInput for an unknown hash, or one of another text; Forbidden for mere text.
+        """
+        if document_id and self.mode != "off":
+            return self._named(document_id, query)
+        if extensions and (persisted_query := extensions.get("persistedQuery")) is not None:
+            return self._persisted(persisted_query, query)
+        return query if self.mode == "off" else self._as_text(query)
+
+    def _persisted(self, persisted_query: object, query: str | None) -> str | None:
+        """What `extensions.persistedQuery` names, or the text that came with it."""
+        found = persisted_query.get("sha256Hash") if isinstance(persisted_query, dict) else None
+        if not isinstance(found, str):
+            raise BadUserInput("`extensions.persistedQuery.sha256Hash` must be a string.")
+        if self.mode != "off" and found.removeprefix("sha256:") in self.texts:
+            return self._named(found, query)
+        if query is not None:
+            # Clients may hash otherwise, with an algorithm of their choice: that hash says nothing of the text.
+            given = found.removeprefix("sha256:").lower()
+            if _SHA256.fullmatch(given) and given != sha256(query.encode()).hexdigest():
+                raise BadUserInput("`extensions.persistedQuery.sha256Hash` is not the SHA-256 of `query`.")
+            return self._as_text(query)
+        match self.mode:
+            case "off":
+                raise TextRequired(PersistedQueryCode.NOT_SUPPORTED)
+            case "allow":
+                raise TextRequired(PersistedQueryCode.NOT_FOUND)
+            case _:  # the text would be refused: let nobody send it
+                return self._named(found, query)
+
+    def _named(self, document_id: str, query: str | None) -> str:
         text = self.texts.get(document_id.removeprefix("sha256:"))
         if text is None:
-            raise BadUserInput(f"documentId {document_id[:80]!r} is not among the trusted documents.")
+            raise BadUserInput(f"documentId {quote(document_id)} is not among the trusted documents.")
         if query not in {None, text}:
-            raise BadUserInput("`query` is not the document that `documentId` names; leave it out.")
+            raise BadUserInput("`query` is not the document that `documentId` names; omit it.")
         return text
 
-
-def _apollos(extensions: Mapping[str, Any]) -> str | None:
-    """The hash where Apollo Client and urql put it."""
-    persisted = extensions.get("persistedQuery")
-    found = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
-    return found if isinstance(found, str) else None
+    def _as_text(self, query: str | None) -> str | None:
+        if self.mode == "only" and query is not None:
+            raise Forbidden(
+                "Only trusted documents are allowed: send `documentId`, the document's hash, without `query`."
+            )
+        return query

@@ -11,6 +11,7 @@ import math
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import orjson
 from cross_web import HTTPException
@@ -35,8 +36,8 @@ from transfer_gateway.api.graphql.large_operations import LARGE_BYTES
 from transfer_gateway.api.graphql.operations import Operations
 from transfer_gateway.api.graphql.response_cache import ResponseCache
 from transfer_gateway.api.graphql.schema import build_schema
-from transfer_gateway.api.graphql.trusted import TrustedDocuments
-from transfer_gateway.domain.errors import Forbidden, GatewayError
+from transfer_gateway.api.graphql.trusted import TextRequired, TrustedDocuments
+from transfer_gateway.domain.errors import Forbidden, GatewayError, quote
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -49,12 +50,14 @@ if TYPE_CHECKING:
     from transfer_gateway.telemetry import Requests
 
 _JSON, _RESPONSE_JSON = "application/json", "application/graphql-response+json"
+_JSON_BYTES = _JSON.encode()
 _FAILED = 400  # and above
 _VARY = "accept, accept-encoding"
 _HEADERS = {
     401: {"www-authenticate": "Bearer"},
     405: {"allow": "GET, POST"},
     408: {"connection": "close"},
+    415: {"accept": _JSON, "accept-encoding": "identity"},
 }  # by status, as RFC 9110 has it
 _PARAMETERS: tuple[tuple[str, type, str], ...] = (
     ("query", str, "a string"),
@@ -65,6 +68,8 @@ _PARAMETERS: tuple[tuple[str, type, str], ...] = (
 )
 _JSON_PARAMETERS = ("variables", "extensions")  # of a GET
 _GET = b"?"
+_UTF8 = {"utf-8", "utf8", "us-ascii"}  # charsets; the last is part of the first
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,9 @@ class GraphQLView:
         request = Request(scope)
         try:
             response = await self._respond(request, receive)
+        except TextRequired as error:
+            # 200, as Apollo's server answers: some clients read no error of another status.
+            response = error_response(200, error.message, error.code)
         except HTTPException as error:
             response = error_response(error.status_code, error.reason)
             response.headers.update(_HEADERS.get(error.status_code, {}))
@@ -134,7 +142,10 @@ class GraphQLView:
         self._refuse_foreign_pages(headers)
         timeout_s = asked_timeout_s(headers.get("x-request-timeout"))
         reader = await self.admission.enter(
-            lambda: headers.get("authorization"), "graphql", lambda: address(request)
+            lambda: headers.get("authorization"),
+            "graphql",
+            lambda: address(request),
+            time_remaining=lambda: timeout_s,
         )
         state["caller"] = reader.caller  # not the reader, which leads back to all of this
         accepts = named(headers.get("accept"))
@@ -192,9 +203,10 @@ class GraphQLView:
             return _GET + parameters
         if request.method != "POST":
             raise HTTPException(405, "GraphQL only supports GET and POST requests.")
-        media_type = (headers.get("content-type") or "").partition(";")[0].strip().lower()
-        if media_type != _JSON:
-            raise HTTPException(415, "Content-Type must be application/json.")
+        if headers.values.get(b"content-type") != _JSON_BYTES:
+            _check_content_type(headers.get("content-type") or "")
+        if b"content-encoding" in headers.values:
+            _check_encoding(headers.get("content-encoding") or "")
         options = self._options
         return await read_body(
             receive,
@@ -205,7 +217,7 @@ class GraphQLView:
         )
 
     def read(self, data: object) -> GraphQLRequestData:
-        """A request of its JSON. Raises: HTTPException, BadUserInput, Forbidden."""
+        """A request of its JSON. Raises: HTTPException, BadUserInput, Forbidden, TextRequired."""
         if not isinstance(data, dict):
             raise HTTPException(400, "The body must be a JSON object with `query` and optional `variables`.")
         for name, kind, form in _PARAMETERS:
@@ -218,16 +230,39 @@ class GraphQLView:
         return GraphQLRequestData(
             query=query,
             variables=data.get("variables"),
-            operation_name=data.get("operationName"),
+            operation_name=data.get("operationName") or None,
             extensions=extensions,
         )
 
 
+def _check_content_type(content_type: str) -> None:
+    """Raises: HTTPException for what isn't JSON in UTF-8."""
+    media_type, _, parameters = content_type.lower().partition(";")
+    if media_type.strip() != _JSON:
+        raise HTTPException(415, "Content-Type must be application/json.")
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and (charset := value.strip().strip('"')) not in _UTF8:
+            raise HTTPException(415, f"The charset of Content-Type must be utf-8; got {quote(charset)}.")
+
+
+def _check_encoding(content_encoding: str) -> None:
+    """Raises: HTTPException for a body that is compressed: its size has no bound before it is read."""
+    if any(coding.strip().lower() not in {"", "identity"} for coding in content_encoding.split(",")):
+        raise HTTPException(
+            415, f"Content-Encoding {quote(content_encoding)} is not supported: send the body uncompressed."
+        )
+
+
 def _parameters(request: Request) -> dict[str, Any]:
-    """What a GET asks. Raises: HTTPException."""
-    parameters = dict(request.query_params)
+    """What a GET requests; an empty parameter is an absent one. Raises: HTTPException."""
+    try:
+        text: str = request.scope["query_string"].decode()
+        parameters: dict[str, Any] = dict(parse_qsl(text, errors="strict"))
+    except UnicodeDecodeError:
+        raise HTTPException(400, "The URL's query must be UTF-8.") from None
     return parameters | {
-        name: _json(parameters[name], f"`{name}`") for name in _JSON_PARAMETERS if parameters.get(name)
+        name: _json(parameters[name], f"`{name}`") for name in _JSON_PARAMETERS if name in parameters
     }
 
 
@@ -235,7 +270,21 @@ def _json(text: str | bytes, what: str) -> Any:  # noqa: ANN401  JSON
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
+        if isinstance(text, bytes):
+            if text.startswith(_BOM):  # RFC 8259, section 8.1: it may be ignored
+                return _json(text.removeprefix(_BOM), what)
+            _check_utf8(text, what)
         raise HTTPException(400, f"{what} must be JSON: {error}.") from error
+
+
+def _check_utf8(text: bytes, what: str) -> None:
+    """Raises: HTTPException for text that orjson can't read for its encoding."""
+    if b"\0" in text[:4]:  # no JSON begins so; of UTF-16 and UTF-32 every JSON does
+        raise HTTPException(400, f"{what} must be JSON in UTF-8; it looks like UTF-16 or UTF-32.")
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        raise HTTPException(400, f"{what} must be JSON in UTF-8; the byte at {error.start} is not.") from None
 
 
 def _response(text: bytes, media_type: str, status: int = 200) -> Response:

@@ -22,7 +22,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from transfer_gateway.api.errors import log_failure, log_fault
 from transfer_gateway.api.graphql.context import Context
 from transfer_gateway.api.graphql.errors import to_answer, to_extensions
-from transfer_gateway.api.graphql.exchange import address
+from transfer_gateway.api.graphql.exchange import address, error_body
 from transfer_gateway.api.graphql.operations import has_long_list
 from transfer_gateway.api.graphql.strawberry_internals import (
     ASGIWebSocketAdapter,
@@ -30,10 +30,11 @@ from transfer_gateway.api.graphql.strawberry_internals import (
     GraphQL,
     check_websocket,
 )
+from transfer_gateway.api.graphql.trusted import TextRequired
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode, GatewayError, Unauthenticated, UpstreamUnavailable
 from transfer_gateway.library_checks import Check
-from transfer_gateway.telemetry import CANCELLED, LOG_IDS, current_request, get_logger
+from transfer_gateway.telemetry import CANCELLED, LOG_IDS, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -174,7 +175,7 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
         self._large_ones -= 1
 
     async def _refuse(self, operation_id: str, allowed: str) -> None:
-        refusal = _refusal(f"A connection may have {allowed}.", ErrorCode.THROTTLED, retryable=True)
+        refusal = error_body(f"A connection may have {allowed}.", ErrorCode.THROTTLED)
         await self.send_message({"id": operation_id, "type": "error", "payload": refusal["errors"]})
 
     async def handle_message(self, message: Any) -> None:  # noqa: ANN401  any JSON
@@ -205,7 +206,9 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
             answer = await self._answer(operation, request_id)
         except Exception as error:  # noqa: BLE001  the door: nothing of a fault goes out but its request's id
             log_fault(error)
-            answer = _refusal("Internal server error.", ErrorCode.INTERNAL_SERVER_ERROR, requestId=request_id)
+            answer = error_body(
+                "Internal server error.", ErrorCode.INTERNAL_SERVER_ERROR, requestId=request_id
+            )
         except asyncio.CancelledError:
             request.code = CANCELLED
             raise
@@ -231,14 +234,17 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
         door = self.view.door
         try:
             connection = self._connection
-            caller = await door.admission.caller(connection.authorization)
-            reader = door.admission.admit(caller, "graphql", lambda: connection.remote)
+            reader = await door.admission.enter(
+                lambda: connection.authorization, "graphql", lambda: connection.remote
+            )
             request = door.read(operation.query)  # the whole request
+        except TextRequired as error:
+            return error_body(error.message, error.code)
         except HTTPException as error:
-            return _refusal(error.reason, ErrorCode.BAD_USER_INPUT)
+            return error_body(error.reason, ErrorCode.BAD_USER_INPUT)
         except GatewayError as error:
             log_failure(error)
-            return _refusal(error.message, **to_extensions(error))
+            return error_body(error.message, **to_extensions(error))
         context = door.context_of(reader, request_id)
         return to_answer(await door.operations.run(request, context), request_id)
 
@@ -282,9 +288,3 @@ class _RefuseAll:
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close"})  # before it is accepted: a 403
-
-
-def _refusal(message: str, code: ErrorCode, **more: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
-    if (request := current_request()) is not None:
-        request.code = code
-    return {"errors": [{"message": message, "extensions": {"code": code, **more}}]}

@@ -91,11 +91,8 @@ def unimplemented(message: str) -> tuple[grpc.StatusCode, str, Any]:
     code = grpc.StatusCode.UNIMPLEMENTED
     if (request := current_request()) is not None:
         request.code = code.name
-    return (
-        code,
-        message,
-        _metadata(code, message, [error_details_pb2.ErrorInfo(reason="UNIMPLEMENTED", domain=DOMAIN)]),
-    )
+    info = error_details_pb2.ErrorInfo(reason=code.name, domain=DOMAIN, metadata={"retryable": "false"})
+    return code, message, _metadata(code, message, [info])
 
 
 def _metadata(code: grpc.StatusCode, message: str, details: list[Message]) -> Any:  # noqa: ANN401  types-grpcio lacks pairs of str and bytes

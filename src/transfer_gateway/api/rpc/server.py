@@ -29,6 +29,9 @@ _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _SERVICE = execution_service_pb2.DESCRIPTOR.services_by_name["ExecutionService"].full_name
 _CLIENTS_MAY_PING_EVERY_S = 10  # grpc-go clients can't choose less
 _STATUS_GRACE_S = 1.0
+# Twice the longest token, as HTTP's head has by default: so the token's own limit decides, the same at both servers.
+# grpc's default of 8 KB refuses tokens at random up to 16 KB, and always above.
+_MAX_METADATA_BYTES = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,8 @@ def _options(limits: RpcLimits, request_timeout_s: float) -> list[tuple[str, int
         ("grpc.so_reuseport", 0),  # fail if another process uses the port
         ("grpc.http2.bdp_probe", 0),  # keep 64 KB windows, so that incomplete messages can't use more memory
         ("grpc.max_receive_message_length", limits.max_message_bytes),
+        ("grpc.max_metadata_size", _MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", _MAX_METADATA_BYTES),
         ("grpc.max_allowed_incoming_connections", limits.max_connections),
         ("grpc.max_concurrent_streams", limits.max_concurrent_streams),
         ("grpc.keepalive_time_ms", round(limits.keepalive_s * 1000)),

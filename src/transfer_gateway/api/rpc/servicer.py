@@ -216,7 +216,11 @@ class ExecutionService(ExecutionServiceServicer):
 
     def _admit(self, context: Context) -> Awaitable[Reader]:
         return self._admission.enter(
-            partial(_authorization, context), "grpc", context.peer, certificate=self._certificate(context)
+            partial(_authorization, context),
+            "grpc",
+            context.peer,
+            certificate=self._certificate(context),
+            time_remaining=context.time_remaining,
         )
 
     async def _admit_counted(self, context: Context) -> Reader:

@@ -1,0 +1,162 @@
+"""What the HTTP door makes of bodies and parameters that clients encode in their own ways."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+from wire import JSON
+
+if TYPE_CHECKING:
+    from wire import Answer, Gateway
+
+BODY = b'{"query":"{__typename}"}'
+ANSWER = {"data": {"__typename": "Query"}}
+
+
+def error(answer: Answer) -> Any:
+    (found,) = answer.json()["errors"]
+    assert found["extensions"] == {"code": "BAD_USER_INPUT", "retryable": False}
+    return found["message"]
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(BODY)),
+        ("GZIP", BODY),
+        ("br", b"\x0b\x0b\x80"),
+        ("deflate", b"x\x9c"),
+        ("zstd", b"(\xb5/\xfd"),
+        ("nonsense", BODY),
+        ("gzip, identity", BODY),
+    ],
+)
+async def test_content_encoding(gateway: Gateway, coding: str, body: bytes) -> None:
+    """A compressed body is refused by the name of its coding, with the codings that are accepted."""
+    answer = await gateway.send("POST", body=body, headers=JSON | {"content-encoding": coding})
+    assert answer.status == 415
+    assert error(answer) == f'Content-Encoding "{coding}" is not supported: send the body uncompressed.'
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", "", "identity, identity"])
+async def test_no_content_encoding(gateway: Gateway, coding: str) -> None:
+    """`identity` is no coding."""
+    answer = await gateway.send("POST", body=BODY, headers=JSON | {"content-encoding": coding})
+    assert answer.json() == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("content_type", "says"),
+    [
+        pytest.param("application/json", None, id="plain"),
+        pytest.param("Application/JSON; charset=UTF-8", None, id="utf-8"),
+        pytest.param('application/json;charset="utf8"', None, id="quoted"),
+        pytest.param("application/json; charset=us-ascii", None, id="ascii"),
+        pytest.param("application/json; profile=x", None, id="another-parameter"),
+        pytest.param(
+            "application/json; charset=utf-16",
+            'The charset of Content-Type must be utf-8; got "utf-16".',
+            id="utf-16",
+        ),
+        pytest.param(
+            "application/json; a=b; Charset=ISO-8859-1",
+            'The charset of Content-Type must be utf-8; got "iso-8859-1".',
+            id="latin-1",
+        ),
+        pytest.param("text/plain", "Content-Type must be application/json.", id="text"),
+        pytest.param("application/graphql", "Content-Type must be application/json.", id="graphql"),
+        pytest.param("", "Content-Type must be application/json.", id="empty"),
+    ],
+)
+async def test_content_type(gateway: Gateway, content_type: str, says: str | None) -> None:
+    """JSON in UTF-8; anything else is 415, with what is accepted."""
+    answer = await gateway.send("POST", body=BODY, headers={"content-type": content_type})
+    if says is None:
+        assert answer.json() == ANSWER
+        return
+    assert (answer.status, error(answer)) == (415, says)
+    assert answer.headers["accept"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        pytest.param(b"\xef\xbb\xbf" + BODY, None, id="utf-8-with-a-mark"),
+        pytest.param('{"query":"{a:__typename}"}'.encode("utf-16"), "UTF-16 or UTF-32", id="utf-16"),
+        pytest.param(BODY.decode().encode("utf-16-le"), "UTF-16 or UTF-32", id="utf-16-le"),
+        pytest.param(BODY.decode().encode("utf-16-be"), "UTF-16 or UTF-32", id="utf-16-be"),
+        pytest.param(BODY.decode().encode("utf-32"), "UTF-16 or UTF-32", id="utf-32"),
+        pytest.param(b'{"query":"\xff"}', "the byte at 10 is not", id="a-byte"),
+        pytest.param(b'{"query":"caf\xe9"}', "the byte at 13 is not", id="latin-1"),
+        pytest.param(b'{"query":"\xed\xa0\x80"}', "the byte at 10 is not", id="surrogate"),
+        pytest.param(b'{"query":"\\ud800"}', "The body must be JSON", id="half-a-pair"),
+        pytest.param(gzip.compress(BODY), "UTF-8", id="gzip-without-a-word"),
+    ],
+)
+async def test_encoding_of_a_body(gateway: Gateway, body: bytes, says: str | None) -> None:
+    """JSON is UTF-8, with a byte order mark or without; what is not gets told so."""
+    answer = await gateway.send("POST", body=body, headers=JSON)
+    if says is None:
+        assert answer.json() == ANSWER
+        return
+    assert answer.status == 400
+    assert says in error(answer)
+    assert "surrogates" not in error(answer)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "query={__typename}&variables=&operationName=&extensions=",
+        "query={__typename}&variables&operationName&extensions&documentId",
+        "query={__typename}&variables=null&extensions=null",
+        "variables=%7B%7D&query=%7B__typename%7D&documentId=",
+    ],
+)
+async def test_empty_parameters(gateway: Gateway, parameters: str) -> None:
+    """A parameter of a GET that is empty, or null, is absent."""
+    assert (await gateway.send("GET", f"/graphql?{parameters}")).json() == ANSWER
+
+
+@pytest.mark.parametrize(
+    "absent",
+    [
+        {"variables": None, "operationName": None, "extensions": None, "documentId": None},
+        {"operationName": "", "documentId": ""},
+    ],
+)
+async def test_null_members(gateway: Gateway, absent: dict[str, Any]) -> None:
+    """So is a member of a POST."""
+    assert (await gateway.post({"query": "{__typename}"} | absent)).json() == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        pytest.param("", "`query` is missing", id="nothing"),
+        pytest.param("query=", "`query` is missing", id="empty-query"),
+        pytest.param("query={__typename}&variables={", "`variables` must be JSON", id="variables"),
+        pytest.param("query={__typename}&extensions=x", "`extensions` must be JSON", id="extensions"),
+        pytest.param("query={__typename}&variables=[]", "`variables` must be an object", id="list"),
+        pytest.param("query=%ff", "must be UTF-8", id="not-utf-8"),
+    ],
+)
+async def test_bad_parameters(gateway: Gateway, parameters: str, says: str) -> None:
+    """Any other value is read, and refused by the parameter's name."""
+    answer = await gateway.send("GET", f"/graphql?{parameters}", encoded=True)
+    assert answer.status == 400
+    assert says in error(answer)
+
+
+async def test_parameters_with_values(gateway: Gateway) -> None:
+    """A GET with all of its parameters is answered as a POST."""
+    query = "query A($id: ID!) { node(id: $id) { id } } query B { __typename }"
+    parameters = f"query={quote(query)}&operationName=A&variables={quote(json.dumps({'id': '111111111111'}))}"
+    answer = await gateway.send("GET", f"/graphql?{parameters}", encoded=True)
+    assert answer.json() == {"data": {"node": {"id": "111111111111"}}}
