@@ -76,7 +76,7 @@ class Reader(Access):
         execution = await self._look_up(
             "get_execution", self._sources.lookups.executions, key, max_age_s=max_age_s, deadline=deadline
         )
-        self.replay.made_of((Described(key, max_age_s, execution),), 1)
+        self.replay.made_of((Described(key, max_age_s, execution.version),), 1)
         return self.scope.redact(execution)
 
     def recall(self, key: ExecutionKey, *, max_age_s: float) -> Execution | None:
@@ -111,7 +111,7 @@ class Reader(Access):
             lambda key: self._execution(key, max_age_s, deadline),
         )
         parts = tuple(
-            Described(key, max_age_s, outcome)
+            Described(key, max_age_s, outcome.version)
             for key, outcome in found.items()
             if not isinstance(outcome, GatewayError)
         )
