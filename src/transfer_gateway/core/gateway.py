@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Gateway:
-    """Holds snapshots, shared tasks and pacing for all callers. Each request reaches them through a Reader of its own."""
+    """Snapshots, shared tasks and pacing for all callers. Each request reaches them through a Reader of its own."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The operations that AWS is asked with: each paced, shared by concurrent callers, and its answer kept as a snapshot."""
+"""The operations that AWS is asked with: each paced, shared by concurrent callers, its answer kept as a snapshot."""
 
 from __future__ import annotations
 
