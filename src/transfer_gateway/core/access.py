@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.scope import Scope
 
 MAX_KEYS = 1000
-_NONE: frozenset[WorkflowKey] = frozenset()
 
 K = TypeVar("K", ExecutionKey, WorkflowKey)
 V = TypeVar("V", Execution, Workflow)
@@ -42,6 +41,8 @@ class Sources(NamedTuple):
 class Access:
     """What one request of one caller may reach."""
 
+    _looked_up: frozenset[WorkflowKey] = frozenset()
+
     def __init__(self, audit: AuditTrail, scope: Scope, quota: Quota | None, sources: Sources) -> None:
         self.caller = audit.caller
         self.scope = scope  # a stream gets a new one when its caller's rights change
@@ -49,7 +50,6 @@ class Access:
         self._audit = audit
         self._quota = quota
         self._sources = sources
-        self._looked_up = _NONE
 
     async def _look_up(
         self, operation: str, snapshots: Snapshots[K, V], key: K, *, max_age_s: float, deadline: float

@@ -60,11 +60,8 @@ class Replay:
         self._stated += 1
 
     def replayable(self) -> Replayable | None:
-        """What the answer was made of; None where it must not be given again.
-
-        `max_age_s` 0 asks for an answer that is as fresh as the request, which a repeated one never is.
-        """
-        if not self._parts or self._stated != self.uses or not all(part.max_age_s for part in self._parts):
+        """What the answer was made of; None where it must not be given again."""
+        if not self._parts or self._stated != self.uses:
             return None
         return Replayable(self._parts, self._rows)
 
@@ -86,8 +83,10 @@ class Replay:
                 self._quota.take_rows(answer.rows)
             except Throttled:
                 return False
-        self._audit.recalled("get_execution", [(part.key, part.version[1]) for part in answer.parts])
-        executions.hits += len(answer.parts)
+        count = len(answer.parts)
+        found = [(key, version[1])] if count == 1 else [(part.key, part.version[1]) for part in answer.parts]
+        self._audit.recalled("get_execution", found)
+        executions.hits += count
         return True
 
     def now(self) -> float:
@@ -111,8 +110,8 @@ def counts_uses(cls: C) -> C:
 
 def _counted(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    def use(self: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401  the method's
-        self.replay.uses += 1
-        return method(self, *args, **options)
+    def use(*args: Any, **options: Any) -> Any:  # noqa: ANN401  the method's
+        args[0].replay.uses += 1
+        return method(*args, **options)
 
     return use
