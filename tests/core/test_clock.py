@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfer_emulator import Emulator, World
-from transfer_gateway import server
 from transfer_gateway.api.graphql.response_cache import ResponseCache
+from transfer_gateway.build import build_core
 from transfer_gateway.core.audit import AuditTrail
 from transfer_gateway.core.clock import Clock
 from transfer_gateway.domain.caller import ANONYMOUS
@@ -72,7 +72,7 @@ async def core_of(
     machine: MadeUp, settings: Callable[..., Settings], accounts_file: Path
 ) -> AsyncIterator[Gateway]:
     sources = AccountsFile(accounts_file).load()
-    async with server.build_core(settings(), sources, AwsCalls(), machine.clock) as core:
+    async with build_core(settings(), sources, AwsCalls(), machine.clock) as core:
         yield core.gateway
 
 
