@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -86,7 +87,7 @@ async def build_core(
             pacing=pacing,
             calls=calls,
             shared_tasks=shared_tasks,
-            clock=clock or Clock(),
+            clock=clock or Clock(monotonic=asyncio.get_running_loop().time),
             request_timeout_s=settings.request_timeout_s,
             max_list_rows=settings.aws_max_list_rows,
             snapshots_max_entries=settings.snapshots_max_entries,

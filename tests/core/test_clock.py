@@ -40,7 +40,7 @@ class MadeUp:
 
     def __init__(self) -> None:
         self.wall_s, self.monotonic_s = 1_800_000_000.0, 5.0
-        self.clock = Clock(lambda: self.wall_s, lambda: self.monotonic_s)
+        self.clock = Clock(wall=lambda: self.wall_s, monotonic=lambda: self.monotonic_s)
 
     def passes(self, seconds: float) -> None:
         self.wall_s += seconds

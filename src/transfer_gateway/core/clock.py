@@ -16,9 +16,8 @@ class Clock:
     none is fresh for longer. Source: docs/decisions/0014-clock-and-versions.md.
     """
 
-    def __init__(
-        self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, monotonic: Callable[[], float], wall: Callable[[], float] = time.time) -> None:
+        """`monotonic` counts the seconds that pass, from any start: the time of the running loop."""
         self._monotonic = monotonic
         self._offset_s = wall() - monotonic()
 
