@@ -25,7 +25,7 @@ OWNED = {
     "api/graphql/exchange.py",
     "api/graphql/websocket.py",
     "api/http_server.py",
-    "api/rpc/core.py",
+    "api/rpc/grpc_internals.py",
     "api/rpc/server.py",
     "aws/organizations.py",
     "core/fanout.py",

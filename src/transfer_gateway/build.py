@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from transfer_gateway.aws.errors import Service as AwsService
 from transfer_gateway.aws.organizations import ATTEMPTS, MAX_ANSWER_BYTES, Organizations
 from transfer_gateway.aws.sts import Sts
 from transfer_gateway.aws.transfer import Transfer
+from transfer_gateway.core.clock import Clock
 from transfer_gateway.core.gateway import Gateway
 from transfer_gateway.core.pacing import Pacing, PacingLimits
 from transfer_gateway.core.quota import QuotaLimits, Quotas
@@ -52,7 +54,9 @@ class Core:
 
 
 @asynccontextmanager
-async def build_core(settings: Settings, sources: AccountSources, calls: AwsCalls) -> AsyncIterator[Core]:
+async def build_core(
+    settings: Settings, sources: AccountSources, calls: AwsCalls, clock: Clock | None = None
+) -> AsyncIterator[Core]:
     """The core with its AWS clients, which close last. Its calls to AWS are told to `calls`."""
     connection = _connection(settings)
     sts = Sts(connection, calls, region=settings.sts_region, fallback_region=sources.regions()[0])
@@ -83,6 +87,7 @@ async def build_core(settings: Settings, sources: AccountSources, calls: AwsCall
             pacing=pacing,
             calls=calls,
             shared_tasks=shared_tasks,
+            clock=clock or Clock(monotonic=asyncio.get_running_loop().time),
             request_timeout_s=settings.request_timeout_s,
             max_list_rows=settings.aws_max_list_rows,
             snapshots_max_entries=settings.snapshots_max_entries,

@@ -195,6 +195,22 @@ async def test_hidden_fields(guarded: server.Service, issuer: LocalIssuer, world
             assert (await door.list_executions(filter={"bucket": bucket}))["entries"] == []
 
 
+async def test_kept_answers_are_of_one_scope(
+    guarded: server.Service, issuer: LocalIssuer, world: World, aws: Emulator
+) -> None:
+    """Callers who see more and less take turns at one request, byte for byte: each is answered as it may see it."""
+    key = to_input(place(world))
+    async with (
+        doors_of(guarded, issuer, "operator") as all_seen,
+        doors_of(guarded, issuer, "auditor") as less_seen,
+    ):
+        for whole, hidden in zip(all_seen, less_seen, strict=True):
+            for _ in range(3):
+                assert (await whole.get(key, 3600))["executionRole"] is not None
+                assert (await hidden.get(key, 3600))["executionRole"] is None
+    assert aws.calls.count(operation="DescribeExecution") == 1
+
+
 TOKENS: dict[str, Callable[[LocalIssuer], str | None]] = {
     "none": lambda _: None,
     "empty": lambda _: "",

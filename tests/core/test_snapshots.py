@@ -12,8 +12,9 @@ import pytest
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
 from transfer_gateway.core.audit import AuditTrail
+from transfer_gateway.core.quota import PAYING, Quota, QuotaLimits
 from transfer_gateway.domain.caller import ANONYMOUS
-from transfer_gateway.domain.errors import DeadlineExceeded, ExecutionNotFound, GatewayError
+from transfer_gateway.domain.errors import DeadlineExceeded, ExecutionNotFound, GatewayError, Throttled
 from transfer_gateway.domain.identity import ExecutionId
 from wire import PLAIN, Gateway, counting, place, to_input, until, until_in_flight
 
@@ -152,6 +153,30 @@ async def test_a_cancel_is_its_own(service: server.Service, aws: Emulator, world
     first.cancel()
     assert (await second).key == key
     assert aws.calls.count(operation=DESCRIBE) == 1
+
+
+async def test_who_begins_a_call_pays(service: server.Service, aws: Emulator, world: World) -> None:
+    """Only that caller does, also when it leaves; whoever joins pays for the calls that it begins itself."""
+
+    async def as_caller(quota: Quota, max_age_s: float) -> Execution:
+        PAYING.set(quota)  # of this task
+        return await describe(service.gateway, key, max_age_s)
+
+    key = place(world)
+    first_pays, second_pays = (Quota(QuotaLimits(1, 1, 1, 1, 1, 0.001, 1)) for _ in range(2))
+    aws.faults.add(Fault(FaultKind.LATENCY, operation=DESCRIBE, seconds=0.5, times=1))
+    first = asyncio.create_task(as_caller(first_pays, 60))
+    await until_asked(aws)
+    second = asyncio.create_task(as_caller(second_pays, 60))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).key == key
+    assert aws.calls.count(operation=DESCRIBE) == 1
+    with pytest.raises(Throttled):
+        await as_caller(first_pays, 0)
+    await as_caller(second_pays, 0)
+    with pytest.raises(Throttled):
+        await as_caller(second_pays, 0)
 
 
 async def test_nobody_waits_any_more(service: server.Service, aws: Emulator, world: World) -> None:

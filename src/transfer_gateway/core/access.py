@@ -41,6 +41,8 @@ class Sources(NamedTuple):
 class Access:
     """What one request of one caller may reach."""
 
+    _looked_up: frozenset[WorkflowKey] = frozenset()
+
     def __init__(self, audit: AuditTrail, scope: Scope, quota: Quota | None, sources: Sources) -> None:
         self.caller = audit.caller
         self.scope = scope  # a stream gets a new one when its caller's rights change
@@ -48,7 +50,6 @@ class Access:
         self._audit = audit
         self._quota = quota
         self._sources = sources
-        self._looked_up: set[WorkflowKey] = set()
 
     async def _look_up(
         self, operation: str, snapshots: Snapshots[K, V], key: K, *, max_age_s: float, deadline: float
@@ -86,11 +87,11 @@ class Access:
         if key in self._looked_up:
             self.scope.accounts.get(key)
             return await snapshots.get(key, max_age_s=max_age_s, deadline=deadline)
-        self._looked_up.add(key)
+        self._looked_up |= {key}
         try:
             return await self._look_up(operation, snapshots, key, max_age_s=max_age_s, deadline=deadline)
         except BaseException:  # cancelled or failed: the next one that succeeds has to write its own line
-            self._looked_up.discard(key)
+            self._looked_up -= {key}
             raise
 
     def _at_hand(
@@ -99,14 +100,14 @@ class Access:
         """What can be told of these without asking AWS; the audit has one line for all that is of a kind."""
         executions = self._sources.lookups.executions
         found: dict[ExecutionKey, Execution | GatewayError] = {}
-        recalled: list[tuple[ExecutionKey, Execution]] = []
+        recalled: list[tuple[ExecutionKey, str | None]] = []
         unavailable: list[ExecutionKey] = []
         for key in keys:
             if not self.scope.accounts.cover(key):
                 unavailable.append(key)
                 found[key] = AccountNotAvailable.of(key.account_id, key.region)
             elif (execution := executions.peek(key, max_age_s=max_age_s)) is not None:
-                recalled.append((key, execution))
+                recalled.append((key, execution.aws_request_id))
                 found[key] = execution
         self._audit.recalled("get_execution", recalled)
         self._audit.unavailable("get_execution", unavailable)

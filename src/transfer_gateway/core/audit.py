@@ -1,6 +1,6 @@
-"""The audit: who looked up what, from where, and what came of it. One event each, in a log of its own.
+"""The audit: who looked up what, from where, and the outcome. One event each, in a log of its own.
 
-Never a token, and nothing of an answer but the ids that were asked for or listed.
+It never has a token, and of an answer only the ids that were asked for or listed.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 
 class AuditTrail(NamedTuple):
-    """A caller at a door. Raises AuditLogUnavailable for what can't be written, which must not be answered then.
+    """One caller's events at one server (`door`).
 
-    `remote` tells the address that its request came from, which costs some doors time.
+    Every method raises AuditLogUnavailable where the event can't be written; the request must not be answered then.
+    `remote` gives the address that the request came from; it is called late, since gRPC takes time for it.
     """
 
     caller: Caller
@@ -40,12 +41,10 @@ class AuditTrail(NamedTuple):
         *,
         source: str = "aws",
     ) -> None:
-        """One thing was asked for by its key. `source` is where the answer came from: aws or snapshot.
+        """One object was looked up by its key. `source` is where the answer came from: aws or snapshot.
 
-        An account comes from the configuration, and has none.
+        An account comes from the configuration and has no source.
         """
-        if not is_audited():
-            return
         if isinstance(outcome, Exception):
             self._event(
                 operation,
@@ -65,16 +64,22 @@ class AuditTrail(NamedTuple):
                 aws_request_id=outcome.aws_request_id,
             )
 
-    def recalled(self, operation: str, executions: Sequence[tuple[ExecutionKey, Execution]]) -> None:
-        """Snapshots answered these. Several are one event, with AWS's ids of the calls that made each of them."""
-        if not is_audited() or not executions:
-            return
-        request_ids = [execution.aws_request_id for _, execution in executions]
-        by = {"aws_request_id": request_ids[0]} if len(executions) == 1 else {"aws_request_ids": request_ids}
-        self._event(operation, [str(key) for key, _ in executions], outcome="OK", source="snapshot", **by)
+    def recalled(self, operation: str, found: Sequence[tuple[ExecutionKey, str | None]]) -> None:
+        """These executions came from snapshots, each with AWS's id of its call. Several share one event."""
+        if len(found) == 1:
+            ((key, request_id),) = found
+            self._event(operation, [str(key)], outcome="OK", source="snapshot", aws_request_id=request_id)
+        elif found:
+            self._event(
+                operation,
+                [str(key) for key, _ in found],
+                outcome="OK",
+                source="snapshot",
+                aws_request_ids=[request_id for _, request_id in found],
+            )
 
     def unavailable(self, operation: str, keys: Sequence[ExecutionKey]) -> None:
-        """These were asked for, and are in no account that the caller may see: one event."""
+        """These keys are in no account that the caller may see. They share one event."""
         if keys:
             self._event(
                 operation,
@@ -93,7 +98,7 @@ class AuditTrail(NamedTuple):
         failures: Iterable[TargetFailure],
         **asked: object,
     ) -> None:
-        """Targets were searched, or their contents listed: which ids were found there."""
+        """Targets were searched or listed, with these ids as the result."""
         self._event(
             operation,
             list(ids),
@@ -104,7 +109,7 @@ class AuditTrail(NamedTuple):
         )
 
     def refused(self, operation: str, error: GatewayError, **asked: object) -> None:
-        """Targets were to be searched, but not as asked."""
+        """A search was refused before it began."""
         self._event(operation, [], outcome=error.code, **asked)
 
     def _event(self, operation: str, ids: Sequence[str], **what: object) -> None:

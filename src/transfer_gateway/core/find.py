@@ -114,15 +114,14 @@ class Finder:
         """The execution, None when the target certainly doesn't have it, or why that isn't certain."""
         if workflow_id is not None:
             return await self._search_in([workflow_id], target, execution_id, deadline)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = self._lookups.now()
         try:
             known = await self._workflow_ids(target, _WORKFLOWS_MAX_AGE_S, deadline)
             outcome = await self._search_in(known, target, execution_id, deadline)
             if outcome is not None and not isinstance(outcome, GatewayError):
                 return outcome
             # It may run in a workflow that is younger than the list. One made since `began` is here already.
-            now = await self._workflow_ids(target, loop.time() - began, deadline)
+            now = await self._workflow_ids(target, self._lookups.now() - began, deadline)
         except GatewayError as error:
             return error
         new = [workflow for workflow in now if workflow not in known]

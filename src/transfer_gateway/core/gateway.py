@@ -1,4 +1,4 @@
-"""Gateway: what all callers share, and today's accounts."""
+"""Gateway: what all callers share, and the accounts in service."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from transfer_gateway.aws.credentials import SessionCache
     from transfer_gateway.aws.transfer import Transfer
     from transfer_gateway.core.audit import AuditTrail
+    from transfer_gateway.core.clock import Clock
     from transfer_gateway.core.pacing import Pacing
     from transfer_gateway.core.quota import Quota
     from transfer_gateway.domain.account import Accounts
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Gateway:
-    """Snapshots, shared tasks and pacing are everybody's; what a caller may see of them, its reader says."""
+    """Snapshots, shared tasks and pacing for all callers. Each request reaches them through a Reader of its own."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Gateway:
         pacing: Pacing,
         calls: AwsCalls,
         shared_tasks: SharedTasks,
+        clock: Clock,
         request_timeout_s: float,
         max_list_rows: int,
         snapshots_max_entries: int,
@@ -63,6 +65,7 @@ class Gateway:
             transfer,
             pacing,
             shared_tasks,
+            clock,
             request_timeout_s=request_timeout_s,
             max_list_rows=max_list_rows,
             max_entries=snapshots_max_entries,
@@ -78,11 +81,11 @@ class Gateway:
         )
 
     def scope_of(self, caller: Caller, policy: Policy) -> Scope:
-        """What of today's accounts that policy lets the caller see."""
+        """What the policy lets the caller see of the accounts in service."""
         return policy.scope(caller, self._accounts)
 
     def reader(self, audit: AuditTrail, scope: Scope | None = None, quota: Quota | None = None) -> Reader:
-        """The use cases for a caller who sees that scope, all without one, and whose rows that quota bounds."""
+        """The use cases for one request. Scope None: all accounts. Quota None: no limit."""
         return Reader(audit, scope or self._everything, quota, self._sources)
 
     def collect(self) -> Iterator[Metric]:
@@ -91,7 +94,7 @@ class Gateway:
         yield from self._lookups.collect()
 
     async def use_accounts(self, accounts: Accounts) -> None:
-        """Put other accounts in place of today's. Requests under way finish with what they began with."""
+        """Replace the accounts in service. Requests under way finish with the scope that they began with."""
         await self._clients.open(accounts.regions())
         self._accounts = accounts
         self._everything = Scope(accounts)

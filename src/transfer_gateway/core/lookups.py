@@ -1,4 +1,4 @@
-"""The questions that can be put to AWS: each paced, shared by all who ask it, and its answer kept for a while."""
+"""The operations that AWS is asked with: each paced, shared by concurrent callers, its answer kept as a snapshot."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from transfer_gateway.aws.transfer import Transfer
+    from transfer_gateway.core.clock import Clock
     from transfer_gateway.core.pacing import Pacing
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.execution import Execution, ExecutionSummary
@@ -35,7 +36,10 @@ _LEAST_ROWS_A_PAGE = 100  # in the mean: AWS is asked for 1,000
 
 
 class Lookups:
-    """`account_of` gives a target's account, or raises AccountNotAvailable."""
+    """The snapshots of each operation. `account_of` gives a target's account, or raises AccountNotAvailable.
+
+    Only the Reader and what it calls may use these: they check no scope and write no audit.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Lookups:
         transfer: Transfer,
         pacing: Pacing,
         shared_tasks: SharedTasks,
+        clock: Clock,
         *,
         request_timeout_s: float,
         max_list_rows: int,
@@ -54,9 +59,11 @@ class Lookups:
         self._pacing = pacing
         self._request_timeout_s = request_timeout_s
         self._max_list_rows = max_list_rows
+        self.now = clock.now
         self.executions: Snapshots[ExecutionKey, Execution] = Snapshots(
             self._describe,
             shared_tasks,
+            clock,
             size_of=_execution_bytes,
             max_entries=max_entries,
             max_bytes=max_bytes * 3 // 4,
@@ -64,6 +71,7 @@ class Lookups:
         self.running: Snapshots[WorkflowKey, tuple[ExecutionSummary, ...]] = Snapshots(
             self._list_executions,
             shared_tasks,
+            clock,
             size_of=_summaries_bytes,
             max_entries=max_entries,
             max_bytes=max_bytes // 4,
@@ -71,6 +79,7 @@ class Lookups:
         self.workflows: Snapshots[Target, tuple[WorkflowSummary, ...]] = Snapshots(
             self._list_workflows,
             shared_tasks,
+            clock,
             size_of=_workflows_bytes,
             max_entries=_TARGETS_REMEMBERED,
             max_bytes=_TARGETS_REMEMBERED * 5500,  # ten workflows in each, AWS's own bound
@@ -78,6 +87,7 @@ class Lookups:
         self.definitions: Snapshots[WorkflowKey, Workflow] = Snapshots(
             self._describe_workflow,
             shared_tasks,
+            clock,
             size_of=_definition_bytes,
             max_entries=_DEFINITIONS_REMEMBERED,
             max_bytes=_DEFINITIONS_REMEMBERED * 5000,  # seven steps in each
@@ -199,7 +209,7 @@ class Lookups:
         flight.queued()
 
         async def call() -> T:
-            flight.sent()
+            flight.sent(self.now())
             return await ask()
 
         return await self._pacing.call(target, call, deadline=deadline)

@@ -71,12 +71,14 @@ class Reader(Access):
 
     async def describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
         """An execution in progress. Raises: GatewayError, with account and region."""
-        _check_max_age(max_age_s)
+        if not max_age_s >= 0:  # so that NaN is refused too
+            raise _bad_max_age(max_age_s)
         self._take_rows(1)
         execution = await self._look_up(
             "get_execution", self._sources.lookups.executions, key, max_age_s=max_age_s, deadline=deadline
         )
-        self.replay.made_of((Described(key, max_age_s, execution),), 1)
+        if max_age_s:  # 0 asks for an answer that is as fresh as the request, which a repeated one never is
+            self.replay.made_of((Described(key, max_age_s, execution.version),), 1)
         return self.scope.redact(execution)
 
     def recall(self, key: ExecutionKey, *, max_age_s: float) -> Execution | None:
@@ -102,7 +104,8 @@ class Reader(Access):
 
         Raises: BadUserInput for more than 1,000 keys, Throttled.
         """
-        _check_max_age(max_age_s)
+        if not max_age_s >= 0:  # so that NaN is refused too
+            raise _bad_max_age(max_age_s)
         self._take_keys(len(keys))
         different = dict.fromkeys(keys)
         found = self._at_hand(different, max_age_s)
@@ -111,11 +114,11 @@ class Reader(Access):
             lambda key: self._execution(key, max_age_s, deadline),
         )
         parts = tuple(
-            Described(key, max_age_s, outcome)
+            Described(key, max_age_s, outcome.version)
             for key, outcome in found.items()
             if not isinstance(outcome, GatewayError)
         )
-        if len(parts) == len(found):
+        if max_age_s and len(parts) == len(found):
             self.replay.made_of(parts, len(keys))
         return [self._shown(found[key]) for key in keys]
 
@@ -133,7 +136,8 @@ class Reader(Access):
 
         The keys have been charged by `take_keys`. Asks no faster than outcomes are taken. Raises: BadUserInput.
         """
-        _check_max_age(max_age_s)
+        if not max_age_s >= 0:  # so that NaN is refused too
+            raise _bad_max_age(max_age_s)
         indexes: dict[ExecutionKey, list[int]] = {}
         for index, key in enumerate(keys):
             indexes.setdefault(key, []).append(index)
@@ -221,7 +225,8 @@ class Reader(Access):
 
     async def describe_workflow(self, key: WorkflowKey, *, max_age_s: float, deadline: float) -> Workflow:
         """A workflow's definition. Raises: GatewayError, with account and region."""
-        _check_max_age(max_age_s)
+        if not max_age_s >= 0:  # so that NaN is refused too
+            raise _bad_max_age(max_age_s)
         self._take_rows(1)
         return await self._look_up(
             "get_workflow", self._sources.lookups.definitions, key, max_age_s=max_age_s, deadline=deadline
@@ -282,6 +287,5 @@ class Reader(Access):
         return outcome if isinstance(outcome, GatewayError) else self.scope.redact(outcome)
 
 
-def _check_max_age(max_age_s: float) -> None:
-    if not max_age_s >= 0:  # so that NaN is refused too
-        raise BadUserInput.of("max_age", f"must be 0 or more seconds; got {quote(max_age_s)}.")
+def _bad_max_age(max_age_s: float) -> BadUserInput:
+    return BadUserInput.of("max_age", f"must be 0 or more seconds; got {quote(max_age_s)}.")

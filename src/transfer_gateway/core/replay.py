@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from transfer_gateway.core.audit import AuditTrail
     from transfer_gateway.core.quota import Quota
     from transfer_gateway.core.snapshots import Snapshots
-    from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.execution import Execution, Version
     from transfer_gateway.domain.identity import ExecutionKey
 
 C = TypeVar("C", bound=type)
 
 
 class Described(NamedTuple):
-    """An execution that is part of an answer, and how old it may be, in seconds."""
+    """An execution that is part of an answer: how old it may be, in seconds, and which of AWS's answers it is."""
 
     key: ExecutionKey
     max_age_s: float
-    execution: Execution
+    version: Version
 
 
 class Replayable(NamedTuple):
@@ -43,7 +43,8 @@ class Replayable(NamedTuple):
 class Replay:
     """What the answer to one request is made of so far."""
 
-    __slots__ = ("_audit", "_executions", "_parts", "_quota", "_rows", "_stated", "uses")
+    uses = _stated = _rows = 0
+    _parts: tuple[Described, ...] = ()
 
     def __init__(
         self, audit: AuditTrail, quota: Quota | None, executions: Snapshots[ExecutionKey, Execution]
@@ -51,8 +52,6 @@ class Replay:
         self._audit = audit
         self._quota = quota
         self._executions = executions
-        self._parts: tuple[Described, ...] = ()
-        self.uses = self._stated = self._rows = 0
 
     def made_of(self, parts: tuple[Described, ...], rows: int) -> None:
         """State what one use of a use case gave: these, as they are in the snapshots, and nothing else."""
@@ -61,11 +60,8 @@ class Replay:
         self._stated += 1
 
     def replayable(self) -> Replayable | None:
-        """What the answer was made of; None where it must not be given again.
-
-        `max_age_s` 0 asks for an answer that is as fresh as the request, which a repeated one never is.
-        """
-        if not self._parts or self._stated != self.uses or not all(part.max_age_s for part in self._parts):
+        """What the answer was made of; None where it must not be given again."""
+        if not self._parts or self._stated != self.uses:
             return None
         return Replayable(self._parts, self._rows)
 
@@ -73,25 +69,29 @@ class Replay:
         """Whether the use cases would give the same again, without a call to AWS, to a caller with the same scope.
 
         If so, the rows are charged and the audit has the executions, as if they had been looked up. `at` asks whether
-        they would have given the same at that time, in the loop's, had they known what is known now.
+        they would have given the same at that time of the clock, had they known what is known now.
 
         False, too, where the quota has no room for the rows: the use case then raises the reason.
         """
         executions = self._executions
-        for key, max_age_s, execution in answer.parts:
-            if executions.peek(key, max_age_s=max_age_s, at=at) is not execution:
+        for key, max_age_s, version in answer.parts:
+            execution = executions.peek(key, max_age_s=max_age_s, at=at)
+            if execution is None or execution.version != version:
                 return False
         if self._quota is not None:
             try:
                 self._quota.take_rows(answer.rows)
             except Throttled:
                 return False
-        if len(answer.parts) == 1:
-            self._audit.looked_up("get_execution", key, execution, source="snapshot")
-        else:
-            self._audit.recalled("get_execution", [(part.key, part.execution) for part in answer.parts])
-        executions.hits += len(answer.parts)
+        count = len(answer.parts)
+        found = [(key, version[1])] if count == 1 else [(part.key, part.version[1]) for part in answer.parts]
+        self._audit.recalled("get_execution", found)
+        executions.hits += count
         return True
+
+    def now(self) -> float:
+        """For `at` of `again`."""
+        return self._executions.now()
 
 
 def counts_uses(cls: C) -> C:
@@ -110,8 +110,8 @@ def counts_uses(cls: C) -> C:
 
 def _counted(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    def use(self: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401  the method's
-        self.replay.uses += 1
-        return method(self, *args, **options)
+    def use(*args: Any, **options: Any) -> Any:  # noqa: ANN401  the method's
+        args[0].replay.uses += 1
+        return method(*args, **options)
 
     return use

@@ -1,11 +1,12 @@
-"""What AWS said, kept as long as someone may find it fresh enough; and who is asking now.
+"""AWS's answers, kept while a caller may accept their age, and the calls under way, shared by all who ask the same.
 
 - A caller that accepts an answer of a certain age gets a snapshot of that age, without a call.
-- Otherwise it joins the flight for the same question, if that flight's call is young enough, or starts one.
-- Not-found is kept too, briefly and apart: AWS may come to know an id that it didn't a moment ago, and whoever asks for
-  ids that there are not must not push out answers that others want.
-- Age counts from when AWS was asked, so `max_age_s=0` never gets an answer older than the request.
-- A flight that nobody waits for any more is cancelled, and with it the call to AWS.
+- Otherwise it joins the call under way for the same question, if that call is young enough, or starts one.
+- Not-found is kept too, briefly and apart: AWS may learn of an id that it didn't know a moment ago, and lookups of
+  unknown ids must not push out answers that others want.
+- Age counts from when AWS was asked, so `max_age_s=0` never gets an answer older than the request. It is counted by the
+  `Clock`, deadlines are in the loop's time.
+- A call that nobody waits for any more is cancelled.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from transfer_gateway.telemetry import context_of, current_request
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from transfer_gateway.core.clock import Clock
     from transfer_gateway.domain.identity import Target
     from transfer_gateway.shared_tasks import SharedTasks
     from transfer_gateway.telemetry import Request
@@ -54,7 +56,7 @@ _NOT_FOUND_MAX_ENTRIES = 5000  # some 10 MB
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot(Generic[T]):
-    """AWS's answer; `asked_at` is in the loop's time."""
+    """AWS's answer; `asked_at` is in the clock's time."""
 
     outcome: T
     asked_at: float
@@ -65,9 +67,9 @@ class _Snapshot(Generic[T]):
 class Flight(Generic[V]):
     """One question to AWS.
 
-    Whoever carries it out calls `queued` when the call begins to wait for our own limits, and `sent` when it
-    goes out, at each attempt. `began_by` is the request that is charged for the call, logged with it and traced as its
-    parent; those that join share the answer and pay nothing.
+    Whoever carries it out calls `queued` when the call begins to wait for our own limits, and `sent` with the clock's
+    time when it goes out, at each attempt. `began_by` is the request that is charged for the call, logged with it and
+    traced as its parent; those that join share the answer and pay nothing.
     """
 
     began_by: Request | None
@@ -79,9 +81,9 @@ class Flight(Generic[V]):
     def queued(self) -> None:
         self.in_queue = True
 
-    def sent(self) -> None:
+    def sent(self, at: float) -> None:
         self.in_queue = False
-        self.asked_at = asyncio.get_running_loop().time()
+        self.asked_at = at
 
 
 class Snapshots(Generic[K, V]):
@@ -94,6 +96,7 @@ class Snapshots(Generic[K, V]):
         self,
         ask: Callable[[K, Flight[V]], Awaitable[V]],
         shared_tasks: SharedTasks,
+        clock: Clock,
         *,
         size_of: Callable[[V], int],
         max_entries: int,
@@ -101,13 +104,14 @@ class Snapshots(Generic[K, V]):
     ) -> None:
         self._ask = ask
         self._tasks = shared_tasks
+        self.now = clock.now
         self._size_of = size_of
         least_bytes = max_bytes // max_entries  # counting each entry as at least this bounds their number too
         self._kept: SizedLru[K, _Snapshot[V]] = SizedLru(
             max_bytes, lambda snapshot: max(least_bytes, snapshot.size_bytes)
         )
         self._not_found: TTLCache[K, _Snapshot[_NotFound]] = TTLCache(
-            _NOT_FOUND_MAX_ENTRIES, _NOT_FOUND_FOR_S
+            _NOT_FOUND_MAX_ENTRIES, _NOT_FOUND_FOR_S, timer=clock.now
         )
         self._flying: dict[K, Flight[V]] = {}
         self.hits = self.joins = self.misses = 0
@@ -127,7 +131,7 @@ class Snapshots(Generic[K, V]):
         """
         loop = asyncio.get_running_loop()
         while True:
-            not_before = loop.time() - max_age_s
+            not_before = self.now() - max_age_s
             kept = self._fresh(key, not_before)
             if kept is None:
                 outcome = await self._join(key, not_before, deadline)
@@ -141,13 +145,12 @@ class Snapshots(Generic[K, V]):
                 raise outcome.copy()
 
     def peek(self, key: K, *, max_age_s: float, at: float | None = None) -> V | None:
-        """AWS's answer, if it is here and is, or was at that time, no older, and AWS did not say that there is none.
+        """AWS's answer, if it is here and no older, now or at that time of the clock; None for not-found.
 
-        Whoever tells it then counts it among `hits`. It needs no coroutine, as `get` does.
+        Whoever uses it counts it in `hits`. Unlike `get`, it needs no coroutine.
         """
         kept = self._kept.get(key)
-        now = asyncio.get_running_loop().time() if at is None else at
-        if kept is None or not kept.asked_at >= now - max_age_s:  # NaN: no
+        if kept is None or not kept.asked_at >= (self.now() if at is None else at) - max_age_s:  # NaN: no
             return None
         return kept.outcome
 

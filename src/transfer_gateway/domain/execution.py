@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         WorkflowId,
         WorkflowKey,
     )
+
+# When AWS's answer arrived, and AWS's id of the call: no two answers have the same.
+Version: TypeAlias = "tuple[datetime, str | None]"
 
 
 class AwsEnum(StrEnum):
@@ -195,6 +198,11 @@ class Execution:
     aws_request_id: str | None = field(
         default=None, repr=False, compare=False
     )  # of the DescribeExecution call
+
+    @property
+    def version(self) -> Version:
+        """Which of AWS's answers this is, in every process that has it."""
+        return self.observed_at, self.aws_request_id
 
     @property
     def id(self) -> str:

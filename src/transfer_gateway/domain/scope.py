@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput
@@ -41,6 +42,17 @@ class Scope:
 
     accounts: Accounts
     hidden: Mapping[Target, frozenset[Hideable]] = field(default_factory=dict)
+    version: bytes = field(
+        init=False, repr=False, compare=False
+    )  # a digest of all of it that an answer can show
+
+    def __post_init__(self) -> None:
+        digest = sha256()
+        for account in self.accounts:
+            digest.update(f"{account.id} {account.alias!r} {' '.join(account.regions)}\n".encode())
+        for target, fields in sorted(self.hidden.items()):
+            digest.update(f"{target.account_id} {target.region} {' '.join(sorted(fields))}\n".encode())
+        object.__setattr__(self, "version", digest.digest())
 
     def covers(self, key: ExecutionKey) -> bool:
         """Whether the caller may see the key's account and region."""

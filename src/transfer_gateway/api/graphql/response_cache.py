@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 
     from transfer_gateway.core.reader import Reader
     from transfer_gateway.core.replay import Replayable
-    from transfer_gateway.domain.scope import Scope
     from transfer_gateway.telemetry import Request
 
-_EXECUTION_BYTES = 4096  # of a snapshot that is kept for nothing else, about
+_PART_BYTES = 1024  # of a key and a version, about
 _LARGEST = 1 / 16  # of all that is kept
 
 
@@ -31,14 +30,12 @@ class _Answer(NamedTuple):
     text: bytes
     made_of: Replayable
     operation: str  # it is counted as
-    scope: Scope  # kept, so that no other comes to have its id
     size_bytes: int
 
 
 class _Making(NamedTuple):
     done: asyncio.Future[None]
     maker: Request | None
-    scope: Scope  # as above
 
 
 class ResponseCache:
@@ -46,17 +43,17 @@ class ResponseCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._making: dict[tuple[bytes, int], _Making] = {}
-        self._kept: SizedLru[tuple[bytes, int], _Answer] = SizedLru(
+        self._making: dict[tuple[bytes, bytes], _Making] = {}
+        self._kept: SizedLru[tuple[bytes, bytes], _Answer] = SizedLru(
             max_bytes, lambda answer: answer.size_bytes
         )
 
     def get(self, request: bytes, reader: Reader, at: float | None = None) -> bytes | None:
         """The response to a request with that body, if this reader would make the same from snapshots alone.
 
-        `at`, in the loop's time: if it would have made the same then, had it known what is known now.
+        `at`, in the clock's time: if it would have made the same then, had it known what is known now.
         """
-        answer = self._kept.get((request, id(reader.scope)))
+        answer = self._kept.get((request, reader.scope.version))
         if answer is None or not reader.replay.again(answer.made_of, at):
             return None
         if (again := current_request()) is not None:
@@ -68,11 +65,11 @@ class ResponseCache:
 
         Waits only for responses that were repeatable the last time, so that the wait is rarely in vain.
         """
-        key, loop = (request, id(reader.scope)), asyncio.get_running_loop()
+        key = request, reader.scope.version
         making = self._making.get(key)
         if making is None or self._kept.get(key) is None:
             return None
-        now, waiter = loop.time(), current_request()
+        now, waiter = reader.replay.now(), current_request()
         if waiter is not None:
             waiter.record_join(making.maker)
         with suppress(TimeoutError):
@@ -83,8 +80,8 @@ class ResponseCache:
     @contextmanager
     def made_here(self, request: bytes, reader: Reader) -> Iterator[None]:
         """Let other requests wait for the response that is made inside the context."""
-        key = request, id(reader.scope)
-        making = _Making(asyncio.get_running_loop().create_future(), current_request(), reader.scope)
+        key = request, reader.scope.version
+        making = _Making(asyncio.get_running_loop().create_future(), current_request())
         first = self._making.setdefault(key, making) is making
         try:
             yield
@@ -98,10 +95,8 @@ class ResponseCache:
         made_of = reader.replay.replayable()
         if made_of is None:
             return
-        size_bytes = len(request) + len(text) + _EXECUTION_BYTES * len(made_of.parts)
+        size_bytes = len(request) + len(text) + _PART_BYTES * len(made_of.parts)
         if size_bytes <= self._max_bytes * _LARGEST:
             now = current_request()
             operation = "none" if now is None else now.operation
-            self._kept.put(
-                (request, id(reader.scope)), _Answer(text, made_of, operation, reader.scope, size_bytes)
-            )
+            self._kept.put((request, reader.scope.version), _Answer(text, made_of, operation, size_bytes))

@@ -15,12 +15,11 @@ from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S
 from transfer_gateway.core.sized_lru import SizedLru
 
 if TYPE_CHECKING:
-    from transfer_gateway.domain.account import Account
-    from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.execution import Execution, Version
     from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.domain.scope import Scope
 
 _MAX_BYTES = 16 * 2**20
-_EXECUTION_BYTES = 4096  # of the execution kept with its response
 _LOOKUP_BYTES = 1024
 _LONGEST_REQUEST_BYTES = 512  # longer than any without unknown fields
 
@@ -34,14 +33,15 @@ class LookupParameters(NamedTuple):
 class Lookup:
     """A GetExecution request. Its message is parsed at once; its parameters are validated on first use."""
 
-    __slots__ = ("_parameters", "_request", "message", "response", "response_account", "response_execution")
+    __slots__ = ("_parameters", "_request", "message", "response", "response_of")
 
     def __init__(self, message: bytes) -> None:
         """Raises: DecodeError."""
         self.message = message
         self._request = pb.GetExecutionRequest.FromString(message)
-        self.response_execution: Execution | None = None
-        self.response_account: Account | None = None
+        self.response_of: tuple[Version, bytes] | None = (
+            None  # versions of the execution and of the caller's scope
+        )
         self.response = b""
         self._parameters: LookupParameters | None = None
 
@@ -64,22 +64,22 @@ class LookupCache:
     def __init__(self) -> None:
         self._answered: SizedLru[bytes, Lookup] = SizedLru(
             _MAX_BYTES,
-            lambda lookup: len(lookup.message) + len(lookup.response) + _EXECUTION_BYTES + _LOOKUP_BYTES,
+            lambda lookup: len(lookup.message) + len(lookup.response) + _LOOKUP_BYTES,
         )
 
     def read(self, message: bytes) -> Lookup:
         """Raises: DecodeError."""
         return self._answered.get(message) or Lookup(message)
 
-    def respond(self, lookup: Lookup, execution: Execution, account: Account | None) -> bytes:
-        """The serialized response, without definitions."""
-        # Identity is enough, as a snapshot is one object; comparing contents would cost more than serializing.
-        if lookup.response_execution is execution and lookup.response_account is account:
+    def respond(self, lookup: Lookup, execution: Execution, scope: Scope) -> bytes:
+        """The serialized response for callers with that scope, without definitions."""
+        response_of = execution.version, scope.version
+        if lookup.response_of == response_of:
             return lookup.response
         lookup.response = pb.GetExecutionResponse(
-            execution=to_execution(execution, account, {})
+            execution=to_execution(execution, scope.account_of(execution), {})
         ).SerializeToString()
-        lookup.response_execution, lookup.response_account = execution, account
+        lookup.response_of = response_of
         if len(lookup.message) <= _LONGEST_REQUEST_BYTES:
             self._answered.put(lookup.message, lookup)
         return lookup.response

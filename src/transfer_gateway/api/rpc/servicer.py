@@ -82,7 +82,7 @@ class ExecutionService(ExecutionServiceServicer):
                 self._set_caller(reader.caller.name, 0)
                 definitions = await reader.define_steps([execution], deadline=deadline)
                 return pb.GetExecutionResponse(execution=_execution(execution, reader, definitions))
-        response = self.lookups.respond(request, execution, reader.scope.account_of(execution))
+        response = self.lookups.respond(request, execution, reader.scope)
         if len(response) > LARGE_BYTES:
             self._set_caller(reader.caller.name, len(response))
         return response
