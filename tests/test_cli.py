@@ -204,7 +204,7 @@ async def test_wrong_configuration(tmp_path: Path, command: str) -> None:
         command, TRANSFER_GATEWAY_HTTP_HOST="0.0.0.0", TRANSFER_GATEWAY_LOG_LEVEL="loud"
     )
     assert (code, out) == (2, "")
-    assert [line.split(":")[1].strip() for line in err.splitlines()] == [
+    assert [line.split(":")[1].strip() for line in err.splitlines() if line.startswith("error: ")] == [
         "TRANSFER_GATEWAY_ACCOUNTS_FILE",
         "TRANSFER_GATEWAY_HTTP_HOST",
         "TRANSFER_GATEWAY_LOG_LEVEL",
@@ -217,6 +217,30 @@ async def test_wrong_configuration(tmp_path: Path, command: str) -> None:
     assert err.startswith(f"error: {accounts}:2:7: accounts[0].id: AccountId must match")
 
 
+@pytest.mark.parametrize("command", ["serve", "check-config"])
+async def test_first_start(tmp_path: Path, command: str) -> None:
+    """Who starts it without any setting, or without the files that these name, is told the ways out."""
+    example = "hint: docs/accounts.md has an example of an accounts file; `transfer-gateway demo` needs none"
+    without_tokens = (
+        "hint: to try it on this machine without tokens, set TRANSFER_GATEWAY_AUTH=none; "
+        "to try it without AWS too, run `transfer-gateway demo`"
+    )
+    code, out, err = await run(command, TRANSFER_GATEWAY_AUTH="")
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        "error: TRANSFER_GATEWAY_ACCOUNTS_FILE: is required",
+        "error: TRANSFER_GATEWAY_OIDC_ISSUERS: is required with auth `oidc`",
+        "error: TRANSFER_GATEWAY_OIDC_AUDIENCES: is required with auth `oidc`",
+        "error: TRANSFER_GATEWAY_POLICY_FILE: is required with auth `oidc`",
+        example,
+        without_tokens,
+    ]
+    accounts = tmp_path / "accounts.yaml"
+    code, out, err = await run(command, TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts))
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [f"error: {accounts}: cannot be read: No such file or directory", example]
+
+
 async def test_port_taken(accounts_file: Path) -> None:
     """A port that is taken: one clear line and exit code 1."""
     with socket.socket() as taken:
@@ -227,7 +251,9 @@ async def test_port_taken(accounts_file: Path) -> None:
             "serve", "--http-port", str(port), TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
         )
     assert (code, out) == (1, "")
-    assert err.splitlines()[-1] == f"error: cannot listen on 127.0.0.1:{port}: Address already in use"
+    assert err.splitlines()[-1].startswith(
+        f"error: cannot listen on 127.0.0.1:{port}: Address already in use; choose another port"
+    )
     assert "Traceback" not in err
 
 

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from transfer_gateway.domain.account import Account
 from transfer_gateway.domain.discovery import OuId
 from transfer_gateway.domain.identity import AccountId
-from transfer_gateway.settings import AccountsFile, ConfigurationError, Settings, parse_accounts
+from transfer_gateway.settings import (
+    AccountsFile,
+    ConfigurationError,
+    Settings,
+    load_documents,
+    parse_accounts,
+    parse_policy,
+)
 
 GOOD = """\
 defaults: { role_name: Reader, regions: [eu-west-1], external_id: "d-1", session_duration_s: 1800 }
@@ -55,7 +62,7 @@ def test_accounts_file() -> None:
 
 
 DISCOVER = """\
-defaults: { role_name: Reader, regions: [cn-north-1, eu-west-1, cn-north-1], external_id: "d-1" }
+defaults: { role_name: Reader, regions: [us-east-1, eu-west-1, us-east-1], external_id: "d-1" }
 discover:
   organizations:
     role_arn: "arn:aws:iam::888888888888:role/OrganizationReader"
@@ -74,7 +81,7 @@ def test_discovery() -> None:
     assert found is not None
     reader = found.reader
     assert reader is not None
-    assert (len(sources.listed), sources.regions()) == (0, ("cn-north-1", "eu-west-1"))
+    assert (len(sources.listed), sources.regions()) == (0, ("us-east-1", "eu-west-1"))
     assert (reader.id, reader.role_arn, reader.external_id) == (
         "888888888888",
         "arn:aws:iam::888888888888:role/OrganizationReader",
@@ -239,7 +246,7 @@ def test_problems_of_discovery_have_a_place(text: str, expected: str) -> None:
         pytest.param(
             "defaults: { regions: [eu-west-1] }\n"
             'accounts:\n  - { id: "111111111111", role_arn: "arn:aws:iam::222222222222:role/R" }\n',
-            "accounts.yaml:3:5: accounts[0]: role_arn is a role of account 222222222222, not of 111111111111",
+            "accounts.yaml:3:27: accounts[0].role_arn: is a role of account 222222222222, not of 111111111111",
             id="role-of-another-account",
         ),
         pytest.param(
@@ -357,3 +364,133 @@ def test_other_addresses_are_refused(host: str) -> None:
     """Without authentication the service can't be put where others reach it."""
     with pytest.raises(ConfigurationError, match=r"TRANSFER_GATEWAY_HTTP_HOST: .*loopback"):
         Settings.from_environment(accounts_file="a", http_host=host)
+
+
+CONTROL = [
+    pytest.param(r"\n", "U+000A", id="line-feed"),
+    pytest.param(r"\0", "U+0000", id="nul"),
+    pytest.param(r"\x1b[2J", "U+001B", id="escape"),
+    pytest.param(r"\x85", "U+0085", id="next-line"),
+    pytest.param(r"\u2028", "U+2028", id="line-separator"),
+    pytest.param(r"\u202e", "U+202E", id="right-to-left-override"),
+    pytest.param(r"\u2066", "U+2066", id="isolate"),
+    pytest.param(r"\u200b", "U+200B", id="zero-width-space"),
+    pytest.param(r"\ufeff", "U+FEFF", id="byte-order-mark"),
+]
+
+
+@pytest.mark.parametrize(("spelled", "named"), CONTROL)
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (
+            'accounts:\n  - {{ id: "111111111111", regions: [eu-west-1], alias: "ab{}" }}\n',
+            "2:49: accounts[0].alias: ",
+        ),
+        (
+            'accounts:\n  - {{ id: "111111111111", regions: [eu-west-1], tags: {{ team: "ab{}" }} }}\n',
+            "2:57: accounts[0].tags.team: ",
+        ),
+        ('defaults: {{ external_id: "ab{}", regions: [eu-west-1] }}\n', "1:13: defaults.external_id: "),
+        (
+            'discover: {{ organizations: {{ include_ous: ["ab{}"] }} }}\n',
+            "1:44: discover.organizations.include_ous[0]: ",
+        ),
+    ],
+    ids=["alias", "tag", "external-id", "list"],
+)
+def test_control_characters_are_refused(text: str, place: str, spelled: str, named: str) -> None:
+    """No text of the accounts file has a character that tears or fakes what is printed; its place is told."""
+    (problem,) = problems(text.format(spelled))
+    assert problem == (
+        f"accounts.yaml:{place}must not have control characters or invisible ones; character 3 is {named}"
+    )
+
+
+def test_control_characters_in_keys_are_refused() -> None:
+    """The same for keys, whose own are shown escaped."""
+    (problem,) = problems(
+        'accounts:\n  - { id: "111111111111", regions: [eu-west-1], tags: { "a\\nb": x } }\n'
+    )
+    assert problem.startswith(r"accounts.yaml:2:57: accounts[0].tags.a\u000ab: its key must not have control")
+
+
+def test_other_scripts_are_accepted() -> None:
+    """Names in any script, with spaces and joined emoji, are names."""
+    names = ["Zahlungen Köln", "支払い\u3000本番", "می\u200cخواهم", "👩\u200d💻 team"]
+    text = "defaults: { regions: [eu-west-1] }\naccounts:\n" + "".join(
+        f'  - {{ id: "{number:012}", alias: "{name}" }}\n' for number, name in enumerate(names)
+    )
+    assert [account.alias for account in parse(text)] == names
+
+
+@pytest.mark.parametrize(("spelled", "named"), CONTROL)
+def test_control_characters_in_a_policy_are_refused(spelled: str, named: str) -> None:
+    """The same for the policy file."""
+    text = f'rules:\n  - {{ callers: {{ groups: ["ops{spelled}"] }}, accounts: {{ all: true }} }}\n'
+    with pytest.raises(ConfigurationError) as refused:
+        parse_policy(text.encode(), name="policy.yaml")
+    (problem,) = refused.value.problems
+    assert problem.startswith("policy.yaml:2:27: rules[0].callers.groups[0]: must not have control")
+    assert problem.endswith(named)
+
+
+def test_control_characters_in_a_documents_id_are_refused(tmp_path: Path) -> None:
+    """The same for the ids of trusted documents, whose texts may have many lines."""
+    manifest = tmp_path / "documents.json"
+    manifest.write_text(r'{"a": "{\n  accounts { id }\n}"}')
+    assert load_documents(manifest) == {"a": "{\n  accounts { id }\n}"}
+    manifest.write_text(r'{"a\u202e": "{ accounts { id } }"}')
+    with pytest.raises(ConfigurationError) as refused:
+        load_documents(manifest)
+    (problem,) = refused.value.problems
+    assert problem.startswith(rf"{manifest}: a\u202e: the document's id must not have control characters")
+
+
+ONE = '{ id: "111111111111"'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            f"accounts:\n  - {ONE}, regions: [eu-west-1, us-east-1, cn-north-1] }}\n",
+            "2:59: accounts[0].regions[2]: cn-north-1 is in partition aws-cn, but eu-west-1 is in partition aws: "
+            "an account is in one partition",
+            id="china",
+        ),
+        pytest.param(
+            f"accounts:\n  - {ONE}, regions: [us-gov-west-1, us-east-1] }}\n",
+            "2:52: accounts[0].regions[1]: us-east-1 is in partition aws, "
+            "but us-gov-west-1 is in partition aws-us-gov: an account is in one partition",
+            id="government",
+        ),
+        pytest.param(
+            "defaults: { regions: [eu-west-1, us-gov-west-1] }\ndiscover: { organizations: {} }\n",
+            "1:34: defaults.regions[1]: us-gov-west-1 is in partition aws-us-gov, but eu-west-1 is in partition aws: "
+            "an account is in one partition",
+            id="defaults-of-discovered",
+        ),
+        pytest.param(
+            f'accounts:\n  - {ONE}, regions: [eu-west-1], role_arn: "arn:aws-cn:iam::111111111111:role/R" }}\n',
+            "2:49: accounts[0].role_arn: is in partition aws-cn, but eu-west-1 is in aws",
+            id="role",
+        ),
+        pytest.param(
+            "defaults: { regions: [cn-north-1] }\n"
+            f'accounts:\n  - {ONE}, role_arn: "arn:aws:iam::111111111111:role/R" }}\n',
+            "3:27: accounts[0].role_arn: is in partition aws, but cn-north-1 is in aws-cn",
+            id="role-by-defaults",
+        ),
+        pytest.param(
+            "defaults: { regions: [us-gov-east-1] }\n"
+            'discover: { organizations: { role_arn: "arn:aws:iam::111111111111:role/R" } }\n',
+            "2:30: discover.organizations.role_arn: is in partition aws, but us-gov-east-1 is in aws-us-gov",
+            id="role-of-discovery",
+        ),
+    ],
+)
+def test_partitions_are_not_mixed(text: str, expected: str) -> None:
+    """What is in another partition than the account's first region is refused, with its place."""
+    (problem,) = problems(text)
+    assert problem == f"accounts.yaml:{expected}"

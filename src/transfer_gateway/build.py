@@ -22,7 +22,8 @@ from transfer_gateway.core.clock import Clock
 from transfer_gateway.core.gateway import Gateway
 from transfer_gateway.core.pacing import Pacing, PacingLimits
 from transfer_gateway.core.quota import QuotaLimits, Quotas
-from transfer_gateway.settings import exports_traces, load_documents
+from transfer_gateway.domain.partition import partition_of
+from transfer_gateway.settings import ENV_PREFIX, ConfigurationError, exports_traces, load_documents
 from transfer_gateway.shared_tasks import SharedTasks
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Core:
     """What the doors and `check-config` share."""
 
     gateway: Gateway
+    sts: Sts
+    sessions: SessionCache
     transfer: Transfer
     organizations: Organizations
     collectors: tuple[Collector, ...]  # of its metrics
@@ -68,6 +71,7 @@ async def build_core(
         ) as organizations_clients,
         SharedTasks() as shared_tasks,
     ):
+        _check_partition(sts.region, sources)
         sessions = SessionCache(
             sts,
             shared_tasks,
@@ -95,7 +99,18 @@ async def build_core(
             cursor_secret=settings.cursor_secret.get_secret_value() if settings.cursor_secret else None,
         )
         organizations = Organizations(organizations_clients, sts, sessions, calls)
-        yield Core(gateway, transfer, organizations, (gateway, calls, sessions, pacing))
+        yield Core(gateway, sts, sessions, transfer, organizations, (gateway, calls, sessions, pacing))
+
+
+def _check_partition(sts_region: str, sources: AccountSources) -> None:
+    """Raises: ConfigurationError, where no account's role can be assumed at that endpoint of STS."""
+    partition, regions = partition_of(sts_region), sources.regions()
+    if all(partition_of(region) is not partition for region in regions):
+        problem = (
+            f"{ENV_PREFIX}STS_REGION, or AWS_DEFAULT_REGION: {sts_region} is in partition {partition.id}, "
+            f"but the accounts' {regions[0]} is in {partition_of(regions[0]).id}"
+        )
+        raise ConfigurationError([problem])
 
 
 def _connection(settings: Settings) -> ConnectionSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -23,15 +24,24 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise PortNotAvailable(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        raise _not_available(host, port, error) from error
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
             listener.listen(2048)
         except OSError as error:
-            raise PortNotAvailable(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            raise _not_available(host, port, error) from error
         yield listener
+
+
+def _not_available(host: str, port: int, error: OSError) -> PortNotAvailable:
+    ways_out = {
+        errno.EADDRINUSE: "; choose another port with --http-port or --grpc-port, 0 for any free one",
+        errno.EACCES: "; choose a port above 1023",
+    }
+    way_out = ways_out.get(error.errno or 0, "")
+    return PortNotAvailable(f"cannot listen on {host}:{port}: {error.strerror}{way_out}")
 
 
 def listen_rpc(rpc: RpcServer, host: str, port: int) -> str:

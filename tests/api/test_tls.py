@@ -557,7 +557,9 @@ async def test_commands(aws: Emulator, files: Files, accounts_file: Path) -> Non
             ports = {f"{PREFIX}HTTP_PORT": "0", f"{PREFIX}GRPC_PORT": "0", f"{PREFIX}{name}_PORT": port}
             code, out, err = await run("serve", **environment | ports)
             assert (code, out) == (1, "")
-            assert err.splitlines()[-1] == f"error: cannot listen on 127.0.0.1:{port}: Address already in use"
+            assert err.splitlines()[-1].startswith(
+                f"error: cannot listen on 127.0.0.1:{port}: Address already in use; choose another port"
+            )
         assert (await serving.stop())[0] == 0
     spoil_key(files)
     for command in ("check-config", "serve"):

@@ -11,6 +11,8 @@ from command import run
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from transfer_emulator import Emulator
+
 
 @pytest.mark.parametrize(
     ("name", "value", "says"),
@@ -32,3 +34,13 @@ async def test_wrong_aws_configuration(accounts_file: Path, name: str, value: st
     assert err.splitlines()[-1].startswith("error: AWS configuration: ")
     assert says in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["AWS_DEFAULT_REGION", "TRANSFER_GATEWAY_STS_REGION"])
+async def test_sts_in_another_partition(aws: Emulator, accounts_file: Path, name: str) -> None:
+    """An STS from which no account's role can be had is refused."""
+    environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
+    code, _, err = await run("check-config", "--assume", **environment, **{name: "cn-north-1"})
+    problem = "cn-north-1 is in partition aws-cn, but the accounts' eu-west-1 is in aws"
+    assert (code, err) == (2, f"error: TRANSFER_GATEWAY_STS_REGION, or AWS_DEFAULT_REGION: {problem}\n")
+    assert aws.calls.by_call() == {}

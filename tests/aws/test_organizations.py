@@ -129,8 +129,16 @@ async def test_only_active_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that can't be printed is none: it would go to logs and terminals."""
-    names = ["Zahlungen, Köln", "", "\x1b[2Jgone", "two\nlines"]
+    """A name has spaces for what would tear or fake logs and terminals; one of nothing else is none."""
+    names = [
+        "Zahlungen, Köln",
+        "",
+        "\x1b[2Jgone",
+        "two\n\0lines",
+        "safe\u202etxt.exe",
+        "\u200b\n",
+        "\u3000日本",
+    ]
     page = {
         "Accounts": [
             {"Id": f"{number:012}", "Name": name, "State": "ACTIVE"} for number, name in enumerate(names)
@@ -138,7 +146,15 @@ async def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     async with telling(page) as told, reading(monkeypatch, told.url) as organizations:
         members = await organizations.list_members(discovery())
-    assert [member.name for member in members] == ["Zahlungen, Köln", None, None, None]
+    assert [member.name for member in members] == [
+        "Zahlungen, Köln",
+        None,
+        "[2Jgone",
+        "two lines",
+        "safe txt.exe",
+        None,
+        "日本",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import aiohttp
 from transfer_gateway.auth.fetch import FETCH_TIMEOUT_S
 from transfer_gateway.auth.jwks import KeyName
 from transfer_gateway.domain.errors import Unauthenticated, UpstreamUnavailable
-from transfer_gateway.telemetry import get_logger
+from transfer_gateway.telemetry import get_logger, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,7 +146,7 @@ class IssuerKeys:
         try:
             fetched = await self._fetcher.fetch()
         except (TimeoutError, OSError, aiohttp.ClientError, ValueError) as error:
-            self._failure = f"{type(error).__name__}: {error}"
+            self._failure = redacted(f"{type(error).__name__}: {error}")
             _log.warning(
                 "issuer_keys_not_fetched", issuer=self._issuer, reason=self._failure, kept=len(self._keys)
             )

@@ -15,6 +15,9 @@ Of botocore's `SigV4Auth`: `_modify_request_before_signing`, which adds the head
 `canonical_request`, `signed_headers`, `headers_to_sign`, and `AWSRequest.context["timestamp"]`. Of
 `AioResponseParserFactory`: `set_parser_defaults`, `create_parser`, whose parser's `parse` is a coroutine.
 
+Of botocore's providers of credentials, for `own_credentials.py`: `_prompter` and `_profile_provider_builder` of
+`AssumeRoleProvider`, `_popen` of `ProcessProvider`.
+
 Of botocore's `Loader`: `file_loader`, a `JSONFileLoader` whose `load_file(file_path)` is overridden in `data.py`.
 
 Of aiohttp's `ClientSession`: `_response_class`, `_cookie_jar`, and `ATTRS`, which names such attributes. aiobotocore
@@ -23,7 +26,8 @@ overridden in `receiving.py`.
 
 Fallbacks: for the client and the signature, botocore's own call, which takes three times the CPU. For the HTTP session
 and aiohttp's parts, aiobotocore's own session: answers then have no limit of size, redirects are followed, cookies are
-kept, and each client has a TLS context of its own. For the loader, botocore's own: 9 MB more.
+kept, and each client has a TLS context of its own. For the loader, botocore's own: 9 MB more. For
+credentials, the providers as they are: a profile with `mfa_serial` prompts.
 """
 
 # ruff: noqa: SLF001  that is what it is for
@@ -33,6 +37,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import aiohttp
+from aiobotocore.credentials import AioAssumeRoleProvider, AioProcessProvider, AioProfileProviderBuilder
 from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.parsers import AioResponseParserFactory
 from botocore.auth import EMPTY_SHA256_HASH, SigV4Auth
@@ -171,3 +176,33 @@ def check_loader(loader: Loader) -> None:
     """Raises: PartDiffers."""
     require(loader, "file_loader.load_file(file_path)")
     expect("Loader.file_loader is no JSONFileLoader", holds=isinstance(loader.file_loader, JSONFileLoader))
+
+
+def change_credential_providers(
+    session: Any,  # noqa: ANN401  botocore is untyped
+    providers: list[Any],
+    *,
+    prompt: Callable[[str], str],
+    start: Callable[..., Awaitable[object]],
+) -> None:
+    """Have providers ask for MFA codes by `prompt`, and start processes by `start`. Raises: PartDiffers."""
+
+    class Profiles(AioProfileProviderBuilder):  # type: ignore[misc]  # botocore is untyped
+        """Makes the providers of a `source_profile`."""
+
+        def providers(self, *args: Any, **options: Any) -> list[Any]:  # noqa: ANN401  botocore's own
+            made: list[Any] = super().providers(*args, **options)
+            for provider in made:
+                change(provider)
+            return made
+
+    def change(provider: Any) -> None:  # noqa: ANN401  as above
+        if isinstance(provider, AioAssumeRoleProvider):
+            require(provider, "_prompter", "_profile_provider_builder.providers")
+            provider._prompter, provider._profile_provider_builder = prompt, Profiles(session)
+        elif isinstance(provider, AioProcessProvider):
+            require(provider, "_popen")
+            provider._popen = start
+
+    for provider in providers:
+        change(provider)

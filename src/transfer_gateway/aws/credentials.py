@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from transfer_gateway.aws.errors import DurationRefused, DurationRefusedToRoles
 from transfer_gateway.aws.sts import Role
 from transfer_gateway.backoff import Backoff, jittered
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from botocore.credentials import ReadOnlyCredentials
     from prometheus_client.core import Metric
 
-    from transfer_gateway.aws.sts import Sts
+    from transfer_gateway.aws.sts import Assumed, Sts
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.identity import Region
     from transfer_gateway.shared_tasks import SharedTasks
@@ -37,6 +38,9 @@ _log = get_logger(__name__)
 
 _RENEW_AFTER = (0.75, 0.90)  # of a session's life, drawn anew for each
 _BACKOFF = Backoff(first_s=1.0, max_s=30.0)
+_CHAINED_MAX_S = (
+    3600  # of a role's session that assumes another role; also the least MaxSessionDuration of a role
+)
 _ASSUME_TIMEOUT_S = 20.0  # waiting for a place among the concurrent calls included
 
 
@@ -78,6 +82,7 @@ class _Entry:
     flight: asyncio.Task[AssumedRoleSession | GatewayError] | None = None
     failed: _Failures = field(default_factory=_Failures)
     refused_in: dict[Region, _Failures] = field(default_factory=dict)
+    is_limited: bool = False  # the role's MaxSessionDuration is less than what was asked for
 
 
 class SessionCache:
@@ -104,6 +109,8 @@ class SessionCache:
         self._steady = steady or asyncio.get_running_loop().time
         self._entries: dict[Role, _Entry] = {}
         self._shared_tasks = shared_tasks
+        self._has_warned = False  # of a role that allows less than configured
+        self._is_chained = False  # known from STS's first refusal on
 
     async def get(self, account: Account, region: Region | None = None) -> AssumedRoleSession:
         """A session that is good now, as far as we know. `region` is what errors are told to be about.
@@ -182,6 +189,24 @@ class SessionCache:
         for role in [role for role in self._entries if role not in kept]:
             del self._entries[role]
 
+    def warnings(self, accounts: Iterable[Account]) -> list[str]:
+        """Where sessions are shorter than configured, and why."""
+        asked = {
+            a: a.session_duration_s for a in accounts if a.role_arn and a.session_duration_s > _CHAINED_MAX_S
+        }
+        if self._is_chained and asked:
+            warning = (
+                f"sessions last {_CHAINED_MAX_S} s, not session_duration_s of {max(asked.values())}: "
+                "the gateway's own credentials are a role's, and AWS limits roles assumed by a role to that"
+            )
+            return [warning]
+        return [
+            f"account {account.id}: sessions last {_CHAINED_MAX_S} s, not session_duration_s of {asked_s}: "
+            "the role's MaxSessionDuration is less than that"
+            for account, asked_s in asked.items()
+            if self._entry(account).is_limited
+        ]
+
     def collect(self) -> Iterator[Metric]:
         entries = [(_account_and_name(role), entry) for role, entry in self._entries.copy().items()]
         now = self._now()
@@ -237,7 +262,7 @@ class SessionCache:
         started = self._now()
         try:
             async with asyncio.timeout(_ASSUME_TIMEOUT_S), self._limiter.slot(role):
-                assumed = await self._sts.assume_role(role, account.id)
+                assumed = await self._assume_for_as_long_as_allowed(role, account, entry)
         except TimeoutError:
             failure = UpstreamUnavailable(
                 f"STS did not answer within {_ASSUME_TIMEOUT_S:g} s for account {account.id}.",
@@ -262,6 +287,27 @@ class SessionCache:
         _log.info("role_assumed", account=account.id, role=role.arn, took_ms=round((now - started) * 1000))
         return entry.session
 
+    async def _assume_for_as_long_as_allowed(self, role: Role, account: Account, entry: _Entry) -> Assumed:
+        """For an hour, which every role allows, where STS refuses a longer session."""
+        limited = replace(role, duration_s=min(role.duration_s, _CHAINED_MAX_S))
+        if self._is_chained or entry.is_limited:
+            return await self._sts.assume_role(limited, account.id)
+        try:
+            return await self._sts.assume_role(role, account.id)
+        except DurationRefused as error:
+            if limited == role:
+                raise
+            if not isinstance(error, DurationRefusedToRoles):
+                entry.is_limited = True
+                # One warning is enough: there may be thousands of such roles.
+                log = _log.debug if self._has_warned else _log.warning
+                self._has_warned = True
+                log("session_duration_limited", account=account.id, **_durations(role, error))
+            elif not self._is_chained:
+                self._is_chained = True
+                _log.warning("session_duration_limited", account="all", **_durations(role, error))
+        return await self._sts.assume_role(limited, account.id)
+
     def _remember(self, entry: _Entry, failure: GatewayError) -> GatewayError:
         now = self._steady()
         entry.failed.add(failure, now)
@@ -274,6 +320,10 @@ class SessionCache:
             next_try_in_s=round(entry.failed.ask_again_at - now, 1),
         )
         return failure
+
+
+def _durations(role: Role, error: DurationRefused) -> dict[str, object]:
+    return {"asked_s": role.duration_s, "limit_s": _CHAINED_MAX_S, "detail": error.detail}
 
 
 def _account_and_name(role: Role) -> tuple[str, str]:

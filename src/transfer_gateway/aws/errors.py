@@ -16,6 +16,7 @@ import aiohttp
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
+from transfer_gateway.aws.own_credentials import OwnCredentialsError
 from transfer_gateway.aws.receiving import AnswerRefused
 from transfer_gateway.domain.errors import (
     AccessDenied,
@@ -30,6 +31,7 @@ from transfer_gateway.domain.errors import (
 )
 from transfer_gateway.domain.identity import WorkflowKey
 from transfer_gateway.settings import ConfigurationError
+from transfer_gateway.telemetry import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,14 @@ class SessionNoLongerGood(AccessDenied):
 
 class SessionOver(SessionNoLongerGood):
     """They have expired, or were revoked: in every region, and the role's next session is as good as any."""
+
+
+class DurationRefused(RoleNotAssumable):
+    """STS gives sessions of that length to nobody, or not to us. Ask for the shortest maximum there is."""
+
+
+class DurationRefusedToRoles(DurationRefused):
+    """Not to us, because the gateway's own credentials are a role's: AWS's limit for chained roles, for every role."""
 
 
 class Service(StrEnum):
@@ -129,9 +139,13 @@ EXCEPTIONS: tuple[tuple[tuple[type[Exception], ...], type[GatewayError]], ...] =
         (
             boto.NoCredentialsError,
             boto.PartialCredentialsError,
+            OwnCredentialsError,
             boto.CredentialRetrievalError,
             boto.InvalidConfigError,
             boto.ConfigNotFound,
+            boto.ConfigParseError,
+            boto.MissingDependencyException,
+            boto.UnknownCredentialError,
             boto.LoginError,
             boto.ProfileNotFound,
             boto.RefreshWithMFAUnsupportedError,
@@ -163,6 +177,8 @@ _SAYS: dict[type[GatewayError], str] = {
     SessionOver: "AWS refused {action} in {place}: the role's session has expired or was revoked.",
     BadUserInput: "AWS rejected the request as invalid: {aws}",
     RoleNotAssumable: "The gateway's role in {place} cannot be assumed.",
+    DurationRefused: "The gateway's role in {place} cannot be assumed for as long as configured.",
+    DurationRefusedToRoles: "The gateway's role in {place} cannot be assumed for as long as configured.",
     Throttled: "AWS throttles {action} in {place}.",
     UpstreamUnavailable: "AWS could not answer {action} in {place}.",
     InternalServerError: "AWS could not read the gateway's request.",
@@ -195,7 +211,9 @@ class Call:
             return ExecutionNotFound.of(self.key, aws_request_id=known.get("aws_request_id"))
         if kind is ExecutionNotFound:
             kind = WorkflowNotFound
-        message = _SAYS[kind].format(action=self.action, place=self._place, aws=aws_said)
+        message = _SAYS[kind].format(action=self.action, place=self._place, aws=_shown(aws_said))
+        if (detail := known.pop("detail", None)) is not None:
+            known["detail"] = _shown(detail)
         return kind(message, account_id=self.account_id, region=self.region, **known)
 
     def refused(self, refused: AnswerRefused) -> UpstreamUnavailable:
@@ -205,7 +223,7 @@ class Call:
             account_id=self.account_id,
             region=self.region,
             aws_request_id=refused.aws_request_id,
-            detail=f"{type(refused).__name__}: {refused}",
+            detail=_shown(f"{type(refused).__name__}: {refused}"),
         )
 
     @property
@@ -214,6 +232,7 @@ class Call:
         return place + (f", region {self.region}" if self.region else "")
 
 
+_MAX_DETAIL_CHARACTERS = 2000
 # What botocore's parsers, and our reading of their results, stumble with over an answer that makes no sense.
 _GARBAGE = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)
 
@@ -265,11 +284,20 @@ def kind_of(service: Service, code: str, status: int) -> type[GatewayError]:
     return kind
 
 
+def _shown(said: str) -> str:
+    """Another's words as they may be passed on: without secrets, and not endless."""
+    said = redacted(said)
+    return said if len(said) <= _MAX_DETAIL_CHARACTERS else f"{said[:_MAX_DETAIL_CHARACTERS]}…"
+
+
 def _from_answer(call: Call, answer: dict[str, Any]) -> GatewayError:
     error, meta = answer.get("Error") or {}, answer.get("ResponseMetadata") or {}
     code, said = str(error.get("Code", "")), str(error.get("Message", ""))
+    kind = kind_of(call.service, code, int(meta.get("HTTPStatusCode", 0)))
+    if kind is RoleNotAssumable and "DurationSeconds exceeds" in said:  # AWS has no code of its own for it
+        kind = DurationRefusedToRoles if "role chaining" in said else DurationRefused
     return call.failed(
-        kind_of(call.service, code, int(meta.get("HTTPStatusCode", 0))),
+        kind,
         aws_said=said,
         aws_request_id=meta.get("RequestId"),
         retry_after_s=_retry_after_s(answer),

@@ -12,7 +12,9 @@ from transfer_gateway.aws.decode import request_id
 from transfer_gateway.aws.errors import Call, Service, SessionNoLongerGood, foreign_errors
 from transfer_gateway.domain.discovery import Member
 from transfer_gateway.domain.errors import BadUserInput, UpstreamUnavailable
-from transfer_gateway.domain.identity import AccountId, Region
+from transfer_gateway.domain.identity import AccountId
+from transfer_gateway.domain.partition import partition_of
+from transfer_gateway.domain.text import without_control_characters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from transfer_gateway.aws.credentials import SessionCache
     from transfer_gateway.aws.sts import Sts
     from transfer_gateway.domain.discovery import Discovery
+    from transfer_gateway.domain.identity import Region
     from transfer_gateway.telemetry import AwsCalls
 
 # Every operation in use, with the member of its answer that holds what is listed.
@@ -35,6 +38,7 @@ ATTEMPTS = 5
 _MAX_CONCURRENCY = 4  # AWS's limits are for the whole organization, and others read it too
 _TIMEOUT_S = 60.0
 MAX_ANSWER_BYTES = 524_288  # a page has 20 accounts of 1 KB, and a token of 100,000 characters at most
+_MAX_NAME_CHARACTERS = 128  # AWS's own are up to 50; as of an alias in the accounts file
 _MAX_PAGES, _MAX_LISTED = 20_000, 100_000  # of one reading; AWS has 10,000 accounts, on request 50,000
 
 
@@ -55,7 +59,8 @@ class Organizations:
         """
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                region = _home_of_organizations(discovery.region)
+                # The partition's one region that has Organizations. botocore finds it too, but for own endpoints.
+                region = partition_of(discovery.region).global_region
                 await self._clients.open([region])
                 return await self._list_members(discovery, region)
         except TimeoutError as error:
@@ -150,12 +155,6 @@ class _Reading:
             )
 
 
-def _home_of_organizations(region: Region) -> Region:
-    """The one region of the partition that has Organizations. botocore finds it too, but for own endpoints."""
-    china, government = region.startswith("cn-"), region.startswith("us-gov-")
-    return Region("cn-northwest-1" if china else "us-gov-west-1" if government else "us-east-1")
-
-
 def _needed(wire: dict[str, Any]) -> dict[str, Any]:
     """An entry without what nobody here reads: there are tens of thousands."""
     return {name: wire[name] for name in ("Id", "Name", "State", "Status") if name in wire}
@@ -178,8 +177,9 @@ def _decode_member(wire: dict[str, Any]) -> Member | None:
         state = wire["State"] if "State" in wire else wire["Status"]
         if state != "ACTIVE":
             return None
-        name = wire.get("Name", "")
-        return Member(AccountId(wire["Id"]), name if name and name.isprintable() else None)
+        # Nobody here can refuse the name of another's account.
+        name = without_control_characters(wire.get("Name", ""))[:_MAX_NAME_CHARACTERS]
+        return Member(AccountId(wire["Id"]), name or None)
     except KeyError as error:
         raise _incomplete("ListAccounts", str(error.args[0])) from error
     except BadUserInput as error:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from aiobotocore.config import AioConfig
-from aiobotocore.credentials import AioCredentials
-from aiobotocore.session import AioSession
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import CredentialRetrievalError, NoCredentialsError
 
 from transfer_gateway.aws.client import client_config, session
 from transfer_gateway.aws.decode import request_id
 from transfer_gateway.aws.errors import Call, Service, foreign_configuration, foreign_errors
-from transfer_gateway.aws.receiving import MAX_SMALL_ANSWER_BYTES, AnswerRefused, bounded_http
+from transfer_gateway.aws.own_credentials import PERMANENT, OwnCredentials
+from transfer_gateway.aws.receiving import MAX_SMALL_ANSWER_BYTES, AnswerRefused
 from transfer_gateway.aws.sending import send_directly
 from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.settings import ConfigurationError
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -29,11 +26,6 @@ if TYPE_CHECKING:
     from transfer_gateway.telemetry import AwsCalls
 
 _log = get_logger(__name__)
-
-_ASK_THE_CHAIN_EVERY_S = 5.0
-_CHAIN_TIMEOUT_S = (
-    20.0  # its own are for each read: whoever answers byte by byte would hold up the start for ever
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,47 +48,6 @@ class Assumed:
     expires_at: float
 
 
-class OwnCredentials(AioCredentials):  # type: ignore[misc]  # botocore is untyped
-    """The service's own, from botocore's ordinary chain, which is asked again for as long as it has none.
-
-    A pod may start before its credentials are there.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(access_key="own", secret_key="own", method="own")  # noqa: S106  no secret
-        self._session = AioSession()
-        # Of the providers that ask a service, such as STS; those that ask the machine itself go by their own.
-        self._session.set_default_client_config(
-            AioConfig(http_session_cls=bounded_http(MAX_SMALL_ANSWER_BYTES))
-        )
-        self._found: Any = None
-        self._asking = asyncio.Lock()
-        self._ask_again_at = 0.0
-
-    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
-        """Raises: NoCredentialsError, and whatever botocore's providers raise."""
-        if self._found is None:
-            await self._ask_the_chain()
-        try:
-            frozen: ReadOnlyCredentials = await self._found.get_frozen_credentials()
-        except OSError as error:  # a token file that is not there
-            raise CredentialRetrievalError(provider="own", error_msg=str(error)) from error
-        return frozen
-
-    async def _ask_the_chain(self) -> None:
-        loop = asyncio.get_running_loop()
-        async with self._asking:
-            if self._found is None and loop.time() >= self._ask_again_at:
-                self._ask_again_at = loop.time() + _ASK_THE_CHAIN_EVERY_S
-                self._found = await self._session.get_credentials()
-        if self._found is None:
-            raise NoCredentialsError
-
-    async def load_credentials(self) -> OwnCredentials:
-        """As botocore's credential chain: it has but itself."""
-        return self
-
-
 class Sts:
     """AssumeRole, signed with the service's own credentials."""
 
@@ -112,10 +63,11 @@ class Sts:
         self._own = OwnCredentials()
         self._session = session(self._own)
         self._config = client_config(connection, max_answer_bytes=MAX_SMALL_ANSWER_BYTES)
-        self._region = region
+        self._region, self.region = region, str(region or fallback_region)
         self._fallback_region = fallback_region
         self._client: Any = None
         self._open = AsyncExitStack()
+        self.lack: GatewayError | None = None  # why there were no credentials at the start
 
     async def assume_role(self, role: Role, account_id: AccountId) -> Assumed:
         """A new session of the role.
@@ -153,18 +105,21 @@ class Sts:
         Raises: RoleNotAssumable when the chain has none, or none in time.
         """
         with foreign_errors(Call(Service.STS, "own credentials", account_id, region)):
-            async with asyncio.timeout(_CHAIN_TIMEOUT_S):
-                return await self._own.get_frozen_credentials()
+            return await self._own.get_frozen_credentials()
 
     async def __aenter__(self) -> Self:
         with foreign_configuration():
             region = self._region or self._session.get_config_variable("region") or self._fallback_region
+            self.region = str(region)
             client = self._session.create_client("sts", region_name=region, config=self._config)
             self._client = await self._open.enter_async_context(client)
         await send_directly(self._client)
         try:
             await self.own_credentials()
-        except GatewayError as error:  # no reason not to start: they may come
+        except GatewayError as error:
+            if isinstance(error.__cause__, PERMANENT):
+                raise ConfigurationError([f"AWS configuration: {error.__cause__}"]) from error
+            self.lack = error  # no reason not to start: they may come
             _log.warning("own_credentials_missing", detail=error.detail)
         return self
 

@@ -56,12 +56,17 @@ async def _check_targets(settings: Settings, sources: AccountSources) -> None:
 
     issuers = await _try_issuers(settings)
     async with build_core(settings, sources, AwsCalls()) as core:
+        if (lack := core.sts.lack) is not None:  # each account would say the same
+            say(f"AWS credentials: {lack.code}: {lack.detail or lack.message}")
+            sys.exit(1)
         accounts, discovered = await _discover(core, sources)
         targets = sum(len(account.regions) for account in accounts)
         with check_report.progress(targets) as advance:
             checks = await check_targets(accounts, core.transfer, on_checked=lambda _: advance())
     with printing():
         check_report.print_checked(checks)
+    for warning in core.sessions.warnings(accounts):
+        tell(f"warning: {warning}")
     if not (issuers and discovered) or any(checked.failure for checked in checks):
         sys.exit(1)
 

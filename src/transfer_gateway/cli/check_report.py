@@ -11,6 +11,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from transfer_gateway.domain.text import escaped
+from transfer_gateway.telemetry import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -31,7 +34,7 @@ def progress(total: int) -> Iterator[Callable[[], None]]:
 def print_checked(checks: Sequence[Checked]) -> None:
     """One row a target: account, alias, region, and `ok` or the code, what is denied, and AWS's own words."""
     rows = [
-        (checked.account.id, checked.account.alias or "-", checked.region, _outcome(checked))
+        (checked.account.id, escaped(checked.account.alias or "-"), checked.region, _outcome(checked))
         for checked in checks
     ]
     if sys.stdout.isatty():
@@ -57,6 +60,6 @@ def _outcome(checked: Checked) -> str:
     """On one line, and printable, whatever AWS said."""
     if checked.failure is None:
         return "ok"
-    said = " ".join((checked.failure.detail or checked.failure.message).split())
+    said = redacted(" ".join((checked.failure.detail or checked.failure.message).split()))
     denied = "".join(f" transfer:{operation}" for operation in checked.denied)
     return f"{checked.failure.code}{denied}: {''.join(filter(str.isprintable, said))}"

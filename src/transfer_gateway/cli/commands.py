@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from importlib.metadata import version as package_version
 from shutil import get_terminal_size
 
 from transfer_gateway.cli.check_config import check_config
 from transfer_gateway.cli.demo import demo
-from transfer_gateway.cli.output import printing, say
+from transfer_gateway.cli.output import print_fault, printing, say
 from transfer_gateway.cli.serve import serve
-from transfer_gateway.settings import ENV_PREFIX, Settings, shown_default
+from transfer_gateway.settings import ENV_PREFIX, Settings, environment_secrets, shown_default
+from transfer_gateway.telemetry import hide
 
 _LAST_PORT = 65_535
 
 
 def main() -> None:
     """Do as the command line says. argparse: typer would stay in a service's memory."""
+    hide(environment_secrets())
+    sys.excepthook = print_fault
     with printing():
         arguments = vars(_parser().parse_args())
     arguments.pop("command")(**arguments)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import select
 import sys
+import traceback
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from transfer_gateway.domain.text import escaped
+from transfer_gateway.telemetry import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
 
 def say(text: str) -> None:
     with printing():
-        sys.stdout.write(f"{text}\n")
+        sys.stdout.write(f"{redacted(text)}\n")
 
 
 @contextmanager
@@ -42,5 +47,11 @@ def announce(text: str) -> None:
 
 def tell(problem: str) -> None:
     with suppress(OSError):
-        sys.stderr.write(f"{problem}\n")
+        sys.stderr.write(f"{escaped(redacted(problem))}\n")
         sys.stderr.flush()
+
+
+def print_fault(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
+    """What Python prints of an exception that nobody handled, without secrets."""
+    with suppress(OSError):
+        sys.stderr.write(redacted("".join(traceback.format_exception(kind, fault, trace))))

@@ -25,12 +25,14 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def or_exit(step: Callable[[], Any]) -> Any:  # noqa: ANN401  whatever the step gives
-    """The step's value; on wrong configuration its problems, a line each, and exit code 2."""
+    """The step's value; on wrong configuration its problems and hints, a line each, and exit code 2."""
     try:
         return step()
     except ConfigurationError as error:
         for problem in error.problems:
             tell(f"error: {problem}")
+        for hint in error.hints:
+            tell(f"hint: {hint}")
         sys.exit(2)
 
 

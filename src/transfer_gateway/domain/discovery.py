@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.domain.account import Account, Accounts
 from transfer_gateway.domain.identity import Identifier
+from transfer_gateway.domain.partition import partition_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,10 +70,8 @@ class AccountDefaults:
         )
 
     def role_arn(self, account_id: AccountId, region: Region) -> str:
-        """The default role's ARN, in the region's partition. Other partitions than these three need an explicit ARN."""
-        china, government = region.startswith("cn-"), region.startswith("us-gov-")
-        partition = "aws-cn" if china else "aws-us-gov" if government else "aws"
-        return f"arn:{partition}:iam::{account_id}:role/{self.role_name}"
+        """The default role's ARN, in the region's partition."""
+        return f"arn:{partition_of(region).id}:iam::{account_id}:role/{self.role_name}"
 
 
 @dataclass(frozen=True, slots=True)

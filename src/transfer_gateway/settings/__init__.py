@@ -11,6 +11,7 @@ from transfer_gateway.settings.environment import Settings, exports_traces, show
 from transfer_gateway.settings.groups.group import ENV_PREFIX
 from transfer_gateway.settings.misspelt import unknown_settings
 from transfer_gateway.settings.policy_file import PolicyFile, parse_policy
+from transfer_gateway.settings.secrets import environment_secrets
 from transfer_gateway.settings.tls_files import DoorTls, TlsFiles
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "PolicyFile",
     "Settings",
     "TlsFiles",
+    "environment_secrets",
     "exports_traces",
     "load_documents",
     "parse_accounts",

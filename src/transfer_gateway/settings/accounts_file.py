@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self, TypeAlias
 
 from pydantic import Field, PlainValidator, ValidationInfo, field_validator, model_validator
 
 from transfer_gateway.domain.account import Account, Accounts
 from transfer_gateway.domain.discovery import AccountDefaults, AccountSources, Discovery, OuId
 from transfer_gateway.domain.identity import AccountId, Region
+from transfer_gateway.domain.partition import foreign_region, partition_of, partition_of_arn
 from transfer_gateway.settings.configuration_error import ConfigurationError, RegionField
 from transfer_gateway.settings.yaml_file import Strict, WatchedFile, parse_yaml, place
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+_Place: TypeAlias = "tuple[int | str, ...]"
+_Problem: TypeAlias = "tuple[_Place, str]"
 
 
 def _twelve_digits(value: object) -> AccountId:
@@ -67,8 +72,6 @@ class _Entry(Strict):
             idle = [name for name in ("external_id", "session_duration_s") if getattr(self, name) is not None]
             if idle:
                 raise ValueError(f"{idle[0]} has no effect: role_arn is null")
-        if self.role_arn is not None and self.role_arn.split(":")[4] != self.id:
-            raise ValueError(f"role_arn is a role of account {self.role_arn.split(':')[4]}, not of {self.id}")
         return self
 
     def to_account(self, defaults: AccountDefaults) -> Account:
@@ -155,7 +158,11 @@ class AccountsFile(WatchedFile[AccountSources]):
     """The accounts file on disk."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, lambda text, name: parse_accounts(text, name=name))
+        super().__init__(
+            path,
+            lambda text, name: parse_accounts(text, name=name),
+            hint="docs/accounts.md has an example of an accounts file; `transfer-gateway demo` needs none",
+        )
 
 
 def parse_accounts(text: bytes, *, name: str) -> AccountSources:
@@ -166,28 +173,53 @@ def parse_accounts(text: bytes, *, name: str) -> AccountSources:
 
 
 def _check_together(parsed: _Document, document: object, name: str) -> None:
-    """Rules that span entries: nobody without a region, no id and no alias twice, no OU both in and out."""
-    problems = _discovery_problems(parsed, document, name)
-    seen: dict[str, int] = {}
-    for index, entry in enumerate(parsed.accounts or ()):
-        if entry.regions is None and parsed.defaults.regions is None:
-            problems.append(f"{name}{place(document, ('accounts', index))}needs regions, here or in defaults")
-        for field, value in (("id", entry.id), ("alias", entry.alias)):
-            if value is not None and seen.setdefault(f"{field} {value}", index) != index:
-                problems.append(f"{name}{place(document, ('accounts', index, field))}{value} is listed twice")
+    """Rules that span entries: nobody without a region, no id and no alias twice, one partition, no OU in and out."""
+    problems = [f"{name}{place(document, loc)}{problem}" for loc, problem in _problems(parsed)]
     if problems:
         raise ConfigurationError(problems)
 
 
-def _discovery_problems(parsed: _Document, document: object, name: str) -> list[str]:
-    if parsed.discover is None:
-        return []
-    wanted, at = parsed.discover.organizations, ("discover", "organizations")
-    problems = [
-        f"{name}{place(document, (*at, 'exclude_ous', index))}{ou} is in include_ous too"
-        for index, ou in enumerate(wanted.exclude_ous)
-        if ou in (wanted.include_ous or ())
-    ]
-    if parsed.defaults.regions is None:
-        problems.append(f"{name}{place(document, at)}needs regions in defaults: those of discovered accounts")
-    return problems
+def _problems(parsed: _Document) -> Iterator[_Problem]:
+    """Each with its place."""
+    defaults = parsed.defaults.regions or []
+    yield from _partition_problems(("defaults",), defaults)
+    if parsed.discover is not None:
+        yield from _discovery_problems(parsed.discover.organizations, defaults)
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(parsed.accounts or ()):
+        at = ("accounts", index)
+        if not entry.regions and not defaults:
+            yield at, "needs regions, here or in defaults"
+        for field, value in (("id", entry.id), ("alias", entry.alias)):
+            if value is not None and seen.setdefault(f"{field} {value}", index) != index:
+                yield (*at, field), f"{value} is listed twice"
+        yield from _partition_problems(at, entry.regions or [])
+        if entry.role_arn is not None:
+            of = entry.role_arn.split(":")[4]
+            if of != entry.id:
+                yield (*at, "role_arn"), f"is a role of account {of}, not of {entry.id}"
+            yield from _role_problems((*at, "role_arn"), entry.role_arn, entry.regions or defaults)
+
+
+def _discovery_problems(wanted: _Organizations, defaults: Sequence[Region]) -> Iterator[_Problem]:
+    at = ("discover", "organizations")
+    for index, ou in enumerate(wanted.exclude_ous):
+        if ou in (wanted.include_ous or ()):
+            yield (*at, "exclude_ous", index), f"{ou} is in include_ous too"
+    if not defaults:
+        yield at, "needs regions in defaults: those of discovered accounts"
+    if wanted.role_arn is not None:
+        yield from _role_problems((*at, "role_arn"), wanted.role_arn, defaults)
+
+
+def _partition_problems(at: _Place, regions: Sequence[Region]) -> Iterator[_Problem]:
+    """Credentials of one partition are worth nothing in another, and an account is in one of them."""
+    if (found := foreign_region(regions)) is not None:
+        one, other = (f"{region} is in partition {partition_of(region).id}" for region in found)
+        yield (*at, "regions", regions.index(found[1])), f"{other}, but {one}: an account is in one partition"
+
+
+def _role_problems(at: _Place, role_arn: str, regions: Sequence[Region]) -> Iterator[_Problem]:
+    partition = partition_of_arn(role_arn)
+    if regions and partition != partition_of(regions[0]).id:
+        yield at, f"is in partition {partition}, but {regions[0]} is in {partition_of(regions[0]).id}"

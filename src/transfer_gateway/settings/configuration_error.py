@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import (
-    PlainValidator,
-)
+from pydantic import PlainValidator
 
 from transfer_gateway.domain.identity import Region
+from transfer_gateway.domain.text import control_character
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,11 +17,12 @@ RegionField = Annotated[Region, PlainValidator(Region)]
 
 
 class ConfigurationError(Exception):
-    """What is wrong with the configuration: one line a problem, each naming its place."""
+    """What is wrong with the configuration: one line a problem, each naming its place. `hints` name ways out."""
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    def __init__(self, problems: Sequence[str], *, hints: Sequence[str] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+        self.hints = tuple(hints)
 
 
 def say(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails, whose message is always text
@@ -34,3 +34,11 @@ def say(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails, whose me
         return "must be a mapping"
     message: str = problem["msg"].removeprefix("Value error, ")
     return message[0].lower() + message[1:] if message.startswith("Input should") else message
+
+
+def control_character_problem(text: str) -> str | None:
+    """What is wrong with a text that has a character which no name may have."""
+    at = control_character(text)
+    if at is None:
+        return None
+    return f"must not have control characters or invisible ones; character {at + 1} is U+{ord(text[at]):04X}"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from transfer_gateway.settings.configuration_error import ConfigurationError, say
+from transfer_gateway.domain.text import escaped
+from transfer_gateway.settings.configuration_error import ConfigurationError, control_character_problem, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,13 @@ def load_documents(path: Path) -> dict[str, str]:
         ) from error
     except ValueError as error:  # not JSON, or not UTF-8
         raise ConfigurationError([f"{path}: {error}"]) from error
+    problems = [
+        f"{path}: {escaped(name)}: the document's id {problem}"
+        for name in documents
+        if (problem := control_character_problem(name)) is not None
+    ]
+    if problems:
+        raise ConfigurationError(problems)
     if not documents:
         raise ConfigurationError([f"{path}: has no document"])
     return {

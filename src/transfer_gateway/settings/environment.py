@@ -23,6 +23,13 @@ from transfer_gateway.settings.groups.timeouts import TimeoutSettings
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
+# What who starts it for the first time does not know yet, by the first of the fields that are wrong then.
+_HINTS = {
+    "accounts_file": "docs/accounts.md has an example of an accounts file; `transfer-gateway demo` needs none",
+    "oidc_issuers": f"to try it on this machine without tokens, set {ENV_PREFIX}AUTH=none; "
+    "to try it without AWS too, run `transfer-gateway demo`",
+}
+
 
 def exports_traces() -> bool:
     """Whether OpenTelemetry's own variables say where traces go. All else that they say, its SDK reads."""
@@ -77,11 +84,15 @@ class Settings(
         try:
             return cls.model_validate({name: value for name, value in given.items() if value is not None})
         except ValidationError as error:
+            problems = error.errors(include_url=False)
             raise ConfigurationError(
                 [
                     f"{ENV_PREFIX}{'_'.join(str(part) for part in problem['loc']).upper()}: {say(problem)}"
                     if problem["loc"]
                     else say(problem)
-                    for problem in error.errors(include_url=False)
-                ]
+                    for problem in problems
+                ],
+                hints=[
+                    _HINTS[field] for field in _HINTS if any(field in problem["loc"] for problem in problems)
+                ],
             ) from None

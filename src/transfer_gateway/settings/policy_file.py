@@ -90,7 +90,11 @@ class PolicyFile(WatchedFile[Policy]):
     """The policy file on disk."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, lambda text, name: parse_policy(text, name=name))
+        super().__init__(
+            path,
+            lambda text, name: parse_policy(text, name=name),
+            hint="docs/access.md has an example of a policy file",
+        )
 
 
 def parse_policy(text: bytes, *, name: str) -> Policy:

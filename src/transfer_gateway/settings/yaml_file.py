@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from transfer_gateway.settings.configuration_error import ConfigurationError, say
+from transfer_gateway.domain.text import escaped
+from transfer_gateway.settings.configuration_error import ConfigurationError, control_character_problem, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,9 +32,13 @@ _NOT_YAML = (YAMLError, ValueError, TypeError, LookupError, AttributeError, Over
 class WatchedFile(Generic[T]):
     """A file on disk. Compared by content, so that every way of replacing it is noticed."""
 
-    def __init__(self, path: Path, parse: Callable[[bytes, str], T]) -> None:
-        """`parse` is given the text, and what messages call the file. It raises ConfigurationError."""
+    def __init__(self, path: Path, parse: Callable[[bytes, str], T], *, hint: str) -> None:
+        """`parse` is given the text, and what messages call the file. It raises ConfigurationError.
+
+        `hint`: where to look for who has no such file yet.
+        """
         self.path = path
+        self._hints = (hint,)
         self._parse = parse
         self._seen: bytes | None = None
 
@@ -43,7 +48,9 @@ class WatchedFile(Generic[T]):
             self._seen = self.path.read_bytes()
         except OSError as error:
             self._seen = None
-            raise ConfigurationError([f"{self.path}: cannot be read: {error.strerror}"]) from error
+            raise ConfigurationError(
+                [f"{self.path}: cannot be read: {error.strerror}"], hints=self._hints
+            ) from error
         return self._parse(self._seen, str(self.path))
 
     def load_if_changed(self) -> T | None:
@@ -74,6 +81,10 @@ def parse_yaml(text: bytes, model: type[M], *, name: str, key: str) -> tuple[M, 
         raise ConfigurationError([f"{name}: is not YAML: {said or type(error).__name__}"]) from error
     if not isinstance(document, dict):
         raise ConfigurationError([f"{name}: must be a mapping with the key '{key}'"])
+    if problems := [
+        f"{name}{place(document, loc)}{problem}" for loc, problem in _control_characters(document)
+    ]:
+        raise ConfigurationError(problems)
     try:
         return model.model_validate(document), document
     except ValidationError as error:
@@ -83,6 +94,29 @@ def parse_yaml(text: bytes, model: type[M], *, name: str, key: str) -> tuple[M, 
                 for problem in error.errors(include_url=False)
             ]
         ) from None
+
+
+def _control_characters(document: object) -> list[tuple[list[int | str], str]]:
+    """Each text with characters that no name may have, keys included: where it is, and what is wrong.
+
+    An alias with a line feed would tear tables and logs; one that turns the reading direction could pass for another.
+    """
+    found: list[tuple[list[int | str], str]] = []
+    rest: list[tuple[list[int | str], Any]] = [([], document)]
+    seen = set[int]()  # aliases of YAML may make it endless, or very long
+    while rest:
+        loc, node = rest.pop()
+        if isinstance(node, str):
+            if (problem := control_character_problem(node)) is not None:
+                found.append((loc, problem))
+        elif isinstance(node, dict | list) and id(node) not in seen:
+            seen.add(id(node))
+            entries = node.items() if isinstance(node, dict) else enumerate(node)
+            for key, value in reversed(list(entries)):
+                rest.append(([*loc, key], value))
+                if isinstance(key, str) and (problem := control_character_problem(key)) is not None:
+                    found.append(([*loc, key], f"its key {problem}"))
+    return found
 
 
 def place(document: object, loc: Sequence[int | str]) -> str:
@@ -97,4 +131,5 @@ def place(document: object, loc: Sequence[int | str]) -> str:
         except (AttributeError, KeyError, IndexError, TypeError):
             break
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+    path = escaped(path)
     return f":{line + 1}:{column + 1}: {path}: " if path else f":{line + 1}:{column + 1}: "

@@ -18,6 +18,7 @@ from transfer_gateway.telemetry.log import (
     lines_queued,
 )
 from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
+from transfer_gateway.telemetry.redaction import hide, redacted
 from transfer_gateway.telemetry.request import CANCELLED, Request, context_of, current_request
 from transfer_gateway.telemetry.requests import EXPECTED_CODES, Requests
 
@@ -39,7 +40,9 @@ __all__ = [
     "current_request",
     "gauge",
     "get_logger",
+    "hide",
     "is_audited",
     "judge_log",
     "lines_queued",
+    "redacted",
 ]

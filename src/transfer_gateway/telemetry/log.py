@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import orjson
 
 from transfer_gateway.telemetry.log_writer import LogWriter
 from transfer_gateway.telemetry.metrics import counter, gauge
 from transfer_gateway.telemetry.plain_structlog import structlog
+from transfer_gateway.telemetry.redaction import HIDDEN, redacted_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -55,8 +56,11 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"], *, a
     def render(logger: Any, level: str, event: EventDict) -> ProcessorReturnValue:  # noqa: ANN401  structlog's
         return to_line(logger, level, _completed(logger, level, event))
 
+    def render_redacted(logger: Any, level: str, event: EventDict) -> ProcessorReturnValue:  # noqa: ANN401  structlog's
+        return redacted_line(cast("bytes", render(logger, level, event)))
+
     structlog.configure(
-        processors=[render],  # one: the way from one to the next costs more than what each does
+        processors=[render_redacted],  # one: the way from one to the next costs more than what each does
         logger_factory=_StderrLogger,
         wrapper_class=structlog.make_filtering_bound_logger(level),  # what isn't logged costs nothing
         cache_logger_on_first_use=True,
@@ -66,7 +70,7 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"], *, a
     handler.addFilter(lambda record: not str(record.msg).startswith(_CLIENTS_DOING))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[_completed],
+            foreign_pre_chain=[_completed, _without_aws_trace],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, to_line, _as_text],
         )
     )
@@ -84,6 +88,13 @@ def _completed(logger: Any, level: str, event: EventDict) -> EventDict:  # noqa:
     event["level"] = level
     event["logger"] = event["_record"].name if "_record" in event else logger.name
     event["timestamp"] = datetime.now(UTC).isoformat()[: -len("+00:00")] + "Z"
+    return event
+
+
+def _without_aws_trace(_logger: Any, _level: str, event: EventDict) -> EventDict:  # noqa: ANN401  structlog's
+    """botocore logs a trace for each failed refresh of credentials; the exception's text says as much."""
+    if event["logger"].startswith(("aiobotocore", "botocore")) and (raised := event.pop("exc_info", None)):
+        event["detail"] = f"{type(raised[1]).__name__}: {raised[1]}"
     return event
 
 
@@ -134,7 +145,7 @@ class _StderrLogger:
 
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        _WRITER.put(_as_bytes(_SECRETS.sub("[hidden]", self.format(record))))
+        _WRITER.put(redacted_line(_as_bytes(_SECRETS.sub(HIDDEN, self.format(record)))))
 
 
 @contextmanager

@@ -56,7 +56,8 @@ class ListenerSettings(Group):
     def _check_loopback(cls, value: str, info: ValidationInfo) -> str:
         if info.data.get("auth") == "none" and not _is_loopback(value):
             raise ValueError(
-                f"{value!r} is not a loopback address: with auth `none`, only 127.0.0.1, ::1 and localhost are allowed"
+                f"{value!r} is not a loopback address: with auth `none`, only 127.0.0.1, ::1 and localhost are "
+                "allowed; use auth `oidc` for others"
             )
         return value
 

@@ -1,0 +1,59 @@
+"""Which values of the environment are secrets, so that they can be kept out of logs and output."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+from transfer_gateway.settings.groups.group import ENV_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OURS_AND_LIBRARIES = ("AWS_", "OTEL_", ENV_PREFIX)
+_SECRET_NAME = re.compile(r"(SECRET|TOKEN|PASSWORD|SECRET_ACCESS_KEY)$")
+
+
+def environment_secrets() -> frozenset[str]:
+    """Secrets in variables that the service or its libraries read: passwords in URLs, keys, tokens, headers."""
+    return frozenset(
+        secret for name, value in os.environ.items() for secret in _secrets(name.upper(), value) if secret
+    )
+
+
+def _secrets(name: str, value: str) -> Iterator[str]:
+    if name.endswith("_PROXY") and name != "NO_PROXY":
+        yield from _of_userinfo(value)
+    elif name.startswith(_OURS_AND_LIBRARIES):
+        if _SECRET_NAME.search(name):
+            yield value
+        elif name.endswith("_HEADERS"):
+            for header in value.split(","):
+                content = header.partition("=")[2].strip()
+                yield from (
+                    content,
+                    re.split(r"\s|%20|\+", content)[-1],
+                )  # also without a scheme such as Basic
+        elif "//" in value:
+            for url in value.split(","):
+                yield from _of_userinfo(url)
+                yield from _of_query(url)
+
+
+def _of_userinfo(url: str) -> Iterator[str]:
+    """The password, or the user where there is no password: it is a token then. A proxy may come without a scheme.
+
+    Up to the last @, as passwords are not always encoded.
+    """
+    userinfo = url.strip().rpartition("@")[0].rpartition("//" if "//" in url else "\0")[2]
+    user, colon, password = userinfo.partition(":")
+    yield from (userinfo, password if colon else user)
+
+
+def _of_query(url: str) -> Iterator[str]:
+    try:
+        yield from (value for _, value in parse_qsl(urlsplit(url.strip()).query))
+    except ValueError:  # not a URL
+        return

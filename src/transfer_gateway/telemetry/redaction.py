@@ -1,0 +1,63 @@
+"""Keeps secrets out of what is logged, printed or returned: by their form in URLs, and by value where they are known.
+
+The form alone does not do: a password may hold any character, and a library may quote only a part of a URL.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from typing import TYPE_CHECKING
+from urllib.parse import quote, quote_plus, unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+HIDDEN = "[hidden]"
+_MIN_CHARACTERS = 6  # of a value that is replaced wherever it occurs: a shorter one is part of ordinary words
+_USERINFO = r"""//[^\s/"'<>]+@"""
+_IN_TEXT, _IN_LINE = re.compile(_USERINFO), re.compile(_USERINFO.encode())
+_SHOWN, _SHOWN_LINE = f"//{HIDDEN}@", f"//{HIDDEN}@".encode()
+
+_known: tuple[str, ...] = ()
+_known_in_lines: tuple[bytes, ...] = ()
+
+
+def hide(secrets: Iterable[str]) -> None:
+    """From now on replace these wherever they occur, also URL-encoded, in JSON, in Python's quotes, or in base64."""
+    global _known, _known_in_lines  # noqa: PLW0603  as the log itself
+    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+    _known = tuple(sorted({*_known, *spellings}, key=len, reverse=True))
+    _known_in_lines = tuple(spelling.encode(errors="backslashreplace") for spelling in _known)
+
+
+def redacted(text: str) -> str:
+    """The text without secrets."""
+    if "//" in text and "@" in text:
+        text = _IN_TEXT.sub(_SHOWN, text)
+    for secret in _known:
+        if secret in text:
+            text = text.replace(secret, HIDDEN)
+    return text
+
+
+def redacted_line(line: bytes) -> bytes:
+    """The same for an encoded line."""
+    if b"//" in line and b"@" in line:
+        line = _IN_LINE.sub(_SHOWN_LINE, line)
+    for secret in _known_in_lines:
+        if secret in line:
+            line = line.replace(secret, HIDDEN.encode())
+    return line
+
+
+def _spellings(secret: str) -> Iterable[str]:
+    plain = unquote(secret)
+    as_header = b64encode(plain.encode(errors="surrogateescape")).decode()
+    for spelling in {secret, plain, quote(plain), quote_plus(plain), quote(plain, safe=""), as_header}:
+        if len(spelling) >= _MIN_CHARACTERS:
+            quoted = repr(spelling)[1:-1]
+            yield from (spelling, quoted)
+            for text in (spelling, quoted):
+                yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])

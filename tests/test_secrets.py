@@ -1,0 +1,227 @@
+"""Secrets of the environment: whatever goes wrong, none is in anything that the command writes or answers."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import grpc
+import pytest
+
+from command import run, started
+from issuer import AUDIENCE
+from receiver import receiver
+from transfer_api.v1 import execution_pb2
+from transfer_api.v1 import execution_service_pb2 as pb
+from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from transfer_gateway.telemetry.redaction import HIDDEN, redacted, redacted_line
+from wire import HOME, PLAIN, QUERY, REGION, calling, until
+
+if TYPE_CHECKING:
+    from asyncio import StreamReader, StreamWriter
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+KEY = {
+    "accountId": PLAIN,
+    "region": REGION,
+    "workflowId": "w-00000000000000000",
+    "executionId": "3f2b1c4d-5e6f-4a8b-9c0d-1e2f3a4b5c6d",
+}
+PROXY, ENDPOINT, OTEL, HEADER, QUERIED = (
+    "pröxy/p@ss#1",
+    "endpoint'p\\ss",
+    "otel-pass",
+    "header-value",
+    "query-value",
+)
+ACCESS, TOKEN, CURSOR = "wJalr/XUtnFEMI+K7MDENG", "IQoJb3JpZ2luX2VjEXAMPLETOKEN", "cursor secret of this test"
+SECRETS = [PROXY, ENDPOINT, OTEL, HEADER, QUERIED, ACCESS, TOKEN, CURSOR]
+
+
+def spellings(secret: str) -> set[str]:
+    """As it may come up."""
+    return {
+        secret,
+        quote(secret),
+        quote(secret, safe=""),
+        repr(secret)[1:-1],
+        base64.b64encode(f"user:{secret}".encode()).decode(),
+    }
+
+
+def assert_hidden(*outputs: str | bytes) -> None:
+    for output in outputs:
+        text = output.decode(errors="replace") if isinstance(output, bytes) else output
+        for secret in SECRETS:
+            assert [spelling for spelling in spellings(secret) if spelling in text] == []
+
+
+@asynccontextmanager
+async def proxy(status: int) -> AsyncIterator[str]:
+    """One that answers everything so. Yields: host and port."""
+
+    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        body = b"You sent:\r\n" + asked  # the worst that it may say
+        head = f"HTTP/1.1 {status} No\r\nContent-Length: {len(body)}\r\nProxy-Authenticate: Basic\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as serving:
+        yield "{}:{}".format(*serving.sockets[0].getsockname())
+
+
+def environment(proxy_url: str, accounts_file: Path) -> dict[str, str]:
+    return {
+        "HTTPS_PROXY": proxy_url,
+        "AWS_ACCESS_KEY_ID": "AKIAEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": ACCESS,
+        "AWS_SESSION_TOKEN": TOKEN,
+        "TRANSFER_GATEWAY_CURSOR_SECRET": CURSOR,
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_LOG_LEVEL": "debug",
+    }
+
+
+async def ask_both_doors(url: str, grpc_address: str) -> list[str | bytes]:
+    """Everything that they answer."""
+    async with calling(url) as gateway, grpc.aio.insecure_channel(grpc_address) as channel:
+        answers: list[str | bytes] = [
+            (await gateway.post({"query": QUERY, "variables": {"key": KEY}})).body,
+            (await gateway.post({"query": "{ inProgressExecutions { edges { cursor } } }"})).body,
+            (await gateway.send("GET", "/readyz")).body,
+            (await gateway.send("GET", "/metrics")).body,
+        ]
+        key = execution_pb2.ExecutionKey(
+            account_id=PLAIN, region=REGION, workflow_id=KEY["workflowId"], execution_id=KEY["executionId"]
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await ExecutionServiceStub(channel).GetExecution(pb.GetExecutionRequest(key=key))
+        return [*answers, repr(failed.value), str(failed.value.trailing_metadata())]
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("status", [502, 407])
+async def test_a_proxy_that_refuses(accounts_file: Path, status: int, form: str) -> None:
+    """The proxy's password is in no answer, no log line, no span and no metric."""
+    async with proxy(status) as address, receiver() as collector:
+        collected = collector.url.replace("http://", f"http://user:{OTEL}@") + f"?api_key={QUERIED}"
+        given = environment(f"http://user:{quote(PROXY, safe='')}@{address}", accounts_file) | {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": collected.replace("?", "/v1/traces?"),
+            "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Basic%20{HEADER},x-api-key={HEADER}",
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+            "TRANSFER_GATEWAY_LOG_FORMAT": form,
+        }
+        async with started("serve", "--http-port", "0", **given) as serving:
+            answers = await ask_both_doors(serving.url, serving.grpc)
+            await until(lambda: collector.spans)
+            code, log = await serving.stop()
+        assert code == 0
+        assert str(status) in log
+        assert HIDDEN in log
+        assert_hidden(serving.printed, log, collector.raw, *answers)
+
+        code, out, err = await run("check-config", "--assume", **given)
+        assert code == 1
+        assert f"ClientHttpProxyError: {status}" in out
+        assert_hidden(out, err)
+
+
+async def test_a_proxy_without_scheme_or_encoding(accounts_file: Path) -> None:
+    """So are passwords that were not encoded as in a URL, in a URL that has no scheme."""
+    async with proxy(407) as address:
+        code, out, err = await run(
+            "check-config", "--assume", **environment(f"user:{PROXY}@{address}", accounts_file)
+        )
+    assert code in {1, 2}
+    assert_hidden(out, err)
+
+
+async def test_issuers_behind_a_proxy(accounts_file: Path, tmp_path: Path) -> None:
+    """The same for an issuer's keys, and for an issuer whose URL has a password."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("rules: [{ callers: { any: true }, accounts: { all: true } }]")
+    async with proxy(407) as address:
+        given = environment(f"http://user:{quote(PROXY, safe='')}@{address}", accounts_file) | {
+            "TRANSFER_GATEWAY_AUTH": "oidc",
+            "TRANSFER_GATEWAY_OIDC_AUDIENCES": AUDIENCE,
+            "TRANSFER_GATEWAY_OIDC_ISSUERS": "https://sso.example.com",
+            "TRANSFER_GATEWAY_POLICY_FILE": str(policy),
+        }
+        code, out, err = await run("check-config", "--assume", **given)
+        assert (code, "https://sso.example.com: ClientHttpProxyError: 407" in out) == (1, True)
+        assert_hidden(out, err)
+        async with started("serve", "--http-port", "0", **given) as serving:
+            _, log = await serving.stop()
+        assert "issuer_keys_not_fetched" in log
+        assert_hidden(log)
+
+    given["TRANSFER_GATEWAY_OIDC_ISSUERS"] = f"https://user:{quote(PROXY)}@sso.example.com"
+    code, out, err = await run("check-config", **given)
+    assert (code, f"error: issuer 'https://{HIDDEN}@sso.example.com' must be" in err) == (2, True)
+    assert_hidden(out, err)
+
+
+@pytest.mark.parametrize("scheme", ["http", "nonsense"])
+async def test_endpoints_with_a_password(accounts_file: Path, tmp_path: Path, scheme: str) -> None:
+    """The same for endpoints of AWS, and for a collector of traces, that are not there or make no sense."""
+    accounts_file.write_text(
+        f"""
+defaults: {{ regions: [{REGION}] }}
+discover: {{ organizations: {{}} }}
+accounts: [{{ id: "{PLAIN}" }}, {{ id: "{HOME}", role_arn: null }}]
+"""
+    )
+    url = f"{scheme}://user:{quote(ENDPOINT)}@127.0.0.1:1"
+    given = environment("", accounts_file) | {
+        "AWS_ENDPOINT_URL": url,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://user:{OTEL}@127.0.0.1:1?api_key={QUERIED}",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+        "OTEL_BSP_SCHEDULE_DELAY": "50",
+    }
+    code, out, err = await run("check-config", "--assume", **given)
+    assert code in {1, 2}
+    assert_hidden(out, err)
+    if scheme == "http":
+        async with started("serve", "--http-port", "0", **given) as serving:
+            answers = await ask_both_doors(serving.url, serving.grpc)
+            _, log = await serving.stop()
+        assert "lookup_failed" in log
+        assert_hidden(log, *answers)
+
+
+async def test_a_credential_in_a_profile(accounts_file: Path, tmp_path: Path) -> None:
+    """A URL with a password in AWS's own file, which nobody knows of before, is told by its form."""
+    config = tmp_path / "config"
+    config.write_text(f"[default]\nendpoint_url = nonsense://user:{OTEL}@127.0.0.1:1\n")
+    given = environment("", accounts_file) | {"AWS_CONFIG_FILE": str(config)}
+    code, out, err = await run("check-config", "--assume", **given)
+    assert (code, f"nonsense://{HIDDEN}@127.0.0.1:1" in out) == (1, True)
+    assert_hidden(out, err)
+
+
+def test_what_is_no_secret_stays() -> None:
+    """URLs without a password, addresses and paths are shown as they are."""
+    for text in (
+        "https://sso.example.com/a@b is down",
+        "mail me@example.com",
+        "https://a.example/ and x@y",
+        "//",
+    ):
+        assert redacted(text) == text
+        assert redacted_line(text.encode()) == text.encode()
+
+
+def test_redaction_is_linear() -> None:
+    """However long a text is, and whatever it is made of."""
+    began = time.perf_counter()
+    for text in ("//" * 500_000 + "@", "//a" * 300_000, "@" * 1_000_000 + "//", "//" + "@" * 1_000_000):
+        redacted(text)
+        redacted_line(text.encode())
+    assert time.perf_counter() - began < 20
