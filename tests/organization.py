@@ -14,8 +14,8 @@ import orjson
 from aiohttp import web
 from moto.server import ThreadedMotoServer
 
+from transfer_gateway.aws.assumed_roles import SessionCache
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients
-from transfer_gateway.aws.credentials import SessionCache
 from transfer_gateway.aws.errors import Service
 from transfer_gateway.aws.organizations import ATTEMPTS, Organizations
 from transfer_gateway.aws.sts import Sts

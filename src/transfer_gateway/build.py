@@ -12,8 +12,8 @@ from transfer_gateway.api.connections import ConnectionLimits
 from transfer_gateway.api.graphql.limits import Limits
 from transfer_gateway.api.graphql.trusted import TrustedDocuments
 from transfer_gateway.api.graphql.view import GraphQLOptions
+from transfer_gateway.aws.assumed_roles import SessionCache
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
-from transfer_gateway.aws.credentials import SessionCache
 from transfer_gateway.aws.errors import Service as AwsService
 from transfer_gateway.aws.organizations import ATTEMPTS, MAX_ANSWER_BYTES, Organizations
 from transfer_gateway.aws.sts import Sts

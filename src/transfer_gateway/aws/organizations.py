@@ -19,8 +19,8 @@ from transfer_gateway.domain.text import without_control_characters
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from transfer_gateway.aws.assumed_roles import SessionCache
     from transfer_gateway.aws.client import RegionalClients
-    from transfer_gateway.aws.credentials import SessionCache
     from transfer_gateway.aws.sts import Sts
     from transfer_gateway.domain.discovery import Discovery
     from transfer_gateway.domain.identity import Region

@@ -26,8 +26,8 @@ from transfer_gateway.telemetry import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from transfer_gateway.aws.assumed_roles import AssumedRoleSession, SessionCache
     from transfer_gateway.aws.client import TransferClients
-    from transfer_gateway.aws.credentials import AssumedRoleSession, SessionCache
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.execution import Execution, ExecutionSummary
     from transfer_gateway.domain.identity import Region, Target

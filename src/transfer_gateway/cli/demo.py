@@ -123,7 +123,7 @@ the answer is EXECUTION_NOT_FOUND, as with AWS.
 
 curl -s {url}/graphql -H 'content-type: application/json' -d '{body}'
 
-npx --package=@bufbuild/buf buf curl --protocol grpc --http2-prior-knowledge \\
+npx --yes --package=@bufbuild/buf buf curl --protocol grpc --http2-prior-knowledge \\
   http://{service.grpc}/transfer_api.v1.ExecutionService/GetExecution -d '{json.dumps({"key": key})}'
 
 Press Ctrl-C to stop.

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from transfer_gateway.aws.assumed_roles import SessionCache
     from transfer_gateway.aws.client import TransferClients
-    from transfer_gateway.aws.credentials import SessionCache
     from transfer_gateway.aws.transfer import Transfer
     from transfer_gateway.core.audit import AuditTrail
     from transfer_gateway.core.clock import Clock

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from transfer_emulator import Emulator, Fault, FaultKind
+from transfer_gateway.aws.assumed_roles import SessionCache
 from transfer_gateway.aws.client import ConnectionSettings
-from transfer_gateway.aws.credentials import SessionCache
 from transfer_gateway.aws.sts import Sts
 from transfer_gateway.domain.account import Account
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
