@@ -287,7 +287,9 @@ async def test_long_tokens(guarded: server.Service, characters: int) -> None:
     http, rpc = await refusals(guarded, "x" * characters)
     assert http == rpc
     says = (
-        "The token is longer than 16384 characters." if characters > 16_384 else "The token is not a signed JWT."
+        "The token is longer than 16384 characters."
+        if characters > 16_384
+        else "The token is not a signed JWT."
     )
     assert http == ("UNAUTHENTICATED", says)
 
