@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transfer_gateway.core.quota import PAYING, Quota, QuotaLimits
+from transfer_gateway.core.quota import CHARGED_QUOTA, Quota, QuotaLimits
 from transfer_gateway.shared_tasks import SharedTasks
 from transfer_gateway.telemetry import LOG_IDS, Requests, context_of, current_request
 
@@ -35,14 +35,14 @@ OWNED = {
 
 
 async def seen() -> tuple[str | None, Quota | None, Request | None, Mapping[str, str]]:
-    return SECRET.get(), PAYING.get(), current_request(), LOG_IDS.get()
+    return SECRET.get(), CHARGED_QUOTA.get(), current_request(), LOG_IDS.get()
 
 
 async def test_a_shared_task_has_no_caller() -> None:
     """Neither its starter's credentials, nor its quota, nor its request: whoever waits for it may be another."""
     request = Requests(slow_s=1).begin("graphql", "execution", "first")
     SECRET.set("the first caller's")
-    PAYING.set(Quota(LIMITS))
+    CHARGED_QUOTA.set(Quota(LIMITS))
     LOG_IDS.set(request.ids())
     async with SharedTasks() as tasks:
         assert await tasks.start(seen(), name="shared") == (None, None, None, {})
@@ -52,7 +52,7 @@ async def test_a_shared_task_has_the_request_that_it_is_given() -> None:
     """Calls and log lines count as the request's that began them, where its starter says so; nothing else does."""
     request = Requests(slow_s=1).begin("graphql", "execution", "first")
     SECRET.set("the first caller's")
-    PAYING.set(Quota(LIMITS))
+    CHARGED_QUOTA.set(Quota(LIMITS))
     async with SharedTasks() as tasks:
         found = await tasks.start(seen(), name="shared", context=context_of(request))
     assert found == (None, None, request, {"request_id": "first"})

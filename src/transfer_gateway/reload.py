@@ -28,7 +28,7 @@ async def reload_accounts(
         try:
             sources = await asyncio.to_thread(file.load_if_changed)
             if sources is not None:
-                await directory.follow(sources)
+                await directory.use_sources(sources)
                 reloads.succeeded("accounts")
                 _log.info("accounts_file_reloaded", accounts=len(directory.accounts))
         except ConfigurationError as error:

@@ -210,7 +210,7 @@ async def _discover_organization(directory: AccountDirectory, readiness: Readine
     """Discover again and again. Ready when it has been tried once, if there is any account to serve."""
     while True:
         again_in_s = await directory.discover()
-        await readiness.update(directory.lack)
+        await readiness.update(directory.not_ready_reason)
         await directory.rest(again_in_s)
 
 

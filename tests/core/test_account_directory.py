@@ -67,7 +67,7 @@ async def test_failure_keeps_what_was_there(monkeypatch: pytest.MonkeyPatch) -> 
         await it.directory.discover()
         waits_s = [await it.directory.discover() for _ in range(8)]
         assert it.now == [A]
-        assert it.directory.lack is None
+        assert it.directory.not_ready_reason is None
         it.organization.answers = [accounts_page(A, B)]
         await it.directory.discover()
         it.organization.answers = [denied()]
@@ -81,15 +81,15 @@ async def test_lack(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a single account there is nothing to serve, and it says why, until the first success."""
     answers = denied(), accounts_page(), denied()
     async with rig(monkeypatch, sources(wanted=discovery()), *answers) as it:
-        assert it.directory.lack == "no accounts discovered yet"
+        assert it.directory.not_ready_reason == "no accounts discovered yet"
         await it.directory.discover()
-        assert it.directory.lack == (
+        assert it.directory.not_ready_reason == (
             "no accounts discovered yet: ACCESS_DENIED: AWS refused organizations:ListAccounts "
             "in the organization: the gateway's role there lacks the permission."
         )
         for _ in range(2):
             await it.directory.discover()
-            assert it.directory.lack is None
+            assert it.directory.not_ready_reason is None
 
 
 async def test_listed_accounts_need_no_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,23 +97,25 @@ async def test_listed_accounts_need_no_discovery(monkeypatch: pytest.MonkeyPatch
     async with rig(monkeypatch, sources(LISTED, wanted=discovery()), denied()) as it:
         await it.directory.discover()
         assert it.now == [C]
-        assert it.directory.lack is None
+        assert it.directory.not_ready_reason is None
 
 
 async def test_a_new_file_waits_for_no_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the organization can't be read, what a new file lists is in service at once."""
     async with rig(monkeypatch, sources(wanted=discovery()), denied()) as it:
         await it.directory.discover()
-        await it.directory.follow(sources(LISTED, wanted=discovery()))
+        await it.directory.use_sources(sources(LISTED, wanted=discovery()))
         assert it.now == [C]
-        assert it.directory.lack is None
+        assert it.directory.not_ready_reason is None
 
 
 async def test_a_new_file_keeps_the_discovered(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are merged anew, with the new defaults, before and without another discovery."""
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A, B), denied()) as it:
         await it.directory.discover()
-        await it.directory.follow(sources(LISTED, wanted=discovery(exclude_accounts=[B]), role_name="Other"))
+        await it.directory.use_sources(
+            sources(LISTED, wanted=discovery(exclude_accounts=[B]), role_name="Other")
+        )
         assert it.now == [C, A]
         assert [account.role_arn for account in it.directory.accounts] == [
             None,
@@ -130,7 +132,7 @@ async def test_a_new_file_is_discovered_at_once(monkeypatch: pytest.MonkeyPatch)
         resting = asyncio.create_task(it.directory.rest(math.inf))
         await asyncio.sleep(0.05)
         assert not resting.done()
-        await it.directory.follow(sources(wanted=discovery(include=["ou-abcd-00000000"])))
+        await it.directory.use_sources(sources(wanted=discovery(include=["ou-abcd-00000000"])))
         async with asyncio.timeout(30):
             await resting
             await it.directory.rest(0.01)
@@ -140,10 +142,10 @@ async def test_discovery_ends_with_its_configuration(monkeypatch: pytest.MonkeyP
     """Without `discover` in the file the discovered accounts are gone; with it again, they are asked for anew."""
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A)) as it:
         await it.directory.discover()
-        await it.directory.follow(sources(LISTED))
+        await it.directory.use_sources(sources(LISTED))
         assert it.now == [C]
         assert await it.directory.discover() == math.inf
-        await it.directory.follow(sources(wanted=discovery()))
+        await it.directory.use_sources(sources(wanted=discovery()))
         assert it.now == [C]  # until the discovery has been tried
         await it.directory.discover()
         assert it.now == [A]
@@ -153,11 +155,11 @@ async def test_discovery_ends_with_its_configuration(monkeypatch: pytest.MonkeyP
 async def test_new_discovery_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that brings a discovery which fails: from then on its listed accounts, and no others, are in service."""
     async with rig(monkeypatch, sources(LISTED), denied()) as it:
-        await it.directory.follow(sources(wanted=discovery()))
+        await it.directory.use_sources(sources(wanted=discovery()))
         assert it.now == [C]
         await it.directory.discover()
         assert it.now == []
-        assert it.directory.lack is not None
+        assert it.directory.not_ready_reason is not None
 
 
 async def test_a_fault_of_ours_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,6 +176,6 @@ async def test_an_answer_to_an_older_question(monkeypatch: pytest.MonkeyPatch) -
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A)) as it:
         asking = asyncio.create_task(it.directory.discover())
         await asyncio.sleep(0)
-        await it.directory.follow(sources(LISTED))
+        await it.directory.use_sources(sources(LISTED))
         assert await asking == 0.0
         assert it.now == [C]

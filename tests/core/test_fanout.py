@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from transfer_gateway.core.fanout import outcomes, outcomes_as_they_come
+from transfer_gateway.core.fanout import outcomes, outcomes_as_completed
 
 pytestmark = pytest.mark.made_up_time
 MANY = range(1000)
@@ -49,7 +49,7 @@ async def test_the_slow_hold_nobody_up() -> None:
         if number < 600:
             await asyncio.Event().wait()
 
-    coming = outcomes_as_they_come(MANY, ask)
+    coming = outcomes_as_completed(MANY, ask)
     async with asyncio.timeout(5):
         while len(answered) < 400:
             answered.append(await anext(coming))
@@ -65,7 +65,7 @@ async def test_asks_no_faster_than_answers_are_taken() -> None:
         nonlocal asked
         asked += 1
 
-    coming = outcomes_as_they_come(MANY, ask)
+    coming = outcomes_as_completed(MANY, ask)
     await anext(coming)
     await asyncio.sleep(5)
     assert asked <= 64
@@ -76,7 +76,7 @@ async def test_asks_no_faster_than_answers_are_taken() -> None:
 async def test_answers_under_way_have_room() -> None:
     """Answers of questions put before nobody took any more are kept, not lost, and the rest is asked later."""
     ask = Asked(for_s=0.02)
-    coming = outcomes_as_they_come(MANY, ask)
+    coming = outcomes_as_completed(MANY, ask)
     first = await anext(coming)
     await asyncio.sleep(5)
     assert sorted([first, *[each async for each in coming]]) == [(number, number) for number in MANY]
@@ -93,7 +93,7 @@ async def test_no_question_after_its_time() -> None:
         asked += 1
         await asyncio.sleep(until - asyncio.get_running_loop().time())
 
-    coming = outcomes_as_they_come(range(100_000), ask, until=until)
+    coming = outcomes_as_completed(range(100_000), ask, until=until)
     answered = len([each async for each in coming])
     assert answered == asked < 100_000
     assert asyncio.get_running_loop().time() < until + 0.1

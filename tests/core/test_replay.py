@@ -31,7 +31,7 @@ AUDIT = AuditTrail(ANONYMOUS, "test", lambda: None)
 UNKNOWN_ID = ExecutionId("00000000-0000-4000-8000-000000000000")
 REPEATABLE = {"describe", "describe_all"}
 # Only gRPC has these; tests/contract/test_audit.py asks for each twice.
-OF_GRPC_ALONE = {"recall", "take_keys", "describe_each", "define_steps"}
+OF_GRPC_ALONE = {"peek", "take_keys", "describe_each", "define_steps"}
 
 
 class Part(NamedTuple):
@@ -83,7 +83,9 @@ def unrepeatable(world: World) -> list[Part]:
     ]
 
 
-async def test_what_is_not_repeatable_is_made_again(aws: Emulator, world: World, accounts_file: Path) -> None:
+async def test_unrepeatable_responses_are_built_anew(
+    aws: Emulator, world: World, accounts_file: Path
+) -> None:
     """Asked for twice beside what is repeatable, each is looked up twice."""
     repeatable = place(world)
     parts = unrepeatable(world)
@@ -100,7 +102,7 @@ async def test_what_is_not_repeatable_is_made_again(aws: Emulator, world: World,
     assert written == [[True, True]] * len(parts)
 
 
-async def test_what_is_repeatable_is_given_again(aws: Emulator, world: World, accounts_file: Path) -> None:
+async def test_repeatable_responses_are_repeated(aws: Emulator, world: World, accounts_file: Path) -> None:
     """Executions from snapshots alone are: the audit has those of an answer that is given again in one line."""
     keys = [place(world), place(world)]
     one, other = (graphql(to_input(key)) for key in keys)
@@ -119,7 +121,7 @@ async def test_what_is_repeatable_is_given_again(aws: Emulator, world: World, ac
     ] * 3
 
 
-def test_every_use_case_is_judged(world: World) -> None:
+def test_every_use_case_declares_whether_it_is_repeatable(world: World) -> None:
     """One that is added to the Reader has to be added here, too."""
     use_cases = {name for name in vars(Reader) if not name.startswith("_")}
     assert use_cases == REPEATABLE | OF_GRPC_ALONE | {part.use_case for part in unrepeatable(world)}
@@ -164,9 +166,9 @@ async def test_rows_are_charged_again(core: Gateway, world: World) -> None:
     key = place(world)
     reader = core.reader(AUDIT)
     await reader.describe_all([key, key, key], max_age_s=60, deadline=float("inf"))
-    made_of = reader.replay.replayable()
-    assert made_of is not None
-    assert (len(made_of.parts), made_of.rows) == (1, 3)
+    answer = reader.replay.replayable()
+    assert answer is not None
+    assert (len(answer.parts), answer.rows) == (1, 3)
 
 
 def test_what_can_not_be_counted_is_no_use_case() -> None:

@@ -12,7 +12,7 @@ import pytest
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
 from transfer_gateway.core.audit import AuditTrail
-from transfer_gateway.core.quota import PAYING, Quota, QuotaLimits
+from transfer_gateway.core.quota import CHARGED_QUOTA, Quota, QuotaLimits
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import DeadlineExceeded, ExecutionNotFound, GatewayError, Throttled
 from transfer_gateway.domain.identity import ExecutionId
@@ -159,7 +159,7 @@ async def test_who_begins_a_call_pays(service: server.Service, aws: Emulator, wo
     """Only that caller does, also when it leaves; whoever joins pays for the calls that it begins itself."""
 
     async def as_caller(quota: Quota, max_age_s: float) -> Execution:
-        PAYING.set(quota)  # of this task
+        CHARGED_QUOTA.set(quota)  # of this task
         return await describe(service.gateway, key, max_age_s)
 
     key = place(world)

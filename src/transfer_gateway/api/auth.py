@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from transfer_gateway.core.audit import AuditTrail
-from transfer_gateway.core.quota import PAYING
+from transfer_gateway.core.quota import CHARGED_QUOTA
 from transfer_gateway.domain.caller import ANONYMOUS, Caller
 from transfer_gateway.domain.errors import (
     AuditLogUnavailable,
@@ -94,7 +94,7 @@ class Admission:
         if self._quotas is not None and caller is not ANONYMOUS:
             quota = self._quotas.of(caller)
             quota.take_request(current_request())
-            PAYING.set(quota)  # for this request's task, and whatever that begins
+            CHARGED_QUOTA.set(quota)  # for this request's task and the tasks that it starts
         scope = self._gateway.scope_of(caller, self.policy) if self.policy else None
         return self._gateway.reader(AuditTrail(caller, door, remote), scope, quota)
 
@@ -136,7 +136,7 @@ class Admission:
             timeout_s = self._request_timeout_s
             if remaining_s is not None:
                 timeout_s = min(timeout_s, remaining_s * _WAITS)
-            await self._directory.until_known(timeout_s)
+            await self._directory.wait_until_known(timeout_s)
         return self.admit(caller, door, remote)
 
     def collect(self) -> Iterator[Metric]:

@@ -1,1 +1,1 @@
-"""The use cases that both doors share. Knows no HTTP, no GraphQL, no gRPC and no botocore."""
+"""The use cases behind both servers. No HTTP, GraphQL, gRPC or botocore in here."""

@@ -1,4 +1,4 @@
-"""How use cases reach accounts and AWS: within the caller's scope, charged to its quota, and written to the audit."""
+"""Access to accounts and AWS for use cases: limited to the caller's scope, charged to its quota, and audited."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ V = TypeVar("V", Execution, Workflow)
 
 
 class Sources(NamedTuple):
-    """Where use cases look things up. All callers share them."""
+    """What use cases read from. Shared by all callers."""
 
     lookups: Lookups
     finder: Finder
@@ -39,7 +39,7 @@ class Sources(NamedTuple):
 
 
 class Access:
-    """What one request of one caller may reach."""
+    """What one request of one caller may access."""
 
     _looked_up: frozenset[WorkflowKey] = frozenset()
 
@@ -54,7 +54,7 @@ class Access:
     async def _look_up(
         self, operation: str, snapshots: Snapshots[K, V], key: K, *, max_age_s: float, deadline: float
     ) -> V:
-        """The one way of a single key: the scope, a snapshot or AWS, the audit. Raises: GatewayError."""
+        """Look up one key: check the scope, read a snapshot or call AWS, audit. Raises: GatewayError."""
         if not self.scope.accounts.cover(key):
             refusal = AccountNotAvailable.of(key.account_id, key.region)
             self._audit.looked_up(operation, key, refusal)
@@ -71,7 +71,7 @@ class Access:
             raise
         self._audit.looked_up(operation, key, outcome)
         if isinstance(key, ExecutionKey):
-            self._sources.finder.saw(key)
+            self._sources.finder.remember(key)
         return outcome
 
     async def _look_up_once(
@@ -83,35 +83,35 @@ class Access:
         max_age_s: float,
         deadline: float,
     ) -> Workflow:
-        """The same for what a request looks up many times: the audit has one line. Raises: GatewayError."""
+        """As `_look_up`, with one audit event per key and request. Raises: GatewayError."""
         if key in self._looked_up:
             self.scope.accounts.get(key)
             return await snapshots.get(key, max_age_s=max_age_s, deadline=deadline)
         self._looked_up |= {key}
         try:
             return await self._look_up(operation, snapshots, key, max_age_s=max_age_s, deadline=deadline)
-        except BaseException:  # cancelled or failed: the next one that succeeds has to write its own line
+        except BaseException:  # cancelled or failed: the next lookup has to write its own event
             self._looked_up -= {key}
             raise
 
-    def _at_hand(
+    def _from_snapshots(
         self, keys: Iterable[ExecutionKey], max_age_s: float
     ) -> dict[ExecutionKey, Execution | GatewayError]:
-        """What can be told of these without asking AWS; the audit has one line for all that is of a kind."""
+        """Outcomes that need no AWS call. One audit event for all snapshots, one for all unavailable accounts."""
         executions = self._sources.lookups.executions
         found: dict[ExecutionKey, Execution | GatewayError] = {}
-        recalled: list[tuple[ExecutionKey, str | None]] = []
+        cached: list[tuple[ExecutionKey, str | None]] = []
         unavailable: list[ExecutionKey] = []
         for key in keys:
             if not self.scope.accounts.cover(key):
                 unavailable.append(key)
                 found[key] = AccountNotAvailable.of(key.account_id, key.region)
             elif (execution := executions.peek(key, max_age_s=max_age_s)) is not None:
-                recalled.append((key, execution.aws_request_id))
+                cached.append((key, execution.aws_request_id))
                 found[key] = execution
-        self._audit.recalled("get_execution", recalled)
+        self._audit.read_from_snapshots("get_execution", cached)
         self._audit.unavailable("get_execution", unavailable)
-        executions.hits += len(recalled)
+        executions.hits += len(cached)
         return found
 
     def _take_keys(self, count: int) -> None:
@@ -125,7 +125,7 @@ class Access:
 
     def _listed(self, operation: str, wanted: TargetFilter, page: Page[Execution] | Page[Workflow]) -> None:
         if self._quota is not None:
-            self._quota.owe_rows(len(page.entries) + len(page.failures))
+            self._quota.charge_rows(len(page.entries) + len(page.failures))
         self._audit.listed(
             operation,
             [entry.node.id for entry in page.entries],

@@ -1,4 +1,4 @@
-"""The accounts in service, kept up to date from wherever they come."""
+"""The accounts in service, kept up to date from the accounts file and AWS Organizations."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-_FIRST_BACKOFF_S = 1.0  # doubled with each further failure, up to the refresh
+_FIRST_BACKOFF_S = 1.0  # doubled with each further failure, up to the refresh interval
 
 
 class AccountDirectory:
-    """The listed accounts, merged with those that the organization was last found to have.
+    """The listed accounts, merged with the result of the last successful discovery.
 
-    What was found stays when a later discovery fails, and when the file changes. `use` puts accounts in
-    service.
+    Discovered accounts stay when a later discovery fails or the file changes. `use` puts accounts in service.
     """
 
     def __init__(
@@ -54,35 +53,36 @@ class AccountDirectory:
             self._tried.set()
         self.is_known = self._tried.is_set()
 
-    async def until_known(self, timeout_s: float) -> None:
-        """Wait for the first discovery. Afterwards `is_known`: what is in service is all there is to look into.
+    async def wait_until_known(self, timeout_s: float) -> None:
+        """Wait until the first discovery has succeeded or failed; then check `is_known`.
 
-        Raises: UpstreamUnavailable where the time is up, or discovery failed and no account is listed.
+        Raises: UpstreamUnavailable on timeout, or if discovery failed and no account is listed.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._tried.wait()
         if not self.is_known:
             raise UpstreamUnavailable(
-                "The accounts are not known yet: the organization could not be read so far.", detail=self.lack
+                "The accounts are not known yet: the organization could not be read so far.",
+                detail=self.not_ready_reason,
             )
 
-    def _judge(self) -> None:
-        """Say whether the accounts are known. Those of an old file are, until a new file's discovery was tried."""
-        self.is_known = self._tried.is_set() and (self.lack is None or self._failure is None)
+    def _update_is_known(self) -> None:
+        """Set `is_known`. After a reload the previous file's accounts count as known until discovery was tried."""
+        self.is_known = self._tried.is_set() and (self.not_ready_reason is None or self._failure is None)
 
     @property
-    def lack(self) -> str | None:
-        """Why there is no account to serve yet, where that is so."""
+    def not_ready_reason(self) -> str | None:
+        """Why there are no accounts to serve yet; None if there are."""
         if self._sources.discovery is None or self._members is not None or len(self._sources.listed):
             return None
-        why = f": {self._failure.code}: {self._failure.message}" if self._failure else ""
-        return f"no accounts discovered yet{why}"
+        reason = f": {self._failure.code}: {self._failure.message}" if self._failure else ""
+        return f"no accounts discovered yet{reason}"
 
-    async def follow(self, sources: AccountSources) -> None:
-        """Take over a new version of the accounts file; ends `rest`, so that it is discovered anew.
+    async def use_sources(self, sources: AccountSources) -> None:
+        """Apply a new version of the accounts file, and end `rest` so that discovery runs again.
 
-        Where discovery is new, today's accounts stay until it has been tried.
+        If the file enables discovery, the current accounts stay in service until discovery was tried.
         """
         is_new = self._sources.discovery is None and sources.discovery is not None
         self._sources, self._failures = sources, 0
@@ -92,33 +92,33 @@ class AccountDirectory:
             await self._put_in_service()
         if sources.discovery is None:
             self._tried.set()
-        self._judge()
+        self._update_is_known()
         self._sources_changed.set()
 
     async def discover(self) -> float:
-        """Ask the organization once, and put what it has in service. Returns: in how many seconds to again."""
+        """Run discovery once and put its accounts in service. Returns: seconds until the next run."""
         discovery = self._sources.discovery
         if discovery is None:
             return math.inf
-        found = await self._ask(discovery)
+        found = await self._list_members(discovery)
         if discovery != self._sources.discovery:
-            return 0.0  # an answer to what is no longer asked
+            return 0.0  # the configuration changed meanwhile
         self._outcomes[found.code.value if isinstance(found, GatewayError) else "OK",] += 1
         if isinstance(found, GatewayError):
-            wait_s = await self._keep(discovery, found)
+            wait_s = await self._keep_accounts(discovery, found)
             self._tried.set()
-            self._judge()
+            self._update_is_known()
             return wait_s
         self._failure, self._failures = None, 0
         if found != self._members:
             self._members = found
             await self._announce()
         self._tried.set()
-        self._judge()
+        self._update_is_known()
         return jittered(discovery.refresh_s, 0.9, 1.0)
 
     async def rest(self, at_most_s: float) -> None:
-        """Wait so long, or until the sources have changed."""
+        """Wait until the sources change, or for that many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most_s if math.isfinite(at_most_s) else None):
                 await self._sources_changed.wait()
@@ -129,12 +129,12 @@ class AccountDirectory:
             "discoveries", "Account discoveries in AWS Organizations, by result.", ("code",), self._outcomes
         )
 
-    async def _ask(self, discovery: Discovery) -> tuple[Member, ...] | GatewayError:
+    async def _list_members(self, discovery: Discovery) -> tuple[Member, ...] | GatewayError:
         try:
             return await self._organizations.list_members(discovery)
         except GatewayError as error:
             return error
-        except Exception as fault:  # noqa: BLE001  a door of sorts: what happens behind the scenes must not end the service
+        except Exception as fault:  # noqa: BLE001  a background task's failure must not stop the service
             failure = InternalServerError("The gateway could not read the organization.")
             failure.__cause__ = fault
             return failure
@@ -147,8 +147,8 @@ class AccountDirectory:
             "accounts_discovered", added=len(now - before), removed=len(before - now), accounts=len(now)
         )
 
-    async def _keep(self, discovery: Discovery, failure: GatewayError) -> float:
-        """Log the failure and go on with what there is. Returns: when it is worth trying again."""
+    async def _keep_accounts(self, discovery: Discovery, failure: GatewayError) -> float:
+        """Log the failure and keep the current accounts. Returns: seconds until the next attempt."""
         self._failure, self._failures = failure, self._failures + 1
         backoff = Backoff(_FIRST_BACKOFF_S, discovery.refresh_s)
         wait_s = max(backoff.after(self._failures), failure.retry_after_s or 0.0)
@@ -165,7 +165,7 @@ class AccountDirectory:
         return wait_s
 
     async def _put_in_service(self) -> None:
-        """One change at a time, each with the newest of everything."""
+        """Serialized, so that the newest sources and members win."""
         async with self._changing:
             self.accounts = self._sources.merge(self._members or ())
             await self._use(self.accounts)

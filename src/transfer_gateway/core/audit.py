@@ -1,6 +1,6 @@
-"""The audit: who looked up what, from where, and the outcome. One event each, in a log of its own.
+"""The audit log: who looked up what, from where, and the outcome. One event per lookup, in a separate log.
 
-It never has a token, and of an answer only the ids that were asked for or listed.
+Events never contain a token. Of a response they contain only the ids that were requested or listed.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class AuditTrail(NamedTuple):
     """One caller's events at one server (`door`).
 
-    Every method raises AuditLogUnavailable where the event can't be written; the request must not be answered then.
-    `remote` gives the address that the request came from; it is called late, since gRPC takes time for it.
+    Every method raises AuditLogUnavailable if the event can't be written; the request must then fail. `remote` returns
+    the client's address; it is called only for an event, since it is slow in gRPC.
     """
 
     caller: Caller
@@ -41,10 +41,7 @@ class AuditTrail(NamedTuple):
         *,
         source: str = "aws",
     ) -> None:
-        """One object was looked up by its key. `source` is where the answer came from: aws or snapshot.
-
-        An account comes from the configuration and has no source.
-        """
+        """One object was looked up by its key. `source` is aws or snapshot; an account, being configured, has none."""
         if isinstance(outcome, Exception):
             self._event(
                 operation,
@@ -64,8 +61,8 @@ class AuditTrail(NamedTuple):
                 aws_request_id=outcome.aws_request_id,
             )
 
-    def recalled(self, operation: str, found: Sequence[tuple[ExecutionKey, str | None]]) -> None:
-        """These executions came from snapshots, each with AWS's id of its call. Several share one event."""
+    def read_from_snapshots(self, operation: str, found: Sequence[tuple[ExecutionKey, str | None]]) -> None:
+        """These executions, each with its AWS request id, came from snapshots. One event for all."""
         if len(found) == 1:
             ((key, request_id),) = found
             self._event(operation, [str(key)], outcome="OK", source="snapshot", aws_request_id=request_id)
@@ -79,7 +76,7 @@ class AuditTrail(NamedTuple):
             )
 
     def unavailable(self, operation: str, keys: Sequence[ExecutionKey]) -> None:
-        """These keys are in no account that the caller may see. They share one event."""
+        """These keys are in accounts that the caller may not see. One event for all."""
         if keys:
             self._event(
                 operation,
@@ -96,7 +93,7 @@ class AuditTrail(NamedTuple):
         *,
         targets: int,
         failures: Iterable[TargetFailure],
-        **asked: object,
+        **criteria: object,
     ) -> None:
         """Targets were searched or listed, with these ids as the result."""
         self._event(
@@ -104,15 +101,15 @@ class AuditTrail(NamedTuple):
             list(ids),
             outcome="OK",
             targets=targets,
-            target_failures=list(map(_told, failures)),
-            **asked,
+            target_failures=list(map(_format_failure, failures)),
+            **criteria,
         )
 
-    def refused(self, operation: str, error: GatewayError, **asked: object) -> None:
-        """A search was refused before it began."""
-        self._event(operation, [], outcome=error.code, **asked)
+    def refused(self, operation: str, error: GatewayError, **criteria: object) -> None:
+        """A search was rejected before it started."""
+        self._event(operation, [], outcome=error.code, **criteria)
 
-    def _event(self, operation: str, ids: Sequence[str], **what: object) -> None:
+    def _event(self, operation: str, ids: Sequence[str], **details: object) -> None:
         if not is_audited():
             return
         if not audit_event(
@@ -123,11 +120,11 @@ class AuditTrail(NamedTuple):
             door=self.door,
             remote=self.remote(),
             ids=ids,
-            **what,
+            **details,
         ):
             raise AuditLogUnavailable.because("the log queue is full")
 
 
-def _told(failure: TargetFailure) -> str:
+def _format_failure(failure: TargetFailure) -> str:
     more = f", and {failure.omitted} more targets" if failure.omitted else ""
     return f"{failure.target.label}: {failure.error.code}{more}"

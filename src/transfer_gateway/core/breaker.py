@@ -1,4 +1,4 @@
-"""A target's circuit breaker: AWS is not asked for a while after it has failed too often in a row."""
+"""A target's circuit breaker: no calls for a while after too many consecutive AWS failures."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _log = get_logger(__name__)
 
-_BREAKER_FAILURES = 5
-_BREAKER_S = (0.5, 5.0)  # first time open, and longest
+_BREAKER_FAILURES = 5  # consecutive
+_BREAKER_S = (0.5, 5.0)  # how long it opens: at first, and at most
 _RESOLUTION_S = 0.001  # of the loop's timers
-_PATIENCE_S = 2.0  # a call that is given up after this long counts as a failure of AWS's
+_PATIENCE_S = 2.0  # a call cancelled after this long counts as an AWS failure
 
 
 class BreakerOpen(UpstreamUnavailable):
-    """We did not ask AWS: it has failed too often a moment ago."""
+    """AWS was not called, because it has just failed too often."""
 
 
 class CircuitBreaker:
-    """Opens after so many failures in a row; then lets one probe through at a time, ever more rarely."""
+    """Opens after `_BREAKER_FAILURES`; then lets one probe through at a time, at growing intervals."""
 
     __slots__ = ("_failures", "_open_for_s", "_open_until", "_probing", "_target", "openings")
 
@@ -41,36 +41,36 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Until a probe is answered."""
+        """True until a probe succeeds."""
         return self._failures >= _BREAKER_FAILURES
 
     def refuse_if_open(self) -> None:
-        """Raises: UpstreamUnavailable, with the time after which a probe may go."""
+        """Raises: BreakerOpen, with the time until the next probe."""
         if not self.is_open:
             return
         left_s = self._open_until - asyncio.get_running_loop().time()
         if left_s > 0 or self._probing:
             raise BreakerOpen(
                 f"AWS has failed {self._failures} times in a row for {self._target.label}, "
-                "so it is left alone for a while.",
+                "so the gateway does not call it for a while.",
                 account_id=self._target.account_id,
                 region=self._target.region,
                 retry_after_s=max(left_s, 0.1),
             )
 
-    async def watch(self, ask: Callable[[], Awaitable[T]], deadline: float) -> T:
-        """One call, which is ended at the deadline. Refused if the breaker has opened while it waited for its turn."""
+    async def call(self, send: Callable[[], Awaitable[T]], deadline: float) -> T:
+        """Make one call, which the caller cancels at the deadline. Raises: BreakerOpen, and whatever `send` raises."""
         self.refuse_if_open()
         probe = self._probing = self.is_open
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            answer = await ask()
+            answer = await send()
         except (Throttled, UpstreamUnavailable):
             self._failed(probe=probe)
             raise
-        except GatewayError:  # an answer all the same
-            self._answered()
+        except GatewayError:  # AWS responded
+            self._responded()
             raise
         except asyncio.CancelledError:
             now = loop.time()
@@ -80,12 +80,12 @@ class CircuitBreaker:
         finally:
             if probe:
                 self._probing = False
-        self._answered()
+        self._responded()
         return answer
 
     def _failed(self, *, probe: bool) -> None:
         self._failures += 1
-        # Calls that were under way when it opened say nothing new: only a probe's failure keeps it open longer.
+        # Only a probe's failure extends the open time; calls that were in progress when it opened do not.
         if self._failures != _BREAKER_FAILURES and not (probe and self._failures > _BREAKER_FAILURES):
             return
         self.openings += not probe
@@ -100,7 +100,7 @@ class CircuitBreaker:
             for_s=self._open_for_s,
         )
 
-    def _answered(self) -> None:
+    def _responded(self) -> None:
         if self.is_open:
             _log.info("breaker_closed", account=self._target.account_id, region=self._target.region)
         self._failures, self._open_for_s = 0, 0.0

@@ -1,4 +1,4 @@
-"""Can the gateway do its work in a target? Found out by doing a bit of it."""
+"""Checks whether the gateway can call every AWS operation that it needs in a target."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_WORKFLOW = WorkflowId("w-00000000000000000")
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A target, and what stands in the way there, if anything: with AccessDenied, for which operations."""
+    """A target's result: the failure, if any; `denied` names the operations that failed with AccessDenied."""
 
     account: Account
     region: Region
@@ -34,9 +34,9 @@ class Checked:
 async def check_targets(
     accounts: Iterable[Account], transfer: Transfer, *, on_checked: Callable[[Checked], None]
 ) -> list[Checked]:
-    """Try every region of every account, some at a time; `on_checked` hears of each as soon as it is known.
+    """Check every region of every account, at most 64 at a time; `on_checked` is called as each one completes.
 
-    Returns: all, in the order of the accounts and of their regions.
+    Returns: all results, in the order of the accounts and their regions.
     """
     accounts_by_target = {
         Target(account.id, region): account for account in accounts for region in account.regions
@@ -52,22 +52,22 @@ async def check_targets(
 
 
 async def _check(transfer: Transfer, account: Account, region: Region) -> Checked:
-    """Put every question of the gateway's about what can't be: where AWS says that there is none, all is good."""
+    """Call each operation for ids that don't exist: a not-found error proves that the call is allowed."""
     target = Target(account.id, region)
     execution = ExecutionKey(account.id, region, _NO_WORKFLOW, ExecutionId(str(uuid.uuid4())))
-    questions: dict[str, Callable[[], Awaitable[object]]] = {
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
         "DescribeExecution": lambda: transfer.describe_execution(account, execution),
         "DescribeWorkflow": lambda: transfer.describe_workflow(account, execution.workflow),
         "ListExecutions": lambda: transfer.list_executions(account, execution.workflow, None),
         "ListWorkflows": lambda: transfer.list_workflows(account, target, None),
     }
     denials: dict[str, AccessDenied] = {}
-    for operation, ask in questions.items():
+    for operation, call in calls.items():
         try:
-            await ask()
+            await call()
         except (ExecutionNotFound, WorkflowNotFound):
             continue
-        except AccessDenied as error:  # all that are denied are told at once: a policy is mended in one go
+        except AccessDenied as error:  # collected, so that the IAM policy can be fixed in one step
             denials[operation] = error
         except GatewayError as error:
             return Checked(account, region, error)

@@ -1,4 +1,4 @@
-"""The time by which snapshots are dated: comparable between processes, and never set back within one."""
+"""The clock that dates snapshots: comparable between processes, and monotonic within one."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """The wall clock's time at the start of the process, and the time that has passed since.
+    """The wall clock's time at process start, plus the monotonic time since.
 
-    A step of the wall clock (NTP, an operator) during the process changes nothing: no snapshot gets older by it, and
-    none is fresh for longer. Source: docs/decisions/0014-clock-and-versions.md.
+    Later steps of the wall clock (NTP, an operator) do not change the age of a snapshot.
+    Source: docs/decisions/0014-clock-and-versions.md.
     """
 
     def __init__(self, *, monotonic: Callable[[], float], wall: Callable[[], float] = time.time) -> None:
-        """`monotonic` counts the seconds that pass, from any start: the time of the running loop."""
+        """`monotonic` returns seconds from an arbitrary start, such as the event loop's time."""
         self._monotonic = monotonic
         self._offset_s = wall() - monotonic()
 

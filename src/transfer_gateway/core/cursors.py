@@ -1,4 +1,4 @@
-"""Cursors: a place in a list, signed so that nobody can make one up."""
+"""Cursors: a position in a list, signed so that clients cannot forge one."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ K = TypeVar("K")
 
 
 class Cursors(Generic[K]):
-    """Writes and reads one list's cursors; other lists refuse them, since what they are `of` is signed too.
+    """Writes and reads the cursors of one list. The list's name, `of`, is signed too, so other lists reject them.
 
-    They outlive a restart, and hold for other replicas, where `secret` is given. `parse` reads a key's
-    string form back, or raises BadUserInput.
+    With `secret`, cursors stay valid after a restart and in other replicas. `parse` reads a key's string form, or
+    raises BadUserInput.
     """
 
     def __init__(self, secret: str | None, *, of: str, parse: Callable[[str], K]) -> None:
@@ -27,11 +27,11 @@ class Cursors(Generic[K]):
         self._parse = parse
 
     def write(self, key: K) -> str:
-        """The place right after this key."""
+        """The position right after this key."""
         return self._signer.dumps(str(key))
 
     def read(self, cursor: str) -> K:
-        """Raises: BadUserInput for one that this service did not write, or wrote for another list."""
+        """Raises: BadUserInput for a cursor that this service did not issue, or issued for another list."""
         try:
             return self._parse(self._signer.loads(cursor))
         except (BadData, BadUserInput) as error:

@@ -1,8 +1,8 @@
-"""Concurrent calls: how many run at once, and in which order their outcomes come. One failure never ends the others.
+"""Concurrent calls: how many run at once, and the order of their outcomes. A failure never cancels the others.
 
     outcomes               all, at most 256 at a time
-    outcomes_as_they_come  the same, each as soon as it is there
-    outcomes_in_window     in the items' order, few at first, and only until there is enough
+    outcomes_as_completed  the same, each as soon as it completes
+    outcomes_in_window     started in the items' order, few at first, and only until there are enough
 
 A call that takes longer than half a second no longer counts towards these limits.
 """
@@ -22,67 +22,67 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 
-_MAX_CONCURRENCY = 256  # each has some 20 KB, its connection included; more would only wait for each other
+_MAX_CONCURRENCY = 256  # each takes about 20 KB with its connection; more would not be faster
 _STARTED_TOGETHER = 8  # before the event loop runs other tasks
-_MAX_UNREAD = 32  # outcomes not yet taken by the reader; nothing further is asked while there are more
+_MAX_UNREAD = 32  # outcomes not yet consumed; no further call starts above that
 _MIN_WINDOW, _MAX_WINDOW = 8, 128
 
 
 async def outcomes(
-    items: Iterable[K], ask: Callable[[K], Awaitable[V]], *, max_concurrency: int = _MAX_CONCURRENCY
+    items: Iterable[K], call: Callable[[K], Awaitable[V]], *, max_concurrency: int = _MAX_CONCURRENCY
 ) -> dict[K, V | GatewayError]:
-    """What `ask` gives for each different item, all asked at once, in the order of the items."""
+    """The outcome of `call` for each distinct item, run concurrently, in the order of the items."""
     found: dict[K, Any] = dict.fromkeys(items)
 
     async def one(item: K) -> None:
-        found[item] = await outcome_of(item, ask)
+        found[item] = await outcome_of(item, call)
 
     async with asyncio.TaskGroup() as tasks:
-        await _ask_all(tasks, found, one, max_concurrency=max_concurrency)
+        await _start_all(tasks, found, one, max_concurrency=max_concurrency)
     return found
 
 
-async def outcomes_as_they_come(
-    items: Iterable[K], ask: Callable[[K], Awaitable[V]], *, until: float | None = None
+async def outcomes_as_completed(
+    items: Iterable[K], call: Callable[[K], Awaitable[V]], *, until: float | None = None
 ) -> AsyncGenerator[tuple[K, V | GatewayError]]:
-    """The same, each as soon as it is there, in no order. Closing the generator cancels what is still asked.
+    """As `outcomes`, each as soon as it completes. Closing the generator cancels the calls in progress.
 
-    Asks no faster than its answers are taken: at most 32 wait to be, and those of the questions then under way.
-    From `until` on, in the loop's time, no further question is put: those left over have no outcome.
+    Backpressure: no further call starts while 32 outcomes are not yet consumed. From `until` on, in the loop's time,
+    no further call starts either: the remaining items have no outcome.
     """
-    come: asyncio.Queue[tuple[K, V | GatewayError] | None] = asyncio.Queue()
+    completed: asyncio.Queue[tuple[K, V | GatewayError] | None] = asyncio.Queue()
     has_room = asyncio.Event()
     has_room.set()
 
     async def one(item: K) -> None:
-        come.put_nowait((item, await outcome_of(item, ask)))
-        if come.qsize() >= _MAX_UNREAD:
+        completed.put_nowait((item, await outcome_of(item, call)))
+        if completed.qsize() >= _MAX_UNREAD:
             has_room.clear()
 
-    async def ask_all() -> None:
+    async def run_all() -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
-                await _ask_all(tasks, items, one, has_room=has_room, until=until)
-        except asyncio.CancelledError as cancelled:  # by the generator's end: nobody waits for this any more
-            # The exception and a frame of the TaskGroup refer to each other: with the traceback all of this would
-            # stay in memory until the next search for garbage.
+                await _start_all(tasks, items, one, has_room=has_room, until=until)
+        except asyncio.CancelledError as cancelled:  # by the end of the generator
+            # The exception and a frame of the TaskGroup reference each other: with the traceback, all of this would
+            # stay in memory until the next garbage collection.
             cancelled.with_traceback(None)
 
-    # In a task of its own: a generator that is closed can't leave a TaskGroup in peace.
-    asking = asyncio.create_task(ask_all())
-    asking.add_done_callback(lambda _: come.put_nowait(None))
+    # A separate task, because closing a generator inside a TaskGroup breaks the group.
+    running = asyncio.create_task(run_all())
+    running.add_done_callback(lambda _: completed.put_nowait(None))
     try:
-        while (answer := await come.get()) is not None:
-            if come.qsize() < _MAX_UNREAD:
+        while (answer := await completed.get()) is not None:
+            if completed.qsize() < _MAX_UNREAD:
                 has_room.set()
             yield answer
-        await asking
+        await running
     finally:
-        asking.cancel()
-        await asyncio.wait([asking])
+        running.cancel()
+        await asyncio.wait([running])
 
 
-async def _ask_all(
+async def _start_all(
     tasks: asyncio.TaskGroup,
     items: Iterable[K],
     one: Callable[[K], Coroutine[Any, Any, None]],
@@ -91,10 +91,10 @@ async def _ask_all(
     until: float | None = None,
     max_concurrency: int = _MAX_CONCURRENCY,
 ) -> None:
-    """Start `one` for each different item, a few at a time; none while there is no room for answers or from `until` on.
+    """Start `one` for each distinct item, a few at a time; none while outcomes are unread, or from `until` on.
 
-    So the first answers need not wait until all questions are put, and there are no more of them under way, and in
-    memory, than it takes to have the event loop busy. Those that get no answer hold no others up.
+    So the first outcomes arrive before all calls have started, and only as many calls are in memory as keep the event
+    loop busy. Calls that hang do not block the others.
     """
     loop = asyncio.get_running_loop()
     limiter = FairLimiter(max_concurrency)
@@ -111,19 +111,17 @@ async def _ask_all(
 
 
 async def outcomes_in_window(
-    items: Iterable[K], ask: Callable[[K], Awaitable[V]], *, is_enough: Callable[[], bool], until: float
+    items: Iterable[K], call: Callable[[K], Awaitable[V]], *, is_enough: Callable[[], bool], until: float
 ) -> AsyncGenerator[tuple[K, V | GatewayError]]:
-    """What `ask` gives for each item, as soon as it is there; no further item is asked once `is_enough`.
+    """The outcome of `call` for each item, as soon as it completes.
 
-    Nor from `until` on, in the loop's time.
-
-    Items are asked in their order: as many at a time as have answered so far, 8 to 128. An item that takes longer
-    than half a second no longer counts, so items that hang don't block the others. Closing the generator cancels the
-    calls in progress.
+    Calls start in the items' order, as many at a time as have completed so far: 8 to 128. A call that takes longer than
+    half a second no longer counts, so calls that hang don't block the others. No call starts once `is_enough`, or from
+    `until` on, in the loop's time. Closing the generator cancels the calls in progress.
     """
     loop = asyncio.get_running_loop()
     waiting, answered = deque(items), 0
-    under_way: dict[asyncio.Task[V | GatewayError], tuple[K, float]] = {}
+    in_progress: dict[asyncio.Task[V | GatewayError], tuple[K, float]] = {}
     done: asyncio.Queue[asyncio.Task[V | GatewayError]] = asyncio.Queue()
 
     def has_room() -> bool:
@@ -131,17 +129,17 @@ async def outcomes_in_window(
         if now >= until:
             return False
         slow_before = now - SLOW_S
-        quick = sum(started > slow_before for _, started in under_way.values())
+        quick = sum(started > slow_before for _, started in in_progress.values())
         return quick < min(_MAX_WINDOW, max(_MIN_WINDOW, answered))
 
     try:
         while True:
             while waiting and not is_enough() and has_room():
                 item = waiting.popleft()
-                task = asyncio.create_task(outcome_of(item, ask))
-                under_way[task] = item, loop.time()
+                task = asyncio.create_task(outcome_of(item, call))
+                in_progress[task] = item, loop.time()
                 task.add_done_callback(done.put_nowait)
-            if not under_way:
+            if not in_progress:
                 return
             try:
                 async with asyncio.timeout(SLOW_S):
@@ -149,18 +147,18 @@ async def outcomes_in_window(
             except TimeoutError:
                 continue
             answered += 1
-            item, _ = under_way.pop(task)
+            item, _ = in_progress.pop(task)
             yield item, task.result()
     finally:
-        for task in under_way:
+        for task in in_progress:
             task.cancel()
-        if under_way:
-            await asyncio.wait(under_way)
+        if in_progress:
+            await asyncio.wait(in_progress)
 
 
-async def outcome_of(item: K, ask: Callable[[K], Awaitable[V]]) -> V | GatewayError:
-    """What `ask` gives, or the GatewayError that it raises."""
+async def outcome_of(item: K, call: Callable[[K], Awaitable[V]]) -> V | GatewayError:
+    """The result of `call`, or the GatewayError that it raises."""
     try:
-        return await ask(item)
+        return await call(item)
     except GatewayError as error:
         return error

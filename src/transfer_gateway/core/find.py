@@ -1,4 +1,4 @@
-"""Finding an execution by its id alone: AWS's answer needs the account, the region and the workflow too."""
+"""Finds an execution by its id alone, although AWS needs the account, the region and the workflow too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, TypeAlias
 
-from transfer_gateway.core.fanout import outcomes_as_they_come
+from transfer_gateway.core.fanout import outcomes_as_completed
 from transfer_gateway.core.sized_lru import SizedLru
 from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError, WorkflowNotFound
 from transfer_gateway.domain.identity import ExecutionKey
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 _MAX_AGE_S = 1.0
 _WORKFLOWS_MAX_AGE_S = 30.0
-_REMEMBERED = 50_000
-_HEAD_START_S = 0.5  # of the target where it was seen: most often that one answers, and is all that is asked
+_CACHED = 50_000
+_HEAD_START_S = 0.5  # for the target where it was last seen, which usually has it
 
-_LAST_WORDS_S = 0.1  # for those that say at the deadline what they have waited for
+_GRACE_S = 0.1  # for calls that report at the deadline why they had to wait
 
-_Looking: TypeAlias = "asyncio.Task[Execution | None]"
+_SeenLookup: TypeAlias = "asyncio.Task[Execution | None]"
 
 
 class Finder:
-    """Looks where the execution was seen before and, unless it is there at once, everywhere."""
+    """Looks first in the target where the execution was last seen, then in all targets."""
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
-        self._seen: SizedLru[ExecutionId, ExecutionKey] = SizedLru(_REMEMBERED)
+        self._seen: SizedLru[ExecutionId, ExecutionKey] = SizedLru(_CACHED)
 
-    def saw(self, key: ExecutionKey) -> None:
-        """Remember where an execution is."""
+    def remember(self, key: ExecutionKey) -> None:
+        """Remember the target of an execution."""
         self._seen.put(key.execution_id, key)
 
     async def find(
@@ -48,49 +48,49 @@ class Finder:
         *,
         deadline: float,
     ) -> FindResult:
-        """The execution as soon as any target has it; else which targets could not be asked, and why."""
+        """The execution as soon as any target returns it; otherwise the targets that could not be searched, and why."""
         seen = self._seen.get(execution_id)
         if seen is not None and (seen.target not in targets or workflow_id not in {None, seen.workflow_id}):
             seen = None
-        looking: _Looking | None = None
+        seen_lookup: _SeenLookup | None = None
         try:
             if seen is not None:
-                looking = asyncio.create_task(self._look(seen, deadline))
-                await asyncio.wait([looking], timeout=_HEAD_START_S)
-                if looking.done():
-                    outcome, looking = looking.result(), None
+                seen_lookup = asyncio.create_task(self._look(seen, deadline))
+                await asyncio.wait([seen_lookup], timeout=_HEAD_START_S)
+                if seen_lookup.done():
+                    outcome, seen_lookup = seen_lookup.result(), None
                     if outcome is not None:
                         return FindResult(outcome, targets_asked=1, failures=())
-            return await self._everywhere(execution_id, workflow_id, targets, looking, deadline)
+            return await self._everywhere(execution_id, workflow_id, targets, seen_lookup, deadline)
         finally:
-            if looking is not None:
-                looking.cancel()
-                await asyncio.wait([looking])
+            if seen_lookup is not None:
+                seen_lookup.cancel()
+                await asyncio.wait([seen_lookup])
 
     async def _everywhere(
         self,
         execution_id: ExecutionId,
         workflow_id: WorkflowId | None,
         targets: Sequence[Target],
-        looking: _Looking | None,
+        seen_lookup: _SeenLookup | None,
         deadline: float,
     ) -> FindResult:
-        """As many targets at a time as a fan-out has under way; `looking` goes on meanwhile, and may be first."""
+        """Search all targets concurrently, while `seen_lookup` continues and may finish first."""
 
-        async def ask(target: Target | None) -> Execution | GatewayError | None:
+        async def search(target: Target | None) -> Execution | GatewayError | None:
             if target is None:
-                return await looking if looking is not None else None
+                return await seen_lookup if seen_lookup is not None else None
             return await self._search(target, execution_id, workflow_id, deadline)
 
         outcomes: dict[Target, GatewayError | None] = {}
         with suppress(TimeoutError):
             async with (
-                asyncio.timeout_at(deadline + _LAST_WORDS_S),
-                aclosing(outcomes_as_they_come([None, *targets], ask, until=deadline)) as coming,
+                asyncio.timeout_at(deadline + _GRACE_S),
+                aclosing(outcomes_as_completed([None, *targets], search, until=deadline)) as completed,
             ):
-                async for target, outcome in coming:
+                async for target, outcome in completed:
                     if outcome is not None and not isinstance(outcome, GatewayError):
-                        self.saw(outcome.key)
+                        self.remember(outcome.key)
                         return FindResult(outcome, len(targets), failures=())
                     if target is not None:
                         outcomes[target] = outcome
@@ -102,7 +102,7 @@ class Finder:
         return FindResult(None, len(targets), limit_failures(failed))
 
     async def _look(self, key: ExecutionKey, deadline: float) -> Execution | None:
-        """The execution if it is there; why it isn't is for the search of that target to say."""
+        """The execution, or None. The search of that target reports any failure."""
         try:
             return await self._describe(key, deadline)
         except GatewayError:
@@ -111,34 +111,34 @@ class Finder:
     async def _search(
         self, target: Target, execution_id: ExecutionId, workflow_id: WorkflowId | None, deadline: float
     ) -> Execution | GatewayError | None:
-        """The execution, None when the target certainly doesn't have it, or why that isn't certain."""
+        """The execution, None if the target certainly doesn't have it, or the error that leaves it open."""
         if workflow_id is not None:
             return await self._search_in([workflow_id], target, execution_id, deadline)
-        began = self._lookups.now()
+        started = self._lookups.now()
         try:
             known = await self._workflow_ids(target, _WORKFLOWS_MAX_AGE_S, deadline)
             outcome = await self._search_in(known, target, execution_id, deadline)
             if outcome is not None and not isinstance(outcome, GatewayError):
                 return outcome
-            # It may run in a workflow that is younger than the list. One made since `began` is here already.
-            now = await self._workflow_ids(target, self._lookups.now() - began, deadline)
+            # It may run in a workflow created after that list. A list requested since `started` is fresh enough.
+            current = await self._workflow_ids(target, self._lookups.now() - started, deadline)
         except GatewayError as error:
             return error
-        new = [workflow for workflow in now if workflow not in known]
+        new = [workflow for workflow in current if workflow not in known]
         return await self._search_in(new, target, execution_id, deadline) or outcome
 
     async def _search_in(
         self, workflow_ids: Iterable[WorkflowId], target: Target, execution_id: ExecutionId, deadline: float
     ) -> Execution | GatewayError | None:
-        """The same for some of its workflows; the first that has it ends the search."""
+        """As `_search`, in these workflows; the first one that has it ends the search."""
         keys = [
             ExecutionKey(target.account_id, target.region, workflow, execution_id)
             for workflow in workflow_ids
         ]
         failure: GatewayError | None = None
-        coming = outcomes_as_they_come(keys, lambda key: self._describe(key, deadline))
-        async with aclosing(coming):
-            async for _, outcome in coming:
+        completed = outcomes_as_completed(keys, lambda key: self._describe(key, deadline))
+        async with aclosing(completed):
+            async for _, outcome in completed:
                 if not isinstance(outcome, GatewayError):
                     return outcome
                 if not isinstance(outcome, ExecutionNotFound | WorkflowNotFound):

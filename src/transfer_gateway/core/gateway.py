@@ -1,4 +1,4 @@
-"""Gateway: what all callers share, and the accounts in service."""
+"""Gateway: the state that all callers share, and the accounts in service."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Gateway:
-    """Snapshots, shared tasks and pacing for all callers. Each request reaches them through a Reader of its own."""
+    """Snapshots, shared tasks and pacing for all callers. Each request accesses them through its own Reader."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Gateway:
         self._pacing = pacing
         self._calls = calls
         self._lookups = Lookups(
-            lambda target: self._accounts.get(target),  # noqa: PLW0108  the accounts of that moment
+            lambda target: self._accounts.get(target),  # noqa: PLW0108  the current accounts, not those at start
             transfer,
             pacing,
             shared_tasks,
@@ -81,7 +81,7 @@ class Gateway:
         )
 
     def scope_of(self, caller: Caller, policy: Policy) -> Scope:
-        """What the policy lets the caller see of the accounts in service."""
+        """The part of the accounts in service that the policy lets the caller see."""
         return policy.scope(caller, self._accounts)
 
     def reader(self, audit: AuditTrail, scope: Scope | None = None, quota: Quota | None = None) -> Reader:
@@ -94,7 +94,7 @@ class Gateway:
         yield from self._lookups.collect()
 
     async def use_accounts(self, accounts: Accounts) -> None:
-        """Replace the accounts in service. Requests under way finish with the scope that they began with."""
+        """Replace the accounts in service. Requests in progress keep the scope that they started with."""
         await self._clients.open(accounts.regions())
         self._accounts = accounts
         self._everything = Scope(accounts)

@@ -1,4 +1,4 @@
-"""Every execution in progress, in pages: account by account, region by region, workflow by workflow."""
+"""All executions in progress, in pages, ordered by account, region and workflow."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.scope import Scope
 
 _MAX_AGE_S = 1.0  # of the lists of executions
-_WORKFLOWS_MAX_AGE_S = 5.0  # what is missing from a list for so long after its workflow was created
+_WORKFLOWS_MAX_AGE_S = 5.0  # executions of a new workflow may be missing from the list for that long
 
 
 class InProgress:
@@ -41,9 +41,9 @@ class InProgress:
         with_details: bool,
         deadline: float,
     ) -> Page[Execution]:
-        """The first so many executions after a cursor; with what only DescribeExecution tells, if wanted.
+        """The `first` executions after a cursor; `with_details` adds the fields that only DescribeExecution returns.
 
-        What the scope hides is hidden before the filter looks: nobody can find out by asking for it.
+        Fields that the scope hides are removed before filtering, so that a filter cannot reveal them.
 
         Raises: BadUserInput for a bad `first` or `after`. Failed targets are part of the page.
         """
@@ -54,31 +54,31 @@ class InProgress:
             after=after,
             with_details=with_details,
             deadline=deadline,
-            shown=scope.redact,
+            redact=scope.redact,
         )
 
     async def _in_target(
         self, target: Target, wanted: ExecutionFilter, scope: Scope, deadline: float
     ) -> tuple[list[Row[ExecutionKey, Execution]], list[GatewayError]]:
-        """A target's matching executions, and why some of its workflows could not be asked."""
+        """A target's matching executions, and the failures of its workflows."""
         workflows = await self._lookups.workflows.get(
             target, max_age_s=_WORKFLOWS_MAX_AGE_S, deadline=deadline
         )
-        asked = await outcomes(
+        listed = await outcomes(
             [workflow.key for workflow in workflows if wanted.matches_workflow(workflow.key.workflow_id)],
             lambda key: self._lookups.running.get(key, max_age_s=_MAX_AGE_S, deadline=deadline),
         )
         rows: list[Row[ExecutionKey, Execution]] = [
             row
-            for outcome in asked.values()
+            for outcome in listed.values()
             if not isinstance(outcome, GatewayError)
             for row in map(scope.redact, outcome)
             if wanted.matches(row)
         ]
         failed = [
             outcome
-            for outcome in asked.values()
-            # A workflow that was deleted a moment ago has no executions.
+            for outcome in listed.values()
+            # A workflow that was just deleted has no executions.
             if isinstance(outcome, GatewayError) and not isinstance(outcome, WorkflowNotFound)
         ]
         return rows, failed

@@ -1,13 +1,14 @@
-"""The operations that AWS is asked with: each paced, shared by concurrent callers, its answer kept as a snapshot."""
+"""The AWS operations: each one paced, shared by concurrent callers, and cached as a snapshot."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import fields, is_dataclass
+from functools import partial
 from sys import getsizeof
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from transfer_gateway.core.snapshots import Flight, Snapshots
+from transfer_gateway.core.snapshots import SharedCall, Snapshots
 from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.telemetry import counter, gauge
 
@@ -28,17 +29,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 V = TypeVar("V")
 
-# Without long texts, as measured.
+# Measured, without long strings.
 _EXECUTION_BYTES, _SUMMARY_BYTES = 3300, 1400
 _WORKFLOW_BYTES, _WORKFLOW_STEP_BYTES, _TAG_BYTES, _WORKFLOW_SUMMARY_BYTES = 1000, 600, 200, 350
-_TARGETS_REMEMBERED = _DEFINITIONS_REMEMBERED = 10_000
-_LEAST_ROWS_A_PAGE = 100  # in the mean: AWS is asked for 1,000
+_TARGETS_CACHED = _DEFINITIONS_CACHED = 10_000
+_MIN_ROWS_PER_PAGE = 100  # on average; we request 1,000
 
 
 class Lookups:
-    """The snapshots of each operation. `account_of` gives a target's account, or raises AccountNotAvailable.
+    """The snapshots of each operation. `account_of` returns a target's account, or raises AccountNotAvailable.
 
-    Only the Reader and what it calls may use these: they check no scope and write no audit.
+    Only for the Reader and the classes it uses: lookups check no scope and write no audit event.
     """
 
     def __init__(
@@ -81,16 +82,16 @@ class Lookups:
             shared_tasks,
             clock,
             size_of=_workflows_bytes,
-            max_entries=_TARGETS_REMEMBERED,
-            max_bytes=_TARGETS_REMEMBERED * 5500,  # ten workflows in each, AWS's own bound
+            max_entries=_TARGETS_CACHED,
+            max_bytes=_TARGETS_CACHED * 5500,  # ten workflows each, AWS's own limit
         )
         self.definitions: Snapshots[WorkflowKey, Workflow] = Snapshots(
             self._describe_workflow,
             shared_tasks,
             clock,
             size_of=_definition_bytes,
-            max_entries=_DEFINITIONS_REMEMBERED,
-            max_bytes=_DEFINITIONS_REMEMBERED * 5000,  # seven steps in each
+            max_entries=_DEFINITIONS_CACHED,
+            max_bytes=_DEFINITIONS_CACHED * 5000,  # seven steps each
         )
 
     def collect(self) -> Iterator[Metric]:
@@ -127,38 +128,38 @@ class Lookups:
             {(kind,): kept.size_bytes for kind, kept in kinds.items()},
         )
 
-    async def _describe(self, key: ExecutionKey, flight: Flight[Execution]) -> Execution:
+    async def _describe(self, key: ExecutionKey, shared: SharedCall[Execution]) -> Execution:
         account = self._account_of(key.target)
         return await self._paced(
             account,
             key.target,
-            flight,
+            shared,
             lambda: self._transfer.describe_execution(account, key),
             self._deadline(),
         )
 
     async def _list_executions(
-        self, key: WorkflowKey, flight: Flight[tuple[ExecutionSummary, ...]]
+        self, key: WorkflowKey, shared: SharedCall[tuple[ExecutionSummary, ...]]
     ) -> tuple[ExecutionSummary, ...]:
         account = self._account_of(key.target)
         return await self._all_pages(
-            account, key.target, flight, lambda token: self._transfer.list_executions(account, key, token)
+            account, key.target, shared, lambda token: self._transfer.list_executions(account, key, token)
         )
 
     async def _list_workflows(
-        self, target: Target, flight: Flight[tuple[WorkflowSummary, ...]]
+        self, target: Target, shared: SharedCall[tuple[WorkflowSummary, ...]]
     ) -> tuple[WorkflowSummary, ...]:
         account = self._account_of(target)
         return await self._all_pages(
-            account, target, flight, lambda token: self._transfer.list_workflows(account, target, token)
+            account, target, shared, lambda token: self._transfer.list_workflows(account, target, token)
         )
 
-    async def _describe_workflow(self, key: WorkflowKey, flight: Flight[Workflow]) -> Workflow:
+    async def _describe_workflow(self, key: WorkflowKey, shared: SharedCall[Workflow]) -> Workflow:
         account = self._account_of(key.target)
         return await self._paced(
             account,
             key.target,
-            flight,
+            shared,
             lambda: self._transfer.describe_workflow(account, key),
             self._deadline(),
         )
@@ -167,29 +168,30 @@ class Lookups:
         self,
         account: Account,
         target: Target,
-        flight: Flight[tuple[T, ...]],
-        ask: Callable[[str | None], Awaitable[tuple[list[T], str | None]]],
+        shared: SharedCall[tuple[T, ...]],
+        fetch: Callable[[str | None], Awaitable[tuple[list[T], str | None]]],
     ) -> tuple[T, ...]:
-        """Every page of a list, one after another; as old as its first page.
+        """All pages of a list. Its age is that of the first page.
 
-        Raises: UpstreamUnavailable, too, where AWS's pages don't end.
+        Raises: UpstreamUnavailable, also if AWS's pages don't end.
         """
         deadline = self._deadline()
-        entries, token = await self._paced(account, target, flight, lambda: ask(None), deadline)
+        entries, token = await self._paced(account, target, shared, lambda: fetch(None), deadline)
         if token is None:
             return tuple(entries)
-        # Not this flight: whoever joins it goes by the age of its first page.
-        later: Flight[tuple[T, ...]] = Flight(flight.began_by)
-        asked_with = set[int]()
+        # A separate object: the age of the shared call is that of its first page.
+        further: SharedCall[tuple[T, ...]] = SharedCall(shared.started_by)
+        tokens = set[int]()
         while token is not None:
-            if hash(token) in asked_with:
+            if hash(token) in tokens:
                 raise _endless(target, "repeats a page token")
-            asked_with.add(hash(token))
-            if len(asked_with) > self._max_list_rows // _LEAST_ROWS_A_PAGE:
-                raise _endless(target, f"has more than {len(asked_with)} pages")
+            tokens.add(hash(token))
+            if len(tokens) > self._max_list_rows // _MIN_ROWS_PER_PAGE:
+                raise _endless(target, f"has more than {len(tokens)} pages")
             if len(entries) > self._max_list_rows:
                 raise _endless(target, f"has more than {self._max_list_rows} rows")
-            more, token = await self._paced(account, target, later, lambda token=token: ask(token), deadline)  # type: ignore[misc]  # binds today's token
+            call = partial(fetch, token)
+            more, token = await self._paced(account, target, further, call, deadline)
             entries += more
         return tuple(entries)
 
@@ -197,20 +199,20 @@ class Lookups:
         self,
         account: Account,
         target: Target,
-        flight: Flight[V],
-        ask: Callable[[], Awaitable[T]],
+        shared: SharedCall[V],
+        fetch: Callable[[], Awaitable[T]],
         deadline: float,
     ) -> T:
-        """The session first: a role that can't be assumed, or slowly, must not spend the target's limits."""
+        """Get the session first, so that a slow or failing AssumeRole does not use up the target's limits."""
         if not self._transfer.is_prepared(account, target.region):
             await self._pacing.prepare(
                 target, lambda: self._transfer.prepare(account, target.region), deadline=deadline
             )
-        flight.queued()
+        shared.queued()
 
         async def call() -> T:
-            flight.sent(self.now())
-            return await ask()
+            shared.sent(self.now())
+            return await fetch()
 
         return await self._pacing.call(target, call, deadline=deadline)
 
@@ -218,9 +220,9 @@ class Lookups:
         return asyncio.get_running_loop().time() + self._request_timeout_s
 
 
-def _endless(target: Target, what: str) -> UpstreamUnavailable:
+def _endless(target: Target, problem: str) -> UpstreamUnavailable:
     return UpstreamUnavailable(
-        f"AWS's list in {target.label} {what}.", account_id=target.account_id, region=target.region
+        f"AWS's list in {target.label} {problem}.", account_id=target.account_id, region=target.region
     )
 
 
@@ -242,7 +244,7 @@ def _summaries_bytes(summaries: Sequence[ExecutionSummary]) -> int:
 
 
 def _listed_texts(execution: Execution | ExecutionSummary) -> Iterable[str | None]:
-    """The texts of what both have."""
+    """The strings of the fields that both types share."""
     texts = [execution.raw_status]
     if (location := execution.initial_file_location) is not None:
         if (s3 := location.s3_file_location) is not None:
@@ -278,7 +280,7 @@ def _definition_bytes(workflow: Workflow) -> int:
 
 
 def _texts_in(value: object) -> Iterator[str]:
-    """All that a dataclass holds, at any depth."""
+    """All strings in a dataclass, at any depth."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, tuple):

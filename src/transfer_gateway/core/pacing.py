@@ -1,8 +1,8 @@
-"""How hard each target is asked. Every limit here is per account and region, so that one can't hurt another.
+"""Limits on the AWS calls of each target, an account and region, so that one target can't affect another.
 
-A call waits for its turn (`rate.py`, and calls in flight), is refused at once while the target's breaker is open
-(`breaker.py`), and is tried again when AWS throttles or fails (`retry.py`), as long as the request's time and the
-target's retry budget allow.
+A call waits for the rate limit (`rate.py`) and for the limits of concurrent calls, fails fast while the target's
+breaker is open (`breaker.py`), and is retried when AWS throttles or fails (`retry.py`) as long as the request's
+deadline and the target's retry budget allow.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_WAITED_S = 0.001  # less is no wait, but the event loop's pace
+_WAITED_S = 0.001  # anything less is event loop overhead
 
 
 @dataclass(frozen=True, slots=True)
 class PacingLimits:
-    """For each target: calls per second, how many at once after a pause, and calls in flight; overall too.
+    """For each target: calls per second, burst, and concurrent calls; for all targets: concurrent calls.
 
-    Overall, slow calls don't count: see `fair_limiter.py`.
+    Slow calls don't count towards the latter: see `fair_limiter.py`.
     """
 
     rate_per_s: float
@@ -44,31 +44,30 @@ class PacingLimits:
 
 
 class Pacing:
-    """The limits of every target, made when it is first asked."""
+    """The limits of every target, created at its first call."""
 
     def __init__(self, limits: PacingLimits) -> None:
         self._limits = limits
         self._overall = FairLimiter(limits.max_in_flight_overall)
         self._targets: dict[Target, _TargetPace] = {}
 
-    async def call(self, target: Target, ask: Callable[[], Awaitable[T]], *, deadline: float) -> T:
-        """What `ask` gives, within the target's limits; `deadline` in the loop's time.
+    async def call(self, target: Target, send: Callable[[], Awaitable[T]], *, deadline: float) -> T:
+        """Run `send` within the target's limits; `deadline` in the loop's time.
 
-        Raises: Throttled when our own limit would let the call through after the deadline only,
-        UpstreamUnavailable while the breaker is open, DeadlineExceeded when AWS takes longer than that,
-        else whatever the last attempt raised.
+        Raises: Throttled if our own limits would delay the call beyond the deadline, UpstreamUnavailable while the
+        breaker is open, DeadlineExceeded if AWS has not answered by the deadline; otherwise the last attempt's error.
         """
         pace = self._targets.get(target)
         if pace is None:
             pace = self._targets[target] = _TargetPace(target, self._limits, self._overall)
         pace.retries.save()
-        return await with_retries(lambda: pace.call(ask, deadline), deadline, pace.retries)
+        return await with_retries(lambda: pace.call(send, deadline), deadline, pace.retries)
 
     @staticmethod
     async def prepare(target: Target, get: Callable[[], Awaitable[object]], *, deadline: float) -> None:
-        """Get what calls to the target need, tried again as calls are, but at no cost to the target's limits.
+        """Run a prerequisite of calls, with retries but outside the target's limits: `get` limits itself.
 
-        `get` limits itself. Raises: DeadlineExceeded, else whatever the last attempt raised.
+        Raises: DeadlineExceeded, otherwise the last attempt's error.
         """
         try:
             async with asyncio.timeout_at(deadline):
@@ -146,18 +145,18 @@ class _TargetPace:
         self.breaker = CircuitBreaker(target)
         self.waits, self.waited_s, self.refusals = 0, 0.0, 0
 
-    async def call(self, ask: Callable[[], Awaitable[T]], deadline: float) -> T:
-        """Wait for the call's turn, bound the call by the deadline, and tell the breaker how it went."""
+    async def call(self, send: Callable[[], Awaitable[T]], deadline: float) -> T:
+        """Wait for the limits, then make the call through the breaker, both until the deadline."""
         self.breaker.refuse_if_open()
         loop = asyncio.get_running_loop()
-        began, waiting = loop.time(), True
+        started, waiting = loop.time(), True
         try:
             async with asyncio.timeout_at(deadline), self._semaphore:
                 await self._rate.wait(deadline)
                 async with self._overall.slot(self._target):
                     waiting = False
-                    self._count_wait(loop.time() - began)
-                    return await self.breaker.watch(ask, deadline)
+                    self._count_wait(loop.time() - started)
+                    return await self.breaker.call(send, deadline)
         except OwnLimit:
             self.refusals += 1
             raise
@@ -168,7 +167,7 @@ class _TargetPace:
             raise DeadlineExceeded.of(self._target) from error
         finally:
             if waiting:
-                self._count_wait(loop.time() - began)
+                self._count_wait(loop.time() - started)
 
     def _count_wait(self, waited_s: float) -> None:
         if waited_s >= _WAITED_S:

@@ -1,9 +1,8 @@
 """Lists over all targets, in pages.
 
-The order is that of the keys, which begin with account and region. It depends on nothing that changes, so a
-walk through all pages meets each row that lives throughout exactly once, whatever comes or goes meanwhile.
-Targets are asked in that order too, a few at first and then ever more at a time, until the page is full: a
-page costs the lists of the targets that it spans, and of a few behind them.
+Rows are ordered by key: account and region first. Keys never change, so a client that reads all pages gets each row
+that exists throughout exactly once, whatever is added or removed meanwhile. Targets are listed in the same order, a
+growing number at a time, until the page is full: a page costs the lists of the targets that it spans, plus a few.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.identity import Target
 
 MAX_PAGE = 1000
-_LAST_WORDS_S = 0.1  # for those that say at the deadline what they have waited for
+_GRACE_S = 0.1  # for calls that report at the deadline why they had to wait
 
 
 class Key(Protocol):
-    """A place in the list."""
+    """A position in the list."""
 
     @property
     def target(self) -> Target: ...
@@ -45,7 +44,7 @@ V_co = TypeVar("V_co", covariant=True)
 
 
 class Row(Protocol[K_co, V_co]):
-    """A listed thing."""
+    """A list entry."""
 
     @property
     def key(self) -> K_co: ...
@@ -53,10 +52,10 @@ class Row(Protocol[K_co, V_co]):
 
 
 class Pager(Generic[K, V]):
-    """Cuts one list into pages. K are its keys, V what an entry is once it is described."""
+    """Splits one list into pages. K is the key type, V the type of described entries."""
 
     def __init__(self, cursors: Cursors[K], describe: Callable[[K, float], Awaitable[V]]) -> None:
-        """`describe` is given a key and the deadline."""
+        """`describe` takes a key and the deadline."""
         self._cursors = cursors
         self._describe = describe
 
@@ -69,80 +68,80 @@ class Pager(Generic[K, V]):
         after: str | None,
         with_details: bool,
         deadline: float,
-        shown: Callable[[V], V] = lambda described: described,
+        redact: Callable[[V], V] = lambda described: described,
     ) -> Page[V]:
-        """The first so many rows after a cursor. `list_in` gives a target's rows, and what of it failed.
+        """The `first` rows after a cursor. `list_in` returns a target's rows and failures.
 
-        `shown` is given what was described.
+        `redact` is applied to described entries.
 
         Raises: BadUserInput for a bad `first` or `after`. Failed targets are part of the page.
         """
         if not 1 <= first <= MAX_PAGE:
             raise BadUserInput.of("first", f"must be 1 to {MAX_PAGE}; got {first}.")
-        place = self._cursors.read(after) if after is not None else None
-        ahead = sorted(targets)
-        if place is not None:
-            ahead = ahead[bisect.bisect_left(ahead, place.target) :]
-        rows, failures = await _rows(ahead, list_in, place, first, deadline)
+        position = self._cursors.read(after) if after is not None else None
+        remaining = sorted(targets)
+        if position is not None:
+            remaining = remaining[bisect.bisect_left(remaining, position.target) :]
+        rows, failures = await _rows(remaining, list_in, position, first, deadline)
         has_next, rows = len(rows) > first, rows[:first]
-        if has_next:  # failures beyond the last entry are the next page's
+        if has_next:  # failures beyond the last entry belong to the next page
             failures = [(target, error) for target, error in failures if target <= rows[-1].key.target]
-        entries = await self._entries(rows, shown, with_details=with_details, deadline=deadline)
+        entries = await self._entries(rows, redact, with_details=with_details, deadline=deadline)
         return Page(entries, limit_failures(failures), has_next)
 
     async def _entries(
-        self, rows: list[Row[K, V]], shown: Callable[[V], V], *, with_details: bool, deadline: float
+        self, rows: list[Row[K, V]], redact: Callable[[V], V], *, with_details: bool, deadline: float
     ) -> tuple[Entry[V], ...]:
         described = await outcomes(
             [row.key for row in rows] if with_details else [], lambda key: self._describe(key, deadline)
         )
-        return tuple(self._entry(row, described.get(row.key), shown) for row in rows)
+        return tuple(self._entry(row, described.get(row.key), redact) for row in rows)
 
-    def _entry(self, row: Row[K, V], described: V | GatewayError | None, shown: Callable[[V], V]) -> Entry[V]:
+    def _entry(
+        self, row: Row[K, V], described: V | GatewayError | None, redact: Callable[[V], V]
+    ) -> Entry[V]:
         cursor = partial(self._cursors.write, row.key)
         if described is None:
             return Entry(row.without_details(), cursor)
         if isinstance(described, GatewayError):
             return Entry(row.without_details(), cursor, missing=described)
-        return Entry(shown(described), cursor)
+        return Entry(redact(described), cursor)
 
 
 async def _rows(
-    ahead: list[Target],
+    remaining: list[Target],
     list_in: Callable[[Target], Awaitable[tuple[list[Row[K, V]], list[GatewayError]]]],
-    place: K | None,
+    position: K | None,
     first: int,
     deadline: float,
 ) -> tuple[list[Row[K, V]], list[tuple[Target, GatewayError | None]]]:
-    """More than `first` rows in order, or all by the deadline; and the failures, not limited yet."""
+    """More than `first` rows in order, or all that arrive by the deadline; and all failures."""
     listed: dict[Target, tuple[list[Row[K, V]], list[GatewayError]]] = {}
-    found = 0  # rows, wherever: they all come before those of any target not asked yet
-    without_gap, to_come = (
-        0,
-        iter(ahead),
-    )  # rows up to the first target that has not answered, which is `awaited`
-    awaited = next(to_come, None)
+    found = 0  # rows so far: all of them precede those of targets not listed yet
+    contiguous = 0  # rows before the first target whose list is pending: `awaited`
+    pending = iter(remaining)
+    awaited = next(pending, None)
     loop = asyncio.get_running_loop()
-    coming = outcomes_in_window(ahead, list_in, is_enough=lambda: found > first, until=deadline)
+    completed = outcomes_in_window(remaining, list_in, is_enough=lambda: found > first, until=deadline)
     with suppress(TimeoutError):
-        async with asyncio.timeout_at(deadline + _LAST_WORDS_S), aclosing(coming):
-            async for target, outcome in coming:
+        async with asyncio.timeout_at(deadline + _GRACE_S), aclosing(completed):
+            async for target, outcome in completed:
                 rows, failed = ([], [outcome]) if isinstance(outcome, GatewayError) else outcome
                 rows = sorted(
-                    (row for row in rows if place is None or row.key > place), key=lambda row: row.key
+                    (row for row in rows if position is None or row.key > position), key=lambda row: row.key
                 )
                 listed[target] = rows, failed
                 found += len(rows)
                 while awaited in listed:
-                    without_gap += len(listed[awaited][0])
-                    awaited = next(to_come, None)
-                if without_gap > first:
+                    contiguous += len(listed[awaited][0])
+                    awaited = next(pending, None)
+                if contiguous > first:
                     break
     failures: list[tuple[Target, GatewayError | None]] = [
         (target, error) for target in listed for error in listed[target][1]
     ]
     if loop.time() >= deadline:
-        failures += [(target, None) for target in ahead if target not in listed]
+        failures += [(target, None) for target in remaining if target not in listed]
     return (
         [row for target in sorted(listed) for row in listed[target][0]],
         sorted(failures, key=lambda failure: failure[0]),

@@ -1,7 +1,7 @@
-"""What one caller may ask for: requests at a time; each second requests, rows of answers, and calls to AWS.
+"""Quotas of each caller: concurrent requests; requests, result rows and AWS calls per second.
 
-Every row is charged, whatever it was answered from. Calls to AWS are charged to whoever began them: sharing a call or
-reading a snapshot costs none.
+Every row is charged, from a snapshot or not. An AWS call is charged to the caller whose request started it: joining a
+call or reading a snapshot is free.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.caller import Caller
     from transfer_gateway.telemetry.request import Request
 
-_CALLERS_REMEMBERED = 10_000
-_AGAIN_AFTER_S = 1.0  # where nobody knows when one of those under way ends
+_CALLERS_CACHED = 10_000
+_RETRY_AFTER_S = 1.0  # when requests in progress will end is unknown
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaLimits:
-    """For each caller. A burst is what it may ask for at once after a pause."""
+    """Limits of each caller. A burst is how many it may use at once after a pause."""
 
     requests_per_s: float
     requests_burst: int
@@ -37,59 +37,59 @@ class QuotaLimits:
 
 
 class Quota:
-    """One caller's."""
+    """One caller's quota."""
 
     def __init__(self, limits: QuotaLimits) -> None:
-        self._max_under_way = limits.concurrent_requests
-        self._under_way = 0
+        self._max_in_progress = limits.concurrent_requests
+        self._in_progress = 0
         self._requests = _Allowance(limits.requests_per_s, limits.requests_burst, "requests")
         self._rows = _Allowance(limits.rows_per_s, limits.rows_burst, "rows")
         self._aws_calls = _Allowance(limits.aws_calls_per_s, limits.aws_calls_burst, "calls to AWS")
 
     def take_request(self, request: Request | None) -> None:
-        """It counts as under way until its end. Raises: Throttled."""
+        """Count a request as in progress until it ends. Raises: Throttled."""
         self._requests.take()
         if request is None or request.release is not None:
             return
-        if self._under_way >= self._max_under_way:
+        if self._in_progress >= self._max_in_progress:
             raise Throttled(
-                f"Too many concurrent requests: {self._under_way}; the limit is {self._max_under_way}.",
-                retry_after_s=_AGAIN_AFTER_S,
+                f"Too many concurrent requests: {self._in_progress}; the limit is {self._max_in_progress}.",
+                retry_after_s=_RETRY_AFTER_S,
             )
-        self._under_way += 1
-        request.release = self._leave
+        self._in_progress += 1
+        request.release = self._end_request
 
-    def _leave(self) -> None:
-        self._under_way -= 1
+    def _end_request(self) -> None:
+        self._in_progress -= 1
 
     def take_rows(self, count: int) -> None:
-        """Charge rows of an answer: executions, workflows, accounts, and failures beside them.
+        """Charge a response's rows: executions, workflows, accounts, and failures listed with them.
 
-        Rows are charged whole: the last request before a refusal may go beyond the allowance, and later ones wait for
-        it. A count of 0 only asks. Raises: Throttled.
+        A request is charged in full: it may exceed the allowance, which later requests then have to wait for. A count
+        of 0 only checks. Raises: Throttled.
         """
         self._rows.take(count)
 
-    def owe_rows(self, count: int) -> None:
-        """The same for rows that are there already: they are not refused, but what comes next may be."""
-        self._rows.owe(count)
+    def charge_rows(self, count: int) -> None:
+        """Charge rows that were read already. Never raises, but later requests may be throttled."""
+        self._rows.charge(count)
 
     def take_aws_call(self) -> None:
         """Raises: Throttled."""
         self._aws_calls.take()
 
 
-# Who pays for the calls to AWS that this task begins; None: nobody who is limited. Set once for each request, and
-# inherited by the tasks that the request waits for. A shared task has none: whoever starts it has paid.
-PAYING: ContextVar[Quota | None] = ContextVar("paying", default=None)
+# The quota charged for AWS calls that this task starts; None: no limit. Set once per request, and inherited by the
+# tasks that the request awaits. A shared task has none: the request that starts it was charged.
+CHARGED_QUOTA: ContextVar[Quota | None] = ContextVar("charged_quota", default=None)
 
 
 class Quotas:
-    """Every caller's, made when it first asks; those that have not asked for longest are forgotten."""
+    """The quotas of all callers, created at a caller's first request; least recently used ones are dropped."""
 
     def __init__(self, limits: QuotaLimits) -> None:
         self._limits = limits
-        self._quotas: LRUCache[str, Quota] = LRUCache(_CALLERS_REMEMBERED)
+        self._quotas: LRUCache[str, Quota] = LRUCache(_CALLERS_CACHED)
 
     def of(self, caller: Caller) -> Quota:
         quota = self._quotas.get(caller.name)
@@ -99,23 +99,23 @@ class Quotas:
 
 
 class _Allowance:
-    """A rate with a burst. Source: the generic cell rate algorithm; see `pacing.py`."""
+    """A rate with a burst. Source: the generic cell rate algorithm (GCRA), as in `rate.py`."""
 
-    def __init__(self, per_s: float, burst: int, what: str) -> None:
+    def __init__(self, per_s: float, burst: int, unit: str) -> None:
         self._interval_s = 1.0 / per_s
         self._burst_s = self._interval_s * (burst - 1)
-        self._next_at = 0.0  # when the next would be due if all came exactly at the rate
-        self._what = what
+        self._next_at = 0.0  # when the next unit is due at exactly the rate
+        self._unit = unit
 
     def take(self, count: int = 1) -> None:
         now = asyncio.get_running_loop().time()
         due = max(self._next_at, now)
         if due - now > self._burst_s + 1e-9:
             raise Throttled(
-                f"Too many {self._what}: the limit is {1 / self._interval_s:g} per second.",
+                f"Too many {self._unit}: the limit is {1 / self._interval_s:g} per second.",
                 retry_after_s=round(due - now - self._burst_s, 3),
             )
         self._next_at = due + self._interval_s * count
 
-    def owe(self, count: int) -> None:
+    def charge(self, count: int) -> None:
         self._next_at = max(self._next_at, asyncio.get_running_loop().time()) + self._interval_s * count

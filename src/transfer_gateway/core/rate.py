@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class OwnLimit(Throttled):
-    """Our own limit, not AWS's: trying again here would only wait longer."""
+    """Our own limit, not AWS's. Not retried, since that would only wait longer."""
 
 
 class RateLimit:
-    """Lets calls through at the rate (GCRA), first come, first served. Times are the loop's."""
+    """A rate limit (GCRA) in FIFO order. Times are the loop's."""
 
     __slots__ = ("_burst_s", "_head_of_line", "_in_line", "_interval_s", "_next_at", "_target")
 
@@ -24,14 +24,14 @@ class RateLimit:
         self._target = target
         self._interval_s = 1.0 / rate_per_s
         self._burst_s = self._interval_s * (burst - 1)
-        self._next_at = 0.0  # when the next call would be due if calls came exactly at the rate
+        self._next_at = 0.0  # when the next call is due at exactly the rate
         self._head_of_line = asyncio.Lock()
         self._in_line = 0
 
     async def wait(self, deadline: float) -> None:
-        """Until the call's turn. A call that leaves the line before its turn uses up none of the rate.
+        """Wait for the rate limit. A call that is cancelled while it waits uses none of the rate.
 
-        Raises: OwnLimit at once if its turn would come after the deadline.
+        Raises: OwnLimit at once if the wait would exceed the deadline.
         """
         now = asyncio.get_running_loop().time()
         wait_s = self._left_s(now) + self._in_line * self._interval_s
@@ -52,5 +52,5 @@ class RateLimit:
             self._in_line -= 1
 
     def _left_s(self, now: float) -> float:
-        """Until the next slot; none if negative."""
+        """Seconds until the next slot; zero or negative if one is free."""
         return max(self._next_at, now) - self._burst_s - now

@@ -1,4 +1,4 @@
-"""The use cases, one method each, within what a caller may see."""
+"""The use cases, one method each, limited to the caller's scope."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from transfer_gateway.core.access import Access
-from transfer_gateway.core.fanout import outcomes, outcomes_as_they_come
+from transfer_gateway.core.fanout import outcomes, outcomes_as_completed
 from transfer_gateway.core.replay import Described, counts_uses
 from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError, quote
 from transfer_gateway.domain.page import TargetFilter
@@ -30,10 +30,9 @@ if TYPE_CHECKING:
 
 Definitions: TypeAlias = "Mapping[StepRef, WorkflowStep | GatewayError | None]"
 
-_AT_HAND_AT_ONCE = 32
+_SNAPSHOTS_AT_ONCE = 32
 _NO_DEFINITIONS: Definitions = {}
-# AWS creates and deletes workflows but never changes one's steps, and a result belongs to the steps that its workflow
-# began with.
+# AWS creates and deletes workflows but never changes their steps.
 _STEPS_MAX_AGE_S = 3600.0
 DEFAULT_MAX_AGE_S = 1.0
 DEFAULT_WORKFLOW_MAX_AGE_S = 300.0
@@ -44,11 +43,11 @@ DEFAULT_PAGE = 50
 class Reader(Access):
     """The use cases for one request of one caller.
 
-    Each public method is a use case, which states to `replay` what would make its answer repeatable. An account out of
-    scope is treated like one that doesn't exist.
+    Each public method is a use case and tells `replay` whether its response may be repeated. An account out of scope
+    is treated like one that doesn't exist.
 
-    `deadline` is in the running loop's time: one for each request, whatever it asks. `max_age_s` is how old AWS's
-    answer may be; 0: at least as fresh as this request.
+    `deadline` is in the running loop's time; there is one per request. `max_age_s` is the maximum age of AWS's answer;
+    0 means no older than this request.
     """
 
     def list_accounts(self) -> list[Account]:
@@ -77,15 +76,12 @@ class Reader(Access):
         execution = await self._look_up(
             "get_execution", self._sources.lookups.executions, key, max_age_s=max_age_s, deadline=deadline
         )
-        if max_age_s:  # 0 asks for an answer that is as fresh as the request, which a repeated one never is
-            self.replay.made_of((Described(key, max_age_s, execution.version),), 1)
+        if max_age_s:  # with 0 the answer must be no older than the request, which a repeated one never is
+            self.replay.declare((Described(key, max_age_s, execution.version),), 1)
         return self.scope.redact(execution)
 
-    def recall(self, key: ExecutionKey, *, max_age_s: float) -> Execution | None:
-        """What `describe` would give from a snapshot, without a deadline; None where it would ask AWS or raise.
-
-        Raises: Throttled.
-        """
+    def peek(self, key: ExecutionKey, *, max_age_s: float) -> Execution | None:
+        """What `describe` would return from a snapshot; None if it would call AWS or raise. Raises: Throttled."""
         executions = self._sources.lookups.executions
         if not self.scope.accounts.cover(key):
             return None
@@ -100,17 +96,17 @@ class Reader(Access):
     async def describe_all(
         self, keys: Sequence[ExecutionKey], *, max_age_s: float, deadline: float
     ) -> list[Execution | GatewayError]:
-        """For each key its execution or the error, in the order of the keys.
+        """The execution or the error of each key, in the order of the keys.
 
         Raises: BadUserInput for more than 1,000 keys, Throttled.
         """
         if not max_age_s >= 0:  # so that NaN is refused too
             raise _bad_max_age(max_age_s)
         self._take_keys(len(keys))
-        different = dict.fromkeys(keys)
-        found = self._at_hand(different, max_age_s)
+        distinct = dict.fromkeys(keys)
+        found = self._from_snapshots(distinct, max_age_s)
         found |= await outcomes(
-            [key for key in different if key not in found],
+            [key for key in distinct if key not in found],
             lambda key: self._execution(key, max_age_s, deadline),
         )
         parts = tuple(
@@ -119,11 +115,11 @@ class Reader(Access):
             if not isinstance(outcome, GatewayError)
         )
         if max_age_s and len(parts) == len(found):
-            self.replay.made_of(parts, len(keys))
+            self.replay.declare(parts, len(keys))
         return [self._shown(found[key]) for key in keys]
 
     def take_keys(self, count: int) -> None:
-        """Charge what `describe_each` will be asked for, before anything else is done with it.
+        """Charge the keys that `describe_each` will describe.
 
         Raises: BadUserInput for more than 1,000, Throttled.
         """
@@ -132,26 +128,26 @@ class Reader(Access):
     async def describe_each(
         self, keys: Sequence[ExecutionKey], *, max_age_s: float, with_definitions: bool, deadline: float
     ) -> AsyncGenerator[tuple[int, tuple[Execution, Definitions] | GatewayError]]:
-        """As `describe_all`, but each outcome with its key's index as soon as it is there, and with `define_steps`.
+        """As `describe_all`, but each outcome with its key's index as soon as it is available, and with `define_steps`.
 
-        The keys have been charged by `take_keys`. Asks no faster than outcomes are taken. Raises: BadUserInput.
+        `take_keys` has charged the keys. Applies backpressure: see `outcomes_as_completed`. Raises: BadUserInput.
         """
         if not max_age_s >= 0:  # so that NaN is refused too
             raise _bad_max_age(max_age_s)
         indexes: dict[ExecutionKey, list[int]] = {}
         for index, key in enumerate(keys):
             indexes.setdefault(key, []).append(index)
-        to_ask = list(indexes)
+        to_describe = list(indexes)
         if not with_definitions:
-            different, to_ask = to_ask, []
-            for start in range(0, len(different), _AT_HAND_AT_ONCE):
-                part = different[start : start + _AT_HAND_AT_ONCE]
-                for key, at_hand in (found := self._at_hand(part, max_age_s)).items():
-                    shown = self._shown(at_hand)
+            distinct, to_describe = to_describe, []
+            for start in range(0, len(distinct), _SNAPSHOTS_AT_ONCE):
+                part = distinct[start : start + _SNAPSHOTS_AT_ONCE]
+                for key, known in (found := self._from_snapshots(part, max_age_s)).items():
+                    shown = self._shown(known)
                     outcome = shown if isinstance(shown, GatewayError) else (shown, _NO_DEFINITIONS)
                     for index in indexes[key]:
                         yield index, outcome
-                to_ask += [key for key in part if key not in found]
+                to_describe += [key for key in part if key not in found]
 
         async def describe(key: ExecutionKey) -> tuple[Execution, Definitions]:
             execution = await self._execution(key, max_age_s, deadline)
@@ -159,9 +155,9 @@ class Reader(Access):
                 [execution] if with_definitions else [], deadline=deadline
             )
 
-        coming = outcomes_as_they_come(to_ask, describe)
-        async with aclosing(coming):
-            async for key, described in coming:
+        completed = outcomes_as_completed(to_describe, describe)
+        async with aclosing(completed):
+            async for key, described in completed:
                 for index in indexes[key]:
                     yield index, described
 
@@ -176,8 +172,8 @@ class Reader(Access):
     ) -> FindResult:
         """An execution by its id, in all targets or in those of the accounts and regions named.
 
-        Raises: AccountNotAvailable for a named account that is not configured, or in none of these regions;
-        BadUserInput for a region that none of these accounts is configured for.
+        Raises: AccountNotAvailable for a named account that is not configured, or not in any of these regions;
+        BadUserInput for a region that is not configured for any of these accounts.
         """
         self._take_rows(1)
         wanted = TargetFilter(account_ids=tuple(account_ids or ()), regions=tuple(regions or ()))
@@ -219,7 +215,7 @@ class Reader(Access):
             deadline=deadline,
         )
         for entry in page.entries:
-            self._sources.finder.saw(entry.node.key)
+            self._sources.finder.remember(entry.node.key)
         self._listed("list_executions", wanted, page)
         return page
 
@@ -235,9 +231,9 @@ class Reader(Access):
     async def define_step(self, ref: StepRef, *, deadline: float) -> WorkflowStep | None:
         """The definition of a step; None past the definition's end.
 
-        The audit has one line for each workflow in a request, however many of its steps are asked for.
+        Writes one audit event per workflow and request, however many of its steps are selected.
 
-        Raises: GatewayError, with account and region, where the definition can't be had.
+        Raises: GatewayError, with account and region, if the definition is unavailable.
         """
         definitions = self._sources.lookups.definitions
         workflow = await self._look_up_once(
@@ -246,7 +242,7 @@ class Reader(Access):
         return workflow.step_at(ref)
 
     async def define_steps(self, executions: Iterable[Execution], *, deadline: float) -> Definitions:
-        """For every step that has a result: its definition, None, or why it is unavailable."""
+        """The definition of every step that has a result, None, or the error."""
         refs = [
             step.ref
             for execution in executions

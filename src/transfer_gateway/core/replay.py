@@ -1,8 +1,8 @@
-"""Giving an answer again: what it was made of, and whether it would be made of the same again.
+"""Repeating a response: which snapshots it was built from, and whether it would be built from the same ones again.
 
-By default an answer is not repeatable. `counts_uses` counts every call of a use case; a use case that succeeds may
-state what its part of the answer was made of. Only when all of them have, the answer is repeatable. A use case that
-states nothing, fails or is cancelled leaves its answer unrepeatable without having to do anything about it.
+By default a response is not repeatable. `counts_uses` counts every call of a use case; a use case that succeeds may
+declare the snapshots that it used. A response is repeatable only if every call has done so. A use case that declares
+nothing, fails or is cancelled thus makes the response unrepeatable.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ C = TypeVar("C", bound=type)
 
 
 class Described(NamedTuple):
-    """An execution that is part of an answer: how old it may be, in seconds, and which of AWS's answers it is."""
+    """An execution in a response: its maximum age in seconds, and the version of AWS's answer."""
 
     key: ExecutionKey
     max_age_s: float
@@ -34,16 +34,16 @@ class Described(NamedTuple):
 
 
 class Replayable(NamedTuple):
-    """What a repeatable answer was made of. `rows` were charged to its caller's quota."""
+    """The parts of a repeatable response. `rows` were charged to the caller's quota."""
 
     parts: tuple[Described, ...]
     rows: int
 
 
 class Replay:
-    """What the answer to one request is made of so far."""
+    """The parts of one request's response so far."""
 
-    uses = _stated = _rows = 0
+    uses = _declared = _rows = 0
     _parts: tuple[Described, ...] = ()
 
     def __init__(
@@ -53,25 +53,25 @@ class Replay:
         self._quota = quota
         self._executions = executions
 
-    def made_of(self, parts: tuple[Described, ...], rows: int) -> None:
-        """State what one use of a use case gave: these, as they are in the snapshots, and nothing else."""
+    def declare(self, parts: tuple[Described, ...], rows: int) -> None:
+        """Declare that one call of a use case returned these, as they are in the snapshots, and nothing else."""
         self._parts += parts
         self._rows += rows
-        self._stated += 1
+        self._declared += 1
 
     def replayable(self) -> Replayable | None:
-        """What the answer was made of; None where it must not be given again."""
-        if not self._parts or self._stated != self.uses:
+        """The parts of the response; None if it must not be repeated."""
+        if not self._parts or self._declared != self.uses:
             return None
         return Replayable(self._parts, self._rows)
 
-    def again(self, answer: Replayable, at: float | None = None) -> bool:
-        """Whether the use cases would give the same again, without a call to AWS, to a caller with the same scope.
+    def repeat(self, answer: Replayable, at: float | None = None) -> bool:
+        """Whether the use cases would return the same, without an AWS call, to a caller with the same scope.
 
-        If so, the rows are charged and the audit has the executions, as if they had been looked up. `at` asks whether
-        they would have given the same at that time of the clock, had they known what is known now.
+        If so, charges the rows and writes the audit event, as if the executions had been looked up. With `at`, ages
+        are measured at that time of the clock instead of now.
 
-        False, too, where the quota has no room for the rows: the use case then raises the reason.
+        False, too, if the quota does not allow the rows: the use case then raises the error.
         """
         executions = self._executions
         for key, max_age_s, version in answer.parts:
@@ -85,19 +85,19 @@ class Replay:
                 return False
         count = len(answer.parts)
         found = [(key, version[1])] if count == 1 else [(part.key, part.version[1]) for part in answer.parts]
-        self._audit.recalled("get_execution", found)
+        self._audit.read_from_snapshots("get_execution", found)
         executions.hits += count
         return True
 
     def now(self) -> float:
-        """For `at` of `again`."""
+        """The clock's time, for `at` of `repeat`."""
         return self._executions.now()
 
 
 def counts_uses(cls: C) -> C:
     """Count each call of a public method of the class in its `replay`.
 
-    Raises: TypeError for a public member that is no plain method, since its uses could not be counted.
+    Raises: TypeError for a public member that is not a plain method, since its calls could not be counted.
     """
     for name, member in list(vars(cls).items()):
         if name.startswith("_"):

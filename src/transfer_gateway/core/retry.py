@@ -1,4 +1,4 @@
-"""Trying a call to AWS again: when, how often, and out of which budget."""
+"""Retries of AWS calls: when, how often, and within which budget."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RETRY = retry_if_exception(
 
 
 class RetryBudget:
-    """Each call saves a tenth of a retry: a target that fails all its calls is asked 1.1 times as often."""
+    """Each call earns a tenth of a retry, so a target whose calls all fail gets at most 1.1 times the calls."""
 
     __slots__ = ("_saved", "spent")
 
@@ -40,7 +40,7 @@ class RetryBudget:
         self._saved = min(_MAX_SAVED_RETRIES, self._saved + _RETRIES_PER_CALL)
 
     def spend(self) -> bool:
-        """Whether there was a retry to spend."""
+        """Take one retry. Returns: False if the budget is used up."""
         if self._saved < 1:
             return False
         self._saved -= 1
@@ -49,30 +49,30 @@ class RetryBudget:
 
 
 async def with_retries(
-    ask: Callable[[], Awaitable[T]], deadline: float, budget: RetryBudget | None = None
+    send: Callable[[], Awaitable[T]], deadline: float, budget: RetryBudget | None = None
 ) -> T:
-    """What `ask` gives, asked again after AWS has throttled or failed it, as long as deadline and budget allow."""
-    try:  # a call that succeeds at once is spared tenacity's 50 µs
-        return await ask()
+    """Run `send`, and again after AWS throttled or failed, as long as the deadline and the budget allow."""
+    try:  # avoids tenacity's 50 µs for a call that succeeds at once
+        return await send()
     except (Throttled, UpstreamUnavailable) as error:
         failed: GatewayError | None = error
 
-    async def go_on() -> T:
+    async def attempt() -> T:
         nonlocal failed
-        if failed is not None:  # the first attempt, as tenacity is to count it
+        if failed is not None:  # the first attempt, so that tenacity counts it
             first, failed = failed, None
             raise first
-        return await ask()
+        return await send()
 
-    def give_up(state: RetryCallState) -> bool:
+    def should_stop(state: RetryCallState) -> bool:
         too_late = asyncio.get_running_loop().time() + state.upcoming_sleep >= deadline
         return too_late or state.attempt_number >= _MAX_ATTEMPTS or not (budget is None or budget.spend())
 
-    return await AsyncRetrying(retry=_RETRY, wait=_wait, stop=give_up, reraise=True)(go_on)
+    return await AsyncRetrying(retry=_RETRY, wait=_wait, stop=should_stop, reraise=True)(attempt)
 
 
 def _wait(state: RetryCallState) -> float:
-    """Full jitter, and no less than AWS asks for."""
+    """Full jitter, and at least AWS's Retry-After."""
     error = state.outcome.exception() if state.outcome else None
-    asked_s = error.retry_after_s if isinstance(error, GatewayError) else None
-    return max(asked_s or 0.0, _BACKOFF.after(state.attempt_number))
+    retry_after_s = error.retry_after_s if isinstance(error, GatewayError) else None
+    return max(retry_after_s or 0.0, _BACKOFF.after(state.attempt_number))

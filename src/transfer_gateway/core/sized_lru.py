@@ -1,4 +1,4 @@
-"""What was used lately, within bounds."""
+"""An LRU cache bounded by the size of its values."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ V = TypeVar("V")
 
 
 class SizedLru(Generic[K, V]):
-    """Values by key, as long as their sizes add up to no more than `max_size`; least recently used out first.
+    """Evicts the least recently used values once the sum of their sizes exceeds `max_size`.
 
-    A value that is larger by itself is not kept. As cachetools' LRUCache, at a quarter of what looking costs there:
-    each look there is four calls of Python.
+    A value larger than `max_size` is not kept. A lookup costs a quarter of that of cachetools' LRUCache, which makes
+    four Python calls.
     """
 
     __slots__ = ("_entries", "_size_of", "max_size", "size")
@@ -31,7 +31,7 @@ class SizedLru(Generic[K, V]):
         return len(self._entries)
 
     def get(self, key: K) -> V | None:
-        """Looking is using."""
+        """Also marks the entry as used."""
         entry = self._entries.get(key)
         if entry is None:
             return None
@@ -39,7 +39,7 @@ class SizedLru(Generic[K, V]):
         return entry[0]
 
     def put(self, key: K, value: V) -> None:
-        """In place of what there was by that key."""
+        """Insert or replace a value."""
         self.discard(key)
         size = self._size_of(value)
         if size > self.max_size:

@@ -1,4 +1,4 @@
-"""Workflows: every one of them, in pages."""
+"""All workflows, in pages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Workflows:
         with_details: bool,
         deadline: float,
     ) -> Page[Workflow]:
-        """The first so many workflows after a cursor; with what only DescribeWorkflow tells, if wanted.
+        """The `first` workflows after a cursor; `with_details` adds the fields that only DescribeWorkflow returns.
 
         Raises: BadUserInput for a bad `first` or `after`. Failed targets are part of the page.
         """

@@ -54,7 +54,7 @@ class ResponseCache:
         `at`, in the clock's time: if it would have made the same then, had it known what is known now.
         """
         answer = self._kept.get((request, reader.scope.version))
-        if answer is None or not reader.replay.again(answer.made_of, at):
+        if answer is None or not reader.replay.repeat(answer.made_of, at):
             return None
         if (again := current_request()) is not None:
             again.operation = answer.operation

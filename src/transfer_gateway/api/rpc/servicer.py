@@ -74,7 +74,7 @@ class ExecutionService(ExecutionServiceServicer):
     ) -> pb.GetExecutionResponse | bytes:
         reader = await self._admit(context)
         key, max_age_s, with_definitions = request.parameters()
-        execution = None if with_definitions else reader.recall(key, max_age_s=max_age_s)
+        execution = None if with_definitions else reader.peek(key, max_age_s=max_age_s)
         if execution is None:
             deadline = self._deadline(context)
             execution = await reader.describe(key, max_age_s=max_age_s, deadline=deadline)
