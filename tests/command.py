@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
 COMMAND = Path(sys.executable).with_name("transfer-gateway")
+CLOSED_STDIN = "<&-"
 _UNLESS_SAID = {"TRANSFER_GATEWAY_GRPC_PORT": "0", "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0"}
 
 
@@ -33,7 +34,7 @@ def keep_bytecode(folder: Path) -> None:
 async def run(*arguments: str, redirected: str = "", **environment: str) -> tuple[int | None, str, str]:
     """A command to its end: exit code, output, errors. `redirected`: in the shell's words."""
     process: Process | Forked
-    if redirected:
+    if redirected not in {"", CLOSED_STDIN}:
         process = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", f'exec "$0" "$@" {redirected}'),
             COMMAND,
@@ -43,7 +44,9 @@ async def run(*arguments: str, redirected: str = "", **environment: str) -> tupl
             stderr=PIPE,
         )
     else:
-        process = await fork(*arguments, environment=os.environ | environment)
+        process = await fork(
+            *arguments, environment=os.environ | environment, stdin_closed=redirected == CLOSED_STDIN
+        )
     out, err = await asyncio.wait_for(process.communicate(), 100)
     return process.returncode, out.decode(), err.decode()
 

@@ -68,6 +68,7 @@ async def fork(
     environment: Mapping[str, str],
     stdout: int = asyncio.subprocess.PIPE,
     stderr: int = asyncio.subprocess.PIPE,
+    stdin_closed: bool = False,
 ) -> Forked:
     """Start the command. `stdout`, `stderr`: descriptors, or PIPE."""
     readers: list[asyncio.StreamReader | None] = []
@@ -82,7 +83,11 @@ async def fork(
         else:
             readers.append(None)
             given.append(asked)
-    process = _FORKING.Process(target=_run, args=(arguments, dict(environment), *map(DupFd, given)))
+    process = _FORKING.Process(
+        target=_run,
+        args=(arguments, dict(environment), *map(DupFd, given)),
+        kwargs={"stdin_closed": stdin_closed},
+    )
     try:
         process.start()
     finally:
@@ -103,8 +108,13 @@ async def _rest(stream: asyncio.StreamReader | None) -> bytes:
     return b"" if stream is None else await stream.read()
 
 
-def _run(arguments: Sequence[str], environment: Mapping[str, str], stdout: Any, stderr: Any) -> None:
+def _run(
+    arguments: Sequence[str], environment: Mapping[str, str], stdout: Any, stderr: Any, *, stdin_closed: bool
+) -> None:
     """In the child: as Python starts the command."""
+    if stdin_closed:
+        os.close(0)
+        sys.stdin = sys.__stdin__ = None  # type: ignore[misc]  # as Python has it then
     for number, given in ((1, stdout), (2, stderr)):
         descriptor = given.detach()
         os.dup2(descriptor, number)
