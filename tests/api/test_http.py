@@ -86,10 +86,10 @@ KEY = {
     ],
 )
 async def test_malformed_requests(
-    gateway: Gateway, body: bytes, headers: dict[str, str], status: int, says: str
+    shared_gateway: Gateway, body: bytes, headers: dict[str, str], status: int, says: str
 ) -> None:
     """A request that is no GraphQL gets a 4xx that says what is wrong, as JSON with a code."""
-    response = await gateway.send("POST", body=body, headers=headers)
+    response = await shared_gateway.send("POST", body=body, headers=headers)
     assert response.status == status
     (error,) = response.json()["errors"]
     assert says in error["message"]
@@ -156,7 +156,7 @@ async def test_malformed_requests(
     ],
 )
 async def test_bad_documents_and_variables(
-    gateway: Gateway,
+    shared_gateway: Gateway,
     query: str,
     variables: dict[str, Any],
     code: str,
@@ -169,7 +169,7 @@ async def test_bad_documents_and_variables(
 
     Only a client that asks for `application/json` alone gets 200, as the GraphQL-over-HTTP draft has it.
     """
-    response = await gateway.post({"query": query, "variables": variables}, accept=accept)
+    response = await shared_gateway.post({"query": query, "variables": variables}, accept=accept)
     answer = response.json()
     (error,) = answer["errors"]
     assert (error["extensions"]["code"], "data" in answer) == (code, False)
@@ -179,10 +179,10 @@ async def test_bad_documents_and_variables(
     assert len(response.body) < 2_000
 
 
-async def test_operation_name(gateway: Gateway) -> None:
+async def test_operation_name(shared_gateway: Gateway) -> None:
     """Of several operations the one named runs."""
     query = "query A { a: __typename } query B { b: __typename }"
-    response = await gateway.post({"query": query, "operationName": "B"})
+    response = await shared_gateway.post({"query": query, "operationName": "B"})
     assert response.json() == {"data": {"b": "Query"}}
 
 
@@ -211,10 +211,10 @@ async def test_operation_name(gateway: Gateway) -> None:
         ([",;q, ;;=,"], 400, "application/json"),
     ],
 )
-async def test_accept(gateway: Gateway, accepts: list[str], status: int, media_type: str) -> None:
+async def test_accept(shared_gateway: Gateway, accepts: list[str], status: int, media_type: str) -> None:
     """Media ranges are compared whole, in any case, from every Accept header, and without those of q=0."""
     headers = [*JSON.items(), *(("accept", value) for value in accepts)]
-    response = await gateway.send(
+    response = await shared_gateway.send(
         "POST", body=b'{"query":"{"}', headers=headers, skip_auto_headers=("accept",)
     )
     assert (response.status, response.headers["content-type"]) == (status, media_type)
@@ -238,9 +238,9 @@ async def test_get(gateway: Gateway, world: World) -> None:
         ("POST", "/livez", 405),
     ],
 )
-async def test_wrong_place(gateway: Gateway, method: str, path: str, status: int) -> None:
+async def test_wrong_place(shared_gateway: Gateway, method: str, path: str, status: int) -> None:
     """A wrong method or path gets its status and the same form of error; no page of anyone's."""
-    response = await gateway.send(method, path, allow_redirects=False)
+    response = await shared_gateway.send(method, path, allow_redirects=False)
     assert response.status == status
     assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
     if status == 405:
@@ -263,9 +263,9 @@ async def test_wrong_place(gateway: Gateway, method: str, path: str, status: int
         ("", 421),
     ],
 )
-async def test_host(gateway: Gateway, host: str, status: int) -> None:
+async def test_host(shared_gateway: Gateway, host: str, status: int) -> None:
     """Only a loopback Host is answered: a web page that leads here by DNS rebinding sends its own."""
-    response = await gateway.send("GET", params={"query": "{__typename}"}, headers={"host": host})
+    response = await shared_gateway.send("GET", params={"query": "{__typename}"}, headers={"host": host})
     assert response.status == status
     assert ("errors" in response.json()) is (status != 200)
 
@@ -307,11 +307,11 @@ async def test_a_client_that_does_not_wait(service: server.Service, world: World
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br, gzip;q=0.5", "gzip;q=0", "identity", ""])
-async def test_compression(gateway: Gateway, encoding: str) -> None:
+async def test_compression(shared_gateway: Gateway, encoding: str) -> None:
     """A large answer is compressed for whoever can read that; a small one never."""
     large = json.dumps({"query": get_introspection_query()}).encode()
     answers = [
-        await gateway.send(
+        await shared_gateway.send(
             "POST", body=body, headers=JSON | {"accept-encoding": encoding}, auto_decompress=False
         )
         for body in (large, BODY)
@@ -367,9 +367,11 @@ async def test_pages_of_other_origins(
             assert asked.status == allowed
 
 
-async def test_no_origin_by_default(gateway: Gateway) -> None:
+async def test_no_origin_by_default(shared_gateway: Gateway) -> None:
     """Without the setting no page of another origin may ask at all."""
-    answer = await gateway.send("OPTIONS", headers={"origin": OURS, "access-control-request-method": "POST"})
+    answer = await shared_gateway.send(
+        "OPTIONS", headers={"origin": OURS, "access-control-request-method": "POST"}
+    )
     assert answer.status == 405
     assert "access-control-allow-origin" not in answer.headers
 
@@ -458,19 +460,19 @@ async def test_no_proxy(service: server.Service) -> None:
     }
 
 
-async def test_request_id(gateway: Gateway) -> None:
+async def test_request_id(shared_gateway: Gateway) -> None:
     """A caller's request id comes back; a malformed one is replaced."""
     for sent, kept in (("abc-123", True), ("x" * 300, False), ("a b", False)):
-        response = await gateway.send("GET", "/livez", headers={"x-request-id": sent})
+        response = await shared_gateway.send("GET", "/livez", headers={"x-request-id": sent})
         assert (response.headers["x-request-id"] == sent) is kept
 
 
-async def test_health(gateway: Gateway) -> None:
+async def test_health(shared_gateway: Gateway) -> None:
     """A running service is alive and ready."""
-    assert (await gateway.send("GET", "/livez")).json() == {"status": "alive"}
-    assert (await gateway.send("GET", "/readyz")).json() == {"status": "ready"}
+    assert (await shared_gateway.send("GET", "/livez")).json() == {"status": "alive"}
+    assert (await shared_gateway.send("GET", "/readyz")).json() == {"status": "ready"}
     for probe in ("/livez", "/readyz"):
-        answer = await gateway.send("HEAD", probe)
+        answer = await shared_gateway.send("HEAD", probe)
         assert (answer.status, answer.body) == (200, b"")
 
 
@@ -545,7 +547,7 @@ anything = st.recursive(
 fuzzed_key = st.fixed_dictionaries({name: st.just(value) | anything for name, value in KEY.items()})
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(
     body=st.fixed_dictionaries(
         {}, optional={"query": st.just(QUERY) | anything, "variables": anything, "extensions": anything}
@@ -555,9 +557,9 @@ fuzzed_key = st.fixed_dictionaries({name: st.just(value) | anything for name, va
     )
     | anything
 )
-async def test_never_a_500(gateway: Gateway, body: Any) -> None:
+async def test_never_a_500(shared_gateway: Gateway, body: Any) -> None:
     """Whatever JSON a caller sends, the answer is JSON, never a 5xx and never a fault of ours."""
-    response = await gateway.post(body)
+    response = await shared_gateway.post(body)
     assert response.status < 500
     codes = [error["extensions"]["code"] for error in response.json().get("errors", [])]
     assert "INTERNAL_SERVER_ERROR" not in codes
