@@ -153,7 +153,7 @@ def discovering(organizations: str) -> str:
         ),
         pytest.param(
             discovering("{ include_ous: [] }"),
-            "accounts.yaml:3:20: discover.organizations.include_ous: List should have at least 1 item",
+            "accounts.yaml:3:20: discover.organizations.include_ous: must not be empty",
             id="no-ous",
         ),
         pytest.param(

@@ -47,9 +47,7 @@ _HEADER = HEADER.encode()
 _PIECE_BYTES = 65_536
 _WRITTEN_TOO_LATE = "the handler is closed"  # uvloop, of a connection whose end is about to be told
 _RPC_PATHS = ("/transfer_api.", "/grpc.")
-_NOT_GRPC = (
-    "gRPC is served on a port of its own (GRPC_PORT), over HTTP/2. gRPC-Web and Connect are not supported."
-)
+_NOT_GRPC = "gRPC is served on another port (TRANSFER_GATEWAY_GRPC_PORT), over HTTP/2. gRPC-Web and Connect are not supported."
 _CLIENT_LEFT = 499  # nobody reads it but the log; nginx's number for this
 
 

@@ -30,6 +30,7 @@ _ASK_AGAIN_AFTER_S = 5.0
 _TIMEOUT_S = (
     20.0  # botocore's are for each read: a server that answers byte by byte would block the start for ever
 )
+_AFTER_EXIT_S = 0.5  # for what it has printed; a child may hold its pipes for longer
 _PROCESS_TIMEOUT_S = 15.0
 # What no wait mends: a session reads AWS's files once, and nobody is asked for a code.
 PERMANENT = (
@@ -182,36 +183,54 @@ class _CredentialProcess:
     async def communicate(self) -> tuple[bytes, bytes]:
         """What it printed. Raises: CredentialRetrievalError."""
         process = self._process
+        out, said = bytearray(), bytearray()
         try:
-            async with asyncio.timeout(_PROCESS_TIMEOUT_S):
-                out, said = await _read(process.stdout), await _read(process.stderr)
+            async with asyncio.timeout(_PROCESS_TIMEOUT_S), asyncio.TaskGroup() as tasks:
+                reading = [
+                    tasks.create_task(self._read_all(process.stdout, out)),
+                    tasks.create_task(_read_beginning(process.stderr, said)),
+                ]
                 code = await process.wait()
+                await asyncio.wait(reading, timeout=_AFTER_EXIT_S)
+                for task in reading:
+                    task.cancel()
         except TimeoutError as error:
             raise _process_failed(f"has not ended within {_PROCESS_TIMEOUT_S:g} s") from error
         finally:
-            with suppress(ProcessLookupError):  # its children too, which may hold the pipes
-                os.killpg(process.pid, signal.SIGKILL)
+            self._kill()
             await process.wait()
+        if len(out) > MAX_SMALL_ANSWER_BYTES:
+            raise _process_failed(f"printed more than {MAX_SMALL_ANSWER_BYTES} bytes")
         if code:
             words = said.decode(errors="replace").strip() or "it said nothing"
-            return out, f"exit code {code}: {words}".encode()
+            return bytes(out), f"exit code {code}: {words}".encode()
         try:
             is_object = isinstance(json.loads(out), dict)
         except ValueError:
             is_object = False
         if not is_object:
             raise _process_failed("printed something other than a JSON object")
-        return out, said
+        return bytes(out), bytes(said)
+
+    async def _read_all(self, stream: asyncio.StreamReader | None, into: bytearray) -> None:
+        """Read to the end; a process that prints too much is killed."""
+        assert stream is not None  # noqa: S101  it is a pipe
+        while piece := await stream.read(MAX_SMALL_ANSWER_BYTES):
+            into += piece
+            if len(into) > MAX_SMALL_ANSWER_BYTES:
+                self._kill()
+                return
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError):  # its children too, which may hold the pipes
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
-async def _read(stream: asyncio.StreamReader | None) -> bytes:
+async def _read_beginning(stream: asyncio.StreamReader | None, into: bytearray) -> None:
+    """Read to the end, so that the process can go on, and keep the beginning."""
     assert stream is not None  # noqa: S101  it is a pipe
-    printed = bytearray()
     while piece := await stream.read(MAX_SMALL_ANSWER_BYTES):
-        printed += piece
-        if len(printed) > MAX_SMALL_ANSWER_BYTES:
-            raise _process_failed(f"printed more than {MAX_SMALL_ANSWER_BYTES} bytes")
-    return bytes(printed)
+        into += piece[: MAX_SMALL_ANSWER_BYTES - len(into)]
 
 
 def _process_failed(why: str) -> boto.CredentialRetrievalError:

@@ -3,49 +3,102 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from transfer_gateway.cli.output import printing, say, tell
 from transfer_gateway.cli.program import load_settings, or_exit, run
 from transfer_gateway.domain.errors import GatewayError
-from transfer_gateway.settings import AccountsFile, PolicyFile, TlsFiles, load_documents, unknown_settings
+from transfer_gateway.settings import (
+    AccountsFile,
+    ConfigurationError,
+    PolicyFile,
+    TlsFiles,
+    load_documents,
+    unknown_settings,
+)
 from transfer_gateway.telemetry import AwsCalls, configure_logging
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transfer_gateway.build import Core
     from transfer_gateway.domain.account import Accounts
     from transfer_gateway.domain.discovery import AccountSources
     from transfer_gateway.settings import Settings
+    from transfer_gateway.settings.tls_files import DoorTls
+
+T = TypeVar("T")
 
 
 def check_config(*, assume: bool) -> None:
     """Check settings and files without starting; with --assume, also try every account and region."""
-    settings = load_settings()
-    from transfer_gateway.build import build_oidc  # noqa: PLC0415  as in `serve`
-
     for name, nearest in unknown_settings().items():
         meant = f"; did you mean {nearest}?" if nearest else ""
         tell(f"warning: {name} is not a setting and has no effect{meant}")
-    or_exit(lambda: build_oidc(settings))
-    if settings.policy_file is not None:
-        or_exit(PolicyFile(settings.policy_file).load)
-        say(f"{settings.policy_file}: ok")
-    documents = settings.graphql_trusted_documents_path
-    if documents is not None:
-        or_exit(lambda: load_documents(documents))
-        say(f"{documents}: ok")
-    sources: AccountSources = or_exit(AccountsFile(settings.accounts_file).load)
-    for files in filter(None, (TlsFiles.of(settings, "http"), TlsFiles.of(settings, "grpc"))):
-        valid_until = or_exit(files.load).valid_until
-        say(f"{files.certificate}: certificate, valid until {valid_until:%Y-%m-%d %H:%M} UTC: ok")
-    discovery = ", discovery from AWS Organizations" if sources.discovery else ""
-    say(
-        f"{settings.accounts_file}: {len(sources.listed)} accounts, {len(sources.regions())} regions{discovery}: ok"
-    )
-    if assume:
+    settings = load_settings()
+    sources: AccountSources = or_exit(lambda: _check_files(settings))
+    if not assume:
+        run(lambda: _build(settings, sources))
+    else:
         if settings.log_level != "debug":  # all else that the log has to say, the table says
             configure_logging("critical", settings.log_format)
         run(lambda: _check_targets(settings, sources))
+
+
+def _check_files(settings: Settings) -> AccountSources:
+    """Read every file, and print which are good. Raises: ConfigurationError, with the problems of all."""
+    from transfer_gateway.build import build_oidc  # noqa: PLC0415  as in `serve`
+
+    refused: list[ConfigurationError] = []
+
+    def checked(step: Callable[[], T], good: Callable[[T], str | None]) -> T | None:
+        try:
+            value = step()
+        except ConfigurationError as error:
+            refused.append(error)
+            return None
+        if line := good(value):
+            say(f"{line}: ok")
+        return value
+
+    checked(lambda: build_oidc(settings), lambda _: None)
+    if (policy := settings.policy_file) is not None:
+        checked(PolicyFile(policy).load, lambda _: str(policy))
+    if (documents := settings.graphql_trusted_documents_path) is not None:
+        checked(lambda: load_documents(documents), lambda _: str(documents))
+    for door in ("http", "grpc"):
+        if (files := TlsFiles.of(settings, door)) is not None:
+            checked(files.load, partial(_certificate, files))
+    sources: AccountSources | None = checked(
+        AccountsFile(settings.accounts_file).load, partial(_listed, settings)
+    )
+    if refused or sources is None:
+        hints = dict.fromkeys(hint for error in refused for hint in error.hints)
+        raise ConfigurationError([line for error in refused for line in error.problems], hints=tuple(hints))
+    return sources
+
+
+def _certificate(files: TlsFiles, tls: DoorTls) -> str:
+    return f"{files.certificate}: certificate, valid until {tls.valid_until:%Y-%m-%d %H:%M} UTC"
+
+
+def _listed(settings: Settings, sources: AccountSources) -> str:
+    discovery = ", discovery from AWS Organizations" if sources.discovery else ""
+    accounts, regions = _count(len(sources.listed), "account"), _count(len(sources.regions()), "region")
+    return f"{settings.accounts_file}: {accounts}, {regions}{discovery}"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+async def _build(settings: Settings, sources: AccountSources) -> None:
+    """Raises: ConfigurationError for what only the clients of AWS know, such as the region of STS."""
+    from transfer_gateway.build import build_core  # noqa: PLC0415
+
+    async with build_core(settings, sources, AwsCalls()):
+        pass
 
 
 async def _check_targets(settings: Settings, sources: AccountSources) -> None:
@@ -81,7 +134,7 @@ async def _try_issuers(settings: Settings) -> bool:
     async with oidc:
         tried = await oidc.try_issuers()
     for issuer, got in tried.items():
-        say(f"{issuer}: {f'{got} keys: ok' if isinstance(got, int) else got}")
+        say(f"{issuer}: {_count(got, 'key') + ': ok' if isinstance(got, int) else got}")
     return all(isinstance(got, int) for got in tried.values())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from transfer_gateway.core.replay import Replay
@@ -11,7 +13,7 @@ from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.domain.workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from transfer_gateway.core.audit import AuditTrail
     from transfer_gateway.core.find import Finder
@@ -66,6 +68,9 @@ class Access:
             return kept
         try:
             outcome = await snapshots.get(key, max_age_s=max_age_s, deadline=deadline)
+        except asyncio.CancelledError:
+            self._audit.cancelled(operation, [str(key)])
+            raise
         except GatewayError as error:
             self._audit.looked_up(operation, key, error)
             raise
@@ -113,6 +118,15 @@ class Access:
         self._audit.unavailable("get_execution", unavailable)
         executions.hits += len(cached)
         return found
+
+    @contextmanager
+    def _audited_if_cancelled(self, operation: str, **criteria: object) -> Iterator[None]:
+        """A context whose cancellation is written to the audit."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._audit.cancelled(operation, **criteria)
+            raise
 
     def _take_keys(self, count: int) -> None:
         if count > MAX_KEYS:

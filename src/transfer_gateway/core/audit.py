@@ -5,6 +5,7 @@ Events never contain a token. Of a response they contain only the ids that were 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from transfer_gateway.domain.account import Account
@@ -104,6 +105,11 @@ class AuditTrail(NamedTuple):
             target_failures=list(map(_format_failure, failures)),
             **criteria,
         )
+
+    def cancelled(self, operation: str, ids: Iterable[str] = (), **criteria: object) -> None:
+        """The caller left, or its deadline passed, before the outcome was known."""
+        with suppress(AuditLogUnavailable):  # nothing is answered
+            self._event(operation, list(ids), outcome="CANCELLED", **criteria)
 
     def refused(self, operation: str, error: GatewayError, **criteria: object) -> None:
         """A search was rejected before it started."""

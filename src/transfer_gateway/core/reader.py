@@ -177,18 +177,24 @@ class Reader(Access):
         """
         self._take_rows(1)
         wanted = TargetFilter(account_ids=tuple(account_ids or ()), regions=tuple(regions or ()))
+        criteria = {
+            "execution_id": execution_id,
+            "account_ids": list(wanted.account_ids),
+            "regions": list(wanted.regions),
+        }
         try:
             targets = self.scope.targets_named(wanted)
+            with self._audited_if_cancelled("find_execution", **criteria):
+                found = await self._sources.finder.find(execution_id, workflow_id, targets, deadline=deadline)
         except GatewayError as error:
-            self._audit.refused("find_execution", error, execution_id=execution_id)
+            self._audit.refused("find_execution", error, **criteria)
             raise
-        found = await self._sources.finder.find(execution_id, workflow_id, targets, deadline=deadline)
         self._audit.listed(
             "find_execution",
             [found.execution.id] if found.execution else [],
             targets=found.targets_asked,
             failures=found.failures,
-            execution_id=execution_id,
+            **criteria,
         )
         if found.execution is None:
             return found
@@ -205,15 +211,16 @@ class Reader(Access):
     ) -> Page[Execution]:
         """A page of all executions in progress that match. Raises: BadUserInput, Throttled."""
         self._take_rows(0)
-        page = await self._sources.in_progress.page(
-            self.scope.accounts.targets(),
-            wanted,
-            self.scope,
-            first=first,
-            after=after,
-            with_details=with_details,
-            deadline=deadline,
-        )
+        with self._audited_if_cancelled("list_executions"):
+            page = await self._sources.in_progress.page(
+                self.scope.accounts.targets(),
+                wanted,
+                self.scope,
+                first=first,
+                after=after,
+                with_details=with_details,
+                deadline=deadline,
+            )
         for entry in page.entries:
             self._sources.finder.remember(entry.node.key)
         self._listed("list_executions", wanted, page)
@@ -263,14 +270,15 @@ class Reader(Access):
     ) -> Page[Workflow]:
         """A page of all workflows that match. Raises: BadUserInput, Throttled."""
         self._take_rows(0)
-        page = await self._sources.workflows.page(
-            self.scope.accounts.targets(),
-            wanted,
-            first=first,
-            after=after,
-            with_details=with_details,
-            deadline=deadline,
-        )
+        with self._audited_if_cancelled("list_workflows"):
+            page = await self._sources.workflows.page(
+                self.scope.accounts.targets(),
+                wanted,
+                first=first,
+                after=after,
+                with_details=with_details,
+                deadline=deadline,
+            )
         self._listed("list_workflows", wanted, page)
         return page
 

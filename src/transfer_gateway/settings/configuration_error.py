@@ -25,13 +25,27 @@ class ConfigurationError(Exception):
         self.hints = tuple(hints)
 
 
+_RULES = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known key",
+    "model_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "string_type": "must be text; quote it",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+}  # by pydantic's type of error
+
+
 def say(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails, whose message is always text
-    if problem["type"] == "missing":
-        return "is required"
-    if problem["type"] == "extra_forbidden":
-        return "is not a known key"
-    if problem["type"] == "model_type":
-        return "must be a mapping"
+    """The rule that was broken."""
+    if rule := _RULES.get(problem["type"]):
+        return rule
+    if problem["type"] == "too_short":
+        return "must not be empty"
     message: str = problem["msg"].removeprefix("Value error, ")
     return message[0].lower() + message[1:] if message.startswith("Input should") else message
 

@@ -53,7 +53,10 @@ class _Accounts(Strict):
 
 def _to_hideable(word: str) -> Hideable:
     """The class itself would do, but for pydantic, which from Python 3.12 on can't tell what an enum's class takes."""
-    return Hideable(word)
+    try:
+        return Hideable(word)
+    except ValueError:
+        raise ValueError(f"must be one of {', '.join(Hideable)}") from None
 
 
 class _Rule(Strict):

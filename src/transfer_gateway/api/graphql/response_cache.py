@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from transfer_gateway.core.sized_lru import SizedLru
 from transfer_gateway.telemetry import current_request
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _PART_BYTES = 1024  # of a key and a version, about
 _LARGEST = 1 / 16  # of all that is kept
+
+
+_Key: TypeAlias = tuple[bytes | str, bytes]  # a request, and the version of its caller's scope
 
 
 class _Answer(NamedTuple):
@@ -41,12 +44,10 @@ class ResponseCache:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._making: dict[tuple[bytes, bytes], _Making] = {}
-        self._kept: SizedLru[tuple[bytes, bytes], _Answer] = SizedLru(
-            max_bytes, lambda answer: answer.size_bytes
-        )
+        self._making: dict[_Key, _Making] = {}
+        self._kept: SizedLru[_Key, _Answer] = SizedLru(max_bytes, lambda answer: answer.size_bytes)
 
-    def get(self, request: bytes, reader: Reader, at: float | None = None) -> bytes | None:
+    def get(self, request: bytes | str, reader: Reader, at: float | None = None) -> bytes | None:
         """The response to a request with that body, if this reader would make the same from snapshots alone.
 
         `at`, in the clock's time: if it would have made the same then, had it known what is known now.
@@ -58,7 +59,7 @@ class ResponseCache:
             again.operation = answer.operation
         return answer.text
 
-    async def made_by_another(self, request: bytes, reader: Reader, deadline: float) -> bytes | None:
+    async def made_by_another(self, request: bytes | str, reader: Reader, deadline: float) -> bytes | None:
         """The same, from the request that is making it now: where many poll, they ask while a call to AWS is under way.
 
         Waits only for responses that were repeatable the last time, so that the wait is rarely in vain.
@@ -75,11 +76,11 @@ class ResponseCache:
                 await asyncio.shield(making.done)
         return self.get(request, reader, now)
 
-    def made_here(self, request: bytes, reader: Reader) -> _MadeHere:
+    def made_here(self, request: bytes | str, reader: Reader) -> _MadeHere:
         """A context in which the response is made, so that other requests can wait for it."""
         return _MadeHere(self._making, (request, reader.scope.version))
 
-    def keep(self, request: bytes, reader: Reader, text: bytes) -> None:
+    def keep(self, request: bytes | str, reader: Reader, text: bytes) -> None:
         """Keep the response that was made with this reader, if it is repeatable and not too large."""
         made_of = reader.replay.replayable()
         if made_of is None:
@@ -96,7 +97,7 @@ class _MadeHere:
 
     __slots__ = ("_all", "_key", "_making")
 
-    def __init__(self, all_: dict[tuple[bytes, bytes], _Making], key: tuple[bytes, bytes]) -> None:
+    def __init__(self, all_: dict[_Key, _Making], key: _Key) -> None:
         self._all, self._key = all_, key
 
     def __enter__(self) -> None:

@@ -67,7 +67,6 @@ _PARAMETERS: tuple[tuple[str, type, str], ...] = (
     ("extensions", dict, "an object"),
 )
 _JSON_PARAMETERS = ("variables", "extensions")  # of a GET
-_GET = b"?"
 _NO_TURN = nullcontext()
 _UTF8 = {"utf-8", "utf8", "us-ascii"}  # charsets; the last is part of the first
 _BOM = b"\xef\xbb\xbf"
@@ -167,7 +166,9 @@ class GraphQLView:
                 return _response(kept, media_type)
             with self._answers.made_here(asked, reader):
                 async with turn:
-                    data = self.read(_parameters(request) if asked[:1] == _GET else _json(asked, "The body"))
+                    data = self.read(
+                        _parameters(request) if isinstance(asked, str) else _json(asked, "The body")
+                    )
                     result = await self.operations.run(data, context, has_turn=is_large)
                     if is_large:
                         await asyncio.sleep(0)  # before it is written: what else is ready need not wait
@@ -192,14 +193,14 @@ class GraphQLView:
         timeout_s = min(self._options.request_timeout_s, timeout_s)
         return Context(reader, asyncio.get_running_loop().time() + timeout_s, request_id)
 
-    async def _asked(self, request: Request, headers: RequestHeaders, receive: Receive) -> bytes:
-        """The body, or the parameters of a GET with a mark that no JSON begins with.
+    async def _asked(self, request: Request, headers: RequestHeaders, receive: Receive) -> bytes | str:
+        """A POST's body; a GET's parameters as text, so that no body can pass for them in the response cache.
 
         Raises: HTTPException, ClientDisconnect.
         """
         if request.method == "GET":
             parameters: bytes = request.scope["query_string"]
-            return _GET + parameters
+            return parameters.decode("latin-1")
         if request.method != "POST":
             raise HTTPException(405, "GraphQL only supports GET and POST requests.")
         if headers.values.get(b"content-type") != _JSON_BYTES:
@@ -266,12 +267,12 @@ def _parameters(request: Request) -> dict[str, Any]:
 
 
 def _json(text: str | bytes, what: str) -> Any:  # noqa: ANN401  JSON
+    if isinstance(text, bytes) and text.startswith(_BOM):  # RFC 8259, section 8.1: it may be ignored
+        text = text.removeprefix(_BOM)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         if isinstance(text, bytes):
-            if text.startswith(_BOM):  # RFC 8259, section 8.1: it may be ignored
-                return _json(text.removeprefix(_BOM), what)
             _check_utf8(text, what)
         raise HTTPException(400, f"{what} must be JSON: {error}.") from error
 

@@ -249,7 +249,8 @@ def _outcome(
 
 def _authorization(context: Context) -> str | None:
     metadata: Any = context.invocation_metadata()  # str, unless the name ends in -bin
-    return next((text for name, text in metadata if name == "authorization"), None)
+    values = [text for name, text in metadata if name == "authorization"]
+    return ", ".join(values) if values else None  # as several HTTP headers are combined: not a token then
 
 
 def _none() -> None:

@@ -66,5 +66,5 @@ class HttpSettings(Group):
         60.0,
         ge=0.05,
         le=3600,
-        description="Timeout for a client to read a response. For one that reads nothing, it is REQUEST_TIMEOUT_S.",
+        description="Timeout for a client to read a response. A client that reads nothing has REQUEST_TIMEOUT_S.",
     )

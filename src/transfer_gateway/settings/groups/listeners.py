@@ -12,7 +12,7 @@ from transfer_gateway.settings.groups.group import ENV_PREFIX, Group
 
 class ListenerSettings(Group):
     http_host: str = Field(
-        "127.0.0.1", description="Address of the HTTP server. Loopback only with auth `none`."
+        "127.0.0.1", description="Address of the HTTP server. With auth `none`, loopback addresses only."
     )
     http_port: int = Field(
         8080, ge=0, le=65535, description="Port of the HTTP server. 0 selects a free port."
@@ -22,7 +22,7 @@ class ListenerSettings(Group):
         description="Whether to run the gRPC server. `false` saves 16 MB of memory.",
     )
     grpc_host: str = Field(
-        "127.0.0.1", description="Address of the gRPC server. Loopback only with auth `none`."
+        "127.0.0.1", description="Address of the gRPC server. With auth `none`, loopback addresses only."
     )
     grpc_port: int = Field(
         50051, ge=0, le=65535, description="Port of the gRPC server. 0 selects a free port."
