@@ -179,7 +179,7 @@ async def test_what_hangs_is_cut_off(
         await until(lambda: aws.calls.count(operation="DescribeExecution"))
         if signals == 2:
             serving.signal()
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # in which one signal alone must not end it
             assert serving.process.returncode is None
         async with asyncio.timeout(50):  # and not the 100 s that the request has
             code, log = await serving.stop()

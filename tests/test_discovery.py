@@ -224,6 +224,7 @@ async def test_nothing_is_left_of_a_discovery(
         monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", f"http://127.0.0.1:{silent.getsockname()[1]}")
         patient = settings(aws_read_timeout_s=100)
         async with asyncio.timeout(50), server.running(patient) as service, calling(service.url) as gateway:
-            await asyncio.sleep(0.5)
+            connection, _ = await asyncio.to_thread(silent.accept)
             assert await ready(gateway) == {"status": "not ready", "reason": "discovering accounts"}
+        connection.close()
     assert [task for task in asyncio.all_tasks() - before if "RequestHandler" not in repr(task)] == []

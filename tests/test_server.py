@@ -43,7 +43,7 @@ async def test_accounts_file_is_followed(
         accounts_file.write_text('accounts:\n  - { id: "444444444444", regions: [us-east-1] }\n')
         await becomes(codes, ["ACCOUNT_NOT_AVAILABLE", "found"])
         accounts_file.write_text("accounts: [")
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # several reloads, of which none may take it
         assert await codes() == ["ACCOUNT_NOT_AVAILABLE", "found"]
         accounts_file.write_text(
             f"defaults: {{ regions: [{REGION}, us-east-1] }}\n"

@@ -142,6 +142,7 @@ async def test_found_beside_a_workflow_that_hangs(gateway: Gateway, aws: Emulato
     await until_in_flight(aws, 0)
 
 
+@pytest.mark.fast_time
 @pytest.mark.parametrize("request_timeout_s", [30])
 async def test_where_it_was_seen_hangs(gateway: Gateway, aws: Emulator, world: World) -> None:
     """All others are asked beside it: only the target that hangs is named."""
@@ -156,6 +157,7 @@ async def test_where_it_was_seen_hangs(gateway: Gateway, aws: Emulator, world: W
     ]
 
 
+@pytest.mark.fast_time
 async def test_where_it_was_seen_is_slow(gateway: Gateway, aws: Emulator, world: World) -> None:
     """It is waited for although the others, who don't have it, have answered."""
     key = everywhere(world)[0]
@@ -165,6 +167,7 @@ async def test_where_it_was_seen_is_slow(gateway: Gateway, aws: Emulator, world:
     assert (await find(gateway, key.execution_id))["execution"]["id"] == str(key)
 
 
+@pytest.mark.fast_time
 async def test_gone_from_where_it_was_seen(gateway: Gateway, world: World) -> None:
     """What has finished where it was seen is looked for everywhere, and then known to be nowhere."""
     key = everywhere(world)[0]

@@ -40,7 +40,7 @@ async def test_a_client_that_leaves(service: server.Service, rest: bytes) -> Non
     with capture_logs() as logged:
         async with connected(service.url) as (_, writer):
             writer.write(POST + rest)
-            await asyncio.sleep(0.1)
+            await writer.drain()
         await until(lambda: logged)
     assert [(entry["event"], entry["status"]) for entry in logged] == [("http_request", 499)]
 

@@ -191,7 +191,7 @@ async def test_made_anew_when_its_maker_leaves(gateway: Wire, aws: Emulator, wor
     hasty = (await gateway.post(body, **{"x-request-timeout": "0.3"})).json()
     assert hasty["data"]["executionOrError"]["code"] == "DEADLINE_EXCEEDED"
     patient = asyncio.create_task(gateway.post(body))
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # in which it must not answer
     assert not patient.done()
     first.cancel()
     assert (await patient).json()["data"]["executionOrError"]["__typename"] == "Execution"

@@ -252,7 +252,7 @@ async def test_a_cancel_reaches_aws(
     call.cancel()
     await until_in_flight(aws, 0)
     stopped_at = aws.calls.count(operation=DESCRIBE)
-    await asyncio.sleep(1)
+    await asyncio.sleep(1)  # in which those of a stream that went on would be made
     assert aws.calls.count(operation=DESCRIBE) == stopped_at < len(keys)
 
 

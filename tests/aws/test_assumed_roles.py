@@ -197,7 +197,8 @@ async def test_the_last_caller_gives_up(aws: Emulator) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await sessions.get(account())
-        await asyncio.sleep(0.4)
+        await until(lambda: aws.calls.count(operation=ASSUME) == 1)
+        await until_in_flight(aws, 0)
         await sessions.get(account())
     assert aws.calls.count(operation=ASSUME) == 1
 
