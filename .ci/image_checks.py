@@ -95,7 +95,7 @@ def _check_service(root: Path, told: dict[str, Any]) -> None:
             assert b"0.0.0.0" in errors, errors
         with _running(root, told, ["demo"]) as (process, _):
             _, errors = process.communicate(timeout=60)
-            assert (process.returncode, b"no emulator" in errors) == (2, True), errors
+            assert (process.returncode, b"emulator is not installed" in errors) == (2, True), errors
         environment |= {f"TRANSFER_GATEWAY_{door}_HOST": "127.0.0.1" for door in ("HTTP", "GRPC")}
         environment |= {f"TRANSFER_GATEWAY_{door}_PORT": "0" for door in ("HTTP", "GRPC")}
         with _running(root, told, told["Cmd"], mounts=[mount], until="gRPC", **environment) as (

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
 COMMAND = Path(sys.executable).with_name("transfer-gateway")
+CLOSED_STDIN = "<&-"
+_CLOSING = {"<&-": 0, "0<&-": 0, ">&-": 1}
 _UNLESS_SAID = {"TRANSFER_GATEWAY_GRPC_PORT": "0", "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0"}
 
 
@@ -31,19 +33,15 @@ def keep_bytecode(folder: Path) -> None:
 
 
 async def run(*arguments: str, redirected: str = "", **environment: str) -> tuple[int | None, str, str]:
-    """A command to its end: exit code, output, errors. `redirected`: in the shell's words."""
-    process: Process | Forked
-    if redirected:
-        process = await asyncio.create_subprocess_exec(
-            *("/bin/sh", "-c", f'exec "$0" "$@" {redirected}'),
-            COMMAND,
-            *arguments,
-            env=os.environ | environment,
-            stdout=PIPE,
-            stderr=PIPE,
-        )
-    else:
-        process = await fork(*arguments, environment=os.environ | environment)
+    """A command to its end: exit code, output, errors.
+
+    `redirected`: in the shell's words, `>/dev/full` or what is in _CLOSING.
+    """
+    is_full = redirected == ">/dev/full"
+    closed = [] if is_full else [_CLOSING[word] for word in redirected.split()]
+    with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230  it opens at once
+        stdout = full.fileno() if is_full else PIPE
+        process = await fork(*arguments, environment=os.environ | environment, stdout=stdout, closed=closed)
     out, err = await asyncio.wait_for(process.communicate(), 100)
     return process.returncode, out.decode(), err.decode()
 

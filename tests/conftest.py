@@ -12,6 +12,8 @@ from hypothesis import HealthCheck
 from command import keep_bytecode
 from driven_time import loop_factory
 from pages import WRITE_TABLES
+from quick_botocore import make_quick
+from shared_service import SharedService, shared
 from transfer_emulator import Emulator, Role, World
 from transfer_gateway import server
 from transfer_gateway.settings import Settings
@@ -29,7 +31,7 @@ hypothesis.settings.load_profile("steady")
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -39,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     keep_bytecode(config.rootpath / ".pytest_cache" / "bytecode")
+    make_quick()
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -50,9 +53,7 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     return {"loop": loop_factory(item)}
 
 
-@pytest.fixture(autouse=True)
-def no_aws_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test meets a credential, a profile, a proxy or a setting of whoever runs it."""
+def _clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith(("AWS_", "OTEL_", "TRANSFER_GATEWAY_")):
             monkeypatch.delenv(name)
@@ -64,9 +65,19 @@ def no_aws_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
+@pytest.fixture(autouse=True)
+def no_aws_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test meets a credential, a profile, a proxy or a setting of whoever runs it."""
+    _clear_environment(monkeypatch)
+
+
 @pytest.fixture
 def world() -> World:
     """PLAIN's role asks for nothing, GUARDED's for an external id."""
+    return _world()
+
+
+def _world() -> World:
     world = World(home_account_id=HOME, regions=(REGION, "us-east-1"))
     world.add_account(PLAIN)
     trusted = (f"arn:aws:iam::{HOME}:root",)
@@ -85,7 +96,11 @@ async def aws(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Em
 
 @pytest.fixture
 def accounts_file(tmp_path: Path) -> Path:
-    path = tmp_path / "accounts.yaml"
+    return _accounts_file(tmp_path)
+
+
+def _accounts_file(folder: Path) -> Path:
+    path = folder / "accounts.yaml"
     path.write_text(
         f"""
 defaults: {{ regions: [{REGION}, us-east-1] }}
@@ -109,18 +124,22 @@ def settings(accounts_file: Path, request_timeout_s: float) -> Callable[..., Set
     """Settings with the accounts file, any free port, much time for everything, and whatever a test says."""
 
     def build(**overrides: object) -> Settings:
-        here: dict[str, object] = {
-            "accounts_file": accounts_file,
-            "http_port": 0,
-            "grpc_port": 0,
-            "shutdown_delay_s": 0,
-            "request_timeout_s": request_timeout_s,
-            "aws_connect_timeout_s": 30,
-            "aws_read_timeout_s": request_timeout_s * 2 / 3,
-        }
-        return Settings.from_environment(**here | overrides)
+        return _settings(accounts_file, request_timeout_s, overrides)
 
     return build
+
+
+def _settings(accounts_file: Path, request_timeout_s: float, overrides: Mapping[str, object]) -> Settings:
+    here: dict[str, object] = {
+        "accounts_file": accounts_file,
+        "http_port": 0,
+        "grpc_port": 0,
+        "shutdown_delay_s": 0,
+        "request_timeout_s": request_timeout_s,
+        "aws_connect_timeout_s": 30,
+        "aws_read_timeout_s": request_timeout_s * 2 / 3,
+    }
+    return Settings.from_environment(**{**here, **overrides})
 
 
 @pytest.fixture
@@ -132,4 +151,33 @@ async def service(aws: Emulator, settings: Callable[..., Settings]) -> AsyncIter
 @pytest.fixture
 async def gateway(service: server.Service) -> AsyncIterator[Gateway]:
     async with calling(service.url) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="module")
+def module_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedService]:
+    """`service` without the gRPC door, started once for a module's tests."""
+    accounts_file = _accounts_file(tmp_path_factory.mktemp("shared"))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+
+        def use(environment: Mapping[str, str]) -> None:
+            _clear_environment(monkeypatch)
+            for name, value in environment.items():
+                monkeypatch.setenv(name, value)
+
+        with shared(_world(), use, lambda: _settings(accounts_file, 90, {"grpc": False})) as service:
+            yield service
+
+
+@pytest.fixture
+def shared_service(module_service: SharedService, monkeypatch: pytest.MonkeyPatch) -> SharedService:
+    """For tests that change nothing in it, so that all of a module can ask the same service."""
+    for name, value in module_service.environment.items():
+        monkeypatch.setenv(name, value)
+    return module_service
+
+
+@pytest.fixture
+async def shared_gateway(shared_service: SharedService) -> AsyncIterator[Gateway]:
+    async with calling(shared_service.url) as gateway:
         yield gateway

@@ -15,8 +15,9 @@ from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+_STREAMS = (("stdin", "__stdin__"), ("stdout", "__stdout__"), ("stderr", "__stderr__"))
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(["transfer_gateway.cli", "transfer_gateway.server", "transfer_emulator"])
 
@@ -68,8 +69,9 @@ async def fork(
     environment: Mapping[str, str],
     stdout: int = asyncio.subprocess.PIPE,
     stderr: int = asyncio.subprocess.PIPE,
+    closed: Collection[int] = (),
 ) -> Forked:
-    """Start the command. `stdout`, `stderr`: descriptors, or PIPE."""
+    """Start the command. `stdout`, `stderr`: descriptors, or PIPE. `closed`: of 0, 1 and 2, those it starts without."""
     readers: list[asyncio.StreamReader | None] = []
     given: list[int] = []
     ours: list[int] = []
@@ -82,7 +84,11 @@ async def fork(
         else:
             readers.append(None)
             given.append(asked)
-    process = _FORKING.Process(target=_run, args=(arguments, dict(environment), *map(DupFd, given)))
+    process = _FORKING.Process(
+        target=_run,
+        args=(arguments, dict(environment), *map(DupFd, given)),
+        kwargs={"closed": closed},
+    )
     try:
         process.start()
     finally:
@@ -103,7 +109,14 @@ async def _rest(stream: asyncio.StreamReader | None) -> bytes:
     return b"" if stream is None else await stream.read()
 
 
-def _run(arguments: Sequence[str], environment: Mapping[str, str], stdout: Any, stderr: Any) -> None:
+def _run(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    stdout: Any,
+    stderr: Any,
+    *,
+    closed: Collection[int],
+) -> None:
     """In the child: as Python starts the command."""
     for number, given in ((1, stdout), (2, stderr)):
         descriptor = given.detach()
@@ -111,6 +124,10 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str], stdout: Any, 
         os.close(descriptor)
     sys.stdout = sys.__stdout__ = _text(1)  # type: ignore[misc]  # as it is at the start of a process
     sys.stderr = sys.__stderr__ = _text(2)  # type: ignore[misc]
+    for number in closed:
+        os.close(number)
+        for name in _STREAMS[number]:
+            setattr(sys, name, None)  # as Python has it then
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["transfer-gateway", *arguments]

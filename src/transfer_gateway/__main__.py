@@ -17,6 +17,8 @@ def main() -> None:
     stays = not _STAYING.isdisjoint(sys.argv[1:2])
     if stays:
         signals.exit_at_once()
+    else:
+        signals.die()
     try:
         from transfer_gateway import cli  # noqa: PLC0415  after the signals
 

@@ -23,6 +23,21 @@ def exit_at_once() -> None:
         signal.signal(number, lambda *_: os._exit(0))
 
 
+def die() -> None:
+    """From now on SIGINT kills the process, unless it is ignored.
+
+    A KeyboardInterrupt while C extensions are imported may crash the process instead.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def interrupt() -> None:
+    """From now on SIGINT raises KeyboardInterrupt, unless it is ignored, so that contexts end."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def remember() -> None:
     """From now on signals are kept until `SignalHandlers` is entered."""
     for number in _SIGNALS:

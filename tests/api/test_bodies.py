@@ -36,18 +36,18 @@ def error(answer: Answer) -> Any:
         ("gzip, identity", BODY),
     ],
 )
-async def test_content_encoding(gateway: Gateway, coding: str, body: bytes) -> None:
+async def test_content_encoding(shared_gateway: Gateway, coding: str, body: bytes) -> None:
     """A compressed body is refused by the name of its coding, with the codings that are accepted."""
-    answer = await gateway.send("POST", body=body, headers=JSON | {"content-encoding": coding})
+    answer = await shared_gateway.send("POST", body=body, headers=JSON | {"content-encoding": coding})
     assert answer.status == 415
     assert error(answer) == f'Content-Encoding "{coding}" is not supported: send the body uncompressed.'
     assert answer.headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity", "", "identity, identity"])
-async def test_no_content_encoding(gateway: Gateway, coding: str) -> None:
+async def test_no_content_encoding(shared_gateway: Gateway, coding: str) -> None:
     """`identity` is no coding."""
-    answer = await gateway.send("POST", body=BODY, headers=JSON | {"content-encoding": coding})
+    answer = await shared_gateway.send("POST", body=BODY, headers=JSON | {"content-encoding": coding})
     assert answer.json() == ANSWER
 
 
@@ -74,9 +74,9 @@ async def test_no_content_encoding(gateway: Gateway, coding: str) -> None:
         pytest.param("", "Content-Type must be application/json.", id="empty"),
     ],
 )
-async def test_content_type(gateway: Gateway, content_type: str, says: str | None) -> None:
+async def test_content_type(shared_gateway: Gateway, content_type: str, says: str | None) -> None:
     """JSON in UTF-8; anything else is 415, with what is accepted."""
-    answer = await gateway.send("POST", body=BODY, headers={"content-type": content_type})
+    answer = await shared_gateway.send("POST", body=BODY, headers={"content-type": content_type})
     if says is None:
         assert answer.json() == ANSWER
         return
@@ -99,9 +99,9 @@ async def test_content_type(gateway: Gateway, content_type: str, says: str | Non
         pytest.param(gzip.compress(BODY), "UTF-8", id="gzip-without-a-word"),
     ],
 )
-async def test_encoding_of_a_body(gateway: Gateway, body: bytes, says: str | None) -> None:
+async def test_encoding_of_a_body(shared_gateway: Gateway, body: bytes, says: str | None) -> None:
     """JSON is UTF-8, with a byte order mark or without; what is not gets told so."""
-    answer = await gateway.send("POST", body=body, headers=JSON)
+    answer = await shared_gateway.send("POST", body=body, headers=JSON)
     if says is None:
         assert answer.json() == ANSWER
         return
@@ -119,9 +119,9 @@ async def test_encoding_of_a_body(gateway: Gateway, body: bytes, says: str | Non
         "variables=%7B%7D&query=%7B__typename%7D&documentId=",
     ],
 )
-async def test_empty_parameters(gateway: Gateway, parameters: str) -> None:
+async def test_empty_parameters(shared_gateway: Gateway, parameters: str) -> None:
     """A parameter of a GET that is empty, or null, is absent."""
-    assert (await gateway.send("GET", f"/graphql?{parameters}")).json() == ANSWER
+    assert (await shared_gateway.send("GET", f"/graphql?{parameters}")).json() == ANSWER
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ async def test_empty_parameters(gateway: Gateway, parameters: str) -> None:
         {"operationName": "", "documentId": ""},
     ],
 )
-async def test_null_members(gateway: Gateway, absent: dict[str, Any]) -> None:
+async def test_null_members(shared_gateway: Gateway, absent: dict[str, Any]) -> None:
     """So is a member of a POST."""
-    assert (await gateway.post({"query": "{__typename}"} | absent)).json() == ANSWER
+    assert (await shared_gateway.post({"query": "{__typename}"} | absent)).json() == ANSWER
 
 
 @pytest.mark.parametrize(
@@ -147,16 +147,16 @@ async def test_null_members(gateway: Gateway, absent: dict[str, Any]) -> None:
         pytest.param("query=%ff", "must be UTF-8", id="not-utf-8"),
     ],
 )
-async def test_bad_parameters(gateway: Gateway, parameters: str, says: str) -> None:
+async def test_bad_parameters(shared_gateway: Gateway, parameters: str, says: str) -> None:
     """Any other value is read, and refused by the parameter's name."""
-    answer = await gateway.send("GET", f"/graphql?{parameters}", encoded=True)
+    answer = await shared_gateway.send("GET", f"/graphql?{parameters}", encoded=True)
     assert answer.status == 400
     assert says in error(answer)
 
 
-async def test_parameters_with_values(gateway: Gateway) -> None:
+async def test_parameters_with_values(shared_gateway: Gateway) -> None:
     """A GET with all of its parameters is answered as a POST."""
     query = "query A($id: ID!) { node(id: $id) { id } } query B { __typename }"
     parameters = f"query={quote(query)}&operationName=A&variables={quote(json.dumps({'id': '111111111111'}))}"
-    answer = await gateway.send("GET", f"/graphql?{parameters}", encoded=True)
+    answer = await shared_gateway.send("GET", f"/graphql?{parameters}", encoded=True)
     assert answer.json() == {"data": {"node": {"id": "111111111111"}}}

@@ -219,7 +219,7 @@ def run(
 
 
 @given(data=st.data(), outcome=executions | broken())
-@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
 def test_answers_are_the_reference_executors(data: st.DataObject, outcome: Any) -> None:
     """The same data and the same errors, in the same order, for valid and for broken values."""
     execution = SCHEMA.get_type("Execution")
@@ -244,7 +244,7 @@ def test_answers_are_the_reference_executors(data: st.DataObject, outcome: Any) 
     outcomes=st.lists(executions | failures, min_size=2, max_size=4),
     odd=broken() | odd_values,
 )
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 def test_lists_are_the_reference_executors(data: st.DataObject, outcomes: list[Any], odd: Any) -> None:
     """The same for many at once, executions and errors, also where one of them is not what it should be."""
     execution = SCHEMA.get_type("Execution")

@@ -143,9 +143,9 @@ async def test_a_header_shortens_the_time(gateway: Gateway, aws: Emulator, world
 
 
 @pytest.mark.parametrize("header", ["0", "-1", "soon", "nan", ""])
-async def test_a_bad_header(gateway: Gateway, header: str) -> None:
+async def test_a_bad_header(shared_gateway: Gateway, header: str) -> None:
     """A time that is none is refused, and the header named."""
-    answer = await gateway.post({"query": "{ __typename }"}, **{"x-request-timeout": header})
+    answer = await shared_gateway.post({"query": "{ __typename }"}, **{"x-request-timeout": header})
     assert answer.status == 400
     assert "X-Request-Timeout" in answer.json()["errors"][0]["message"]
 

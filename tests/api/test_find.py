@@ -190,7 +190,7 @@ async def test_gone_from_where_it_was_seen(gateway: Gateway, world: World) -> No
         ({"id": ABSENT, "regions": ["eu-west-1", "ap-south-1"]}, "BAD_USER_INPUT"),
     ],
 )
-async def test_bad_input(gateway: Gateway, variables: dict[str, Any], code: str) -> None:
+async def test_bad_input(shared_gateway: Gateway, variables: dict[str, Any], code: str) -> None:
     """Malformed ids, and accounts and regions that are not configured, are told."""
-    (error,) = (await gateway.ask(FIND, **variables))["errors"]
+    (error,) = (await shared_gateway.ask(FIND, **variables))["errors"]
     assert error["extensions"]["code"] == code

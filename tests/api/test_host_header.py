@@ -11,7 +11,7 @@ import pytest
 from wire import connected
 
 if TYPE_CHECKING:
-    from transfer_gateway import server
+    from shared_service import SharedService
 
 UPGRADE = (
     b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
@@ -20,7 +20,7 @@ UPGRADE = (
 REQUIRED, ONE, FORM = "is required", "more than one Host header", "must be a host name"
 
 
-async def answered(service: server.Service, request: bytes) -> tuple[int, str]:
+async def answered(service: SharedService, request: bytes) -> tuple[int, str]:
     """The status, and the error's message if there is one."""
     async with connected(service.url) as (reader, writer), asyncio.timeout(30):
         writer.write(request)
@@ -55,11 +55,11 @@ async def answered(service: server.Service, request: bytes) -> tuple[int, str]:
     ],
 )
 async def test_host_header(
-    service: server.Service, version: str, hosts: list[str], status: int, says: str
+    shared_service: SharedService, version: str, hosts: list[str], status: int, says: str
 ) -> None:
     """A request without Host, with several, or with a malformed one is refused with 400 and the rule."""
     lines = [f"GET /livez HTTP/{version}", *(f"host: {host}" for host in hosts), "", ""]
-    found = await answered(service, "\r\n".join(lines).encode("latin-1"))
+    found = await answered(shared_service, "\r\n".join(lines).encode("latin-1"))
     assert found[0] == status
     assert says in found[1]
 
@@ -67,15 +67,15 @@ async def test_host_header(
 @pytest.mark.parametrize(
     ("hosts", "status"), [(b"", 400), (b"host: localhost\r\n", 101), (b"host: localhost\r\n" * 2, 400)]
 )
-async def test_host_of_a_websocket(service: server.Service, hosts: bytes, status: int) -> None:
+async def test_host_of_a_websocket(shared_service: SharedService, hosts: bytes, status: int) -> None:
     """The same for the request that opens a WebSocket."""
-    found, _ = await answered(service, b"GET /graphql HTTP/1.1\r\n" + hosts + UPGRADE + b"\r\n")
+    found, _ = await answered(shared_service, b"GET /graphql HTTP/1.1\r\n" + hosts + UPGRADE + b"\r\n")
     assert found == status
 
 
-async def test_host_of_each_request(service: server.Service) -> None:
+async def test_host_of_each_request(shared_service: SharedService) -> None:
     """A connection's later requests are checked, too."""
-    async with connected(service.url) as (reader, writer), asyncio.timeout(30):
+    async with connected(shared_service.url) as (reader, writer), asyncio.timeout(30):
         writer.write(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
         assert await reader.readexactly(len('{"status":"alive"}'))
@@ -83,8 +83,8 @@ async def test_host_of_each_request(service: server.Service) -> None:
         assert b"HTTP/1.1 400 " in await reader.read()
 
 
-async def test_http2(service: server.Service) -> None:
+async def test_http2(shared_service: SharedService) -> None:
     """A client that begins with HTTP/2, as one of gRPC on the wrong port does, is told so in HTTP/1.1."""
-    status, message = await answered(service, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+    status, message = await answered(shared_service, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
     assert status == 400
     assert message == "This port serves HTTP/1.1, not HTTP/2. gRPC has a separate port."

@@ -1,9 +1,8 @@
-"""What one connection, or many, may cost the HTTP door: written on the wire as no client library would."""
+"""How many connections there may be, and which of them make room."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import resource
 import socket as sockets
@@ -11,64 +10,22 @@ import time
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 from structlog.testing import capture_logs
 
-from certificates import Authority
 from command import started
-from transfer_gateway import server
-from transfer_gateway.api.connections import ConnectionLimits
-from transfer_gateway.api.http_server import HttpServer
-from wire import HOME, becomes, calling, connected, place, socket, until
+from wire import HOME, becomes, calling, place, socket, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-
-    from starlette.types import Receive, Scope, Send
+    from collections.abc import AsyncIterator, Iterator
 
     from transfer_emulator import Emulator
-    from transfer_gateway.settings import Settings
+from raw_http import LIVEZ, PATIENCE_S, Run, exchange, failure, rest
 
-LIVEZ = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
-PATIENCE_S = 20
-Run = Any
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-async def rest(reader: asyncio.StreamReader) -> bytes:
-    """Everything up to the end of the connection, which must come."""
-    answer = b""
-    async with asyncio.timeout(PATIENCE_S):
-        with suppress(ConnectionError):
-            while piece := await reader.read(65_536):
-                answer += piece
-    return answer
-
-
-async def exchange(url: str, *pieces: bytes) -> bytes:
-    """Send, and read to the end of the connection."""
-    async with connected(url) as (reader, writer):
-        reading = asyncio.create_task(rest(reader))
-        try:
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-        except ConnectionError:
-            pass
-        return await reading
-
-
-def failure(answer: bytes) -> tuple[int, str]:
-    """Status and message of a failure: JSON like all others, and the connection is closed after it."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert b"connection: close" in head.lower()
-    assert b"content-type: application/json" in head.lower()
-    (error,) = json.loads(body)["errors"]
-    assert error["extensions"]["code"]
-    return int(head.split()[1]), error["message"]
 
 
 async def status(url: str, path: str = "/livez") -> int:
@@ -76,215 +33,6 @@ async def status(url: str, path: str = "/livez") -> int:
     request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
     answer = await exchange(url, request.encode())
     return int(answer.split()[1]) if answer else 0
-
-
-HEADER = b"x-filler: " + b"a" * 1000 + b"\r\n"
-
-
-@pytest.mark.parametrize(
-    ("pieces", "expected"),
-    [
-        pytest.param([b"GET /", *[b"a" * 1000] * 50], 414, id="url"),
-        pytest.param([b"GET /livez HTTP/1.1\r\n", *[HEADER] * 50], 431, id="headers"),
-        pytest.param([b"GET /livez HTTP/1.1\r\nx: ", *[b"a" * 1000] * 50], 431, id="one-value"),
-        pytest.param([b"GET /livez HTTP/1.1\r\n", *[b"a" * 1000] * 50], 431, id="one-name"),
-        pytest.param([b"GET /livez HTTP/1.1\r\n", b"a:b\r\n" * 102], 431, id="many-headers"),
-        pytest.param([b"GET /livez HTTP/1.1\r\n" + HEADER * 50 + b"\r\n"], 431, id="whole-in-one-chunk"),
-        pytest.param([b"GET /" + b"a" * 300_000 + b" HTTP/1.1\r\n\r\n"], 414, id="whole-url-in-one-chunk"),
-        pytest.param([b"\r\n" * 30_000], 431, id="empty-lines"),
-        pytest.param(
-            [
-                b"GET /livez HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-                b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-                b"x: " + b"a" * 9000 + b"\r\n\r\n"
-            ],
-            431,
-            id="handshake-of-a-websocket",
-        ),
-    ],
-)
-async def test_size_of_a_head(run: Run, pieces: list[bytes], expected: int) -> None:
-    """A head of more than HTTP_MAX_HEAD_BYTES is refused, however it comes, and its connection closed."""
-    answer = await exchange(await run(), *pieces)
-    assert answer.startswith(b"HTTP/1.1 %d " % expected), answer[:200]
-    if b"content-length: 0" not in answer:
-        assert failure(answer)[0] == expected
-
-
-async def test_a_head_that_just_fits(run: Run) -> None:
-    """The bound is of the head alone: what follows in the same chunk isn't counted."""
-    url = await run()
-    body = json.dumps({"query": "{ __typename }", "variables": {"filler": "a" * 200_000}}).encode()
-    head = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    head += b"content-length: %d\r\nconnection: close\r\nx: %b\r\n\r\n" % (len(body), b"a" * 31_000)
-    assert (await exchange(url, head[:20_000], head[20_000:] + body)).startswith(b"HTTP/1.1 200 ")
-
-
-CHUNKED = (
-    b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    b"transfer-encoding: chunked\r\n\r\n"
-)
-
-
-async def test_chunks_of_a_byte(run: Run) -> None:
-    """A body in more chunks than any client makes is refused: each chunk is work."""
-    answer = await exchange(await run(), CHUNKED, *[b"1\r\na\r\n" * 1000] * 10)
-    assert failure(answer) == (400, "The body has more than 4096 chunks.")
-
-
-@pytest.mark.parametrize(
-    "pieces",
-    [
-        pytest.param([CHUNKED, b"1;", *[b"a" * 1000] * 200], id="chunk-extension"),
-        pytest.param([CHUNKED, b"0\r\nx: ", *[b"a" * 1000] * 200], id="one-trailer"),
-        pytest.param([CHUNKED, b"0\r\n", *[b"a: b\r\n" * 100] * 200], id="many-trailers"),
-    ],
-)
-async def test_what_is_neither_head_nor_body(run: Run, pieces: list[bytes]) -> None:
-    """Trailers and extensions of chunks have the head's bound, too."""
-    assert failure(await exchange(await run(), *pieces))[0] == 431
-
-
-@pytest.mark.parametrize(
-    "head",
-    [
-        pytest.param(b"PUT /graphql HTTP/1.1\r\n", id="405"),
-        pytest.param(b"POST /nowhere HTTP/1.1\r\n", id="404"),
-        pytest.param(b"POST /graphql HTTP/1.1\r\ncontent-type: application/json\r\n", id="413"),
-        pytest.param(b"GET /livez HTTP/1.1\r\n", id="200"),
-    ],
-)
-async def test_a_body_without_end(run: Run, head: bytes) -> None:
-    """After the answer the rest of a body is awaited for 2 s; then the connection is closed."""
-    url = await run(http_max_body_bytes=1024)
-    async with connected(url) as (reader, writer):
-        writer.write(head + b"host: localhost\r\ncontent-length: 1000000000000\r\n\r\n" + b"a" * 5000)
-        reading = asyncio.create_task(rest(reader))
-        with_answer = time.monotonic()
-        while not reading.done():
-            writer.write(b"a" * 10_000)
-            try:
-                async with asyncio.timeout(0.1):
-                    await writer.drain()
-            except (ConnectionError, TimeoutError):
-                pass
-            await asyncio.sleep(0.01)
-            assert time.monotonic() - with_answer < PATIENCE_S
-        assert (await reading).startswith(b"HTTP/1.1 ")
-
-
-async def test_connection_goes_on_after_an_unwanted_body(run: Run) -> None:
-    """A body that ends soon after the answer costs its client nothing."""
-    async with connected(await run()) as (reader, writer):
-        writer.write(
-            b"PUT /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-length: 200000\r\n\r\n" + b"a" * 100_000
-        )
-        assert (await reader.readline()).startswith(b"HTTP/1.1 405")
-        writer.write(b"a" * 100_000 + LIVEZ)
-        async with asyncio.timeout(PATIENCE_S):
-            while (line := await reader.readline()) and not line.endswith(b"HTTP/1.1 200 OK\r\n"):
-                pass
-        assert line
-
-
-@pytest.mark.parametrize(
-    ("begun", "expected"),
-    [
-        pytest.param(b"", b"", id="nothing"),
-        pytest.param(b"GET /livez HTTP/1.1\r\nhost: loc", b"HTTP/1.1 408 ", id="half-a-head"),
-        pytest.param(b"GET", b"HTTP/1.1 408 ", id="half-a-word"),
-        pytest.param(LIVEZ[:-1], b"HTTP/1.1 408 ", id="all-but-one-byte"),
-    ],
-)
-async def test_time_for_a_head(run: Run, begun: bytes, expected: bytes) -> None:
-    """Half a head is 408 after HTTP_HEAD_TIMEOUT_S, nothing at all no answer. Either way the connection is closed."""
-    answer = await exchange(await run(http_head_timeout_s=0.2), begun)
-    assert answer.startswith(expected)
-    assert bool(answer) == bool(expected)
-
-
-async def test_head_that_trickles(run: Run) -> None:
-    """The time is of the whole head, of a later request's as well; each byte doesn't start it anew."""
-    url = await run(http_head_timeout_s=0.5)
-    async with connected(url) as (reader, writer):
-        writer.write(LIVEZ)
-        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-        reading = asyncio.create_task(rest(reader))
-        started = time.monotonic()
-        writer.write(b"GET /livez HTTP/1.1\r\n")
-        while not reading.done() and time.monotonic() - started < PATIENCE_S:
-            writer.write(b"a")
-            await asyncio.sleep(0.05)
-        assert b"HTTP/1.1 408 " in await reading
-
-
-async def test_time_for_a_tls_handshake(
-    aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
-) -> None:
-    """A client that connects and begins no TLS, or half of it, is closed as one with half a head."""
-    certificate, key = Authority().server().write(tmp_path, "door")
-    tls = {"http_tls_cert_file": certificate, "http_tls_key_file": key}
-    async with server.running(settings(http_head_timeout_s=0.3, **tls)) as service:
-        assert await exchange(service.url) == b""
-        assert await exchange(service.url, b"\x16\x03\x01\x02\x00\x01") == b""
-
-
-async def test_pipeline(run: Run) -> None:
-    """Requests beyond HTTP_MAX_PIPELINED_REQUESTS get no answer; those before do, and the last says it closes."""
-    answer = await exchange(await run(http_max_pipelined_requests=4), LIVEZ * 50_000)
-    assert answer.count(b"HTTP/1.1 200 OK") == 5
-    *_, last = answer.split(b"HTTP/1.1 200 OK")
-    assert b"connection: close" in last
-    assert answer.count(b"connection: close") == 1
-
-
-async def test_pipeline_within_the_bound(run: Run) -> None:
-    """All are answered, in turn, and the connection stays."""
-    async with connected(await run(http_max_pipelined_requests=4)) as (reader, writer):
-        for _ in range(3):
-            writer.write(LIVEZ * 5)
-            for _ in range(5):
-                async with asyncio.timeout(PATIENCE_S):
-                    assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
-
-
-async def test_reading_stops_while_requests_wait() -> None:
-    """What comes meanwhile stays in the kernel, so a client that sends on is served, not cut off."""
-    started_requests, gate = [], asyncio.Semaphore(0)
-
-    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
-        started_requests.append(scope["path"])
-        await gate.acquire()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body"})
-
-    limits = ConnectionLimits(32_768, 10, 4, 100, 100, 60, 60)
-    http = HttpServer(app, grace_s=0, keepalive_s=5, max_message_bytes=1000, limits=limits)
-    with sockets.create_server(("127.0.0.1", 0)) as listener:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(http.serve(sockets=[listener]))
-            async with connected(f"http://127.0.0.1:{listener.getsockname()[1]}") as (reader, writer):
-                writer.write(LIVEZ * 3)
-                await until(lambda: len(started_requests) == 1)
-                writer.write(LIVEZ * 4)
-                gate.release()
-                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
-                for _ in range(6):
-                    gate.release()
-                    async with asyncio.timeout(PATIENCE_S):
-                        assert b"connection: close" not in await reader.readuntil(b"\r\n\r\n")
-            http.should_exit = True
-
-
-async def test_websocket_after_a_pending_request(run: Run) -> None:
-    """A handshake that comes before earlier answers are out is not begun: they would be sent into the WebSocket."""
-    upgrade = (
-        b"GET /graphql HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
-        b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
-    answer = await exchange(await run(), LIVEZ + upgrade)
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert b"HTTP/1.1 101" not in answer
 
 
 @asynccontextmanager

@@ -73,9 +73,9 @@ async def test_pages(gateway: Gateway, world: World) -> None:
         assert await walk(gateway, size) == [str(key) for key in keys]
 
 
-async def test_none(gateway: Gateway) -> None:
+async def test_none(shared_gateway: Gateway) -> None:
     """Where nothing runs the page is empty, and says so."""
-    assert await page(gateway) == {
+    assert await page(shared_gateway) == {
         "edges": [],
         "pageInfo": {"hasNextPage": False, "hasPreviousPage": False, "startCursor": None, "endCursor": None},
         "targetFailures": [],
@@ -241,9 +241,9 @@ async def test_a_long_list_is_as_old_as_its_first_page(gateway: Gateway, aws: Em
         ({"filter": {"accountIds": ["1"]}}, "AccountId must match"),
     ],
 )
-async def test_bad_input(gateway: Gateway, variables: dict[str, Any], says: str) -> None:
+async def test_bad_input(shared_gateway: Gateway, variables: dict[str, Any], says: str) -> None:
     """A bad page size, cursor or filter: BAD_USER_INPUT, with the rule named."""
-    (error,) = (await gateway.ask(PAGE, **variables))["errors"]
+    (error,) = (await shared_gateway.ask(PAGE, **variables))["errors"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert says in error["message"]
 

@@ -68,10 +68,10 @@ def test_keys_are_read_here() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"accountId": "1"}, {"region": None}, {"else": "x"}])
-async def test_wrong_keys_are_named(gateway: Gateway, wrong: dict[str, object]) -> None:
+async def test_wrong_keys_are_named(shared_gateway: Gateway, wrong: dict[str, object]) -> None:
     """One wrong key among many: the error says which, and what of it."""
     query = "query ($keys: [ExecutionKey!]!) { executions(keys: $keys) { __typename } }"
-    answer = await gateway.ask(query, keys=[KEY, KEY | wrong, KEY])
+    answer = await shared_gateway.ask(query, keys=[KEY, KEY | wrong, KEY])
     [error] = answer["errors"]
     assert "$keys" in error["message"]
     assert "[1]" in error["message"]

@@ -106,9 +106,9 @@ def aliases(count: int) -> str:
         ),
     ],
 )  # fmt: skip
-async def test_hostile_documents(gateway: Gateway, query: str, says: str) -> None:
+async def test_hostile_documents(shared_gateway: Gateway, query: str, says: str) -> None:
     """Each is refused with 400, and the limit named."""
-    answer = await gateway.post({"query": query}, accept="application/graphql-response+json")
+    answer = await shared_gateway.post({"query": query}, accept="application/graphql-response+json")
     assert answer.status == 400
     (error,) = answer.json()["errors"]
     assert says in error["message"]
@@ -127,15 +127,15 @@ async def test_hostile_documents(gateway: Gateway, query: str, says: str) -> Non
         pytest.param({"a": [{"b": [0] * 2001}]}, "max_list_items", id="deep-inside"),
     ],
 )
-async def test_hostile_variables(gateway: Gateway, keys: Any, says: str) -> None:
+async def test_hostile_variables(shared_gateway: Gateway, keys: Any, says: str) -> None:
     """Lists are counted before any of their items is looked at."""
-    answer = await gateway.ask(KEYS, keys=keys)
+    answer = await shared_gateway.ask(KEYS, keys=keys)
     (error,) = answer["errors"]
     assert says in error["message"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_what_is_just_allowed(gateway: Gateway) -> None:
+async def test_what_is_just_allowed(shared_gateway: Gateway) -> None:
     """A limit is the most that is allowed; and GraphiQL's query for the schema fits into all of them."""
     for query in (
         aliases(50),
@@ -143,7 +143,7 @@ async def test_what_is_just_allowed(gateway: Gateway) -> None:
         "{ " + "... @skip(if: false) { accounts { id } } " * 20 + "}",
         get_introspection_query(input_value_deprecation=True),
     ):
-        assert "errors" not in await gateway.ask(query), query
+        assert "errors" not in await shared_gateway.ask(query), query
 
 
 async def test_aws_calls(aws: Emulator, settings: Callable[..., Settings]) -> None:
@@ -329,9 +329,9 @@ documents = st.lists(st.lists(selections, min_size=1, max_size=4).map(" ".join),
 
 @settings(max_examples=100)
 @given(query=documents | st.text())
-async def test_any_document(gateway: Gateway, query: str) -> None:
+async def test_any_document(shared_gateway: Gateway, query: str) -> None:
     """Whatever is sent is answered, or refused with a code; and never takes more work than its length accounts for."""
-    answer = await gateway.post({"query": query}, accept="application/graphql-response+json")
+    answer = await shared_gateway.post({"query": query}, accept="application/graphql-response+json")
     assert answer.status in {200, 400}
     for error in answer.json().get("errors", ()):
         assert error["extensions"]["code"] != "INTERNAL_SERVER_ERROR"

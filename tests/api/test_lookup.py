@@ -246,9 +246,9 @@ async def test_unknown_target(
     assert aws.calls.by_call() == {}
 
 
-async def test_accounts(gateway: Gateway) -> None:
+async def test_accounts(shared_gateway: Gateway) -> None:
     """The configured accounts, in their order."""
-    answer = await gateway.ask("{ accounts { id accountId alias regions } }")
+    answer = await shared_gateway.ask("{ accounts { id accountId alias regions } }")
     assert answer["data"]["accounts"] == [
         {"id": account_id, "accountId": account_id, "alias": alias, "regions": ["eu-west-1", "us-east-1"]}
         for account_id, alias in [(PLAIN, "payments-prod"), (GUARDED, "claims"), (HOME, "home")]
@@ -276,9 +276,9 @@ async def test_node_finds_what_has_an_id(gateway: Gateway, world: World) -> None
         (f"{PLAIN}/eu-west-1/w-{'0' * 17}/{ABSENT}", "EXECUTION_NOT_FOUND"),
     ],
 )
-async def test_node_without_an_object(gateway: Gateway, node_id: str, code: str) -> None:
+async def test_node_without_an_object(shared_gateway: Gateway, node_id: str, code: str) -> None:
     """Any other id is null, with a code that says why."""
-    answer = await gateway.ask(NODE, id=node_id)
+    answer = await shared_gateway.ask(NODE, id=node_id)
     assert answer["data"] == {"node": None}
     assert answer["errors"][0]["extensions"]["code"] == code
 

@@ -32,10 +32,12 @@ METHOD = "/transfer_api.v1.ExecutionService/GetExecution"
         ),
     ],
 )
-async def test_rpc_over_http(gateway: Gateway, method: str, path: str, content_type: str | None) -> None:
+async def test_rpc_over_http(
+    shared_gateway: Gateway, method: str, path: str, content_type: str | None
+) -> None:
     """Not found, which gRPC-Web and Connect read as UNIMPLEMENTED, with the message in a header and in the body."""
     headers = {} if content_type is None else {"content-type": content_type}
-    answer = await gateway.send(
+    answer = await shared_gateway.send(
         method, path, body=b"\0\0\0\0\0" if method == "POST" else None, headers=headers
     )
     assert answer.status == 404

@@ -144,8 +144,8 @@ async def test_hashes(
 @pytest.mark.parametrize(
     "accept", ["*/*", "application/json", "application/graphql-response+json, application/json;q=0.9"]
 )
-async def test_status(gateway: Gateway, accept: str) -> None:
+async def test_status(shared_gateway: Gateway, accept: str) -> None:
     """Clients that read errors of status 200 only (Apollo's for mobile phones) read this one, too."""
-    answer = await gateway.post(persisted(sha256(OTHER)), accept=accept)
+    answer = await shared_gateway.post(persisted(sha256(OTHER)), accept=accept)
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     assert answer.headers["cache-control"] == "no-store"

@@ -61,9 +61,9 @@ BY_DEFAULT = (
         pytest.param({"s": {"a": "x" * 5000}}, "x…", id="long"),
     ],
 )
-async def test_variables(gateway: Gateway, bad: dict[str, Any], says: str) -> None:
+async def test_variables(shared_gateway: Gateway, bad: dict[str, Any], says: str) -> None:
     """A variable's value is quoted as JSON."""
-    answer = await gateway.ask(ALL, **(GOOD | bad))
+    answer = await shared_gateway.ask(ALL, **(GOOD | bad))
     error = answer["errors"][0]
     assert says in error["message"]
     assert f"'${next(iter(bad))}'" in error["message"]
@@ -107,9 +107,9 @@ async def test_variables(gateway: Gateway, bad: dict[str, Any], says: str) -> No
         pytest.param(BY_DEFAULT.replace("(key: $k)", "(key: $k, maxAge: -1e999)"), {}, "-Infinity", id="infinite"),
     ],
 )  # fmt: skip
-async def test_literals(gateway: Gateway, query: str, variables: dict[str, Any], says: str) -> None:
+async def test_literals(shared_gateway: Gateway, query: str, variables: dict[str, Any], says: str) -> None:
     """So is a value in the document; null where a value is required is the caller's fault, not ours."""
-    errors = (await gateway.ask(query, **variables))["errors"]
+    errors = (await shared_gateway.ask(query, **variables))["errors"]
     for error in errors:
         assert error["extensions"]["code"] in {"BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED"}
         assert error["extensions"]["retryable"] is False
@@ -129,9 +129,9 @@ async def test_literals(gateway: Gateway, query: str, variables: dict[str, Any],
         pytest.param({"query": '{ node(id: "444444444444") { id } }'}, "ACCOUNT_NOT_AVAILABLE", id="not-there"),
     ],
 )  # fmt: skip
-async def test_extensions(gateway: Gateway, body: dict[str, Any], code: str) -> None:
+async def test_extensions(shared_gateway: Gateway, body: dict[str, Any], code: str) -> None:
     """Every error has its code, and says whether to try again."""
-    for error in (await gateway.post(body)).json()["errors"]:
+    for error in (await shared_gateway.post(body)).json()["errors"]:
         assert error["extensions"]["code"] == code
         assert error["extensions"]["retryable"] is False
 

@@ -100,9 +100,9 @@ async def test_what_a_list_tells(gateway: Gateway, aws: Emulator, world: World) 
     assert (aws.calls.count(operation=LIST), aws.calls.count(operation=DESCRIBE)) == (6, 0)
 
 
-async def test_none(gateway: Gateway) -> None:
+async def test_none(shared_gateway: Gateway) -> None:
     """Where there are none the page is empty, and says so."""
-    assert await page(gateway) == {
+    assert await page(shared_gateway) == {
         "edges": [],
         "pageInfo": {"hasNextPage": False, "hasPreviousPage": False, "startCursor": None, "endCursor": None},
         "targetFailures": [],
@@ -203,8 +203,8 @@ async def test_cursors_of_another_list(
 
 
 @pytest.mark.parametrize("first", [0, -1, 1001])
-async def test_page_sizes(gateway: Gateway, first: int) -> None:
+async def test_page_sizes(shared_gateway: Gateway, first: int) -> None:
     """1 to 1,000; anything else is refused."""
-    (error,) = (await gateway.ask(PAGE, first=first))["errors"]
+    (error,) = (await shared_gateway.ask(PAGE, first=first))["errors"]
     assert error["message"] == f"first must be 1 to 1000; got {first}."
     assert error["extensions"]["code"] == "BAD_USER_INPUT"

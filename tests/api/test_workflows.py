@@ -285,9 +285,9 @@ async def test_unknown_target(gateway: Gateway, aws: Emulator, key: WorkflowKey)
         ({"key": variables(key_of(ABSENT)) | {"workflowId": "w-1"}}, "WorkflowId must match"),
     ],
 )
-async def test_bad_input(gateway: Gateway, asked: dict[str, Any], says: str) -> None:
+async def test_bad_input(shared_gateway: Gateway, asked: dict[str, Any], says: str) -> None:
     """A bad age or id is BAD_USER_INPUT, with the rule named."""
-    (error,) = (await gateway.ask(WORKFLOW, **({"key": variables(key_of(ABSENT))} | asked)))["errors"]
+    (error,) = (await shared_gateway.ask(WORKFLOW, **({"key": variables(key_of(ABSENT))} | asked)))["errors"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert says in error["message"]
 

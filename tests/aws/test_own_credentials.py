@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from command import run, run_on_terminal, started
+from command import CLOSED_STDIN, run, run_on_terminal, started
 from transfer_emulator import Emulator
 from wire import calling, place
 
@@ -149,7 +149,9 @@ async def test_what_no_wait_mends(
 ) -> None:
     """Configuration that can't become right ends the command with exit code 2, which says why."""
     profile.write_text(text)
-    code, _, err = await run(*command, redirected="<&-", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file))
+    code, _, err = await run(
+        *command, redirected=CLOSED_STDIN, TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
+    )
     assert code == 2
     assert err.splitlines()[-1].startswith(f"error: AWS configuration: {says}")
     assert "Traceback" not in err
@@ -171,7 +173,7 @@ async def test_check_config_says_why(profile: Path, accounts_file: Path, text: s
     profile.write_text(text)
     began = time.monotonic()
     code, out, err = await run(
-        "check-config", "--assume", redirected="<&-", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
+        "check-config", "--assume", redirected=CLOSED_STDIN, TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
     )
     assert (code, len(out.splitlines())) == (1, 2)
     line = out.splitlines()[1]

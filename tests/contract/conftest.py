@@ -1,4 +1,4 @@
-"""One service, both of its doors."""
+"""One service, both of its doors; and one that asks callers who they are."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from callers import KEY, POLICY
 from doors import GraphQLDoor, RpcDoor, both_doors
+from issuer import AUDIENCE, LocalIssuer, Time
+from transfer_gateway import server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
-    from transfer_gateway import server
+    from transfer_emulator import Emulator
+    from transfer_gateway.settings import Settings
 
 
 @pytest.fixture
@@ -28,3 +33,34 @@ def graphql(doors: tuple[GraphQLDoor, RpcDoor]) -> GraphQLDoor:
 @pytest.fixture
 def rpc(doors: tuple[GraphQLDoor, RpcDoor]) -> RpcDoor:
     return doors[1]
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[LocalIssuer]:
+    async with LocalIssuer(Time(), KEY) as issuer:
+        yield issuer
+
+
+@pytest.fixture
+def policy_file(tmp_path: Path) -> Path:
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY)
+    return path
+
+
+@pytest.fixture
+async def guarded(
+    aws: Emulator, settings: Callable[..., Settings], issuer: LocalIssuer, policy_file: Path
+) -> AsyncIterator[server.Service]:
+    """The service, as it is by default: callers are asked who they are."""
+    async with server.running(
+        settings(
+            auth="oidc",
+            oidc_issuers=issuer.url,
+            oidc_audiences=AUDIENCE,
+            policy_file=policy_file,
+            accounts_reload_s=0.1,
+            target_rate_per_s=1000,  # some tests here ask a lot
+        )
+    ) as service:
+        yield service

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import shlex
@@ -22,7 +23,7 @@ from ruamel.yaml import YAML
 from transfer_gateway.settings import parse_accounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 # moto makes the stacks; what it deprecates of its own, and botocore of Python's, is their business.
@@ -53,7 +54,7 @@ ALL_ON = {"AllowSessionTags": "true", "AllowSourceIdentity": "true", "DiscoverWi
 
 
 @pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Policy, Policy]]]:
+def make(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Policy, Policy]]:
     """Makes a template's one role, given names of VALUES and parameters: its trust, and its permissions."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
@@ -61,20 +62,25 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Policy
 
     def create(template: str, *names: str, **parameters: str) -> tuple[Policy, Policy]:
         given = {name.title().replace("_", ""): VALUES[name] for name in names} | parameters
+        return _make(template, frozenset(given.items()))
+
+    return create
+
+
+@functools.cache
+def _make(template: str, parameters: frozenset[tuple[str, str]]) -> tuple[Policy, Policy]:
+    with mock_aws():
         boto3.client("cloudformation").create_stack(
             StackName="stack",
             TemplateBody=(IAM / template).read_text(),
             Capabilities=["CAPABILITY_NAMED_IAM"],
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters],
         )
         iam = boto3.client("iam")
         (role,) = iam.list_roles()["Roles"]
         (name,) = iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
         policy = iam.get_role_policy(RoleName=role["RoleName"], PolicyName=name)["PolicyDocument"]
         return _plain(role["AssumeRolePolicyDocument"]), _plain(policy)
-
-    with mock_aws():
-        yield create
 
 
 def _plain(policy: Policy | str) -> Policy:
@@ -91,6 +97,7 @@ def actions(policy: Policy) -> set[str]:
     return found
 
 
+@functools.cache
 def called(service: str) -> set[str]:
     """The operations that the AWS layer names, in strings or as the clients' methods."""
     names: set[str] = set()

@@ -141,7 +141,7 @@ query FindExecution(
 }
 `;
 
-const ACCOUNTS = `# What is looked into.
+const ACCOUNTS = `# The accounts and regions that the gateway reads.
 query Accounts {
   accounts { id alias regions }
 }

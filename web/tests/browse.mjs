@@ -73,7 +73,7 @@ try {
   await run(/"edges"/);
   await page.getByRole("button", { name: "Show Documentation Explorer" }).click();
   await page.getByRole("link", { name: "Query" }).or(page.getByText("Query", { exact: true })).first().click();
-  await page.getByText("Everything that can be asked.").waitFor();
+  await page.getByText("All queries.").waitFor();
   await shoot("docs");
   await page.getByRole("button", { name: "Show GraphiQL Explorer" }).click();
   await page.locator(".graphiql-explorer-root", { hasText: "findExecution" }).waitFor();

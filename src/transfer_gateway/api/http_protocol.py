@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _MAX_HEADERS = 100
 _MAX_CHUNKS = 4096  # per body: one megabyte in one-byte chunks would take two seconds to parse
 # Source: RFC 9110, section 7.2, and RFC 3986, section 3.2.2.
+_NO_HOST = object()
 _HOST = re.compile(rb"(\[[\w:.%~-]+\]|([\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(:[0-9]*)?")
 _HTTP2 = "PRI"  # in llhttp's message for a client that starts with HTTP/2, as gRPC clients do
 _PROBES = {"/livez", "/readyz", "/metrics"}
@@ -65,9 +66,9 @@ class Http11Protocol(Http1Base):
         self._chunks = 0
         self._takes_no_more = False
         self._dropped = 0
-        self._good_headers: list[tuple[bytes, bytes]] | None = (
-            None  # the previous request's: most clients repeat them
-        )
+        # The previous request's: most clients repeat them, or at least the host.
+        self._good_headers: list[tuple[bytes, bytes]] | None = None
+        self._good_host: object = _NO_HOST
         self._watched: tuple[object, object] = ("", None)
         self._watched_since = 0.0
         if connection.probes_only:
@@ -111,7 +112,10 @@ class Http11Protocol(Http1Base):
         if self.pipeline and len(self.pipeline) >= self._max_pipelined:
             raise _TooManyRequests
         if self.headers != self._good_headers:
-            self._check_host()
+            by_name = dict(self.headers)
+            if len(by_name) != len(self.headers) or by_name.get(b"host") != self._good_host:
+                self._check_host()
+                self._good_host = by_name.get(b"host", _NO_HOST)
             self._good_headers = self.headers
         self._fed = self._chunks = 0
         self._reads_head = False

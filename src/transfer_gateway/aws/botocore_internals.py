@@ -16,7 +16,7 @@ Of botocore's `SigV4Auth`: `_modify_request_before_signing`, which adds the head
 `AioResponseParserFactory`: `set_parser_defaults`, `create_parser`, whose parser's `parse` is a coroutine.
 
 Of botocore's providers of credentials, for `own_credentials.py`: `_prompter` and `_profile_provider_builder` of
-`AssumeRoleProvider`, `_popen` of `ProcessProvider`.
+`AssumeRoleProvider`, `_popen` of `ProcessProvider`. Of `BotoCoreError`: `fmt`, the message's form in subclasses.
 
 Of botocore's `Loader`: `file_loader`, a `JSONFileLoader` whose `load_file(file_path)` is overridden in `data.py`.
 

@@ -48,6 +48,8 @@ def run(program: Callable[[], Coroutine[Any, Any, None]], *, stays: bool = False
 
     if stays:
         signals.remember()
+    else:
+        signals.interrupt()
     try:
         or_exit(run)
     except PortNotAvailable as error:

@@ -43,8 +43,7 @@ class Replayable(NamedTuple):
 class Replay:
     """The parts of one request's response so far."""
 
-    uses = _declared = _rows = 0
-    _parts: tuple[Described, ...] = ()
+    uses = 0
 
     def __init__(
         self, audit: AuditTrail, quota: Quota | None, executions: Snapshots[ExecutionKey, Execution]
@@ -52,18 +51,21 @@ class Replay:
         self._audit = audit
         self._quota = quota
         self._executions = executions
+        self._declared: list[Replayable] = []
 
     def declare(self, parts: tuple[Described, ...], rows: int) -> None:
         """Declare that one call of a use case returned these, as they are in the snapshots, and nothing else."""
-        self._parts += parts
-        self._rows += rows
-        self._declared += 1
+        self._declared.append(Replayable(parts, rows))
 
     def replayable(self) -> Replayable | None:
         """The parts of the response; None if it must not be repeated."""
-        if not self._parts or self._declared != self.uses:
+        declared = self._declared
+        if len(declared) != self.uses:
             return None
-        return Replayable(self._parts, self._rows)
+        if self.uses == 1:
+            return declared[0] if declared[0].parts else None
+        parts = tuple(part for each in declared for part in each.parts)
+        return Replayable(parts, sum(each.rows for each in declared)) if parts else None
 
     def repeat(self, answer: Replayable, at: float | None = None) -> bool:
         """Whether the use cases would return the same, without an AWS call, to a caller with the same scope.

@@ -9,15 +9,13 @@ responses are repeatable.
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from transfer_gateway.core.sized_lru import SizedLru
 from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from transfer_gateway.core.reader import Reader
     from transfer_gateway.core.replay import Replayable
     from transfer_gateway.telemetry import Request
@@ -77,18 +75,9 @@ class ResponseCache:
                 await asyncio.shield(making.done)
         return self.get(request, reader, now)
 
-    @contextmanager
-    def sharing(self, request: bytes, reader: Reader) -> Iterator[None]:
+    def sharing(self, request: bytes, reader: Reader) -> _Sharing:
         """Let other requests wait for the response that is built inside the context."""
-        key = request, reader.scope.version
-        making = _Making(asyncio.get_running_loop().create_future(), current_request())
-        first = self._making.setdefault(key, making) is making
-        try:
-            yield
-        finally:
-            if first:
-                del self._making[key]
-                making.done.set_result(None)
+        return _Sharing(self._making, (request, reader.scope.version))
 
     def keep(self, request: bytes, reader: Reader, text: bytes) -> None:
         """Cache the response that was built with this reader, if it is repeatable and not too large."""
@@ -100,3 +89,21 @@ class ResponseCache:
             now = current_request()
             operation = "none" if now is None else now.operation
             self._kept.put((request, reader.scope.version), _Answer(text, made_of, operation, size_bytes))
+
+
+class _Sharing:
+    """A class, as a generator's context costs three times the instructions."""
+
+    __slots__ = ("_all", "_key", "_making")
+
+    def __init__(self, all_: dict[tuple[bytes, bytes], _Making], key: tuple[bytes, bytes]) -> None:
+        self._all, self._key = all_, key
+
+    def __enter__(self) -> None:
+        making = _Making(asyncio.get_running_loop().create_future(), current_request())
+        self._making = making if self._all.setdefault(self._key, making) is making else None
+
+    def __exit__(self, *_: object) -> None:
+        if self._making is not None:
+            del self._all[self._key]
+            self._making.done.set_result(None)

@@ -68,6 +68,7 @@ _PARAMETERS: tuple[tuple[str, type, str], ...] = (
 )
 _JSON_PARAMETERS = ("variables", "extensions")  # of a GET
 _GET = b"?"
+_NO_SLOT = nullcontext()
 _UTF8 = {"utf-8", "utf8", "us-ascii"}  # charsets; the last is a subset of the first
 _BOM = b"\xef\xbb\xbf"
 
@@ -158,9 +159,7 @@ class GraphQLView:
         context = self.context_of(reader, state["request_id"], timeout_s)
         is_large = len(asked) > LARGE_BYTES
         turn = (
-            self.operations.large_operations.take(reader.caller, context.deadline)
-            if is_large
-            else nullcontext()
+            self.operations.large_operations.take(reader.caller, context.deadline) if is_large else _NO_SLOT
         )
         async with while_client_waits(receive):
             kept = await self._answers.wait_for_concurrent(asked, reader, context.deadline)

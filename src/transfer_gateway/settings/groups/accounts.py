@@ -1,4 +1,4 @@
-"""Which accounts are looked into."""
+"""Which accounts the gateway reads."""
 
 from __future__ import annotations
 

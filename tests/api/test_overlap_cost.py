@@ -1,0 +1,136 @@
+"""What the check of fields that overlap costs, whatever the document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from transfer_gateway.api.graphql import overlap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+from overlap import conflicts, steps
+
+
+def repeated_fields(count: int) -> str:
+    return "{" + "pets { age } " * count + "}"
+
+
+def repeated_arguments(count: int) -> str:
+    return "{" + 'node(id: "1") { age(in: DAYS, like: {sizes: [1, 2]}) } ' * count + "}"
+
+
+def repeated_fragments(count: int) -> str:
+    fragments = [f"fragment f{number} on Query {{ cat {{ node {{ age }} }} }}" for number in range(count)]
+    return "\n".join(["{", *(f"...f{number}" for number in range(count)), "}", *fragments])
+
+
+def deep_fields(count: int) -> str:
+    return "{" + f"cat {'{ node ' * 50} {{ age }} {'}' * 50} " * count + "}"
+
+
+def chained_fragments(count: int) -> str:
+    fragments = [
+        f"fragment f{number} on Query {{ cat {{ age }} ...f{number + 1} }}" for number in range(count)
+    ]
+    return "\n".join(["{ ...f0 }", *fragments, f"fragment f{count} on Query {{ cat {{ age }} }}"])
+
+
+def unused_fragments(count: int) -> str:
+    """Inner ones first."""
+    _, *fragments = chained_fragments(count).split("\n")
+    return "\n".join(["{ cat { age } }", *reversed(fragments)])
+
+
+def doubled_fragments(count: int) -> str:
+    fragments = [
+        f"fragment f{number} on Node {{ node {{ ...f{number + 1} }} node {{ ...f{number + 1} }} }}"
+        for number in range(count)
+    ]
+    return "\n".join(["{ node { ...f0 } }", *fragments, f"fragment f{count} on Node {{ age }}"])
+
+
+def doubled_by_aliases(count: int) -> str:
+    return doubled_fragments(count).replace("} node {", "} x: node {")
+
+
+def multiplied_fragments(count: int, besides: str = "") -> str:
+    """Each level has twice as many ways through object types as the one above it."""
+    fragments = [
+        f"fragment f{number} on Node {{ ... on Cat {{ node {{ ...f{number + 1} }} }}"
+        f" ... on Dog {{ node {{ {besides} ...f{number + 1} }} }} }}"
+        for number in range(count)
+    ]
+    return "\n".join(["{ node { ...f0 } }", *fragments, f"fragment f{count} on Node {{ age }}"])
+
+
+def many_ways(count: int) -> str:
+    """Through objects that can't be one, each way with another call at its end; a power of two of them."""
+    written = [f"x: age(like: {{sizes: [{number}]}})" for number in range(count)]
+    while len(written) > 1:
+        pairs = zip(written[::2], written[1::2], strict=True)
+        written = [f"node {{ ... on Cat {{ {one} }} ... on Dog {{ {other} }} }}" for one, other in pairs]
+    return f"{{ {written[0]} }}"
+
+
+def abstract_types(count: int) -> str:
+    """At each level a field of two object types, and of the interface, where there is more below."""
+    deeper = "{ age }"
+    for level in range(count):
+        below = f"{'{ node ' * level} {{ age }} {'}' * level}"
+        deeper = f"{{ ... on Cat {{ node {below} }} ... on Dog {{ node {below} }} node {deeper} }}"
+    return f"{{ node {deeper} }}"
+
+
+@pytest.mark.parametrize(
+    ("written", "count"),
+    [
+        (repeated_fields, 500),
+        (repeated_arguments, 500),
+        (repeated_fragments, 300),
+        (deep_fields, 20),
+        (chained_fragments, 500),
+        (unused_fragments, 500),
+        (doubled_fragments, 100),
+        (doubled_by_aliases, 100),
+        (multiplied_fragments, 20),
+        (many_ways, 256),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_work_grows_as_the_document(written: Callable[[int], str], count: int) -> None:
+    """Twice as much of the same takes about twice the steps."""
+    assert 1.7 * steps(written(count)) <= steps(written(2 * count)) <= 2.3 * steps(written(count))
+
+
+def test_nested_interfaces() -> None:
+    """What a field of an interface selects, is not merged anew for each type of object, level by level."""
+    small, large = abstract_types(15), abstract_types(30)
+    assert steps(large) / len(large) <= 1.15 * steps(small) / len(small)
+
+
+def test_too_many_steps() -> None:
+    """A document whose fragments multiply is refused before it takes long, whatever else limits its size."""
+    (error,) = conflicts(multiplied_fragments(40, besides="age"))
+    assert "takes too long to find out" in error.message
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ node { ...F } } fragment F on Node { age ...F }",
+        "{ node { ...F } } fragment F on Node { age node { ...F } }",
+        "{ node { ...F } node { ...G } } fragment F on Node { node { ...G } } fragment G on Node { node { ...F } }",
+        "{ name } fragment F on Node { node { ...G } } fragment G on Node { ...F node { ...F } }",
+        "{ node { ...F } } fragment F on Node { ... on Cat { node { ...F } } ... on Dog { node { ...F age } } }",
+    ],
+)
+def test_fragments_that_spread_themselves(document: str) -> None:
+    """They end, whatever the verdict; another rule refuses them."""
+    conflicts(document)
+
+
+def test_long_chain() -> None:
+    """A chain of fragments longer than Python's stack is deep does no harm."""
+    assert steps(chained_fragments(3000)) < overlap.MAX_STEPS

@@ -1,0 +1,63 @@
+"""A service in a thread of its own, which all tests of a module may ask, whatever their event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transfer_emulator import Emulator
+from transfer_gateway import server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from transfer_emulator import World
+    from transfer_gateway.settings import Settings
+
+
+@dataclass(frozen=True)
+class SharedService:
+    """`environment`: what points AWS's clients at the emulator behind it."""
+
+    url: str
+    environment: Mapping[str, str]
+
+
+@contextmanager
+def shared(
+    world: World, use: Callable[[Mapping[str, str]], None], settings: Callable[[], Settings]
+) -> Iterator[SharedService]:
+    """Start the emulator, then call `use` with its environment, then start the service with `settings()`."""
+    ready: Future[SharedService] = Future()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with Emulator(world, port=0) as aws:
+            environment = aws.environment()
+            use(environment)
+            async with server.running(settings()) as service:
+                ready.set_result(SharedService(service.url, environment))
+                await stop.wait()
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            try:
+                runner.run(serve())
+            except BaseException as error:
+                if ready.done():
+                    raise
+                ready.set_exception(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield ready.result()
+    finally:
+        if thread.is_alive():
+            loop.call_soon_threadsafe(stop.set)
+        thread.join()
