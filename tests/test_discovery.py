@@ -83,7 +83,7 @@ async def test_not_ready_without_any_account(
                 lambda: ready(gateway),
                 {
                     "status": "not ready",
-                    "reason": "no accounts discovered yet: ACCESS_DENIED: AWS refused organizations:ListAccounts "
+                    "reason": "no accounts discovered yet: ACCESS_DENIED: AWS denied organizations:ListAccounts "
                     "in the organization: the gateway's role there lacks the permission.",
                 },
             )

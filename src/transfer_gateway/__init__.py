@@ -1,5 +1,5 @@
-"""transfer-gateway: what AWS Transfer Family's managed workflows are doing, across every account.
+"""transfer-gateway: reads the executions of AWS Transfer Family's managed workflows across many accounts.
 
-Layers, imports pointing down only (import-linter holds it):
+Layers, with imports only from left to right (import-linter checks it):
 `__main__ > cli > server > api > core > aws > settings | telemetry > domain`.
 """

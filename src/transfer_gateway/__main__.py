@@ -1,4 +1,4 @@
-"""The command from its first moment. Loading the rest takes a second or two, and signals come before that is done."""
+"""The entry point. Handles signals first, since importing the rest takes a second or two."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ def main() -> None:
         cli.main()
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)  # so that a shell knows why it ended
+        os.kill(os.getpid(), signal.SIGINT)  # so that a shell sees why it ended
     finally:
         if stays:
             signals.ignore()
         try:
             sys.stderr.flush()
-        except (OSError, ValueError):  # Python would make exit code 120 of it
-            sys.stderr = None  # so that it does not try again
+        except (OSError, ValueError):  # Python would exit with code 120
+            sys.stderr = None  # so that Python does not flush again
 
 
 def _open_missing() -> None:
-    """Let no socket become stdin, stdout or stderr where one of these is closed: what is printed would go there.
+    """Open stdin, stdout and stderr if they are closed: otherwise a socket could get their number and receive output.
 
-    Each is opened the wrong way round, so that using it fails as if it were closed.
+    Each is opened in the wrong direction, so that using it fails as if it were closed.
     """
     for number, wrong_way in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
         try:
             os.fstat(number)
         except OSError:
-            opened = os.open(os.devnull, wrong_way)  # the lowest that is free: this one
-            os.set_inheritable(opened, True)  # noqa: FBT003  as these always are
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  until the end
+            opened = os.open(os.devnull, wrong_way)  # gets the lowest free number: this one
+            os.set_inheritable(opened, True)  # noqa: FBT003  as standard streams are
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  open until exit
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  as above
 
 

@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from transfer_gateway.telemetry.tracing import Tracing
 
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_KEYS_MAX_AGE_S = 30.0  # how long a key that its issuer has withdrawn is still good
+_KEYS_MAX_AGE_S = 30.0  # how long a withdrawn key stays valid
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What the doors and `check-config` share."""
+    """The parts that both servers and `check-config` use."""
 
     gateway: Gateway
     sts: Sts
@@ -60,7 +60,7 @@ class Core:
 async def build_core(
     settings: Settings, sources: AccountSources, calls: AwsCalls, clock: Clock | None = None
 ) -> AsyncIterator[Core]:
-    """The core with its AWS clients, which close last. Its calls to AWS are told to `calls`."""
+    """The core with its AWS clients, which are closed last. `calls` records its AWS calls."""
     connection = _connection(settings)
     sts = Sts(connection, calls, region=settings.sts_region, fallback_region=sources.regions()[0])
     async with (
@@ -103,7 +103,7 @@ async def build_core(
 
 
 def _check_partition(sts_region: str, sources: AccountSources) -> None:
-    """Raises: ConfigurationError, where no account's role can be assumed at that endpoint of STS."""
+    """Raises: ConfigurationError, if the STS region is in another partition than the accounts."""
     partition, regions = partition_of(sts_region), sources.regions()
     if all(partition_of(region) is not partition for region in regions):
         problem = (
@@ -132,11 +132,11 @@ def _limits(settings: Settings) -> PacingLimits:
 
 @asynccontextmanager
 async def build_tracing() -> AsyncIterator[Tracing | None]:
-    """The way of traces to whoever collects them, where OpenTelemetry's variables name one."""
+    """The export of traces, if OpenTelemetry's environment variables configure an endpoint."""
     if not exports_traces():
         yield None
         return
-    from transfer_gateway.telemetry.tracing import Tracing  # noqa: PLC0415  the SDK: 10 MB that nobody else needs
+    from transfer_gateway.telemetry.tracing import Tracing  # noqa: PLC0415  the SDK takes 10 MB
 
     tracing = Tracing()
     try:
@@ -156,10 +156,10 @@ async def build_tokens(settings: Settings) -> AsyncIterator[Oidc | None]:
 
 
 def build_oidc(settings: Settings) -> Oidc | None:
-    """What verifies tokens, where callers have them. Raises: ConfigurationError."""
+    """The token verifier; None without authentication. Raises: ConfigurationError."""
     if settings.auth == "none":
         return None
-    from transfer_gateway.auth import Issuer, Oidc  # noqa: PLC0415  9 MB that nobody else needs
+    from transfer_gateway.auth import Issuer, Oidc  # noqa: PLC0415  takes 9 MB
 
     issuers = [
         Issuer(url, ca_file=_POD / "ca.crt", token_file=_POD / "token")
@@ -218,8 +218,8 @@ def connection_limits(settings: Settings, max_connections: int) -> ConnectionLim
     )
 
 
-class ClosedDoor:
-    """What stands in for the gRPC server where nobody calls it."""
+class DisabledRpcServer:
+    """Replaces the gRPC server if that is disabled."""
 
     tls = None
 
@@ -227,7 +227,7 @@ class ClosedDoor:
     async def until_ended(self) -> None: ...
     async def set_ready(self, _ready: bool) -> None: ...  # noqa: FBT001  as the server's
     async def stop(self) -> None: ...
-    def hurry(self) -> None: ...
+    def stop_now(self) -> None: ...
 
 
 def build_rpc_server(
@@ -239,7 +239,7 @@ def build_rpc_server(
     unread: UnreadBytes,
     tls: DoorTls | None,
 ) -> RpcServer:
-    from transfer_gateway.api.rpc.server import RpcLimits, RpcServer  # noqa: PLC0415  16 MB that not everybody needs
+    from transfer_gateway.api.rpc.server import RpcLimits, RpcServer  # noqa: PLC0415  takes 16 MB
     from transfer_gateway.api.rpc.tls import RpcTls  # noqa: PLC0415  as above
 
     return RpcServer(

@@ -1,7 +1,7 @@
 """Self-tests of the private parts of libraries that this service uses. See docs/decisions/0013-library-internals.md.
 
-Each library's private parts are used in one module, named `*_internals.py`, whose docstring lists them. Where its
-self-test fails, the library's own way is taken, and a warning says so, once.
+Each library's private parts are used in one module, named `*_internals.py`, whose docstring lists them. If its
+self-test fails, the service falls back to the library's public API and logs one warning.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _reported: set[tuple[str, str]] = set()  # library and fallback
 
 
 class PartDiffers(Exception):
-    """A private part of a library is missing, or answers differently; the message names it."""
+    """A private part of a library is missing or behaves differently; the message names it."""
 
 
 class Check:
-    """Runs a self-test as a context: `passed` tells whether it raised nothing.
+    """A context manager for a self-test. Afterwards `passed` is whether it raised nothing.
 
-    Otherwise it warns: with the distribution's version, the reason, and `fallback`, which is what happens instead. A
-    fallback is reported once per process, with its first reason.
+    A failure is logged with the distribution's version, the reason, and `fallback`, which describes what happens
+    instead. Each fallback is logged once per process, with its first reason.
     """
 
     def __init__(self, distribution: str, *, fallback: str) -> None:
@@ -60,14 +60,14 @@ class Check:
 
 
 class _Missing:
-    """Stands for a class that a library no longer has: it can be a base, and fails `require`."""
+    """Replaces a class that a library no longer has: can be subclassed, and fails `require`."""
 
     def __class_getitem__(cls, _parameters: object) -> type[_Missing]:
         return cls
 
 
-def found(module: str, name: str) -> Any:  # noqa: ANN401  whatever the library has there
-    """The library's object of that name, or where there is none a class that fails `require`."""
+def found(module: str, name: str) -> Any:  # noqa: ANN401  any object
+    """The library's object of that name; if missing, a class that fails `require`."""
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError):
@@ -75,9 +75,9 @@ def found(module: str, name: str) -> Any:  # noqa: ANN401  whatever the library 
 
 
 def require(owner: object, *parts: str) -> None:
-    """Make sure that `owner` has these parts: "name", "name.of.another", or a callable with its parameters, "f(a, b)".
+    """Check that `owner` has these parts: "name", "nested.name", or a callable with its parameters, "f(a, b)".
 
-    Parameters are the leading ones by name; a method's include `self` where `owner` is its class. Raises: PartDiffers.
+    Parameters are the names of the first ones; they include `self` if `owner` is a class. Raises: PartDiffers.
     """
     if isinstance(owner, type) and issubclass(owner, _Missing):
         raise PartDiffers(f"{owner.__name__} is missing")
@@ -96,6 +96,6 @@ def require(owner: object, *parts: str) -> None:
 
 
 def expect(what: str, *, holds: bool) -> None:
-    """Raises: PartDiffers, where that does not hold."""
+    """Raises: PartDiffers, if `holds` is false."""
     if not holds:
         raise PartDiffers(what)

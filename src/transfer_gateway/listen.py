@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class PortNotAvailable(Exception):
-    """The address can't be listened on; the message says which and why."""
+    """The service can't listen on the address; the message has the address and the reason."""
 
 
 @contextmanager
@@ -36,18 +36,18 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _not_available(host: str, port: int, error: OSError) -> PortNotAvailable:
-    ways_out = {
+    hints = {
         errno.EADDRINUSE: "; choose another port with --http-port or --grpc-port, 0 for any free one",
         errno.EACCES: "; choose a port above 1023",
     }
-    way_out = ways_out.get(error.errno or 0, "")
-    return PortNotAvailable(f"cannot listen on {host}:{port}: {error.strerror}{way_out}")
+    hint = hints.get(error.errno or 0, "")
+    return PortNotAvailable(f"cannot listen on {host}:{port}: {error.strerror}{hint}")
 
 
 def listen_rpc(rpc: RpcServer, host: str, port: int) -> str:
-    """The gRPC door's address, bound."""
+    """Bind the gRPC server. Returns: its address."""
     with listen(host, port):
-        pass  # it can be had: gRPC takes no socket of ours, and says less clearly what is wrong
+        pass  # checks the address: gRPC accepts no open socket, and its own errors are unclear
     try:
         port = rpc.listen(host, port)
     except OSError as error:

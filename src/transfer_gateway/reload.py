@@ -59,7 +59,7 @@ async def reload_tls(
     """Reload a door's certificates when they change. Invalid ones are rejected; the current ones stay in use."""
     if files is None or door is None:
         return
-    reloads.has_certificate(files.door, door.valid_until)
+    reloads.set_certificate_expiry(files.door, door.valid_until)
     while True:
         await asyncio.sleep(every_s)
         try:
@@ -67,7 +67,7 @@ async def reload_tls(
             if tls is not None:
                 door.use(tls)
                 reloads.succeeded(f"{files.door}_tls")
-                reloads.has_certificate(files.door, tls.valid_until)
+                reloads.set_certificate_expiry(files.door, tls.valid_until)
                 _log.info("tls_files_reloaded", door=files.door, valid_until=tls.valid_until.isoformat())
         except ConfigurationError as error:
             reloads.refused(f"{files.door}_tls")

@@ -1,6 +1,6 @@
-"""Runs the service: starts everything, owns the signals, and takes it all down in order.
+"""Runs the service: starts everything, handles signals, and shuts down in order.
 
-Read `running` top to bottom: that is the program. `build.py` makes its parts, `listen.py` binds its addresses.
+Start with `running`, which is the whole program. `build.py` builds its parts, `listen.py` binds its addresses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from transfer_gateway.api.http_tls import HttpTls
 from transfer_gateway.api.plain_http_server import http_server
 from transfer_gateway.api.unread import UnreadBytes
 from transfer_gateway.build import (
-    ClosedDoor,
+    DisabledRpcServer,
     build_core,
     build_quotas,
     build_rpc_server,
@@ -40,9 +40,9 @@ from transfer_gateway.telemetry import (
     Metrics,
     Reloads,
     Requests,
-    audit_lack,
+    audit_problem,
+    check_log,
     get_logger,
-    judge_log,
 )
 
 if TYPE_CHECKING:
@@ -52,21 +52,21 @@ if TYPE_CHECKING:
     from transfer_gateway.settings import Settings
 
 _log = get_logger(__name__)
-# A fan-out has a hundred thousand objects in use, none of them garbage. Python's own 700 has all of them looked at
-# again and again: a third of the CPU of a warm one over 1,000 accounts, whose peak of memory stays the same with this.
+# A fan-out has a hundred thousand live objects. With Python's default of 700 the garbage collector scans them again and
+# again: a third of the CPU of a fan-out over 1,000 accounts with a warm cache. Peak memory is the same.
 _COLLECTIONS = (10_000, 10, 10)
-_LOOK_AT_LOG_S = 0.25  # /readyz and requests know at once; this is for gRPC's health checks and the log
+_LOOK_AT_LOG_S = 0.25  # /readyz and requests check it directly; this is for gRPC's health service and the log
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A running service: its core, the URL of its HTTP door, and the address of its gRPC door if that is open."""
+    """A running service: its core, the HTTP server's URL, and the gRPC server's address if it is enabled."""
 
     gateway: Gateway
     admission: Admission
     url: str
     grpc: str
-    hurry: Callable[[], None]  # while it drains: wait no longer
+    stop_now: Callable[[], None]  # during shutdown: stop waiting for requests in progress
 
 
 async def serve(
@@ -75,15 +75,15 @@ async def serve(
     live_examples: bool = False,
     on_ready: Callable[[Service], None] = lambda _: None,
 ) -> None:
-    """Run until SIGTERM or SIGINT, then let requests under way finish; a second signal ends them at once.
+    """Run until SIGTERM or SIGINT, then let requests in progress finish; a second signal cancels them.
 
-    `on_ready` is called once, when the doors are open. `live_examples`: as in GraphiqlOptions.
+    `on_ready` is called once, when the servers are listening. `live_examples`: as in GraphiqlOptions.
     Raises: ConfigurationError, PortNotAvailable; nothing is left running then.
     """
     with _signals() as signals:
         async with running(settings, live_examples=live_examples) as service:
-            signals.on_second = service.hurry
-            # What start-up made (botocore's models, the schema) stays: collections need not look at it again.
+            signals.on_second = service.stop_now
+            # Objects created at start-up (botocore's models, the schema) stay: exclude them from garbage collection.
             gc.collect()
             gc.freeze()
             gc.set_threshold(*_COLLECTIONS)
@@ -109,7 +109,9 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
     )
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(settings.http_host, settings.http_port))
-        tracing = await stack.enter_async_context(build_tracing())  # closes last: there are spans until then
+        tracing = await stack.enter_async_context(
+            build_tracing()
+        )  # closed last, so that it exports all spans
         requests = Requests(slow_s=settings.slow_request_s, tracing=tracing)
         reloads = Reloads(
             "accounts",
@@ -146,9 +148,13 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         rpc = (
             build_rpc_server(settings, shares.grpc, admission, requests, unread=unread, tls=grpc_tls)
             if settings.grpc
-            else ClosedDoor()
+            else DisabledRpcServer()
         )
-        grpc = "" if isinstance(rpc, ClosedDoor) else listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
+        grpc = (
+            ""
+            if isinstance(rpc, DisabledRpcServer)
+            else listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
+        )
         readiness = Readiness(on_change=rpc.set_ready)
         http = http_server(
             create_app(
@@ -174,59 +180,59 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             tasks.create_task(reload_tls(http_files, http_tls, reloads, settings.accounts_reload_s)),
             tasks.create_task(reload_tls(grpc_files, rpc.tls, reloads, settings.accounts_reload_s)),
             tasks.create_task(_discover_organization(directory, readiness)),
-            tasks.create_task(_follow_audit_log(readiness)),
-            tasks.create_task(metrics.watch_the_loop()),
+            tasks.create_task(_watch_audit_log(readiness)),
+            tasks.create_task(metrics.measure_loop_lag()),
         )
         await rpc.start()
-        # Without its door the process ends, to be started anew.
+        # If the gRPC server ends, so does the process, to be restarted.
         watching = tasks.create_task(rpc.until_ended())
         serving = tasks.create_task(http.serve(sockets=[listener]))
         await readiness.update(None if sources.discovery is None else "discovering accounts")
-        url, hurried = url_of(listener, "https" if http_tls else "http"), asyncio.Event()
+        url, stopping_now = url_of(listener, "https" if http_tls else "http"), asyncio.Event()
 
-        def hurry() -> None:
-            hurried.set()
-            http.hurry()
-            rpc.hurry()
+        def stop_now() -> None:
+            stopping_now.set()
+            http.stop_now()
+            rpc.stop_now()
 
         if settings.auth == "none":
             _log.warning("authentication_disabled", auth="none")
         _log.info("serving", http=url, grpc=grpc, accounts=len(directory.accounts), auth=settings.auth)
         try:
-            yield Service(gateway, admission, url, grpc, hurry)
+            yield Service(gateway, admission, url, grpc, stop_now)
         finally:
             for task in (*following, watching):
                 task.cancel()
             await readiness.update("shutting down")
             _log.info("shutting_down", delay_s=settings.shutdown_delay_s, grace_s=settings.shutdown_grace_s)
-            with suppress(TimeoutError):  # until nobody sends anything here any more
-                await asyncio.wait_for(hurried.wait(), settings.shutdown_delay_s)
+            with suppress(TimeoutError):  # until load balancers have removed this instance
+                await asyncio.wait_for(stopping_now.wait(), settings.shutdown_delay_s)
             http.should_exit = True
             await rpc.stop()
             await serving
 
 
 async def _discover_organization(directory: AccountDirectory, readiness: Readiness) -> None:
-    """Discover again and again. Ready when it has been tried once, if there is any account to serve."""
+    """Run discovery periodically. Ready after the first run, if there are accounts to serve."""
     while True:
-        again_in_s = await directory.discover()
+        wait_s = await directory.discover()
         await readiness.update(directory.not_ready_reason)
-        await directory.rest(again_in_s)
+        await directory.rest(wait_s)
 
 
-async def _follow_audit_log(readiness: Readiness) -> None:
-    """Not ready while lines of the audit can't be written; it comes back by itself."""
-    lack = None
+async def _watch_audit_log(readiness: Readiness) -> None:
+    """Not ready while the audit log can't be written; ready again once it can."""
+    problem = None
     while True:
         await asyncio.sleep(_LOOK_AT_LOG_S)
-        judge_log()
-        before, lack = lack, audit_lack()
-        if (lack is None) == (before is None):
+        check_log()
+        before, problem = problem, audit_problem()
+        if (problem is None) == (before is None):
             continue
-        if lack is None:
+        if problem is None:
             _log.warning("audit_log_available")
         else:
-            _log.error("audit_log_unavailable", detail=lack)
+            _log.error("audit_log_unavailable", detail=problem)
         await readiness.publish()
 
 
@@ -242,13 +248,13 @@ class _Signals:
 
 
 def _tasks_left() -> list[str]:
-    """What still runs beside this task: nothing, unless something was forgotten."""
+    """Other tasks that are still running. Any is a bug."""
     return sorted(repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task())
 
 
 @contextmanager
 def _signals() -> Iterator[_Signals]:
-    """SIGTERM and SIGINT, ours for as long as the context lasts."""
+    """Handles SIGTERM and SIGINT within the context."""
     signals = _Signals(asyncio.Event())
     with SignalHandlers(signals.arrived, asyncio.get_running_loop().call_soon_threadsafe):
         yield signals

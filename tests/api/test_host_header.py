@@ -87,4 +87,4 @@ async def test_http2(shared_service: SharedService) -> None:
     """A client that begins with HTTP/2, as one of gRPC on the wrong port does, is told so in HTTP/1.1."""
     status, message = await answered(shared_service, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
     assert status == 400
-    assert message == "This port serves HTTP/1.1, not HTTP/2. gRPC has a port of its own."
+    assert message == "This port serves HTTP/1.1, not HTTP/2. gRPC has a separate port."

@@ -78,7 +78,7 @@ async def test_busy_connections_leave_room_for_probes(run: Run) -> None:
         )  # they are accepted in turn, and so is what follows; their requests come after
         assert [await status(url, path) for path in ("/livez", "/readyz", "/metrics")] == [200, 200, 200]
         answer = await exchange(url, b"GET /graphql HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        assert failure(answer) == (503, "The service has as many connections as it can serve.")
+        assert failure(answer) == (503, "The service has reached its connection limit.")
         assert b"retry-after: 1" in answer
     await becomes(partial(status, url, "/graphql?query={__typename}"), 200)
 

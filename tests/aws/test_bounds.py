@@ -26,9 +26,7 @@ REFUSED = [
     pytest.param(FaultKind.ENDLESS_BODY, "is larger than 4194304 bytes", id="endless"),
     pytest.param(FaultKind.MANY_STEPS, "has more than 104857 values", id="steps"),
     pytest.param(FaultKind.MANY_VALUES, "has more than 104857 values", id="values"),
-    pytest.param(
-        FaultKind.OTHER_ANSWER, "is about something else than was asked, by its WorkflowId", id="another"
-    ),
+    pytest.param(FaultKind.OTHER_ANSWER, "is about a different object, by its WorkflowId", id="another"),
     pytest.param(FaultKind.REDIRECT, "is a redirect", id="redirect"),
 ]
 
@@ -45,7 +43,7 @@ async def test_a_hostile_answer_is_refused(
     found = await gateway.look_up(key, max_age=0)
     assert found["code"] == "UPSTREAM_UNAVAILABLE"
     assert found["retryable"]
-    assert f"was refused: it {why}." in found["message"]
+    assert f"was rejected: it {why}." in found["message"]
     assert "code" not in await gateway.look_up(neighbour)
     if kind is not FaultKind.MANY_STEPS:  # which the emulator, in this process, has in memory
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 100_000

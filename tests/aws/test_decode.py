@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from transfer_gateway.aws.decode import (
     IncompleteAnswer,
-    OtherAnswer,
+    MismatchedAnswer,
     decode_execution,
     decode_listed_executions,
 )
@@ -251,7 +251,7 @@ OTHER = KEY.execution_id.replace("0", "1")
 )
 def test_an_answer_about_something_else_is_refused(decode: Callable[[], object], member: str) -> None:
     """What AWS's answer says that it is about is compared with what was asked."""
-    with pytest.raises(OtherAnswer, match=f"^{member}$"):
+    with pytest.raises(MismatchedAnswer, match=f"^{member}$"):
         decode()
 
 

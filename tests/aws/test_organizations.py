@@ -183,7 +183,7 @@ async def test_a_failure_on_a_later_page_is_one(monkeypatch: pytest.MonkeyPatch)
             await organizations.list_members(discovery())
     assert told.asked == [("ListAccounts", {}), ("ListAccounts", {"NextToken": "2"})]
     assert refused.value.message == (
-        "AWS refused organizations:ListAccounts in the organization: the gateway's role there lacks the permission."
+        "AWS denied organizations:ListAccounts in the organization: the gateway's role there lacks the permission."
     )
     assert refused.value.detail == "AccessDeniedException: AccessDeniedException, said AWS"
 

@@ -46,13 +46,13 @@ WITH_MFA = (
 PERMANENT = [
     pytest.param(
         WITH_MFA,
-        "the profile needs an MFA code (arn:aws:iam::999999999999:mfa/me), and the gateway asks nobody for one",
+        "the profile needs an MFA code (arn:aws:iam::999999999999:mfa/me), and the gateway never prompts for one",
         id="mfa",
     ),
     pytest.param(
         f"[default]\n{ROLE}\nsource_profile = a\n"
         f"[profile a]\n{ROLE}\nsource_profile = source\nmfa_serial = arn:aws:iam::999999999999:mfa/me\n{SOURCE}",
-        "the profile needs an MFA code (arn:aws:iam::999999999999:mfa/me), and the gateway asks nobody for one",
+        "the profile needs an MFA code (arn:aws:iam::999999999999:mfa/me), and the gateway never prompts for one",
         id="mfa-of-a-source",
     ),
     pytest.param(
@@ -86,9 +86,7 @@ PERMANENT = [
 ]
 
 PASSING = [
-    pytest.param(
-        "", "there are no AWS credentials: not in AWS_ACCESS_KEY_ID, not in the profile default", id="none"
-    ),
+    pytest.param("", "no AWS credentials found in AWS_ACCESS_KEY_ID, in the profile default", id="none"),
     pytest.param(
         f"[default]\n{printing('vault is sealed', 3, 'stderr')}\n",
         "CredentialRetrievalError: Error when retrieving credentials from custom-process: exit code 3: vault is sealed",
@@ -97,7 +95,7 @@ PASSING = [
     pytest.param(
         f"[default]\n{printing('', 4)}\n",
         "CredentialRetrievalError: Error when retrieving credentials from custom-process: "
-        "exit code 4: it said nothing",
+        "exit code 4: nothing on stderr",
         id="process-fails-without-a-word",
     ),
     pytest.param(

@@ -79,7 +79,7 @@ async def test_check_config_with_credentials_of_a_role(aws: Emulator, accounts_f
     assert (code, [line.split()[-1] for line in out.splitlines()]) == (0, ["ok"] * 5)
     assert err == (
         "warning: sessions last 3600 s, not session_duration_s of 7200: "
-        "the gateway's own credentials are a role's, and AWS limits roles assumed by a role to that\n"
+        "the gateway's own credentials are a role's, and AWS limits role chaining to that\n"
     )
     assert lifetimes(aws) == {PLAIN: 60, GUARDED: 60}
 

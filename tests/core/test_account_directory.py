@@ -84,7 +84,7 @@ async def test_lack(monkeypatch: pytest.MonkeyPatch) -> None:
         assert it.directory.not_ready_reason == "no accounts discovered yet"
         await it.directory.discover()
         assert it.directory.not_ready_reason == (
-            "no accounts discovered yet: ACCESS_DENIED: AWS refused organizations:ListAccounts "
+            "no accounts discovered yet: ACCESS_DENIED: AWS denied organizations:ListAccounts "
             "in the organization: the gateway's role there lacks the permission."
         )
         for _ in range(2):

@@ -32,7 +32,7 @@ MANY = "query($keys: [ExecutionKey!]!) { executions(keys: $keys) { __typename ..
 NOT_WRITTEN = "audit log can't be written"
 SMALL = {"log_queue_max_bytes": "65536"}
 _SERVING, _NOT_SERVING = b"\x08\x01", b"\x08\x02"  # HealthCheckResponse
-STUCK = "the reader of stderr does not read"
+STUCK = "the reader of stderr is stuck"
 pytestmark = pytest.mark.usefixtures("aws")
 
 

@@ -2,13 +2,13 @@ import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { useState } from "react";
 import { setToken } from "./gateway";
 
-/** Where to put a bearer token. It is kept in memory: when the page is left, it is gone. */
+/** The input of a bearer token, which is kept only in memory. */
 export function Token() {
   const [shown, show] = useState("");
   const schema = useGraphiQL((state) => state.schema);
   const { introspect } = useGraphiQLActions();
   const use = () => {
-    if (!schema) void introspect(); // it may have been refused without the token
+    if (!schema) void introspect(); // it may have failed without the token
   };
   return (
     <label className="token" title="Sent as “authorization: Bearer …” with each request.">

@@ -1,4 +1,4 @@
-/** The tabs that a reader finds at first. Elsewhere than in the demo their ids are made up, in the right form. */
+/** The initial tabs. Outside the demo their ids are made up, in the correct format. */
 
 export interface Key {
   accountId: string;
@@ -147,7 +147,7 @@ query Accounts {
 }
 `;
 
-/** The examples, on these executions. */
+/** The examples, with these executions. */
 export function examples(keys: Key[]): Example[] {
   const first = keys[0] ?? PLACEHOLDER;
   return [

@@ -1,17 +1,17 @@
-/** Everything that this page asks of the gateway, and the token that it shows there. */
+/** All requests of this page to the gateway, and the token that they send. */
 
 import type { Fetcher } from "@graphiql/toolkit";
 import { Kind, parse, type ExecutionResult } from "graphql";
 import type { Client } from "graphql-ws";
 import type { Key } from "./examples";
 
-// In this variable alone: not in the page's storage, nor in its history.
+// Only in this variable: neither in the page's storage nor in its history.
 let token = "";
 let subscriptions: Client | undefined;
 
 export function setToken(value: string): void {
   token = value.trim().replace(/^bearer\s+/i, "");
-  void subscriptions?.dispose(); // it was opened with the former one
+  void subscriptions?.dispose(); // it was opened with the previous one
   subscriptions = undefined;
 }
 
@@ -21,7 +21,7 @@ export const fetcher: Fetcher = async (request, options) => {
   const operations = operationsOf(request.query);
   let operation = operations.find(({ name }) => name?.value === request.operationName);
   if (!operation && operations.length === 1) {
-    // For a moment after a change of tab GraphiQL still gives the name of the other tab's operation.
+    // Right after a tab change GraphiQL still passes the name of the other tab's operation.
     operation = operations[0];
     request = { ...request, operationName: operation!.name?.value };
   }
@@ -33,7 +33,7 @@ function operationsOf(query: string) {
   try {
     return parse(query).definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
   } catch {
-    return []; // the gateway says what is wrong
+    return []; // the gateway reports the error
   }
 }
 
@@ -62,7 +62,7 @@ async function subscribe(request: Parameters<Fetcher>[0]): Promise<AsyncIterable
   return subscriptions.iterate(request) as AsyncIterableIterator<ExecutionResult>;
 }
 
-/** Some executions in progress, for the examples: in the demo only, since it means to ask in every account. */
+/** Some executions in progress, for the examples. Only in the demo, since it calls AWS in every account. */
 export async function liveKeys(): Promise<Key[]> {
   try {
     const config = await (await fetch("graphiql/config.json")).json();
@@ -73,11 +73,11 @@ export async function liveKeys(): Promise<Key[]> {
     const { data } = (await post({ query })) as { data?: any };
     return data.inProgressExecutions.edges
       .map(({ node }: any) => ({ node, steps: node.results?.steps?.length ?? 0 }))
-      .filter(({ steps }: any) => steps > 0) // something to show,
-      .sort((one: any, other: any) => one.steps - other.steps) // and still some way to go
+      .filter(({ steps }: any) => steps > 0) // with results to show,
+      .sort((one: any, other: any) => one.steps - other.steps) // and most of the run ahead
       .slice(0, 3)
       .map(({ node: { results: _, ...key } }: any) => key);
   } catch {
-    return []; // the page is of use without
+    return []; // the page works without them
   }
 }

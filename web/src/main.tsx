@@ -24,7 +24,7 @@ createRoot(document.getElementById("root")!).render(
     plugins={plugins}
     storage={storage}
     defaultTabs={tabs}
-    // GraphiQL ignores the variables of the first default tab; given later, they would open a tab of their own.
+    // GraphiQL ignores the variables of the first default tab; set later, they would open another tab.
     initialVariables={isFirstVisit() ? tabs[0]!.variables : undefined}
     defaultEditorToolsVisibility="variables"
     shouldPersistHeaders={false}

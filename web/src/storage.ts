@@ -1,9 +1,9 @@
-/** What GraphiQL keeps from visit to visit: tabs, history, layout. Never a header, which may hold a credential. */
+/** What GraphiQL stores between visits: tabs, history, layout. Never headers, which may contain credentials. */
 
 import type { Storage } from "@graphiql/toolkit";
 import type { Example } from "./examples";
 
-const PREFIX = "transfer-gateway:"; // other services' GraphiQL may have lived at this origin
+const PREFIX = "transfer-gateway:"; // other services' GraphiQL may have used this origin
 
 export const storage: Storage = {
   getItem: (key) => localStorage.getItem(PREFIX + key),
@@ -17,19 +17,19 @@ export const storage: Storage = {
 
 const ours = (): string[] => Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
 
-/** GraphiQL's history keeps the headers of each request, whatever `shouldPersistHeaders` says. */
+/** GraphiQL's history keeps the headers of each request, regardless of `shouldPersistHeaders`. */
 function withoutHeaders(value: string): string {
   if (!value.includes('"headers"')) return value;
   try {
     return JSON.stringify(JSON.parse(value), (key, part) => (key === "headers" && part ? "" : part));
   } catch {
-    return value; // what somebody types into an editor, not what GraphiQL writes
+    return value; // text from an editor, not written by GraphiQL
   }
 }
 
 export const isFirstVisit = (): boolean => storage.getItem("graphiql:tabState") === null;
 
-/** Gives kept tabs whose query is still an example's that example's variables: ids of an older demo are no more. */
+/** Updates the variables of stored tabs whose query is an example: executions of an older demo no longer exist. */
 export function refresh(examples: Example[]): void {
   const kept = JSON.parse(storage.getItem("graphiql:tabState") ?? "null");
   if (!kept) return;

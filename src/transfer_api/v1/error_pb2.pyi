@@ -33,7 +33,7 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_ACCOUNT_NOT_AVAILABLE: _ErrorCode.ValueType  # 3
     """The account or region is not configured, or not visible to you. AWS was not called."""
     ERROR_CODE_ACCESS_DENIED: _ErrorCode.ValueType  # 4
-    """AWS refused the call: the gateway's role lacks a permission in that account."""
+    """AWS denied the call: the gateway's role lacks a permission in that account."""
     ERROR_CODE_ROLE_NOT_ASSUMABLE: _ErrorCode.ValueType  # 5
     """The gateway's role in that account could not be assumed."""
     ERROR_CODE_THROTTLED: _ErrorCode.ValueType  # 6
@@ -51,7 +51,7 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_INTERNAL_SERVER_ERROR: _ErrorCode.ValueType  # 12
     """An internal error. The gateway's log has the details under the request ID."""
     ERROR_CODE_AUDIT_LOG_UNAVAILABLE: _ErrorCode.ValueType  # 13
-    """The audit log can't be written, so requests are refused."""
+    """The audit log can't be written, so requests are rejected."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """What went wrong. Codes are never renamed."""
@@ -65,7 +65,7 @@ ERROR_CODE_WORKFLOW_NOT_FOUND: ErrorCode.ValueType  # 2
 ERROR_CODE_ACCOUNT_NOT_AVAILABLE: ErrorCode.ValueType  # 3
 """The account or region is not configured, or not visible to you. AWS was not called."""
 ERROR_CODE_ACCESS_DENIED: ErrorCode.ValueType  # 4
-"""AWS refused the call: the gateway's role lacks a permission in that account."""
+"""AWS denied the call: the gateway's role lacks a permission in that account."""
 ERROR_CODE_ROLE_NOT_ASSUMABLE: ErrorCode.ValueType  # 5
 """The gateway's role in that account could not be assumed."""
 ERROR_CODE_THROTTLED: ErrorCode.ValueType  # 6
@@ -83,7 +83,7 @@ ERROR_CODE_FORBIDDEN: ErrorCode.ValueType  # 11
 ERROR_CODE_INTERNAL_SERVER_ERROR: ErrorCode.ValueType  # 12
 """An internal error. The gateway's log has the details under the request ID."""
 ERROR_CODE_AUDIT_LOG_UNAVAILABLE: ErrorCode.ValueType  # 13
-"""The audit log can't be written, so requests are refused."""
+"""The audit log can't be written, so requests are rejected."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ExecutionServiceStub:
-    """What AWS Transfer Family's managed workflows are doing right now, in every AWS account of a company.
+    """Executions in progress and workflows of AWS Transfer Family, across all configured AWS accounts.
 
     A call that fails as a whole has a google.rpc.Status with details: always google.rpc.ErrorInfo (domain
     `transfer-gateway`; reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
@@ -79,7 +79,7 @@ class ExecutionServiceStub:
 
 
 class ExecutionServiceServicer:
-    """What AWS Transfer Family's managed workflows are doing right now, in every AWS account of a company.
+    """Executions in progress and workflows of AWS Transfer Family, across all configured AWS accounts.
 
     A call that fails as a whole has a google.rpc.Status with details: always google.rpc.ErrorInfo (domain
     `transfer-gateway`; reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
@@ -186,7 +186,7 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExecutionService:
-    """What AWS Transfer Family's managed workflows are doing right now, in every AWS account of a company.
+    """Executions in progress and workflows of AWS Transfer Family, across all configured AWS accounts.
 
     A call that fails as a whole has a google.rpc.Status with details: always google.rpc.ErrorInfo (domain
     `transfer-gateway`; reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ExecutionServiceStub:
-    """What AWS Transfer Family's managed workflows are doing right now, in every AWS account of a company.
+    """Executions in progress and workflows of AWS Transfer Family, across all configured AWS accounts.
 
     A call that fails as a whole has a google.rpc.Status with details: always google.rpc.ErrorInfo (domain
     `transfer-gateway`; reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
@@ -61,7 +61,7 @@ class ExecutionServiceStub:
 
 @_typing.type_check_only
 class ExecutionServiceAsyncStub(ExecutionServiceStub):
-    """What AWS Transfer Family's managed workflows are doing right now, in every AWS account of a company.
+    """Executions in progress and workflows of AWS Transfer Family, across all configured AWS accounts.
 
     A call that fails as a whole has a google.rpc.Status with details: always google.rpc.ErrorInfo (domain
     `transfer-gateway`; reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with
@@ -91,7 +91,7 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """The accounts the caller may see, in configured order."""
 
 class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What AWS Transfer Family's managed workflows are doing right now, in every AWS account of a company.
+    """Executions in progress and workflows of AWS Transfer Family, across all configured AWS accounts.
 
     A call that fails as a whole has a google.rpc.Status with details: always google.rpc.ErrorInfo (domain
     `transfer-gateway`; reason: the name of an ErrorCode without its prefix), google.rpc.BadRequest with

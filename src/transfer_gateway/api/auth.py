@@ -1,4 +1,4 @@
-"""Who may come in at either door, and what they see there."""
+"""Authenticates and authorizes callers of both servers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transfer_gateway.domain.errors import (
     Unauthenticated,
     UpstreamUnavailable,
 )
-from transfer_gateway.telemetry import audit_lack, counter, current_request
+from transfer_gateway.telemetry import audit_problem, counter, current_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.policy import Policy
 
 _SCHEME = "bearer "
-_WAITS = 0.95  # of the caller's time; the rest is for the answer's way back
+_WAITS = 0.95  # of the caller's remaining time; the rest is for sending the response
 _GOOD, _REFUSED, _MISSING, _UNVERIFIED = ("good",), ("refused",), ("missing",), ("keys_unavailable",)
 
 
 class Tokens(Protocol):
-    """What tells a token's caller."""
+    """Verifies tokens."""
 
     async def authenticate(self, token: str) -> Caller:
         """Raises: Unauthenticated, UpstreamUnavailable."""
 
 
 class Admission:
-    """`tokens` None: nobody is asked who they are. `policy` None: who comes in sees all. `quotas` None: at any rate.
+    """`tokens` None: no authentication. `policy` None: callers see everything. `quotas` None: no limits.
 
-    A request waits for the first discovery of accounts, for `request_timeout_s` at most.
+    Requests wait for the first account discovery, `request_timeout_s` at most.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Admission:
         self._outcomes: Counter[tuple[str]] = Counter()
 
     async def caller(self, authorization: str | None, certificate: str | None = None) -> Caller:
-        """Whose request it is, by its header; without one, by the name in its client's certificate, if there is one.
+        """The caller, from the `authorization` header or, without one, the name in the client certificate.
 
         Raises: Unauthenticated, UpstreamUnavailable.
         """
@@ -78,7 +78,7 @@ class Admission:
             raise Unauthenticated("A bearer token is required in the header `authorization`.")
         try:
             if authorization[: len(_SCHEME)].lower() != _SCHEME:
-                raise Unauthenticated("The header `authorization` must be `Bearer` and a token.")
+                raise Unauthenticated("The header `authorization` must be `Bearer` followed by a token.")
             caller = await self._tokens.authenticate(authorization[len(_SCHEME) :].strip())
         except GatewayError as error:
             self._outcomes[_REFUSED if isinstance(error, Unauthenticated) else _UNVERIFIED] += 1
@@ -87,9 +87,9 @@ class Admission:
         return caller
 
     def admit(self, caller: Caller, door: str, remote: Callable[[], str | None]) -> Reader:
-        """The use cases as this caller may use them, for one request. Raises: AuditLogUnavailable, Throttled."""
-        if (lack := audit_lack()) is not None:
-            raise AuditLogUnavailable.because(lack)
+        """The use cases for one request of this caller. Raises: AuditLogUnavailable, Throttled."""
+        if (problem := audit_problem()) is not None:
+            raise AuditLogUnavailable.because(problem)
         quota = None
         if self._quotas is not None and caller is not ANONYMOUS:
             quota = self._quotas.of(caller)
@@ -98,13 +98,12 @@ class Admission:
         scope = self._gateway.scope_of(caller, self.policy) if self.policy else None
         return self._gateway.reader(AuditTrail(caller, door, remote), scope, quota)
 
-    async def judge_again(
+    async def recheck(
         self, reader: Reader, authorization: Callable[[], str | None], certificate: Callable[[], str | None]
     ) -> None:
-        """For what lasts: whether the reader's caller may still come in, and what it sees by today's policy.
+        """For streams: verify the caller's token again, and update the reader's scope to the current policy.
 
-        Where an issuer's keys can't be had the caller is judged by what was known before, as it would be if it had
-        only waited. Raises: Unauthenticated.
+        While the issuer's keys can't be fetched, the previous identity stays valid. Raises: Unauthenticated.
         """
         if self._tokens is None:
             return
@@ -123,9 +122,9 @@ class Admission:
         certificate: Callable[[], str | None] = lambda: None,
         time_remaining: Callable[[], float | None] = lambda: None,
     ) -> Reader:
-        """`admit` for whoever `caller` says, when the accounts are known; `time_remaining` is the caller's, in seconds.
+        """`caller`, then `admit`, once the accounts are known; `time_remaining` is the caller's, in seconds.
 
-        Raises: as these, and UpstreamUnavailable while the accounts are not known.
+        Raises: as these, and UpstreamUnavailable if the accounts stay unknown.
         """
         caller = ANONYMOUS
         if self._tokens is not None:

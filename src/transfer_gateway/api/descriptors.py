@@ -13,7 +13,7 @@ _FILES = 64  # for logs, reloads, listeners, issuers, traces
 
 @dataclass(frozen=True, slots=True)
 class DescriptorShares:
-    """Maximum connections of each door."""
+    """Maximum connections of each server."""
 
     http: int
     grpc: int

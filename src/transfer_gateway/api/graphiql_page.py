@@ -1,6 +1,6 @@
-"""GraphiQL for browsers, at GraphQL's own path: files that Vite made of `web/`, and nothing from elsewhere.
+"""GraphiQL for browsers, at the GraphQL path: files that Vite builds from `web/`, and nothing from other sites.
 
-Where they were not built the service runs all the same, and the page says how to build it.
+If they were not built, the service runs all the same, and the page says how to build them.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ _BUILT = Path(__file__).with_name("graphiql")
 _POLICY = (
     "default-src 'none'; script-src 'self'; font-src 'self' data:; img-src 'self' data:; connect-src 'self'; "
     "worker-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
-    "style-src 'self' 'unsafe-inline'"  # Monaco, the editor, makes its styles as it goes
+    "style-src 'self' 'unsafe-inline'"  # Monaco, the editor, creates styles at run time
 )
-# On everything: a worker heeds the policy that its own script came with, not the page's.
+# On every file: a worker's policy is that of its own script, not the page's.
 _HEADERS = {
     "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
-_KEEP = "public, max-age=31536000, immutable"  # a name has the content's hash in it
+_KEEP = "public, max-age=31536000, immutable"  # file names contain a content hash
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".ttf": "font/ttf"}
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
-_ASKS = {"query", "documentId", "extensions"}  # parameters that name a document
+_QUERY_PARAMETERS = {"query", "documentId", "extensions"}  # parameters that name a document
 _GRAPHQL = ("application/graphql-response+json", "application/json")
 _NOT_BUILT = b"""<!doctype html>
 <html lang="en">
@@ -46,8 +46,8 @@ _NOT_BUILT = b"""<!doctype html>
 <title>transfer-gateway: GraphiQL isn't built</title>
 <style>body { margin: 3rem auto; max-width: 42rem; padding: 0 1rem; font: 16px/1.5 system-ui, sans-serif }</style>
 <h1>GraphiQL isn't built</h1>
-<p>The service runs, and answers GraphQL at this address; only its page for browsers is missing. In a checkout of the
-source, with Node and npm, this builds it:</p>
+<p>The service runs and serves GraphQL at this address; only its browser page is missing. In a checkout of the source,
+with Node and npm, build it with:</p>
 <pre>npm --prefix web ci && npm --prefix web run build</pre>
 <p>Then reload this page.</p>
 </html>
@@ -56,9 +56,9 @@ source, with Node and npm, this builds it:</p>
 
 @dataclass(frozen=True, slots=True)
 class GraphiqlOptions:
-    """`live_examples`: the page may look for executions in progress, for its examples to be about.
+    """`live_examples`: the page looks for executions in progress to use in its examples.
 
-    That asks AWS in every account whenever somebody opens the page, so it is for the demo.
+    For the demo only, since each page view then calls AWS in every account.
     """
 
     live_examples: bool = False
@@ -66,7 +66,7 @@ class GraphiqlOptions:
 
 
 class GraphiqlPage:
-    """GraphQL at this path for every client, but for a browser that only opens the path: it gets the page."""
+    """Serves GraphQL, or the page to a browser that opens the path."""
 
     def __init__(self, graphql: ASGIApp, options: GraphiqlOptions) -> None:
         self._graphql = graphql
@@ -88,7 +88,7 @@ class GraphiqlPage:
 
 
 def page_routes(options: GraphiqlOptions) -> list[Route]:
-    """What the page loads."""
+    """The page's files."""
     config = {"liveExamples": options.live_examples}
 
     async def get_config(_request: Request) -> Response:
@@ -117,7 +117,7 @@ async def _asset(request: Request, directory: Path) -> Response:
 
 
 def _read(path: Path) -> bytes | None:
-    """Read anew each time: a page that is built while the service runs is there at once."""
+    """Not cached, so that a page built while the service runs appears at once."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -125,15 +125,15 @@ def _read(path: Path) -> bytes | None:
 
 
 def _is_visit(request: Request) -> bool:
-    """Whether it asks nothing of GraphQL, and wants HTML more than GraphQL's answers."""
-    if request.method not in {"GET", "HEAD"} or request.query_params.keys() & _ASKS:
+    """Whether the request has no GraphQL operation and prefers HTML to GraphQL's media types."""
+    if request.method not in {"GET", "HEAD"} or request.query_params.keys() & _QUERY_PARAMETERS:
         return False
     wanted = _qualities(request, "accept")
     return wanted.get("text/html", 0) > max(wanted.get(name, 0) for name in _GRAPHQL)
 
 
 def _qualities(request: Request, header: str) -> dict[str, float]:
-    """What the client names in that header, and how much it wants each: from 0, not at all, to 1."""
+    """The values in that header, each with its quality from 0 (unacceptable) to 1."""
     found = {}
     for item in ",".join(request.headers.getlist(header)).lower().split(","):
         name, *parameters = (part.strip() for part in item.split(";"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from transfer_gateway.telemetry import audit_lack
+from transfer_gateway.telemetry import audit_problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,7 +40,7 @@ class Readiness:
         """Why the service is not ready, as /readyz reports it; None if it is ready."""
         if self.not_ready_reason is not None:
             return {"reason": self.not_ready_reason}
-        detail = audit_lack()
+        detail = audit_problem()
         return None if detail is None else {"reason": "audit log can't be written", "detail": detail}
 
 

@@ -1,4 +1,4 @@
-"""The HTTP door: routes, the request's id, and one JSON form for whatever goes wrong."""
+"""The HTTP server's application: routes, request ids, and one JSON format for all errors."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNOR
 _PROBES = ("/livez", "/readyz", "/metrics")
 _HEADER = HEADER.encode()
 _PIECE_BYTES = 65_536
-_WRITTEN_TOO_LATE = "the handler is closed"  # uvloop, of a connection whose end is about to be told
+_WRITTEN_TOO_LATE = "the handler is closed"  # uvloop's error before it reports a lost connection
 _RPC_PATHS = ("/transfer_api.", "/grpc.")
-_NOT_GRPC = "gRPC is served on another port (TRANSFER_GATEWAY_GRPC_PORT), over HTTP/2. gRPC-Web and Connect are not supported."
-_CLIENT_LEFT = 499  # nobody reads it but the log; nginx's number for this
+_NOT_GRPC = "gRPC has a separate port (TRANSFER_GATEWAY_GRPC_PORT), over HTTP/2. gRPC-Web and Connect are not supported."
+_CLIENT_LEFT = 499  # nginx's code for it; only logged, never sent
 
 
 def create_app(
@@ -62,9 +62,9 @@ def create_app(
     page: GraphiqlOptions | None,
     loopback_hosts_only: bool,
 ) -> ASGIApp:
-    """The ASGI application, without a page for browsers where `page` is None.
+    """The ASGI application; without GraphiQL if `page` is None.
 
-    No pages of FastAPI's own: they load scripts from elsewhere.
+    FastAPI's own pages are disabled: they load scripts from other sites.
     """
     app = FastAPI(
         title="transfer-gateway", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
@@ -98,7 +98,7 @@ def create_app(
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):  # only registered for it
+    if not isinstance(error, HTTPException):  # registered only for HTTPException
         raise error
     if request.scope["path"].startswith(_RPC_PATHS):
         return _not_grpc()
@@ -108,7 +108,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 def _not_grpc() -> Response:
-    """An answer to clients of gRPC-Web and Connect that each of them shows: as UNIMPLEMENTED, with the message.
+    """A response that gRPC-Web and Connect clients report as UNIMPLEMENTED, with the message.
 
     Source: the specifications of gRPC over HTTP/2 (grpc-message) and of the Connect protocol (error end).
     """
@@ -118,7 +118,7 @@ def _not_grpc() -> Response:
 
 
 class DirectRoute:
-    """Leads requests of one path to where they are answered; all others to FastAPI, whose ways take 40 µs."""
+    """Routes one path directly to its application, all others to FastAPI, whose routing takes 40 µs."""
 
     def __init__(self, app_there: ASGIApp, path: str, app: ASGIApp) -> None:
         self._app_there = app_there
@@ -131,10 +131,10 @@ class DirectRoute:
 
 
 class LoopbackHosts:
-    """Refuses requests whose Host is no loopback name or address.
+    """Rejects requests whose Host is not a loopback name or address.
 
-    A web page whose name is made to lead here (DNS rebinding) passes for this service's own in its browser,
-    and could read all answers. But its requests still carry its name.
+    Protects against DNS rebinding: a browser treats a page whose name resolves to this address as same-origin, and lets
+    it read responses. Its requests still have the page's name as Host.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -142,11 +142,13 @@ class LoopbackHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
-            headers = scope["state"].get("headers") or RequestHeaders(scope)  # a WebSocket's are not read yet
+            headers = scope["state"].get("headers") or RequestHeaders(
+                scope
+            )  # a WebSocket's are not parsed yet
             host = headers.get("host")
             if host is not None and not _LOOPBACK.fullmatch(host):
                 if scope["type"] == "websocket":
-                    await send({"type": "websocket.close"})  # before it is accepted: a 403
+                    await send({"type": "websocket.close"})  # before accepting, this sends a 403
                     return
                 response = error_response(421, "Host must be localhost or a loopback address.")
                 await response(scope, receive, send)
@@ -155,11 +157,10 @@ class LoopbackHosts:
 
 
 class RequestLog:
-    """Gives each request an id, logs its end, and turns a fault of ours into an answer without detail.
+    """Assigns each request an id, logs its end, and answers a bug with an error without details.
 
-    The id is the caller's own `X-Request-Id` where it is well-formed, and goes back in the same header. Requests of
-    GraphQL's are counted, too.
-    Plain ASGI: Starlette's BaseHTTPMiddleware costs 269 µs a request.
+    The id is the caller's `X-Request-Id` if that is well-formed, and is returned in the same header. GraphQL requests
+    are counted, too. Plain ASGI: Starlette's BaseHTTPMiddleware costs 269 µs per request.
     """
 
     def __init__(self, app: ASGIApp, requests: Requests, unread: UnreadBytes) -> None:
@@ -176,9 +177,7 @@ class RequestLog:
         scope.setdefault("state", {}).update(request_id=request_id, headers=headers)
         ids, started, head = {"request_id": request_id}, time.perf_counter(), _Head()
         request = None
-        if (
-            scope["path"] == "/graphql" and scope["method"] != "OPTIONS"
-        ):  # a browser's question, not a request
+        if scope["path"] == "/graphql" and scope["method"] != "OPTIONS":  # a CORS preflight
             request = self._requests.begin("graphql", "none", request_id, headers.get)
             ids = request.ids()
 
@@ -191,7 +190,7 @@ class RequestLog:
                 return
             await send(message)
 
-        LOG_IDS.set(ids)  # uvicorn's task ends with the request
+        LOG_IDS.set(ids)  # no reset needed: uvicorn's task ends with the request
         try:
             await self._answer(scope, receive, send_with_id, head)
         finally:
@@ -210,9 +209,9 @@ class RequestLog:
             )
 
     async def _send_in_pieces(self, message: Message, scope: Scope, send: Send) -> None:
-        """Hand the transport no more than the client reads. TLS would otherwise take all of it, and not tell.
+        """Pass data to the transport only as the client reads it. With TLS, the transport would hide what it buffers.
 
-        What waits counts as unread bytes of the caller.
+        Waiting data counts as unread bytes of the caller.
         """
         body, state = message["body"], scope["state"]
         connection, known = state["connection"], state.get("caller")
@@ -232,14 +231,14 @@ class RequestLog:
             await self._app(scope, receive, send)
         except ClientDisconnect:
             _give_up(head)
-        except asyncio.CancelledError:  # by the server, when it can't wait for the answer any longer
+        except asyncio.CancelledError:  # by the server, at the end of the grace period
             if not head.status:
                 response = error_response(
                     503, "The service is shutting down.", ErrorCode.UPSTREAM_UNAVAILABLE
                 )
                 await response(scope, receive, send)
             raise
-        except Exception as error:  # the door: nothing of a fault goes out but its request's id
+        except Exception as error:  # callers see nothing of a bug but the request id
             if isinstance(error, RuntimeError) and _WRITTEN_TOO_LATE in str(error):
                 _give_up(head)
                 return
@@ -264,6 +263,6 @@ def _give_up(head: _Head) -> None:
 
 @dataclass(slots=True)
 class _Head:
-    """Of the answer: its status, once it is on its way."""
+    """The response's status, once it is sent."""
 
     status: int = 0

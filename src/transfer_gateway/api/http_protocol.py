@@ -1,6 +1,6 @@
-"""uvicorn's HTTP/1.1 protocol with bounds: of a head, of requests waiting, and of patience with the peer.
+"""uvicorn's HTTP/1.1 protocol with limits on the size of the head, pipelined requests, and the peer's delays.
 
-uvicorn's protocol classes are not a public interface: `uvicorn_internals.py` lists what is used of them. See
+uvicorn's protocol classes are not a public API: `uvicorn_internals.py` lists the parts in use. See
 docs/decisions/0011-bounds-at-the-http-door.md.
 """
 
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _MAX_HEADERS = 100
-_MAX_CHUNKS = 4096  # of a body: a megabyte in chunks of one byte would take two seconds to read
+_MAX_CHUNKS = 4096  # per body: one megabyte in one-byte chunks would take two seconds to parse
 # Source: RFC 9110, section 7.2, and RFC 3986, section 3.2.2.
 _NO_HOST = object()
 _HOST = re.compile(rb"(\[[\w:.%~-]+\]|([\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(:[0-9]*)?")
-_HTTP2 = "PRI"  # in llhttp's message for a client that begins with HTTP/2, as clients of gRPC do
+_HTTP2 = "PRI"  # in llhttp's message for a client that starts with HTTP/2, as gRPC clients do
 _PROBES = {"/livez", "/readyz", "/metrics"}
-_FULL = "The service has as many connections as it can serve."
+_FULL = "The service has reached its connection limit."
 
 
 class Http11Protocol(Http1Base):
-    """Ignores offers to upgrade to another protocol than WebSocket. Source: RFC 9110, section 7.8.
+    """Ignores offers to upgrade to a protocol other than WebSocket. Source: RFC 9110, section 7.8.
 
-    Java's HttpClient offers h2c with every request. httptools takes whatever follows such a head for the other
-    protocol's, so uvicorn by itself loses the body. Here the parser is given the head again, without the offer.
+    Java's HttpClient offers h2c with every request. httptools treats everything after such a head as the other
+    protocol's, so plain uvicorn loses the body. Here the head is parsed again without the offer.
     """
 
     def __init__(self, *args: Any, connection: Connection, **options: Any) -> None:  # noqa: ANN401  uvicorn's
@@ -61,12 +61,12 @@ class Http11Protocol(Http1Base):
         self.headers: list[tuple[bytes, bytes]] = []
         self._max_head_bytes = connection.limits.max_head_bytes
         self._max_pipelined = connection.limits.max_pipelined_requests
-        self._fed = 0  # bytes since the parser last had something to tell
+        self._fed = 0  # bytes since the parser's last callback
         self._reads_head = True
         self._chunks = 0
         self._takes_no_more = False
         self._dropped = 0
-        # Of the last request: most clients repeat them, or at least the host.
+        # The previous request's: most clients repeat them, or at least the host.
         self._good_headers: list[tuple[bytes, bytes]] | None = None
         self._good_host: object = _NO_HOST
         self._watched: tuple[object, object] = ("", None)
@@ -75,7 +75,7 @@ class Http11Protocol(Http1Base):
             self.app = _probes_only(self.app)
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401  a Transport, which asyncio calls a BaseTransport
-        if self.connection.is_lost:  # given up while it was opened
+        if self.connection.is_lost:  # closed while it was being opened
             self.transport = transport
             transport.abort()
             return
@@ -90,7 +90,7 @@ class Http11Protocol(Http1Base):
             return
         if (
             len(data) > self._max_head_bytes
-        ):  # what httptools keeps before it tells anything has no other bound
+        ):  # httptools itself does not limit what it buffers before its first callback
             for start in range(0, len(data), self._max_head_bytes):
                 self.data_received(data[start : start + self._max_head_bytes])
             return
@@ -120,7 +120,7 @@ class Http11Protocol(Http1Base):
         self._fed = self._chunks = 0
         self._reads_head = False
         super().on_headers_complete()
-        self.headers = []  # of trailers, which nobody reads
+        self.headers = []  # for trailers, which are ignored
 
     def _check_host(self) -> None:
         """Raises: _BadHost. Source: RFC 9112, section 3.2."""
@@ -160,7 +160,7 @@ class Http11Protocol(Http1Base):
     def _head_bytes(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
-    # Refusing
+    # Rejecting
 
     def _reject(self, error: httptools.HttpParserError) -> None:
         if isinstance(error.__context__, _TooManyRequests):
@@ -172,12 +172,12 @@ class Http11Protocol(Http1Base):
         elif isinstance(error.__context__, _TooManyChunks):
             self.refuse(400, f"The body has more than {_MAX_CHUNKS} chunks.")
         elif _HTTP2 in str(error):
-            self.refuse(400, "This port serves HTTP/1.1, not HTTP/2. gRPC has a port of its own.")
+            self.refuse(400, "This port serves HTTP/1.1, not HTTP/2. gRPC has a separate port.")
         else:
             self.refuse(400, "Invalid HTTP request received.")
 
     def refuse(self, status: int, message: str, code: ErrorCode = ErrorCode.BAD_USER_INPUT) -> None:
-        """In the form of every other failure, then close; where requests are under way, close after those."""
+        """Send an error in the usual format, then close; after the responses to requests in progress, if any."""
         if not self._is_next_to_answer():
             self._take_no_more()
             return
@@ -189,7 +189,7 @@ class Http11Protocol(Http1Base):
         line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
         self._takes_no_more = True
         self.transport.write(b"%b%b\r\n%b" % (line, headers, bytes(response.body)))
-        # Closed with something of the peer's unread, TCP would reset, and the peer may lose what we said.
+        # Closing with unread input sends a TCP reset, and the peer may lose our response.
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
@@ -203,17 +203,17 @@ class Http11Protocol(Http1Base):
             )
 
     def _is_next_to_answer(self) -> bool:
-        """Whether what has just been read is due for an answer. A request whose body is broken has none yet."""
+        """Whether the request just parsed is next to be answered. One with an invalid body has no response yet."""
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or self._reads_head:
             return not self._is_busy() and not self.transport.is_closing()
         due = not (self.pipeline or cycle.response_started or self.transport.is_closing())
-        cycle.disconnected = True  # its application need not wait for the rest
+        cycle.disconnected = True  # its application must not wait for the rest of the body
         cycle.message_event.set()
         return due
 
     def _take_no_more(self) -> None:
-        """Answer what has been accepted, then close."""
+        """Answer the accepted requests, then close."""
         self._takes_no_more = True
         if self._is_busy():
             self.cycle.keep_alive = False
@@ -227,7 +227,7 @@ class Http11Protocol(Http1Base):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not (cycle.response_complete or cycle.disconnected)
 
-    # Patience
+    # Timeouts
 
     def idle(self) -> Idle | None:
         if self._is_busy() or self._takes_no_more or self.transport.is_closing():
@@ -235,36 +235,36 @@ class Http11Protocol(Http1Base):
         if self.cycle is None:
             return SILENT, self.connection.accepted_at
         timer = self.timeout_keep_alive_task
-        if timer is None:  # half a head, or a body that nobody wanted
+        if timer is None:  # an incomplete head, or an unwanted body
             return SILENT, self._watched_since
         return KEPT_ALIVE, timer.when() - self.timeout_keep_alive
 
     def make_room(self) -> None:
-        if self.connection.unread_bytes():  # its end would wait for a peer that may never read
+        if self.connection.unread_bytes():  # a graceful close would wait for a peer that may never read
             self.transport.abort()
         else:
             self.transport.close()
 
     def check(self, now: float, *, shutting_down: bool) -> None:
-        if shutting_down:  # again and again: some connections are opened while the others are told
+        if shutting_down:  # repeatedly, since connections may be opened meanwhile
             self.shutdown()
-        waiting_for, patience_s = self._waiting_for(shutting_down=shutting_down)
+        waiting_for, timeout_s = self._waiting_for(shutting_down=shutting_down)
         if self._watched != (waiting_for, self.cycle):
             self._watched, self._watched_since = (waiting_for, self.cycle), now
             if not (waiting_for == "head" and self.cycle is None):
                 return
             self._watched_since = self.connection.accepted_at
-        if waiting_for is None or now - self._watched_since < patience_s:
+        if waiting_for is None or now - self._watched_since < timeout_s:
             return
         if waiting_for == "reader":
             self.connection.end()
         elif waiting_for == "head" and self._fed:
-            self.refuse(408, f"The head did not arrive within {patience_s:g} s.")
+            self.refuse(408, f"The head did not arrive within {timeout_s:g} s.")
         else:
             self.transport.close()
 
     def _waiting_for(self, *, shutting_down: bool) -> tuple[str | None, float]:
-        """What the peer must do next, and how long it may take."""
+        """What the peer must send next, and its timeout in seconds."""
         limits = self.connection.limits
         cycle: RequestResponseCycle | None = self.cycle
         if self._is_busy():
@@ -279,7 +279,7 @@ class Http11Protocol(Http1Base):
             return "head", min(
                 limits.head_timeout_s, LINGER_S
             ) if self.connection.probes_only else limits.head_timeout_s
-        return "request", self.timeout_keep_alive + 1  # uvicorn's timer misses what follows an unwanted body
+        return "request", self.timeout_keep_alive + 1  # uvicorn's timer does not run after an unwanted body
 
     # Upgrades
 
@@ -287,7 +287,7 @@ class Http11Protocol(Http1Base):
         self.headers = self.scope["headers"]  # type: ignore[assignment]  # uvicorn's is a list
         if self.scope["method"] == "GET" and self.offered_upgrade() == b"websocket":
             self.handle_websocket_upgrade()
-        elif self.scope["method"] == "CONNECT":  # this is no proxy
+        elif self.scope["method"] == "CONNECT":  # not a proxy
             self.refuse(400, "Invalid HTTP request received.")
         else:
             try:
@@ -298,12 +298,12 @@ class Http11Protocol(Http1Base):
                 self.data_received(rest)
 
     def handle_websocket_upgrade(self) -> None:
-        if self._is_busy():  # answers would be sent into the WebSocket
+        if self._is_busy():  # responses would be sent into the WebSocket
             self._take_no_more()
         elif self.connection.probes_only:
             self.refuse(503, _FULL, ErrorCode.UPSTREAM_UNAVAILABLE)
         else:
-            self._takes_no_more = True  # what follows in this chunk came before the handshake was done
+            self._takes_no_more = True  # data after the head was sent before the handshake was complete
             super().handle_websocket_upgrade()
 
     def _head_without_offer(self) -> bytes:
@@ -330,7 +330,7 @@ class _TooManyRequests(Exception):
 
 
 class _Flow(FlowControl):
-    """Reads nothing while requests wait: uvicorn's reads on after each answer."""
+    """Pauses reading while pipelined requests wait: uvicorn's resumes after each response."""
 
     def __init__(self, transport: asyncio.Transport, pipeline: deque[Any]) -> None:
         super().__init__(transport)
@@ -342,7 +342,7 @@ class _Flow(FlowControl):
 
 
 def _probes_only(app: ASGIApp) -> ASGIApp:
-    """Answers probes, and refuses all else; the connection is closed either way."""
+    """Serves probes and rejects everything else; then closes the connection."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_and_close(message: Message) -> None:

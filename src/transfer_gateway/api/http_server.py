@@ -1,4 +1,4 @@
-"""uvicorn, with what it does otherwise than we want it: signals, the end, and offers to upgrade."""
+"""uvicorn's server with our own accept loop, connection limits and shutdown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transfer_gateway.api.connections import (
     Connections,
 )
 from transfer_gateway.api.http_protocol import Http11Protocol
-from transfer_gateway.api.uvicorn_log import log_news_only
+from transfer_gateway.api.uvicorn_log import filter_log
 from transfer_gateway.api.websocket_protocol import WebSocketProtocol
 from transfer_gateway.telemetry import get_logger
 
@@ -33,23 +33,22 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _LAST_WORDS_S = 1.0
-_CHECK_EVERY_TICKS = 10  # of uvicorn's loop: a second
+_CHECK_EVERY_TICKS = 10  # of uvicorn's main loop: one second
 _CHECK_AT_SHUTDOWN_S = 0.25
 _NONE_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-# The kernel takes no more than this ahead of what it may send: 4 MB otherwise, of which nobody would know whether the
-# peer reads them.
+# Limits unsent data in the kernel's send buffer, otherwise 4 MB, since a stalled peer would go unnoticed that long.
 _UNSENT_BYTES = 65_536
-_REST_S = 0.5  # before accept() is tried again when no descriptor was left
+_REST_S = 0.5  # delay before accept() is retried after file descriptors ran out
 _ACCEPTS_AT_ONCE = 32
 
 
 class HttpServer(uvicorn.Server):
-    """Once `should_exit` is set, requests under way have `grace_s` to finish; then each is cancelled.
+    """Once `should_exit` is set, requests in progress have `grace_s` to finish; then each is cancelled.
 
-    Idle connections are closed after `keepalive_s`. Who sends a request in that very moment loses it, so proxies in
-    front must close theirs earlier.
+    Idle connections are closed after `keepalive_s`. A request sent at that very moment is lost, so proxies in front
+    must close idle connections earlier.
 
-    Takes no signals: uvicorn would raise them again afterwards, so that nothing after it runs.
+    Handles no signals: uvicorn would raise them again at its end, and skip the rest of our shutdown.
     """
 
     def __init__(
@@ -68,13 +67,13 @@ class HttpServer(uvicorn.Server):
                 http=Http11Protocol,
                 ws=WebSocketProtocol,
                 ws_max_size=max_message_bytes,
-                ws_per_message_deflate=False,  # memory for each connection, and work that nobody bounds
+                ws_per_message_deflate=False,  # it takes memory per connection, and unbounded CPU
                 lifespan="off",
                 timeout_keep_alive=keepalive_s,
                 access_log=False,
                 log_config=None,
                 log_level="warning",
-                # Else a pipelined request begins in the context of the one before it: its ids, its quota.
+                # Otherwise a pipelined request would start in the context of the previous one, with its ids and quota.
                 reset_contextvars=True,
                 server_header=False,
                 ssl_context_factory=None if tls is None else lambda *_: tls.listening,
@@ -83,34 +82,34 @@ class HttpServer(uvicorn.Server):
         self._grace_s = grace_s
         self._connections = Connections(limits)
         self._accepting: list[asyncio.Task[None]] = []
-        log_news_only()
+        filter_log()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    def hurry(self) -> None:
-        """Wait no longer."""
+    def stop_now(self) -> None:
+        """Stop waiting for requests in progress."""
         self.force_exit = True
         for request in self.server_state.tasks:
             request.cancel()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.hurry)
+        end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.stop_now)
         for accepting in self._accepting:
             accepting.cancel()
         checking = asyncio.create_task(self._check_until_cancelled())
-        if self._accepting:  # what has been accepted is opened, and closed as all others are
+        if self._accepting:  # accepted connections are opened first, then closed like all others
             await asyncio.wait(self._accepting)
         await super().shutdown(sockets)
         end_of_grace.cancel()
-        if self.server_state.tasks:  # cancelled; each still answers
+        if self.server_state.tasks:  # cancelled, but each still sends a response
             await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS_S)
         await _cancel(checking)
         self._connections.end_all()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept by ourselves: where a server of asyncio's does, a connection is known only after its TLS handshake."""
+        """Start our own accept loop: an asyncio server reports a connection only after its TLS handshake."""
         self.servers: list[asyncio.base_events.Server] = []
         self._accepting = [asyncio.create_task(self._accept(listener)) for listener in sockets or []]
         self.started = True
@@ -126,15 +125,15 @@ class HttpServer(uvicorn.Server):
             self._connections.check(shutting_down=True)
             without_requests = 0 if self.server_state.tasks else without_requests + 1
             if without_requests * _CHECK_AT_SHUTDOWN_S > WRITING_AT_SHUTDOWN_S:
-                for connection in list(self.server_state.connections):  # whatever keeps it
+                for connection in list(self.server_state.connections):  # those that are still open
                     connection.transport.abort()
                 self.server_state.connections.clear()
             await asyncio.sleep(_CHECK_AT_SHUTDOWN_S)
 
     async def _accept(self, listener: socket.socket) -> None:
-        """Until it is cancelled; then until what has been accepted is open.
+        """Accept until cancelled, then until all accepted connections are open.
 
-        uvloop does not tell of the end of a connection whose opening is cancelled.
+        uvloop does not report the end of a connection whose opening is cancelled.
         """
         listener.setblocking(False)  # noqa: FBT003  the library's
         async with asyncio.TaskGroup() as opening:
@@ -157,14 +156,14 @@ class HttpServer(uvicorn.Server):
                 accepted.close()
             else:
                 connection.opening = opening.create_task(self._open(connection, accepted))
-                # Not in the task: it may be cancelled before it begins.
+                # Not in the task, which may be cancelled before it starts.
                 connection.opening.add_done_callback(partial(_opened, connection, accepted))
-            # A full backlog would keep everything else waiting; and what gave way is closed in the loop's next round.
+            # A full backlog would block everything else, and evicted connections close in the loop's next iteration.
             if number % _ACCEPTS_AT_ONCE == 0 or self._connections.are_full:
                 await asyncio.sleep(0)
 
     async def _open(self, connection: Connection, accepted: socket.socket) -> None:
-        """Make it a connection of the protocol's; with TLS, after the handshake."""
+        """Hand the socket to the protocol, with TLS after the handshake."""
         loop = asyncio.get_running_loop()
         timeouts = (
             {"ssl_handshake_timeout": connection.limits.head_timeout_s, "ssl_shutdown_timeout": LINGER_S}
@@ -182,7 +181,9 @@ class HttpServer(uvicorn.Server):
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             await loop.connect_accepted_socket(protocol, accepted, ssl=self.config.ssl, **timeouts)
-        except OSError as error:  # no TLS, too slow, or gone again: TimeoutError and SSLError are among them
+        except (
+            OSError
+        ) as error:  # failed or slow TLS handshake, or disconnected: includes TimeoutError and SSLError
             _log.debug("connection_not_opened", error=str(error))
 
 

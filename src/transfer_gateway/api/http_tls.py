@@ -1,4 +1,4 @@
-"""TLS at the HTTP server: certificates that change while it runs."""
+"""TLS of the HTTP server, with certificates that can change at run time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 class HttpTls:
-    """Each connection gets what `use` was last given; those that are open go on.
+    """New connections use the certificate last passed to `use`; open connections are not affected.
 
-    Each version has a context of its own, put in place of the listening one when a client says hello. A new
-    certificate loaded into a context that is in use would leave the old one beside it where the key is of another kind,
-    and half of it where it turns out not to fit.
+    Each version has its own context, which replaces the listener's at the TLS ClientHello. Loading a new certificate
+    into the existing context would keep the old one too if its key is of another type, and would leave the context half
+    updated if certificate and key don't match.
     """
 
     def __init__(self, tls: DoorTls) -> None:
@@ -29,5 +29,5 @@ class HttpTls:
         self._newest = tls.context
 
     def _hello(self, connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _from: object) -> None:
-        """Called for every client, whether it names a server or not."""
+        """Called for every ClientHello, with or without a server name."""
         connection.context = self._newest

@@ -1,6 +1,6 @@
-"""Which HTTP server runs, and uvicorn's own for where its private parts have changed: documented settings alone.
+"""Selects the HTTP server, and has the fallback if uvicorn's private parts have changed: only documented settings.
 
-It limits the head's size, the number of connections and a message's size. What it lacks is in `_LOST`.
+The fallback limits the head's size, the number of connections and a message's size. `_LOST` lists what it lacks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
 
-from transfer_gateway.api.uvicorn_log import log_news_only
+from transfer_gateway.api.uvicorn_log import filter_log
 from transfer_gateway.library_checks import Check
 
 if TYPE_CHECKING:
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from transfer_gateway.api.http_tls import HttpTls
 
 _LOST = (
-    "uvicorn's own server: no timeout of a head, an unread response or a TLS handshake, no limit of connections per "
-    "address or of WebSocket frames, and probes are refused at the limit of connections"
+    "uvicorn's own server: no timeouts for heads, unread responses or TLS handshakes, no limits on connections per "
+    "address or WebSocket frames, and probes are rejected at the connection limit"
 )
 
 
 class HttpServing(Protocol):
-    """What this module's servers have in common; `should_exit` ends them."""
+    """The common interface of both servers; `should_exit` ends them."""
 
     should_exit: bool
 
-    def hurry(self) -> None:
-        """Wait no longer for requests under way."""
+    def stop_now(self) -> None:
+        """Stop waiting for requests in progress."""
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None: ...
 
@@ -50,9 +50,9 @@ def http_server(
     limits: ConnectionLimits,
     tls: HttpTls | None = None,
 ) -> HttpServing:
-    """`http_server.HttpServer`, unless uvicorn's private parts fail their self-test. To be called in a running loop."""
+    """`http_server.HttpServer`, unless uvicorn's private parts fail their self-test. Needs a running loop."""
     with Check("uvicorn", fallback=_LOST) as check:
-        from transfer_gateway.api import http_server, uvicorn_internals  # noqa: PLC0415  they may not import then
+        from transfer_gateway.api import http_server, uvicorn_internals  # noqa: PLC0415  the import itself may fail
 
         uvicorn_internals.self_test()
     made = http_server.HttpServer if check.passed else PlainHttpServer
@@ -67,7 +67,7 @@ def http_server(
 
 
 class PlainHttpServer(uvicorn.Server):
-    """Takes no signals, as `HttpServer`. Once `should_exit` is set, requests under way have `grace_s` to finish."""
+    """Handles no signals, as `HttpServer`. Once `should_exit` is set, requests in progress have `grace_s` to finish."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class PlainHttpServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 with_request,
-                http="h11",  # in Python, slowly; but a head has a limit
+                http="h11",  # slow (pure Python), but it limits the head
                 h11_max_incomplete_event_size=limits.max_head_bytes,
                 limit_concurrency=limits.max_connections,
                 ws="websockets-sansio",
@@ -102,18 +102,18 @@ class PlainHttpServer(uvicorn.Server):
                 ssl_context_factory=None if tls is None else lambda *_: tls.listening,
             )
         )
-        log_news_only()
+        filter_log()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
-    def hurry(self) -> None:
+    def stop_now(self) -> None:
         self.force_exit = True
 
 
 class _Request:
-    """Stands for the connection of a request, as in `scope["state"]["connection"]`: it ends the request alone."""
+    """Replaces the connection in `scope["state"]["connection"]`: `end` ends only the request."""
 
     def __init__(self) -> None:
         self.waiting_bytes = 0

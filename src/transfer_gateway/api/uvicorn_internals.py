@@ -1,4 +1,4 @@
-"""Everything private of uvicorn that the HTTP server uses. uvicorn documents its settings and `Server.serve`, no more.
+"""Every private part of uvicorn that the HTTP server uses. uvicorn documents only its settings and `Server.serve`.
 
 Of `HttpToolsProtocol`, the base of `http_protocol.py`:
 
@@ -23,11 +23,11 @@ Of `WebSocketsSansIOProtocol`, the base of `websocket_protocol.py`:
 Of `Server`, the base of `http_server.py`: `startup`, `shutdown`, `on_tick`, `capture_signals`, `server_state` with its
 `tasks` and `connections`, `lifespan`, `servers`, `started`, `force_exit`, `config` with its `ssl`.
 
-Fallback: `plain_http_server.py`, uvicorn's own server by its documented settings. The limits that it lacks are in the
-warning. The self-test sends uvicorn's own protocols a request, a pipelined one and a WebSocket frame, in memory.
+Fallback: `plain_http_server.py`, uvicorn's own server with documented settings. The warning lists the limits that it
+lacks. The self-test sends uvicorn's own protocols a request, a pipelined one and a WebSocket frame, in memory.
 """
 
-# ruff: noqa: SLF001  that is what it is for
+# ruff: noqa: SLF001  the purpose of this module
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ __all__ = [
 
 
 class _OnConnection(asyncio.Protocol):
-    """A protocol that tells its `connection` of its begin and its end, and when the peer reads again."""
+    """A protocol that reports to its `connection` when it is made, lost, and writable again."""
 
     connection: Connection
 
@@ -83,7 +83,7 @@ class Http1Base(_OnConnection, HttpToolsProtocol):
     offered_upgrade = HttpToolsProtocol._get_upgrade
 
     def _should_upgrade(self) -> bool:
-        """Start no answer to a head that offers an upgrade: the subclass decides what becomes of it."""
+        """Don't respond to a head that offers an upgrade: the subclass decides."""
         return True
 
 
@@ -92,7 +92,7 @@ class WebSocketBase(_OnConnection, WebSocketsSansIOProtocol):
 
 
 def self_test() -> None:
-    """Raises: PartDiffers, and whatever changed parts raise."""
+    """Raises: PartDiffers, and any error of a changed part."""
     config = uvicorn.Config(
         _answer, ws=WebSocketsSansIOProtocol, lifespan="off", log_config=None, access_log=False
     )
@@ -131,13 +131,15 @@ def _check_http(config: uvicorn.Config) -> None:
     protocol.data_received(b"POST /a?b HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\nok")
     cycle = protocol.cycle
     state: Any = protocol.scope.get("state")
-    expect("a head is told differently", holds=protocol.scope["method"] == "POST" and state == {"sample": 1})
-    expect("a URL is told differently", holds=protocol.url == b"/a?b")
-    expect("headers are told differently", holds=protocol.scope["headers"] is protocol.headers)
-    expect("a body is told differently", holds=cycle.body == b"ok" and cycle.more_body)
-    expect("message_event is told differently", holds=cycle.message_event.is_set())
+    expect(
+        "a head is reported differently", holds=protocol.scope["method"] == "POST" and state == {"sample": 1}
+    )
+    expect("a URL is reported differently", holds=protocol.url == b"/a?b")
+    expect("headers are reported differently", holds=protocol.scope["headers"] is protocol.headers)
+    expect("a body is reported differently", holds=cycle.body == b"ok" and cycle.more_body)
+    expect("message_event is reported differently", holds=cycle.message_event.is_set())
     protocol.data_received(b"okGET /c HTTP/1.1\r\nhost: h\r\n\r\n")
-    expect("a body's end is told differently", holds=not cycle.more_body)
+    expect("a body's end is reported differently", holds=not cycle.more_body)
     expect("a pipelined request does not wait", holds=len(protocol.pipeline) == 1)
     expect("reading is not paused meanwhile", holds=protocol.flow.read_paused and transport.is_paused)
     require(cycle, "disconnected", "keep_alive")
@@ -149,7 +151,7 @@ def _check_http(config: uvicorn.Config) -> None:
     protocol._unset_keepalive_if_required()
     expect("its timer does not stop", holds=protocol.timeout_keep_alive_task is None)
     protocol.headers[:] = [(b"connection", b"upgrade"), (b"upgrade", b"h2c")]
-    expect("an upgrade is told differently", holds=protocol._get_upgrade() == b"h2c")
+    expect("an upgrade is reported differently", holds=protocol._get_upgrade() == b"h2c")
     expect("it is offered to the application", holds=not protocol._should_upgrade())
     require(
         HttpToolsProtocol,
@@ -174,16 +176,16 @@ def _check_websocket(config: uvicorn.Config) -> None:
         b"GET / HTTP/1.1\r\nhost: h\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
-    expect("a handshake is told differently", holds=protocol.handshake_initiated)
+    expect("a handshake is reported differently", holds=protocol.handshake_initiated)
     expect("it is done before the application accepts", holds=not protocol.handshake_complete)
     expect("it is not in the queue", holds=protocol.queue.get_nowait()["type"] == "websocket.connect")
     loop.forget()  # the application, which this test is
     _run(protocol.send({"type": "websocket.accept", "subprotocol": None, "headers": []}))
     expect("it is not done once accepted", holds=protocol.handshake_complete)
-    protocol.data_received(b"\x01\x81\0\0\0\0a")  # text, masked with nothing, and not the last frame
-    expect("frames are told differently", holds=protocol.frames == [b"a"])
+    protocol.data_received(b"\x01\x81\0\0\0\0a")  # text, with a zero mask, and not the final frame
+    expect("frames are reported differently", holds=protocol.frames == [b"a"])
     protocol.data_received(b"\x80\x81\0\0\0\0b")
-    expect("a message is told differently", holds=protocol.queue.get_nowait().get("text") == "ab")
+    expect("a message is reported differently", holds=protocol.queue.get_nowait().get("text") == "ab")
     expect("reading is not paused meanwhile", holds=protocol.read_paused and transport.is_paused)
     expect("it can't be written", holds=protocol.writable.is_set())
     require(protocol, "app_state", "close_sent", "close_timeout", "close_timer", "disconnected", "loop")
@@ -207,7 +209,7 @@ async def _answer(_scope: Any, _receive: Any, send: Any) -> None:  # noqa: ANN40
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> None:
-    """Work that waits for nothing. Raises: PartDiffers, where it does."""
+    """Run a coroutine that must not wait. Raises: PartDiffers, if it does."""
     try:
         work.send(None)
     except StopIteration:
@@ -217,7 +219,7 @@ def _run(work: Coroutine[Any, Any, Any]) -> None:
 
 
 class _Loop:
-    """As much of an event loop as the protocols use; `run` runs what they started."""
+    """The part of an event loop that the protocols use; `run` runs the tasks that they started."""
 
     def __init__(self) -> None:
         self._started: list[Coroutine[Any, Any, Any]] = []

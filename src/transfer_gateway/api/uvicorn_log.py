@@ -1,21 +1,21 @@
-"""uvicorn's log, without what is logged elsewhere or is a client's fault."""
+"""Filters uvicorn's log: no duplicates, and no errors caused by clients."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 
-_CLIENTS_FAULTS = {  # errors to uvicorn
+_CLIENTS_FAULTS = {  # logged as errors by uvicorn
     "ASGI callable returned without completing response.",
     "Invalid UTF-8 sequence received from client.",
 }
 
 
-def log_news_only() -> None:
-    logging.getLogger("uvicorn.error").addFilter(_tells_news)
+def filter_log() -> None:
+    logging.getLogger("uvicorn.error").addFilter(_is_relevant)
 
 
-def _tells_news(record: logging.LogRecord) -> bool:
-    """All but uvicorn's trace of a cancelled request, which `RequestLog` has told, and what clients do wrong."""
+def _is_relevant(record: logging.LogRecord) -> bool:
+    """False for cancelled requests, which `RequestLog` has logged, and for errors caused by clients."""
     cancelled = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
     return not (cancelled or record.msg in _CLIENTS_FAULTS)

@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket protocol with bounds: of what is read at a time, of frames that say nothing, and of answers."""
+"""uvicorn's WebSocket protocol with limits on input per loop iteration, empty and control frames, and output."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from websockets.frames import Frame
     from websockets.http11 import Request
 
-_SLICE_BYTES = 2048  # parsed in one step of the event loop: 300 pings, 10 ms of work
-_PIECE_BYTES = 65_536  # of an answer, handed to the transport at a time
-_FRAMES_THAT_SAY_NOTHING = 200  # a second: pings, pongs and empty fragments
-_FRAGMENTS = 1024  # of a message
+_SLICE_BYTES = 2048  # parsed per event loop iteration: 300 pings, 10 ms of work
+_PIECE_BYTES = 65_536  # of a message, passed to the transport at a time
+_MAX_EMPTY_FRAMES = 200  # per second: pings, pongs and empty fragments
+_MAX_FRAGMENTS = 1024  # per message
 _POLICY_VIOLATION, _TRY_AGAIN_LATER = 1008, 1013  # RFC 6455 and IANA's registry of close codes
 _NO_HANDSHAKE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -38,11 +38,11 @@ class WebSocketProtocol(WebSocketBase):
         self.connection: Connection = self.app_state["connection"]
         self._rest = memoryview(b"")
         self._will_feed = False
-        self._dropped = -1  # bytes, once there are some to drop
+        self._dropped = -1  # bytes discarded; -1: not discarding
         self.close_timeout = LINGER_S
-        self._said_nothing = 0
+        self._empty_frames = 0
         self._sending = asyncio.Lock()
-        self._sending_since: float | None = None  # of a message in fragments
+        self._sending_since: float | None = None  # start time of a fragmented message
         self._last_message_at = time.monotonic()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -54,9 +54,7 @@ class WebSocketProtocol(WebSocketBase):
     def data_received(self, data: bytes) -> None:
         if not self.handshake_initiated:
             super().data_received(data)
-            if (
-                not self.handshake_initiated
-            ):  # websockets has a bound of its own for each line, and says nothing
+            if not self.handshake_initiated:  # websockets' own limit per line closes without a response
                 self.transport.write(_NO_HANDSHAKE)
                 self.transport.close()
             return
@@ -68,7 +66,7 @@ class WebSocketProtocol(WebSocketBase):
             self._feed()
 
     def _feed(self) -> None:
-        """Parse a slice, the rest later: a chunk of 256 KiB may have 40,000 frames in it."""
+        """Parse one slice now and the rest later: a chunk of 256 KiB may hold 40,000 frames."""
         self._will_feed = False
         if self.transport.is_closing() or not self._rest:
             return
@@ -77,7 +75,7 @@ class WebSocketProtocol(WebSocketBase):
         self._go_on_reading()
 
     def _go_on_reading(self) -> None:
-        """Feed what is left of a chunk before more is read."""
+        """Parse the rest of a chunk before reading more."""
         if self._dropped >= 0 or self.read_paused or self.transport.is_closing():
             return
         if not self._rest:
@@ -89,7 +87,7 @@ class WebSocketProtocol(WebSocketBase):
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        if not self.handshake_complete:  # frames are not read before the application has accepted
+        if not self.handshake_complete:  # don't parse frames before the application has accepted
             self.read_paused = True
             self.transport.pause_reading()
 
@@ -104,41 +102,41 @@ class WebSocketProtocol(WebSocketBase):
         return message
 
     def handle_ping(self) -> None:
-        self._count_frame_that_says_nothing()
+        self._count_empty_frame()
         if self.writable.is_set():
             super().handle_ping()
         else:
-            self.conn.data_to_send()  # a peer that doesn't read gets no pongs. RFC 6455, 5.5.3: the last is enough
+            self.conn.data_to_send()  # no pongs for a peer that doesn't read; the last suffices (RFC 6455, 5.5.3)
 
     def handle_pong(self, event: Frame) -> None:
-        self._count_frame_that_says_nothing()
+        self._count_empty_frame()
         super().handle_pong(event)
 
     def handle_cont(self, event: Frame) -> None:
         if not event.data:
-            self._count_frame_that_says_nothing()
-        if len(self.frames) >= _FRAGMENTS:
+            self._count_empty_frame()
+        if len(self.frames) >= _MAX_FRAGMENTS:
             self._fail(_POLICY_VIOLATION, "too many fragments")
         if not self.close_sent:
             super().handle_cont(event)
 
-    def _count_frame_that_says_nothing(self) -> None:
-        self._said_nothing += 1
-        if self._said_nothing > _FRAMES_THAT_SAY_NOTHING:
+    def _count_empty_frame(self) -> None:
+        self._empty_frames += 1
+        if self._empty_frames > _MAX_EMPTY_FRAMES:
             self._fail(_POLICY_VIOLATION, "too many frames without content")
 
     def _fail(self, code: int, reason: str) -> None:
-        """Say why, and drop what comes until the peer has had the time to read that."""
+        """Send a close frame with the reason, then discard input while the peer reads it."""
         if self.close_sent or self.transport.is_closing():
             return
-        self._say_goodbye(code, reason)
+        self._send_close(code, reason)
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self._dropped, self.frames, self._rest = 0, [], memoryview(b"")
         self.read_paused = False
         self.transport.resume_reading()
         self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)
 
-    def _say_goodbye(self, code: int, reason: str) -> None:
+    def _send_close(self, code: int, reason: str) -> None:
         self.conn.fail(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
@@ -151,7 +149,7 @@ class WebSocketProtocol(WebSocketBase):
     # Writing
 
     async def send(self, message: Any) -> None:  # noqa: ANN401  uvicorn's
-        if self.transport.is_closing():  # which to uvloop is an error, before we are told that it is lost
+        if self.transport.is_closing():  # uvloop raises here before it reports the lost connection
             raise ClientDisconnected
         text = message.get("text") if message["type"] == "websocket.send" else None
         if text is None:
@@ -174,7 +172,7 @@ class WebSocketProtocol(WebSocketBase):
             self._last_message_at = time.monotonic()
 
     async def _send_in_fragments(self, data: bytes) -> None:
-        """The transport then tells early that the peer doesn't read, over TLS too, where it hides what it holds."""
+        """So the transport reports backpressure early, even with TLS, where it hides what it buffers."""
         start, self._sending_since = 0, time.monotonic()
         try:
             while start < len(data):
@@ -184,7 +182,7 @@ class WebSocketProtocol(WebSocketBase):
                 self._send_fragment(data, start, start + _PIECE_BYTES)
                 start += _PIECE_BYTES
         except asyncio.CancelledError:
-            if start and not self.disconnected:  # no other message may start within this one
+            if start and not self.disconnected:  # messages must not be interleaved
                 self._send_fragment(data, start, len(data))
             raise
         except InvalidState:
@@ -200,10 +198,10 @@ class WebSocketProtocol(WebSocketBase):
             self.conn.send_text(piece, last)
         self.transport.write(b"".join(self.conn.data_to_send()))
 
-    # Patience
+    # Timeouts
 
     def idle(self) -> Idle | None:
-        """An operation has its answer, or has failed, within the request timeout: later, none is running."""
+        """Idle once the request timeout has passed since the last operation: no operation runs longer."""
         if self.transport.is_closing() or self.connection.unread_bytes():
             return None
         if time.monotonic() - self._last_message_at <= self.connection.limits.stall_timeout_s:
@@ -211,11 +209,11 @@ class WebSocketProtocol(WebSocketBase):
         return WEBSOCKET, self._last_message_at
 
     def make_room(self) -> None:
-        self._say_goodbye(_TRY_AGAIN_LATER, "too many connections")
+        self._send_close(_TRY_AGAIN_LATER, "too many connections")
         self.transport.close()
 
     def check(self, now: float, *, shutting_down: bool) -> None:
-        self._said_nothing = 0
+        self._empty_frames = 0
         write_s = self.connection.limits.write_timeout_s
         if shutting_down:
             write_s = min(write_s, WRITING_AT_SHUTDOWN_S)

@@ -1,4 +1,4 @@
-"""AWS, and the only place that knows botocore.
+"""AWS calls. The only package that uses botocore.
 
-In: domain values. Out: domain values and `GatewayError`s. No foreign exception and no wire dict leaves.
+In: domain values. Out: domain values and `GatewayError`s. No botocore exception and no wire dict leaves this package.
 """

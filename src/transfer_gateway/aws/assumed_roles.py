@@ -1,11 +1,11 @@
-"""The sessions of assumed roles: one for each role, however many ask.
+"""A cache of assumed-role sessions: one per role, shared by all requests.
 
 A session is
-- obtained by one flight at a time, a task of its own: a caller that gives up leaves it flying for others;
-- renewed ahead of its expiry, in the background, at a moment that differs from role to role;
-- served until it really expires, when STS is down;
-and a failure is remembered for a while that grows with each further one, so that a role which can't be
-assumed costs STS a few calls, not one a request. So is a region's refusal of sessions that others take.
+- obtained by one shared task at a time, which a cancelled caller does not cancel;
+- renewed in the background before it expires, at a random time for each role;
+- served until it expires while STS is down.
+Failures are cached with exponential backoff, so that a role that can't be assumed costs a few STS calls instead of one
+per request. So are rejections of a session by one region while other regions accept it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from transfer_gateway.aws.errors import DurationRefused, DurationRefusedToRoles
+from transfer_gateway.aws.errors import ChainedDurationRejected, DurationRejected
 from transfer_gateway.aws.sts import Role
 from transfer_gateway.backoff import Backoff, jittered
 from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, UpstreamUnavailable
@@ -36,57 +36,56 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-_RENEW_AFTER = (0.75, 0.90)  # of a session's life, drawn anew for each
+_RENEW_AFTER = (0.75, 0.90)  # of a session's lifetime, random for each
 _BACKOFF = Backoff(first_s=1.0, max_s=30.0)
-_CHAINED_MAX_S = (
-    3600  # of a role's session that assumes another role; also the least MaxSessionDuration of a role
-)
-_ASSUME_TIMEOUT_S = 20.0  # waiting for a place among the concurrent calls included
+# AWS's limit when a role assumes another role, and the smallest MaxSessionDuration that a role can have.
+_CHAINED_MAX_S = 3600
+_ASSUME_TIMEOUT_S = 20.0  # including the wait for the concurrency limit
 
 
 @dataclass(slots=True)
 class AssumedRoleSession:
-    """Credentials with their life. Times are seconds since the epoch, as AWS counts them."""
+    """Credentials and their lifetime. Times are seconds since the epoch."""
 
     credentials: ReadOnlyCredentials = field(repr=False)
     renew_at: float
     expires_at: float
     assumed_at: float = 0.0
-    accepted_in: tuple[Region, ...] = field(default=(), compare=False)  # where AWS has taken it
+    accepted_in: tuple[Region, ...] = field(default=(), compare=False)  # the regions that have accepted it
 
 
 @dataclass(slots=True)
 class _Failures:
-    """Failures in a row: the last, how many, and when it is worth trying again, by the steady clock."""
+    """Consecutive failures: the last one, their number, and when to retry, in the monotonic clock's time."""
 
     last: GatewayError | None = None
     count: int = 0
-    ask_again_at: float = 0.0
+    retry_at: float = 0.0
 
     def add(self, failure: GatewayError, now: float) -> None:
         self.count += 1
-        # As a new object: this one's traces would keep every frame of the call for as long.
-        self.last, self.ask_again_at = failure.copy(), now + _BACKOFF.after(self.count)
+        # A copy, because this one's traceback would keep every frame of the call in memory.
+        self.last, self.retry_at = failure.copy(), now + _BACKOFF.after(self.count)
 
     def raise_unless_due(self, region: Region | None, now: float) -> None:
-        """Raises: the last failure, with the time left, while that is not over."""
-        if self.last is not None and now < self.ask_again_at:
-            raise self.last.copy(region=region, retry_after_s=self.ask_again_at - now)
+        """Raises: the last failure, with the remaining time, until the retry is due."""
+        if self.last is not None and now < self.retry_at:
+            raise self.last.copy(region=region, retry_after_s=self.retry_at - now)
 
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known of one role. `refused_in`: a region may refuse a session that others take."""
+    """The cache entry of one role. `rejected_in`: a region may reject a session that others accept."""
 
     session: AssumedRoleSession | None = None
-    flight: asyncio.Task[AssumedRoleSession | GatewayError] | None = None
+    task: asyncio.Task[AssumedRoleSession | GatewayError] | None = None
     failed: _Failures = field(default_factory=_Failures)
-    refused_in: dict[Region, _Failures] = field(default_factory=dict)
-    is_limited: bool = False  # the role's MaxSessionDuration is less than what was asked for
+    rejected_in: dict[Region, _Failures] = field(default_factory=dict)
+    is_limited: bool = False  # the role's MaxSessionDuration is less than the configured duration
 
 
 class SessionCache:
-    """Sessions by role. `now` gives seconds since the epoch; `steady`, which backoff goes by, the loop's time."""
+    """Sessions by role. `now` returns seconds since the epoch; `steady`, used for backoff, the loop's time."""
 
     def __init__(
         self,
@@ -109,11 +108,11 @@ class SessionCache:
         self._steady = steady or asyncio.get_running_loop().time
         self._entries: dict[Role, _Entry] = {}
         self._shared_tasks = shared_tasks
-        self._has_warned = False  # of a role that allows less than configured
-        self._is_chained = False  # known from STS's first refusal on
+        self._has_warned = False  # that a role allows less than the configured duration
+        self._is_chained = False  # set when STS first rejects a duration for that reason
 
     async def get(self, account: Account, region: Region | None = None) -> AssumedRoleSession:
-        """A session that is good now, as far as we know. `region` is what errors are told to be about.
+        """A session that is valid as far as we know. `region` is reported in errors.
 
         Raises: RoleNotAssumable, Throttled, UpstreamUnavailable.
         """
@@ -122,42 +121,42 @@ class SessionCache:
             own = await self._sts.own_credentials(account.id, region)
             return AssumedRoleSession(own, renew_at=float("inf"), expires_at=float("inf"))
         entry, now = self._entries.setdefault(role, _Entry()), self._now()
-        if region is not None and region in entry.refused_in:
-            entry.refused_in[region].raise_unless_due(region, self._steady())
+        if region is not None and region in entry.rejected_in:
+            entry.rejected_in[region].raise_unless_due(region, self._steady())
         if entry.session is not None and now < entry.session.expires_at:
-            if now >= entry.session.renew_at and self._steady() >= entry.failed.ask_again_at:
-                self._fly(role, account, entry, began_by=None)  # nobody waits for it
+            if now >= entry.session.renew_at and self._steady() >= entry.failed.retry_at:
+                self._start(role, account, entry, requested_by=None)  # in the background
             return entry.session
         entry.failed.raise_unless_due(region, self._steady())
-        outcome = await asyncio.shield(self._fly(role, account, entry, began_by=current_request()))
+        outcome = await asyncio.shield(self._start(role, account, entry, requested_by=current_request()))
         if isinstance(outcome, GatewayError):
-            entry.failed.raise_unless_due(region, self._steady())  # as to those who ask from now on
+            entry.failed.raise_unless_due(region, self._steady())  # with the time until the retry
             raise outcome.copy(region=region)
         return outcome
 
     def has(self, account: Account, region: Region) -> bool:
-        """Whether `get` gives a session at once; not where that region has refused the role's."""
+        """Whether `get` returns a session without waiting. False if that region has rejected the role's sessions."""
         role = self._role(account)
         entry = self._entries.get(role) if role else None
         return (
             entry is not None
             and entry.session is not None
             and self._now() < entry.session.expires_at
-            and region not in entry.refused_in
+            and region not in entry.rejected_in
         )
 
     def accept(self, account: Account, region: Region, session: AssumedRoleSession) -> None:
-        """AWS took the session there: earlier refusals are forgotten."""
+        """Record that the region accepted the session, and forget earlier rejections."""
         session.accepted_in += (region,)
-        self._entry(account).refused_in.pop(region, None)
+        self._entry(account).rejected_in.pop(region, None)
 
-    def refuse(self, account: Account, region: Region, reason: GatewayError) -> GatewayError:
-        """Even after all that can be done about it AWS refuses the role's sessions there: remember it.
+    def reject(self, account: Account, region: Region, reason: GatewayError) -> GatewayError:
+        """Record that the region rejects the role's sessions, new ones included.
 
-        Returns: the failure for callers, with the time after which the region is asked again.
+        Returns: the failure for callers, with the time until the next attempt.
         """
-        failures, now = self._entry(account).refused_in.setdefault(region, _Failures()), self._steady()
-        if now >= failures.ask_again_at:  # else another request was refused at the same time
+        failures, now = self._entry(account).rejected_in.setdefault(region, _Failures()), self._steady()
+        if now >= failures.retry_at:  # else a concurrent request recorded it
             failures.add(reason, now)
             _log.warning(
                 "session_refused",
@@ -166,22 +165,22 @@ class SessionCache:
                 times=failures.count,
                 detail=reason.detail,
             )
-        return reason.copy(retry_after_s=failures.ask_again_at - now)
+        return reason.copy(retry_after_s=failures.retry_at - now)
 
     def drop(self, account: Account, session: AssumedRoleSession) -> None:
-        """Serve this session no more. Whoever comes first drops it; the others share the next."""
+        """Stop serving this session. Does nothing if a concurrent request has already replaced it."""
         entry = self._entry(account)
         if entry.session is session:
             entry.session = None
             _log.info("session_dropped", account=account.id)
 
-    def is_regional(self, account: Account, region: Region, refused: AssumedRoleSession) -> bool:
-        """Whether a refusal is the region's fault and not the session's.
+    def is_regional(self, account: Account, region: Region, rejected: AssumedRoleSession) -> bool:
+        """Whether the region, not the session, is the cause of a rejection.
 
-        So it is where other regions take the session, and this one has refused another before: it may not be enabled.
+        True if other regions accept the session and this one has rejected an earlier one too: it may not be enabled.
         """
-        elsewhere = bool(refused.accepted_in) and region not in refused.accepted_in
-        return elsewhere and region in self._entry(account).refused_in
+        elsewhere = bool(rejected.accepted_in) and region not in rejected.accepted_in
+        return elsewhere and region in self._entry(account).rejected_in
 
     def keep_only(self, accounts: Iterable[Account]) -> None:
         """Forget the sessions of roles that are no longer configured."""
@@ -190,20 +189,20 @@ class SessionCache:
             del self._entries[role]
 
     def warnings(self, accounts: Iterable[Account]) -> list[str]:
-        """Where sessions are shorter than configured, and why."""
-        asked = {
+        """Reports sessions that are shorter than configured, and why."""
+        configured = {
             a: a.session_duration_s for a in accounts if a.role_arn and a.session_duration_s > _CHAINED_MAX_S
         }
-        if self._is_chained and asked:
+        if self._is_chained and configured:
             warning = (
-                f"sessions last {_CHAINED_MAX_S} s, not session_duration_s of {max(asked.values())}: "
-                "the gateway's own credentials are a role's, and AWS limits roles assumed by a role to that"
+                f"sessions last {_CHAINED_MAX_S} s, not session_duration_s of {max(configured.values())}: "
+                "the gateway's own credentials are a role's, and AWS limits role chaining to that"
             )
             return [warning]
         return [
-            f"account {account.id}: sessions last {_CHAINED_MAX_S} s, not session_duration_s of {asked_s}: "
+            f"account {account.id}: sessions last {_CHAINED_MAX_S} s, not session_duration_s of {duration_s}: "
             "the role's MaxSessionDuration is less than that"
-            for account, asked_s in asked.items()
+            for account, duration_s in configured.items()
             if self._entry(account).is_limited
         ]
 
@@ -248,21 +247,23 @@ class SessionCache:
             self._session_tags,
         )
 
-    def _fly(
-        self, role: Role, account: Account, entry: _Entry, *, began_by: Request | None
+    def _start(
+        self, role: Role, account: Account, entry: _Entry, *, requested_by: Request | None
     ) -> asyncio.Task[AssumedRoleSession | GatewayError]:
-        if entry.flight is None:
-            entry.flight = self._shared_tasks.start(
-                self._assume(role, account, entry), name=f"assume {role.arn}", context=context_of(began_by)
+        if entry.task is None:
+            entry.task = self._shared_tasks.start(
+                self._assume(role, account, entry),
+                name=f"assume {role.arn}",
+                context=context_of(requested_by),
             )
-        return entry.flight
+        return entry.task
 
     async def _assume(self, role: Role, account: Account, entry: _Entry) -> AssumedRoleSession | GatewayError:
-        """One flight. Its outcome goes to all who wait, and stays in the entry."""
+        """The shared task. Its outcome goes to all waiting requests and into the cache entry."""
         started = self._now()
         try:
             async with asyncio.timeout(_ASSUME_TIMEOUT_S), self._limiter.slot(role):
-                assumed = await self._assume_for_as_long_as_allowed(role, account, entry)
+                assumed = await self._assume_with_allowed_duration(role, account, entry)
         except TimeoutError:
             failure = UpstreamUnavailable(
                 f"STS did not answer within {_ASSUME_TIMEOUT_S:g} s for account {account.id}.",
@@ -272,10 +273,10 @@ class SessionCache:
         except GatewayError as error:
             return self._remember(entry, error)
         finally:
-            entry.flight = None
+            entry.task = None
         now = self._now()
         if assumed.expires_at <= now:
-            skewed = "STS gave a session that is over already: the gateway's clock is ahead."
+            skewed = "STS returned an expired session: the gateway's clock is ahead."
             return self._remember(entry, RoleNotAssumable(skewed, account_id=account.id))
         entry.session = AssumedRoleSession(
             assumed.credentials,
@@ -287,17 +288,17 @@ class SessionCache:
         _log.info("role_assumed", account=account.id, role=role.arn, took_ms=round((now - started) * 1000))
         return entry.session
 
-    async def _assume_for_as_long_as_allowed(self, role: Role, account: Account, entry: _Entry) -> Assumed:
-        """For an hour, which every role allows, where STS refuses a longer session."""
+    async def _assume_with_allowed_duration(self, role: Role, account: Account, entry: _Entry) -> Assumed:
+        """Assume the role for an hour, which every role allows, if STS rejects the configured duration."""
         limited = replace(role, duration_s=min(role.duration_s, _CHAINED_MAX_S))
         if self._is_chained or entry.is_limited:
             return await self._sts.assume_role(limited, account.id)
         try:
             return await self._sts.assume_role(role, account.id)
-        except DurationRefused as error:
+        except DurationRejected as error:
             if limited == role:
                 raise
-            if not isinstance(error, DurationRefusedToRoles):
+            if not isinstance(error, ChainedDurationRejected):
                 entry.is_limited = True
                 # One warning is enough: there may be thousands of such roles.
                 log = _log.debug if self._has_warned else _log.warning
@@ -317,16 +318,16 @@ class SessionCache:
             code=failure.code,
             detail=failure.detail or failure.message,
             aws_request_id=failure.aws_request_id,
-            next_try_in_s=round(entry.failed.ask_again_at - now, 1),
+            next_try_in_s=round(entry.failed.retry_at - now, 1),
         )
         return failure
 
 
-def _durations(role: Role, error: DurationRefused) -> dict[str, object]:
+def _durations(role: Role, error: DurationRejected) -> dict[str, object]:
     return {"asked_s": role.duration_s, "limit_s": _CHAINED_MAX_S, "detail": error.detail}
 
 
 def _account_and_name(role: Role) -> tuple[str, str]:
-    """Of its ARN: `arn:aws:iam::111111111111:role/path/Name`."""
+    """Parse the ARN, such as `arn:aws:iam::111111111111:role/path/Name`."""
     *_, account_id, resource = role.arn.split(":", 5)
     return account_id, resource.removeprefix("role/")

@@ -1,10 +1,10 @@
-"""Everything private of botocore, aiobotocore and aiohttp that the AWS layer uses.
+"""Every private part of botocore, aiobotocore and aiohttp that the AWS layer uses.
 
 Of aiobotocore's client (`AioBaseClient`, most of it botocore's `BaseClient`), for `sending.py`:
 
-- `_make_api_call(operation_name, api_params)`: what every method of a client calls. Replaced in the instance.
+- `_make_api_call(operation_name, api_params)`: called by every method of a client. Replaced in the instance.
 - `_resolve_endpoint_ruleset`, `_convert_to_request_dict`: build an operation's request, once.
-- `_serializer.serialize_to_request`: builds the body of every further one.
+- `_serializer.serialize_to_request`: builds the body of each later request.
 - `_get_credentials`: the credentials to sign with.
 - `_endpoint.http_session`: the client's HTTP session.
 
@@ -25,12 +25,12 @@ makes the session and has no option for either. Of `ClientResponse`: `start(conn
 overridden in `receiving.py`.
 
 Fallbacks: for the client and the signature, botocore's own call, which takes three times the CPU. For the HTTP session
-and aiohttp's parts, aiobotocore's own session: answers then have no limit of size, redirects are followed, cookies are
-kept, and each client has a TLS context of its own. For the loader, botocore's own: 9 MB more. For
-credentials, the providers as they are: a profile with `mfa_serial` prompts.
+and aiohttp's parts, aiobotocore's own session: responses then have no size limit, redirects are followed, cookies are
+kept, and each client has its own TLS context. For the loader, botocore's own, which takes 9 MB more memory. For
+credentials, the unchanged providers: a profile with `mfa_serial` prompts.
 """
 
-# ruff: noqa: SLF001  that is what it is for
+# ruff: noqa: SLF001  the purpose of this module
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ if TYPE_CHECKING:
 
     ApiCall = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
-_TIME, _TOKEN = "\0time", "\0token"  # marks, which no header holds
+_TIME, _TOKEN = "\0time", "\0token"  # placeholders that cannot occur in a header
 
 
 class ClientInternals:
-    """A client's private parts. Raises, when made: PartDiffers."""
+    """A client's private parts. The constructor raises PartDiffers."""
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401  botocore's clients are untyped
         require(
@@ -87,30 +87,30 @@ class ClientInternals:
     async def request(
         self, model: OperationModel, api_params: dict[str, Any]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A request as botocore builds it, unsigned, and what it says of its signature."""
+        """An unsigned request as botocore builds it, and its signing properties."""
         context: dict[str, Any] = {"client_region": self.meta.region_name, "client_config": self.meta.config}
         url, headers, _ = await self._client._resolve_endpoint_ruleset(model, api_params, context)
         request = await self._client._convert_to_request_dict(api_params, model, url, context, headers)
         return request, context.get("signing", {})
 
     async def http_session(self, url: str) -> tuple[aiohttp.ClientSession, dict[str, Any]]:
-        """The session that reaches the URL, and the options of its requests."""
+        """The session for the URL, and the options of its requests."""
         proxy_url = self._http._proxy_config.proxy_url_for(url)
         proxy_headers = self._http._proxy_config.proxy_headers_for(url)
         session = await self._http._get_session(proxy_url)
         return session, {"proxy": proxy_url, "proxy_headers": proxy_headers}
 
     def replace_calls(self, call: ApiCall) -> None:
-        """Have the client's methods make their calls so."""
+        """Make the client's methods use `call`."""
         self._client._make_api_call = call
 
 
 def text_to_sign(
     method: str, url: str, headers: dict[str, str], service: str, region: str, *, has_token: bool
 ) -> tuple[str, str, str, str]:
-    """Three pieces of the canonical request, which the time, the token and the body's hash follow, and `SignedHeaders`.
+    """The canonical request split before the time, the token and the body's hash, and its `SignedHeaders`.
 
-    Without a token the second piece has nothing.
+    Without a token the second part is empty.
     """
     auth = SigV4Auth(ReadOnlyCredentials("", "", _TOKEN if has_token else None), service, region)
     request = AWSRequest(method, url, data=b"", headers=headers)
@@ -125,25 +125,25 @@ def text_to_sign(
 def sign(
     request: dict[str, Any], credentials: ReadOnlyCredentials, service: str, region: str
 ) -> tuple[dict[str, str], bytes]:
-    """Headers and body of a request of `ClientInternals.request`, signed and written by botocore's public way."""
+    """Headers and body of a request of `ClientInternals.request`, signed and serialized by botocore's public API."""
     signed = create_request_object(request)
     SigV4Auth(credentials, service, region).add_auth(signed)
-    body = signed.prepare().body  # of the query protocol: text
+    body = signed.prepare().body  # str in the query protocol
     return dict(signed.headers.items()), body.encode() if isinstance(body, str) else body
 
 
 def parser_of(protocol: str, timestamp_parser: Callable[[Any], Any]) -> Any:  # noqa: ANN401  botocore is untyped
-    """What reads answers of the protocol, by its coroutine `parse`."""
+    """A parser of the protocol's responses; its `parse` is a coroutine."""
     parsers = AioResponseParserFactory()
     parsers.set_parser_defaults(timestamp_parser=timestamp_parser)
     return parsers.create_parser(protocol)
 
 
 class SharedTlsSession(AIOHTTPSession):  # type: ignore[misc]  # botocore is untyped
-    """aiobotocore's HTTP, but for the class of its answers, without cookies, and with one TLS context for all clients.
+    """aiobotocore's HTTP session with our response class, no cookies, and one TLS context for all clients.
 
-    Each context takes 1 MB, and 30 ms to read authorities. None of our clients has what would be added to its context,
-    a certificate of its own or a proxy's settings.
+    A context takes 1 MB, and 30 ms to load the CA certificates. Sharing it is safe, since no client has a client
+    certificate or proxy TLS settings.
     """
 
     answer: ClassVar[type[aiohttp.ClientResponse]] = aiohttp.ClientResponse
@@ -159,12 +159,12 @@ class SharedTlsSession(AIOHTTPSession):  # type: ignore[misc]  # botocore is unt
         session: aiohttp.ClientSession = await super()._get_session(proxy_url)
         if session._response_class is not self.answer:
             session._response_class = self.answer
-            session._cookie_jar = aiohttp.DummyCookieJar()  # it would keep all it is sent
+            session._cookie_jar = aiohttp.DummyCookieJar()  # the default jar stores every cookie
         return session
 
 
 def check_http_session() -> None:
-    """Raises: PartDiffers, where `SharedTlsSession` would not do what it says."""
+    """Raises: PartDiffers, if `SharedTlsSession` would not work."""
     require(AIOHTTPSession, "_build_verify_context(self)", "_get_session(self, proxy_url)")
     require(AIOHTTPSession(), "_verify", "_proxy_config.proxy_url_for", "_proxy_config.proxy_headers_for")
     require(aiohttp.ClientResponse, "start(self, connection)", "read(self)")
@@ -185,10 +185,10 @@ def change_credential_providers(
     prompt: Callable[[str], str],
     start: Callable[..., Awaitable[object]],
 ) -> None:
-    """Have providers ask for MFA codes by `prompt`, and start processes by `start`. Raises: PartDiffers."""
+    """Make providers request MFA codes by `prompt`, and start processes by `start`. Raises: PartDiffers."""
 
     class Profiles(AioProfileProviderBuilder):  # type: ignore[misc]  # botocore is untyped
-        """Makes the providers of a `source_profile`."""
+        """Builds the providers of a `source_profile`."""
 
         def providers(self, *args: Any, **options: Any) -> list[Any]:  # noqa: ANN401  botocore's own
             made: list[Any] = super().providers(*args, **options)

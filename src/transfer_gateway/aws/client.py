@@ -1,8 +1,8 @@
-"""botocore's clients: few, opened once, shared by every account.
+"""botocore's clients, shared by all accounts.
 
-One Transfer client a region serves all accounts, because a client for each costs about 36 ms of CPU and
-1 MB (docs/decisions/0001). Whose call it is, is said by the credentials it is signed with: per call, from
-a context variable. A call without them fails; it is never signed with the service's own.
+One Transfer client per region serves all accounts, because a client per account costs about 36 ms of CPU and 1 MB
+(docs/decisions/0001). Each call is signed with the credentials in a context variable. A call without them fails; it is
+never signed with the service's own.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _signer: ContextVar[ReadOnlyCredentials | None] = ContextVar("signer", default=N
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """Limits of every connection to AWS, in seconds, and of every answer."""
+    """Timeouts of every connection to AWS, in seconds, and the maximum response size."""
 
     connect_timeout_s: float
     read_timeout_s: float
@@ -45,12 +45,12 @@ class ConnectionSettings:
 
 
 class UnsignedCall(Exception):
-    """A call that nobody gave credentials for: a fault of ours."""
+    """A call outside `signed_with`: a bug."""
 
 
 @contextmanager
 def signed_with(credentials: ReadOnlyCredentials) -> Iterator[None]:
-    """Sign every call of this context with these credentials; STS's, which has its own, aside."""
+    """Sign every call in this context with these credentials, except STS calls."""
     before = _signer.set(credentials)
     try:
         yield
@@ -59,7 +59,7 @@ def signed_with(credentials: ReadOnlyCredentials) -> Iterator[None]:
 
 
 class _CallersCredentials(AioCredentials):  # type: ignore[misc]  # botocore is untyped
-    """What a client holds in place of credentials of its own: whatever `signed_with` set."""
+    """The credentials of shared clients: those that `signed_with` has set."""
 
     def __init__(self) -> None:
         super().__init__(access_key="per-call", secret_key="per-call", method="per-call")  # noqa: S106  no secret
@@ -72,14 +72,14 @@ class _CallersCredentials(AioCredentials):  # type: ignore[misc]  # botocore is 
 
 
 class _CallersCredentialsProvider:
-    """The credential chain of a session that has no chain."""
+    """Replaces the credential chain of a session."""
 
     async def load_credentials(self) -> _CallersCredentials:
         return _CallersCredentials()
 
 
 class RegionalClients:
-    """A service's client of each region. `open` before first use; closing closes all."""
+    """One client per region for a service. Call `open` before first use; closing closes all."""
 
     def __init__(
         self,
@@ -89,20 +89,20 @@ class RegionalClients:
         attempts: int = 1,
         max_answer_bytes: int | None = None,
     ) -> None:
-        """`max_answer_bytes`: where the service's answers are smaller than the connection may take."""
+        """`max_answer_bytes`: a limit for this service that is smaller than the connection's."""
         self._service = service
-        self._sends_directly = None if attempts == 1 else False  # None: a self-test will tell
+        self._sends_directly = None if attempts == 1 else False  # None: until the self-test has run
         self._config = client_config(connection, attempts=attempts, max_answer_bytes=max_answer_bytes)
         self._clients: dict[Region, Any] = {}
         self._open = AsyncExitStack()
 
     @cached_property
     def _session(self) -> AioSession:
-        """Made when a client is: 10 ms of CPU that most services' Organizations never need."""
+        """Created lazily: it takes 10 ms of CPU, and most gateways never call Organizations."""
         return session(_CallersCredentialsProvider())
 
     async def open(self, regions: Iterable[Region]) -> None:
-        """Make sure that each region has its client. Raises: ConfigurationError."""
+        """Open the clients of these regions. Raises: ConfigurationError."""
         for region in regions:
             if region not in self._clients:
                 with foreign_configuration():
@@ -128,17 +128,19 @@ class RegionalClients:
 
 
 class TransferClients(RegionalClients):
-    """Transfer's."""
+    """Transfer's clients."""
 
     def __init__(self, connection: ConnectionSettings) -> None:
         super().__init__(Service.TRANSFER, connection)
 
 
 def session(credential_provider: object) -> AioSession:
-    """A session whose credentials come from there, and whose data of AWS all of them share."""
+    """A session with that credential provider, and a data loader shared by all sessions."""
     made = AioSession()
     made.register_component("credential_provider", credential_provider)
-    made.lazy_register_component("data_loader", _data)  # reads configuration, which may be wrong
+    made.lazy_register_component(
+        "data_loader", _data
+    )  # lazily, because it reads configuration that may be invalid
     return made
 
 
@@ -150,16 +152,16 @@ def _data() -> Loader:
 def client_config(
     connection: ConnectionSettings, *, attempts: int = 1, max_answer_bytes: int | None = None
 ) -> AioConfig:
-    """The one configuration of all our clients.
+    """The configuration of all clients.
 
-    No retries in botocore where accounts share a client: its quotas are per client, so one account's
-    throttling would spend another's. `attempts` is for a client that only one account's calls go through.
-    A fixed user agent, and no validation of what was validated on the way in: 15 to 20 % of a call's CPU.
+    No botocore retries where accounts share a client: its retry quota is per client, so one account's throttling would
+    use up the others' quota. `attempts` is for a client that makes only one account's calls. A fixed user agent and no
+    parameter validation (input is validated already) save 15 to 20 % of a call's CPU.
     """
     return AioConfig(
         connect_timeout=connection.connect_timeout_s,
         read_timeout=connection.read_timeout_s,
-        max_pool_connections=0,  # no limit: calls that hang would use it up for every account
+        max_pool_connections=0,  # unlimited, so that calls that hang don't block other accounts
         retries={"mode": "standard", "total_max_attempts": attempts},
         parameter_validation=False,
         user_agent=f"transfer-gateway/{version('transfer-gateway')}",

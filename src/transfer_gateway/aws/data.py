@@ -1,7 +1,6 @@
-"""What botocore reads of AWS, less what is of no use here: it would hold 9 MB of it in memory for good.
+"""Loads botocore's data files without the parts that are unused here, which would keep 9 MB in memory.
 
-That is, its models' documentation, the endpoints of 400 services that nobody calls, and dictionaries that keep an order
-which all of Python's keep.
+Those are the models' documentation, the endpoints of 400 services that are never called, and ordered dictionaries.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ if TYPE_CHECKING:
 
     from botocore.loaders import Loader
 
-# By their endpoints' names: those that we call, and those that botocore asks for credentials of our own.
+# By endpoint name: the services that we call, and those that botocore calls for the gateway's own credentials.
 _CALLED = {"organizations", "sts", "transfer"} | {"oidc", "portal.sso", "signin", "sso"}
-_FORMS: dict[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open}
+_SUFFIXES: dict[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open}
 
 
 def data_loader() -> Loader:
-    """botocore's own, which looks where it is configured to. Raises: botocore's errors for wrong configuration."""
+    """botocore's loader, with its configured search path. Raises: botocore's errors for invalid configuration."""
     loader: Loader = AioSession().get_component("data_loader")
     with Check("botocore", fallback="botocore's loader of data files, which keeps 9 MB more") as check:
         check_loader(loader)
@@ -38,33 +37,33 @@ def data_loader() -> Loader:
 
 
 class _Files(JSONFileLoader):  # type: ignore[misc]  # botocore is untyped
-    def load_file(self, file_path: str) -> Any:  # noqa: ANN401  whatever is in the file
-        """Of `file_path` without its ending; None where there is no such file."""
-        for ending, opened in _FORMS.items():
-            path = Path(file_path + ending)
+    def load_file(self, file_path: str) -> Any:  # noqa: ANN401  any JSON
+        """Load `file_path`, which has no suffix; None if there is no such file."""
+        for suffix, open_file in _SUFFIXES.items():
+            path = Path(file_path + suffix)
             if path.is_file():
-                with opened(str(path), "rb") as file:
+                with open_file(str(path), "rb") as file:
                     data = orjson.loads(file.read())
-                _leave_out_words(data)
-                if path.name == f"endpoints{ending}":
-                    _leave_out_services(data)
+                _remove_documentation(data)
+                if path.name == f"endpoints{suffix}":
+                    _remove_unused_services(data)
                 return data
         return None
 
 
-def _leave_out_words(data: object) -> None:
-    """What describes a model; a member of that name is no text."""
+def _remove_documentation(data: object) -> None:
+    """Remove documentation strings. A member named `documentation` is not a string and stays."""
     if isinstance(data, dict):
         if isinstance(data.get("documentation"), str):
             del data["documentation"]
         for value in data.values():
-            _leave_out_words(value)
+            _remove_documentation(value)
     elif isinstance(data, list):
         for value in data:
-            _leave_out_words(value)
+            _remove_documentation(value)
 
 
-def _leave_out_services(endpoints: Any) -> None:  # noqa: ANN401  of JSON
+def _remove_unused_services(endpoints: Any) -> None:  # noqa: ANN401  JSON
     for partition in endpoints["partitions"]:
         services = partition["services"]
         partition["services"] = {name: services[name] for name in services.keys() & _CALLED}

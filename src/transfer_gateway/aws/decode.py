@@ -1,8 +1,7 @@
-"""Wire dict → domain, of executions, and what all decoding needs; workflows are in `decode_workflow`.
+"""Decodes executions from wire dicts, and has the shared decoding functions; `decode_workflow` decodes workflows.
 
-The only PascalCase keys in the codebase are in these two. botocore has parsed the JSON; members it doesn't
-know are already gone. A member that its model requires and AWS left out makes the whole answer unusable,
-since callers are promised that field.
+Only these two modules use PascalCase keys. The JSON is parsed already, without members that the model doesn't have.
+If a member that the model requires is missing, the whole response is rejected, since our schema guarantees that field.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ Id = TypeVar("Id", bound=Identifier)
 Wire = dict[str, Any]
 
 
-class OtherAnswer(Exception):
-    """AWS's answer is about something else than was asked; the argument is the member that tells."""
+class MismatchedAnswer(Exception):
+    """AWS's response is about a different object; the argument is the member that shows it."""
 
 
 class IncompleteAnswer(Exception):
-    """AWS's answer lacks a member that its model requires; the argument is that member's name."""
+    """AWS's response lacks a member that its model requires; the argument is the member's name."""
 
     def __init__(self, member: str, aws_request_id: str | None = None) -> None:
         super().__init__(member)
@@ -52,12 +51,12 @@ class IncompleteAnswer(Exception):
 
 
 def decode_execution(answer: Wire, key: ExecutionKey, observed_at: datetime) -> Execution:
-    """DescribeExecution's answer. Raises: IncompleteAnswer, OtherAnswer. Source: `DescribeExecutionResponse`."""
+    """Decode DescribeExecution. Raises: IncompleteAnswer, MismatchedAnswer. Source: `DescribeExecutionResponse`."""
     wire = required(answer, "Execution")
     check_same(required(answer, "WorkflowId"), key.workflow_id, "WorkflowId")
-    # Its model doesn't require it. AWS takes an id's letters in either case, and may tell it in another than asked.
-    if (told := wire.get("ExecutionId")) is not None and told != key.execution_id:
-        check_same(told.lower(), key.execution_id.lower(), "ExecutionId")
+    # Optional in the model. AWS ids are case-insensitive, and the response may use another case than the request.
+    if (actual := wire.get("ExecutionId")) is not None and actual != key.execution_id:
+        check_same(actual.lower(), key.execution_id.lower(), "ExecutionId")
     status = wire.get("Status")
     return Execution(
         key=key,
@@ -81,7 +80,7 @@ def request_id(answer: Wire) -> str | None:
 
 
 def decode_listed_executions(answer: Wire, key: WorkflowKey, observed_at: datetime) -> list[ExecutionSummary]:
-    """A page of ListExecutions. Raises: IncompleteAnswer, OtherAnswer. Source: `ListExecutionsResponse`."""
+    """Decode a page of ListExecutions. Raises: IncompleteAnswer, MismatchedAnswer. Source: `ListExecutionsResponse`."""
     check_same(required(answer, "WorkflowId"), key.workflow_id, "WorkflowId")
     summaries = []
     for wire in required(answer, "Executions"):
@@ -101,29 +100,29 @@ def decode_listed_executions(answer: Wire, key: WorkflowKey, observed_at: dateti
 
 
 def next_token(answer: Wire) -> str | None:
-    """What to ask the next page of a list with; None after the last."""
+    """The token of the list's next page; None after the last."""
     return answer.get("NextToken")
 
 
-def required(wire: Wire, member: str) -> Any:  # noqa: ANN401  whatever AWS sent
-    """A member that must be there. Raises: IncompleteAnswer."""
+def required(wire: Wire, member: str) -> Any:  # noqa: ANN401  any wire value
+    """A required member. Raises: IncompleteAnswer."""
     value = wire.get(member)
     if value is None:
         raise IncompleteAnswer(member)
     return value
 
 
-def check_same(told: str, asked: str, member: str) -> None:
-    """Raises: OtherAnswer."""
-    if told != asked:
-        raise OtherAnswer(member)
+def check_same(actual: str, expected: str, member: str) -> None:
+    """Raises: MismatchedAnswer."""
+    if actual != expected:
+        raise MismatchedAnswer(member)
 
 
 def identifier(kind: type[Id], wire: Wire, member: str) -> Id:
-    """A member that must be there and well-formed. Raises: IncompleteAnswer."""
+    """A required, well-formed id. Raises: IncompleteAnswer."""
     try:
         return kind(required(wire, member))
-    except BadUserInput as error:  # AWS's own pattern, broken by whoever answered
+    except BadUserInput as error:  # the response violates AWS's own pattern
         raise IncompleteAnswer(f"a well-formed {member}") from error
 
 

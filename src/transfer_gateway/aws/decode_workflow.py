@@ -1,11 +1,11 @@
-"""Wire dict → domain, of workflows."""
+"""Decodes workflows from wire dicts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from transfer_gateway.aws.decode import (
-    OtherAnswer,
+    MismatchedAnswer,
     Wire,
     check_same,
     efs_file_location,
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 
 def decode_workflow(answer: Wire, key: WorkflowKey, observed_at: datetime) -> Workflow:
-    """DescribeWorkflow's answer. Raises: IncompleteAnswer, OtherAnswer. Source: `DescribeWorkflowResponse`."""
+    """Decode DescribeWorkflow. Raises: IncompleteAnswer, MismatchedAnswer. Source: `DescribeWorkflowResponse`."""
     wire = required(answer, "Workflow")
-    if (told := wire.get("WorkflowId")) is not None:  # which its model doesn't require, unlike the ARN
-        check_same(told, key.workflow_id, "WorkflowId")
+    if (actual := wire.get("WorkflowId")) is not None:  # optional in the model, unlike the ARN
+        check_same(actual, key.workflow_id, "WorkflowId")
     destinations = wire.get("StructuredLogDestinations")
     return Workflow(
         key=key,
@@ -57,9 +57,9 @@ def decode_workflow(answer: Wire, key: WorkflowKey, observed_at: datetime) -> Wo
 
 
 def decode_listed_workflows(answer: Wire, target: Target, observed_at: datetime) -> list[WorkflowSummary]:
-    """A page of ListWorkflows. Raises: IncompleteAnswer, OtherAnswer. Source: `ListWorkflowsResponse`.
+    """Decode a page of ListWorkflows. Raises: IncompleteAnswer, MismatchedAnswer. Source: `ListWorkflowsResponse`.
 
-    Its model requires no member of an entry; without its id and its ARN one is no workflow to callers.
+    The model requires no member of an entry, but our schema guarantees the id and the ARN.
     """
     summaries = []
     for wire in required(answer, "Workflows"):
@@ -71,10 +71,10 @@ def decode_listed_workflows(answer: Wire, target: Target, observed_at: datetime)
 
 
 def _arn(wire: Wire, key: WorkflowKey) -> str:
-    """The workflow's, as it must end: which names the account and the region. Raises: IncompleteAnswer, OtherAnswer."""
+    """The workflow's ARN, which must match the key. Raises: IncompleteAnswer, MismatchedAnswer."""
     arn: str = required(wire, "Arn")
     if not arn.endswith(f":transfer:{key.region}:{key.account_id}:workflow/{key.workflow_id}"):
-        raise OtherAnswer("Arn")
+        raise MismatchedAnswer("Arn")
     return arn
 
 

@@ -1,6 +1,6 @@
-"""botocore → GatewayError: one table of error codes, one of exceptions, and the border that applies them.
+"""Maps botocore's errors to GatewayErrors: a table of error codes, a table of exceptions, and a context manager.
 
-Matched on the code, never on botocore's exception class: AWS returns codes that its own model lacks.
+Errors are matched by code, never by botocore's exception class, since AWS returns codes that its own model lacks.
 Sources: botocore's models of Transfer, STS and Organizations; AWS's lists of common errors.
 """
 
@@ -17,7 +17,7 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from transfer_gateway.aws.own_credentials import OwnCredentialsError
-from transfer_gateway.aws.receiving import AnswerRefused
+from transfer_gateway.aws.receiving import AnswerRejected
 from transfer_gateway.domain.errors import (
     AccessDenied,
     BadUserInput,
@@ -39,20 +39,20 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region
 
 
-class SessionNoLongerGood(AccessDenied):
-    """AWS no longer takes these credentials. Assume the role again and try once more."""
+class SessionRejected(AccessDenied):
+    """AWS no longer accepts these credentials. Assume the role again and retry once."""
 
 
-class SessionOver(SessionNoLongerGood):
-    """They have expired, or were revoked: in every region, and the role's next session is as good as any."""
+class SessionExpired(SessionRejected):
+    """The credentials have expired or were revoked, in every region. A new session of the role may work."""
 
 
-class DurationRefused(RoleNotAssumable):
-    """STS gives sessions of that length to nobody, or not to us. Ask for the shortest maximum there is."""
+class DurationRejected(RoleNotAssumable):
+    """STS rejects that session duration. Retry with one hour, which every role allows."""
 
 
-class DurationRefusedToRoles(DurationRefused):
-    """Not to us, because the gateway's own credentials are a role's: AWS's limit for chained roles, for every role."""
+class ChainedDurationRejected(DurationRejected):
+    """Rejected for every role, because AWS limits role chaining and the gateway's own credentials are a role's."""
 
 
 class Service(StrEnum):
@@ -63,7 +63,7 @@ class Service(StrEnum):
 
 CODES: dict[str, type[GatewayError]] = {
     "ResourceNotFoundException": ExecutionNotFound,
-    # Our ids fit AWS's patterns, so what AWS still calls invalid only the caller can mend.
+    # Our ids match AWS's patterns, so only the caller can correct what AWS still rejects.
     "InvalidRequestException": BadUserInput,
     "ValidationException": BadUserInput,
     "ValidationError": BadUserInput,
@@ -73,7 +73,7 @@ CODES: dict[str, type[GatewayError]] = {
     "NotAuthorized": AccessDenied,
     "OptInRequired": AccessDenied,
     "SubscriptionRequiredException": AccessDenied,
-    # A signature that AWS refuses: a skewed clock, or a credential that was tampered with.
+    # A rejected signature: a skewed clock or a corrupted credential.
     "IncompleteSignature": AccessDenied,
     "IncompleteSignatureException": AccessDenied,
     "InvalidSignatureException": AccessDenied,
@@ -81,11 +81,11 @@ CODES: dict[str, type[GatewayError]] = {
     "MissingAuthenticationTokenException": AccessDenied,
     "RequestExpired": AccessDenied,
     "SignatureDoesNotMatch": AccessDenied,
-    "ExpiredToken": SessionOver,
-    "ExpiredTokenException": SessionOver,
-    "InvalidClientTokenId": SessionNoLongerGood,
-    "UnrecognizedClientException": SessionNoLongerGood,
-    # STS's own refusals: of AssumeRole, and of the calls by which the service gets its own credentials.
+    "ExpiredToken": SessionExpired,
+    "ExpiredTokenException": SessionExpired,
+    "InvalidClientTokenId": SessionRejected,
+    "UnrecognizedClientException": SessionRejected,
+    # STS only: AssumeRole, and the calls that get the service's own credentials.
     "ExpiredTradeInTokenException": RoleNotAssumable,
     "IDPRejectedClaim": RoleNotAssumable,
     "InvalidAuthorizationMessageException": RoleNotAssumable,
@@ -97,11 +97,11 @@ CODES: dict[str, type[GatewayError]] = {
     "RegionDisabledException": RoleNotAssumable,
     "SessionDurationEscalationException": RoleNotAssumable,
     "IDPCommunicationError": UpstreamUnavailable,
-    # Organizations': an account or an OU in the configuration that is not what it is taken for.
+    # Organizations only: an account or OU in the configuration is wrong.
     "AWSOrganizationsNotInUseException": BadUserInput,
     "InvalidInputException": BadUserInput,
     "ParentNotFoundException": BadUserInput,
-    # botocore's own list of codes that mean throttling.
+    # botocore's list of throttling codes.
     "BandwidthLimitExceeded": Throttled,
     "EC2ThrottledException": Throttled,
     "LimitExceededException": Throttled,
@@ -124,16 +124,16 @@ CODES: dict[str, type[GatewayError]] = {
     "RequestTimeoutException": UpstreamUnavailable,
     "ServiceUnavailable": UpstreamUnavailable,
     "ServiceUnavailableException": UpstreamUnavailable,
-    # Nothing that reads answers so: whoever is at that address is not the AWS we know.
+    # Never returned by the operations that we call, so the endpoint is probably not AWS.
     "ConflictException": UpstreamUnavailable,
     "InvalidAction": UpstreamUnavailable,
-    "InvalidNextTokenException": UpstreamUnavailable,  # the token was AWS's own, a moment ago
+    "InvalidNextTokenException": UpstreamUnavailable,  # AWS issued the token a moment ago
     "ResourceExistsException": UpstreamUnavailable,
     "UnknownOperationException": UpstreamUnavailable,
     "SerializationException": InternalServerError,
 }
 
-# First match wins. What is in neither table is a fault of ours and is left to the door to mask.
+# First match wins. An exception in neither table is a bug; the HTTP or gRPC server masks it.
 EXCEPTIONS: tuple[tuple[tuple[type[Exception], ...], type[GatewayError]], ...] = (
     (
         (
@@ -161,7 +161,7 @@ EXCEPTIONS: tuple[tuple[tuple[type[Exception], ...], type[GatewayError]], ...] =
             boto.HTTPClientError,
             boto.IncompleteReadError,
             boto.InvalidProxiesConfigError,
-            boto.PaginationError,  # the same page again and again
+            boto.PaginationError,  # a repeated page token
             ResponseParserError,
             aiohttp.ClientError,
             OSError,
@@ -170,15 +170,15 @@ EXCEPTIONS: tuple[tuple[tuple[type[Exception], ...], type[GatewayError]], ...] =
     ),
 )
 
-_SAYS: dict[type[GatewayError], str] = {
+_MESSAGES: dict[type[GatewayError], str] = {
     WorkflowNotFound: "AWS has no such workflow in {place}.",
-    AccessDenied: "AWS refused {action} in {place}: the gateway's role there lacks the permission.",
-    SessionNoLongerGood: "AWS refused {action} in {place}: it does not accept the role's session.",
-    SessionOver: "AWS refused {action} in {place}: the role's session has expired or was revoked.",
+    AccessDenied: "AWS denied {action} in {place}: the gateway's role there lacks the permission.",
+    SessionRejected: "AWS denied {action} in {place}: it does not accept the role's session.",
+    SessionExpired: "AWS denied {action} in {place}: the role's session has expired or was revoked.",
     BadUserInput: "AWS rejected the request as invalid: {aws}",
     RoleNotAssumable: "The gateway's role in {place} cannot be assumed.",
-    DurationRefused: "The gateway's role in {place} cannot be assumed for as long as configured.",
-    DurationRefusedToRoles: "The gateway's role in {place} cannot be assumed for as long as configured.",
+    DurationRejected: "The gateway's role in {place} cannot be assumed for as long as configured.",
+    ChainedDurationRejected: "The gateway's role in {place} cannot be assumed for as long as configured.",
     Throttled: "AWS throttles {action} in {place}.",
     UpstreamUnavailable: "AWS could not answer {action} in {place}.",
     InternalServerError: "AWS could not read the gateway's request.",
@@ -187,9 +187,9 @@ _SAYS: dict[type[GatewayError], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is being asked of AWS, and about whom: no account means the organization.
+    """An AWS call: the operation and its target. No account means the organization.
 
-    `key` where the call is about one execution or one workflow.
+    `key` is set if the call is about one execution or one workflow.
     """
 
     service: Service
@@ -200,48 +200,50 @@ class Call:
 
     @property
     def action(self) -> str:
-        """As IAM calls it."""
+        """The IAM action."""
         return f"{self.service}:{self.operation}"
 
-    def failed(self, kind: type[GatewayError], *, aws_said: str = "", **known: Any) -> GatewayError:  # noqa: ANN401  GatewayError's own
-        """The error for callers, in our words. AWS's go into `detail`, where they may name roles."""
+    def failed(self, kind: type[GatewayError], *, aws_message: str = "", **known: Any) -> GatewayError:  # noqa: ANN401  GatewayError's own
+        """The error for callers, with our message. AWS's message goes into `detail`, since it may name roles."""
         if kind is ExecutionNotFound and self.key is not None:
-            if isinstance(self.key, WorkflowKey):  # the operations about workflows have the same code
+            if isinstance(self.key, WorkflowKey):  # workflow operations return the same code
                 return WorkflowNotFound.of(self.key, aws_request_id=known.get("aws_request_id"))
             return ExecutionNotFound.of(self.key, aws_request_id=known.get("aws_request_id"))
         if kind is ExecutionNotFound:
             kind = WorkflowNotFound
-        message = _SAYS[kind].format(action=self.action, place=self._place, aws=_shown(aws_said))
+        message = _MESSAGES[kind].format(
+            action=self.action, place=self._target_label, aws=_shown(aws_message)
+        )
         if (detail := known.pop("detail", None)) is not None:
             known["detail"] = _shown(detail)
         return kind(message, account_id=self.account_id, region=self.region, **known)
 
-    def refused(self, refused: AnswerRefused) -> UpstreamUnavailable:
-        """What callers are told of an answer that is not taken."""
+    def rejected(self, rejected: AnswerRejected) -> UpstreamUnavailable:
+        """The error for callers when we reject AWS's response."""
         return UpstreamUnavailable(
-            f"AWS's answer to {self.action} in {self._place} was refused: it {refused.why}.",
+            f"AWS's answer to {self.action} in {self._target_label} was rejected: it {rejected.why}.",
             account_id=self.account_id,
             region=self.region,
-            aws_request_id=refused.aws_request_id,
-            detail=_shown(f"{type(refused).__name__}: {refused}"),
+            aws_request_id=rejected.aws_request_id,
+            detail=_shown(f"{type(rejected).__name__}: {rejected}"),
         )
 
     @property
-    def _place(self) -> str:
+    def _target_label(self) -> str:
         place = f"account {self.account_id}" if self.account_id else "the organization"
         return place + (f", region {self.region}" if self.region else "")
 
 
 _MAX_DETAIL_CHARACTERS = 2000
-# What botocore's parsers, and our reading of their results, stumble with over an answer that makes no sense.
-_GARBAGE = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)
+# Raised by botocore's parsers, and by our decoding, for malformed responses.
+_MALFORMED = (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError)
 
 
 @contextmanager
 def foreign_errors(call: Call) -> Iterator[None]:
-    """The border: a foreign error raised inside leaves as a GatewayError about that call.
+    """Convert errors raised inside to GatewayErrors about that call.
 
-    Put nothing inside but the call and the reading of its answer: their stumbling counts as AWS's garbage.
+    Put only the call and the decoding of its response inside: errors such as ValueError count as a malformed response.
     """
     try:
         yield
@@ -251,19 +253,19 @@ def foreign_errors(call: Call) -> Iterator[None]:
         raise _from_answer(call, error.response) from error
     except tuple(kind for kinds, _ in EXCEPTIONS for kind in kinds) as error:
         ours = next(ours for kinds, ours in EXCEPTIONS if isinstance(error, kinds))
-        refused = error.kwargs.get("error") if isinstance(error, boto.HTTPClientError) else error
-        if isinstance(refused, AnswerRefused):
-            raise call.refused(refused) from error
+        rejected = error.kwargs.get("error") if isinstance(error, boto.HTTPClientError) else error
+        if isinstance(rejected, AnswerRejected):
+            raise call.rejected(rejected) from error
         raise call.failed(ours, detail=f"{type(error).__name__}: {error}") from error
-    except boto.BotoCoreError:  # some are ValueErrors, but a wrong call or set-up is a fault of ours
+    except boto.BotoCoreError:  # some are ValueErrors, but an invalid call or set-up is a bug
         raise
-    except _GARBAGE as error:
+    except _MALFORMED as error:
         raise call.failed(UpstreamUnavailable, detail=f"{type(error).__name__}: {error}") from error
 
 
 @contextmanager
 def foreign_configuration() -> Iterator[None]:
-    """Where botocore reads AWS's variables and files. Raises: ConfigurationError."""
+    """For code in which botocore reads AWS's environment variables and files. Raises: ConfigurationError."""
     try:
         yield
     except (boto.BotoCoreError, ValueError) as error:
@@ -271,45 +273,45 @@ def foreign_configuration() -> Iterator[None]:
 
 
 def kind_of(service: Service, code: str, status: int) -> type[GatewayError]:
-    """What an AWS error code means; an unknown one is judged by its HTTP status.
+    """The error for an AWS error code; for an unknown code, by its HTTP status.
 
-    `code` is the status itself where the body held none (an HTML page, an empty body).
+    `code` is the status itself if the body has no code (an HTML page, an empty body).
     """
     kind = CODES.get(code)
     if kind is None:
-        throttled, unauthorized = status == 429, status in (401, 403)  # noqa: PLR2004  HTTP's own numbers
+        throttled, unauthorized = status == 429, status in (401, 403)  # noqa: PLR2004  HTTP status codes
         kind = Throttled if throttled else AccessDenied if unauthorized else UpstreamUnavailable
     if service is Service.STS and issubclass(kind, AccessDenied | BadUserInput | ExecutionNotFound):
         return RoleNotAssumable
     return kind
 
 
-def _shown(said: str) -> str:
-    """Another's words as they may be passed on: without secrets, and not endless."""
-    said = redacted(said)
-    return said if len(said) <= _MAX_DETAIL_CHARACTERS else f"{said[:_MAX_DETAIL_CHARACTERS]}…"
+def _shown(text: str) -> str:
+    """A foreign message without secrets, and truncated."""
+    text = redacted(text)
+    return text if len(text) <= _MAX_DETAIL_CHARACTERS else f"{text[:_MAX_DETAIL_CHARACTERS]}…"
 
 
 def _from_answer(call: Call, answer: dict[str, Any]) -> GatewayError:
     error, meta = answer.get("Error") or {}, answer.get("ResponseMetadata") or {}
-    code, said = str(error.get("Code", "")), str(error.get("Message", ""))
+    code, message = str(error.get("Code", "")), str(error.get("Message", ""))
     kind = kind_of(call.service, code, int(meta.get("HTTPStatusCode", 0)))
-    if kind is RoleNotAssumable and "DurationSeconds exceeds" in said:  # AWS has no code of its own for it
-        kind = DurationRefusedToRoles if "role chaining" in said else DurationRefused
+    if kind is RoleNotAssumable and "DurationSeconds exceeds" in message:  # AWS has no separate code for it
+        kind = ChainedDurationRejected if "role chaining" in message else DurationRejected
     return call.failed(
         kind,
-        aws_said=said,
+        aws_message=message,
         aws_request_id=meta.get("RequestId"),
         retry_after_s=_retry_after_s(answer),
-        detail=f"{code}: {said}",
+        detail=f"{code}: {message}",
     )
 
 
 def _retry_after_s(response: dict[str, Any]) -> float | None:
-    """Seconds from a modelled `RetryAfterSeconds` or a Retry-After header; a date there is ignored."""
+    """Seconds from a modelled `RetryAfterSeconds` or the Retry-After header; None for a date."""
     headers = response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     try:
-        told_s = float(response.get("RetryAfterSeconds") or headers.get("retry-after"))
+        seconds = float(response.get("RetryAfterSeconds") or headers.get("retry-after"))
     except (TypeError, ValueError):
         return None
-    return max(0.0, told_s) if math.isfinite(told_s) else None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

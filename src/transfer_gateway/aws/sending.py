@@ -1,9 +1,9 @@
-"""A call of AWS on a shorter way than botocore's: signed, sent and read without what is the same for every call.
+"""A faster path for AWS calls than botocore's: it does only the work that differs from call to call.
 
-botocore finds the endpoint anew each time, takes every header through three kinds of mappings, tells a dozen events
-that nobody listens to, and walks its model over each answer: three quarters of what a call costs. Here an operation's
-request is built once, by botocore, and further ones differ from it by body and signature. All that matters stays
-botocore's: endpoints, serialization, the rules of signatures, the HTTP session, the model, errors and how they read.
+For each call botocore resolves the endpoint, copies headers through three kinds of mappings, emits a dozen events
+without listeners, and parses the response in Python: three quarters of a call's CPU. Here botocore builds an
+operation's request once, and later requests differ from it only in body and signature. Endpoints, serialization,
+signing rules, the HTTP session, the model and error parsing remain botocore's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from yarl import URL
 
 from transfer_gateway.aws.botocore_internals import ClientInternals, parser_of, sign, text_to_sign
 from transfer_gateway.aws.decode import IncompleteAnswer
-from transfer_gateway.aws.receiving import AnswerRefused
+from transfer_gateway.aws.receiving import AnswerRejected
 from transfer_gateway.aws.shapes import reader
 from transfer_gateway.library_checks import Check, expect
 
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from botocore.model import OperationModel
     from pydantic_core import SchemaValidator
 
-_FAILED = 300  # and above, as botocore has it
+_FAILED = 300  # and above, as in botocore
 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """A call that the self-test makes up, its answer, and a failure of it."""
+    """A sample call for the self-test, with a response and an error."""
 
     operation: str
     api_params: dict[str, Any]
@@ -68,10 +68,10 @@ _SAMPLES = {
 
 
 async def send_directly(client: Any, *, self_test: bool = True) -> bool:  # noqa: ANN401  botocore's clients are untyped
-    """Let a client of Transfer or STS send so from now on, unless the self-test fails: it then stays botocore's own.
+    """Make a Transfer or STS client use the direct sender, unless the self-test fails. Returns: whether it does.
 
-    For clients without retries: they are part of what is left out. `self_test`: False where another client of the
-    service has passed it.
+    Only for clients without retries, which the direct sender does not support. Pass `self_test=False` if another
+    client of the service has passed the test.
     """
     with Check("botocore", fallback="botocore's own calls, which take three times the CPU") as check:
         sender = DirectSender(ClientInternals(client))
@@ -83,9 +83,9 @@ async def send_directly(client: Any, *, self_test: bool = True) -> bool:  # noqa
 
 
 class Signing:
-    """Signature Version 4 of requests that differ by their bodies, their time and who signs, and by nothing else.
+    """Signature Version 4 for requests that differ only in body, time and credentials.
 
-    botocore writes the text that is signed, once, with marks where those differ.
+    botocore builds the canonical request once, with placeholders for these.
     """
 
     def __init__(self, method: str, url: str, headers: dict[str, str], service: str, region: str) -> None:
@@ -96,7 +96,7 @@ class Signing:
         }
 
     def headers(self, body: bytes, credentials: ReadOnlyCredentials, at: datetime) -> dict[str, str]:
-        """Those that sign the request, which is sent at that time, of UTC."""
+        """The signature headers of a request sent at that UTC time."""
         time, token = at.strftime(SIGV4_TIMESTAMP), credentials.token or ""
         scope = f"{time[:8]}/{self._scope}"
         until_time, until_token, until_body, signed = self._texts[bool(token)]
@@ -116,7 +116,7 @@ class Signing:
 
 @dataclass(frozen=True, slots=True)
 class _Operation:
-    """What all calls of an operation have in common. `read` reads a good answer's body; None where it isn't JSON."""
+    """The constant parts of an operation's calls. `read` parses a successful response; None if it isn't JSON."""
 
     model: OperationModel
     method: str
@@ -131,7 +131,7 @@ class _Operation:
 
 
 class DirectSender:
-    """Goes before aiobotocore's client, whose private parts it uses: tests compare the two."""
+    """Makes the calls of an aiobotocore client, whose private parts it uses. Tests compare it with the original."""
 
     def __init__(self, internals: ClientInternals) -> None:
         self.internals = internals
@@ -141,10 +141,10 @@ class DirectSender:
         self._get_credentials = internals.credentials
 
     async def call(self, operation_name: str, api_params: dict[str, Any]) -> dict[str, Any]:
-        """As botocore's.
+        """As `_make_api_call`.
 
-        Raises, too: IncompleteAnswer, for an answer in JSON that isn't what the model says; AnswerRefused, for one
-        beyond our bounds.
+        Also raises IncompleteAnswer for a JSON response that violates the model, and AnswerRejected for one that
+        exceeds our limits.
         """
         operation = self._operations.get(operation_name)
         if operation is None:
@@ -176,7 +176,7 @@ class DirectSender:
         return await self._parsed(operation, response, content)
 
     async def check(self, sample: _Sample) -> None:
-        """Write, sign and read a call both ways. Raises: PartDiffers, and whatever changed parts raise."""
+        """Compare a sample call with botocore's. Raises: PartDiffers, and any error of a changed part."""
         model, service = self._service.operation_model(sample.operation), self._service
         request, signing_of = await self.internals.request(model, sample.api_params)
         name, region = self._scope(signing_of)
@@ -187,19 +187,21 @@ class DirectSender:
         expect("a request is signed differently", holds=ours == theirs)
         expect("a body is written differently", holds=self._writer(model)(sample.api_params) == body)
         parser = parser_of(service.resolved_protocol, _timestamp)
-        told: dict[str, Any] = {"headers": {}, "context": {"operation_name": model.name}}
+        response: dict[str, Any] = {"headers": {}, "context": {"operation_name": model.name}}
         if service.resolved_protocol == "json":
-            read = await parser.parse(told | {"status_code": 200, "body": sample.answer}, model.output_shape)
+            read = await parser.parse(
+                response | {"status_code": 200, "body": sample.answer}, model.output_shape
+            )
             read.pop("ResponseMetadata")
             same = reader(model.output_shape).validate_json(sample.answer) == read
             expect("an answer is read differently", holds=same)
-        error = await parser.parse(told | {"status_code": 400, "body": sample.error}, model.output_shape)
+        error = await parser.parse(response | {"status_code": 400, "body": sample.error}, model.output_shape)
         expect("an error is read differently", holds=error["Error"]["Code"] == _SAMPLE_CODE)
         raised = self.internals.exception(_SAMPLE_CODE)(error, model.name)
         expect("an error is no ClientError", holds=isinstance(raised, ClientError))
 
     async def _prepare(self, name: str, api_params: dict[str, Any]) -> _Operation:
-        """Everything that botocore makes of a call, to keep what is not of this one alone."""
+        """Let botocore build a call, and keep its constant parts."""
         service, internals = self._service, self.internals
         model = service.operation_model(name)
         request, signing_of = await internals.request(model, api_params)
@@ -209,7 +211,7 @@ class DirectSender:
             model,
             request["method"],
             URL(request["url"], encoded=True),
-            request["headers"] | {"Accept-Encoding": "identity"},  # as aiobotocore adds it, unsigned
+            request["headers"] | {"Accept-Encoding": "identity"},  # unsigned, as in aiobotocore
             Signing(
                 request["method"],
                 request["url"],
@@ -224,11 +226,11 @@ class DirectSender:
         )
 
     def _scope(self, signing: dict[str, Any]) -> tuple[str, str]:
-        """The service and the region to sign for, by what botocore says of the signature."""
+        """The service and the region to sign for, from botocore's signing properties."""
         return signing.get("signing_name", self._service.signing_name), signing.get("region", self._region)
 
     def _writer(self, model: OperationModel) -> Callable[[dict[str, Any]], bytes]:
-        """What makes a body of a call's parameters."""
+        """The function that serializes a call's parameters."""
         if self._service.resolved_protocol == "json" and not _is_nested(model):
             return _json
         return partial(_body, self.internals.serialize, model)
@@ -236,25 +238,25 @@ class DirectSender:
     async def _parsed(
         self, operation: _Operation, response: aiohttp.ClientResponse, content: bytes
     ) -> dict[str, Any]:
-        """An answer as botocore reads it, or the exception that it makes of it."""
+        """The response as botocore parses it. Raises: botocore's ClientError for an error."""
         parser, model = operation.parser, operation.model
-        told = {
+        received = {
             "headers": {name.lower(): value for name, value in response.headers.items()},
             "status_code": response.status,
             "body": content,
             "context": {"operation_name": model.name},
         }
-        answer: dict[str, Any] = await parser.parse(told, model.output_shape)
+        answer: dict[str, Any] = await parser.parse(received, model.output_shape)
         if response.status < _FAILED:
             return answer
         code = answer.get("Error", {}).get("Code")
         shape = self._service.shape_for_error_code(code)
         if shape is not None:
-            answer.update(await parser.parse(told, shape))
+            answer.update(await parser.parse(received, shape))
         raise self.internals.exception(code)(answer, model.name)
 
 
-_quoted = lru_cache(maxsize=256)(quote_plus)  # most of a form is the same each time
+_quoted = lru_cache(maxsize=256)(quote_plus)  # most of a form's values repeat
 
 
 def _json(api_params: dict[str, Any]) -> bytes:
@@ -274,13 +276,13 @@ def _body(
 
 
 def _is_nested(model: OperationModel) -> bool:
-    """Whether what is asked may be other than plain texts and numbers under their own names."""
+    """Whether the input has members other than strings and integers with their own names."""
     members = model.input_shape.members.values()
     return any(member.type_name not in {"string", "integer"} or member.serialization for member in members)
 
 
-def _timestamp(value: Any) -> datetime:  # noqa: ANN401  whatever AWS sent
-    """botocore's, which leaves a time such as 2026-01-02T03:04:05Z to dateutil: 3,000 instructions."""
+def _timestamp(value: Any) -> datetime:  # noqa: ANN401  any wire value
+    """As botocore's parser, which takes 3,000 instructions (dateutil) for a time such as 2026-01-02T03:04:05Z."""
     if isinstance(value, str) and value.endswith("Z"):
         with suppress(ValueError):
             return datetime.fromisoformat(value)
@@ -289,11 +291,11 @@ def _timestamp(value: Any) -> datetime:  # noqa: ANN401  whatever AWS sent
 
 def _unreadable(
     operation_name: str, error: ValidationError, request_id: str | None
-) -> AnswerRefused | IncompleteAnswer:
-    """What is told of the first member that isn't as the model says."""
+) -> AnswerRejected | IncompleteAnswer:
+    """The error for the first member that violates the model."""
     first = error.errors(include_url=False, include_input=False)[0]
-    place = operation_name + "".join("[]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    path = operation_name + "".join("[]" if isinstance(step, int) else f".{step}" for step in first["loc"])
     if first["type"] not in {"too_long", "string_too_long"}:
-        return IncompleteAnswer(f"a proper {place}", request_id)
-    what = "items" if first["type"] == "too_long" else "characters"
-    return AnswerRefused(f"has more than {first['ctx']['max_length']} {what} in {place}", request_id)
+        return IncompleteAnswer(f"a valid {path}", request_id)
+    unit = "items" if first["type"] == "too_long" else "characters"
+    return AnswerRejected(f"has more than {first['ctx']['max_length']} {unit} in {path}", request_id)

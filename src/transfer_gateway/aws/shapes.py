@@ -1,4 +1,4 @@
-"""Answers in JSON, read by botocore's model of them: botocore's own parser takes any JSON for a success."""
+"""Validates JSON responses against botocore's model: botocore's own parser accepts any JSON as a success."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ if TYPE_CHECKING:
     from botocore.model import Shape
 
 
-# The model's own limits with so much room that AWS may relax one and be read all the same; and where it has none,
-# those of a page (1,000 entries) and of a text that the model calls long.
+# Four times the model's limits, in case AWS relaxes them; where it has none, those of a page (1,000 entries) and of a
+# long string.
 _TIMES = 4
 _LEAST_ITEMS, _ITEMS = 100, 1000
 _LEAST_CHARACTERS, _CHARACTERS = 4096, 65_536
 
 
 def reader(shape: Shape) -> SchemaValidator:
-    """What makes dicts, lists, texts and numbers of JSON that is as the shape says; the members it knows, no others.
+    """A validator that parses JSON of that shape and ignores unknown members. Lists and strings are bounded.
 
-    Lists and texts are bounded. pydantic's, which does in 5 µs what takes 50 in Python. A member may be missing, or
-    null.
+    pydantic-core's, which takes 5 µs instead of 50 in Python. Members may be missing or null.
     """
     return SchemaValidator(_schema(shape))
 
@@ -46,6 +45,4 @@ def _schema(shape: Shape) -> core_schema.CoreSchema:
             return core_schema.int_schema(strict=True, ge=-(2**31), lt=2**31)
         case "long":
             return core_schema.int_schema(strict=True, ge=-(2**63), lt=2**63)
-    return (
-        core_schema.any_schema()
-    )  # no operation of ours has another: if AWS adds one, nothing here reads it
+    return core_schema.any_schema()  # not in our operations; if AWS adds one, it is not decoded

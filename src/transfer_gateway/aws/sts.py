@@ -1,4 +1,4 @@
-"""STS: turns a role into a session. One client, one connection pool, for all accounts."""
+"""STS: assumes roles. One client and one connection pool for all accounts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transfer_gateway.aws.client import client_config, session
 from transfer_gateway.aws.decode import request_id
 from transfer_gateway.aws.errors import Call, Service, foreign_configuration, foreign_errors
 from transfer_gateway.aws.own_credentials import PERMANENT, OwnCredentials
-from transfer_gateway.aws.receiving import MAX_SMALL_ANSWER_BYTES, AnswerRefused
+from transfer_gateway.aws.receiving import MAX_SMALL_ANSWER_BYTES, AnswerRejected
 from transfer_gateway.aws.sending import send_directly
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.settings import ConfigurationError
@@ -30,7 +30,7 @@ _log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """All that AssumeRole is told, so that two roles that differ in any of it never share a session."""
+    """AssumeRole's parameters. Also the cache key of sessions, so accounts share one only if all parameters match."""
 
     arn: str
     external_id: str | None = field(repr=False)
@@ -42,7 +42,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Assumed:
-    """STS's answer; `expires_at` in seconds since the epoch."""
+    """STS's response; `expires_at` in seconds since the epoch."""
 
     credentials: ReadOnlyCredentials = field(repr=False)
     expires_at: float
@@ -67,42 +67,44 @@ class Sts:
         self._fallback_region = fallback_region
         self._client: Any = None
         self._open = AsyncExitStack()
-        self.lack: GatewayError | None = None  # why there were no credentials at the start
+        self.startup_error: GatewayError | None = None  # why there were no credentials at start
 
     async def assume_role(self, role: Role, account_id: AccountId) -> Assumed:
         """A new session of the role.
 
         Raises: RoleNotAssumable, Throttled, UpstreamUnavailable. Source: STS AssumeRole.
         """
-        asked: dict[str, Any] = {
+        params: dict[str, Any] = {
             "RoleArn": role.arn,
             "RoleSessionName": role.session_name,
             "DurationSeconds": role.duration_s,
         }
         if role.external_id is not None:
-            asked["ExternalId"] = role.external_id
+            params["ExternalId"] = role.external_id
         if role.source_identity is not None:
-            asked["SourceIdentity"] = role.source_identity
+            params["SourceIdentity"] = role.source_identity
         if role.tags:
-            asked["Tags"] = [{"Key": key, "Value": value} for key, value in role.tags]
+            params["Tags"] = [{"Key": key, "Value": value} for key, value in role.tags]
         call = Call(Service.STS, "AssumeRole", account_id)
         region = self._client.meta.region_name
         with self._calls.watch(call.action, account_id, region) as seen, foreign_errors(call):
-            answer = await self._client.assume_role(**asked)
+            answer = await self._client.assume_role(**params)
             seen.request_id = request_id(answer)
             _check_role(answer, role)
-            given = answer["Credentials"]
+            credentials = answer["Credentials"]
             return Assumed(
-                ReadOnlyCredentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]),
-                given["Expiration"].timestamp(),
+                ReadOnlyCredentials(
+                    credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
+                ),
+                credentials["Expiration"].timestamp(),
             )
 
     async def own_credentials(
         self, account_id: AccountId | None = None, region: Region | None = None
     ) -> ReadOnlyCredentials:
-        """The service's own credentials, refreshed by botocore's chain; for what is reached without a role.
+        """The service's own credentials, refreshed by botocore's chain; for accounts without a role.
 
-        Raises: RoleNotAssumable when the chain has none, or none in time.
+        Raises: RoleNotAssumable if the chain has none, or none in time.
         """
         with foreign_errors(Call(Service.STS, "own credentials", account_id, region)):
             return await self._own.get_frozen_credentials()
@@ -119,7 +121,7 @@ class Sts:
         except GatewayError as error:
             if isinstance(error.__cause__, PERMANENT):
                 raise ConfigurationError([f"AWS configuration: {error.__cause__}"]) from error
-            self.lack = error  # no reason not to start: they may come
+            self.startup_error = error  # not fatal: credentials may become available
             _log.warning("own_credentials_missing", detail=error.detail)
         return self
 
@@ -130,7 +132,7 @@ class Sts:
 
 
 def _check_role(answer: Any, role: Role) -> None:  # noqa: ANN401  botocore's answers are untyped
-    """Raises: AnswerRefused, for a session in another account than was asked; that it tells it, nobody promises."""
+    """Raises: AnswerRejected, for a session in another account. The response's `AssumedRoleUser` is optional."""
     arn = answer.get("AssumedRoleUser", {}).get("Arn")
     if arn is not None and arn.split(":")[4:5] != role.arn.split(":")[4:5]:
-        raise AnswerRefused("is about another account's role than was asked", request_id(answer))
+        raise AnswerRejected("is about another account's role than requested", request_id(answer))

@@ -1,4 +1,4 @@
-"""The Transfer API of every account and region, one method an operation."""
+"""The Transfer API in every account and region, one method per operation."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from botocore import xform_name
 from transfer_gateway.aws.client import signed_with
 from transfer_gateway.aws.decode import (
     IncompleteAnswer,
-    OtherAnswer,
+    MismatchedAnswer,
     decode_execution,
     decode_listed_executions,
     next_token,
     request_id,
 )
 from transfer_gateway.aws.decode_workflow import decode_listed_workflows, decode_workflow
-from transfer_gateway.aws.errors import Call, Service, SessionNoLongerGood, SessionOver, foreign_errors
-from transfer_gateway.aws.receiving import AnswerRefused
+from transfer_gateway.aws.errors import Call, Service, SessionExpired, SessionRejected, foreign_errors
+from transfer_gateway.aws.receiving import AnswerRejected
 from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.telemetry import get_logger
@@ -39,10 +39,10 @@ _log = get_logger(__name__)
 
 
 class Transfer:
-    """Calls to Transfer, each signed with the session of the account that it is about.
+    """Calls to Transfer, each signed with the account's session.
 
-    Every method raises AccessDenied, RoleNotAssumable, Throttled, UpstreamUnavailable or BadUserInput; a list
-    gives one page and the token of the next, None after the last.
+    Every method raises AccessDenied, RoleNotAssumable, Throttled, UpstreamUnavailable or BadUserInput. A list returns
+    one page and the token of the next, None after the last.
     """
 
     def __init__(self, clients: TransferClients, sessions: SessionCache, calls: AwsCalls) -> None:
@@ -51,16 +51,16 @@ class Transfer:
         self._calls = calls
 
     def is_prepared(self, account: Account, region: Region) -> bool:
-        """Whether the session that the next call needs is there already."""
+        """Whether the session for the next call is available."""
         return self._sessions.has(account, region)
 
     async def prepare(self, account: Account, region: Region) -> None:
-        """Get the session ready that the next call needs. Raises: RoleNotAssumable, Throttled, UpstreamUnavailable."""
+        """Get the session for the next call. Raises: RoleNotAssumable, Throttled, UpstreamUnavailable."""
         await self._sessions.get(account, region)
 
     async def describe_execution(self, account: Account, key: ExecutionKey) -> Execution:
-        """An execution in progress. Raises: ExecutionNotFound too. Source: DescribeExecution."""
-        return await self._ask(
+        """An execution in progress. Also raises ExecutionNotFound. Source: DescribeExecution."""
+        return await self._call(
             "DescribeExecution",
             account,
             key,
@@ -72,8 +72,8 @@ class Transfer:
     async def list_executions(
         self, account: Account, key: WorkflowKey, token: str | None
     ) -> tuple[list[ExecutionSummary], str | None]:
-        """A workflow's executions in progress. Raises: WorkflowNotFound too. Source: ListExecutions."""
-        return await self._ask(
+        """A workflow's executions in progress. Also raises WorkflowNotFound. Source: ListExecutions."""
+        return await self._call(
             "ListExecutions",
             account,
             key,
@@ -89,7 +89,7 @@ class Transfer:
         self, account: Account, target: Target, token: str | None
     ) -> tuple[list[WorkflowSummary], str | None]:
         """A target's workflows. Source: ListWorkflows."""
-        return await self._ask(
+        return await self._call(
             "ListWorkflows",
             account,
             target,
@@ -101,8 +101,8 @@ class Transfer:
         )
 
     async def describe_workflow(self, account: Account, key: WorkflowKey) -> Workflow:
-        """A workflow's definition. Raises: WorkflowNotFound too. Source: DescribeWorkflow."""
-        return await self._ask(
+        """A workflow's definition. Also raises WorkflowNotFound. Source: DescribeWorkflow."""
+        return await self._call(
             "DescribeWorkflow",
             account,
             key,
@@ -110,54 +110,54 @@ class Transfer:
             WorkflowId=key.workflow_id,
         )
 
-    async def _ask(
+    async def _call(
         self,
         operation: str,
         account: Account,
-        about: ExecutionKey | WorkflowKey | Target,
+        subject: ExecutionKey | WorkflowKey | Target,
         decode: Callable[[Any], T],
-        **asked: Any,  # noqa: ANN401  wire values
+        **params: Any,  # noqa: ANN401  wire values
     ) -> T:
-        """Ask with the account's session; when AWS no longer takes that one, once more with another."""
-        region = about.region
+        """Call with the account's session; if AWS no longer accepts it, retry once with a new one."""
+        region = subject.region
         session = await self._sessions.get(account, region)
         try:
-            return await self._ask_once(operation, account, session, about, decode=decode, asked=asked)
-        except SessionNoLongerGood as error:
+            return await self._call_once(operation, account, session, subject, decode=decode, params=params)
+        except SessionRejected as error:
             if account.role_arn is None:
                 raise
-            if not isinstance(error, SessionOver) and self._sessions.is_regional(account, region, session):
-                raise self._sessions.refuse(account, region, error) from error
+            if not isinstance(error, SessionExpired) and self._sessions.is_regional(account, region, session):
+                raise self._sessions.reject(account, region, error) from error
             self._sessions.drop(account, session)
         session = await self._sessions.get(account, region)
         try:
-            return await self._ask_once(operation, account, session, about, decode=decode, asked=asked)
-        except SessionOver as error:  # revoked, both of them: that says nothing of the next
+            return await self._call_once(operation, account, session, subject, decode=decode, params=params)
+        except SessionExpired as error:  # both were revoked; the next session may be valid
             self._sessions.drop(account, session)
-            raise self._sessions.refuse(account, region, _for_now(error)) from error
-        except SessionNoLongerGood as error:
-            raise self._sessions.refuse(account, region, error) from error
+            raise self._sessions.reject(account, region, _as_unavailable(error)) from error
+        except SessionRejected as error:
+            raise self._sessions.reject(account, region, error) from error
 
-    async def _ask_once(
+    async def _call_once(
         self,
         operation: str,
         account: Account,
         session: AssumedRoleSession,
-        about: ExecutionKey | WorkflowKey | Target,
+        subject: ExecutionKey | WorkflowKey | Target,
         *,
         decode: Callable[[Any], T],
-        asked: dict[str, Any],
+        params: dict[str, Any],
     ) -> T:
-        key = about if isinstance(about, ExecutionKey | WorkflowKey) else None
-        call = Call(Service.TRANSFER, operation, about.account_id, about.region, key)
-        method = getattr(self._clients[about.region], xform_name(operation))
+        key = subject if isinstance(subject, ExecutionKey | WorkflowKey) else None
+        call = Call(Service.TRANSFER, operation, subject.account_id, subject.region, key)
+        method = getattr(self._clients[subject.region], xform_name(operation))
         with self._calls.watch(call.action, call.account_id, call.region) as seen, foreign_errors(call):
             try:
                 with signed_with(session.credentials):
-                    answer: dict[str, Any] = await method(**asked)
+                    answer: dict[str, Any] = await method(**params)
                 seen.request_id = request_id(answer)
-                if about.region not in session.accepted_in:
-                    self._sessions.accept(account, about.region, session)
+                if subject.region not in session.accepted_in:
+                    self._sessions.accept(account, subject.region, session)
                 return decode(answer)
             except IncompleteAnswer as error:
                 seen.request_id = seen.request_id or error.aws_request_id
@@ -167,11 +167,11 @@ class Transfer:
                     region=call.region,
                     aws_request_id=seen.request_id,
                 ) from error
-            except OtherAnswer as error:
-                raise _other_answer(call, error, seen.request_id) from error
+            except MismatchedAnswer as error:
+                raise _mismatched(call, error, seen.request_id) from error
 
 
-def _for_now(error: SessionOver) -> UpstreamUnavailable:
+def _as_unavailable(error: SessionExpired) -> UpstreamUnavailable:
     return UpstreamUnavailable(
         error.message,
         account_id=error.account_id,
@@ -181,7 +181,7 @@ def _for_now(error: SessionOver) -> UpstreamUnavailable:
     )
 
 
-def _other_answer(call: Call, error: OtherAnswer, aws_request_id: str | None) -> UpstreamUnavailable:
+def _mismatched(call: Call, error: MismatchedAnswer, aws_request_id: str | None) -> UpstreamUnavailable:
     _log.error(
         "aws_answered_about_another",
         action=call.action,
@@ -190,10 +190,10 @@ def _other_answer(call: Call, error: OtherAnswer, aws_request_id: str | None) ->
         member=error.args[0],
         aws_request_id=aws_request_id,
     )
-    refused = AnswerRefused(f"is about something else than was asked, by its {error.args[0]}", aws_request_id)
-    return call.refused(refused)
+    rejected = AnswerRejected(f"is about a different object, by its {error.args[0]}", aws_request_id)
+    return call.rejected(rejected)
 
 
 def _page(token: str | None) -> dict[str, Any]:
-    """The largest pages there are, and which one."""
+    """The parameters of a page, of the largest size that AWS allows."""
     return {"MaxResults": 1000} | ({"NextToken": token} if token else {})

@@ -1,4 +1,4 @@
-"""The command line: `commands` parses it, and each command has a file. Only `demo` knows the emulator."""
+"""The command line: `commands` parses it, and each command has a module. Only `demo` imports the emulator."""
 
 from transfer_gateway.cli.commands import main
 

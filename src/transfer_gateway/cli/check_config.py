@@ -32,16 +32,16 @@ T = TypeVar("T")
 
 
 def check_config(*, assume: bool) -> None:
-    """Check settings and files without starting; with --assume, also try every account and region."""
+    """Check settings and files without starting the service; with --assume, also check every account and region."""
     for name, nearest in unknown_settings().items():
-        meant = f"; did you mean {nearest}?" if nearest else ""
-        tell(f"warning: {name} is not a setting and has no effect{meant}")
+        suggestion = f"; did you mean {nearest}?" if nearest else ""
+        tell(f"warning: {name} is not a setting and has no effect{suggestion}")
     settings = load_settings()
     sources: AccountSources = or_exit(lambda: _check_files(settings))
     if not assume:
         run(lambda: _build(settings, sources))
     else:
-        if settings.log_level != "debug":  # all else that the log has to say, the table says
+        if settings.log_level != "debug":  # the table reports the rest
             configure_logging("critical", settings.log_format)
         run(lambda: _check_targets(settings, sources))
 
@@ -102,15 +102,15 @@ async def _build(settings: Settings, sources: AccountSources) -> None:
 
 
 async def _check_targets(settings: Settings, sources: AccountSources) -> None:
-    """Try every target and print how it went, one row each; exit code 1 when anything failed."""
+    """Check every target and print one row each; exit code 1 if any check failed."""
     from transfer_gateway.build import build_core  # noqa: PLC0415
-    from transfer_gateway.cli import check_report  # noqa: PLC0415  a service would hold its libraries in memory for nothing
+    from transfer_gateway.cli import check_report  # noqa: PLC0415  keeps its libraries out of the service's memory
     from transfer_gateway.core.check import check_targets  # noqa: PLC0415
 
     issuers = await _try_issuers(settings)
     async with build_core(settings, sources, AwsCalls()) as core:
-        if (lack := core.sts.lack) is not None:  # each account would say the same
-            say(f"AWS credentials: {lack.code}: {lack.detail or lack.message}")
+        if (error := core.sts.startup_error) is not None:  # every account would fail for the same reason
+            say(f"AWS credentials: {error.code}: {error.detail or error.message}")
             sys.exit(1)
         accounts, discovered = await _discover(core, sources)
         targets = sum(len(account.regions) for account in accounts)
@@ -125,7 +125,7 @@ async def _check_targets(settings: Settings, sources: AccountSources) -> None:
 
 
 async def _try_issuers(settings: Settings) -> bool:
-    """Whether every issuer's keys can be had; prints how it went."""
+    """Fetch every issuer's keys and print the result. Returns: whether all succeeded."""
     from transfer_gateway.build import build_oidc  # noqa: PLC0415
 
     oidc = build_oidc(settings)
@@ -133,13 +133,13 @@ async def _try_issuers(settings: Settings) -> bool:
         return True
     async with oidc:
         tried = await oidc.try_issuers()
-    for issuer, got in tried.items():
-        say(f"{issuer}: {_count(got, 'key') + ': ok' if isinstance(got, int) else got}")
-    return all(isinstance(got, int) for got in tried.values())
+    for issuer, result in tried.items():
+        say(f"{issuer}: {_count(result, 'key') + ': ok' if isinstance(result, int) else result}")
+    return all(isinstance(result, int) for result in tried.values())
 
 
 async def _discover(core: Core, sources: AccountSources) -> tuple[Accounts, bool]:
-    """The accounts to check, and whether all could be found."""
+    """The accounts to check, and whether discovery succeeded."""
     if sources.discovery is None:
         return sources.listed, True
     try:

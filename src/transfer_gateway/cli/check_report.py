@@ -1,4 +1,4 @@
-"""What a check of the targets found: a table with progress on a terminal, aligned lines elsewhere."""
+"""Prints the results of a check: a table with a progress bar on a terminal, aligned lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMNS = ("account", "alias", "region", "outcome")
 
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar that moves each time the function given is called; nothing at all where no terminal is."""
+    """A progress bar that advances at each call of the yielded function. Only on a terminal."""
     columns = (TextColumn("checking targets"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(), transient=True, disable=not sys.stdout.isatty()) as bar:
         task = bar.add_task("", total=total)
@@ -32,7 +32,7 @@ def progress(total: int) -> Iterator[Callable[[], None]]:
 
 
 def print_checked(checks: Sequence[Checked]) -> None:
-    """One row a target: account, alias, region, and `ok` or the code, what is denied, and AWS's own words."""
+    """One row per target: account, alias, region, and `ok` or the code, the denied operations and AWS's message."""
     rows = [
         (checked.account.id, escaped(checked.account.alias or "-"), checked.region, _outcome(checked))
         for checked in checks
@@ -51,15 +51,15 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     for column in _COLUMNS:
         table.add_column(column, no_wrap=column in {"account", "region"}, overflow="fold")
     for *cells, outcome in rows:
-        # Text, not str: what AWS says in brackets is no markup.
+        # Text, not str: brackets in AWS's messages are not markup.
         table.add_row(*map(Text, cells), Text(outcome, style="green" if outcome == "ok" else "red"))
     Console().print(table)
 
 
 def _outcome(checked: Checked) -> str:
-    """On one line, and printable, whatever AWS said."""
+    """One line of printable characters, whatever AWS's message contains."""
     if checked.failure is None:
         return "ok"
-    said = redacted(" ".join((checked.failure.detail or checked.failure.message).split()))
+    message = redacted(" ".join((checked.failure.detail or checked.failure.message).split()))
     denied = "".join(f" transfer:{operation}" for operation in checked.denied)
-    return f"{checked.failure.code}{denied}: {''.join(filter(str.isprintable, said))}"
+    return f"{checked.failure.code}{denied}: {''.join(filter(str.isprintable, message))}"

@@ -19,7 +19,7 @@ _LAST_PORT = 65_535
 
 
 def main() -> None:
-    """Do as the command line says. argparse: typer would stay in a service's memory."""
+    """Run the command line. Uses argparse, because typer would stay in the service's memory."""
     hide(environment_secrets())
     sys.excepthook = print_fault
     with printing():
@@ -30,14 +30,14 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     ports, targets = argparse.ArgumentParser(add_help=False), argparse.ArgumentParser(add_help=False)
     for door in ("HTTP", "gRPC"):
-        told = f"port of the {door} server; 0 selects a free port"
-        ports.add_argument(f"--{door.lower()}-port", type=_port, metavar="PORT", help=told)
-    told = "also fetch the issuers' keys, discover the accounts, assume each role and call AWS Transfer"
-    targets.add_argument("--assume", action="store_true", help=told)
+        help_text = f"port of the {door} server; 0 selects a free port"
+        ports.add_argument(f"--{door.lower()}-port", type=_port, metavar="PORT", help=help_text)
+    help_text = "also fetch the issuers' keys, discover the accounts, assume each role and call AWS Transfer"
+    targets.add_argument("--assume", action="store_true", help=help_text)
 
     parser = argparse.ArgumentParser(
         "transfer-gateway",
-        description="What AWS Transfer Family's managed workflows are doing, right now, across every AWS account.",
+        description="Read the executions of AWS Transfer Family's managed workflows across many AWS accounts.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command, options, epilog in (
@@ -66,12 +66,12 @@ def _port(text: str) -> int:
 
 
 def _settings_help() -> str:
-    """Every setting, for `--help`: the fields are the one list of them."""
+    """All settings, for `--help`, from the model's fields."""
     lines = ["settings (environment variables):"]
     for name, field in Settings.model_fields.items():
         default = "required" if field.is_required() else f"default {shown_default(field) or 'none'}"
-        told = f"{ENV_PREFIX}{name.upper()} ({default}): {field.description}"
-        lines.append(textwrap.fill(told, get_terminal_size().columns - 2, subsequent_indent="    "))
+        entry = f"{ENV_PREFIX}{name.upper()} ({default}): {field.description}"
+        lines.append(textwrap.fill(entry, get_terminal_size().columns - 2, subsequent_indent="    "))
     return "\n".join(lines)
 
 

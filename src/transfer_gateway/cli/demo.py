@@ -1,4 +1,4 @@
-"""`transfer-gateway demo`. The only place that knows the emulator."""
+"""`transfer-gateway demo`. The only module that imports the emulator."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def demo(http_port: int | None, grpc_port: int | None) -> None:
 async def _demo(
     http_port: int | None, grpc_port: int | None, serve_until_signal: Callable[..., Awaitable[None]]
 ) -> None:
-    """The same service as `serve`, pointed at the emulator by nothing but AWS's variables and a file."""
-    from transfer_emulator import Emulator, demo_world  # noqa: PLC0415  the service alone never loads it
+    """The same service as `serve`; only AWS's environment variables and the accounts file point it at the emulator."""
+    from transfer_emulator import Emulator, demo_world  # noqa: PLC0415  `serve` must not load it
     from transfer_emulator.control import accounts_yaml  # noqa: PLC0415
 
-    world = demo_world(seed=random.randrange(2**32), accounts=3, regions=("eu-west-1", "us-east-1"))  # noqa: S311  scenery
+    world = demo_world(seed=random.randrange(2**32), accounts=3, regions=("eu-west-1", "us-east-1"))  # noqa: S311  sample data
     with tempfile.NamedTemporaryFile("w", suffix="-accounts.yaml") as accounts_file:
         accounts_file.write(accounts_yaml(world))
         accounts_file.flush()
@@ -53,7 +53,7 @@ async def _demo(
                 http_port=http_port,
                 grpc=True,
                 grpc_port=grpc_port,
-                shutdown_delay_s=0.0,  # nobody probes it
+                shutdown_delay_s=0.0,  # no load balancer to wait for
             )
             with queued_log(settings):
                 await serve_until_signal(
@@ -64,7 +64,7 @@ async def _demo(
 
 
 def _point_aws_at(environment: dict[str, str]) -> None:
-    """Leave nothing of this machine's AWS set-up in force, nor its proxy: the demo never reaches a real account."""
+    """Remove this machine's AWS configuration and proxy, so that the demo never reaches a real account."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(environment)
@@ -98,13 +98,13 @@ fragment step on ExecutionStepResult { stepType outputs error { type message } }
 
 
 def _print_demo(service: Service, aws_url: str, world: World) -> None:
-    """Where to go, and a query that works right now, on an execution that has steps to show and time to live."""
+    """Print the addresses, and a query for an execution that has step results and will run for a while."""
     url, now = service.url, time.time()
 
     def worth(row: Running) -> tuple[bool, float]:
         account_id, region, workflow_id, execution_id, _, seconds_left = row
         wire = world.target(account_id, region).workflows[workflow_id].execution(execution_id, now) or {}
-        return bool(wire.get("Results", {}).get("Steps")) and seconds_left > 30, seconds_left  # noqa: PLR2004  to paste it
+        return bool(wire.get("Results", {}).get("Steps")) and seconds_left > 30, seconds_left  # noqa: PLR2004  enough to paste the query
 
     in_progress = [row for row in world.running(now) if row[4] == "IN_PROGRESS"]
     account_id, region, workflow_id, execution_id, _, seconds_left = max(in_progress, key=worth)

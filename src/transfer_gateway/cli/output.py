@@ -1,4 +1,4 @@
-"""What commands print."""
+"""Output of commands."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ def say(text: str) -> None:
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """What is printed is all that the command is for: exit code 1 where it can't be, and a line that says why."""
+    """For commands whose purpose is their output: exit with code 1 and an error if stdout can't be written."""
     try:
         try:
             yield
         finally:
             sys.stdout.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python tries again at its end, and exits with 120
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python flushes again at exit, and exits with 120
         tell(f"error: can't write to stdout: {error.strerror}")
         sys.exit(1)
 
 
 def announce(text: str) -> None:
-    """Print it where somebody reads it at once: a service goes on without, and waits for nobody."""
+    """Print without blocking; dropped if stdout is not writable right now, since a service must not wait."""
     with suppress(OSError):
         poll = select.poll()
         poll.register(1, select.POLLOUT)
@@ -52,6 +52,6 @@ def tell(problem: str) -> None:
 
 
 def print_fault(kind: type[BaseException], fault: BaseException, trace: TracebackType | None) -> None:
-    """What Python prints of an exception that nobody handled, without secrets."""
+    """An excepthook that redacts secrets."""
     with suppress(OSError):
         sys.stderr.write(redacted("".join(traceback.format_exception(kind, fault, trace))))

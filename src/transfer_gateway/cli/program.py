@@ -1,4 +1,4 @@
-"""What commands have in common: settings, exit codes, and running until a signal comes."""
+"""Shared by commands: settings, exit codes, and running until a signal."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def load_settings(**overrides: object) -> Settings:
     return settings
 
 
-def or_exit(step: Callable[[], Any]) -> Any:  # noqa: ANN401  whatever the step gives
-    """The step's value; on wrong configuration its problems and hints, a line each, and exit code 2."""
+def or_exit(step: Callable[[], Any]) -> Any:  # noqa: ANN401  the step's result
+    """The step's result. On a configuration error prints problems and hints, and exits with code 2."""
     try:
         return step()
     except ConfigurationError as error:
@@ -37,14 +37,14 @@ def or_exit(step: Callable[[], Any]) -> Any:  # noqa: ANN401  whatever the step 
 
 
 def run(program: Callable[[], Coroutine[Any, Any, None]], *, stays: bool = False) -> None:
-    """Run it to its end; 2 for wrong configuration, 1 for a port that is taken. `stays`: until a signal comes."""
+    """Run it; exit with 2 on a configuration error, 1 if a port is in use. `stays`: it runs until a signal."""
 
     def run() -> None:
         try:
             uvloop.run(program())
         finally:
             if stays:
-                signals.exit_at_once()  # nobody may read what is wrong
+                signals.exit_at_once()  # printing the error may block
 
     if stays:
         signals.remember()

@@ -21,7 +21,7 @@ _log = get_logger(__name__)
 def serve(http_port: int | None, grpc_port: int | None) -> None:
     """Run the service. AWS credentials and endpoints come from the standard AWS variables."""
     settings = load_settings(http_port=http_port, grpc_port=grpc_port)
-    from transfer_gateway import server  # noqa: PLC0415  most of the loading, which --help and wrong settings do without
+    from transfer_gateway import server  # noqa: PLC0415  slow to import, and not needed for --help or invalid settings
 
     run(lambda: _serve(settings, server.serve), stays=True)
 
@@ -30,10 +30,10 @@ async def _serve(settings: Settings, serve_until_signal: Callable[..., Awaitable
     with queued_log(settings):
         for name, nearest in unknown_settings().items():
             _log.warning("unknown_setting", name=name, nearest=nearest)
-        await serve_until_signal(settings, on_ready=lambda service: _print_doors(service, settings))
+        await serve_until_signal(settings, on_ready=lambda service: _print_addresses(service, settings))
 
 
-def _print_doors(service: Service, settings: Settings) -> None:
+def _print_addresses(service: Service, settings: Settings) -> None:
     announce(f"GraphQL: {service.url}/graphql")
     if service.grpc:
         tls = (

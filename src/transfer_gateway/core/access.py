@@ -125,7 +125,7 @@ class Access:
         try:
             yield
         except asyncio.CancelledError:
-            self._audit.cancelled(operation, **criteria)
+            self._audit.cancelled(operation, [], **criteria)
             raise
 
     def _take_keys(self, count: int) -> None:

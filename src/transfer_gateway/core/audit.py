@@ -106,7 +106,7 @@ class AuditTrail(NamedTuple):
             **criteria,
         )
 
-    def cancelled(self, operation: str, ids: Iterable[str] = (), **criteria: object) -> None:
+    def cancelled(self, operation: str, ids: Iterable[str], **criteria: object) -> None:
         """The caller left, or its deadline passed, before the outcome was known."""
         with suppress(AuditLogUnavailable):  # nothing is answered
             self._event(operation, list(ids), outcome="CANCELLED", **criteria)

@@ -1,8 +1,7 @@
-"""What operators see of the service: logs, metrics, and traces where they are wanted.
+"""Logs, metrics and traces.
 
-Here belong the forms: how an event is written, what a metric is called, what a span says of a request or of a call to
-AWS. What is counted is counted where it happens: whoever has state tells it by a method `collect`, when somebody reads
-`/metrics`, so that most of it costs requests nothing.
+This package has the formats: of log lines, metrics and spans. Values are counted where they occur: an object with state
+has a method `collect`, called when `/metrics` is read, so that most metrics cost requests nothing.
 """
 
 from transfer_gateway.telemetry.aws_calls import AwsCalls
@@ -10,11 +9,11 @@ from transfer_gateway.telemetry.log import (
     LOG_IDS,
     LogMetrics,
     audit_event,
-    audit_lack,
+    audit_problem,
+    check_log,
     configure_logging,
     get_logger,
     is_audited,
-    judge_log,
     lines_queued,
 )
 from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
@@ -33,7 +32,8 @@ __all__ = [
     "Request",
     "Requests",
     "audit_event",
-    "audit_lack",
+    "audit_problem",
+    "check_log",
     "configure_logging",
     "context_of",
     "counter",
@@ -42,7 +42,6 @@ __all__ = [
     "get_logger",
     "hide",
     "is_audited",
-    "judge_log",
     "lines_queued",
     "redacted",
 ]

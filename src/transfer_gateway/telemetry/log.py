@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from structlog.typing import EventDict, Processor, ProcessorReturnValue
 
-# At DEBUG these print headers and bodies, credentials among them.
+# At DEBUG these log headers and bodies, including credentials.
 _TALKATIVE = ("_cygrpc", "aiobotocore", "aiohttp", "asyncio", "botocore", "grpc", "urllib3")
-# What any client of grpc causes at ERROR, with a traceback: metadata that are not UTF-8, a token's value included; and
-# a connection that is gone before its answer.
-_CLIENTS_DOING = ("Invalid encoding on ", "ExecuteBatchError raised in core")
-# Of libraries' lines: tokens, also where a byte of them is written as an escape.
+# Errors with tracebacks in grpc's log that any client can cause: metadata that is not UTF-8, with a token's value; and
+# a connection closed before the response.
+_CLIENT_ERRORS = ("Invalid encoding on ", "ExecuteBatchError raised in core")
+# Tokens in libraries' lines, also with escaped bytes.
 _SECRETS = re.compile(r"""(?i:\bbearer\s+)[^\s"',]+|eyJ[\w\\-]+(?:\.[\w\\-]*)+""")
 
 
-# What each line of the running task's has, and of those that it starts: its request's ids.
+# The request ids in each line of the current task and the tasks that it starts.
 LOG_IDS: ContextVar[Mapping[str, str]] = ContextVar("log_ids", default=MappingProxyType({}))
 
 _render: Callable[[Any, str, EventDict], Any] | None = None
 _audit: Callable[[Any, str, EventDict], Any] | None = None
-_refuses = False  # to do what the audit can't tell of
+_refuses = False  # whether requests fail if the audit log can't be written
 _audit_lost = 0
 
 
 def configure_logging(level: str, form: Literal["auto", "json", "console"], *, audit: bool = False) -> None:
-    """Send our events, those of the audit if wanted, and the libraries' records to stderr in one form."""
+    """Write our events, audit events (with `audit`) and libraries' records to stderr in one format."""
     global _render, _audit
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     to_line: Processor = (
@@ -60,14 +60,14 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"], *, a
         return redacted_line(cast("bytes", render(logger, level, event)))
 
     structlog.configure(
-        processors=[render_redacted],  # one: the way from one to the next costs more than what each does
+        processors=[render_redacted],  # one: chaining processors costs more than the work of each
         logger_factory=_StderrLogger,
-        wrapper_class=structlog.make_filtering_bound_logger(level),  # what isn't logged costs nothing
+        wrapper_class=structlog.make_filtering_bound_logger(level),  # filtered levels cost nothing
         cache_logger_on_first_use=True,
     )
     _render, _audit = render, render if audit else None
     handler = _Handler()
-    handler.addFilter(lambda record: not str(record.msg).startswith(_CLIENTS_DOING))
+    handler.addFilter(lambda record: not str(record.msg).startswith(_CLIENT_ERRORS))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_completed, _without_aws_trace],
@@ -82,7 +82,7 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"], *, a
 
 
 def _completed(logger: Any, level: str, event: EventDict) -> EventDict:  # noqa: ANN401  structlog's
-    """With what every line has."""
+    """Add the fields that every line has."""
     for name, value in LOG_IDS.get().items():
         event.setdefault(name, value)
     event["level"] = level
@@ -92,7 +92,7 @@ def _completed(logger: Any, level: str, event: EventDict) -> EventDict:  # noqa:
 
 
 def _without_aws_trace(_logger: Any, _level: str, event: EventDict) -> EventDict:  # noqa: ANN401  structlog's
-    """botocore logs a trace for each failed refresh of credentials; the exception's text says as much."""
+    """Replace the traceback that botocore logs at each failed credential refresh by the exception's message."""
     if event["logger"].startswith(("aiobotocore", "botocore")) and (raised := event.pop("exc_info", None)):
         event["detail"] = f"{type(raised[1]).__name__}: {raised[1]}"
     return event
@@ -121,14 +121,14 @@ def _to_json_line(logger: Any, level: str, event: EventDict) -> ProcessorReturnV
 
 
 def _to_json(event: object, **options: Any) -> bytes:  # noqa: ANN401  those of `json`
-    """orjson takes a third of `json`'s time, but refuses half characters, which a caller may send."""
+    """orjson takes a third of `json`'s time, but rejects lone surrogates, which a caller may send."""
     try:
         return orjson.dumps(event, options["default"], orjson.OPT_NON_STR_KEYS)
     except TypeError:
         return json.dumps(event, **options).encode()
 
 
-# Traces without the frames' variables: botocore's have credentials among them.
+# Tracebacks without local variables, since botocore's contain credentials.
 _WITH_TRACE = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
@@ -136,7 +136,7 @@ _AS_JSON = structlog.processors.JSONRenderer(_to_json)
 
 
 class _StderrLogger:
-    """Ours go straight to their end: through `logging` an event would cost 30 µs instead of 12."""
+    """Bypasses `logging`, with which an event would cost 30 µs instead of 12."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -150,11 +150,11 @@ class _Handler(logging.Handler):
 
 @contextmanager
 def lines_queued(max_bytes: int, *, audit_full: Literal["refuse", "count"] = "refuse") -> Iterator[None]:
-    """Have lines written by a thread as long as the context lasts, warnings too; what waits at its end has a second.
+    """Write lines, including Python warnings, in a thread within the context; flushing at its end takes at most 1 s.
 
-    `max_bytes` of lines may wait. Once only: what comes later is not written, as nobody may wait for it.
+    The queue holds at most `max_bytes`. Use it only once per process: later lines are not written.
     """
-    global _refuses  # noqa: PLW0603  as logging's own loggers are
+    global _refuses  # noqa: PLW0603  global, as logging is
     _refuses = _audit is not None and audit_full == "refuse"
     _WRITER.start(max_bytes, _dropped_line)
     logging.captureWarnings(capture=True)
@@ -165,7 +165,7 @@ def lines_queued(max_bytes: int, *, audit_full: Literal["refuse", "count"] = "re
 
 
 def _dropped_line(count: int) -> bytes:
-    assert _render is not None  # noqa: S101  no line is dropped before there is one
+    assert _render is not None  # noqa: S101  set before any line can be dropped
     line: bytes = _render(_LOGGER, "warning", {"event": "log_lines_dropped", "count": count})
     return line
 
@@ -179,26 +179,26 @@ def is_audited() -> bool:
     return _audit is not None
 
 
-def audit_lack() -> str | None:
-    """Why lines of the audit can't be written now, where nothing may happen without them; else None."""
-    return _WRITER.lack if _refuses else None
+def audit_problem() -> str | None:
+    """Why the audit log can't be written now; None if it can, or if requests don't depend on it."""
+    return _WRITER.problem if _refuses else None
 
 
-def judge_log() -> None:
-    """Look whether lines are written at all. Call it now and then: nothing else tells of a reader that is stuck."""
-    _WRITER.judge()
+def check_log() -> None:
+    """Update whether lines can be written. Call it periodically: nothing else detects a stuck reader of stderr."""
+    _WRITER.update_problem()
 
 
-def audit_event(event: str, **what: object) -> bool:
-    """Write a line of the audit, which no level filters; nothing when it is switched off.
+def audit_event(event: str, **fields: object) -> bool:
+    """Write an audit line, regardless of the log level; does nothing if the audit log is disabled.
 
-    False: there is no room for it, and what it tells of must not happen.
+    Returns: False if the queue is full, in which case the audited operation must fail.
     """
     global _audit_lost  # noqa: PLW0603  as above
     if _audit is None:
         return True
-    what["event"] = event
-    if _WRITER.put_audit(_audit(_AUDIT_LOGGER, "info", what)):
+    fields["event"] = event
+    if _WRITER.put_audit(_audit(_AUDIT_LOGGER, "info", fields)):
         return True
     if not _refuses:
         _audit_lost += 1
@@ -206,7 +206,7 @@ def audit_event(event: str, **what: object) -> bool:
 
 
 class LogMetrics:
-    """What there is to see of the log itself."""
+    """Metrics of the log itself."""
 
     def collect(self) -> Iterator[Metric]:
         yield counter(
@@ -220,7 +220,7 @@ class LogMetrics:
             "log_writable",
             "0 while the log can't be written, or its queue is about to fill up; else 1.",
             (),
-            float(_WRITER.lack is None),
+            float(_WRITER.problem is None),
         )
 
 

@@ -1,4 +1,4 @@
-"""Metrics in Prometheus's forms. Names: `transfer_gateway_`, what it is, its unit, `_total` for what only grows."""
+"""Metrics in Prometheus's formats. Names: `transfer_gateway_`, the subject, the unit, and `_total` for counters."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _LOOK_EVERY_S = 0.25
 
 
 class Metrics:
-    """All that `/metrics` shows: what each of the collectors has to tell, the process, and the event loop."""
+    """The metrics at `/metrics`: those of the collectors, the process, and the event loop."""
 
     def __init__(self, *collectors: Collector) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each, which nothing reads
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # an extra series for each, which is not used
         self._registry = CollectorRegistry()
         self._one_at_a_time = asyncio.Lock()  # the metrics of 10,000 accounts are tens of megabytes
         ProcessCollector(registry=self._registry)
@@ -46,8 +46,8 @@ class Metrics:
         for collector in collectors:
             self._registry.register(collector)
 
-    async def watch_the_loop(self) -> None:
-        """Measure the event loop's lag, without end."""
+    async def measure_loop_lag(self) -> None:
+        """Measure the event loop's lag until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             due_at = loop.time() + _LOOK_EVERY_S
@@ -55,9 +55,9 @@ class Metrics:
             self._lag.observe(max(0.0, loop.time() - due_at))
 
     async def exposition(self, accept: str) -> tuple[bytes, str]:
-        """What there is to see now, in the form that the reader accepts, and the form's media type.
+        """The current metrics in the accepted format, and its media type.
 
-        In a thread: thousands of accounts take a while to write down. Collectors copy before they look closer.
+        Runs in a thread, since formatting thousands of accounts takes a while. Collectors must copy shared state first.
         """
         encode, media_type = choose_encoder(accept)
         async with self._one_at_a_time:
@@ -65,10 +65,10 @@ class Metrics:
 
 
 class Durations:
-    """A histogram of seconds for each combination of labels. `buckets_s`: their upper bounds, the last one's aside.
+    """A histogram of seconds per combination of labels. `buckets_s`: their upper bounds, without infinity.
 
-    prometheus_client's own looks through the buckets in Python and takes two locks: 125 instructions more. Here only
-    the event loop observes, and whoever reads copies first.
+    prometheus_client's own searches the buckets in Python and takes two locks: 125 more instructions. Here only the
+    event loop observes, and readers copy first.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Durations:
         self._documentation = documentation
         self._labels = tuple(labels)
         self._bounds = tuple(buckets_s)
-        self._series: dict[tuple[str, ...], list[float]] = {}  # each bucket's count, and the sum
+        self._series: dict[tuple[str, ...], list[float]] = {}  # the count of each bucket, and the sum
 
     def observe(self, of: tuple[str, ...], took_s: float) -> None:
         series = self._series.get(of)
@@ -97,7 +97,7 @@ class Durations:
 
 
 class Reloads:
-    """How the files that are followed fared: a bad version is refused, and what was there before is kept."""
+    """Counts reloads of changed files. An invalid version is rejected, and the previous one stays in use."""
 
     def __init__(self, *files: str) -> None:
         now = time.time()
@@ -115,7 +115,7 @@ class Reloads:
         self._counts[file, "refused"] += 1
         self._is_current[file] = False
 
-    def has_certificate(self, door: str, valid_until: datetime) -> None:
+    def set_certificate_expiry(self, door: str, valid_until: datetime) -> None:
         self._certificates[door,] = valid_until.timestamp()
 
     def collect(self) -> Iterator[Metric]:
@@ -161,7 +161,7 @@ def gauge(
     labels: Iterable[str] = (),
     values: Mapping[Of, float] | float = 0,
 ) -> Metric:
-    """What may rise and fall, by its labels' values; a single value where it has no labels."""
+    """A gauge: values by label values, or a single value without labels."""
     family = GaugeMetricFamily(f"transfer_gateway_{name}", documentation, labels=tuple(labels))
     for of, value in [((), values)] if isinstance(values, int | float) else dict(values).items():
         family.add_metric(of, value)
@@ -174,7 +174,7 @@ def counter(
     labels: Iterable[str] = (),
     values: Mapping[Of, float] | float = 0,
 ) -> Metric:
-    """What only grows; the same. `_total` is added to its name."""
+    """A counter, with the same parameters. `_total` is appended to its name."""
     family = CounterMetricFamily(f"transfer_gateway_{name}", documentation, labels=tuple(labels))
     for of, value in [((), values)] if isinstance(values, int | float) else dict(values).items():
         family.add_metric(of, value)

@@ -1,6 +1,6 @@
-"""Keeps secrets out of what is logged, printed or returned: by their form in URLs, and by value where they are known.
+"""Redacts secrets in logs, output and responses: by pattern in URLs, and by value if they are known.
 
-The form alone does not do: a password may hold any character, and a library may quote only a part of a URL.
+The pattern does not suffice: a password may contain any character, and a library may quote only a part of a URL.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HIDDEN = "[hidden]"
-_MIN_CHARACTERS = 6  # of a value that is replaced wherever it occurs: a shorter one is part of ordinary words
+_MIN_CHARACTERS = 6  # minimum length of a known secret: shorter ones occur in ordinary words
 _USERINFO = r"""//[^\s/"'<>]+@"""
 _IN_TEXT, _IN_LINE = re.compile(_USERINFO), re.compile(_USERINFO.encode())
 _SHOWN, _SHOWN_LINE = f"//{HIDDEN}@", f"//{HIDDEN}@".encode()
@@ -25,15 +25,15 @@ _known_in_lines: tuple[bytes, ...] = ()
 
 
 def hide(secrets: Iterable[str]) -> None:
-    """From now on replace these wherever they occur, also URL-encoded, in JSON, in Python's quotes, or in base64."""
-    global _known, _known_in_lines  # noqa: PLW0603  as the log itself
+    """From now on redact these values, also if URL-encoded, in JSON, in Python's quotes, or in base64."""
+    global _known, _known_in_lines  # noqa: PLW0603  global, as the log is
     spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
     _known = tuple(sorted({*_known, *spellings}, key=len, reverse=True))
     _known_in_lines = tuple(spelling.encode(errors="backslashreplace") for spelling in _known)
 
 
 def redacted(text: str) -> str:
-    """The text without secrets."""
+    """The text with secrets redacted."""
     if "//" in text and "@" in text:
         text = _IN_TEXT.sub(_SHOWN, text)
     for secret in _known:
@@ -43,7 +43,7 @@ def redacted(text: str) -> str:
 
 
 def redacted_line(line: bytes) -> bytes:
-    """The same for an encoded line."""
+    """As `redacted`, for an encoded line."""
     if b"//" in line and b"@" in line:
         line = _IN_LINE.sub(_SHOWN_LINE, line)
     for secret in _known_in_lines:

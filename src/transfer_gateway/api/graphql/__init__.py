@@ -1,1 +1,1 @@
-"""The GraphQL door: schema, types, and how a request to it is answered over HTTP."""
+"""The GraphQL server: schema, types, and execution over HTTP and WebSocket."""

@@ -1,9 +1,8 @@
-"""Selections as Python functions: what a document selects of an object, written out once, run for every answer.
+"""Compiles a document's selections to Python functions that build the response.
 
-graphql-core completes each field in several calls. Where fields are plain attributes all the way down, one dict
-display does the same. A selection is compiled when it is needed a second time, as most documents come once or very
-often, and only if it is sure to come out equal: whatever else there is, and whatever value is not as its type promises,
-graphql-core completes in full.
+graphql-core completes each field in several calls. If all fields are plain attributes, one dict display does the same.
+A selection is compiled when it is executed the second time, since most documents are sent once or very often, and only
+if the result is sure to be equal. graphql-core executes everything else, and every value that violates its type.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 _MAX_FIELDS = 2000  # in one function; fragments multiply them
 _IDENTIFIERS = {"AccountId", "Region", "WorkflowId", "ExecutionId"}
-# What each scalar's value must be, and is in the answer. {0}: a variable that holds the value.
+# How each scalar is checked and serialized. {0}: the variable with the value.
 _SCALARS = {
     "String": "{0} if isinstance({0}, str) else refuse({0})",
     "ID": "{0} if isinstance({0}, str) else refuse({0})",
@@ -47,17 +46,17 @@ _SCALARS = {
 
 
 class Unusual(Exception):
-    """Not for compiled code: graphql-core executes it."""
+    """Can't be compiled: graphql-core executes it."""
 
 
 class Info(NamedTuple):
-    """As much of a resolver's `info` as a compiled field has."""
+    """The part of a resolver's `info` that compiled fields get."""
 
     context: Context
 
 
 class Compiled:
-    """One document's selections, by the type of the object and the fields that it was selected by."""
+    """One document's compiled selections, by object type and field nodes."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[object, ...]] = set()
@@ -71,8 +70,8 @@ class Compiled:
         *,
         often: bool = False,
     ) -> Selection | None:
-        """None the first time, unless it will be needed `often`, and for a selection that is not to be compiled."""
-        # The document, which outlives this, has the nodes.
+        """None at the first call, unless `often`, and for a selection that can't be compiled."""
+        # Keys by id() are safe: the document keeps the nodes alive longer than this object.
         key = (parent, *[id(details.node) for details in field_details_list])
         try:
             return self._selections[key]
@@ -87,16 +86,16 @@ class Compiled:
 def _compile(
     executor: StrawberryGraphQLCoreExecutionContext, parent: GraphQLObjectType, field_details_list: list[Any]
 ) -> Selection | None:
-    writing = _Writing(executor)
+    writer = _SourceWriter(executor)
     try:
-        source = f"lambda o, info: {writing.fields(parent, field_details_list, 'o')}"
-        selection: Selection = eval(source, writing.names)  # noqa: S307  no text of a caller's but GraphQL names
-    except (Unusual, SyntaxError, MemoryError, RecursionError):  # Python's parser bounds nesting
+        source = f"lambda o, info: {writer.fields(parent, field_details_list, 'o')}"
+        selection: Selection = eval(source, writer.names)  # noqa: S307  contains no caller's text except GraphQL names
+    except (Unusual, SyntaxError, MemoryError, RecursionError):  # Python's parser limits nesting
         return None
     return selection
 
 
-class _Writing:
+class _SourceWriter:
     """The source of one function, and the names that it uses."""
 
     def __init__(self, executor: StrawberryGraphQLCoreExecutionContext) -> None:
@@ -105,7 +104,7 @@ class _Writing:
         self.names: dict[str, object] = {"refuse": _refuse, "isfinite": isfinite, "datetime": datetime}
 
     def fields(self, parent: GraphQLObjectType, field_details_list: list[Any], var: str) -> str:
-        """A dict display of what is selected of the object in that variable. Raises: Unusual."""
+        """A dict display of the fields selected on the object in that variable. Raises: Unusual."""
         grouped, new_defer_usages, _ = self._executor.collect_subfields(parent, field_details_list)
         if new_defer_usages:
             raise Unusual
@@ -120,7 +119,9 @@ class _Writing:
                 continue
             field = parent.fields.get(node.name.value)
             strawberrys = field and declared(field)
-            if field is None or field.args or strawberrys is None:  # introspection is not Strawberry's
+            if (
+                field is None or field.args or strawberrys is None
+            ):  # introspection fields are not Strawberry's
                 raise Unusual
             value = self._variable()
             read = self._read(strawberrys, var)
@@ -137,7 +138,7 @@ class _Writing:
         return f"{self._name(method)}({var}{', info' if takes_info else ''})"
 
     def _value(self, kind: GraphQLOutputType, selected: list[Any], var: str, read: str) -> str:
-        """What `read` gives, completed as a value of that type, by way of the variable."""
+        """An expression that completes the value of `read` as that type, using the variable."""
         if isinstance(kind, GraphQLNonNull):
             return (
                 f"refuse({var}) if ({var} := {read}) is None else {self._some(kind.of_type, selected, var)}"

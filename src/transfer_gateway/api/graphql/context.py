@@ -1,4 +1,4 @@
-"""What every resolver of one request is given."""
+"""The context of one request, passed to every resolver."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`deadline` is in the loop's time; `request_id` ties answer and log together.
+    """`deadline` is in the loop's time; `request_id` is in the response and in the log.
 
-    `reader` has the scope of the request's start: a reload during a request doesn't change it.
+    `reader` keeps the scope from the start of the request: a reload doesn't change it.
     """
 
     reader: Reader

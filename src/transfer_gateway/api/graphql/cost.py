@@ -1,8 +1,8 @@
-"""How many calls to AWS an operation can make, told from its root fields and their arguments before it runs.
+"""Estimates the AWS calls of an operation from its root fields and arguments, before it runs.
 
-Lookups cost a call for each key. What asks every target costs two for each: one list of workflows, and one of
-the executions in a workflow of them. That is a guess, and so is that a session is there; a snapshot costs nothing,
-but nobody can rely on it. Details of listed items cost a call for each item of the page.
+A lookup costs one call per key. A field that reads every target costs two per target: a list of workflows, and a list
+of the executions of one workflow. The estimate ignores AssumeRole, and snapshots, which may save calls. Details of
+listed items cost one call per item of the page.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LISTS_PER_TARGET = 2
 
 
 class Cost(NamedTuple):
-    """The most calls to AWS, and rows in the answer, that an operation should need."""
+    """Estimated maximum of an operation's AWS calls and result rows."""
 
     aws_calls: int
     rows: int
@@ -38,7 +38,7 @@ def cost_of(
     variables: Mapping[str, Any],
     scope: Scope,
 ) -> Cost:
-    """The document is valid; the variables may not fit it yet."""
+    """The document must be valid; the variables may be invalid."""
     fragments = {
         definition.name.value: definition
         for definition in document.definitions
@@ -115,11 +115,11 @@ _COSTS: Mapping[str, Callable[[Arguments, Scope], Cost]] = {
 
 
 def _targets(arguments: Arguments, scope: Scope) -> int:
-    """How many targets a filter leaves."""
+    """The number of targets that match a filter."""
     return scope.count_targets(_strings(arguments.get("accountIds")), _strings(arguments.get("regions")))
 
 
 def _strings(value: object) -> frozenset[str]:
-    """A list of ids, which nobody has checked yet; GraphQL takes a single one for a list."""
+    """A list of ids that are not validated yet. GraphQL coerces a single value to a list."""
     items = value if isinstance(value, list) else [value]
     return frozenset(item for item in items if isinstance(item, str))

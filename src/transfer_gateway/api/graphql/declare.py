@@ -1,4 +1,4 @@
-"""How the schema's types are declared: on top of the domain's own classes."""
+"""Declares the schema's types on top of the domain's classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNRECOGNIZED = "A value that this version doesn't know. The raw companion field
 
 
 def answers(domain: type, description: str) -> Callable[[type[T]], type[T]]:
-    """Declare a GraphQL type whose objects are those of a domain class."""
+    """Declare a GraphQL type whose values are objects of a domain class."""
 
     def declare(cls: type[T]) -> type[T]:
         cls.is_type_of = staticmethod(lambda answer, _info: isinstance(answer, domain))  # type: ignore[attr-defined]  # Strawberry's hook
@@ -29,7 +29,7 @@ def answers(domain: type, description: str) -> Callable[[type[T]], type[T]]:
 
 
 def declare_enum(values: type[Enum], description: str, **meanings: str) -> None:
-    """Declare a domain enum to GraphQL, with a meaning for each value."""
+    """Declare a domain enum as a GraphQL enum, with a description for each value."""
     strawberry.enum(values, description=description)
     for value in enum_values(values):
         value.description = meanings.get(value.name, _UNRECOGNIZED)

@@ -1,7 +1,7 @@
 """Root fields that call their methods directly.
 
-Strawberry converts every argument again that graphql-core has coerced, looking each name up anew: a quarter of a
-lookup's time. graphql-core gives arguments their Python names and classes by itself, if it is told which.
+Strawberry converts every argument again after graphql-core has coerced it: a quarter of a lookup's time. graphql-core
+can convert arguments to their Python names and classes itself, if it is configured to.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def call_directly(schema: strawberry.Schema) -> None:
-    """Have the schema's root fields and input types made without Strawberry."""
+    """Make graphql-core resolve the root fields and create the input objects without Strawberry."""
     core, names = core_schema(schema), schema.config.name_converter
     for kind in core.type_map.values():
         if isinstance(kind, GraphQLInputObjectType):
             type_ = declared(kind)
             for field in type_.fields:
                 kind.fields[names.from_field(field)].out_name = field.python_name
-            kind.out_type = _constructor(type_.origin)  # type: ignore[assignment, method-assign]  # meant to be
+            kind.out_type = _constructor(type_.origin)  # type: ignore[assignment, method-assign]  # intended by graphql-core
     assert core.query_type is not None  # noqa: S101  ours has one
     for root in core.query_type.fields.values():
         field = declared(root)

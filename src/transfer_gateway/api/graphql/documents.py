@@ -1,4 +1,4 @@
-"""Documents that may run: parsed, measured and validated once, then kept by their text."""
+"""Parses, limits and validates documents, and caches them by their text."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     from transfer_gateway.api.graphql.limits import Limits
 
-_KEPT_CHARACTERS = 262_144  # of text; a parsed document takes up to 200 bytes for each
+_KEPT_CHARACTERS = 262_144  # of text; a parsed document takes up to 200 bytes per character
 _MAX_ERRORS = 5  # each may quote a good part of the document
 
 
 class Refused(Exception):
-    """A document or its variables can't be run; `errors` say why."""
+    """A document or its variables are invalid; `errors` has the reasons."""
 
     def __init__(self, *errors: GraphQLError | BadUserInput) -> None:
         self.errors = [
@@ -43,7 +43,7 @@ class Refused(Exception):
 
 @dataclass(eq=False, slots=True)
 class Document:
-    """A document that may run, and its selections, if they are to be compiled."""
+    """A valid document, and its compiled selections, if compilation is enabled."""
 
     node: DocumentNode
     characters: int
@@ -51,9 +51,9 @@ class Document:
 
 
 class Documents:
-    """The documents that callers send. Those that may run are kept, the least recently used going first.
+    """An LRU cache of valid documents.
 
-    `compiles`: whether their selections become Python functions.
+    `compiles`: whether to compile their selections.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Documents:
     def get(self, text: str) -> Document:
         """The document of that text. Raises: Refused."""
         try:
-            return self._kept[text]  # cachetools' `get` looks twice
+            return self._kept[text]  # cachetools' `get` does two lookups
         except KeyError:
             pass
         compiles = self._compiles and "@" not in text  # directives may depend on variables
@@ -110,7 +110,7 @@ class Documents:
 
 
 def operation_of(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
-    """The operation that is meant. Raises: Refused. Source: GraphQL, GetOperation()."""
+    """The operation to run. Raises: Refused. Source: GraphQL, GetOperation()."""
     operations = {
         definition.name.value if definition.name else None: definition
         for definition in document.definitions

@@ -1,4 +1,4 @@
-"""Failures in GraphQL, both ways: as data for typed clients, in `errors[]` for plain ones."""
+"""Failures in GraphQL, in both forms: as data for typed clients, and in `errors[]`."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ declare_enum(
     EXECUTION_NOT_FOUND="AWS has no such execution in progress.",
     WORKFLOW_NOT_FOUND="AWS has no such workflow.",
     ACCOUNT_NOT_AVAILABLE="The account or region is not configured, or not visible to you.",
-    ACCESS_DENIED="AWS refused the call.",
-    ROLE_NOT_ASSUMABLE="STS refused the role.",
+    ACCESS_DENIED="AWS denied the call.",
+    ROLE_NOT_ASSUMABLE="The gateway's role in that account could not be assumed.",
     THROTTLED="A limit was reached: AWS's or the gateway's.",
     UPSTREAM_UNAVAILABLE="AWS failed, was unreachable, or sent an unusable response.",
     DEADLINE_EXCEEDED="The request's deadline passed.",
     BAD_USER_INPUT="The request is invalid; the message names the field and the rule. In `errors[]` only.",
     UNAUTHENTICATED="Credentials are missing or invalid. In `errors[]` only.",
     FORBIDDEN="The caller is not allowed to do this. In `errors[]` only.",
-    AUDIT_LOG_UNAVAILABLE="The audit log can't be written, so requests are refused. In `errors[]` only.",
+    AUDIT_LOG_UNAVAILABLE="The audit log can't be written, so requests are rejected. In `errors[]` only.",
     INTERNAL_SERVER_ERROR="An internal error. In `errors[]` only.",
 )
 
@@ -67,7 +67,7 @@ class Error:
 
 @strawberry.type(
     description="AWS has no such execution in progress. AWS forgets executions when they end, "
-    "so it may have finished; AWS doesn't tell."
+    "so it may have finished or never existed."
 )
 class ExecutionNotFound(Error):
     pass
@@ -85,7 +85,7 @@ class AccountNotAvailable(Error):
     pass
 
 
-@strawberry.type(description="AWS refused the call: the gateway's role lacks a permission in that account.")
+@strawberry.type(description="AWS denied the call: the gateway's role lacks a permission in that account.")
 class AccessDenied(Error):
     pass
 
@@ -150,7 +150,7 @@ WorkflowOrError = Annotated[
 
 
 def to_data(error: GatewayError) -> Error:
-    """The error as an object of its type. Raises the error itself where it has none."""
+    """The error as an object of its type. Raises the error itself if it has none."""
     name = TABLE[error.code].graphql_type
     if name is None:
         raise error
@@ -158,7 +158,7 @@ def to_data(error: GatewayError) -> Error:
 
 
 def to_item(error: GatewayError) -> Error:
-    """The error as an object, whatever it is: raised, it would take the list's other items with it."""
+    """The error as an object, always: raising it would fail the list's other items too."""
     return _data(error, _TYPES.get(TABLE[error.code].graphql_type or "", UpstreamUnavailable))
 
 
@@ -179,7 +179,7 @@ def _data(error: GatewayError, kind: type[Error]) -> Error:
 
 
 def to_answer(result: ExecutionResult, request_id: str) -> GraphQLHTTPResponse:
-    """An operation's answer; without `data` when it was not begun. Source: GraphQL, Response Format."""
+    """An operation's response; without `data` if it was not started. Source: GraphQL, Response Format."""
     if not result.errors:
         return {"data": result.data}
     errors = to_errors(result, request_id)
@@ -191,7 +191,7 @@ def to_answer(result: ExecutionResult, request_id: str) -> GraphQLHTTPResponse:
 
 
 def to_extensions(error: GatewayError) -> dict[str, Any]:
-    """What a failure's `extensions` say; nothing of what isn't known."""
+    """A failure's `extensions`, without unknown values."""
     told = {
         "code": error.code,
         "retryable": TABLE[error.code].retryable,
@@ -204,9 +204,9 @@ def to_extensions(error: GatewayError) -> dict[str, Any]:
 
 
 def to_errors(result: ExecutionResult, request_id: str) -> list[dict[str, Any]]:
-    """`errors[]` of an answer. Whatever is no GatewayError and no fault of the document is masked.
+    """A response's `errors[]`. Errors other than GatewayErrors and errors in the document are masked.
 
-    One failure that many fields have met, such as the steps of one workflow, is logged once.
+    A failure shared by many fields, such as the steps of one workflow, is logged once.
     """
     logged: set[object] = set()
     return [
@@ -215,7 +215,7 @@ def to_errors(result: ExecutionResult, request_id: str) -> list[dict[str, Any]]:
 
 
 def _is_about_input(error: GraphQLError) -> bool:
-    """Whether the error is about a value that an argument was given, such as null by a variable with a default."""
+    """Whether the error is about an argument's value, such as null from a variable with a default."""
     return any(isinstance(node, ValueNode) for node in error.nodes or ())
 
 
@@ -225,7 +225,7 @@ def _formatted(error: GraphQLError, extensions: dict[str, Any]) -> dict[str, Any
         message = "Internal server error."
     elif isinstance(cause, BadUserInput) and cause.field is not None:
         message = cause.message_with(to_camel_case)
-    elif message.endswith(_NOT_NONE):  # graphql-core's words, of a literal or a variable in an argument
+    elif message.endswith(_NOT_NONE):  # graphql-core's message about a literal or a variable in an argument
         message = f"{message.removesuffix(_NOT_NONE)}not to be null."
     formatted: dict[str, Any] = {"message": message}
     if error.locations:

@@ -1,4 +1,4 @@
-"""One exchange over HTTP: what a request's head asks for, its body, and how an answer goes out."""
+"""HTTP handling of a GraphQL request: headers, body, cancellation, compression, and error responses."""
 
 from __future__ import annotations
 
@@ -28,28 +28,30 @@ if TYPE_CHECKING:
     from transfer_gateway.api.request_headers import RequestHeaders
     from transfer_gateway.api.unread import UnreadBytes
 
-_WORTH_COMPRESSING, _LONG_TO_COMPRESS, _COMPRESSION = 8192, 131_072, 4  # bytes, bytes, of zlib's 9 levels
+_MIN_COMPRESSED, _MIN_IN_THREAD, _COMPRESSION = 8192, 131_072, 4  # bytes, bytes, of zlib's 9 levels
 _WATCH_AFTER_S = 0.25
 _LONG_BODY = 16_384  # bytes
-_REFUSED = re.compile(r"(^|;)\s*q\s*=\s*0(\.0*)?\s*(;|$)")  # a media range's parameters, with q=0 among them
+_ZERO_QUALITY = re.compile(
+    r"(^|;)\s*q\s*=\s*0(\.0*)?\s*(;|$)"
+)  # a media range's parameters, with q=0 among them
 
 
 def asked_timeout_s(header: str | None) -> float:
-    """A caller may want its answer sooner than we would take for it. Raises: HTTPException."""
+    """The timeout that the caller requests. Raises: HTTPException."""
     try:
         timeout_s = float(header) if header is not None else math.inf
     except ValueError:
         timeout_s = math.nan
     if not timeout_s > 0:
-        raise HTTPException(400, "X-Request-Timeout must be a number of seconds, more than 0.")
+        raise HTTPException(400, "X-Request-Timeout must be a number of seconds greater than 0.")
     return timeout_s
 
 
 def named(header: str | None) -> set[str]:
-    """What the client names in such a header as Accept, without what it refuses with q=0."""
+    """The values of a header such as Accept, without those with q=0."""
     items = (header or "").lower().split(",")
     named = (item.partition(";") for item in items)
-    return {name.strip() for name, _, parameters in named if not _REFUSED.search(parameters)}
+    return {name.strip() for name, _, parameters in named if not _ZERO_QUALITY.search(parameters)}
 
 
 def address(request: HTTPConnection) -> str | None:
@@ -59,10 +61,10 @@ def address(request: HTTPConnection) -> str | None:
 async def read_body(
     receive: Receive, state: dict[str, Any], unread: UnreadBytes, *, max_bytes: int, timeout_s: float
 ) -> bytes:
-    """The request's body, bounded in bytes and in time. Raises: HTTPException, ClientDisconnect.
+    """The request's body, limited in bytes and time. Raises: HTTPException, ClientDisconnect.
 
-    While the rest of a long body is awaited, it counts as its caller's unread bytes; `state` has the request's caller
-    and connection. Starlette's own bound answers in plain text, whatever we would say.
+    An incomplete long body counts as its caller's unread bytes; `state` has the request's caller and connection.
+    Starlette's own limit is not used, since it responds in plain text.
     """
     chunks, length, more, kept = [], 0, True, None
     try:
@@ -87,9 +89,9 @@ async def read_body(
 
 @asynccontextmanager
 async def while_client_waits(receive: Receive) -> AsyncIterator[None]:
-    """Cancels what runs in it when the client has left: nobody would read the answer, but AWS be asked for it.
+    """Cancels the block when the client disconnects, to save AWS calls.
 
-    Quick answers are not worth the watch. Raises: ClientDisconnect.
+    Starts to watch only after a while, so that quick responses cost nothing extra. Raises: ClientDisconnect.
     """
     loop, answering = asyncio.get_running_loop(), asyncio.current_task()
     watching: asyncio.Task[None] | None = None
@@ -121,19 +123,19 @@ async def while_client_waits(receive: Receive) -> AsyncIterator[None]:
 
 
 async def compressed(headers: RequestHeaders, response: Response) -> Response:
-    """The same with its body compressed, if it is large and the client can read that."""
+    """The response with a compressed body, if it is large and the client accepts that."""
     body = response.body
-    if len(body) >= _WORTH_COMPRESSING and "gzip" in named(headers.get("accept-encoding")):
+    if len(body) >= _MIN_COMPRESSED and "gzip" in named(headers.get("accept-encoding")):
         compress = partial(gzip.compress, body, compresslevel=_COMPRESSION, mtime=0)
-        # zlib lets other threads run.
-        response.body = await asyncio.to_thread(compress) if len(body) >= _LONG_TO_COMPRESS else compress()
+        # zlib releases the GIL.
+        response.body = await asyncio.to_thread(compress) if len(body) >= _MIN_IN_THREAD else compress()
         response.headers["content-encoding"] = "gzip"
         response.headers["content-length"] = str(len(response.body))
     return response
 
 
 def error_body(message: str, code: str, **extensions: Any) -> dict[str, Any]:  # noqa: ANN401  JSON
-    """`errors[]` with one failure, which is the request's; `retryable` and `retryAfter` as the code's are."""
+    """`errors[]` with one failure of the whole request; `retryable` and `retryAfter` follow from the code."""
     if (request := current_request()) is not None:
         request.code = code
     return {"errors": [{"message": message, "extensions": extensions_of(code) | extensions}]}
@@ -145,7 +147,7 @@ def error_response(
     code: str = ErrorCode.BAD_USER_INPUT,
     **extensions: Any,  # noqa: ANN401  JSON
 ) -> Response:
-    """A failure of the HTTP request itself, in GraphQL's form, so that clients read one form only."""
+    """A failure of the HTTP request itself, in GraphQL's format, so that clients parse only one format."""
     return Response(
         orjson.dumps(error_body(message, code, **extensions)),
         status_code=status,

@@ -1,4 +1,4 @@
-"""The self-test of how operations are executed: a small schema, whose answer is known."""
+"""The self-test of operation execution: a small schema with a known result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _RESULT = {
 
 
 def executes_directly() -> bool:
-    """Whether private parts of Strawberry and graphql-core do what `operations.py` needs. Takes a few milliseconds."""
+    """Whether private parts of Strawberry and graphql-core work as `operations.py` needs. Takes a few milliseconds."""
     fallback = "Strawberry's own execution, which takes twice the CPU"
     with Check("graphql-core", fallback=fallback) as core:
         check_executor()
@@ -51,7 +51,7 @@ class SampleKey:
 @strawberry.type
 class Sample:
     name: str
-    size: strawberry.enum(_Size)  # type: ignore[valid-type]  # Strawberry's way
+    size: strawberry.enum(_Size)  # type: ignore[valid-type]  # as in Strawberry's docs
 
     @strawberry.field
     def twice(self) -> str:
@@ -70,14 +70,14 @@ class SampleQuery:
 
 
 def _try() -> None:
-    """Raises: PartDiffers, and whatever changed parts raise."""
+    """Raises: PartDiffers, and any error of a changed part."""
     schema = strawberry.Schema(query=SampleQuery)
     require(_Size, "__strawberry_definition__.values")
     check_schema(schema)
     variables = {"keys": [{"sampleName": "a"}, {"sampleName": "b"}]}
     document, compiled = parse(_DOCUMENT), Compiled()
     call_directly(schema)
-    for _ in range(2):  # selections are compiled when they come again
+    for _ in range(2):  # selections are compiled the second time
         ours: Any = execute(
             core_schema(schema),
             document,

@@ -1,12 +1,11 @@
-"""Everything private of graphql-core that the GraphQL server uses: parts of its executor.
+"""Every private part of graphql-core that the GraphQL server uses: parts of its executor.
 
-`execute` takes an `executor_class`, and passes options that it does not know; what such a class may override is not
-documented. Of `Executor`: `build_response`, `collect_and_execute_subfields`, `complete_iterable_value`, overridden;
+`execute` takes an `executor_class`, and passes unknown options to it; what such a class may override is not documented.
+Of `Executor`: `build_response`, `collect_and_execute_subfields`, `complete_iterable_value`, overridden;
 `collect_subfields`, `ensure_valid_runtime_type`, `type_resolver`, `context_value`, `variable_values` with its
 `coerced`, `async_helpers`, which are used. Of the details of a field that these pass: `node`.
 
-Of input types, `out_name` of a field and `out_type`, which are documented for those who build a schema, not for those
-who have one.
+Of input types, `out_name` of a field and `out_type`, which are documented for building a schema, not for changing one.
 
 Fallback: Strawberry's own `Schema.execute`, as in `strawberry_internals.py`.
 """
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
 
 
 class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
-    """graphql-core's executor, which looks for a compiled selection before it collects the fields of an object.
+    """graphql-core's executor, which uses an object's compiled selection if there is one.
 
-    `coerced`: variables' values that are ready.
+    `coerced`: values of variables that are coerced already.
     """
 
     def __init__(
@@ -49,9 +48,9 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         self._compiled = compiled
 
     def build_response(self, data: dict[str, Any] | None) -> Any:  # noqa: ANN401  its base's
-        """The end. The helpers are bound to this executor, and such a cycle keeps all that it was told in memory."""
+        """Called last. Breaks a reference cycle with the helpers, which would keep all data in memory."""
         response = super().build_response(data)
-        self.async_helpers = None  # type: ignore[assignment]  # nobody is left who would ask
+        self.async_helpers = None  # type: ignore[assignment]  # not used any more
         return response
 
     def collect_and_execute_subfields(
@@ -60,12 +59,12 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         field_details_list: list[Any],
         path: Path,
         result: Any,  # noqa: ANN401  any object of the schema
-        position_context: Any,  # noqa: ANN401  of incremental delivery, which there is none of
+        position_context: Any,  # noqa: ANN401  for incremental delivery, which is not used
     ) -> Any:  # noqa: ANN401  the object's fields, or an awaitable of them
         if self._compiled is not None:
             selection = self._compiled.get(self, return_type, field_details_list)
             if selection is not None:
-                with suppress(Exception):  # its value is unusual: an error, or nothing to compile for
+                with suppress(Exception):  # graphql-core handles errors and unusual values
                     return selection(result, Info(self.context_value))
         return super().collect_and_execute_subfields(
             return_type, field_details_list, path, result, position_context
@@ -87,7 +86,7 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
             and len(items) > 1
             and is_composite_type(kind)
         ):
-            with suppress(Exception):  # one of them is unusual
+            with suppress(Exception):  # as above
                 return self._written(self._compiled, kind, field_details_list, info, items)
         return super().complete_iterable_value(
             item_type, field_details_list, info, path, items, position_context
@@ -101,7 +100,7 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         info: GraphQLResolveInfo[Any],
         items: Sequence[Any],
     ) -> list[dict[str, Any]]:
-        """A list of objects. Which type they are of, and whether they are, their classes say."""
+        """The response of a list of objects, whose classes determine their types."""
         by_class: dict[type, Selection] = {}
         told, written = Info(self.context_value), []
         for item in items:

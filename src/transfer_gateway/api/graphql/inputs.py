@@ -1,8 +1,7 @@
-"""Long lists of input objects, such as a thousand keys: each read by one function, made of its type.
+"""Coerces long lists of input objects, such as a thousand keys, with one generated function per type.
 
-graphql-core walks over every value several times, asking anew what each type is: for a thousand keys, a tenth of what
-the whole lookup costs. Only a list that is sure to come out equal is read here; any other is left to graphql-core,
-which says what is wrong with it.
+graphql-core traverses every value several times: for a thousand keys, a tenth of the cost of the whole lookup. Only a
+list whose result is sure to be equal is coerced here. graphql-core handles all others, and reports their errors.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Inputs:
-    """The input types of a schema whose fields are all required, and none of which holds another."""
+    """The input types of a schema whose fields are all required and none of which contains another."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
@@ -38,9 +37,9 @@ class Inputs:
     def take_lists(
         self, operation: OperationDefinitionNode, variables: dict[str, Any]
     ) -> dict[str, list[Any]]:
-        """Those of the variables that are lists of such objects, as graphql-core would coerce them.
+        """Remove the variables that are lists of such objects. Returns: them, as graphql-core would coerce them.
 
-        What is left of them there is an empty list.
+        An empty list remains in place of each.
         """
         found = {}
         for definition in operation.variable_definitions or ():
@@ -50,7 +49,7 @@ class Inputs:
                 kind = _required(type_from_ast(self._schema, definition.type))
                 read = self._read.get(_required(kind.of_type)) if isinstance(kind, GraphQLList) else None
                 if read is not None:
-                    with suppress(Exception):  # graphql-core knows what is wrong
+                    with suppress(Exception):  # graphql-core reports the error
                         found[name] = [read(item) for item in value]
                         variables[name] = []
         return found
@@ -61,7 +60,7 @@ def _required(kind: Any) -> Any:  # noqa: ANN401  of any type
 
 
 def _reader(kind: GraphQLInputObjectType) -> Read | None:
-    """What makes the object of a dict, and raises something for any other value."""
+    """A function that creates the object from a dict, and raises for any other value."""
     fields = []
     for name, field in kind.fields.items():
         inner = _required(field.type)
@@ -69,7 +68,7 @@ def _reader(kind: GraphQLInputObjectType) -> Read | None:
             return None
         fields.append((name, field.out_name or name, inner.coerce_input_value))
 
-    def read(value: Any) -> Any:  # noqa: ANN401  whatever was sent
+    def read(value: Any) -> Any:  # noqa: ANN401  any JSON
         if value.__class__ is not dict or len(value) != len(fields):
             raise ValueError
         return kind.out_type({out_name: coerce(value[name]) for name, out_name, coerce in fields})

@@ -1,8 +1,8 @@
-"""Large operations run one at a time, so that small ones get through in between.
+"""Runs large operations one at a time, so that small ones run in between.
 
-To read a thousand keys, and to write as many executions, keeps the event loop busy for some 50 ms. Many such
-operations at once would delay every other request, and the probes, by all of them. A FairLimiter serves the callers in
-turn; what it lacks is here: how many may wait, until when, and the pause after each.
+Parsing a thousand keys and serializing as many executions blocks the event loop for about 50 ms. Many such operations
+at once would delay all other requests, and the probes, by the sum. A FairLimiter serves callers round-robin; this
+module adds a limit on waiting operations, a deadline, and a pause after each operation.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
     from transfer_gateway.domain.caller import Caller
 
-LARGE_BYTES, LARGE_ROWS = 32_768, 250  # of a request, of its answer: more than that is a large operation
-_MOST_WAITING = 20  # of one caller's: each keeps its request in memory
-_WAITS_S = 0.1  # so long after its begin, an operation is taken to wait for AWS
+LARGE_BYTES, LARGE_ROWS = 32_768, 250  # of a request, of its response: above either, an operation is large
+_MAX_WAITING = 20  # per caller: each keeps its request in memory
+_WAITS_S = 0.1  # after this time an operation is assumed to wait for AWS
 _LONGEST_REST_S = 0.5
 
 
 class LargeOperations:
-    """One large operation at a time, callers in turn; one that waits for AWS gives its turn up.
+    """One large operation at a time, round-robin by caller; one that waits for AWS frees its slot.
 
-    The next begins as long after as this one took: large operations take half of the event loop's time at most.
+    After each, a pause of the same duration: large operations take at most half of the event loop's time.
     """
 
     def __init__(self) -> None:
@@ -38,14 +38,14 @@ class LargeOperations:
 
     @asynccontextmanager
     async def take(self, caller: Caller, deadline: float) -> AsyncIterator[None]:
-        """A turn, for as long as the context lasts.
+        """A slot, for the duration of the context.
 
-        Raises: Throttled where too many of the caller's wait already, DeadlineExceeded where no turn comes by then.
+        Raises: Throttled if too many of the caller's operations wait already, DeadlineExceeded if none becomes free.
         """
         loop, slot = asyncio.get_running_loop(), self._limiter.slot(caller)
-        if self._waiting[caller.name] >= _MOST_WAITING:
+        if self._waiting[caller.name] >= _MAX_WAITING:
             raise Throttled(
-                f"At most {_MOST_WAITING} of your large requests may wait at a time.", retry_after_s=1.0
+                f"At most {_MAX_WAITING} of your large requests may wait at a time.", retry_after_s=1.0
             )
         self._waiting[caller.name] += 1
         try:
@@ -57,8 +57,8 @@ class LargeOperations:
             self._waiting[caller.name] -= 1
             if not self._waiting[caller.name]:
                 del self._waiting[caller.name]
-        began = loop.time()
+        started = loop.time()
         try:
             yield
         finally:
-            slot.end_later(min(loop.time() - began, _LONGEST_REST_S))
+            slot.end_later(min(loop.time() - started, _LONGEST_REST_S))

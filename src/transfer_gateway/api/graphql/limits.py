@@ -1,7 +1,7 @@
-"""What a document and its variables may ask for: their size, before anything costly is done with them.
+"""Limits on the size of a document and its variables, checked before any expensive work.
 
-Every check is linear in the text's length, however its fragments are spread: a fragment is measured once, and
-what it amounts to is added wherever it is spread. Strawberry's own limiters walk them again each time.
+Every check is linear in the document's length: a fragment is measured once, and its size is added wherever it is
+spread. Strawberry's own limiters traverse fragments again at each spread.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
     from graphql import DefinitionNode, DocumentNode, SelectionSetNode, ValueNode
 
-_MAX_OPERATIONS = 50  # each is validated with all that it spreads
-_MAX_SPREADS = 100  # one within another, which validation and execution follow by recursion
+_MAX_OPERATIONS = 50  # each is validated with all fragments that it spreads
+_MAX_SPREADS = 100  # nested; validation and execution recurse into them
 _LONG_LIST = "A list has more than {} items"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that one request may hold. What is counted in a document, is counted with fragments written out."""
+    """Limits of one request. Documents are measured with their fragments expanded."""
 
     max_characters: int
     max_tokens: int
@@ -48,16 +48,16 @@ class Limits:
     max_aws_calls: int
 
 
-def check(limits: Limits, name: str, amount: int, what: str) -> None:
-    """Raises: BadUserInput that names the limit, for an amount above it. `what` has room for the limit's value."""
+def check(limits: Limits, name: str, amount: int, problem: str) -> None:
+    """Raises: BadUserInput that names the limit, for an amount above it. `problem` is formatted with its value."""
     limit = getattr(limits, name)
     if amount > limit:
-        raise BadUserInput(f"{what.format(limit)} (limit: {name}).")
+        raise BadUserInput(f"{problem.format(limit)} (limit: {name}).")
 
 
 @dataclass(slots=True)
 class _Size:
-    """Of a selection set. `depth`: levels of fields; `spreads`: of fragments; `top_fields`: the uppermost level's."""
+    """A selection set's size. `depth`: levels of fields; `spreads`: of fragments; `top_fields`: at the top level."""
 
     selections: int = 0
     top_fields: int = 0
@@ -79,7 +79,7 @@ class _Size:
 
 
 def check_document(document: DocumentNode, limits: Limits) -> None:
-    """Raises: BadUserInput for what is too large; GraphQLError for fragments that can't be written out."""
+    """Raises: BadUserInput if it is too large; GraphQLError for fragments that can't be expanded."""
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     if len(operations) > _MAX_OPERATIONS:
         raise BadUserInput(f"The document has more than {_MAX_OPERATIONS} operations.")
@@ -88,9 +88,9 @@ def check_document(document: DocumentNode, limits: Limits) -> None:
     for operation in operations:
         size = _size(operation.selection_set, sizes)
         size.directives += len(operation.directives or ())
-        check(limits, "max_root_fields", size.top_fields, "The operation has more than {} fields at its root")
+        check(limits, "max_root_fields", size.top_fields, "The operation has more than {} root fields")
         whole.add(size)
-    # Fragments that nothing spreads are validated too.
+    # Unused fragments are validated too.
     spread = {name for definition in document.definitions for name in _spreads_in(definition)}
     whole.selections += sum(size.selections for name, size in sizes.items() if name not in spread)
     if whole.spreads > _MAX_SPREADS:
@@ -135,12 +135,12 @@ def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
 
 
 def _sizes(fragments: Mapping[str, FragmentDefinitionNode]) -> dict[str, _Size]:
-    """Each fragment's, those first that others spread."""
+    """The size of each fragment, in topological order."""
     spreads = {name: set(_spreads_in(fragment)) for name, fragment in fragments.items()}
     sizes: dict[str, _Size] = {}
     try:
         for name in TopologicalSorter(spreads).static_order():
-            if name in fragments:  # else it is spread but not there, and validation says so
+            if name in fragments:  # else validation reports it as unknown
                 sizes[name] = _size(fragments[name].selection_set, sizes)
     except CycleError as error:
         circle: list[str] = error.args[1]
@@ -164,7 +164,7 @@ def _spreads(selection_set: SelectionSetNode) -> Iterator[str]:
 
 
 def _size(selection_set: SelectionSetNode, sizes: Mapping[str, _Size]) -> _Size:
-    """Nests no deeper than the parser has: it would have failed before."""
+    """Recurses no deeper than the parser, which would have failed first."""
     size = _Size()
     for selection in selection_set.selections:
         size.selections += 1
@@ -188,7 +188,7 @@ def _size(selection_set: SelectionSetNode, sizes: Mapping[str, _Size]) -> _Size:
 
 
 def _items(value: ValueNode) -> int:
-    """The items of the longest list in it."""
+    """The length of the longest list in the value."""
     if isinstance(value, ListValueNode):
         return max([len(value.values), *map(_items, value.values)])
     if isinstance(value, ObjectValueNode):

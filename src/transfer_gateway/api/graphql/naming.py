@@ -1,6 +1,6 @@
-"""What a request is called where requests are counted: by the fields of Query that it asks for, of which few are.
+"""Names requests in metrics and logs by the root fields that they select, of which there are few.
 
-The name that a caller gives its operation is anything, and as a metric's label would be a series for each.
+The operation name is chosen by the caller, so as a metric's label it would have unbounded cardinality.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SEVERAL = "several"
 
 
 def name_request(operation: OperationDefinitionNode) -> None:
-    """Say of the current request what it asks for. The document must be valid: its fields are the schema's."""
+    """Set the current request's operation. The document must be valid, so that its fields are the schema's."""
     request = current_request()
     if request is None:
         return

@@ -1,4 +1,4 @@
-"""Runs operations: the way from a document's text to its result, the same for HTTP and WebSocket."""
+"""Runs operations, from a document's text to its result, for both HTTP and WebSocket."""
 
 from __future__ import annotations
 
@@ -35,15 +35,14 @@ if TYPE_CHECKING:
     from transfer_gateway.api.graphql.context import Context
     from transfer_gateway.api.graphql.limits import Limits
 
-# Every lookup ends at the request's deadline, so this is for what should not happen. It includes making the result of
-# what was found by then, which is not to be lost where the machine is busy.
+# A safety net, since every lookup ends at the request's deadline. Allows time to build the result on a busy machine.
 _AFTER_DEADLINE_S = 5.0
 
 
 class Operations:
-    """Instead of Strawberry's `Schema.execute`, which knows no limits and can't hide suggestions.
+    """Replaces Strawberry's `Schema.execute`, which has no limits and can't hide suggestions.
 
-    Where not `direct`, Strawberry's executes what is within the limits.
+    Without `direct`, Strawberry executes documents after our limits are checked.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class Operations:
         self._loop_budget = LoopBudget()
 
     def check_trusted(self, documents: Mapping[str, str]) -> None:
-        """Raises: ConfigurationError for what could never run."""
+        """Raises: ConfigurationError for documents that are invalid or exceed the limits."""
         problems = []
         for document_id, text in documents.items():
             try:
@@ -88,13 +87,13 @@ class Operations:
             raise ConfigurationError(problems)
 
     async def run(
-        self, request: GraphQLRequestData, context: Context, *, has_turn: bool = False
+        self, request: GraphQLRequestData, context: Context, *, has_slot: bool = False
     ) -> ExecutionResult:
-        """The operation's result; a PreExecutionError when it was not begun. Never raises for what callers send.
+        """The operation's result; a PreExecutionError if it was not started. Never raises for invalid input.
 
-        Large operations are run in turns; `has_turn`: whoever calls has taken one.
+        Large operations wait for a slot; `has_slot`: the caller has one.
         """
-        waits = not has_turn and has_long_list(request.variables)
+        waits = not has_slot and has_long_list(request.variables)
         try:
             async with (
                 asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S),
@@ -102,13 +101,13 @@ class Operations:
                 if waits
                 else nullcontext(),
             ):
-                return await self._run(request, context, has_turn=has_turn or waits)
+                return await self._run(request, context, has_slot=has_slot or waits)
         except TimeoutError:
             return _failed(DeadlineExceeded("The request's deadline has passed."))
-        except GatewayError as error:  # no turn
+        except GatewayError as error:  # no slot
             return _failed(error)
 
-    async def _run(self, request: GraphQLRequestData, context: Context, *, has_turn: bool) -> ExecutionResult:
+    async def _run(self, request: GraphQLRequestData, context: Context, *, has_slot: bool) -> ExecutionResult:
         await self._loop_budget.take()
         try:
             document = self._documents.get(request.query or "")
@@ -129,9 +128,9 @@ class Operations:
         except Refused as refused:
             return PreExecutionError(data=None, errors=refused.errors)
         lists = self._inputs.take_lists(operation, variables)
-        if has_turn:
-            await asyncio.sleep(0)  # what else is ready need not wait for all of it
-        waits = not has_turn and cost.rows > LARGE_ROWS
+        if has_slot:
+            await asyncio.sleep(0)  # let other tasks run in between
+        waits = not has_slot and cost.rows > LARGE_ROWS
         async with (
             self.large_operations.take(context.reader.caller, context.deadline) if waits else nullcontext()
         ):
@@ -163,7 +162,7 @@ def _execute_by_strawberry(
     operation_name: str | None,
     **_of_the_executor: object,
 ) -> Awaitable[Any]:
-    assert document.loc is not None  # noqa: S101  it was parsed with its places
+    assert document.loc is not None  # noqa: S101  it was parsed with locations
     return schema.execute(document.loc.source.body, variable_values, context_value, None, operation_name)
 
 
@@ -172,7 +171,7 @@ def _failed(error: GatewayError) -> ExecutionResult:
 
 
 def has_long_list(variables: object) -> bool:
-    """Whether the operation with these variables, as a client sent them, is a large one."""
+    """Whether an operation with these unchecked variables is a large one."""
     return isinstance(variables, dict) and any(
         isinstance(value, list) and len(value) > LARGE_ROWS for value in variables.values()
     )

@@ -1,18 +1,18 @@
-"""Whether fields of one response name can be merged, decided without comparing every two of them.
+"""Checks whether fields with the same response name can be merged, without comparing all pairs.
 
 graphql-core's own rule compares pairs: four hundred times `accounts { id }` are 80,000 pairs, and as many again one
-level below. Here all fields that answer at one place of the response, whatever objects they are selected on, are a
-group, and what is selected in them makes the groups one level below. In a group
+level below. Here all fields at the same position of the response, whatever object types they are selected on, form a
+group, and their selections form the groups one level below. In a group
 
-- all must have one shape of type. That is an equivalence, so each is compared with the first;
-- those that can meet in one object must be the same call: a field's name and its arguments. Two can't meet if
-  anywhere on their way from the root they are selected on two different object types. A field's way, so far as it
-  sets any two apart, is its lineage. Fields of one lineage are compared with the first of them, and only lineages
-  that differ in their calls with each other. Their number is that of ways through object types, most often one.
+- all fields must have the same type shape. That is an equivalence, so each is compared with the first;
+- fields that can apply to the same object must be the same call: a field's name and its arguments. Two fields can't
+  apply to the same object if they are selected on different object types anywhere on the path from the root. The part
+  of a field's path that distinguishes it from others is its lineage. Fields of one lineage are compared with the first
+  of them, and lineages with each other only if their calls differ. There are as many lineages as paths through object
+  types, usually one.
 
-Source: GraphQL, "Field Selection Merging"; groups in place of pairs are Simon Adameit's idea, made for Sangria. His
-merge what is selected anew for each object type, which multiplies level by level where interfaces nest; lineages
-keep it together.
+Source: GraphQL, "Field Selection Merging"; groups instead of pairs are Simon Adameit's idea, for Sangria. His algorithm
+merges selections again for each object type, which grows exponentially with nested interfaces; lineages avoid that.
 """
 
 from __future__ import annotations
@@ -36,14 +36,13 @@ _QUOTED_CHARACTERS = 200
 
 
 class OverlappingFields(ValidationRule):
-    """Takes the place of graphql-core's OverlappingFieldsCanBeMergedRule, with its verdict.
+    """Replaces graphql-core's OverlappingFieldsCanBeMergedRule, with the same result.
 
-    It takes at most a step for each selection and each set of them, with fragments written out: a fragment is read
-    once at each place, and what was checked together before is not checked again. Comparing lineages comes on top.
-    Fragments that multiply, or spread themselves, could still need any number of steps: after MAX_STEPS validation
-    ends with an error.
+    Takes at most one step per selection and selection set, with fragments expanded: a fragment is read once per
+    position, and combinations that were checked before are skipped. Comparing lineages takes additional steps.
+    Fragments that multiply, or spread themselves, could need any number of steps: after MAX_STEPS validation fails.
 
-    Arguments of fragments, which only an option of the parser lets in, are not looked at.
+    Ignores fragment arguments, which only a parser option enables.
     """
 
     def __init__(self, context: ValidationContext) -> None:
@@ -64,7 +63,7 @@ class OverlappingFields(ValidationRule):
             if isinstance(node, OperationDefinitionNode):
                 root = self.context.schema.get_root_type(node.operation)
                 self._check(self._selected.of(node.selection_set, root))
-        # What no operation reaches is checked too, outer fragments first: most others are reached from these.
+        # Unused fragments are checked too, outer ones first, since most others are reached from these.
         for fragment in sorted(fragments, key=lambda fragment: fragment.name.value in self._spread):
             if not self._selected.has(fragment):
                 self._check(self._selected.by(fragment))
@@ -72,7 +71,7 @@ class OverlappingFields(ValidationRule):
     def _check(self, root: Selections) -> None:
         pending = deque([[_Part(root, _ROOT)]])
         while pending:
-            parts = self._written_out(pending.popleft())
+            parts = self._expanded(pending.popleft())
             together = frozenset(parts)
             if together in self._checked:
                 continue
@@ -83,17 +82,17 @@ class OverlappingFields(ValidationRule):
                 for field in selections.fields:
                     groups[field.response_name].append(_Member(field, lineage))
             for group in groups.values():
-                members = self._set_apart(group)
+                members = self._distinguished(group)
                 conflict = self._conflict(members) if len(members) > 1 else None
                 if conflict is not None:
                     self._report(*conflict)
                 elif inner := self._inner(members):
                     pending.append(inner)
 
-    def _written_out(self, parts: list[_Part]) -> list[_Part]:
-        """With the fragments that they spread, each once for a lineage, and without what has no fields of its own."""
+    def _expanded(self, parts: list[_Part]) -> list[_Part]:
+        """Expand the fragments, each once per lineage, and drop selections without direct fields."""
         seen = set(parts)
-        for selections, lineage in parts:  # which grows meanwhile
+        for selections, lineage in parts:  # which grows in the loop
             self._step(1 + len(selections.spreads))
             for name in selections.spreads:
                 fragment = self.context.get_fragment(name)
@@ -105,11 +104,13 @@ class OverlappingFields(ValidationRule):
         filled = [part for part in parts if part.selections.fields]
         distinct = dict.fromkeys(part.selections for part in filled)
         if len(filled) == len(distinct) * len({part.lineage for part in filled}):
-            return [_Part(selections, _ROOT) for selections in distinct]  # what all have sets none apart
+            return [
+                _Part(selections, _ROOT) for selections in distinct
+            ]  # a common part does not distinguish them
         return filled
 
-    def _set_apart(self, group: list[_Member]) -> list[_Member]:
-        """The same, with the types that they are selected on in their lineages, if there are several."""
+    def _distinguished(self, group: list[_Member]) -> list[_Member]:
+        """Add the object types that the fields are selected on to their lineages, if there are several."""
         if len({field.on for field, _ in group if field.on is not None}) <= 1:
             return group
         return [_Member(field, self._descend(lineage, field.on)) for field, lineage in group]
@@ -121,7 +122,7 @@ class OverlappingFields(ValidationRule):
         return lineage
 
     def _inner(self, group: Sequence[_Member]) -> list[_Part]:
-        """What is selected in these fields."""
+        """The selections of these fields."""
         parts: dict[_Part, None] = {}
         for field, lineage in group:
             selections = self._selected.within(field)
@@ -139,8 +140,8 @@ class OverlappingFields(ValidationRule):
             first = firsts.setdefault(lineage, field)
             if first.call != field.call:
                 return _calls(first, field)
-        # Lineages in pairs of bundles, of which each is alike so far, from the innermost types outwards. Those that
-        # can't meet part company; while no interface is among them, that leaves each bundle with itself alone.
+        # Compares pairs of bundles: lineages that are equal so far, from the innermost types outwards. Pairs that can't
+        # apply to the same object are dropped; without interfaces, only pairs of a bundle with itself remain.
         every = [_Member(field, lineage) for lineage, field in firsts.items()]
         pending = [(every, every)]
         while pending:
@@ -158,16 +159,16 @@ class OverlappingFields(ValidationRule):
         self.steps += count
         if self.steps > MAX_STEPS:
             raise ValidationAbortedError(
-                "Whether its fields can be merged takes too long to find out: the document's fragments multiply."
+                "It takes too long to find out whether its fields can be merged: the document's fragments multiply."
             )
 
-    def _report(self, why: str, one: Field, other: Field) -> None:
-        if (id(one), id(other)) in self._reported:  # where the same fragment was spread before
+    def _report(self, reason: str, one: Field, other: Field) -> None:
+        if (id(one), id(other)) in self._reported:  # reported for an earlier spread of the same fragment
             return
         self._reported.add((id(one), id(other)))
         self.report_error(
             GraphQLError(
-                f"Fields '{_short(one.response_name)}' conflict because {why}. "
+                f"Fields '{_short(one.response_name)}' conflict because {reason}. "
                 "Use different aliases on the fields to fetch both if this was intentional.",
                 [one.node, other.node],
             )
@@ -176,7 +177,7 @@ class OverlappingFields(ValidationRule):
 
 @dataclass(eq=False, slots=True)
 class _Lineage:
-    """The object types on a field's way from the root, innermost first, where its group has several."""
+    """The object types on a field's path from the root, innermost first, where its group has several."""
 
     outer: _Lineage | None
     on: GraphQLObjectType | None
@@ -200,7 +201,7 @@ _Conflict = tuple[str, Field, Field]
 
 
 def _by_type(bundle: _Bundle) -> dict[GraphQLObjectType | None, _Bundle]:
-    """Its parts, each by the type that was innermost."""
+    """The bundle's parts by innermost type."""
     parts: defaultdict[GraphQLObjectType | None, _Bundle] = defaultdict(list)
     for field, lineage in bundle:
         parts[lineage.on].append(_Member(field, lineage.outer or _ROOT))
@@ -208,7 +209,7 @@ def _by_type(bundle: _Bundle) -> dict[GraphQLObjectType | None, _Bundle]:
 
 
 def _that_can_meet(some: _Bundle, others: _Bundle) -> Iterator[tuple[_Bundle, _Bundle]]:
-    """Their parts in pairs, those of objects of a single type with their like and with those of any type."""
+    """Pairs of parts that can apply to the same object: those of the same type, or of any type."""
     parts = _by_type(some)
     other_parts = parts if some is others else _by_type(others)
     for on, part in parts.items():

@@ -1,4 +1,4 @@
-"""Types of the answers that span many targets, and how the core's pages become them."""
+"""Result types of fields that span many targets, and the conversion of the core's pages to them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from transfer_gateway.domain import execution, workflow
 
-# What only DescribeExecution or DescribeWorkflow tells; the rest is in AWS's lists too.
+# Fields that only DescribeExecution or DescribeWorkflow returns; AWS's lists have the rest.
 EXECUTION_DETAILS = frozenset({"executionRole", "loggingConfiguration", "posixProfile", "results"})
 WORKFLOW_DETAILS = frozenset({"steps", "onExceptionSteps", "tags", "structuredLogDestinations"})
 
@@ -145,7 +145,7 @@ def to_execution_connection(found: page.Page[execution.Execution], *, continued:
     edges = [
         ExecutionEdge(
             cursor=entry.cursor,
-            node=cast("Execution", entry.node),  # answered by the domain's object
+            node=cast("Execution", entry.node),  # the value is a domain object
             details_error=to_item(entry.missing) if entry.missing else None,
         )
         for entry in found.entries
@@ -184,7 +184,7 @@ def _page_info(found: page.Page[Any], *, continued: bool) -> PageInfo:
 
 def to_find_result(found: page.FindResult) -> FindExecutionResult:
     return FindExecutionResult(
-        execution=cast("Execution | None", found.execution),  # answered by the domain's object
+        execution=cast("Execution | None", found.execution),  # the value is a domain object
         targets_asked=found.targets_asked,
         target_failures=_failures(found.failures),
     )
@@ -200,7 +200,7 @@ def _failures(failures: Iterable[page.TargetFailure]) -> list[TargetFailure]:
 
 
 def wants_any(details: frozenset[str], selected: Iterable[Any]) -> bool:
-    """Whether a selection of connections asks for any of these fields of a node. `selected` is Strawberry's."""
+    """Whether a selection of connections contains any of these fields of a node. `selected` is Strawberry's."""
     return any(
         node.name in details
         for connection in selected
@@ -215,7 +215,7 @@ def _below(field: Any, name: str) -> list[Any]:  # noqa: ANN401  as above
 
 
 def _fields(field: Any) -> list[Any]:  # noqa: ANN401  as above
-    """The fields right below, those in fragments included; a fragment has a type condition and is no field."""
+    """The direct subfields, including those in fragments, which have a type condition."""
     found: list[Any] = []
     for inner in field.selections:
         if _is_left_out(inner):
@@ -225,6 +225,6 @@ def _fields(field: Any) -> list[Any]:  # noqa: ANN401  as above
 
 
 def _is_left_out(selection: Any) -> bool:  # noqa: ANN401  as above
-    """By `@skip` or `@include`. Strawberry has put the variables' values in."""
+    """Whether `@skip` or `@include` excludes it. Strawberry has replaced variables by their values."""
     directives = selection.directives
     return bool(directives.get("skip", {}).get("if")) or not directives.get("include", {}).get("if", True)

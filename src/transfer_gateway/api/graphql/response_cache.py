@@ -1,9 +1,9 @@
-"""Responses, kept and sent again as long as they would be the same.
+"""Caches responses for as long as they would be the same.
 
-Many clients poll the same executions with the same request. A response follows from the request's text, the caller's
-scope and some snapshots; while these are unchanged, so is the response. A repeated request is admitted, limited and
-audited like any other: only the work between text and response is saved. `core/replay.py` decides which responses are
-repeatable.
+Many clients poll the same executions with the same request. A response depends on the request's text, the caller's
+scope and some snapshots; while these are unchanged, so is the response. A repeated request is authenticated, limited
+and audited like any other: only parsing, execution and serialization are saved. `core/replay.py` decides which
+responses are repeatable.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from transfer_gateway.core.replay import Replayable
     from transfer_gateway.telemetry import Request
 
-_PART_BYTES = 1024  # of a key and a version, about
-_LARGEST = 1 / 16  # of all that is kept
+_PART_BYTES = 1024  # approximate size of a key and a version
+_LARGEST = 1 / 16  # of the cache's size, for one response
 
 
 _Key: TypeAlias = tuple[bytes | str, bytes]  # a request, and the version of its caller's scope
@@ -30,7 +30,7 @@ _Key: TypeAlias = tuple[bytes | str, bytes]  # a request, and the version of its
 class _Answer(NamedTuple):
     text: bytes
     made_of: Replayable
-    operation: str  # it is counted as
+    operation: str  # for metrics
     size_bytes: int
 
 
@@ -40,7 +40,7 @@ class _Making(NamedTuple):
 
 
 class ResponseCache:
-    """The least recently used go first. `max_bytes` 0: none are kept."""
+    """An LRU cache. `max_bytes` 0 disables it."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -48,9 +48,9 @@ class ResponseCache:
         self._kept: SizedLru[_Key, _Answer] = SizedLru(max_bytes, lambda answer: answer.size_bytes)
 
     def get(self, request: bytes | str, reader: Reader, at: float | None = None) -> bytes | None:
-        """The response to a request with that body, if this reader would make the same from snapshots alone.
+        """The response to that request, if this reader would build the same one from snapshots alone.
 
-        `at`, in the clock's time: if it would have made the same then, had it known what is known now.
+        `at`: measure the age of snapshots at that time of the clock instead of now.
         """
         answer = self._kept.get((request, reader.scope.version))
         if answer is None or not reader.replay.repeat(answer.made_of, at):
@@ -59,10 +59,12 @@ class ResponseCache:
             again.operation = answer.operation
         return answer.text
 
-    async def made_by_another(self, request: bytes | str, reader: Reader, deadline: float) -> bytes | None:
-        """The same, from the request that is making it now: where many poll, they ask while a call to AWS is under way.
+    async def wait_for_concurrent(
+        self, request: bytes | str, reader: Reader, deadline: float
+    ) -> bytes | None:
+        """As `get`, from a concurrent request that is the same, such as other polling clients'.
 
-        Waits only for responses that were repeatable the last time, so that the wait is rarely in vain.
+        Waits only for responses that were repeatable the last time, so that the wait rarely fails.
         """
         key = request, reader.scope.version
         making = self._making.get(key)
@@ -76,12 +78,12 @@ class ResponseCache:
                 await asyncio.shield(making.done)
         return self.get(request, reader, now)
 
-    def made_here(self, request: bytes | str, reader: Reader) -> _MadeHere:
-        """A context in which the response is made, so that other requests can wait for it."""
-        return _MadeHere(self._making, (request, reader.scope.version))
+    def sharing(self, request: bytes | str, reader: Reader) -> _Sharing:
+        """Let other requests wait for the response that is built inside the context."""
+        return _Sharing(self._making, (request, reader.scope.version))
 
     def keep(self, request: bytes | str, reader: Reader, text: bytes) -> None:
-        """Keep the response that was made with this reader, if it is repeatable and not too large."""
+        """Cache the response that was built with this reader, if it is repeatable and not too large."""
         made_of = reader.replay.replayable()
         if made_of is None:
             return
@@ -92,7 +94,7 @@ class ResponseCache:
             self._kept.put((request, reader.scope.version), _Answer(text, made_of, operation, size_bytes))
 
 
-class _MadeHere:
+class _Sharing:
     """A class, as a generator's context costs three times the instructions."""
 
     __slots__ = ("_all", "_key", "_making")

@@ -1,4 +1,4 @@
-"""Scalars that GraphQL lacks, and the ids: checked on the way in by the domain's own types."""
+"""Custom scalars: Long, and the ids, which the domain's types validate."""
 
 from __future__ import annotations
 

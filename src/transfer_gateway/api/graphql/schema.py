@@ -1,4 +1,4 @@
-"""The schema's entry points. Each resolves once, at the root; below it are plain attributes."""
+"""The schema's root fields. Only these have resolvers; below them are plain attributes."""
 
 from __future__ import annotations
 
@@ -225,14 +225,14 @@ class Query:
 
 class _QuietSchema(strawberry.Schema):
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:  # noqa: ANN401  Strawberry's
-        """Logs nothing: whoever answers logs."""
+        """Does not log: the caller does."""
 
 
-@cache  # 40 ms of CPU, and nothing in it depends on settings
+@cache  # takes 40 ms of CPU, and does not depend on settings
 def build_schema(*, direct: bool = True) -> strawberry.Schema:
-    """`direct`: whether graphql-core executes it, and not Strawberry. See `operations.py`."""
+    """`direct`: execute with graphql-core instead of Strawberry. See `operations.py`."""
     config = StrawberryConfig(scalar_map=SCALARS)
-    if not direct:  # documents have been validated, by rules that are faster
+    if not direct:  # our faster rules have validated documents already
         return _QuietSchema(query=Query, config=config, extensions=[DisableValidation])
     schema = strawberry.Schema(query=Query, config=config)
     call_directly(schema)

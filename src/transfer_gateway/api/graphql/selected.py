@@ -1,4 +1,4 @@
-"""What a document selects, as its answer is made of it: fields by response name, inline fragments written out."""
+"""A document's selections: fields by response name, with inline fragments expanded."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Field:
-    """A field as it is selected at one place of the document."""
+    """A field at one position of the document."""
 
     node: FieldNode
     response_name: str
-    on: GraphQLObjectType | None  # none: an interface or the like, whose objects can be of any type
+    on: GraphQLObjectType | None  # None: an interface or union, whose objects can be of any type
     type: GraphQLOutputType | None
 
     @cached_property
     def call(self) -> Call:
-        """Equal for fields of one name with the same arguments."""
+        """Equal for fields with the same name and arguments."""
         return self.node.name.value, tuple(
             sorted(
                 (argument.name.value, _canonical(argument.value)) for argument in self.node.arguments or ()
@@ -58,7 +58,7 @@ class Field:
 
     @cached_property
     def shape(self) -> Shape:
-        """Of the type: its lists and non-nulls, and what is in them unless it has fields, which are compared."""
+        """The type's lists and non-nulls, and its named type if that is a leaf; subfields are compared separately."""
         wrappers, kind = "", self.type
         while isinstance(kind, GraphQLList | GraphQLNonNull):
             wrappers += "[" if isinstance(kind, GraphQLList) else "!"
@@ -76,18 +76,18 @@ class Field:
 
 @dataclass(eq=False, slots=True)
 class Selections:
-    """Those of one selection set."""
+    """The selections of one selection set."""
 
     fields: list[Field] = field(default_factory=list)
     spreads: list[str] = field(default_factory=list)  # names of fragments
 
 
 class Selected:
-    """The selections of a document, each set read once."""
+    """The selections of a document. Each selection set is read once."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._read: dict[int, Selections] = {}  # by the set's identity: nodes compare by value
+        self._read: dict[int, Selections] = {}  # by the set's identity, since nodes compare by value
 
     def has(self, fragment: FragmentDefinitionNode) -> bool:
         return id(fragment.selection_set) in self._read
@@ -107,7 +107,7 @@ class Selected:
         return found
 
     def _add(self, selection_set: SelectionSetNode, parent: GraphQLNamedType | None, to: Selections) -> None:
-        """Recurses into inline fragments only, as deep as the parser did."""
+        """Recurses only into inline fragments, no deeper than the parser did."""
         fields = parent.fields if isinstance(parent, GraphQLObjectType | GraphQLInterfaceType) else {}
         on = parent if isinstance(parent, GraphQLObjectType) else None
         for selection in selection_set.selections:
@@ -124,7 +124,7 @@ class Selected:
 
 
 def _canonical(value: ValueNode) -> str:
-    """One text for all values that are the same: an object's fields have no order."""
+    """A canonical text of a value: an object's fields have no order."""
     match value:
         case ObjectValueNode():
             fields = sorted((item.name.value, _canonical(item.value)) for item in value.fields)

@@ -1,4 +1,4 @@
-"""How a workflow defines its steps, field by field as in AWS's `WorkflowStep`."""
+"""Step definitions in the schema. They mirror AWS's `WorkflowStep`, field by field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything private of Strawberry that the GraphQL server uses.
+"""Every private part of Strawberry that the GraphQL server uses.
 
 Of `Schema`: `_schema`, graphql-core's schema, and `config.name_converter` with `from_field` and `from_argument`. Of
 `GraphQLCoreConverter`: `DEFINITION_BACKREF`, the extension that leads from graphql-core's types and fields to
@@ -14,11 +14,11 @@ Of `BaseGraphQLTransportWSHandler`, the base of `websocket.py`: `handle`, `handl
 `graphql_transport_ws_handler_class`, `get_context`, `on_ws_connect`, `decode_json`.
 
 Fallbacks: Strawberry's own `Schema.execute`, after our own limits (`schema.py`, `operations.py`), which takes twice the
-CPU. WebSockets are refused, and the operations can come over HTTP: Strawberry's own handler would run them without
-limits, and send out internal errors. Values of enums have no description where `__strawberry_definition__` is missing.
+CPU. WebSockets are rejected, while HTTP still works: Strawberry's own handler would run operations without limits, and
+expose internal errors. Enum values have no description if `__strawberry_definition__` is missing.
 """
 
-# ruff: noqa: SLF001  that is what it is for
+# ruff: noqa: SLF001  the purpose of this module
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def core_schema(schema: strawberry.Schema) -> GraphQLSchema:
 
 
 def declared(of: GraphQLField | GraphQLInputObjectType) -> Any:  # noqa: ANN401  Strawberry's field or type
-    """Strawberry's declaration, or None: what is introspected is graphql-core's own."""
+    """Strawberry's declaration; None for introspection, which is graphql-core's own."""
     return of.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
 
 
 def resolver_of(field: Any) -> tuple[Callable[..., Any] | None, bool] | None:  # noqa: ANN401  Strawberry's field
     """A field's method and whether it takes `info`; (None, False) for a plain attribute.
 
-    None, where the method is asynchronous or takes arguments.
+    None if the method is asynchronous or takes arguments.
     """
     resolver = field.base_resolver
     if resolver is None:
@@ -95,7 +95,7 @@ def resolver_of(field: Any) -> tuple[Callable[..., Any] | None, bool] | None:  #
 
 
 def direct_resolver(field: Any, info_class: type[strawberry.Info]) -> Callable[..., Any]:  # noqa: ANN401  as above
-    """What graphql-core calls for a field: its method, with arguments that graphql-core has made."""
+    """A resolver that calls the field's method with the arguments that graphql-core has coerced."""
     method = field.base_resolver.wrapped_func
 
     def resolve(source: object, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:  # noqa: ANN401  the field's
@@ -105,7 +105,7 @@ def direct_resolver(field: Any, info_class: type[strawberry.Info]) -> Callable[.
 
 
 def enum_values(enum: type[Enum]) -> list[Any]:
-    """The values of an enum that was declared to Strawberry; none, where they can't be had."""
+    """Strawberry's declarations of an enum's values; empty if unavailable."""
     definition: Any = getattr(enum, "__strawberry_definition__", None)
     return list(getattr(definition, "values", ()))
 

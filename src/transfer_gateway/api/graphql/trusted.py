@@ -1,7 +1,7 @@
-"""Trusted documents: those that a company's own frontends were built with, requested by their hash.
+"""Trusted documents: the documents of a company's own frontends, requested by their hash.
 
-Hashes come as `documentId`, or as Apollo Client and urql send them, in `extensions.persistedQuery`. Such clients send
-the hash alone, and the text only when the server says it doesn't know the hash.
+Clients send hashes as `documentId`, or in `extensions.persistedQuery`, as Apollo Client and urql do. These send the
+hash alone, and the text only if the server doesn't know the hash.
 Source: https://www.apollographql.com/docs/apollo-server/performance/apq#http-details.
 """
 
@@ -23,14 +23,14 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class PersistedQueryCode(StrEnum):
-    """Why the text must be sent, in the words that clients know. Each value is the message; each name ends the code."""
+    """Why the client must send the text, as Apollo's protocol defines it. Each value is the message."""
 
     NOT_SUPPORTED = "PersistedQueryNotSupported"
     NOT_FOUND = "PersistedQueryNotFound"
 
 
 class TextRequired(Exception):
-    """The hash names no document here: the client is to send the text. Clients do, and show nobody an error."""
+    """Unknown hash: the client must send the text. Clients do so without showing an error."""
 
     def __init__(self, code: PersistedQueryCode) -> None:
         super().__init__(code.value)
@@ -40,7 +40,7 @@ class TextRequired(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TrustedDocuments:
-    """`off`: documents come as text. `allow`: as text or by hash. `only`: by hash."""
+    """`off`: documents as text only. `allow`: as text or by hash. `only`: by hash only."""
 
     mode: TrustMode = "off"
     texts: Mapping[str, str] = field(default_factory=dict)
@@ -48,9 +48,9 @@ class TrustedDocuments:
     def text(
         self, query: str | None, document_id: str | None, extensions: Mapping[str, Any] | None
     ) -> str | None:
-        """The document that a request means.
+        """The request's document.
 
-        Raises: TextRequired; BadUserInput for an unknown hash, or one of another text; Forbidden for mere text.
+        Raises: TextRequired; BadUserInput for an unknown or wrong hash; Forbidden for text without a hash.
         """
         if document_id and self.mode != "off":
             return self._named(document_id, query)
@@ -59,14 +59,14 @@ class TrustedDocuments:
         return query if self.mode == "off" else self._as_text(query)
 
     def _persisted(self, persisted_query: object, query: str | None) -> str | None:
-        """What `extensions.persistedQuery` names, or the text that came with it."""
+        """The document of `extensions.persistedQuery`, or the text sent with it."""
         found = persisted_query.get("sha256Hash") if isinstance(persisted_query, dict) else None
         if not isinstance(found, str):
             raise BadUserInput("`extensions.persistedQuery.sha256Hash` must be a string.")
         if self.mode != "off" and found.removeprefix("sha256:") in self.texts:
             return self._named(found, query)
         if query is not None:
-            # Clients may hash otherwise, with an algorithm of their choice: that hash says nothing of the text.
+            # Clients may use another hash algorithm, whose hashes can't be checked.
             given = found.removeprefix("sha256:").lower()
             if _SHA256.fullmatch(given) and given != sha256(query.encode()).hexdigest():
                 raise BadUserInput("`extensions.persistedQuery.sha256Hash` is not the SHA-256 of `query`.")
@@ -76,7 +76,7 @@ class TrustedDocuments:
                 raise TextRequired(PersistedQueryCode.NOT_SUPPORTED)
             case "allow":
                 raise TextRequired(PersistedQueryCode.NOT_FOUND)
-            case _:  # the text would be refused: let nobody send it
+            case _:  # the text would be rejected, so don't request it
                 return self._named(found, query)
 
     def _named(self, document_id: str, query: str | None) -> str:
@@ -84,7 +84,7 @@ class TrustedDocuments:
         if text is None:
             raise BadUserInput(f"documentId {quote(document_id)} is not among the trusted documents.")
         if query not in {None, text}:
-            raise BadUserInput("`query` is not the document that `documentId` names; omit it.")
+            raise BadUserInput("`query` is not the document with that `documentId`; omit it.")
         return text
 
     def _as_text(self, query: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """The types of the schema. They mirror AWS's `DescribedExecution`, field by field.
 
-Objects are answered by the domain's own dataclasses: a type here names the fields, says what they mean,
-and reads each from the domain's attribute of the same name.
+Values are the domain's own dataclasses: a type here declares and describes the fields, each of which reads the domain's
+attribute of the same name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What is wrong with variables, in the words of GraphQL and JSON.
+"""Errors of variables, with values as JSON.
 
-graphql-core writes values as Python does: `None`, `True`, `{'a': 1}`. Its public validation says which value is wrong,
-and where, so the value is written anew here.
+graphql-core's messages have Python values: `None`, `True`, `{'a': 1}`. Its public validation reports which value is
+wrong and where, so this module formats the value again.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from graphql import GraphQLSchema, OperationDefinitionNode, VariableDefinitionNode
 
-_MAX_ERRORS = 50  # as many as graphql-core's executor reports
+_MAX_ERRORS = 50  # as in graphql-core's executor
 
 
 class _Enough(Exception):
-    """More errors would help nobody."""
+    """The maximum number of errors is reached."""
 
 
 def variable_errors(
@@ -33,7 +33,7 @@ def variable_errors(
     *,
     hide_suggestions: bool,
 ) -> list[GraphQLError]:
-    """Errors for the values that don't fit; none where graphql-core refuses them for another reason."""
+    """Errors of the values that don't match their types; none if graphql-core rejects them for another reason."""
     errors: list[GraphQLError] = []
     try:
         for definition in operation.variable_definitions or ():
@@ -71,11 +71,11 @@ def _add_errors(
 
 
 def _message(error: GraphQLError, value: Any, path: list[str | int]) -> str:  # noqa: ANN401  JSON
-    """graphql-core's message, with the value at the path as JSON; for a rule of ours, ours."""
+    """graphql-core's message with the value at the path as JSON, or our own message."""
     if isinstance(error.original_error, BadUserInput):
         return error.original_error.message
     for step in path:
-        if isinstance(value, dict | list):  # else one value stands for a list of it
-            value = value[step]  # type: ignore[index]  # the path is the value's own
+        if isinstance(value, dict | list):  # else a single value was coerced to a list
+            value = value[step]  # type: ignore[index]  # the path exists
     before, found, after = error.message.rpartition(f": {inspect(value)}")
     return f"{before}: {quote(value)}{after}" if found else error.message

@@ -1,7 +1,7 @@
-"""GraphQL over HTTP: what a request must look like, and the status and form of its answer.
+"""GraphQL over HTTP: the format of requests, and the status and format of responses.
 
-Source: the GraphQL-over-HTTP draft. A client that accepts `application/json` alone gets 200 even for a
-document that can't be run, as the draft asks for such clients; every other client gets 400.
+Source: the GraphQL-over-HTTP draft. A client that accepts only `application/json` gets 200 even for an invalid
+document, as the draft recommends for such clients; every other client gets 400.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _HEADERS = {
     405: {"allow": "GET, POST"},
     408: {"connection": "close"},
     415: {"accept": _JSON, "accept-encoding": "identity"},
-}  # by status, as RFC 9110 has it
+}  # by status, as RFC 9110 requires
 _PARAMETERS: tuple[tuple[str, type, str], ...] = (
     ("query", str, "a string"),
     ("operationName", str, "a string"),
@@ -67,14 +67,14 @@ _PARAMETERS: tuple[tuple[str, type, str], ...] = (
     ("extensions", dict, "an object"),
 )
 _JSON_PARAMETERS = ("variables", "extensions")  # of a GET
-_NO_TURN = nullcontext()
-_UTF8 = {"utf-8", "utf8", "us-ascii"}  # charsets; the last is part of the first
+_NO_SLOT = nullcontext()
+_UTF8 = {"utf-8", "utf8", "us-ascii"}  # charsets; the last is a subset of the first
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
 class GraphQLOptions:
-    """What an operator sets of this door. `cors_origins`: whose pages may call from a browser."""
+    """Settings of the GraphQL server. `cors_origins`: the sites whose pages may call it from a browser."""
 
     limits: Limits
     request_timeout_s: float
@@ -89,7 +89,7 @@ class GraphQLOptions:
 class GraphQLView:
     """The ASGI application of /graphql over HTTP. `websocket.py` has the one for WebSockets.
 
-    Raises, when built: ConfigurationError for trusted documents.
+    The constructor raises ConfigurationError for invalid trusted documents.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class GraphQLView:
         try:
             response = await self._respond(request, receive)
         except TextRequired as error:
-            # 200, as Apollo's server answers: some clients read no error of another status.
+            # 200, as Apollo Server: some clients don't read errors with another status.
             response = error_response(200, error.message, error.code)
         except HTTPException as error:
             response = error_response(error.status_code, error.reason)
@@ -139,7 +139,7 @@ class GraphQLView:
     async def _respond(self, request: Request, receive: Receive) -> Response:
         state = request.scope["state"]
         headers: RequestHeaders = state["headers"]
-        self._refuse_foreign_pages(headers)
+        self._reject_foreign_pages(headers)
         timeout_s = asked_timeout_s(headers.get("x-request-timeout"))
         reader = await self.admission.enter(
             lambda: headers.get("authorization"),
@@ -147,7 +147,7 @@ class GraphQLView:
             lambda: address(request),
             time_remaining=lambda: timeout_s,
         )
-        state["caller"] = reader.caller  # not the reader, which leads back to all of this
+        state["caller"] = reader.caller  # not the reader, which would create a reference cycle
         accepts = named(headers.get("accept"))
         modern = _RESPONSE_JSON in accepts
         media_type = _RESPONSE_JSON if modern else _JSON
@@ -158,20 +158,20 @@ class GraphQLView:
         context = self.context_of(reader, state["request_id"], timeout_s)
         is_large = len(asked) > LARGE_BYTES
         turn = (
-            self.operations.large_operations.take(reader.caller, context.deadline) if is_large else _NO_TURN
+            self.operations.large_operations.take(reader.caller, context.deadline) if is_large else _NO_SLOT
         )
         async with while_client_waits(receive):
-            kept = await self._answers.made_by_another(asked, reader, context.deadline)
+            kept = await self._answers.wait_for_concurrent(asked, reader, context.deadline)
             if kept is not None:
                 return _response(kept, media_type)
-            with self._answers.made_here(asked, reader):
+            with self._answers.sharing(asked, reader):
                 async with turn:
                     data = self.read(
                         _parameters(request) if isinstance(asked, str) else _json(asked, "The body")
                     )
-                    result = await self.operations.run(data, context, has_turn=is_large)
+                    result = await self.operations.run(data, context, has_slot=is_large)
                     if is_large:
-                        await asyncio.sleep(0)  # before it is written: what else is ready need not wait
+                        await asyncio.sleep(0)  # let other tasks run before serialization
                     answer = to_answer(result, context.request_id)
                     text = orjson.dumps(answer)
                 if "errors" not in answer:
@@ -179,10 +179,10 @@ class GraphQLView:
         refused = "data" not in answer and (modern or _JSON not in accepts)
         return _response(text, media_type, 400 if refused else 200)
 
-    def _refuse_foreign_pages(self, headers: RequestHeaders) -> None:
-        """Raises: Forbidden for what a page of another site makes a browser send, such as an image's GET.
+    def _reject_foreign_pages(self, headers: RequestHeaders) -> None:
+        """Raises: Forbidden for requests that another site's page makes a browser send, such as an image's GET.
 
-        It comes with the reader's place in the network. Browsers tell it, and no page can make them not.
+        They have the user's network access. Browsers report the origin, and pages can't prevent that.
         """
         if headers.get("sec-fetch-site") in {"cross-site", "same-site"} and (
             headers.get("origin") not in self._options.cors_origins
@@ -217,7 +217,7 @@ class GraphQLView:
         )
 
     def read(self, data: object) -> GraphQLRequestData:
-        """A request of its JSON. Raises: HTTPException, BadUserInput, Forbidden, TextRequired."""
+        """Parse a request's JSON. Raises: HTTPException, BadUserInput, Forbidden, TextRequired."""
         if not isinstance(data, dict):
             raise HTTPException(400, "The body must be a JSON object with `query` and optional `variables`.")
         for name, kind, form in _PARAMETERS:
@@ -236,7 +236,7 @@ class GraphQLView:
 
 
 def _check_content_type(content_type: str) -> None:
-    """Raises: HTTPException for what isn't JSON in UTF-8."""
+    """Raises: HTTPException for anything but JSON in UTF-8."""
     media_type, _, parameters = content_type.lower().partition(";")
     if media_type.strip() != _JSON:
         raise HTTPException(415, "Content-Type must be application/json.")
@@ -247,7 +247,7 @@ def _check_content_type(content_type: str) -> None:
 
 
 def _check_encoding(content_encoding: str) -> None:
-    """Raises: HTTPException for a body that is compressed: its size has no bound before it is read."""
+    """Raises: HTTPException for a compressed body, whose decompressed size is unknown."""
     if any(coding.strip().lower() not in {"", "identity"} for coding in content_encoding.split(",")):
         raise HTTPException(
             415, f"Content-Encoding {quote(content_encoding)} is not supported: send the body uncompressed."
@@ -255,7 +255,7 @@ def _check_encoding(content_encoding: str) -> None:
 
 
 def _parameters(request: Request) -> dict[str, Any]:
-    """What a GET requests; an empty parameter is an absent one. Raises: HTTPException."""
+    """The parameters of a GET, without empty ones. Raises: HTTPException."""
     try:
         text: str = request.scope["query_string"].decode()
         parameters: dict[str, Any] = dict(parse_qsl(text, errors="strict"))
@@ -278,8 +278,8 @@ def _json(text: str | bytes, what: str) -> Any:  # noqa: ANN401  JSON
 
 
 def _check_utf8(text: bytes, what: str) -> None:
-    """Raises: HTTPException for text that orjson can't read for its encoding."""
-    if b"\0" in text[:4]:  # no JSON begins so; of UTF-16 and UTF-32 every JSON does
+    """Raises: HTTPException for text that is not UTF-8."""
+    if b"\0" in text[:4]:  # UTF-16 and UTF-32 JSON has such bytes, UTF-8 JSON does not
         raise HTTPException(400, f"{what} must be JSON in UTF-8; it looks like UTF-16 or UTF-32.")
     try:
         text.decode()

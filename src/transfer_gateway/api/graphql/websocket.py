@@ -1,7 +1,7 @@
-"""Operations over WebSocket, by the protocol graphql-transport-ws. Strawberry keeps the protocol's rules.
+"""Operations over WebSocket, with the graphql-transport-ws protocol, which Strawberry implements.
 
-The schema has no subscriptions yet; queries run here as they do over HTTP, by the same rules and with the same
-errors. Strawberry's own way would send out errors as they were raised, by a path without our limits.
+The schema has no subscriptions yet; queries run as they do over HTTP, with the same limits and errors. Strawberry's own
+execution would bypass our limits and expose internal errors.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.caller import Caller
 
 _log = get_logger(__name__)
-_OPERATIONS_PER_SOCKET, _LARGE_PER_SOCKET = 50, 4  # at a time
+_OPERATIONS_PER_SOCKET, _LARGE_PER_SOCKET = 50, 4  # concurrent
 _JUDGE_EVERY_S = 2.0
-_REASON_CHARACTERS = 120  # of a close frame: RFC 6455, section 5.5
-_SMALL_BYTES = 16_384  # what no bound is needed for: 50 of them at most wait for a connection
+_REASON_CHARACTERS = 120  # in a close frame: RFC 6455, section 5.5
+_SMALL_BYTES = 16_384  # smaller messages are not limited: at most 50 wait per connection
 
 
 class TextSocket(ASGIWebSocketAdapter):
-    """Sends text: what bytes are to a browser, graphql-ws's client can't read.
+    """Sends text frames, since graphql-ws's client can't read binary frames in a browser.
 
-    While a message waits to be read it counts as unread bytes of the caller. None waits longer than a request may take.
+    A message counts as unread bytes of the caller until it is read, at most for the request timeout.
     """
 
     def __init__(self, view: Any, request: WebSocket, response: WebSocket) -> None:  # noqa: ANN401  `Sockets`
@@ -89,13 +89,13 @@ class TextSocket(ASGIWebSocketAdapter):
                 unread.remove()
 
     def end(self) -> None:
-        """End the connection at once, whatever of it is unread."""
+        """Close the connection at once, discarding unread data."""
         self.ws.scope["state"]["connection"].end()
 
 
 @dataclass(slots=True)
 class SocketContext:
-    """What is known of a connection: its caller's token, of the handshake's header or of the first message."""
+    """A connection's state: the caller's token, from the handshake's header or the first message."""
 
     authorization: str | None
     remote: str | None
@@ -115,7 +115,7 @@ class SocketContext:
 
 
 class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
-    """A connection and its operations. Its token is judged for each of them, and every two seconds in between."""
+    """A connection and its operations. Its token is checked for each operation, and every two seconds."""
 
     view: Sockets
     websocket: TextSocket
@@ -123,25 +123,27 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  Strawberry's
         super().__init__(*args, **options)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._large_ones = 0  # each with its keys in memory
+        self._large_ones = 0  # each keeps its keys in memory
         self._turn_of_large_ones = asyncio.Lock()
 
     async def handle(self) -> None:
-        judging = asyncio.create_task(self._judge())
+        checking = asyncio.create_task(self._check_token())
         try:
             await super().handle()
         finally:
-            judging.cancel()
-            await asyncio.wait([judging])
+            checking.cancel()
+            await asyncio.wait([checking])
 
-    async def _judge(self) -> None:
-        """Close the connection when its token is no longer good: expired, or its key withdrawn."""
+    async def _check_token(self) -> None:
+        """Close the connection when its token becomes invalid: expired, or its key withdrawn."""
         while True:
             await asyncio.sleep(_JUDGE_EVERY_S)
             if not self.connection_acknowledged:
                 continue
             try:
-                with suppress(UpstreamUnavailable):  # it was good when the issuer's keys were last known
+                with suppress(
+                    UpstreamUnavailable
+                ):  # the issuer's keys can't be fetched: the last result stays valid
                     await self.view.door.admission.caller(self._connection.authorization)
             except Unauthenticated as error:
                 log_failure(error)
@@ -154,13 +156,13 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
             self.websocket.caller = self._connection.caller.name
 
     async def handle_subscribe(self, message: Any) -> None:  # noqa: ANN401  JSON
-        """Strawberry no longer counts an operation whose last message waits to be read."""
+        """Limits operations ourselves: Strawberry does not count one whose last message is unread."""
         is_large = has_long_list(message["payload"]["query"].get("variables"))
         if is_large and self._large_ones >= _LARGE_PER_SOCKET:
-            await self._refuse(message["id"], f"{_LARGE_PER_SOCKET} large operations at a time")
+            await self._reject(message["id"], f"{_LARGE_PER_SOCKET} large operations at a time")
             return
         if len(self._tasks) >= _OPERATIONS_PER_SOCKET:
-            await self._refuse(message["id"], f"{_OPERATIONS_PER_SOCKET} operations at a time")
+            await self._reject(message["id"], f"{_OPERATIONS_PER_SOCKET} operations at a time")
             return
         await super().handle_subscribe(message)
         operation = self.operations.get(message["id"])
@@ -174,17 +176,17 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
     def _large_one_ended(self, _task: asyncio.Task[None]) -> None:
         self._large_ones -= 1
 
-    async def _refuse(self, operation_id: str, allowed: str) -> None:
+    async def _reject(self, operation_id: str, allowed: str) -> None:
         refusal = error_body(f"A connection may have {allowed}.", ErrorCode.THROTTLED)
         await self.send_message({"id": operation_id, "type": "error", "payload": refusal["errors"]})
 
     async def handle_message(self, message: Any) -> None:  # noqa: ANN401  any JSON
-        """Strawberry takes it for granted that messages have the protocol's form."""
+        """Check the message's structure, which Strawberry assumes."""
         payload = message.get("payload", {}) if isinstance(message, dict) else None
         if not isinstance(payload, dict) or not isinstance(message.get("id", ""), str):
             await self.handle_invalid_message("Failed to parse message")
             return
-        if message.get("type") == "subscribe":  # the operation is to have all of it: see `_answer`
+        if message.get("type") == "subscribe":  # pass all of it to the operation: see `_answer`
             message["payload"] = {"query": payload}
         await super().handle_message(message)
 
@@ -193,18 +195,18 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
         return cast("SocketContext", self.context)
 
     async def run_operation(self, operation: Operation[Context, None]) -> None:
-        """Of large operations, the next answer is made when the last one has been read."""
-        request: Any = operation.query  # all of it, as `handle_message` has put it there
+        """A large operation runs only after the previous one's response has been read."""
+        request: Any = operation.query  # the whole message: see `handle_message`
         async with self._turn_of_large_ones if has_long_list(request.get("variables")) else nullcontext():
             await self._run_operation(operation)
 
     async def _run_operation(self, operation: Operation[Context, None]) -> None:
         request_id, requests = request_id_of(None), self.view.door.requests
         request = requests.begin("graphql", "none", request_id)
-        LOG_IDS.set(request.ids())  # of the operation's own task
+        LOG_IDS.set(request.ids())  # in the operation's own task
         try:
             answer = await self._answer(operation, request_id)
-        except Exception as error:  # noqa: BLE001  the door: nothing of a fault goes out but its request's id
+        except Exception as error:  # noqa: BLE001  callers see nothing of a bug but the request id
             log_fault(error)
             answer = error_body(
                 "Internal server error.", ErrorCode.INTERNAL_SERVER_ERROR, requestId=request_id
@@ -226,7 +228,7 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
             )
             return
         text = orjson.dumps({"id": operation.id, "type": "next", "payload": answer})
-        del answer  # ten times as large as its text, which may wait for the client
+        del answer  # ten times as large as its text, which may wait for a slow client
         await self.websocket.send_encoded(text)
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
@@ -250,7 +252,7 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
 
 
 class Sockets(GraphQL[Context, None]):
-    """The ASGI application of /graphql's WebSockets: Strawberry's, of which nothing else is used."""
+    """The ASGI application of /graphql's WebSockets, based on Strawberry's."""
 
     websocket_adapter_class = TextSocket
     graphql_transport_ws_handler_class = OperationsOverWebSocket
@@ -280,11 +282,11 @@ def sockets(door: GraphQLView, origins: Sequence[str]) -> ASGIApp:
     """The application of WebSockets: `Sockets`, unless Strawberry's private parts fail their self-test."""
     with Check("strawberry-graphql", fallback="no GraphQL over WebSocket; HTTP serves the same") as check:
         check_websocket()
-    return Sockets(door, origins) if check.passed else _RefuseAll()
+    return Sockets(door, origins) if check.passed else _RejectAll()
 
 
-class _RefuseAll:
-    """An object, since Starlette's route takes a function for something else."""
+class _RejectAll:
+    """An object, since Starlette treats a function as a request handler."""
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        await send({"type": "websocket.close"})  # before it is accepted: a 403
+        await send({"type": "websocket.close"})  # before accepting, this sends a 403

@@ -130,7 +130,7 @@ class RpcServer:
         """Accept no more calls, and let active ones finish."""
         self._active_calls.end_public()
         self._stream_queue.stop()
-        end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.hurry)
+        end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.stop_now)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._server.stop(self._grace_s + _STATUS_GRACE_S))
             await self._active_calls.drain()
@@ -140,7 +140,7 @@ class RpcServer:
         self._watching.cancel()
         await asyncio.wait([self._watching])
 
-    def hurry(self) -> None:
+    def stop_now(self) -> None:
         """End the grace period: end all calls now."""
         self._active_calls.end_all()
 

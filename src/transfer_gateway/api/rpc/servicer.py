@@ -202,9 +202,7 @@ class ExecutionService(ExecutionServiceServicer):
 
     async def _reauthenticate(self, reader: Reader, context: Context) -> None:
         """Repeated during long streams. Raises: Unauthenticated."""
-        await self._admission.judge_again(
-            reader, partial(_authorization, context), self._certificate(context)
-        )
+        await self._admission.recheck(reader, partial(_authorization, context), self._certificate(context))
 
     def _deadline(self, context: Context) -> float:
         """In loop time: the caller's deadline, but no later than our own."""
