@@ -76,7 +76,7 @@ async def test_check_config_tries_issuers(aws: Emulator, accounts_file: Path, tm
         code, out, _ = await run("check-config", **environment)
         assert (code, issuer.fetches) == (0, 0)
         code, out, _ = await run("check-config", "--assume", **environment)
-        assert (code, out.splitlines()[2]) == (0, f"{issuer.url}: 1 keys: ok")
+        assert (code, out.splitlines()[2]) == (0, f"{issuer.url}: 1 key: ok")
         issuer.down = True
         code, out, _ = await run("check-config", "--assume", **environment)
         assert code == 1
@@ -132,7 +132,7 @@ async def test_check_config_discovers(aws: Emulator, world: World, accounts_file
         code, out, _ = await run("check-config", **environment)
         assert (code, out) == (
             0,
-            f"{accounts_file}: 1 accounts, 1 regions, discovery from AWS Organizations: ok\n",
+            f"{accounts_file}: 1 account, 1 region, discovery from AWS Organizations: ok\n",
         )
         code, out, _ = await run("check-config", "--assume", **environment)
     lines = out.splitlines()[1:]

@@ -160,3 +160,11 @@ async def test_parameters_with_values(shared_gateway: Gateway) -> None:
     parameters = f"query={quote(query)}&operationName=A&variables={quote(json.dumps({'id': '111111111111'}))}"
     answer = await shared_gateway.send("GET", f"/graphql?{parameters}", encoded=True)
     assert answer.json() == {"data": {"node": {"id": "111111111111"}}}
+
+
+@pytest.mark.parametrize("marks", [2, 3000, 340_000])
+async def test_more_than_one_byte_order_mark(shared_gateway: Gateway, marks: int) -> None:
+    """One may be ignored; more are not JSON, however many there are."""
+    answer = await shared_gateway.send("POST", body=b"\xef\xbb\xbf" * marks + BODY, headers=JSON)
+    assert answer.status == 400
+    assert error(answer).startswith("The body must be JSON")

@@ -41,7 +41,7 @@ async def test_rpc_over_http(
         method, path, body=b"\0\0\0\0\0" if method == "POST" else None, headers=headers
     )
     assert answer.status == 404
-    says = "gRPC has a separate port (GRPC_PORT), over HTTP/2. gRPC-Web and Connect are not supported."
+    says = "gRPC has its own port (TRANSFER_GATEWAY_GRPC_PORT), over HTTP/2. gRPC-Web and Connect are not supported."
     assert (answer.headers["grpc-status"], answer.headers["grpc-message"]) == ("12", says)
     body = answer.json()
     assert (body["code"], body["message"]) == ("unimplemented", says)

@@ -7,6 +7,7 @@ import json
 import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -222,3 +223,21 @@ def without_times(answer: Any) -> Any:
     for name in ("observedAt", "awsRequestId"):
         answer["data"]["executionOrError"].pop(name, None)
     return answer
+
+
+async def test_a_body_never_passes_for_the_parameters_of_a_get(gateway: Wire, world: World) -> None:
+    """Otherwise a caller could plant the answer that others get."""
+    one, other = place(world), place(world)
+    ask = '{ execution(key: {accountId: "%s", region: "%s", workflowId: "%s", executionId: "%s"}) { executionId } }'
+    planted, wanted = (urlencode({"query": ask % tuple(key)}) for key in (one, other))
+    refused = await gateway.send(
+        "POST",
+        f"/graphql?{planted}",
+        f"?{wanted}".encode(),
+        {"content-type": "application/json"},
+        encoded=True,
+    )
+    assert refused.status == 400
+    for _ in range(2):
+        answer = await gateway.send("GET", f"/graphql?{wanted}", encoded=True)
+        assert answer.json()["data"]["execution"] == {"executionId": other.execution_id}

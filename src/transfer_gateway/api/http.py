@@ -47,7 +47,9 @@ _HEADER = HEADER.encode()
 _PIECE_BYTES = 65_536
 _WRITTEN_TOO_LATE = "the handler is closed"  # uvloop's error before it reports a lost connection
 _RPC_PATHS = ("/transfer_api.", "/grpc.")
-_NOT_GRPC = "gRPC has a separate port (TRANSFER_GATEWAY_GRPC_PORT), over HTTP/2. gRPC-Web and Connect are not supported."
+_NOT_GRPC = (
+    "gRPC has its own port (TRANSFER_GATEWAY_GRPC_PORT), over HTTP/2. gRPC-Web and Connect are not supported."
+)
 _CLIENT_LEFT = 499  # nginx's code for it; only logged, never sent
 
 
