@@ -26,7 +26,7 @@ from websockets.exceptions import InvalidStatus
 from transfer_api.v1 import execution_pb2, execution_service_pb2_grpc
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_gateway import library_checks, server
-from transfer_gateway.aws.data import data_loader
+from transfer_gateway.aws.botocore_data import data_loader
 from wire import calling, connected, place, socket, to_input
 
 if TYPE_CHECKING:

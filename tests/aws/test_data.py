@@ -8,7 +8,7 @@ import pytest
 from botocore.loaders import Loader
 from botocore.regions import EndpointResolver
 
-from transfer_gateway.aws.data import data_loader
+from transfer_gateway.aws.botocore_data import data_loader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

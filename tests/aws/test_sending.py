@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from pydantic_core import ValidationError
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
+from transfer_gateway.aws.answer_schemas import reader
 from transfer_gateway.aws.botocore_internals import ClientInternals
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, session, signed_with
 from transfer_gateway.aws.decode import IncompleteAnswer, required
 from transfer_gateway.aws.errors import Call, Service, foreign_errors
 from transfer_gateway.aws.own_credentials import OwnCredentials
 from transfer_gateway.aws.sending import DirectSender, Signing
-from transfer_gateway.aws.shapes import reader
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.domain.identity import ExecutionKey, Region
 from wire import PLAIN, place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,9 +11,11 @@ from google.protobuf.json_format import ParseDict
 
 from audited import Line, audited
 from doors import GRAPHQL
+from transfer_api.v1 import execution_pb2
 from transfer_api.v1 import execution_service_pb2 as pb
+from transfer_emulator import Fault, FaultKind
 from transfer_gateway.domain.identity import ExecutionId
-from wire import GUARDED, HOME, PLAIN, REGION, place, to_input
+from wire import GUARDED, HOME, PLAIN, REGION, place, to_input, until
 
 if TYPE_CHECKING:
     from transfer_emulator import Emulator, World
@@ -164,6 +167,32 @@ async def test_every_rpc_is_audited(aws: Emulator, world: World, accounts_file: 
             await service.call(f"r{number}", each.what, request)
     written = [sorted(service.lines[f"r{number}"]) for number in range(len(asked))]
     assert written == [sorted(each.lines) for each in asked]
+
+
+async def test_who_leaves_is_audited(aws: Emulator, world: World, accounts_file: Path) -> None:
+    """A lookup, a search and a list whose caller does not wait for AWS."""
+    key = place(world)
+    aws.faults.add(Fault(FaultKind.HANG))
+    requests = {
+        "GetExecution": pb.GetExecutionRequest(key=ParseDict(to_input(key), execution_pb2.ExecutionKey())),
+        "FindExecution": pb.FindExecutionRequest(execution_id=key.execution_id),
+        "ListExecutions": pb.ListExecutionsRequest(),
+        "ListWorkflows": pb.ListWorkflowsRequest(),
+    }
+    async with audited(accounts_file) as service:
+        for method, request in requests.items():
+            aws.calls.reset()
+            asking = asyncio.create_task(service.call(method, method, request))
+            await until(lambda: aws.calls.count() > 0)
+            asking.cancel()
+            await asyncio.wait([asking])
+    written = {method: service.lines[method] for method in requests}
+    assert written == {
+        "GetExecution": [Line("get_execution", (str(key),), "CANCELLED")],
+        "FindExecution": [Line("find_execution", (), "CANCELLED")],
+        "ListExecutions": [Line("list_executions", (), "CANCELLED")],
+        "ListWorkflows": [Line("list_workflows", (), "CANCELLED")],
+    }
 
 
 def test_servers_reach_no_accounts() -> None:

@@ -6,7 +6,6 @@ docs/decisions/0011-bounds-at-the-http-door.md.
 
 from __future__ import annotations
 
-import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from transfer_gateway.api.connections import (
     Idle,
 )
 from transfer_gateway.api.graphql.exchange import error_response
+from transfer_gateway.api.host_header import BadHost, check_host
 from transfer_gateway.api.uvicorn_internals import (
     HIGH_WATER_LIMIT,
     FlowControl,
@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 
 _MAX_HEADERS = 100
 _MAX_CHUNKS = 4096  # per body: one megabyte in one-byte chunks would take two seconds to parse
-# Source: RFC 9110, section 7.2, and RFC 3986, section 3.2.2.
 _NO_HOST = object()
-_HOST = re.compile(rb"(\[[\w:.%~-]+\]|([\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(:[0-9]*)?")
 _HTTP2 = "PRI"  # in llhttp's message for a client that starts with HTTP/2, as gRPC clients do
 _PROBES = {"/livez", "/readyz", "/metrics"}
 _FULL = "The service has reached its connection limit."
@@ -114,23 +112,13 @@ class Http11Protocol(Http1Base):
         if self.headers != self._good_headers:
             by_name = dict(self.headers)
             if len(by_name) != len(self.headers) or by_name.get(b"host") != self._good_host:
-                self._check_host()
+                check_host(self.headers, self.parser.get_http_version())
                 self._good_host = by_name.get(b"host", _NO_HOST)
-            self._good_headers = self.headers
+            self._good_headers = self.headers if self._good_host is not _NO_HOST else None
         self._fed = self._chunks = 0
         self._reads_head = False
         super().on_headers_complete()
         self.headers = []  # for trailers, which are ignored
-
-    def _check_host(self) -> None:
-        """Raises: _BadHost. Source: RFC 9112, section 3.2."""
-        hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) > 1:
-            raise _BadHost("The request has more than one Host header.")
-        if hosts and not _HOST.fullmatch(hosts[0]):
-            raise _BadHost("The Host header must be a host name or an address, and optionally a port.")
-        if not hosts and self.parser.get_http_version() != "1.0":
-            raise _BadHost("The Host header is required.")
 
     def on_body(self, body: bytes) -> None:
         self._fed = 0
@@ -167,7 +155,7 @@ class Http11Protocol(Http1Base):
             self._take_no_more()
         elif isinstance(error.__context__, _HeadTooLarge):
             self._refuse_head()
-        elif isinstance(error.__context__, _BadHost):
+        elif isinstance(error.__context__, BadHost):
             self.refuse(400, str(error.__context__))
         elif isinstance(error.__context__, _TooManyChunks):
             self.refuse(400, f"The body has more than {_MAX_CHUNKS} chunks.")
@@ -311,10 +299,6 @@ class Http11Protocol(Http1Base):
         lines = [b"%b %b HTTP/%b" % (method.encode(), self.url, version.encode())]
         lines += [name + b": " + value for name, value in self.scope["headers"] if name != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
-
-
-class _BadHost(Exception):
-    pass
 
 
 class _HeadTooLarge(Exception):

@@ -18,7 +18,8 @@ Of botocore's `SigV4Auth`: `_modify_request_before_signing`, which adds the head
 Of botocore's providers of credentials, for `own_credentials.py`: `_prompter` and `_profile_provider_builder` of
 `AssumeRoleProvider`, `_popen` of `ProcessProvider`. Of `BotoCoreError`: `fmt`, the message's form in subclasses.
 
-Of botocore's `Loader`: `file_loader`, a `JSONFileLoader` whose `load_file(file_path)` is overridden in `data.py`.
+Of botocore's `Loader`: `file_loader`, a `JSONFileLoader` whose `load_file(file_path)` is overridden in
+`botocore_data.py`.
 
 Of aiohttp's `ClientSession`: `_response_class`, `_cookie_jar`, and `ATTRS`, which names such attributes. aiobotocore
 makes the session and has no option for either. Of `ClientResponse`: `start(connection)`, which reads the head,

@@ -18,7 +18,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
 
-from transfer_gateway.aws.data import data_loader
+from transfer_gateway.aws.botocore_data import data_loader
 from transfer_gateway.aws.errors import Service, foreign_configuration
 from transfer_gateway.aws.receiving import MAX_ANSWER_BYTES, bounded_http
 from transfer_gateway.aws.sending import send_directly

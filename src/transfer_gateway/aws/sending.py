@@ -25,10 +25,10 @@ from botocore.utils import parse_timestamp
 from pydantic_core import ValidationError
 from yarl import URL
 
+from transfer_gateway.aws.answer_schemas import reader
 from transfer_gateway.aws.botocore_internals import ClientInternals, parser_of, sign, text_to_sign
 from transfer_gateway.aws.decode import IncompleteAnswer
 from transfer_gateway.aws.receiving import AnswerRejected
-from transfer_gateway.aws.shapes import reader
 from transfer_gateway.library_checks import Check, expect
 
 if TYPE_CHECKING:

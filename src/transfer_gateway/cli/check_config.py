@@ -105,7 +105,7 @@ async def _check_targets(settings: Settings, sources: AccountSources) -> None:
     """Check every target and print one row each; exit code 1 if any check failed."""
     from transfer_gateway.build import build_core  # noqa: PLC0415
     from transfer_gateway.cli import check_report  # noqa: PLC0415  keeps its libraries out of the service's memory
-    from transfer_gateway.core.check import check_targets  # noqa: PLC0415
+    from transfer_gateway.core.target_check import check_targets  # noqa: PLC0415
 
     issuers = await _try_issuers(settings)
     async with build_core(settings, sources, AwsCalls()) as core:

@@ -17,7 +17,7 @@ from transfer_gateway.telemetry import redacted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from transfer_gateway.core.check import Checked
+    from transfer_gateway.core.target_check import Checked
 
 _COLUMNS = ("account", "alias", "region", "outcome")
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.core.access import Sources
 from transfer_gateway.core.cursors import Cursors
+from transfer_gateway.core.executions_in_progress import InProgress
 from transfer_gateway.core.find import Finder
-from transfer_gateway.core.in_progress import InProgress
 from transfer_gateway.core.lookups import Lookups
 from transfer_gateway.core.reader import Reader
 from transfer_gateway.core.workflows import Workflows

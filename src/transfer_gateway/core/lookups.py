@@ -8,7 +8,7 @@ from functools import partial
 from sys import getsizeof
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from transfer_gateway.core.snapshots import SharedCall, Snapshots
+from transfer_gateway.core.snapshot_cache import SharedCall, Snapshots
 from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.telemetry import counter, gauge
 

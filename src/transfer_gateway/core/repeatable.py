@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from transfer_gateway.core.audit import AuditTrail
     from transfer_gateway.core.quota import Quota
-    from transfer_gateway.core.snapshots import Snapshots
+    from transfer_gateway.core.snapshot_cache import Snapshots
     from transfer_gateway.domain.execution import Execution, Version
     from transfer_gateway.domain.identity import ExecutionKey
 
