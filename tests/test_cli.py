@@ -191,6 +191,7 @@ async def test_what_hangs_is_cut_off(
         "authentication_disabled",
         "serving",
         "shutting_down",
+        "lookup",  # of the audit: CANCELLED
         "http_request",
         "stopped",
     ]

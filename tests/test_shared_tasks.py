@@ -28,6 +28,7 @@ OWNED = {
     "api/rpc/grpc_internals.py",
     "api/rpc/server.py",
     "aws/organizations.py",
+    "aws/own_credentials.py",
     "core/fanout.py",
     "core/find.py",
     "server.py",

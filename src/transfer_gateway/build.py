@@ -62,7 +62,7 @@ async def build_core(
 ) -> AsyncIterator[Core]:
     """The core with its AWS clients, which are closed last. `calls` records its AWS calls."""
     connection = _connection(settings)
-    sts = Sts(connection, calls, region=settings.sts_region, fallback_region=sources.regions()[0])
+    sts = _build_sts(settings, sources, calls)
     async with (
         sts,
         TransferClients(connection) as clients,
@@ -100,6 +100,15 @@ async def build_core(
         )
         organizations = Organizations(organizations_clients, sts, sessions, calls)
         yield Core(gateway, sts, sessions, transfer, organizations, (gateway, calls, sessions, pacing))
+
+
+def _build_sts(settings: Settings, sources: AccountSources, calls: AwsCalls) -> Sts:
+    return Sts(_connection(settings), calls, region=settings.sts_region, fallback_region=sources.regions()[0])
+
+
+def check_sts_region(settings: Settings, sources: AccountSources, calls: AwsCalls) -> None:
+    """Raises: ConfigurationError, as `build_core` would."""
+    _check_partition(_build_sts(settings, sources, calls).resolve_region(), sources)
 
 
 def _check_partition(sts_region: str, sources: AccountSources) -> None:

@@ -92,7 +92,7 @@ def test_manifests(tmp_path: Path, manifest: Any) -> None:
     ("content", "says"),
     [
         pytest.param("", "Expecting value", id="empty"),
-        pytest.param("[]", "dictionary", id="list"),
+        pytest.param("[]", "must be a mapping", id="list"),
         pytest.param('{"a": 1}', "a: must be text", id="number"),
         pytest.param("{}", "has no document", id="nothing"),
         pytest.param('{"format": "apollo-persisted-query-manifest"}', "operations: is required", id="apollo"),

@@ -70,8 +70,8 @@ async def test_bad_tokens(
     ("authorization", "says"),
     [
         pytest.param(None, "required", id="nothing"),
-        pytest.param("Basic b2xnYTpvbGdh", "`Bearer` and a token", id="password"),
-        pytest.param("Bearer", "`Bearer` and a token", id="no-token"),
+        pytest.param("Basic b2xnYTpvbGdh", "`Bearer` followed by a token", id="password"),
+        pytest.param("Bearer", "`Bearer` followed by a token", id="no-token"),
         pytest.param(f"Bearer {'x' * 20_000}", "longer than", id="20-kb"),
     ],
 )

@@ -109,10 +109,16 @@ class Sts:
         with foreign_errors(Call(Service.STS, "own credentials", account_id, region)):
             return await self._own.get_frozen_credentials()
 
-    async def __aenter__(self) -> Self:
+    def resolve_region(self) -> str:
+        """Set `region` by the settings, else by AWS's configuration. Raises: ConfigurationError."""
         with foreign_configuration():
             region = self._region or self._session.get_config_variable("region") or self._fallback_region
-            self.region = str(region)
+        self.region = str(region)
+        return self.region
+
+    async def __aenter__(self) -> Self:
+        region = self.resolve_region()
+        with foreign_configuration():
             client = self._session.create_client("sts", region_name=region, config=self._config)
             self._client = await self._open.enter_async_context(client)
         await send_directly(self._client)

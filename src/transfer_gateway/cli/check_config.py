@@ -38,9 +38,7 @@ def check_config(*, assume: bool) -> None:
         tell(f"warning: {name} is not a setting and has no effect{suggestion}")
     settings = load_settings()
     sources: AccountSources = or_exit(lambda: _check_files(settings))
-    if not assume:
-        run(lambda: _build(settings, sources))
-    else:
+    if assume:
         if settings.log_level != "debug":  # the table reports the rest
             configure_logging("critical", settings.log_format)
         run(lambda: _check_targets(settings, sources))
@@ -48,7 +46,7 @@ def check_config(*, assume: bool) -> None:
 
 def _check_files(settings: Settings) -> AccountSources:
     """Read every file, and print which are good. Raises: ConfigurationError, with the problems of all."""
-    from transfer_gateway.build import build_oidc  # noqa: PLC0415  as in `serve`
+    from transfer_gateway.build import build_oidc, check_sts_region  # noqa: PLC0415  as in `serve`
 
     refused: list[ConfigurationError] = []
 
@@ -73,6 +71,8 @@ def _check_files(settings: Settings) -> AccountSources:
     sources: AccountSources | None = checked(
         AccountsFile(settings.accounts_file).load, partial(_listed, settings)
     )
+    if sources is not None:
+        checked(partial(check_sts_region, settings, sources, AwsCalls()), lambda _: None)
     if refused or sources is None:
         hints = dict.fromkeys(hint for error in refused for hint in error.hints)
         raise ConfigurationError([line for error in refused for line in error.problems], hints=tuple(hints))
@@ -91,14 +91,6 @@ def _listed(settings: Settings, sources: AccountSources) -> str:
 
 def _count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-async def _build(settings: Settings, sources: AccountSources) -> None:
-    """Raises: ConfigurationError for what only the clients of AWS know, such as the region of STS."""
-    from transfer_gateway.build import build_core  # noqa: PLC0415
-
-    async with build_core(settings, sources, AwsCalls()):
-        pass
 
 
 async def _check_targets(settings: Settings, sources: AccountSources) -> None:
