@@ -562,7 +562,8 @@ async def test_commands(aws: Emulator, files: Files, accounts_file: Path) -> Non
             )
         assert (await serving.stop())[0] == 0
     spoil_key(files)
-    for command in ("check-config", "serve"):
+    for command, doors in (("check-config", ("http", "grpc")), ("serve", ("http",))):
         code, out, err = await run(command, **environment)
         assert (code, "certificate" in out) == (2, False)
-        assert err == "".join(f"error: {told}\n" for told in problems(files, "http", "another-key"))
+        told = [problem for door in doors for problem in problems(files, door, "another-key")]
+        assert err == "".join(f"error: {problem}\n" for problem in told)
