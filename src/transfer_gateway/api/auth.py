@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.account_directory import AccountDirectory
     from transfer_gateway.core.gateway import Gateway
     from transfer_gateway.core.quota import Quotas
-    from transfer_gateway.core.reader import Reader
+    from transfer_gateway.core.use_cases import Reader
     from transfer_gateway.domain.policy import Policy
 
 _SCHEME = "bearer "

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from transfer_gateway.core.repeatable import Replay
+from transfer_gateway.core.response_replay import Replay
 from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
 from transfer_gateway.domain.execution import Execution
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from transfer_gateway.core.audit import AuditTrail
+    from transfer_gateway.core.aws_operations import Lookups
     from transfer_gateway.core.executions_in_progress import InProgress
     from transfer_gateway.core.find import Finder
-    from transfer_gateway.core.lookups import Lookups
     from transfer_gateway.core.quota import Quota
     from transfer_gateway.core.snapshot_cache import Snapshots
     from transfer_gateway.core.workflows import Workflows

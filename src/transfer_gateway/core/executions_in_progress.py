@@ -11,8 +11,8 @@ from transfer_gateway.domain.errors import GatewayError, WorkflowNotFound
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from transfer_gateway.core.aws_operations import Lookups
     from transfer_gateway.core.cursors import Cursors
-    from transfer_gateway.core.lookups import Lookups
     from transfer_gateway.core.paging import Row
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionKey, Target

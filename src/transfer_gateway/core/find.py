@@ -15,7 +15,7 @@ from transfer_gateway.domain.page import FindResult, limit_failures
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from transfer_gateway.core.lookups import Lookups
+    from transfer_gateway.core.aws_operations import Lookups
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionId, Target, WorkflowId
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from transfer_gateway.core.access import Sources
+from transfer_gateway.core.aws_operations import Lookups
 from transfer_gateway.core.cursors import Cursors
 from transfer_gateway.core.executions_in_progress import InProgress
 from transfer_gateway.core.find import Finder
-from transfer_gateway.core.lookups import Lookups
-from transfer_gateway.core.reader import Reader
+from transfer_gateway.core.use_cases import Reader
 from transfer_gateway.core.workflows import Workflows
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.domain.scope import Scope

@@ -9,8 +9,8 @@ from transfer_gateway.core.paging import Pager
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from transfer_gateway.core.aws_operations import Lookups
     from transfer_gateway.core.cursors import Cursors
-    from transfer_gateway.core.lookups import Lookups
     from transfer_gateway.core.paging import Row
     from transfer_gateway.domain.errors import GatewayError
     from transfer_gateway.domain.identity import Target, WorkflowKey

@@ -19,7 +19,7 @@ from transfer_gateway.telemetry.log import (
 from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
 from transfer_gateway.telemetry.redaction import hide, redacted
 from transfer_gateway.telemetry.request import CANCELLED, Request, context_of, current_request
-from transfer_gateway.telemetry.requests import EXPECTED_CODES, Requests
+from transfer_gateway.telemetry.request_metrics import EXPECTED_CODES, Requests
 
 __all__ = [
     "CANCELLED",

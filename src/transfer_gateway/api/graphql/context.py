@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transfer_gateway.core.reader import Reader
+    from transfer_gateway.core.use_cases import Reader
 
 
 @dataclass(frozen=True, slots=True)

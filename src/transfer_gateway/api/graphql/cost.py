@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, value_from_ast_untyped
 
-from transfer_gateway.core.reader import DEFAULT_PAGE
+from transfer_gateway.core.use_cases import DEFAULT_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

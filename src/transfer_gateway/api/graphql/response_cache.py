@@ -2,7 +2,7 @@
 
 Many clients poll the same executions with the same request. A response depends on the request's text, the caller's
 scope and some snapshots; while these are unchanged, so is the response. A repeated request is authenticated, limited
-and audited like any other: only parsing, execution and serialization are saved. `core/repeatable.py` decides which
+and audited like any other: only parsing, execution and serialization are saved. `core/response_replay.py` decides which
 responses are repeatable.
 """
 
@@ -16,8 +16,8 @@ from transfer_gateway.core.sized_lru import SizedLru
 from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
-    from transfer_gateway.core.reader import Reader
-    from transfer_gateway.core.repeatable import Replayable
+    from transfer_gateway.core.response_replay import Replayable
+    from transfer_gateway.core.use_cases import Reader
     from transfer_gateway.telemetry import Request
 
 _PART_BYTES = 1024  # approximate size of a key and a version

@@ -29,7 +29,7 @@ from transfer_gateway.api.graphql.pages import (
 from transfer_gateway.api.graphql.scalars import SCALARS
 from transfer_gateway.api.graphql.types import Account, Execution, ExecutionKeyInput, Node
 from transfer_gateway.api.graphql.workflows import WorkflowKeyInput
-from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
+from transfer_gateway.core.use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.errors import BadUserInput, GatewayError
 from transfer_gateway.domain.identity import (
     AccountId,

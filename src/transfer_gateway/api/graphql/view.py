@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.graphql.limits import Limits
     from transfer_gateway.api.request_headers import RequestHeaders
     from transfer_gateway.api.unread import UnreadBytes
-    from transfer_gateway.core.reader import Reader
+    from transfer_gateway.core.use_cases import Reader
     from transfer_gateway.telemetry import Requests
 
 _JSON, _RESPONSE_JSON = "application/json", "application/graphql-response+json"

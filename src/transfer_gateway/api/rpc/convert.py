@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
     from google.protobuf.message import Message
 
-    from transfer_gateway.core.reader import Definitions
+    from transfer_gateway.core.use_cases import Definitions
     from transfer_gateway.domain import page
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.execution import Execution

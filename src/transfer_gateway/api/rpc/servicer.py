@@ -17,7 +17,7 @@ from transfer_gateway.api.rpc.errors import to_error
 from transfer_gateway.api.rpc.lookup_cache import LookupCache
 from transfer_gateway.api.rpc.stream_queue import StreamQueue
 from transfer_gateway.api.rpc.tls import certificate_name
-from transfer_gateway.core.reader import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
+from transfer_gateway.core.use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError
 from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from transfer_api.v1 import execution_pb2, workflow_pb2
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.rpc.lookup_cache import Lookup
-    from transfer_gateway.core.reader import Definitions, Reader
+    from transfer_gateway.core.use_cases import Definitions, Reader
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.domain.page import Entry

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from transfer_gateway.core.access import Access
 from transfer_gateway.core.fanout import outcomes, outcomes_as_completed
-from transfer_gateway.core.repeatable import Described, counts_uses
+from transfer_gateway.core.response_replay import Described, counts_uses
 from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError, quote
 from transfer_gateway.domain.page import TargetFilter
 

@@ -10,8 +10,8 @@ from audited import Line, audited
 from transfer_gateway.build import build_core
 from transfer_gateway.core.audit import AuditTrail
 from transfer_gateway.core.quota import Quota, QuotaLimits
-from transfer_gateway.core.reader import Reader
-from transfer_gateway.core.repeatable import counts_uses
+from transfer_gateway.core.response_replay import counts_uses
+from transfer_gateway.core.use_cases import Reader
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import Throttled
 from transfer_gateway.domain.identity import ExecutionId
