@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import resource
 import socket as sockets
 import time
@@ -53,6 +54,15 @@ async def held(
         yield pairs
 
 
+async def requests_in_flight(url: str) -> int:
+    """By the service's metrics, whose connection is one of those kept for probes."""
+    metrics = await exchange(url, b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+    counted = re.findall(
+        rb'^transfer_gateway_requests_in_flight\{door="graphql"\} (\d+)', metrics, re.MULTILINE
+    )
+    return sum(map(int, counted))
+
+
 SLOW = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n"
 
 
@@ -73,9 +83,7 @@ async def test_busy_connections_leave_room_for_probes(run: Run) -> None:
     """Where all have a request under way, probes are answered; anything else is 503, and closed."""
     url = await run(http_max_connections=5)
     async with held(url, 5, begun=SLOW):
-        await asyncio.sleep(
-            0.1
-        )  # they are accepted in turn, and so is what follows; their requests come after
+        await becomes(partial(requests_in_flight, url), 5)
         assert [await status(url, path) for path in ("/livez", "/readyz", "/metrics")] == [200, 200, 200]
         answer = await exchange(url, b"GET /graphql HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert failure(answer) == (503, "The service has reached its connection limit.")
@@ -87,7 +95,7 @@ async def test_silent_connections_do_not_keep_the_reserve(run: Run) -> None:
     """However many come while all places are busy, a probe finds one."""
     url = await run(http_max_connections=5)
     async with held(url, 5, begun=SLOW):
-        await asyncio.sleep(0.1)
+        await becomes(partial(requests_in_flight, url), 5)
         async with held(url, 100):
             assert [await status(url) for _ in range(20)] == [200] * 20
 
@@ -96,7 +104,7 @@ async def test_connections_of_one_address(run: Run) -> None:
     """An address that has its share gets no more, and others notice nothing."""
     url = await run(http_max_connections=20, http_max_connections_per_address=5)
     async with held(url, 5, address="127.0.0.2", begun=SLOW):
-        await asyncio.sleep(0.1)
+        await becomes(partial(requests_in_flight, url), 5)
         async with held(
             url, 1, address="127.0.0.2", begun=b"GET /graphql HTTP/1.1\r\nhost: localhost\r\n\r\n"
         ) as more:
@@ -104,7 +112,7 @@ async def test_connections_of_one_address(run: Run) -> None:
         async with calling(url) as gateway:
             assert "errors" not in await gateway.ask("{ __typename }")
     async with held(url, 3, address="127.0.0.3") as others, held(url, 30, address="127.0.0.2", begun=LIVEZ):
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # in which these must not be closed
         for reader, writer in others:
             writer.write(LIVEZ)
             async with asyncio.timeout(PATIENCE_S):
