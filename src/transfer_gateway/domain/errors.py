@@ -20,7 +20,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
 
 from transfer_gateway.domain.gateway_error import BadUserInput, ErrorCode, GatewayError, quote
 
@@ -38,6 +39,7 @@ __all__ = [
     "Forbidden",
     "GatewayError",
     "InternalServerError",
+    "NotFoundReason",
     "RoleNotAssumable",
     "Throttled",
     "Unauthenticated",
@@ -47,10 +49,36 @@ __all__ = [
 ]
 
 
+class NotFoundReason(StrEnum):
+    """Why neither AWS nor the history has an execution."""
+
+    NEVER_EXISTED = "NEVER_EXISTED"
+    EXPIRED = "EXPIRED"
+    NOT_LOGGED = "NOT_LOGGED"
+    LOG_UNREADABLE = "LOG_UNREADABLE"
+    HISTORY_OFF = "HISTORY_OFF"
+
+
 class ExecutionNotFound(GatewayError):
-    """AWS has no such execution in progress. It does not distinguish finished executions from unknown ones."""
+    """AWS has no such execution in progress. It does not distinguish finished executions from unknown ones.
+
+    `reason`: why the history doesn't have it either; None: it was not asked. `remedy`: what an operator can change.
+    """
 
     code = ErrorCode.EXECUTION_NOT_FOUND
+    reason: NotFoundReason | None = None
+    remedy: str | None = None
+
+    def because(self, reason: NotFoundReason, message: str, remedy: str | None = None) -> ExecutionNotFound:
+        """The same error with the reason."""
+        error = self.copy()
+        error.message, error.reason, error.remedy = message, reason, remedy
+        return error
+
+    def copy(self, *, region: str | None = None, retry_after_s: float | None = None) -> Self:
+        copied = super().copy(region=region, retry_after_s=retry_after_s)
+        copied.reason, copied.remedy = self.reason, self.remedy
+        return copied
 
     @classmethod
     def of(cls, key: ExecutionKey, *, aws_request_id: str | None = None) -> ExecutionNotFound:

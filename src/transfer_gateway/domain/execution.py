@@ -64,6 +64,14 @@ class StepErrorType(AwsEnum):
     UNRECOGNIZED = "UNRECOGNIZED"
 
 
+class Source(StrEnum):
+    """Where something is known from: AWS's answer to this request, the log, or an earlier answer of AWS."""
+
+    AWS = "AWS"
+    LOG = "LOG"
+    OBSERVED = "OBSERVED"
+
+
 @dataclass(frozen=True, slots=True)
 class S3FileLocation:
     bucket: str | None
@@ -136,13 +144,24 @@ class StepRef:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The result of one step. `ref` follows from the execution's key, so it is excluded from `repr`."""
+    """The result of one step. `ref` follows from the execution's key, so it is excluded from `repr`.
+
+    Only the history has the name, the times and the file.
+    """
 
     ref: StepRef = field(repr=False)
     step_type: StepType | None
     raw_step_type: str | None
     outputs: str | None
     error: StepError | None
+    name: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    file_location: FileLocation | None = None
+
+    @property
+    def duration_s(self) -> float | None:
+        return _seconds_between(self.started_at, self.ended_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +202,10 @@ class ExecutionSummary:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A described execution. `observed_at`: when AWS's response arrived, UTC."""
+    """A described execution. `observed_at`: when AWS's response arrived, UTC.
+
+    Only the history has the times. `ending`: AWS has forgotten it, and its end is not in the log yet.
+    """
 
     key: ExecutionKey
     initial_file_location: FileLocation | None
@@ -198,6 +220,14 @@ class Execution:
     aws_request_id: str | None = field(
         default=None, repr=False, compare=False
     )  # of the DescribeExecution call
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    ending: bool = False
+    recorded_by: tuple[Source, ...] = (Source.AWS,)
+
+    @property
+    def duration_s(self) -> float | None:
+        return _seconds_between(self.started_at, self.ended_at)
 
     @property
     def version(self) -> Version:
@@ -223,3 +253,7 @@ class Execution:
     @property
     def execution_id(self) -> ExecutionId:
         return self.key.execution_id
+
+
+def _seconds_between(start: datetime | None, end: datetime | None) -> float | None:
+    return None if start is None or end is None else (end - start).total_seconds()

@@ -1,0 +1,191 @@
+"""An execution's record: what its events tell, in whatever order and however often they arrived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from transfer_gateway.domain.event import ENDS, EventKind
+from transfer_gateway.domain.execution import ExecutionStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from transfer_gateway.domain.event import ExecutionEvent, Upload
+    from transfer_gateway.domain.execution import FileLocation, StepError, StepType
+    from transfer_gateway.domain.identity import ExecutionKey
+
+_STATUS = {
+    EventKind.EXECUTION_COMPLETED: ExecutionStatus.COMPLETED,
+    EventKind.EXECUTION_ERRORED: ExecutionStatus.EXCEPTION,
+}
+_STEP_ENDS = frozenset({EventKind.STEP_COMPLETED, EventKind.STEP_ERRORED})
+_STEPS = _STEP_ENDS | {EventKind.STEP_STARTED}
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedStep:
+    """One run of a step. `outputs`: AWS's, as JSON. A step whose start or end was not logged lacks that time."""
+
+    step_type: StepType | None
+    raw_step_type: str | None
+    name: str | None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    file_location: FileLocation | None = None
+    outputs: str | None = None
+    error: StepError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the events of one execution tell.
+
+    `status`: COMPLETED or EXCEPTION after the end, None before. `error`: the first step's that failed; the steps after
+    it are `on_exception_steps`. Times are UTC.
+    """
+
+    key: ExecutionKey
+    events: tuple[ExecutionEvent, ...]  # in order, without repetitions
+    status: ExecutionStatus | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    initial_file_location: FileLocation | None = None
+    upload: Upload | None = None
+    steps: tuple[RecordedStep, ...] = ()
+    on_exception_steps: tuple[RecordedStep, ...] = ()
+    error: StepError | None = field(default=None)
+
+    @property
+    def last_event_at(self) -> datetime:
+        return self.events[-1].occurred_at
+
+
+def record_of(events: Iterable[ExecutionEvent]) -> Record:
+    """The record that the events of one execution tell. It does not depend on their order.
+
+    Two logs of one execution repeat each other, with other ids and perhaps other milliseconds: a step that has started
+    does not start again, what has ended does not end again. Raises: ValueError without events.
+    """
+    ordered = in_order(events)
+    first = ordered[0]
+    started = next((event for event in ordered if event.kind is EventKind.EXECUTION_STARTED), None)
+    ended = next((event for event in ordered if event.kind in ENDS), None)
+    steps, kept = _steps(ordered)
+    failed = next((at for at, step in enumerate(steps) if step.error is not None), None)
+    until = len(steps) if failed is None else failed + 1
+    files = (event.file_location for event in (started, *ordered) if event is not None)
+    return Record(
+        key=first.key,
+        events=tuple(
+            event
+            for event in kept
+            if (event.kind is not EventKind.EXECUTION_STARTED or event is started)
+            and (event.kind not in ENDS or event is ended)
+        ),
+        status=None if ended is None else _STATUS[ended.kind],
+        started_at=None if started is None else started.occurred_at,
+        ended_at=None if ended is None else ended.occurred_at,
+        initial_file_location=next((file for file in files if file is not None), None),
+        upload=next((event.upload for event in ordered if event.upload is not None), None),
+        steps=tuple(steps[:until]),
+        on_exception_steps=tuple(steps[until:]),
+        error=None if failed is None else steps[failed].error,
+    )
+
+
+def in_order(events: Iterable[ExecutionEvent]) -> list[ExecutionEvent]:
+    """By time. At the same time: the start, the end of the step that runs, further steps, the end."""
+    distinct = {
+        event.content: event for event in sorted(events, key=lambda event: event.event_id, reverse=True)
+    }
+    waiting = sorted(distinct.values(), key=lambda event: (event.occurred_at, _rank(event), event.event_id))
+    if not waiting:
+        raise ValueError("no events")
+    ordered: list[ExecutionEvent] = []
+    running: tuple[str | None, str | None] | None = None
+    while waiting:
+        at = waiting[0].occurred_at
+        together = [event for event in waiting if event.occurred_at == at]
+        del waiting[: len(together)]
+        while together:
+            event = _next_of(together, running)
+            together.remove(event)
+            ordered.append(event)
+            if event.kind is EventKind.STEP_STARTED:
+                running = _step_of(event)
+            elif event.kind in _STEP_ENDS:
+                running = None
+    return ordered
+
+
+def _next_of(
+    together: Sequence[ExecutionEvent], running: tuple[str | None, str | None] | None
+) -> ExecutionEvent:
+    """The next of events with the same time, which are in the order of their ranks."""
+    if running is not None and together[0].kind is not EventKind.EXECUTION_STARTED:
+        for event in together:
+            if event.kind in _STEP_ENDS and _step_of(event) == running:
+                return event
+    return together[0]
+
+
+def _rank(event: ExecutionEvent) -> int:
+    match event.kind:
+        case EventKind.EXECUTION_STARTED:
+            return 0
+        case EventKind.STEP_STARTED:
+            return 1
+        case EventKind.STEP_COMPLETED | EventKind.STEP_ERRORED:
+            return 2
+        case EventKind.EXECUTION_COMPLETED | EventKind.EXECUTION_ERRORED:
+            return 4
+        case _:
+            return 3
+
+
+def _step_of(event: ExecutionEvent) -> tuple[str | None, str | None]:
+    return event.raw_step_type, event.step_name
+
+
+def _steps(ordered: Sequence[ExecutionEvent]) -> tuple[list[RecordedStep], list[ExecutionEvent]]:
+    """The steps in order, and the events without those that repeat another."""
+    steps: list[RecordedStep] = []
+    kept: list[ExecutionEvent] = []
+    for event in ordered:
+        if event.kind not in _STEPS:
+            kept.append(event)
+            continue
+        last = steps[-1] if steps and (steps[-1].raw_step_type, steps[-1].name) == _step_of(event) else None
+        is_open = last is not None and last.ended_at is None
+        if event.kind is EventKind.STEP_STARTED:
+            if is_open:
+                continue
+            steps.append(
+                RecordedStep(
+                    event.step_type,
+                    event.raw_step_type,
+                    event.step_name,
+                    started_at=event.occurred_at,
+                    file_location=event.file_location,
+                )
+            )
+        elif is_open and last is not None:
+            steps[-1] = replace(last, ended_at=event.occurred_at, outputs=event.details, error=event.error)
+        elif last is not None:
+            continue
+        else:  # its start was not logged
+            steps.append(
+                RecordedStep(
+                    event.step_type,
+                    event.raw_step_type,
+                    event.step_name,
+                    ended_at=event.occurred_at,
+                    file_location=event.file_location,
+                    outputs=event.details,
+                    error=event.error,
+                )
+            )
+        kept.append(event)
+    return steps, kept
