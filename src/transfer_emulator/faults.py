@@ -8,6 +8,7 @@ from itertools import count
 
 from transfer_emulator.calls import Call
 from transfer_emulator.identity import AccessKey
+from transfer_emulator.token_bucket import TokenBucket
 
 
 class FaultKind(StrEnum):
@@ -37,7 +38,9 @@ class FaultKind(StrEnum):
     DEEP = "deep"  # an unknown member, nested 100,000 levels deep
     REPEATED_TOKEN = "repeated_token"  # noqa: S105  every page of a list has the same NextToken
     FRESH_TOKENS = "fresh_tokens"  # every page has a new NextToken and the first page's rows
+    EMPTY_PAGES = "empty_pages"  # every page of a list is empty and has a new NextToken
     OTHER_ANSWER = "other_answer"  # another execution, workflow or account than the requested one
+    NO_LOG_GROUP = "no_log_group"  # FilterLogEvents: the log group does not exist
 
 
 # Faults that determine the response. Faults added after them have no effect.
@@ -56,6 +59,7 @@ _FINAL = frozenset(FaultKind) - {
     FaultKind.DEEP,
     FaultKind.REPEATED_TOKEN,
     FaultKind.FRESH_TOKENS,
+    FaultKind.EMPTY_PAGES,
     FaultKind.OTHER_ANSWER,
 }
 
@@ -142,7 +146,7 @@ class _Active:
     fault: Fault
     left: int | None = field(init=False)
     added_ns: int = field(default_factory=time.monotonic_ns)
-    budgets: dict[tuple[str, str], "_Budget"] = field(default_factory=dict)
+    budgets: dict[tuple[str, str], TokenBucket] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.left = self.fault.times
@@ -163,29 +167,5 @@ class _Active:
 
     def _within_rate(self, call: Call) -> bool:
         # AWS's rate limits are per account and region: one account's calls do not throttle another's.
-        budget = self.budgets.setdefault((call.account_id, call.region), _Budget(self.fault.rate_per_s))
+        budget = self.budgets.setdefault((call.account_id, call.region), TokenBucket(self.fault.rate_per_s))
         return budget.take()
-
-
-@dataclass(slots=True)
-class _Budget:
-    """A token bucket of one second's calls (at least one call, if the rate is not zero)."""
-
-    rate_per_s: float
-    tokens: float = field(init=False)
-    filled_at: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        self.tokens = self._size()
-
-    def take(self) -> bool:
-        now = time.monotonic()
-        self.tokens = min(self._size(), self.tokens + (now - self.filled_at) * self.rate_per_s)
-        self.filled_at = now
-        if self.tokens < 1:
-            return False
-        self.tokens -= 1
-        return True
-
-    def _size(self) -> float:
-        return max(1.0, self.rate_per_s) if self.rate_per_s else 0.0

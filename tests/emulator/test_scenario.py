@@ -9,7 +9,7 @@ import pytest
 from transfer_emulator import Clock, Emulator, World, demo_world
 from transfer_emulator.model import load_service
 from transfer_emulator.request_parser import compile_parser
-from transfer_emulator.scenario import ScriptedExecutions
+from transfer_emulator.scripted_executions import ScriptedExecutions
 
 REGIONS = ("eu-west-1", "us-east-1")
 START = 1_767_225_600.0
@@ -150,7 +150,7 @@ def test_ended_executions_are_freed(world: World) -> None:
         world.running(now)
         for workflow in world.target("111111111111", "eu-west-1").workflows.values():
             assert isinstance(workflow.scripted, ScriptedExecutions)
-            assert len(workflow.scripted._plans) < 20
+            assert len(workflow.scripted._slots) < 40
 
 
 async def test_a_driven_clock_moves_executions(world: World, new_aws: Any) -> None:
