@@ -166,11 +166,11 @@ def _named(step: Step) -> Wire:
 def _damaged(text: Callable[[], str], how: int) -> str:
     """As in AWS's own samples: a missing brace, a doubled prefix; and an entry with few members."""
     whole = text()
-    if how == 0:
+    entry = orjson.loads(whole)
+    if how == 0 or "type" not in entry:
         return whole[:-1]
     if how == 1:
         return whole.replace('"w-', '"w-w-')
-    entry = orjson.loads(whole)
     return orjson.dumps({name: entry[name] for name in ("type", "executionId") if name in entry}).decode()
 
 

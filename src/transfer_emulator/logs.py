@@ -24,7 +24,7 @@ MAX_PAGE_BYTES = 1_048_576
 EVENT_OVERHEAD_BYTES = 26  # as AWS counts an event
 MAX_EVENTS_SCANNED = 10_000
 MAX_CHUNKS_SCANNED = 500
-CHUNK_MS = 600_000
+CHUNK_MS = 120_000
 MAX_EMPTY_PAGES = 3
 TOKEN_LIFETIME_S = DAY_S
 NEWEST_FIRST_SINCE_MS = 1_704_067_200_000  # 2024-01-01
@@ -227,7 +227,7 @@ def _page(query: _Query, place: _Place, now_ms: int) -> tuple[list[Wire], Positi
 
 
 def _chunks(query: _Query, place: _Place, now_ms: int) -> Iterator[tuple[list[LogEvent], Position]]:
-    """The group's events after `place`, in the page's direction, in chunks of ten minutes, each with its end."""
+    """The group's events after `place`, in the page's direction, in chunks of two minutes, each with its end."""
     after = place.after
     first_ms, last_ms = query.first_ms, query.last_ms
     if place.is_forward:

@@ -18,6 +18,7 @@ from transfer_emulator.uploads import Destination, Outcome, Step, Upload
 
 # An execution's end is logged so long after its last step, and forgotten by the API so long after its end, at most.
 _END_S, _FORGOTTEN_S = 0.3, 1.5
+_MAX_GAP_S = 0.04  # between an execution's start and its steps
 _PARTIAL_SHARE = 0.2
 
 
@@ -140,9 +141,7 @@ class ScriptedExecutions:
 
     def _between(self, since: float, until: float) -> Iterator[_Slot]:
         first, last = since - SESSION_S, until + SESSION_S
-        for added in self._added:
-            if added.upload.ends_at >= first and added.upload.connected_at <= last:
-                yield added
+        yield from (slot for slot in self._added if _overlaps(slot.upload, first, last))
         if self.settings.is_automatic:
             every_s = self.script.every_s
             start = max(first - self.settings.duration_s[2], self.settings.history_from)
@@ -151,7 +150,9 @@ class ScriptedExecutions:
                 if slot is None:
                     slot = self._slots[number] = _Slot(self._slot_upload(number))
                     self._evict()
-                if slot.upload.connected_at >= self.settings.history_from:
+                if slot.upload.connected_at >= self.settings.history_from and _overlaps(
+                    slot.upload, first, last
+                ):
                     yield slot
 
     def _evict(self) -> None:
@@ -225,15 +226,28 @@ class ScriptedExecutions:
         ran = script.steps if failing_step is None else script.steps[: failing_step + 1]
         handlers = () if failing_step is None else script.on_exception
         weights = [rng.uniform(0.5, 1.5) for _ in chain(ran, handlers)]
-        at, unit_s = started_at, worked_s / sum(weights)
+        gap_s = min(_MAX_GAP_S, worked_s / 100)
+        at, unit_s = started_at, (worked_s - len(weights) * gap_s) / sum(weights)
         for index, (step, weight) in enumerate(zip(chain(ran, handlers), weights, strict=True)):
-            ended_at = round(at + weight * unit_s, 3)
+            step_started_at = round(at + rng.uniform(0.0, gap_s), 3)
+            ended_at = round(step_started_at + weight * unit_s, 3)
             before, error = file, None
             if index == failing_step:
                 outputs, error = "{}", step.fail(rng)
             else:
                 outputs, file = step.run(file, self.resources, rng)
             yield Step(
-                step.step_type, step.name, round(at, 3), ended_at, before, outputs, error, index >= len(ran)
+                step.step_type,
+                step.name,
+                step_started_at,
+                ended_at,
+                before,
+                outputs,
+                error,
+                index >= len(ran),
             )
             at = ended_at
+
+
+def _overlaps(upload: Upload, first: float, last: float) -> bool:
+    return upload.ends_at >= first and upload.connected_at <= last
