@@ -98,9 +98,9 @@ def _execution(
         case Outcome.EXECUTED:
             yield from _steps(upload, rng, quirks)
         case Outcome.NOTHING_RAN:
-            yield upload.ended_at, partial(_entry, upload, "ExecutionErrored", dict)
+            yield upload.ended_at, partial(_entry, upload, "ExecutionErrored")
         case Outcome.THROTTLED:
-            yield upload.started_at, partial(_entry, upload, "ExecutionThrottled", dict)
+            yield upload.started_at, partial(_entry, upload, "ExecutionThrottled")
         case Outcome.SERVICE_FAILURE:
             yield upload.started_at, SERVICE_FAILURE
     if rng.random() < quirks.connector_share:  # another feature that uses a type of the workflows'
@@ -111,22 +111,26 @@ def _execution(
 def _steps(
     upload: Upload, rng: random.Random, quirks: LogQuirks
 ) -> Iterator[tuple[float, str | Callable[[], str]]]:
-    yield upload.started_at, partial(_entry, upload, "ExecutionStarted", partial(_started, upload))
+    yield upload.started_at, partial(_entry, upload, "ExecutionStarted")
     for step in upload.steps:
-        yield step.started_at, partial(_entry, upload, "StepStarted", partial(_step_started, step))
+        yield step.started_at, partial(_entry, upload, "StepStarted", step)
         if rng.random() < quirks.unknown_share:
-            at = (step.started_at + step.ended_at) / 2
-            yield at, partial(_entry, upload, UNKNOWN_TYPE, partial(_step_progressed, step))
-        if step.error is None:
-            yield step.ended_at, partial(_entry, upload, "StepCompleted", partial(_step_completed, step))
-        else:
-            yield step.ended_at, partial(_entry, upload, "StepErrored", partial(_step_errored, step))
-    end = "ExecutionErrored" if upload.is_failed else "ExecutionCompleted"
-    yield upload.ended_at, partial(_entry, upload, end, dict)
+            yield (step.started_at + step.ended_at) / 2, partial(_entry, upload, UNKNOWN_TYPE, step)
+        kind = "StepCompleted" if step.error is None else "StepErrored"
+        yield step.ended_at, partial(_entry, upload, kind, step)
+    yield (
+        upload.ended_at,
+        partial(_entry, upload, "ExecutionErrored" if upload.is_failed else "ExecutionCompleted"),
+    )
 
 
-def _entry(upload: Upload, kind: str, details: Callable[[], Wire]) -> str:
-    entry: Wire = {"type": kind, "details": details(), "workflowId": upload.workflow_id}
+def _entry(upload: Upload, kind: str, step: Step | None = None) -> str:
+    details: Wire = {}
+    if step is not None:
+        details = _step_details(kind, step) | {"stepType": step.step_type, "stepName": step.name}
+    elif kind == "ExecutionStarted":
+        details = {"input": {"initialFileLocation": upload.file.log_location()}}
+    entry: Wire = {"type": kind, "details": details, "workflowId": upload.workflow_id}
     if upload.execution_id:
         entry["executionId"] = upload.execution_id
     entry["transferDetails"] = {
@@ -137,30 +141,16 @@ def _entry(upload: Upload, kind: str, details: Callable[[], Wire]) -> str:
     return orjson.dumps(entry).decode()
 
 
-def _started(upload: Upload) -> Wire:
-    return {"input": {"initialFileLocation": upload.file.log_location()}}
-
-
-def _step_started(step: Step) -> Wire:
-    return {"input": {"fileLocation": step.file.output()}, **_named(step)}
-
-
-def _step_progressed(step: Step) -> Wire:
-    return {"percent": 50, **_named(step)}
-
-
-def _step_completed(step: Step) -> Wire:
-    output = {} if step.step_type == "COPY" else orjson.loads(step.outputs)
-    return {"output": output, **_named(step)}
-
-
-def _step_errored(step: Step) -> Wire:
-    kind, message = step.error or ("", "")
-    return {"errorType": kind, "errorMessage": message, **_named(step)}
-
-
-def _named(step: Step) -> Wire:
-    return {"stepType": step.step_type, "stepName": step.name}
+def _step_details(kind: str, step: Step) -> Wire:
+    match kind:
+        case "StepStarted":
+            return {"input": {"fileLocation": step.file.output()}}
+        case "StepCompleted":
+            return {"output": {} if step.step_type == "COPY" else orjson.loads(step.outputs)}
+        case "StepErrored":
+            error_type, message = step.error or ("", "")
+            return {"errorType": error_type, "errorMessage": message}
+    return {"percent": 50}
 
 
 def _damaged(text: Callable[[], str], how: int) -> str:

@@ -223,7 +223,8 @@ def _page(query: _Query, place: _Place, now_ms: int) -> tuple[list[Wire], Positi
         after = end
         if chunks >= MAX_CHUNKS_SCANNED:
             return found, after
-    return found, None
+    # As AWS: a full page has a token, even if an empty page follows.
+    return found, after if len(found) >= query.limit else None
 
 
 def _chunks(query: _Query, place: _Place, now_ms: int) -> Iterator[tuple[list[LogEvent], Position]]:

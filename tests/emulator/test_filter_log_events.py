@@ -273,7 +273,9 @@ async def test_the_quota_is_each_accounts_in_each_region(
 
         async def code(region: str) -> str:
             asked = {"logGroupName": GROUP}
-            return str((await aws.raw("logs", "FilterLogEvents", asked, credentials=session, region=region)).code)
+            return str(
+                (await aws.raw("logs", "FilterLogEvents", asked, credentials=session, region=region)).code
+            )
 
         codes = [await code(region) for _ in range(2 * quota)]
         served = codes.count("ResourceNotFoundException")
