@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from urllib.parse import parse_qsl
 
 import orjson
@@ -26,6 +26,7 @@ _NUMBERS = {
 _ALIASES = ("payments-prod", "claims", "logistics")
 HOUR_S = 3600.0
 MAX_HISTORY = 10_000
+MAX_HISTORY_READ = 20_000
 _HISTORY_IDS = ("account_id", "region", "workflow_id", "execution_id")
 _TEXTS = {"account_id", "region", "operation", "service", "code", "message"}
 
@@ -111,9 +112,15 @@ class Control:
         if region is not None and region not in self.world.regions:
             raise ValueError(f"region: unknown region {region!r}")
         wanted = {name: asked[name] for name in ("workflow_id", "execution_id") if name in asked}
+        # Computing them takes time, in which nothing else is answered.
+        found = list(islice(self.world.history(since, until, account_id, region), MAX_HISTORY_READ + 1))
+        if len(found) > MAX_HISTORY_READ:
+            raise ValueError(
+                f"since: more than {MAX_HISTORY_READ:,} uploads; ask for a shorter time or one account"
+            )
         uploads = [
             upload
-            for upload in self.world.history(since, until, account_id, region)
+            for upload in found
             if all(getattr(upload, name) == value for name, value in wanted.items())
         ]
         uploads.sort(key=lambda upload: upload.started_at, reverse=True)

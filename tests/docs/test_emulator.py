@@ -10,7 +10,7 @@ import signal
 from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -91,6 +91,23 @@ async def test_the_aws_cli_describes_an_execution(emulator_env: Path) -> None:
             break
     assert code == 0, err
     assert json.loads(out)["Execution"]["ServiceMetadata"]["UserDetails"]
+
+
+async def test_the_aws_cli_reads_the_log(emulator_env: Path) -> None:
+    """In the terminal of the section before: the last ten minutes have executions that ended."""
+    script = commands("Use the AWS CLI").partition("EXECUTION=")[0] + commands("Read the logs")
+    code, out, err = await to_end(script, emulator_env)
+    assert code == 0, err
+    kinds = {json.loads(line.partition("\t")[2])["type"] for line in out.splitlines()}
+    assert {"ExecutionStarted", "ExecutionCompleted", "ExecutionErrored"} <= kinds
+
+
+async def test_the_example_of_a_test_passes() -> None:
+    """As written on the page."""
+    (block,) = fenced(section(PAGE, "Use it in tests"), "python")
+    names: dict[str, Any] = {}
+    exec(block, names)  # noqa: S102 - the page's own code
+    await names["test_an_execution"]()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")

@@ -399,7 +399,15 @@ async def test_history_over_http(emulator: Emulator, world: World) -> None:
         assert (await shown(f"?account_id={ACCOUNT}&region={REGION}&since={START - 60}"))["count"] < told[
             "count"
         ]
-        for query in ("?limit=0", "?since=x", "?until=inf", "?account_id=1", "?region=x", "?colour=blue"):
+        for query in (
+            "?limit=0",
+            "?since=x",
+            "?since=0",
+            "?until=inf",
+            "?account_id=1",
+            "?region=x",
+            "?colour=blue",
+        ):
             error = (await shown(query, 400))["error"]
             assert error.startswith(f"{query[1:].partition('=')[0]}: ")
 
