@@ -88,6 +88,12 @@ class ScriptedExecutions:
     _running: dict[str, Upload] = field(default_factory=dict)
     _running_from: float = 0.0
     _running_until: float = 0.0
+    # Slots of different workflows begin at different times, so that their uploads are not computed all at once.
+    _phase_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        rng = SeededRandom(self.seed, self.resources.account_id, self.resources.region, self.script.subject)
+        self._phase_s = rng.random() * self.script.every_s
 
     def running(self, now: float) -> dict[str, Upload]:
         """Executions in progress at `now`, by id; recomputed only after one has started or ended."""
@@ -97,9 +103,8 @@ class ScriptedExecutions:
             changes = [
                 time for upload in uploads for time in (upload.started_at, upload.ends_at) if time > now
             ]
-            next_slot_at = math.inf
-            if self.settings.is_automatic:
-                next_slot_at = (now // self.script.every_s + 1) * self.script.every_s
+            next_slot_at = self._slot_at(now) + 1 if self.settings.is_automatic else math.inf
+            next_slot_at = next_slot_at * self.script.every_s + self._phase_s
             self._running_from, self._running_until = now, min([*changes, next_slot_at])
         return self._running
 
@@ -143,9 +148,8 @@ class ScriptedExecutions:
         first, last = since - SESSION_S, until + SESSION_S
         yield from (slot for slot in self._added if _overlaps(slot.upload, first, last))
         if self.settings.is_automatic:
-            every_s = self.script.every_s
             start = max(first - self.settings.duration_s[2], self.settings.history_from)
-            for number in range(int(start // every_s), int(last // every_s) + 1):
+            for number in range(self._slot_at(start), self._slot_at(last) + 1):
                 slot = self._slots.get(number)
                 if slot is None:
                     slot = self._slots[number] = _Slot(self._slot_upload(number))
@@ -154,6 +158,9 @@ class ScriptedExecutions:
                     slot.upload, first, last
                 ):
                     yield slot
+
+    def _slot_at(self, moment: float) -> int:
+        return int((moment - self._phase_s) // self.script.every_s)
 
     def _evict(self) -> None:
         # What a reader needs that asks for the last minute again and again.
@@ -164,7 +171,7 @@ class ScriptedExecutions:
     def _slot_upload(self, number: int) -> Upload:
         resources = self.resources
         rng = SeededRandom(self.seed, resources.account_id, resources.region, self.script.subject, number)
-        at = (number + rng.random()) * self.script.every_s
+        at = (number + rng.random()) * self.script.every_s + self._phase_s
         outcome = self.settings.outcome(rng)
         fails = rng.random() < self.settings.failing_share
         failing_step = rng.randrange(len(self.script.steps)) if fails else None
