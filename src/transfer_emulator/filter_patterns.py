@@ -188,10 +188,24 @@ class _JsonParser:
 
 
 def _text_matcher(text: str) -> Matcher:
-    if "*" not in text:
+    """With `*` for any text. Without backtracking, however many there are."""
+    first, *rest = text.split("*")
+    if not rest:
         return lambda value: value == text
-    wildcard = re.compile(".*".join(map(re.escape, text.split("*"))), re.DOTALL)
-    return lambda value: wildcard.fullmatch(value) is not None
+    *inner, last = rest
+
+    def matches(value: str) -> bool:
+        end = len(value) - len(last)
+        if end < len(first) or not (value.startswith(first) and value.endswith(last)):
+            return False
+        at = len(first)
+        for part in inner:
+            if (found := value.find(part, at, end)) < 0:
+                return False
+            at = found + len(part)
+        return True
+
+    return matches
 
 
 def _ordered(operator: str, number: float) -> Condition:

@@ -62,7 +62,7 @@ class Step(NamedTuple):
 class Upload:
     """An uploaded file and its execution, from start to end.
 
-    `execution_id`: None if none was started. `ended_at`: of the execution. `ends_at`: when AWS's API forgets it, which
+    `started_at`, `ended_at`: of the execution, if there is one. `ends_at`: when AWS's API forgets it, which
     may be before or after the end's log entry can be read.
     """
 

@@ -1,6 +1,7 @@
 """Filter patterns of CloudWatch Logs."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -143,3 +144,16 @@ def test_equality_is_of_whole_values(entry: dict[str, Any], name: str, value: st
     quoted = value.replace("\\", "\\\\").replace('"', '\\"')
     equals = compile_pattern(f'{{ $.{name} = "{quoted}" }}')
     assert equals(json.dumps(entry)) is (entry.get(name) == value)
+
+
+@given(st.text("ab*", max_size=8), st.text("ab", max_size=10))
+def test_wildcards_match_as_a_regular_expression_would(pattern: str, value: str) -> None:
+    """Anything at each `*`, and nothing else."""
+    expected = re.fullmatch(pattern.replace("*", ".*"), value) is not None
+    assert compile_pattern(f'{{ $.a = "{pattern}" }}')(json.dumps({"a": value})) is expected
+
+
+def test_many_wildcards_take_no_time() -> None:
+    """Where a regular expression would try every way."""
+    matches = compile_pattern('{ $.a = "' + "*a" * 200 + '*b" }')
+    assert not matches(json.dumps({"a": "a" * 10_000}))
