@@ -26,7 +26,6 @@ _NUMBERS = {
 _ALIASES = ("payments-prod", "claims", "logistics")
 HOUR_S = 3600.0
 MAX_HISTORY = 10_000
-MAX_HISTORY_READ = 20_000
 _HISTORY_IDS = ("account_id", "region", "workflow_id", "execution_id")
 _TEXTS = {"account_id", "region", "operation", "service", "code", "message"}
 
@@ -113,10 +112,10 @@ class Control:
             raise ValueError(f"region: unknown region {region!r}")
         wanted = {name: asked[name] for name in ("workflow_id", "execution_id") if name in asked}
         # Computing them takes time, in which nothing else is answered.
-        found = list(islice(self.world.history(since, until, account_id, region), MAX_HISTORY_READ + 1))
-        if len(found) > MAX_HISTORY_READ:
+        found = list(islice(self.world.history(since, until, account_id, region), MAX_HISTORY + 1))
+        if len(found) > MAX_HISTORY:
             raise ValueError(
-                f"since: more than {MAX_HISTORY_READ:,} uploads; ask for a shorter time or one account"
+                f"since: more than {MAX_HISTORY:,} uploads; ask for a shorter time or one account"
             )
         uploads = [
             upload

@@ -222,3 +222,23 @@ class World:
                         for upload in workflow.scripted.uploads(since, until):
                             if upload.started_at <= until and upload.ended_at >= since:
                                 yield upload
+
+    def end_readable_at(self, upload: Upload, group_name: str) -> float | None:
+        """When the intact entry of the execution's end can be read first in a log group; None if it is never there."""
+        ended_ms = round(upload.ended_at * 1000)
+        group = self.target(upload.resources.account_id, upload.resources.region).log_groups[group_name]
+        kind = "ExecutionErrored" if upload.is_failed else "ExecutionCompleted"
+        parts = (
+            f'"type":"{kind}"',
+            f'"executionId":"{upload.execution_id}"',
+            f'"workflowId":"{upload.workflow_id}"',
+        )
+        times = [
+            event.ingested_ms
+            for source in group.sources
+            for event in source.events(group_name, ended_ms, ended_ms)
+            if event.timestamp_ms == ended_ms
+            and event.message.endswith("}}")
+            and all(part in event.message for part in parts)
+        ]
+        return min(times) / 1000 if times else None
