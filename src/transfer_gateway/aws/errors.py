@@ -10,7 +10,7 @@ import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
 from botocore import exceptions as boto
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region
+
+Key: TypeAlias = "ExecutionKey | WorkflowKey"  # what a call can be about, and AWS may not have
 
 
 class SessionRejected(AccessDenied):
@@ -189,14 +191,14 @@ _MESSAGES: dict[type[GatewayError], str] = {
 class Call:
     """An AWS call: the operation and its target. No account means the organization.
 
-    `key` is set if the call is about one execution or one workflow.
+    `key` is set if the call is about one object, such as an execution.
     """
 
     service: Service
     operation: str
     account_id: AccountId | None
     region: Region | None = None
-    key: ExecutionKey | WorkflowKey | None = None
+    key: Key | None = None
 
     @property
     def action(self) -> str:
