@@ -52,6 +52,10 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """An internal error. The gateway's log has the details under the request ID."""
     ERROR_CODE_AUDIT_LOG_UNAVAILABLE: _ErrorCode.ValueType  # 13
     """The audit log can't be written, so requests are rejected."""
+    ERROR_CODE_SERVER_NOT_FOUND: _ErrorCode.ValueType  # 14
+    """AWS has no such server."""
+    ERROR_CODE_LOG_GROUP_NOT_FOUND: _ErrorCode.ValueType  # 15
+    """CloudWatch Logs has no such log group."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """What went wrong. Codes are never renamed."""
@@ -84,6 +88,10 @@ ERROR_CODE_INTERNAL_SERVER_ERROR: ErrorCode.ValueType  # 12
 """An internal error. The gateway's log has the details under the request ID."""
 ERROR_CODE_AUDIT_LOG_UNAVAILABLE: ErrorCode.ValueType  # 13
 """The audit log can't be written, so requests are rejected."""
+ERROR_CODE_SERVER_NOT_FOUND: ErrorCode.ValueType  # 14
+"""AWS has no such server."""
+ERROR_CODE_LOG_GROUP_NOT_FOUND: ErrorCode.ValueType  # 15
+"""CloudWatch Logs has no such log group."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final

@@ -29,6 +29,8 @@ class ErrorMapping:
 TABLE: dict[ErrorCode, ErrorMapping] = {
     ErrorCode.EXECUTION_NOT_FOUND: ErrorMapping("ExecutionNotFound", 404, "NOT_FOUND", retryable=False),
     ErrorCode.WORKFLOW_NOT_FOUND: ErrorMapping("WorkflowNotFound", 404, "NOT_FOUND", retryable=False),
+    ErrorCode.SERVER_NOT_FOUND: ErrorMapping(None, 404, "NOT_FOUND", retryable=False),
+    ErrorCode.LOG_GROUP_NOT_FOUND: ErrorMapping(None, 404, "NOT_FOUND", retryable=False),
     ErrorCode.ACCOUNT_NOT_AVAILABLE: ErrorMapping("AccountNotAvailable", 404, "NOT_FOUND", retryable=False),
     ErrorCode.ACCESS_DENIED: ErrorMapping("AccessDenied", 502, "FAILED_PRECONDITION", retryable=False),
     ErrorCode.ROLE_NOT_ASSUMABLE: ErrorMapping(

@@ -1,7 +1,7 @@
 """Maps botocore's errors to GatewayErrors: a table of error codes, a table of exceptions, and a context manager.
 
 Errors are matched by code, never by botocore's exception class, since AWS returns codes that its own model lacks.
-Sources: botocore's models of Transfer, STS and Organizations; AWS's lists of common errors.
+Sources: botocore's models of Transfer, STS, Organizations and CloudWatch Logs; AWS's lists of common errors.
 """
 
 from __future__ import annotations
@@ -24,21 +24,27 @@ from transfer_gateway.domain.errors import (
     ExecutionNotFound,
     GatewayError,
     InternalServerError,
+    LogGroupNotFound,
     RoleNotAssumable,
+    ServerNotFound,
     Throttled,
     UpstreamUnavailable,
     WorkflowNotFound,
 )
-from transfer_gateway.domain.identity import WorkflowKey
+from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
+from transfer_gateway.domain.log_group import LogGroupKey
+from transfer_gateway.domain.server import ServerKey
 from transfer_gateway.settings import ConfigurationError
 from transfer_gateway.telemetry import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region
+    from transfer_gateway.domain.identity import AccountId, Region
 
-Key: TypeAlias = "ExecutionKey | WorkflowKey"  # what a call can be about, and AWS may not have
+Key: TypeAlias = (
+    "ExecutionKey | WorkflowKey | ServerKey | LogGroupKey"  # what a call can be about, and AWS may not have
+)
 
 
 class SessionRejected(AccessDenied):
@@ -61,11 +67,13 @@ class Service(StrEnum):
     TRANSFER = "transfer"
     STS = "sts"
     ORGANIZATIONS = "organizations"
+    LOGS = "logs"
 
 
 CODES: dict[str, type[GatewayError]] = {
     "ResourceNotFoundException": ExecutionNotFound,
     # Our ids match AWS's patterns, so only the caller can correct what AWS still rejects.
+    "InvalidParameterException": BadUserInput,
     "InvalidRequestException": BadUserInput,
     "ValidationException": BadUserInput,
     "ValidationError": BadUserInput,
@@ -112,6 +120,7 @@ CODES: dict[str, type[GatewayError]] = {
     "RequestLimitExceeded": Throttled,
     "RequestThrottled": Throttled,
     "RequestThrottledException": Throttled,
+    "ServiceQuotaExceededException": Throttled,
     "SlowDown": Throttled,
     "ThrottledException": Throttled,
     "Throttling": Throttled,
@@ -120,6 +129,7 @@ CODES: dict[str, type[GatewayError]] = {
     "TransactionInProgressException": Throttled,
     "InternalFailure": UpstreamUnavailable,
     "InternalServerError": UpstreamUnavailable,
+    "InternalServerException": UpstreamUnavailable,
     "InternalServiceError": UpstreamUnavailable,
     "ServiceException": UpstreamUnavailable,
     "RequestTimeout": UpstreamUnavailable,
@@ -128,9 +138,19 @@ CODES: dict[str, type[GatewayError]] = {
     "ServiceUnavailableException": UpstreamUnavailable,
     # Never returned by the operations that we call, so the endpoint is probably not AWS.
     "ConflictException": UpstreamUnavailable,
+    "DataAlreadyAcceptedException": UpstreamUnavailable,
+    "InternalStreamingException": UpstreamUnavailable,
     "InvalidAction": UpstreamUnavailable,
     "InvalidNextTokenException": UpstreamUnavailable,  # AWS issued the token a moment ago
+    "InvalidOperationException": UpstreamUnavailable,
+    "InvalidSequenceTokenException": UpstreamUnavailable,
+    "MalformedQueryException": UpstreamUnavailable,
+    "OperationAbortedException": UpstreamUnavailable,
+    "ResourceAlreadyExistsException": UpstreamUnavailable,
     "ResourceExistsException": UpstreamUnavailable,
+    "SessionStreamingException": UpstreamUnavailable,
+    "SessionTimeoutException": UpstreamUnavailable,
+    "TooManyTagsException": UpstreamUnavailable,
     "UnknownOperationException": UpstreamUnavailable,
     "SerializationException": InternalServerError,
 }
@@ -207,11 +227,9 @@ class Call:
 
     def failed(self, kind: type[GatewayError], *, aws_message: str = "", **known: Any) -> GatewayError:  # noqa: ANN401  GatewayError's own
         """The error for callers, with our message. AWS's message goes into `detail`, since it may name roles."""
-        if kind is ExecutionNotFound and self.key is not None:
-            if isinstance(self.key, WorkflowKey):  # workflow operations return the same code
-                return WorkflowNotFound.of(self.key, aws_request_id=known.get("aws_request_id"))
-            return ExecutionNotFound.of(self.key, aws_request_id=known.get("aws_request_id"))
         if kind is ExecutionNotFound:
+            if self.key is not None:
+                return _not_found(self.key, known.get("aws_request_id"))
             kind = WorkflowNotFound
         message = _MESSAGES[kind].format(
             action=self.action, place=self._target_label, aws=_shown(aws_message)
@@ -234,6 +252,19 @@ class Call:
     def _target_label(self) -> str:
         place = f"account {self.account_id}" if self.account_id else "the organization"
         return place + (f", region {self.region}" if self.region else "")
+
+
+def _not_found(key: Key, aws_request_id: str | None) -> GatewayError:
+    """AWS's code is the same for all of them."""
+    match key:
+        case ExecutionKey():
+            return ExecutionNotFound.of(key, aws_request_id=aws_request_id)
+        case WorkflowKey():
+            return WorkflowNotFound.of(key, aws_request_id=aws_request_id)
+        case ServerKey():
+            return ServerNotFound.of(key, aws_request_id=aws_request_id)
+        case LogGroupKey():
+            return LogGroupNotFound.of(key, aws_request_id=aws_request_id)
 
 
 _MAX_DETAIL_CHARACTERS = 2000

@@ -63,7 +63,7 @@ class Transfer:
                 next_token(answer),
             ),
             WorkflowId=key.workflow_id,
-            **_page(token),
+            **page(token),
         )
 
     async def list_workflows(
@@ -78,7 +78,7 @@ class Transfer:
                 decode_listed_workflows(answer, target, observed_at=datetime.now(UTC)),
                 next_token(answer),
             ),
-            **_page(token),
+            **page(token),
         )
 
     async def describe_workflow(self, account: Account, key: WorkflowKey) -> Workflow:
@@ -92,6 +92,6 @@ class Transfer:
         )
 
 
-def _page(token: str | None) -> dict[str, Any]:
+def page(token: str | None) -> dict[str, Any]:
     """The parameters of a page, of the largest size that AWS allows."""
     return {"MaxResults": 1000} | ({"NextToken": token} if token else {})

@@ -3,6 +3,8 @@
     GatewayError
     ├── ExecutionNotFound      AWS has no such execution in progress
     ├── WorkflowNotFound       AWS has no such workflow
+    ├── ServerNotFound         AWS has no such server
+    ├── LogGroupNotFound       CloudWatch Logs has no such log group
     ├── AccountNotAvailable    not configured, or not visible to the caller
     ├── AccessDenied           AWS denied the call with the assumed role
     ├── RoleNotAssumable       STS denied AssumeRole
@@ -27,6 +29,8 @@ from transfer_gateway.domain.gateway_error import BadUserInput, ErrorCode, Gatew
 
 if TYPE_CHECKING:
     from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target, WorkflowKey
+    from transfer_gateway.domain.log_group import LogGroupKey
+    from transfer_gateway.domain.server import ServerKey
 
 __all__ = [
     "AccessDenied",
@@ -39,8 +43,10 @@ __all__ = [
     "Forbidden",
     "GatewayError",
     "InternalServerError",
+    "LogGroupNotFound",
     "NotFoundReason",
     "RoleNotAssumable",
+    "ServerNotFound",
     "Throttled",
     "Unauthenticated",
     "UpstreamUnavailable",
@@ -99,6 +105,36 @@ class WorkflowNotFound(GatewayError):
     def of(cls, key: WorkflowKey, *, aws_request_id: str | None = None) -> WorkflowNotFound:
         return cls(
             f"AWS has no workflow {key.workflow_id} in {key.target.label}.",
+            account_id=key.account_id,
+            region=key.region,
+            aws_request_id=aws_request_id,
+            resource=str(key),
+        )
+
+
+class ServerNotFound(GatewayError):
+    code = ErrorCode.SERVER_NOT_FOUND
+
+    @classmethod
+    def of(cls, key: ServerKey, *, aws_request_id: str | None = None) -> ServerNotFound:
+        return cls(
+            f"AWS has no server {key.server_id} in {key.target.label}.",
+            account_id=key.account_id,
+            region=key.region,
+            aws_request_id=aws_request_id,
+            resource=str(key),
+        )
+
+
+class LogGroupNotFound(GatewayError):
+    """Says nothing of the server or workflow that logs there: nothing may have been logged yet, or it was deleted."""
+
+    code = ErrorCode.LOG_GROUP_NOT_FOUND
+
+    @classmethod
+    def of(cls, key: LogGroupKey, *, aws_request_id: str | None = None) -> LogGroupNotFound:
+        return cls(
+            f"CloudWatch Logs has no log group {key.name} in {key.target.label}.",
             account_id=key.account_id,
             region=key.region,
             aws_request_id=aws_request_id,

@@ -29,6 +29,8 @@ declare_enum(
     "What went wrong. Codes are never renamed.",
     EXECUTION_NOT_FOUND="AWS has no such execution in progress.",
     WORKFLOW_NOT_FOUND="AWS has no such workflow.",
+    SERVER_NOT_FOUND="AWS has no such server. In `errors[]` only.",
+    LOG_GROUP_NOT_FOUND="CloudWatch Logs has no such log group. In `errors[]` only.",
     ACCOUNT_NOT_AVAILABLE="The account or region is not configured, or not visible to you.",
     ACCESS_DENIED="AWS denied the call.",
     ROLE_NOT_ASSUMABLE="The gateway's role in that account could not be assumed.",
