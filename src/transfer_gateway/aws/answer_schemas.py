@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _TIMES = 4
 _LEAST_ITEMS, _ITEMS = 100, 1000
 _LEAST_CHARACTERS, _CHARACTERS = 4096, 65_536
+_DOCUMENTED = {"FilteredLogEvents": 10_000, "EventMessage": 1_048_576}  # AWS's limits that its model lacks
 
 
 def reader(shape: Shape) -> SchemaValidator:
@@ -34,12 +35,14 @@ def _schema(shape: Shape) -> core_schema.CoreSchema:
             }
             return core_schema.typed_dict_schema(members, total=False)
         case "list":
-            most = max(_LEAST_ITEMS, _TIMES * shape.metadata["max"]) if "max" in shape.metadata else _ITEMS
+            limit = shape.metadata.get("max", _DOCUMENTED.get(shape.name))
+            most = _ITEMS if limit is None else max(_LEAST_ITEMS, _TIMES * limit)
             return core_schema.list_schema(
                 _schema(shape.member), max_length=most, strict=True, fail_fast=True
             )
         case "string":
-            longest = shape.metadata.get("max", 0 if "enum" in shape.metadata else _CHARACTERS)
+            limit = shape.metadata.get("max", _DOCUMENTED.get(shape.name))
+            longest = limit if limit is not None else 0 if "enum" in shape.metadata else _CHARACTERS
             return core_schema.str_schema(max_length=max(_LEAST_CHARACTERS, _TIMES * longest), strict=True)
         case "integer":
             return core_schema.int_schema(strict=True, ge=-(2**31), lt=2**31)
