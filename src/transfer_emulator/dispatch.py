@@ -92,7 +92,10 @@ class Dispatcher:
                 "ListServers": transfer.list_servers,
                 "ListWorkflows": transfer.list_workflows,
             },
-            "logs": {"FilterLogEvents": self._logs.filter_log_events},
+            "logs": {
+                "DescribeLogGroups": self._logs.describe_log_groups,
+                "FilterLogEvents": self._logs.filter_log_events,
+            },
         }
         self.closing = asyncio.Event()
 

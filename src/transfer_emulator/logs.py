@@ -1,4 +1,4 @@
-"""CloudWatch Logs: FilterLogEvents."""
+"""CloudWatch Logs: FilterLogEvents, DescribeLogGroups."""
 
 import base64
 import binascii
@@ -20,6 +20,7 @@ from transfer_emulator.token_bucket import TokenBucket
 from transfer_emulator.world import Target
 
 MAX_EVENTS = 10_000
+MAX_GROUPS = 50
 MAX_PAGE_BYTES = 1_048_576
 EVENT_OVERHEAD_BYTES = 26  # as AWS counts an event
 MAX_EVENTS_SCANNED = 10_000
@@ -28,6 +29,7 @@ CHUNK_MS = 120_000
 MAX_EMPTY_PAGES = 3
 TOKEN_LIFETIME_S = DAY_S
 NEWEST_FIRST_SINCE_MS = 1_704_067_200_000  # 2024-01-01
+CREATED_MS = NEWEST_FIRST_SINCE_MS  # all groups
 _GROUP_ARN = re.compile(r"arn:[\w-]+:logs:([\w-]+):(\d{12}):log-group:(.+)", re.ASCII)
 
 # Source: the service quotas of CloudWatch Logs. Fixed, per account and region.
@@ -119,6 +121,14 @@ class Logs:
         if position is not None:
             output["nextToken"] = self._sealed(replace(place, after=position, empties=0), now)
         return output
+
+    def describe_log_groups(self, target: Target, parameters: Wire, now: float) -> Wire:
+        """The groups whose names begin with a prefix, by name; the token is the last name of the page before."""
+        prefix, after = parameters.get("logGroupNamePrefix", ""), parameters.get("nextToken", "")
+        limit = parameters.get("limit", MAX_GROUPS)
+        names = sorted(name for name in target.log_groups if name.startswith(prefix) and name > after)
+        groups = [_described(target, target.log_groups[name]) for name in names[:limit]]
+        return {"logGroups": groups} | ({"nextToken": names[limit - 1]} if len(names) > limit else {})
 
     def _is_empty(self, query: _Query, place: _Place, now_ms: int) -> bool:
         """Whether this page is empty regardless. AWS's first pages mostly are if no start time is given."""
@@ -261,3 +271,19 @@ def _wire(event: LogEvent, message: str) -> Wire:
 
 def _invalid(why: str) -> AwsError:
     return AwsError(INVALID_PARAMETER, why)
+
+
+def _described(target: Target, group: LogGroup) -> Wire:
+    arn = f"arn:aws:logs:{target.region}:{target.account_id}:log-group:{group.name}"
+    days = (
+        {} if math.isinf(group.retention_s) else {"retentionInDays": max(1, round(group.retention_s / DAY_S))}
+    )
+    return {
+        "logGroupName": group.name,
+        "creationTime": CREATED_MS,
+        "arn": f"{arn}:*",
+        "logGroupArn": arn,
+        "storedBytes": 0,
+        "metricFilterCount": 0,
+        "logGroupClass": "STANDARD",
+    } | days

@@ -15,7 +15,9 @@ from transfer_gateway.api.graphql.view import GraphQLOptions
 from transfer_gateway.aws.assumed_roles import SessionCache
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.errors import Service as AwsService
+from transfer_gateway.aws.logs import Logs
 from transfer_gateway.aws.organizations import ATTEMPTS, MAX_ANSWER_BYTES, Organizations
+from transfer_gateway.aws.servers import Servers
 from transfer_gateway.aws.sts import Sts
 from transfer_gateway.aws.transfer import Transfer
 from transfer_gateway.core.clock import Clock
@@ -46,21 +48,31 @@ _KEYS_MAX_AGE_S = 30.0  # how long a withdrawn key stays valid
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The parts that both servers and `check-config` use."""
+    """The parts that both servers and `check-config` use. `logs` None: without history."""
 
     gateway: Gateway
     sts: Sts
     sessions: SessionCache
     transfer: Transfer
+    servers: Servers
+    logs: Logs | None
     organizations: Organizations
     collectors: tuple[Collector, ...]  # of its metrics
 
 
 @asynccontextmanager
 async def build_core(
-    settings: Settings, sources: AccountSources, calls: AwsCalls, clock: Clock | None = None
+    settings: Settings,
+    sources: AccountSources,
+    calls: AwsCalls,
+    clock: Clock | None = None,
+    *,
+    history: bool = False,
 ) -> AsyncIterator[Core]:
-    """The core with its AWS clients, which are closed last. `calls` records its AWS calls."""
+    """The core with its AWS clients, which are closed last. `calls` records its AWS calls.
+
+    `history`: whether logs are read; a region's client for them takes 1 MB.
+    """
     connection = _connection(settings)
     sts = _build_sts(settings, sources, calls)
     async with (
@@ -69,6 +81,7 @@ async def build_core(
         RegionalClients(
             AwsService.ORGANIZATIONS, connection, attempts=ATTEMPTS, max_answer_bytes=MAX_ANSWER_BYTES
         ) as organizations_clients,
+        RegionalClients(AwsService.LOGS, connection) as logs_clients,
         SharedTasks() as shared_tasks,
     ):
         _check_partition(sts.region, sources)
@@ -80,13 +93,15 @@ async def build_core(
             session_tags=settings.role_session_tags,
             max_concurrency=settings.assume_role_max_concurrency,
         )
-        await clients.open(sources.regions())
+        regional = (clients, logs_clients) if history else (clients,)
+        for each in regional:
+            await each.open(sources.regions())
         transfer = Transfer(clients, sessions, calls)
         pacing = Pacing(_limits(settings))
         gateway = Gateway(
             sources.listed,
             transfer=transfer,
-            clients=clients,
+            clients=regional,
             sessions=sessions,
             pacing=pacing,
             calls=calls,
@@ -99,7 +114,16 @@ async def build_core(
             cursor_secret=settings.cursor_secret.get_secret_value() if settings.cursor_secret else None,
         )
         organizations = Organizations(organizations_clients, sts, sessions, calls)
-        yield Core(gateway, sts, sessions, transfer, organizations, (gateway, calls, sessions, pacing))
+        yield Core(
+            gateway,
+            sts,
+            sessions,
+            transfer,
+            Servers(clients, sessions, calls),
+            Logs(logs_clients, sessions, calls) if history else None,
+            organizations,
+            (gateway, calls, sessions, pacing),
+        )
 
 
 def _build_sts(settings: Settings, sources: AccountSources, calls: AwsCalls) -> Sts:

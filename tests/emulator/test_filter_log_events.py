@@ -343,5 +343,22 @@ async def test_a_signature_for_another_service_is_refused(group: LogGroup, aws: 
 
 async def test_other_operations_of_the_service_are_not_emulated(aws: Any, logs: Any) -> None:
     """As with Transfer's."""
-    answer = await aws.refused(logs, "describe_log_groups")
+    answer = await aws.refused(logs, "describe_log_streams", logGroupName=GROUP)
     assert answer["Error"]["Code"] == "UnknownOperationException"
+
+
+async def test_groups_are_described_by_the_beginning_of_their_names(
+    world: World, aws: Any, logs: Any
+) -> None:
+    """Sorted, in pages; retention is in days."""
+    for name, retention_s in (("b/2", 86_400.0), ("b/1", math.inf), ("a", 1.0)):
+        world.add_log_group(ACCOUNT, REGION, name, retention_s)
+    first = await aws.call(logs, "describe_log_groups", logGroupNamePrefix="b/", limit=1)
+    second = await aws.call(
+        logs, "describe_log_groups", logGroupNamePrefix="b/", nextToken=first["nextToken"]
+    )
+    assert "nextToken" not in second
+    described = {
+        it["logGroupName"]: it.get("retentionInDays") for it in first["logGroups"] + second["logGroups"]
+    }
+    assert list(described.items()) == [("b/1", None), ("b/2", 1)]

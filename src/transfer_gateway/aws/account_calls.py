@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     from transfer_gateway.aws.assumed_roles import AssumedRoleSession, SessionCache
     from transfer_gateway.aws.client import RegionalClients
-    from transfer_gateway.aws.errors import Key, Service
+    from transfer_gateway.aws.errors import Service
     from transfer_gateway.domain.account import Account
+    from transfer_gateway.domain.errors import Key
     from transfer_gateway.telemetry import AwsCalls
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from botocore import exceptions as boto
@@ -24,27 +24,20 @@ from transfer_gateway.domain.errors import (
     ExecutionNotFound,
     GatewayError,
     InternalServerError,
-    LogGroupNotFound,
     RoleNotAssumable,
-    ServerNotFound,
     Throttled,
     UpstreamUnavailable,
     WorkflowNotFound,
+    not_found,
 )
-from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
-from transfer_gateway.domain.log_group import LogGroupKey
-from transfer_gateway.domain.server import ServerKey
 from transfer_gateway.settings import ConfigurationError
 from transfer_gateway.telemetry import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from transfer_gateway.domain.errors import Key
     from transfer_gateway.domain.identity import AccountId, Region
-
-Key: TypeAlias = (
-    "ExecutionKey | WorkflowKey | ServerKey | LogGroupKey"  # what a call can be about, and AWS may not have
-)
 
 
 class SessionRejected(AccessDenied):
@@ -229,7 +222,7 @@ class Call:
         """The error for callers, with our message. AWS's message goes into `detail`, since it may name roles."""
         if kind is ExecutionNotFound:
             if self.key is not None:
-                return _not_found(self.key, known.get("aws_request_id"))
+                return not_found(self.key, aws_request_id=known.get("aws_request_id"))
             kind = WorkflowNotFound
         message = _MESSAGES[kind].format(
             action=self.action, place=self._target_label, aws=_shown(aws_message)
@@ -252,19 +245,6 @@ class Call:
     def _target_label(self) -> str:
         place = f"account {self.account_id}" if self.account_id else "the organization"
         return place + (f", region {self.region}" if self.region else "")
-
-
-def _not_found(key: Key, aws_request_id: str | None) -> GatewayError:
-    """AWS's code is the same for all of them."""
-    match key:
-        case ExecutionKey():
-            return ExecutionNotFound.of(key, aws_request_id=aws_request_id)
-        case WorkflowKey():
-            return WorkflowNotFound.of(key, aws_request_id=aws_request_id)
-        case ServerKey():
-            return ServerNotFound.of(key, aws_request_id=aws_request_id)
-        case LogGroupKey():
-            return LogGroupNotFound.of(key, aws_request_id=aws_request_id)
 
 
 _MAX_DETAIL_CHARACTERS = 2000

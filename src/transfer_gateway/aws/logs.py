@@ -59,7 +59,8 @@ class Logs:
     ) -> LogPage:
         """A page of the entries from `start` to `end`, both included, oldest first.
 
-        `pattern` None: WORKFLOW_ENTRIES. Each entry is checked, since imitations of AWS ignore patterns. Also raises
+        `newest_first`: AWS allows it from 2024 on. `pattern` None: WORKFLOW_ENTRIES. Each
+        entry is checked, since imitations of AWS ignore patterns. Also raises
         LogGroupNotFound. Source: FilterLogEvents.
         """
         key = LogGroupKey(target.account_id, target.region, group)

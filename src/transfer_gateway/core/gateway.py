@@ -16,12 +16,12 @@ from transfer_gateway.domain.scope import Scope
 from transfer_gateway.telemetry import gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from prometheus_client.core import Metric
 
     from transfer_gateway.aws.assumed_roles import SessionCache
-    from transfer_gateway.aws.client import TransferClients
+    from transfer_gateway.aws.client import RegionalClients
     from transfer_gateway.aws.transfer import Transfer
     from transfer_gateway.core.audit import AuditTrail
     from transfer_gateway.core.clock import Clock
@@ -42,7 +42,7 @@ class Gateway:
         accounts: Accounts,
         *,
         transfer: Transfer,
-        clients: TransferClients,
+        clients: Sequence[RegionalClients],
         sessions: SessionCache,
         pacing: Pacing,
         calls: AwsCalls,
@@ -95,7 +95,8 @@ class Gateway:
 
     async def use_accounts(self, accounts: Accounts) -> None:
         """Replace the accounts in service. Requests in progress keep the scope that they started with."""
-        await self._clients.open(accounts.regions())
+        for clients in self._clients:
+            await clients.open(accounts.regions())
         self._accounts = accounts
         self._everything = Scope(accounts)
         self._sessions.keep_only(accounts)

@@ -23,14 +23,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from transfer_gateway.domain.gateway_error import BadUserInput, ErrorCode, GatewayError, quote
+from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
+from transfer_gateway.domain.log_group import LogGroupKey
+from transfer_gateway.domain.server import ServerKey
 
 if TYPE_CHECKING:
-    from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target, WorkflowKey
-    from transfer_gateway.domain.log_group import LogGroupKey
-    from transfer_gateway.domain.server import ServerKey
+    from transfer_gateway.domain.identity import AccountId, Region, Target
 
 __all__ = [
     "AccessDenied",
@@ -43,6 +44,7 @@ __all__ = [
     "Forbidden",
     "GatewayError",
     "InternalServerError",
+    "Key",
     "LogGroupNotFound",
     "NotFoundReason",
     "RoleNotAssumable",
@@ -51,8 +53,11 @@ __all__ = [
     "Unauthenticated",
     "UpstreamUnavailable",
     "WorkflowNotFound",
+    "not_found",
     "quote",
 ]
+
+Key: TypeAlias = ExecutionKey | WorkflowKey | ServerKey | LogGroupKey  # what AWS may not have
 
 
 class NotFoundReason(StrEnum):
@@ -140,6 +145,19 @@ class LogGroupNotFound(GatewayError):
             aws_request_id=aws_request_id,
             resource=str(key),
         )
+
+
+def not_found(key: Key, *, aws_request_id: str | None = None) -> GatewayError:
+    """The error for AWS's one code for all of them."""
+    match key:
+        case ExecutionKey():
+            return ExecutionNotFound.of(key, aws_request_id=aws_request_id)
+        case WorkflowKey():
+            return WorkflowNotFound.of(key, aws_request_id=aws_request_id)
+        case ServerKey():
+            return ServerNotFound.of(key, aws_request_id=aws_request_id)
+        case LogGroupKey():
+            return LogGroupNotFound.of(key, aws_request_id=aws_request_id)
 
 
 class AccountNotAvailable(GatewayError):
