@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_HISTORY = True  # until there is a setting
+
 
 def check_config(*, assume: bool) -> None:
     """Check settings and files without starting the service; with --assume, also check every account and region."""
@@ -41,7 +43,7 @@ def check_config(*, assume: bool) -> None:
     if assume:
         if settings.log_level != "debug":  # the table reports the rest
             configure_logging("critical", settings.log_format)
-        run(lambda: _check_targets(settings, sources))
+        run(lambda: _check_targets(settings, sources, history=_HISTORY))
 
 
 def _check_files(settings: Settings) -> AccountSources:
@@ -93,21 +95,30 @@ def _count(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-async def _check_targets(settings: Settings, sources: AccountSources) -> None:
-    """Check every target and print one row each; exit code 1 if any check failed."""
+async def _check_targets(settings: Settings, sources: AccountSources, *, history: bool) -> None:
+    """Check every target and print one row each; exit code 1 if any check failed.
+
+    `history`: also whether what ends is logged, and can be read. What is missing for it is no failure.
+    """
     from transfer_gateway.build import build_core  # noqa: PLC0415
     from transfer_gateway.cli import check_report  # noqa: PLC0415  keeps its libraries out of the service's memory
+    from transfer_gateway.core.history_check import HistoryAws  # noqa: PLC0415
     from transfer_gateway.core.target_check import check_targets  # noqa: PLC0415
 
     issuers = await _try_issuers(settings)
-    async with build_core(settings, sources, AwsCalls()) as core:
+    async with build_core(settings, sources, AwsCalls(), history=history) as core:
         if (error := core.sts.startup_error) is not None:  # every account would fail for the same reason
             say(f"AWS credentials: {error.code}: {error.detail or error.message}")
             sys.exit(1)
         accounts, discovered = await _discover(core, sources)
         targets = sum(len(account.regions) for account in accounts)
         with check_report.progress(targets) as advance:
-            checks = await check_targets(accounts, core.transfer, on_checked=lambda _: advance())
+            checks = await check_targets(
+                accounts,
+                core.transfer,
+                on_checked=lambda _: advance(),
+                history=HistoryAws(core.transfer, core.servers, core.logs) if core.logs else None,
+            )
     with printing():
         check_report.print_checked(checks)
     for warning in core.sessions.warnings(accounts):
