@@ -1,6 +1,6 @@
 """Settings and the files that they name: the only readers of the environment.
 
-Everything is checked before anything starts, and every problem is told at once, each with its place: the
+Everything is checked before the service starts. All problems are reported at once, each with its location: the
 variable's name, or the file's line and column.
 """
 

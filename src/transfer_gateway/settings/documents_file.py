@@ -1,4 +1,4 @@
-"""The trusted documents: a directory of `.graphql` files, or a manifest that a frontend's build has made."""
+"""The trusted documents: a directory of `.graphql` files, or a manifest from a frontend's build."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def load_documents(path: Path) -> dict[str, str]:
     """Each document's text by its hash.
 
-    A file's hash is the SHA-256 of its text; a manifest has hashes of its own choice. Two forms of manifest are
-    known: an object of hash and text (graphql-codegen's `persistedDocuments`, Relay's `persistConfig`), and
-    Apollo's persisted query manifest. Raises: ConfigurationError.
+    A `.graphql` file's hash is the SHA-256 of its text; a manifest contains the hashes, of any algorithm. Two formats
+    of manifest are supported: an object of hash and text (graphql-codegen's `persistedDocuments`, Relay's
+    `persistConfig`), and Apollo's persisted query manifest. Raises: ConfigurationError.
     """
     try:
         if path.is_dir():
@@ -50,9 +50,8 @@ def load_documents(path: Path) -> dict[str, str]:
         raise ConfigurationError(problems)
     if not documents:
         raise ConfigurationError([f"{path}: has no document"])
-    return {
-        name.removeprefix("sha256:"): text for name, text in documents.items()
-    }  # as requests may spell it
+    # Requests may omit the prefix.
+    return {name.removeprefix("sha256:"): text for name, text in documents.items()}
 
 
 class _Operation(BaseModel):
