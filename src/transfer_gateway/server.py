@@ -109,9 +109,8 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
     )
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(settings.http_host, settings.http_port))
-        tracing = await stack.enter_async_context(
-            build_tracing()
-        )  # closed last, so that it exports all spans
+        # Closed last, so that it exports all spans.
+        tracing = await stack.enter_async_context(build_tracing())
         requests = Requests(slow_s=settings.slow_request_s, tracing=tracing)
         reloads = Reloads(
             "accounts",
@@ -119,13 +118,10 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             *(f"{files.door}_tls" for files in (http_files, grpc_files) if files),
         )
         core = await stack.enter_async_context(build_core(settings, sources, AwsCalls(tracing)))
-        gateway, directory = (
-            core.gateway,
-            AccountDirectory(sources, core.organizations, core.gateway.use_accounts),
-        )
+        directory = AccountDirectory(sources, core.organizations, core.gateway.use_accounts)
         tokens = await stack.enter_async_context(build_tokens(settings))
         admission = Admission(
-            gateway,
+            core.gateway,
             directory=directory,
             request_timeout_s=settings.request_timeout_s,
             tokens=tokens,
@@ -174,7 +170,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             tls=http_tls,
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        following = (
+        background = (
             tasks.create_task(reload_accounts(accounts_file, directory, reloads, settings.accounts_reload_s)),
             tasks.create_task(reload_policy(policy_file, admission, reloads, settings.accounts_reload_s)),
             tasks.create_task(reload_tls(http_files, http_tls, reloads, settings.accounts_reload_s)),
@@ -199,9 +195,9 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             _log.warning("authentication_disabled", auth="none")
         _log.info("serving", http=url, grpc=grpc, accounts=len(directory.accounts), auth=settings.auth)
         try:
-            yield Service(gateway, admission, url, grpc, stop_now)
+            yield Service(core.gateway, admission, url, grpc, stop_now)
         finally:
-            for task in (*following, watching):
+            for task in (*background, watching):
                 task.cancel()
             await readiness.update("shutting down")
             _log.info("shutting_down", delay_s=settings.shutdown_delay_s, grace_s=settings.shutdown_grace_s)

@@ -73,7 +73,7 @@ class GraphiqlPage:
         self._index = options.directory / "index.html"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not _is_visit(Request(scope)):
+        if not _wants_page(Request(scope)):
             await self._graphql(scope, receive, send)
             return
         if (request := current_request()) is not None:
@@ -124,7 +124,7 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _is_visit(request: Request) -> bool:
+def _wants_page(request: Request) -> bool:
     """Whether the request has no GraphQL operation and prefers HTML to GraphQL's media types."""
     if request.method not in {"GET", "HEAD"} or request.query_params.keys() & _QUERY_PARAMETERS:
         return False

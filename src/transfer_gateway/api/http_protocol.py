@@ -86,9 +86,8 @@ class Http11Protocol(Http1Base):
         if self._takes_no_more:
             self._drop(len(data))
             return
-        if (
-            len(data) > self._max_head_bytes
-        ):  # httptools itself does not limit what it buffers before its first callback
+        # httptools itself does not limit what it buffers before its first callback.
+        if len(data) > self._max_head_bytes:
             for start in range(0, len(data), self._max_head_bytes):
                 self.data_received(data[start : start + self._max_head_bytes])
             return

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 # Four times the model's limits, in case AWS relaxes them; where it has none, those of a page (1,000 entries) and of a
 # long string.
-_TIMES = 4
-_LEAST_ITEMS, _ITEMS = 100, 1000
-_LEAST_CHARACTERS, _CHARACTERS = 4096, 65_536
+_MODEL_LIMIT_FACTOR = 4
+_MIN_ITEMS, _ITEMS = 100, 1000
+_MIN_CHARACTERS, _CHARACTERS = 4096, 65_536
 
 
 def reader(shape: Shape) -> SchemaValidator:
@@ -34,13 +34,19 @@ def _schema(shape: Shape) -> core_schema.CoreSchema:
             }
             return core_schema.typed_dict_schema(members, total=False)
         case "list":
-            most = max(_LEAST_ITEMS, _TIMES * shape.metadata["max"]) if "max" in shape.metadata else _ITEMS
+            max_items = (
+                max(_MIN_ITEMS, _MODEL_LIMIT_FACTOR * shape.metadata["max"])
+                if "max" in shape.metadata
+                else _ITEMS
+            )
             return core_schema.list_schema(
-                _schema(shape.member), max_length=most, strict=True, fail_fast=True
+                _schema(shape.member), max_length=max_items, strict=True, fail_fast=True
             )
         case "string":
             longest = shape.metadata.get("max", 0 if "enum" in shape.metadata else _CHARACTERS)
-            return core_schema.str_schema(max_length=max(_LEAST_CHARACTERS, _TIMES * longest), strict=True)
+            return core_schema.str_schema(
+                max_length=max(_MIN_CHARACTERS, _MODEL_LIMIT_FACTOR * longest), strict=True
+            )
         case "integer":
             return core_schema.int_schema(strict=True, ge=-(2**31), lt=2**31)
         case "long":

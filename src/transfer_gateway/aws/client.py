@@ -138,9 +138,8 @@ def session(credential_provider: object) -> AioSession:
     """A session with that credential provider, and a data loader shared by all sessions."""
     made = AioSession()
     made.register_component("credential_provider", credential_provider)
-    made.lazy_register_component(
-        "data_loader", _data
-    )  # lazily, because it reads configuration that may be invalid
+    # Lazily, because it reads configuration that may be invalid.
+    made.lazy_register_component("data_loader", _data)
     return made
 
 

@@ -43,8 +43,8 @@ DEFAULT_PAGE = 50
 class Reader(Access):
     """The use cases for one request of one caller.
 
-    Each public method is a use case and tells `replay` whether its response may be repeated. An account out of scope
-    is treated like one that doesn't exist.
+    Each public method is a use case. It declares to `replay` what makes its response repeatable, if anything. An
+    account out of scope is treated like one that doesn't exist.
 
     `deadline` is in the running loop's time; there is one per request. `max_age_s` is the maximum age of AWS's answer;
     0 means no older than this request.

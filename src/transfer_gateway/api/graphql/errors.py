@@ -192,7 +192,7 @@ def to_answer(result: ExecutionResult, request_id: str) -> GraphQLHTTPResponse:
 
 def to_extensions(error: GatewayError) -> dict[str, Any]:
     """A failure's `extensions`, without unknown values."""
-    told = {
+    extensions = {
         "code": error.code,
         "retryable": TABLE[error.code].retryable,
         "retryAfter": retry_after_s(error),
@@ -200,7 +200,7 @@ def to_extensions(error: GatewayError) -> dict[str, Any]:
         "region": error.region,
         "awsRequestId": error.aws_request_id,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in extensions.items() if value is not None}
 
 
 def to_errors(result: ExecutionResult, request_id: str) -> list[dict[str, Any]]:
@@ -242,11 +242,11 @@ def _extensions(
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error
     if isinstance(cause, GatewayError) and cause.code != ErrorCode.INTERNAL_SERVER_ERROR:
-        told = to_extensions(cause)
-        if (failure := (cause.message, *told.values())) not in logged:
+        extensions = to_extensions(cause)
+        if (failure := (cause.message, *extensions.values())) not in logged:
             logged.add(failure)
             log_failure(cause)
-        return told
+        return extensions
     if isinstance(cause, GraphQLSyntaxError):
         return extensions_of("GRAPHQL_PARSE_FAILED")
     if isinstance(cause, GraphQLError) and isinstance(result, PreExecutionError):
