@@ -201,6 +201,7 @@ def test_servers_reach_no_accounts() -> None:
         f"{path.relative_to(SOURCE)}:{node.lineno}"
         for path in (SOURCE / "api").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr in {"accounts", "_accounts", "_sources", "_lookups"}
+        if isinstance(node, ast.Attribute)
+        and node.attr in {"accounts", "_accounts", "_sources", "_operations"}
     ]
     assert found == []

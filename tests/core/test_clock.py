@@ -140,7 +140,7 @@ async def test_a_copy_of_a_snapshot_is_the_same(
         reader = core.reader(AUDIT)
         execution = await reader.describe(key, max_age_s=10, deadline=float("inf"))
         responses.keep(b"asked", reader, b"response")
-        kept = core._lookups.executions._kept
+        kept = core._operations.executions._kept
         snapshot = kept.get(key)
         assert snapshot is not None
         kept.put(key, replace(snapshot, outcome=replace(execution)))
