@@ -1,4 +1,4 @@
-"""TLS at both doors, certificates that change while they are open, and clients that are known by theirs."""
+"""TLS at both servers, certificate reloads, and callers identified by client certificates."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ rules:
 
 @dataclass
 class Files:
-    """The certificate, key and clients' authority that a service is given, and who made them."""
+    """The certificate, key and client CA given to a service, and their issuers."""
 
     folder: Path
     authority: Authority
@@ -91,7 +91,7 @@ def files(tmp_path: Path) -> Files:
 async def service(
     aws: Emulator, settings: Callable[..., Settings], files: Files
 ) -> AsyncIterator[server.Service]:
-    """TLS at both doors, without anybody being asked who they are."""
+    """TLS at both servers, without authentication."""
     async with server.running(
         settings(accounts_reload_s=0.1, shutdown_grace_s=1, **files.settings)
     ) as service:
@@ -108,7 +108,7 @@ async def issuer() -> AsyncIterator[LocalIssuer]:
 async def mutual(
     aws: Emulator, settings: Callable[..., Settings], files: Files, issuer: LocalIssuer, tmp_path: Path
 ) -> AsyncIterator[server.Service]:
-    """gRPC's clients have certificates; everybody is asked who they are."""
+    """gRPC clients have certificates; authentication is required."""
     policy_file = tmp_path / "policy.yaml"
     policy_file.write_text(POLICY)
     async with server.running(
@@ -150,7 +150,7 @@ async def tls_connection(
 
 
 async def serial(url: str, tls: ssl.SSLContext) -> int:
-    """The number of the certificate that a new connection gets."""
+    """The serial number of the certificate that a new connection gets."""
     tls.set_alpn_protocols(["h2", "http/1.1"])
     async with tls_connection(url, tls) as (_, writer):
         shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
@@ -164,7 +164,7 @@ async def becomes(url: str, files: Files, pair: Pair) -> None:
 
 
 async def test_both_doors_answer(service: server.Service, files: Files, world: World) -> None:
-    """https, wss and gRPC over TLS answer as they do without, by address and by name."""
+    """https, wss and gRPC over TLS respond as without TLS, by address and by name."""
     key = to_input(place(world))
     assert service.url.startswith("https://127.0.0.1:")
     for url in (service.url, service.url.replace("127.0.0.1", "localhost")):
@@ -179,7 +179,7 @@ async def test_both_doors_answer(service: server.Service, files: Files, world: W
 
 
 async def test_plain_clients_are_refused(service: server.Service, files: Files) -> None:
-    """Without TLS, with an older one, or with trust in others, nobody gets an answer; the service goes on."""
+    """Without TLS, with an older version, or with other trusted CAs, clients get no response; the service continues."""
     plain = service.url.replace("https", "http")
     async with calling(plain) as gateway:
         with pytest.raises(aiohttp.ClientError):
@@ -202,7 +202,7 @@ async def test_plain_clients_are_refused(service: server.Service, files: Files) 
 
 @pytest.mark.parametrize("name", ["http", "grpc"])
 async def test_certificates_change(service: server.Service, files: Files, name: str) -> None:
-    """New connections get the new certificate, of another kind of key too; those that are open go on."""
+    """New connections get the new certificate, even with another key type; open ones continue."""
     url = address(service, name)
     assert await serial(url, files.authority.trusting()) == files.shown.serial
     async with (
@@ -290,7 +290,7 @@ async def test_bad_versions_are_refused(
     files: Files,
     kind: str,
 ) -> None:
-    """A bad new version is refused and logged once, and the old one kept, until there is a good one."""
+    """An invalid new version is rejected and logged once; the previous one stays in use until a valid one arrives."""
     before = files.shown
     SPOILED[kind][0](files)
     await until(lambda: len(refusals()) == 2)
@@ -308,7 +308,7 @@ async def test_bad_versions_are_refused(
 async def test_bad_files_at_the_start(
     aws: Emulator, settings: Callable[..., Settings], files: Files, name: str, kind: str
 ) -> None:
-    """The service doesn't start, says which variable is wrong and how, and leaves nothing behind."""
+    """The service does not start, names the variable and the problem, and leaves nothing behind."""
     SPOILED[kind][0](files)
     own = {variable: path for variable, path in files.settings.items() if variable.startswith(name)}
     before = asyncio.all_tasks()
@@ -322,7 +322,7 @@ async def test_bad_files_at_the_start(
 async def test_a_key_that_grpc_cannot_use(
     aws: Emulator, settings: Callable[..., Settings], files: Files
 ) -> None:
-    """What its library says of it, that the port can't be had, would lead nobody to the reason. HTTP can use it."""
+    """gRPC's own error, that it can't bind the port, would hide the reason. HTTP can use the key."""
     files.show(files.authority.server(curve=ec.SECP256K1()))
     with pytest.raises(ConfigurationError) as refused:
         async with server.running(settings(**files.settings)):
@@ -334,7 +334,7 @@ async def test_a_key_that_grpc_cannot_use(
 
 @pytest.mark.parametrize("text", [b"", b"garbage"], ids=["empty", "garbage"])
 async def test_a_bad_client_authority(settings: Callable[..., Settings], files: Files, text: bytes) -> None:
-    """It would let nobody in, or everybody: refused."""
+    """A CA file without certificates is rejected: it would accept no client, or all."""
     files.client_ca.write_bytes(text)
     with pytest.raises(ConfigurationError) as refused:
         async with server.running(settings(grpc_client_ca_file=files.client_ca, **files.settings)):
@@ -365,7 +365,7 @@ async def test_a_bad_client_authority(settings: Callable[..., Settings], files: 
     ids=["http-no-key", "http-no-certificate", "grpc-no-key", "grpc-no-certificate", "client-ca-alone"],
 )
 def test_halves(settings: Callable[..., Settings], given: dict[str, str], problem: str) -> None:
-    """A certificate needs its key, a key its certificate, and a clients' authority both."""
+    """A certificate requires its key, a key its certificate, and a client CA both."""
     with pytest.raises(ConfigurationError) as refused:
         settings(**given)
     assert refused.value.problems == (PREFIX + problem,)
@@ -395,7 +395,7 @@ CLIENTS: dict[str, tuple[Callable[[Authority], Pair], set[str]]] = {
 async def test_callers_by_certificate(
     mutual: server.Service, files: Files, world: World, aws: Emulator, kind: str
 ) -> None:
-    """Who comes without a token is who the certificate says, and sees what the policy grants to that name."""
+    """A caller without a token is identified by its certificate, and sees what the policy grants to that name."""
     make, seen = CLIENTS[kind]
     async with door(mutual, files, make(files.clients)) as client:
         accounts = await client.accounts() or []
@@ -411,7 +411,7 @@ async def test_callers_by_certificate(
 
 
 async def test_a_certificate_without_a_name(mutual: server.Service, files: Files) -> None:
-    """It opens the door, but nobody has come in."""
+    """A certificate without a name opens the connection, but its calls are unauthenticated."""
     async with door(mutual, files, files.clients.client()) as client:
         with pytest.raises(Failed) as refused:
             await client.accounts()
@@ -431,7 +431,7 @@ REFUSED: dict[str, Callable[[Authority], Pair | None]] = {
 async def test_certificates_refused(
     mutual: server.Service, files: Files, issuer: LocalIssuer, kind: str
 ) -> None:
-    """No call gets through the handshake, not with a good token either."""
+    """Without a client certificate the handshake fails, even with a valid token."""
     own = REFUSED[kind](files.clients)
     for token in (None, issuer.token(groups=["ops"])):
         async with rpc(mutual, token, tls=files.authority.credentials(own)) as stub:
@@ -442,9 +442,9 @@ async def test_certificates_refused(
 
 
 async def test_token_and_certificate(mutual: server.Service, files: Files, issuer: LocalIssuer) -> None:
-    """Who sends a token is its subject, whatever the certificate says, and a bad token is refused.
+    """A caller with a token is its subject, whatever the certificate says; an invalid token is rejected.
 
-    No token passes for a certificate: a subject that looks like a SPIFFE id is none.
+    A token's subject is never a SPIFFE id, even if it looks like one.
     """
     own = files.clients.client(FILES)
     for token, seen in (
@@ -462,7 +462,7 @@ async def test_token_and_certificate(mutual: server.Service, files: Files, issue
 
 
 async def test_http_asks_for_tokens(mutual: server.Service, files: Files, issuer: LocalIssuer) -> None:
-    """A client's certificate says nothing at the HTTP door."""
+    """The HTTP server ignores client certificates."""
     query = "{ accounts { accountId } }"
     tls = files.authority.trusting(files.clients.client(FILES), folder=files.folder)
     async with calling(mutual.url, tls=tls) as gateway:
@@ -473,7 +473,7 @@ async def test_http_asks_for_tokens(mutual: server.Service, files: Files, issuer
 
 
 async def gets_in(service: server.Service, files: Files, own: Pair | None) -> bool:
-    """Whether a client with this certificate gets through the handshake."""
+    """Whether a client with this certificate completes the handshake."""
     async with rpc(service, tls=files.authority.credentials(own)) as stub:
         try:
             await stub.ListAccounts(pb.ListAccountsRequest(), timeout=30)
@@ -485,7 +485,7 @@ async def gets_in(service: server.Service, files: Files, own: Pair | None) -> bo
 
 
 async def test_client_authorities_change(mutual: server.Service, files: Files) -> None:
-    """Clients of a new authority get in, those of one that is gone no more; open connections go on."""
+    """Clients of a new CA are accepted, those of a removed one rejected; open connections continue."""
     new = Authority("new")
     clients = {"old": files.clients.client(FILES), "new": new.client(FILES)}
 
@@ -508,7 +508,7 @@ async def test_client_authorities_change(mutual: server.Service, files: Files) -
 
 
 async def test_without_authentication(aws: Emulator, settings: Callable[..., Settings], files: Files) -> None:
-    """With auth `none` certificates open the door, and everybody is still anybody."""
+    """With auth `none`, certificates are required for connecting, and all callers are anonymous."""
     async with server.running(settings(grpc_client_ca_file=files.client_ca, **files.settings)) as service:
         async with door(service, files, files.clients.client()) as client:
             assert len(await client.accounts()) == 3
@@ -518,7 +518,7 @@ async def test_without_authentication(aws: Emulator, settings: Callable[..., Set
 async def test_clients_that_hang_are_cut_off(
     aws: Emulator, settings: Callable[..., Settings], files: Files
 ) -> None:
-    """One that never says hello, and one that never says goodbye, cost a service that ends its grace at most."""
+    """Peers that never start, or never finish, TLS delay shutdown by the grace period at most."""
     async with AsyncExitStack() as clients:
         async with server.running(settings(shutdown_grace_s=0.5, **files.settings)) as service:
             for name in ("http", "grpc"):
@@ -535,7 +535,7 @@ async def test_clients_that_hang_are_cut_off(
 
 
 async def test_commands(aws: Emulator, files: Files, accounts_file: Path) -> None:
-    """`serve` prints where TLS is; `check-config` reads the files; wrong ones are a line each, exit code 2."""
+    """`serve` prints where TLS is enabled; `check-config` reads the files: one line per problem, exit code 2."""
     environment = {PREFIX + name.upper(): str(path) for name, path in files.settings.items()}
     environment |= {
         f"{PREFIX}ACCOUNTS_FILE": str(accounts_file),

@@ -1,4 +1,4 @@
-"""Trusted documents: by their hash, beside text or instead of it."""
+"""Trusted documents: by hash, in addition to text or only."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_modes(
     status: int,
     code: str | None,
 ) -> None:
-    """What each mode takes."""
+    """What each mode accepts."""
     (tmp_path / "accounts.graphql").write_text(TEXT)
     trusted = settings(graphql_trusted_documents=mode, graphql_trusted_documents_path=tmp_path)
     async with server.running(trusted) as service, calling(service.url) as gateway:
@@ -82,7 +82,7 @@ async def test_modes(
     ],
 )
 def test_manifests(tmp_path: Path, manifest: Any) -> None:
-    """The builds' own forms are read as they are, with whatever hash they chose."""
+    """Manifests of frontend build tools are read unchanged, with any hash algorithm."""
     file = tmp_path / "manifest.json"
     file.write_text(json.dumps(manifest))
     assert load_documents(file) == {"abc": TEXT}
@@ -103,7 +103,7 @@ def test_manifests(tmp_path: Path, manifest: Any) -> None:
 async def test_bad_manifests(
     aws: Emulator, settings: Callable[..., Settings], tmp_path: Path, content: str, says: str
 ) -> None:
-    """A manifest that can't be used is told at the start, with its place."""
+    """An invalid manifest is reported at start-up, with the location."""
     file = tmp_path / "manifest.json"
     file.write_text(content)
     with pytest.raises(ConfigurationError, match=says):
@@ -114,7 +114,7 @@ async def test_bad_manifests(
 
 
 def test_path_is_required(settings: Callable[..., Settings]) -> None:
-    """Trusted documents that are nowhere are no configuration."""
+    """Trusted documents without their path are a configuration error."""
     with pytest.raises(
         ConfigurationError, match="TRANSFER_GATEWAY_GRAPHQL_TRUSTED_DOCUMENTS_PATH is required"
     ):

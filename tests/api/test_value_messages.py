@@ -1,4 +1,4 @@
-"""Messages about a caller's values, in the words of GraphQL and JSON."""
+"""Error messages about a caller's values use the words of GraphQL and JSON."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def test_variables(shared_gateway: Gateway, bad: dict[str, Any], says: str
     ],
 )  # fmt: skip
 async def test_literals(shared_gateway: Gateway, query: str, variables: dict[str, Any], says: str) -> None:
-    """So is a value in the document; null where a value is required is the caller's fault, not ours."""
+    """So is a literal; null for a required value is the caller's error, not ours."""
     errors = (await shared_gateway.ask(query, **variables))["errors"]
     for error in errors:
         assert error["extensions"]["code"] in {"BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED"}
@@ -130,7 +130,7 @@ async def test_literals(shared_gateway: Gateway, query: str, variables: dict[str
     ],
 )  # fmt: skip
 async def test_extensions(shared_gateway: Gateway, body: dict[str, Any], code: str) -> None:
-    """Every error has its code, and says whether to try again."""
+    """Every error has its code and `retryable`."""
     for error in (await shared_gateway.post(body)).json()["errors"]:
         assert error["extensions"]["code"] == code
         assert error["extensions"]["retryable"] is False
@@ -142,7 +142,7 @@ async def test_extensions(shared_gateway: Gateway, body: dict[str, Any], code: s
 async def test_extensions_of_http_errors(
     service: server.Service, gateway: Gateway, method: str, path: str, status: int
 ) -> None:
-    """So has a request that is no GraphQL."""
+    """So has an invalid request."""
     answer = await gateway.send(method, path)
     assert answer.status == status
     assert answer.json()["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT", "retryable": False}
