@@ -1,4 +1,4 @@
-"""Calls sent on a shorter way than botocore's: signed the same, answered the same, and failing the same."""
+"""The direct sender, compared with botocore: the same signatures, responses and errors."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ URLS = st.sampled_from(
 def test_signatures_are_botocores(
     headers: dict[str, str], url: str, body: bytes, token: str | None, at: datetime
 ) -> None:
-    """The same headers are added to whatever request there may be, by whom and whenever it is sent."""
+    """The same headers are added to any request, with any credentials, at any time."""
     credentials = ReadOnlyCredentials("AKIDEXAMPLE", "secret", token)
     theirs = AWSRequest("POST", url, data=body, headers=headers)
     with patch("botocore.auth.get_current_datetime", return_value=at):
@@ -72,7 +72,7 @@ def test_signatures_are_botocores(
 
 @asynccontextmanager
 async def clients() -> AsyncIterator[list[Any]]:
-    """One that sends so, and one that sends as botocore does, which it is left to where there are retries."""
+    """A client with the direct sender, and one with botocore's own, which is also used if retries are configured."""
     connection = ConnectionSettings(connect_timeout_s=2, read_timeout_s=0.5)
     async with (
         RegionalClients(Service.TRANSFER, connection) as ours,
@@ -84,7 +84,7 @@ async def clients() -> AsyncIterator[list[Any]]:
 
 
 async def test_answers_are_botocores(aws: Emulator, world: World) -> None:
-    """AWS takes the signature, and all that botocore tells of the answer is there, but for the time it was given."""
+    """AWS accepts the signature, and the response has everything that botocore's has, except its own timing."""
     user, key = world.keys.add_user(PLAIN, "reader"), place(world)
     asked: dict[str, dict[str, Any]] = {
         "describe_execution": {"WorkflowId": key.workflow_id, "ExecutionId": key.execution_id},
@@ -100,7 +100,7 @@ async def test_answers_are_botocores(aws: Emulator, world: World) -> None:
 
 
 async def test_forms_are_botocores(aws: Emulator) -> None:
-    """What STS is asked, whatever is in it."""
+    """AssumeRole's response is botocore's, for any parameters."""
     made = session(OwnCredentials())
     asked = {
         "RoleArn": "arn:aws:iam::111111111111:role/path/Reader",
@@ -117,7 +117,7 @@ async def test_forms_are_botocores(aws: Emulator) -> None:
 
 
 def test_a_member_of_another_type() -> None:
-    """What a later model may have, and nobody here reads, is no reason to refuse an answer; what is read is checked."""
+    """An unknown type that a later model may use is accepted if nothing here reads it; known types are validated."""
     shape = DenormalizedStructureBuilder().with_members(
         {"Id": {"type": "string"}, "New": {"type": "boolean"}}
     )
@@ -131,7 +131,7 @@ def test_a_member_of_another_type() -> None:
     ("items", "characters", "fits"), [(200, 262_144, True), (201, 1, False), (1, 262_145, False)]
 )
 def test_lists_and_texts_are_bounded(items: int, characters: int, *, fits: bool) -> None:
-    """By four times what the model allows: 50 steps, and 65,536 characters of a step's outputs."""
+    """Four times the model's limits: 50 steps, and 65,536 characters of a step's outputs."""
     model = get_session().get_service_model("transfer").operation_model("DescribeExecution")
     steps = [{"Outputs": "x" * characters}, *[{}] * (items - 1)]
     body = json.dumps({"Execution": {"Results": {"Steps": steps}}})
@@ -145,7 +145,7 @@ NOT_BOTOCORES = {FaultKind.ENDLESS_CONTINUE, FaultKind.MANY_STEPS, FaultKind.DEE
 
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind not in NOT_BOTOCORES])
 async def test_failures_are_botocores(aws: Emulator, world: World, kind: FaultKind) -> None:
-    """Whatever AWS or the network does, it is the same to us, with the same of AWS's words."""
+    """Any failure of AWS or the network gives the same error, with AWS's message."""
     user, key = world.keys.add_user(PLAIN, "reader"), place(world)
     aws.faults.add(Fault(kind, operation="DescribeExecution", code="ValidationException", message="Not so."))
     found = []
@@ -156,7 +156,7 @@ async def test_failures_are_botocores(aws: Emulator, world: World, kind: FaultKi
 
 
 async def _outcome(client: Any, key: ExecutionKey) -> Any:
-    """The answer, without the ids and times in it, or what is made of the failure."""
+    """The response without ids and times, or the error."""
     try:
         with foreign_errors(Call(Service.TRANSFER, "DescribeExecution", key.account_id, key.region, key)):
             answer = await client.describe_execution(WorkflowId=key.workflow_id, ExecutionId=key.execution_id)
@@ -174,7 +174,7 @@ async def _outcome(client: Any, key: ExecutionKey) -> Any:
 
 
 def _without_chance(answer: dict[str, Any]) -> dict[str, Any]:
-    """An answer without its id, its time, and how often it was asked for."""
+    """A response without its id, its time and the number of attempts."""
     meta = dict(answer.get("ResponseMetadata", {}))
     headers = {
         name.lower(): value

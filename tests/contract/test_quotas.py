@@ -1,4 +1,4 @@
-"""How much each caller may ask for, through both doors together."""
+"""Each caller's quotas, over both servers together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from callers import doors_of
 async def test_quotas(
     aws: Emulator, settings: Callable[..., Settings], issuer: LocalIssuer, policy_file: Path, world: World
 ) -> None:
-    """A caller that asks too much is THROTTLED, and told for how long; others are not."""
+    """A caller above its quota is THROTTLED, with the delay; others are not."""
     limits = {
         "caller_requests_per_s": 1,
         "caller_requests_burst": 20,
@@ -66,7 +66,7 @@ async def test_requests_under_way_are_bounded(
     policy_file: Path,
     world: World,
 ) -> None:
-    """CALLER_MAX_CONCURRENT_REQUESTS at both doors together; places are free when requests end or are left."""
+    """CALLER_MAX_CONCURRENT_REQUESTS for both servers together; slots are free once requests end or are cancelled."""
     oidc = {
         "auth": "oidc",
         "oidc_issuers": issuer.url,
@@ -108,7 +108,7 @@ async def test_requests_under_way_are_bounded(
 async def test_quota_of_rows(
     aws: Emulator, settings: Callable[..., Settings], issuer: LocalIssuer, policy_file: Path, world: World
 ) -> None:
-    """Snapshots cost rows: whoever asks for too many is THROTTLED at both doors, whatever field or method it uses."""
+    """Rows from snapshots are charged: above its quota a caller is THROTTLED, whatever field or method it uses."""
     oidc = {
         "auth": "oidc",
         "oidc_issuers": issuer.url,
