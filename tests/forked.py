@@ -1,6 +1,6 @@
-"""The command as a process of its own that need not load first: it is forked off one that has.
+"""Runs the command as a process without loading it again: forked from one that has loaded it.
 
-Loading takes more than a second of CPU, which is most of what a test of the command would cost.
+Loading takes more than a second of CPU, most of the cost of a test.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ async def fork(
     stderr: int = asyncio.subprocess.PIPE,
     closed: Collection[int] = (),
 ) -> Forked:
-    """Start the command. `stdout`, `stderr`: descriptors, or PIPE. `closed`: of 0, 1 and 2, those it starts without."""
+    """Start the command. `stdout`, `stderr`: descriptors, or PIPE. `closed`: descriptors (0, 1, 2) to start without."""
     readers: list[asyncio.StreamReader | None] = []
     given: list[int] = []
     ours: list[int] = []
@@ -117,7 +117,7 @@ def _run(
     *,
     closed: Collection[int],
 ) -> None:
-    """In the child: as Python starts the command."""
+    """In the child: what Python does when it starts the command."""
     for number, given in ((1, stdout), (2, stderr)):
         descriptor = given.detach()
         os.dup2(descriptor, number)

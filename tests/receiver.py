@@ -1,4 +1,4 @@
-"""What OpenTelemetry's exporters send to: an OTLP receiver that keeps every span."""
+"""An OTLP receiver for OpenTelemetry's exporters, which keeps every span."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Receiver:
-    """`environment` is what makes an exporter send here, soon after each span."""
+    """`environment` makes an exporter send to it, soon after each span."""
 
     url: str = ""
     spans: list[Span] = field(default_factory=list)

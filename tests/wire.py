@@ -1,4 +1,4 @@
-"""What tests share: a client of the service, and executions to look up. All on the wire."""
+"""Shared by tests: a client of the service, and executions to look up. All over the wire."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ query Lookup($key: ExecutionKey!, $maxAge: Float) {
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, read to its end."""
+    """An HTTP response, read completely."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -69,7 +69,7 @@ class Answer:
 
 
 class Gateway:
-    """A client of a running service, which it asks over HTTP as any other client would."""
+    """An HTTP client of a running service."""
 
     def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
         self.url = url
@@ -85,14 +85,14 @@ class Gateway:
         encoded: bool = False,
         **options: Any,
     ) -> Answer:
-        """`encoded`: the path is sent as it is."""
+        """`encoded`: the path is sent unchanged."""
         data = None if body is None else io.BytesIO(body)
         url = URL(self.url + path, encoded=encoded)
         async with self._http.request(method, url, data=data, headers=headers, **options) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def post(self, body: Any, **headers: str) -> Answer:
-        """POST what may be a GraphQL request, as JSON."""
+        """POST anything as JSON."""
         return await self.send("POST", body=json.dumps(body).encode(), headers=JSON | headers)
 
     async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
@@ -120,7 +120,7 @@ async def calling(
 
 
 class Socket:
-    """A client that speaks the protocol message by message."""
+    """A WebSocket client that sends and receives single messages."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -154,7 +154,7 @@ async def socket(
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A bare connection, for what no client of HTTP would send."""
+    """A raw connection, for requests that no HTTP client would send."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     try:
@@ -175,7 +175,7 @@ def to_input(key: ExecutionKey) -> dict[str, str]:
 def place(
     world: World, account_id: str = PLAIN, region: str = REGION, execution: dict[str, Any] | None = None
 ) -> ExecutionKey:
-    """Put an execution into a new workflow of that account and region."""
+    """Add an execution in a new workflow of that account and region."""
     workflow_id = world.add_workflow(account_id, region)
     execution_id = world.place(account_id, region, workflow_id, execution)
     return ExecutionKey(
@@ -185,7 +185,7 @@ def place(
 
 @contextmanager
 def counting(kind: type) -> Iterator[Callable[[], int]]:
-    """How many objects of a kind there are, of those that are made from now on."""
+    """Counts the existing objects of a type, of those created from now on."""
     gc.collect()
     gc.freeze()  # else each count visits whatever other tests have left
 
@@ -200,19 +200,19 @@ def counting(kind: type) -> Iterator[Callable[[], int]]:
 
 
 async def until(happened: Callable[[], object]) -> None:
-    """Wait for what must happen, however busy the machine is."""
+    """Wait for a condition, however busy the machine is."""
     async with asyncio.timeout(_PATIENCE_S):
         while not happened():
             await asyncio.sleep(0.01)
 
 
 async def becomes(ask: Callable[[], Awaitable[object]], expected: object) -> None:
-    """Ask until the answer is the one expected."""
+    """Repeat a request until its response is the expected one."""
     async with asyncio.timeout(_PATIENCE_S):
         while await ask() != expected:
             await asyncio.sleep(0.02)
 
 
 async def until_in_flight(aws: Emulator, number: int) -> None:
-    """Wait until so many calls to AWS are under way."""
+    """Wait until that many AWS calls are in progress."""
     await until(lambda: aws.calls.in_flight == number)

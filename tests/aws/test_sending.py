@@ -100,7 +100,7 @@ async def test_answers_are_botocores(aws: Emulator, world: World) -> None:
 
 
 async def test_forms_are_botocores(aws: Emulator) -> None:
-    """AssumeRole's response is botocore's, for any parameters."""
+    """AssumeRole's request body is botocore's, whatever characters the parameters have."""
     made = session(OwnCredentials())
     asked = {
         "RoleArn": "arn:aws:iam::111111111111:role/path/Reader",

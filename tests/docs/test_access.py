@@ -1,4 +1,4 @@
-"""docs/access.md and docs/accounts.md: the files shown are valid, the permissions those in use."""
+"""docs/access.md and docs/accounts.md: the examples are valid, the permissions are those in use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_accounts_file_example() -> None:
 
 
 def test_discovery_example() -> None:
-    """Valid, and the permissions are those of the operations in use."""
+    """Valid, with the permissions of the operations in use."""
     text = section(ACCOUNTS, "Accounts from AWS Organizations")
     (example,) = fenced(text, "yaml")
     assert parse_accounts(example.encode(), name="accounts.md").discovery is not None
@@ -35,7 +35,7 @@ def test_discovery_example() -> None:
 
 
 def test_policy_example() -> None:
-    """Valid, and it grants accounts to the callers that it names."""
+    """Valid, and grants accounts to the callers that it names."""
     (example,) = fenced(section(ACCESS, "Policy"), "yaml")
     (accounts,) = fenced(section(ACCOUNTS, "Accounts file"), "yaml")
     policy = parse_policy(example.encode(), name="access.md")

@@ -26,14 +26,14 @@ PATIENCE_S = 100
 
 
 def commands(title: str) -> str:
-    """A section's shell commands, without `uv run`: the test is in its environment already."""
+    """A section's shell commands, without `uv run`: the test runs in its environment already."""
     (block,) = fenced(section(PAGE, title), "sh")
     return block.replace("uv run ", "")
 
 
 @asynccontextmanager
 async def shell(script: str, folder: Path, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run it in a process group of its own, which is ended at the end."""
+    """Run it in its own process group, which is ended afterwards."""
     path = f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"
     process = await asyncio.create_subprocess_exec(
         *("/bin/sh", "-c", script),
@@ -60,7 +60,7 @@ async def to_end(script: str, folder: Path) -> tuple[int | None, str, str]:
 
 @pytest.fixture
 async def emulator_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
-    """The first terminal: a folder with emulator.env in it."""
+    """The first terminal: a directory with emulator.env."""
     for name in ("TRANSFER_GATEWAY_AUTH", "AWS_CONFIG_FILE"):
         monkeypatch.delenv(name)
     async with shell(commands("Start it"), tmp_path) as process:
@@ -72,7 +72,7 @@ async def emulator_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Async
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 async def test_the_gateway_runs_against_it(emulator_env: Path) -> None:
-    """The second terminal: the gateway serves the emulator's accounts. Here on free ports, and it ends at once."""
+    """The second terminal: the gateway serves the emulator's accounts. Here on free ports, and it exits at once."""
     script = commands("Run the gateway against it")
     here = {f"TRANSFER_GATEWAY_{name}": "0" for name in ("HTTP_PORT", "GRPC_PORT", "SHUTDOWN_DELAY_S")}
     async with shell(script, emulator_env, **here) as process:
@@ -84,7 +84,7 @@ async def test_the_gateway_runs_against_it(emulator_env: Path) -> None:
 
 
 async def test_the_aws_cli_describes_an_execution(emulator_env: Path) -> None:
-    """The third terminal. An execution may end between two commands: then, as the page says, once more."""
+    """The third terminal. An execution may end between two commands: then, as the page says, repeat them."""
     for _ in range(3):
         code, out, err = await to_end(commands("Use the AWS CLI"), emulator_env)
         if "ResourceNotFoundException" not in err:

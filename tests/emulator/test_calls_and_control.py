@@ -1,4 +1,4 @@
-"""What is counted, and the control API over HTTP."""
+"""Call counts, and the control API over HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator

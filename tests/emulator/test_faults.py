@@ -1,4 +1,4 @@
-"""What goes wrong on request, as it looks on the wire and to AWS's own client."""
+"""Injected faults, as seen on the wire and by AWS's own client."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""/readyz says why no requests should be sent here. What it says of accounts, test_discovery.py has."""
+"""/readyz gives the reason while the service is not ready. For reasons of the accounts see test_discovery.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def test_while_it_ends(aws: Emulator, accounts_file: Path) -> None:
-    """After SIGTERM it is alive, not ready, and says why; /metrics can be read to the end."""
+    """After SIGTERM the service is live and not ready, with the reason; /metrics can still be read."""
     environment = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
         "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "100",

@@ -1,4 +1,4 @@
-"""Whose log lines a call to AWS has that several requests share."""
+"""Log ids of an AWS call that several requests share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DESCRIBE = "DescribeExecution"
 
 
 async def test_a_call_is_logged_as_its_beginners(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """The request that joins names the one that began; a call that it begins later is logged as its own."""
+    """A request that joins names the one that started the call; calls that it starts later have its own id."""
     key = to_input(place(world))
     environment = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
