@@ -77,7 +77,7 @@ class Authority:
         return self.issue({"CN": "here"}, HERE, usage=_SERVER, private=private)
 
     def client(self, *uris: str, days_ago: int = 0, usage: ObjectIdentifier = _CLIENT, **name: str) -> Pair:
-        """For a client with these URIs and a subject such as CN="billing"; valid for two hours from `days_ago`."""
+        """For a client with these URIs and a subject such as CN="billing". It was valid around `days_ago` days ago."""
         uri = [x509.UniformResourceIdentifier(uri) for uri in uris]
         return self.issue(name, uri, usage=usage, days_ago=days_ago)
 

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md."""
+"""Writes docs/benchmarks.md."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ async def test_made_once_for_all_who_ask_at_once(gateway: Wire, aws: Emulator, w
     assert aws.calls.count(operation="DescribeExecution") == 1
     told = (await gateway.send("GET", "/metrics")).body.decode()
     outcomes = dict(re.findall(r'snapshot_lookups_total\{kind="execution",outcome="(\w+)"\} ([0-9.]+)', told))
-    # Who goes the way from text to answer while AWS is asked joins its call; who waits for the answer hits.
+    # A request that is executed during the AWS call joins it; one that waits for the response is a hit.
     assert {name: float(count) for name, count in outcomes.items()} == {"hit": 20, "joined": 0, "missed": 2}
 
 

@@ -29,7 +29,7 @@ SCHEMA = build_schema()
 GRAPHQL: GraphQLSchema = SCHEMA._schema
 TRANSFER = botocore.session.get_session().get_service_model("transfer")
 
-# Answered from the key that was asked with, so it is always there, whatever AWS leaves out.
+# From the requested key, so it is always present, whatever AWS omits.
 FROM_THE_KEY = {"DescribedExecution.ExecutionId", "DescribedWorkflow.WorkflowId"}
 
 

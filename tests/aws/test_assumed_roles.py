@@ -110,7 +110,7 @@ async def test_denial_is_forgotten(aws: Emulator) -> None:
     now = Time()
     aws.faults.add(Fault(FaultKind.DENY, operation=ASSUME, times=2))
     async with cache(now) as sessions:
-        for _ in range(2):  # whoever waited for STS's answer, and whoever comes later
+        for _ in range(2):  # waiters for STS's answer, and a later caller
             with pytest.raises(RoleNotAssumable) as told:
                 await sessions.get(account(), REGION)
             wait_s = told.value.retry_after_s or 0.0

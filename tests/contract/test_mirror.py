@@ -17,7 +17,7 @@ from transfer_gateway.api.graphql.pages import EXECUTION_DETAILS, WORKFLOW_DETAI
 
 TRANSFER = botocore.session.get_session().get_service_model("transfer")
 
-# Filled in from the key that was asked with, whatever AWS leaves out.
+# From the requested key, whatever AWS omits.
 FROM_THE_KEY = {"DescribedExecution.ExecutionId", "DescribedWorkflow.WorkflowId"}
 KINDS = {"string": "STRING", "integer": "INT32", "long": "INT64"}
 
