@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,7 +46,7 @@ from transfer_gateway.telemetry import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from transfer_gateway.core.gateway import Gateway
     from transfer_gateway.settings import Settings
@@ -80,7 +80,8 @@ async def serve(
     `on_ready` is called once, when the servers are listening. `live_examples`: as in GraphiqlOptions.
     Raises: ConfigurationError, PortNotAvailable; nothing is left running then.
     """
-    with _signals() as signals:
+    signals = _Signals(asyncio.Event())
+    with SignalHandlers(signals.arrived, asyncio.get_running_loop().call_soon_threadsafe):
         async with running(settings, live_examples=live_examples) as service:
             signals.on_second = service.stop_now
             # Objects created at start-up (botocore's models, the schema) stay: exclude them from garbage collection.
@@ -234,6 +235,8 @@ async def _watch_audit_log(readiness: Readiness) -> None:
 
 @dataclass(slots=True)
 class _Signals:
+    """SIGTERM and SIGINT: `first` is set by the first signal, `on_second` called at each further one."""
+
     first: asyncio.Event
     on_second: Callable[[], None] | None = None
 
@@ -246,11 +249,3 @@ class _Signals:
 def _tasks_left() -> list[str]:
     """Other tasks that are still running. Any is a bug."""
     return sorted(repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task())
-
-
-@contextmanager
-def _signals() -> Iterator[_Signals]:
-    """Handles SIGTERM and SIGINT within the context."""
-    signals = _Signals(asyncio.Event())
-    with SignalHandlers(signals.arrived, asyncio.get_running_loop().call_soon_threadsafe):
-        yield signals

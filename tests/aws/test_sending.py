@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pydantic_core import ValidationError
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
-from transfer_gateway.aws.answer_schemas import reader
+from transfer_gateway.aws.answer_schemas import validator_of
 from transfer_gateway.aws.botocore_internals import ClientInternals
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, session, signed_with
 from transfer_gateway.aws.decode import IncompleteAnswer, required
@@ -121,7 +121,7 @@ def test_a_member_of_another_type() -> None:
     shape = DenormalizedStructureBuilder().with_members(
         {"Id": {"type": "string"}, "New": {"type": "boolean"}}
     )
-    read = reader(shape.build_model())
+    read = validator_of(shape.build_model())
     assert read.validate_json('{"Id": "a", "New": true, "Other": 1}') == {"Id": "a", "New": True}
     with pytest.raises(ValidationError):
         read.validate_json('{"Id": 1, "New": true}')
@@ -136,7 +136,7 @@ def test_lists_and_texts_are_bounded(items: int, characters: int, *, fits: bool)
     steps = [{"Outputs": "x" * characters}, *[{}] * (items - 1)]
     body = json.dumps({"Execution": {"Results": {"Steps": steps}}})
     with nullcontext() if fits else pytest.raises(ValidationError, match=r"too_long"):
-        reader(model.output_shape).validate_json(body)
+        validator_of(model.output_shape).validate_json(body)
 
 
 # What only the request's deadline ends, and what only our reading of the model bounds.

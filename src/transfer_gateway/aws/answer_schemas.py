@@ -17,7 +17,7 @@ _MIN_ITEMS, _ITEMS = 100, 1000
 _MIN_CHARACTERS, _CHARACTERS = 4096, 65_536
 
 
-def reader(shape: Shape) -> SchemaValidator:
+def validator_of(shape: Shape) -> SchemaValidator:
     """A validator that parses JSON of that shape and ignores unknown members. Lists and strings are bounded.
 
     pydantic-core's, which takes 5 µs instead of 50 in Python. Members may be missing or null.
