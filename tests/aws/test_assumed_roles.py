@@ -20,7 +20,7 @@ from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, Upstr
 from transfer_gateway.domain.identity import AccountId, Region
 from transfer_gateway.shared_tasks import SharedTasks
 from transfer_gateway.telemetry import AwsCalls, Requests
-from wire import GUARDED, HOME, PLAIN, counting, until, until_in_flight
+from wire import GUARDED, HOME, PLAIN, becomes, counting, until, until_in_flight
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -130,9 +130,11 @@ async def test_renewed_ahead_of_expiry(aws: Emulator) -> None:
         first = await sessions.get(account())
         now.ahead_s = 3600 * 0.91
         assert await sessions.get(account()) is first
-        async with asyncio.timeout(30):
-            while await sessions.get(account()) is first:
-                await asyncio.sleep(0.01)
+
+        async def is_renewed() -> bool:
+            return await sessions.get(account()) is not first
+
+        await becomes(is_renewed, expected=True)
     assert aws.calls.count(operation=ASSUME) == 2
 
 
@@ -157,7 +159,7 @@ async def test_sts_down_while_session_lasts(aws: Emulator, kind: FaultKind) -> N
         for _ in range(20):
             served = await asyncio.gather(*(sessions.get(account()) for _ in range(50)))
             assert {id(session) for session in served} == {id(first)}
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # in which a renewal may begin
         assert aws.calls.count(operation=ASSUME) <= 4
         now.ahead_s = 3601
         assert await outcome(sessions, account()) != "ok"
@@ -357,10 +359,13 @@ async def test_credentials_that_come_later(
         file.write_text(
             f"[default]\naws_access_key_id={key.access_key_id}\naws_secret_access_key={key.secret}\n"
         )
-        async with asyncio.timeout(30):
-            while await outcome(sessions, account()) != "ok":
-                now.ahead_s += 60
-                await asyncio.sleep(0.2)
+
+        async def a_minute_later() -> str:
+            now.ahead_s += 60
+            await asyncio.sleep(10)
+            return await outcome(sessions, account())
+
+        await becomes(a_minute_later, "ok")
 
 
 async def test_a_renewal_in_the_background_is_nobodys(aws: Emulator) -> None:
