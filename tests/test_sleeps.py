@@ -22,9 +22,9 @@ def sleeps(node: ast.AST) -> Iterator[ast.Call]:
     if DRIVEN & {each.attr for mark in marks for each in ast.walk(mark) if isinstance(each, ast.Attribute)}:
         return
     match node:
-        case ast.Call(
-            func=ast.Attribute(attr="sleep") | ast.Name(id="sleep"), args=[argument]
-        ) if ast.unparse(argument) != "0":
+        case ast.Call(func=ast.Attribute(attr="sleep") | ast.Name(id="sleep"), args=[argument]) if (
+            ast.unparse(argument) != "0"
+        ):
             yield node
     for child in ast.iter_child_nodes(node):
         yield from sleeps(child)
