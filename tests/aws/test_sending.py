@@ -73,7 +73,7 @@ def test_signatures_are_botocores(
 @asynccontextmanager
 async def clients() -> AsyncIterator[list[Any]]:
     """One that sends so, and one that sends as botocore does, which it is left to where there are retries."""
-    connection = ConnectionSettings(connect_timeout_s=2, read_timeout_s=0.5)
+    connection = ConnectionSettings(connect_timeout_s=40, read_timeout_s=10)
     async with (
         RegionalClients(Service.TRANSFER, connection) as ours,
         RegionalClients(Service.TRANSFER, connection, attempts=2) as theirs,
@@ -83,6 +83,7 @@ async def clients() -> AsyncIterator[list[Any]]:
         yield [ours[Region("eu-west-1")], theirs[Region("eu-west-1")]]
 
 
+@pytest.mark.fast_time
 async def test_answers_are_botocores(aws: Emulator, world: World) -> None:
     """AWS takes the signature, and all that botocore tells of the answer is there, but for the time it was given."""
     user, key = world.keys.add_user(PLAIN, "reader"), place(world)
@@ -143,6 +144,7 @@ def test_lists_and_texts_are_bounded(items: int, characters: int, *, fits: bool)
 NOT_BOTOCORES = {FaultKind.ENDLESS_CONTINUE, FaultKind.MANY_STEPS, FaultKind.DEEP, FaultKind.COMPRESSED_BODY}
 
 
+@pytest.mark.fast_time
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind not in NOT_BOTOCORES])
 async def test_failures_are_botocores(aws: Emulator, world: World, kind: FaultKind) -> None:
     """Whatever AWS or the network does, it is the same to us, with the same of AWS's words."""

@@ -66,6 +66,7 @@ async def is_admitted(door: Door) -> bool:
         return False
 
 
+@pytest.mark.fast_time
 async def test_requests_under_way_are_bounded(
     aws: Emulator,
     settings: Callable[..., Settings],
@@ -82,7 +83,7 @@ async def test_requests_under_way_are_bounded(
         "caller_max_concurrent_requests": 2,
     }
     keys = [to_input(place(world)) for _ in range(2)]
-    aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=1))
+    aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=40))
     async with (
         server.running(settings(**oidc)) as service,
         doors_of(service, issuer, "operator") as doors,
