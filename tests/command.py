@@ -42,6 +42,15 @@ async def run(*arguments: str, redirected: str = "", **environment: str) -> tupl
     with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230  it opens at once
         stdout = full.fileno() if is_full else PIPE
         process = await fork(*arguments, environment=os.environ | environment, stdout=stdout, closed=closed)
+    return await _to_end(process)
+
+
+async def run_unprivileged(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
+    """The same by a user to whom the modes of files apply, as they do not to root."""
+    return await _to_end(await fork(*arguments, environment=os.environ | environment, unprivileged=True))
+
+
+async def _to_end(process: Forked) -> tuple[int | None, str, str]:
     out, err = await asyncio.wait_for(process.communicate(), 100)
     return process.returncode, out.decode(), err.decode()
 

@@ -34,14 +34,32 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
+NO_SKIPS = "--no-skips"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(WRITE_TABLES, action="store_true", help="write the generated tables in docs/")
+    parser.addoption(
+        NO_SKIPS, action="store_true", help="fail if a test is skipped, as CI must have every tool"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     keep_bytecode(config.rootpath / ".pytest_cache" / "bytecode")
     make_quick()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The reasons are in pytest's summary (-ra)."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter is not None and reporter.stats.get("skipped")
+    if skipped and session.exitstatus == pytest.ExitCode.OK and session.config.getoption(NO_SKIPS):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if (skipped := terminalreporter.stats.get("skipped")) and config.getoption(NO_SKIPS):
+        terminalreporter.write_line(f"{NO_SKIPS}: {len(skipped)} skipped", red=True)
 
 
 def pytest_xdist_auto_num_workers() -> int:

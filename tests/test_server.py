@@ -12,12 +12,13 @@ import pytest
 from aiobotocore.client import AioBaseClient
 from aiohttp import web
 from moto.server import ThreadedMotoServer
+from structlog.testing import capture_logs
 
 from command import started
 from transfer_emulator import Emulator, World
 from transfer_gateway import server
 from transfer_gateway.listen import PortNotAvailable
-from wire import GUARDED, HOME, PLAIN, QUERY, REGION, Gateway, becomes, calling, place, to_input
+from wire import GUARDED, HOME, PLAIN, QUERY, REGION, Gateway, becomes, calling, place, to_input, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +43,9 @@ async def test_accounts_file_is_followed(
         assert await codes() == ["found", "ACCOUNT_NOT_AVAILABLE"]
         accounts_file.write_text('accounts:\n  - { id: "444444444444", regions: [us-east-1] }\n')
         await becomes(codes, ["ACCOUNT_NOT_AVAILABLE", "found"])
-        accounts_file.write_text("accounts: [")
-        await asyncio.sleep(0.5)  # several reloads, of which none may take it
+        with capture_logs() as events:
+            accounts_file.write_text("accounts: [")
+            await until(lambda: "accounts_file_refused" in [event["event"] for event in events])
         assert await codes() == ["ACCOUNT_NOT_AVAILABLE", "found"]
         accounts_file.write_text(
             f"defaults: {{ regions: [{REGION}, us-east-1] }}\n"

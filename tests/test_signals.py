@@ -8,6 +8,7 @@ import signal
 import socket
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from command import COMMAND, run, started
-from wire import calling, until
+from wire import Gateway, becomes, calling, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -75,7 +76,7 @@ async def test_serve_ends_with_0_whenever_it_is_told(
             await asyncio.sleep(moment_s)  # the moment is what is tested
             process.send_signal(number)
             if times == 2:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # the next moment
                 if process.returncode is None:
                     process.send_signal(number)
             code, err = await end(process)
@@ -87,23 +88,26 @@ async def test_connections_that_are_opened_while_it_ends(accounts_file: Path) ->
     settings = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
         "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0.2",
+        "TRANSFER_GATEWAY_SHUTDOWN_GRACE_S": "100",
     }
     async with started("serve", *ANY_PORTS, **settings) as serving:
-        at = urlsplit(serving.url)
+        at, came = urlsplit(serving.url), 0
 
         async def come_and_go() -> None:
+            nonlocal came
             while True:
                 with suppress(OSError):
                     reader, writer = await asyncio.open_connection(at.hostname, at.port)
                     writer.write(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
                     await reader.read()
                     writer.close()
+                    came += 1
                 await asyncio.sleep(0)
 
         clients = [asyncio.create_task(come_and_go()) for _ in range(20)]
-        await asyncio.sleep(0.5)
+        await until(lambda: came > 10 * len(clients))
         serving.process.terminate()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             assert await serving.process.wait() == 0
         for client in clients:
             client.cancel()
@@ -116,7 +120,7 @@ async def test_signals_while_it_ends(accounts_file: Path) -> None:
         while serving.process.returncode is None:
             with suppress(ProcessLookupError):  # it may have ended, and asyncio not have heard yet
                 os.kill(serving.process.pid, signal.SIGTERM)
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # the pace of the signals
         assert serving.process.returncode == 0
 
 
@@ -125,7 +129,7 @@ async def test_demo_ends_with_0_whenever_it_is_told(moment_s: float) -> None:
     """The demo, whose emulated AWS starts first."""
     async with starting("demo", *ANY_PORTS) as process:
         await until(lambda: listens(process))
-        await asyncio.sleep(moment_s)
+        await asyncio.sleep(moment_s)  # the moment is what is tested
         process.send_signal(signal.SIGTERM)
         code, err = await end(process)
     assert (code, "Traceback" in err) == (0, False), err
@@ -175,6 +179,14 @@ async def test_output_that_cannot_be_written(accounts_file: Path, command: str, 
     assert err.count("\n") == 1
 
 
+async def status(gateway: Gateway) -> int | None:
+    """None while nobody listens."""
+    try:
+        return (await gateway.send("GET", "/livez")).status
+    except OSError:
+        return None
+
+
 @pytest.mark.parametrize("redirected", [">/dev/full", ">&-", "0<&- >&- 2>&-", "stuck"])
 async def test_serve_needs_no_stdout(accounts_file: Path, redirected: str) -> None:
     """It prints its addresses if that does not block, and serves all the same."""
@@ -201,14 +213,8 @@ async def test_serve_needs_no_stdout(accounts_file: Path, redirected: str) -> No
         stderr=DEVNULL,
     )
     try:
-        async with calling(f"http://127.0.0.1:{port}") as gateway, asyncio.timeout(60):
-            while True:
-                try:
-                    answer = await gateway.send("GET", "/livez")
-                    break
-                except OSError:
-                    await asyncio.sleep(0.05)
-        assert answer.status == 200
+        async with calling(f"http://127.0.0.1:{port}") as gateway:
+            await becomes(partial(status, gateway), 200)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 20) == 0
     finally:

@@ -1,9 +1,10 @@
-"""Shared by tests: a client of the service, and executions to look up. All over the wire."""
+"""What tests share: a client of the service, and executions to look up. All on the wire."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import io
 import json
 from contextlib import asynccontextmanager, contextmanager
@@ -58,7 +59,7 @@ query Lookup($key: ExecutionKey!, $maxAge: Float) {
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP response, read completely."""
+    """An HTTP answer, read to its end."""
 
     status: int
     headers: CIMultiDictProxy[str]
@@ -69,7 +70,7 @@ class Answer:
 
 
 class Gateway:
-    """An HTTP client of a running service."""
+    """A client of a running service, which it asks over HTTP as any other client would."""
 
     def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
         self.url = url
@@ -85,14 +86,14 @@ class Gateway:
         encoded: bool = False,
         **options: Any,
     ) -> Answer:
-        """`encoded`: the path is sent unchanged."""
+        """`encoded`: the path is sent as it is."""
         data = None if body is None else io.BytesIO(body)
         url = URL(self.url + path, encoded=encoded)
         async with self._http.request(method, url, data=data, headers=headers, **options) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def post(self, body: Any, **headers: str) -> Answer:
-        """POST anything as JSON."""
+        """POST what may be a GraphQL request, as JSON."""
         return await self.send("POST", body=json.dumps(body).encode(), headers=JSON | headers)
 
     async def ask(self, query: str, **variables: Any) -> dict[str, Any]:
@@ -120,7 +121,7 @@ async def calling(
 
 
 class Socket:
-    """A WebSocket client that sends and receives single messages."""
+    """A client that speaks the protocol message by message."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -154,7 +155,7 @@ async def socket(
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A raw connection, for requests that no HTTP client would send."""
+    """A bare connection, for what no client of HTTP would send."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     try:
@@ -175,7 +176,7 @@ def to_input(key: ExecutionKey) -> dict[str, str]:
 def place(
     world: World, account_id: str = PLAIN, region: str = REGION, execution: dict[str, Any] | None = None
 ) -> ExecutionKey:
-    """Add an execution in a new workflow of that account and region."""
+    """Put an execution into a new workflow of that account and region."""
     workflow_id = world.add_workflow(account_id, region)
     execution_id = world.place(account_id, region, workflow_id, execution)
     return ExecutionKey(
@@ -185,7 +186,7 @@ def place(
 
 @contextmanager
 def counting(kind: type) -> Iterator[Callable[[], int]]:
-    """Counts the existing objects of a type, of those created from now on."""
+    """How many objects of a kind there are, of those that are made from now on."""
     gc.collect()
     gc.freeze()  # else each count visits whatever other tests have left
 
@@ -199,20 +200,40 @@ def counting(kind: type) -> Iterator[Callable[[], int]]:
         gc.unfreeze()
 
 
-async def until(happened: Callable[[], object]) -> None:
-    """Wait for a condition, however busy the machine is."""
-    async with asyncio.timeout(_PATIENCE_S):
-        while not happened():
-            await asyncio.sleep(0.01)
+async def until(happened: Callable[[], object], *, within_s: float = _PATIENCE_S) -> None:
+    """Wait for what must happen, however busy the machine is."""
+    last: object = None
+    try:
+        async with asyncio.timeout(within_s):
+            while not (last := happened()):
+                await asyncio.sleep(0.01)  # the interval of polling
+    except TimeoutError:
+        message = f"did not happen within {within_s} s: {_source(happened)} is {last!r}"
+        raise AssertionError(message) from None
 
 
-async def becomes(ask: Callable[[], Awaitable[object]], expected: object) -> None:
-    """Repeat a request until its response is the expected one."""
-    async with asyncio.timeout(_PATIENCE_S):
-        while await ask() != expected:
-            await asyncio.sleep(0.02)
+async def becomes(
+    ask: Callable[[], Awaitable[object]], expected: object, *, within_s: float = _PATIENCE_S
+) -> None:
+    """Ask until the answer is the one expected."""
+    last: object = None
+    try:
+        async with asyncio.timeout(within_s):
+            while (last := await ask()) != expected:
+                await asyncio.sleep(0.02)  # the interval of polling
+    except TimeoutError:
+        message = f"did not become {expected!r} within {within_s} s: {_source(ask)} is {last!r}"
+        raise AssertionError(message) from None
+
+
+def _source(asked: Callable[..., object]) -> str:
+    """The line that says what was waited for."""
+    try:
+        return inspect.getsource(asked).splitlines()[0].strip()
+    except (OSError, TypeError):  # such as a partial, which has no source
+        return repr(asked)
 
 
 async def until_in_flight(aws: Emulator, number: int) -> None:
-    """Wait until that many AWS calls are in progress."""
+    """Wait until so many calls to AWS are under way."""
     await until(lambda: aws.calls.in_flight == number)

@@ -129,7 +129,7 @@ async def test_idle_websockets_make_room_last(run: Run) -> None:
             await websocket.subscribe("1", "{ __typename }")
             assert (await websocket.next())["type"] == "next"
             assert (await websocket.next())["type"] == "complete"
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(1.2)  # the same
         async with held(url, 3, begun=SLOW):
             async with asyncio.timeout(PATIENCE_S):
                 await websocket.connection.wait_closed()

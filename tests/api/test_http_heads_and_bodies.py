@@ -116,7 +116,7 @@ async def test_a_body_without_end(run: Run, head: bytes) -> None:
                     await writer.drain()
             except (ConnectionError, TimeoutError):
                 pass
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # the pace of a client that sends without end
             assert time.monotonic() - with_answer < PATIENCE_S
         assert (await reading).startswith(b"HTTP/1.1 ")
 
@@ -162,7 +162,7 @@ async def test_head_that_trickles(run: Run) -> None:
         writer.write(b"GET /livez HTTP/1.1\r\n")
         while not reading.done() and time.monotonic() - started < PATIENCE_S:
             writer.write(b"a")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the pace of a trickle
         assert b"HTTP/1.1 408 " in await reading
 
 

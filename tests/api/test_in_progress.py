@@ -9,7 +9,7 @@ import pytest
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
-from wire import GUARDED, HOME, PLAIN, Gateway, calling, place, until
+from wire import GUARDED, HOME, PLAIN, Gateway, becomes, calling, place, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,10 +86,11 @@ async def test_a_workflow_that_is_new(gateway: Gateway, world: World) -> None:
     """Executions of a workflow created after the last list appear about five seconds later."""
     await page(gateway)
     key = place(world)
-    async with asyncio.timeout(60):
-        while not (edges := (await page(gateway))["edges"]):
-            await asyncio.sleep(0.1)
-    assert edges[0]["node"]["id"] == str(key)
+
+    async def ids() -> list[str]:
+        return [edge["node"]["id"] for edge in (await page(gateway))["edges"]]
+
+    await becomes(ids, [str(key)])
 
 
 async def test_filters(gateway: Gateway, world: World) -> None:

@@ -125,7 +125,7 @@ class Life:
                 self._world.remove(*self._passing.pop(self._dice.randrange(len(self._passing))))
                 self._passing.append(self._start())
             self.started += 20
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # the pace of a busy company
 
 
 @pytest.mark.parametrize(("count", "first"), [(20_000, 1000), (5_000, 83)])

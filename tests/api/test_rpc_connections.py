@@ -1,4 +1,4 @@
-"""How the gRPC server handles connections, and bytes that no gRPC client would send."""
+"""What the gRPC door makes of connections, and of bytes on them that no client of gRPC would send."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SERVICE = b"transfer_api.v1.ExecutionService"
 
 
 async def test_grpc_connections_are_bounded(aws: Emulator, settings: Callable[..., Settings]) -> None:
-    """Connections above GRPC_MAX_CONNECTIONS are closed; existing ones are still served."""
+    """Beyond GRPC_MAX_CONNECTIONS a connection is closed, and those before it are served on."""
     async with server.running(settings(grpc_max_connections=3)) as service, AsyncExitStack() as stack:
         answers = []
         for _ in range(6):
@@ -45,8 +45,8 @@ async def test_grpc_connections_are_bounded(aws: Emulator, settings: Callable[..
 async def test_connections_that_never_start_are_closed(
     aws: Emulator, settings: Callable[..., Settings], sent: bytes
 ) -> None:
-    """After GRPC_HANDSHAKE_TIMEOUT_S their slots are free again."""
-    async with server.running(settings(grpc_max_connections=1, grpc_handshake_timeout_s=0.5)) as service:
+    """After GRPC_HANDSHAKE_TIMEOUT_S their places are others'."""
+    async with server.running(settings(grpc_max_connections=1, grpc_handshake_timeout_s=2)) as service:
         async with connected(f"http://{service.grpc}") as (reader, writer), asyncio.timeout(PATIENCE_S):
             writer.write(sent)
             while await reader.read(65536):
@@ -55,7 +55,7 @@ async def test_connections_that_never_start_are_closed(
 
 
 async def test_idle_connections_are_ended(aws: Emulator, settings: Callable[..., Settings]) -> None:
-    """After GRPC_MAX_CONNECTION_IDLE_S without a call, a connection is closed; a client's next call opens a new one."""
+    """After GRPC_MAX_CONNECTION_IDLE_S without a call; a client's next call is answered on a new connection."""
     async with (
         server.running(settings(grpc_max_connections=1, grpc_max_connection_idle_s=1)) as service,
         grpc.aio.insecure_channel(service.grpc) as channel,
@@ -74,7 +74,7 @@ async def test_idle_connections_are_ended(aws: Emulator, settings: Callable[...,
 
 
 async def ask(service: server.Service) -> None:
-    """Like any other client, on its own connection."""
+    """As any other client, on a connection of its own."""
     alone = [("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(service.grpc, alone) as channel:
         stub: Any = ExecutionServiceStub(channel)
@@ -84,7 +84,7 @@ async def ask(service: server.Service) -> None:
 
 
 def call(path: bytes, stream: int, *more: tuple[bytes, bytes]) -> bytes:
-    """A call with an empty message: HEADERS with unindexed literals, and DATA."""
+    """A call with an empty message: its HEADERS, each field a literal that is not indexed, and its DATA."""
     fields = (
         (b":method", b"POST"),
         (b":scheme", b"http"),
@@ -108,7 +108,7 @@ def text(content: bytes) -> bytes:
 
 
 async def send(service: server.Service | Started, sent: bytes) -> bytes:
-    """The gRPC server's response up to a status, or until it closes the connection."""
+    """What the gRPC door answers, or has answered when it closes the connection, up to a status."""
     async with connected(f"http://{service.grpc}") as (reader, writer), asyncio.timeout(PATIENCE_S):
         writer.write(PREFACE + sent)
         came = b""
@@ -142,7 +142,7 @@ HOSTILE = [
 async def test_bytes_that_are_no_text(
     aws: Emulator, world: World, settings: Callable[..., Settings], sent: bytes
 ) -> None:
-    """They affect that call or its connection only: other calls succeed before and after."""
+    """They are that call's problem, or its connection's: others are answered before and after."""
     async with server.running(settings()) as service:
         for _ in range(2):
             await send(service, sent)
@@ -154,7 +154,7 @@ async def test_bytes_that_are_no_text(
 async def test_a_path_that_is_no_text_is_an_unknown_method(
     aws: Emulator, settings: Callable[..., Settings]
 ) -> None:
-    """Like any other unknown method. Source of 12: UNIMPLEMENTED in gRPC's list of statuses."""
+    """As any other that is not there. Source of 12: UNIMPLEMENTED in grpc's list of statuses."""
     async with server.running(settings()) as service:
         assert b"grpc-status\x0212" in await send(service, call(b"/\xbd", 1))
 
@@ -162,7 +162,7 @@ async def test_a_path_that_is_no_text_is_an_unknown_method(
 async def test_the_door_that_ends_takes_the_process_with_it(
     aws: Emulator, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With an untested grpcio, grpc's own server runs; what it can't handle ends the service."""
+    """With a grpcio that we don't know, grpc's own server is open; what it does not survive ends the service."""
     monkeypatch.setattr(grpc, "__version__", "9.9.9")
 
     async def serve() -> None:
@@ -179,7 +179,7 @@ async def test_the_door_that_ends_takes_the_process_with_it(
 
 
 async def test_no_client_writes_to_the_log() -> None:
-    """Bytes that are not gRPC, or a token that is not text, get an error; the log has only our own lines."""
+    """Whoever sends bytes that are no gRPC, or a token that is no text, is told so; the log has only our lines."""
     head = b"/" + SERVICE + b"/GetExecution"
     async with started("demo", "--http-port", "0", TRANSFER_GATEWAY_LOG_FORMAT="json") as demo:
         assert b"grpc-status" in await send(demo, call(head, 1, (b"authorization", b"Bearer eyJ0.eyJ1.\xbd")))

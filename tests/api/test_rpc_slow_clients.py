@@ -156,7 +156,7 @@ async def test_streams_that_nobody_reads(
     """A stream ends at the request's deadline, read or not, and leaves nothing behind."""
     request = batch(world, keys)
     async with (
-        server.running(rushing(settings, request_timeout_s=1.0)) as service,
+        server.running(rushing(settings, request_timeout_s=2)) as service,
         hostile(service, window_bytes) as client,
     ):
         streams = {client.call(BATCH, request) for _ in range(5)}
@@ -172,7 +172,7 @@ async def test_answers_that_nobody_reads(
     """A response that its client doesn't read is dropped at the request's deadline."""
     request = lookup(world)
     async with (
-        server.running(settings(request_timeout_s=1.0)) as service,
+        server.running(settings(request_timeout_s=2)) as service,
         hostile(service) as client,
     ):
         for _ in range(5):
@@ -195,7 +195,7 @@ async def test_messages_that_never_come(
 ) -> None:
     """A call must send its message soon, long before the request's deadline."""
     async with (
-        server.running(settings(grpc_message_timeout_s=0.5)) as service,
+        server.running(settings(grpc_message_timeout_s=2)) as service,
         hostile(service) as client,
     ):
         for path in (GET, BATCH, WATCH):

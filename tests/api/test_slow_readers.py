@@ -72,7 +72,7 @@ async def ask_on(client: Socket, keys: list[dict[str, str]]) -> None:
     """Without reading anything."""
     for number in itertools.count():
         await client.subscribe(str(number), MANY, keys=keys)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the pace of an eager client
 
 
 async def test_answers_over_http_that_nobody_reads(

@@ -1,4 +1,4 @@
-"""Peers that don't read: the data buffered for them is limited, and so is their time."""
+"""Peers that don't read: what is written for them is bounded, and so is the time that they have."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Run = Any
 
 @asynccontextmanager
 async def peer(url: str) -> AsyncIterator[sockets.socket]:
-    """A connection with small kernel buffers, from which nothing is read unless the test does."""
+    """A connection whose kernel buffers little, and of which nothing is read unless the test does."""
     place = urlsplit(url)
     with sockets.socket() as raw:
         raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
@@ -75,16 +75,18 @@ async def read(raw: sockets.socket, size: int) -> bytes:
 
 
 async def ends(raw: sockets.socket, *, sending: bytes = b"\r\n") -> None:
-    """Wait for the peer to reset the connection, without reading."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                raw.send(sending)
-            except BlockingIOError:
-                pass
-            except ConnectionError:
-                return
-            await asyncio.sleep(0.02)
+    """Wait for the peer to reset the connection, without reading from it."""
+
+    def has_been_reset() -> bool:
+        try:
+            raw.send(sending)
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            return True
+        return False
+
+    await until(has_been_reset, within_s=PATIENCE_S)
 
 
 def frame(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
@@ -96,7 +98,7 @@ def text(message: Any) -> bytes:
 
 
 async def large(scope: Scope, receive: Receive, send: Send) -> None:
-    """More data than any kernel buffers, over HTTP and WebSocket."""
+    """More than any kernel buffers, whether asked over HTTP or WebSocket."""
     if scope["type"] == "http":
         body = LARGE_BODY[:110_000] if scope["path"] == "/small" else LARGE_BODY
         await Response(body)(scope, receive, send)
@@ -113,7 +115,7 @@ async def large(scope: Scope, receive: Receive, send: Send) -> None:
 async def serving_large(
     *, stall_s: float, write_s: float = 60, tls: HttpTls | None = None
 ) -> AsyncIterator[str]:
-    """Our server in front of that, with the test's timeouts."""
+    """Our server in front of that, with times of a test's."""
     limits = ConnectionLimits(32_768, 10, 16, 100, 100, stall_s, write_s)
     app = RequestLog(large, Requests(slow_s=100), UNBOUNDED)
     http = HttpServer(app, grace_s=0, keepalive_s=60, max_message_bytes=1000, limits=limits, tls=tls)
@@ -130,7 +132,7 @@ GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 @pytest.mark.parametrize("requests", [pytest.param(1, id="one"), pytest.param(15, id="pipelined")])
 async def test_answers_never_read(requests: int) -> None:
-    """A peer that reads nothing of its response for REQUEST_TIMEOUT_S is disconnected, with its pipelined requests."""
+    """Who reads nothing of its answer for REQUEST_TIMEOUT_S loses its connection, and those that wait with it."""
     async with serving_large(stall_s=1) as url, peer(url) as raw:
         await send(raw, GET * requests)
         await ends(raw)
@@ -140,32 +142,34 @@ async def test_answers_never_read(requests: int) -> None:
     "asking", [pytest.param("http", id="http"), pytest.param("websocket", id="websocket")]
 )
 async def test_answers_never_read_over_tls(tmp_path: Path, asking: str) -> None:
-    """The same over TLS, whose layer buffers everything."""
+    """The same over TLS, whose layer takes whatever it is given."""
     authority = Authority()
     certificate, key = authority.server().write(tmp_path, "door")
     tls = HttpTls(TlsFiles(certificate, key, None, door="http").load())
     async with serving_large(stall_s=1, tls=tls) as url:
         place = urlsplit(url)
-        _, writer = await asyncio.open_connection(
+        reader, writer = await asyncio.open_connection(
             place.hostname, place.port, ssl=authority.trusting(), server_hostname="localhost", limit=1
         )
         filler = b"\r\n" if asking == "http" else frame(Opcode.PONG)
         writer.write(GET if asking == "http" else HANDSHAKE)
-        await asyncio.sleep(0.2)  # frames that come with the handshake are dropped
         if asking == "websocket":
+            await reader.readexactly(1)  # of the answer: frames that come with the handshake are dropped
             writer.write(text(""))
         started_at = time.monotonic()
-        async with asyncio.timeout(PATIENCE_S):
-            while not writer.transport.is_closing():
-                writer.write(filler)
-                await asyncio.sleep(0.05)
+
+        def is_closing() -> bool:
+            writer.write(filler)
+            return writer.transport.is_closing()
+
+        await until(is_closing, within_s=PATIENCE_S)
         writer.transport.abort()
         assert time.monotonic() - started_at < 8  # not by the time for a head
 
 
 @pytest.mark.parametrize("asking", ["large", "small", "websocket"])
 async def test_answers_read_drop_by_drop(asking: str) -> None:
-    """HTTP_WRITE_TIMEOUT_S limits a whole response: reading a byte now and then does not extend it."""
+    """HTTP_WRITE_TIMEOUT_S is the time of a whole answer: a byte now and then doesn't hold it."""
     begin = websocket if asking == "websocket" else peer
     async with serving_large(stall_s=60, write_s=1) as url, begin(url) as raw:
         await send(raw, text("") if asking == "websocket" else GET.replace(b"/", b"/" + asking.encode(), 1))
@@ -173,18 +177,18 @@ async def test_answers_read_drop_by_drop(asking: str) -> None:
         while not ending.done():
             with suppress(BlockingIOError, ConnectionError):
                 raw.recv(64 if asking == "small" else 4096)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # the pace of a slow reader
         await ending
 
 
 async def test_slow_reader_gets_its_answer() -> None:
-    """A slow reader is served: only the time without progress counts."""
+    """Who reads, slowly, is served: the time without progress is what counts."""
     async with serving_large(stall_s=1) as url, peer(url) as raw:
         await send(raw, GET.replace(b"host:", b"connection: close\r\nhost:"))
         size, started_at = 0, time.monotonic()
         while piece := await asyncio.get_running_loop().sock_recv(raw, 8192):
             size += len(piece)
-            await asyncio.sleep(0.01 if time.monotonic() - started_at < 3 else 0)
+            await asyncio.sleep(0.01 if time.monotonic() - started_at < 3 else 0)  # the same
         assert size > len(LARGE_BODY)
 
 
@@ -193,7 +197,7 @@ def waits(connections: list[Connection], least: int) -> bool:
 
 
 async def test_what_waits_for_a_peer_is_known() -> None:
-    """An application can see how much its peer has not read, and close the connection."""
+    """An application can ask how much its peer has not read yet, and end the connection."""
     known: list[Connection] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -234,7 +238,7 @@ async def websocket(url: str) -> AsyncIterator[sockets.socket]:
 
 
 async def test_websocket_messages_never_read() -> None:
-    """The same for a WebSocket, whose application sees a disconnected peer."""
+    """The same for a WebSocket, whose application is told that its peer has gone."""
     async with serving_large(stall_s=1) as url, websocket(url) as raw:
         await send(raw, text("") * 3)
         await ends(raw, sending=frame(Opcode.PONG))
@@ -255,7 +259,7 @@ async def test_websocket_messages_never_read() -> None:
     ],
 )
 async def test_frames_that_say_nothing(run: Run, flood: bytes) -> None:
-    """More such frames than any client needs close the connection with 1008."""
+    """More of them than any client needs end the connection, which is told why: 1008."""
     async with websocket(await run()) as raw:
         await send(raw, text({"type": "connection_init"}))
         sending = asyncio.create_task(ends(raw, sending=flood))
@@ -283,7 +287,7 @@ async def test_an_ordinary_ping(run: Run) -> None:
 
 
 async def test_large_answer_over_websocket(run: Run) -> None:
-    """A large message is sent in fragments, and pings in between are answered."""
+    """It comes in fragments, and pings between them are answered."""
     from wire import socket  # noqa: PLC0415
 
     async with socket(await run()) as client:
@@ -295,7 +299,7 @@ async def test_large_answer_over_websocket(run: Run) -> None:
 
 
 async def test_shutdown_with_peers_that_do_nothing(accounts_file: Path, aws: Emulator) -> None:
-    """After SIGTERM the process ends within 5 s with exit code 0 and no task left, whatever peers do."""
+    """SIGTERM ends the process within 5 s, with 0 and no task left, whatever peers neither send nor read."""
     environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
     async with started("serve", "--http-port", "0", **environment) as serving, AsyncExitStack() as stack:
         for _ in range(5):

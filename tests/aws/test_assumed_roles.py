@@ -20,7 +20,7 @@ from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, Upstr
 from transfer_gateway.domain.identity import AccountId, Region
 from transfer_gateway.shared_tasks import SharedTasks
 from transfer_gateway.telemetry import AwsCalls, Requests
-from wire import GUARDED, HOME, PLAIN, counting, until, until_in_flight
+from wire import GUARDED, HOME, PLAIN, becomes, counting, until, until_in_flight
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -130,9 +130,11 @@ async def test_renewed_ahead_of_expiry(aws: Emulator) -> None:
         first = await sessions.get(account())
         now.ahead_s = 3600 * 0.91
         assert await sessions.get(account()) is first
-        async with asyncio.timeout(30):
-            while await sessions.get(account()) is first:
-                await asyncio.sleep(0.01)
+
+        async def is_renewed() -> bool:
+            return await sessions.get(account()) is not first
+
+        await becomes(is_renewed, expected=True)
     assert aws.calls.count(operation=ASSUME) == 2
 
 
@@ -157,7 +159,7 @@ async def test_sts_down_while_session_lasts(aws: Emulator, kind: FaultKind) -> N
         for _ in range(20):
             served = await asyncio.gather(*(sessions.get(account()) for _ in range(50)))
             assert {id(session) for session in served} == {id(first)}
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # in which a renewal may begin
         assert aws.calls.count(operation=ASSUME) <= 4
         now.ahead_s = 3601
         assert await outcome(sessions, account()) != "ok"
@@ -194,10 +196,10 @@ async def test_the_last_caller_gives_up(aws: Emulator) -> None:
     """Without any waiter left, the shared task still completes: the next caller finds the session."""
     aws.faults.add(Fault(FaultKind.LATENCY, operation=ASSUME, seconds=0.2))
     async with cache() as sessions:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await sessions.get(account())
-        await until(lambda: aws.calls.count(operation=ASSUME) == 1)
+        only = asyncio.create_task(sessions.get(account()))
+        await until_in_flight(aws, 1)
+        only.cancel()
+        await asyncio.wait([only])
         await until_in_flight(aws, 0)
         await sessions.get(account())
     assert aws.calls.count(operation=ASSUME) == 1
@@ -229,7 +231,7 @@ async def test_concurrency_is_capped(aws: Emulator) -> None:
     """However many roles are needed at once, concurrent calls to STS are limited."""
     for number in range(40):
         aws.world.add_account(f"4{number:011}")
-    aws.faults.add(Fault(FaultKind.LATENCY, operation=ASSUME, seconds=0.05))
+    aws.faults.add(Fault(FaultKind.LATENCY, operation=ASSUME, seconds=0.2))
     async with cache(max_concurrency=4) as sessions:
         await asyncio.gather(*(sessions.get(account(f"4{number:011}")) for number in range(40)))
     assert aws.calls.count(operation=ASSUME) == 40
@@ -357,10 +359,13 @@ async def test_credentials_that_come_later(
         file.write_text(
             f"[default]\naws_access_key_id={key.access_key_id}\naws_secret_access_key={key.secret}\n"
         )
-        async with asyncio.timeout(30):
-            while await outcome(sessions, account()) != "ok":
-                now.ahead_s += 60
-                await asyncio.sleep(0.2)
+
+        async def a_minute_later() -> str:
+            now.ahead_s += 60
+            await asyncio.sleep(10)
+            return await outcome(sessions, account())
+
+        await becomes(a_minute_later, "ok")
 
 
 async def test_a_renewal_in_the_background_is_nobodys(aws: Emulator) -> None:

@@ -96,6 +96,7 @@ async def test_revoked_sessions_are_no_denial(gateway: Gateway, world: World, aw
     assert "code" not in await gateway.look_up(there)
 
 
+@pytest.mark.fast_time
 async def test_sessions_revoked_twice_in_a_row(
     aws: Emulator, world: World, settings: Callable[..., Settings]
 ) -> None:
@@ -103,7 +104,7 @@ async def test_sessions_revoked_twice_in_a_row(
     key = place(world)
     aws.faults.add(Fault(FaultKind.ERROR, operation=DESCRIBE, code="ExpiredTokenException"))
     async with (
-        server.running(settings(request_timeout_s=1)) as service,
+        server.running(settings(request_timeout_s=30)) as service,
         calling(service.url) as gateway,
     ):
         found = await gateway.look_up(key)

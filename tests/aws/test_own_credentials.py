@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from command import CLOSED_STDIN, run, run_on_terminal, started
+from command import CLOSED_STDIN, run, run_on_terminal, run_unprivileged, started
 from transfer_emulator import Emulator
 from wire import calling, place
 
@@ -248,9 +247,9 @@ async def test_a_file_that_may_not_be_read(profile: Path, accounts_file: Path) -
     """The same."""
     profile.write_text("[default]\n")
     profile.chmod(0)
-    if os.access(profile, os.R_OK):
-        pytest.skip("root may read every file")
-    code, _, err = await run("check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file))
+    code, _, err = await run_unprivileged(
+        "check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
+    )
     assert (code, err) == (2, f"error: AWS configuration: {profile} cannot be read: permission denied\n")
 
 
@@ -262,3 +261,19 @@ async def test_a_process_with_credentials(aws: Emulator, profile: Path, accounts
     code, out, err = await run("check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file))
     assert (code, err) == (0, "")
     assert [line.split()[-1] for line in out.splitlines()] == ["ok"] * 7
+
+
+async def test_a_folder_that_may_not_be_searched(
+    profile: Path, accounts_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for a file in it."""
+    closed = profile.with_name("closed")
+    closed.mkdir(mode=0)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(closed / "config"))
+    code, _, err = await run_unprivileged(
+        "check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
+    )
+    assert (code, err) == (
+        2,
+        f"error: AWS configuration: {closed / 'config'} cannot be read: permission denied\n",
+    )

@@ -1,4 +1,4 @@
-"""The direct sender, compared with botocore: the same signatures, responses and errors."""
+"""Calls sent on a shorter way than botocore's: signed the same, answered the same, and failing the same."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ URLS = st.sampled_from(
 def test_signatures_are_botocores(
     headers: dict[str, str], url: str, body: bytes, token: str | None, at: datetime
 ) -> None:
-    """The same headers are added to any request, with any credentials, at any time."""
+    """The same headers are added to whatever request there may be, by whom and whenever it is sent."""
     credentials = ReadOnlyCredentials("AKIDEXAMPLE", "secret", token)
     theirs = AWSRequest("POST", url, data=body, headers=headers)
     with patch("botocore.auth.get_current_datetime", return_value=at):
@@ -72,8 +72,8 @@ def test_signatures_are_botocores(
 
 @asynccontextmanager
 async def clients() -> AsyncIterator[list[Any]]:
-    """A client with the direct sender, and one with botocore's own, which is also used if retries are configured."""
-    connection = ConnectionSettings(connect_timeout_s=2, read_timeout_s=0.5)
+    """One that sends so, and one that sends as botocore does, which it is left to where there are retries."""
+    connection = ConnectionSettings(connect_timeout_s=40, read_timeout_s=10)
     async with (
         RegionalClients(Service.TRANSFER, connection) as ours,
         RegionalClients(Service.TRANSFER, connection, attempts=2) as theirs,
@@ -83,8 +83,9 @@ async def clients() -> AsyncIterator[list[Any]]:
         yield [ours[Region("eu-west-1")], theirs[Region("eu-west-1")]]
 
 
+@pytest.mark.fast_time
 async def test_answers_are_botocores(aws: Emulator, world: World) -> None:
-    """AWS accepts the signature, and the response has everything that botocore's has, except its own timing."""
+    """AWS takes the signature, and all that botocore tells of the answer is there, but for the time it was given."""
     user, key = world.keys.add_user(PLAIN, "reader"), place(world)
     asked: dict[str, dict[str, Any]] = {
         "describe_execution": {"WorkflowId": key.workflow_id, "ExecutionId": key.execution_id},
@@ -100,7 +101,7 @@ async def test_answers_are_botocores(aws: Emulator, world: World) -> None:
 
 
 async def test_forms_are_botocores(aws: Emulator) -> None:
-    """AssumeRole's request body is botocore's, whatever characters the parameters have."""
+    """What STS is asked, whatever is in it."""
     made = session(OwnCredentials())
     asked = {
         "RoleArn": "arn:aws:iam::111111111111:role/path/Reader",
@@ -117,7 +118,7 @@ async def test_forms_are_botocores(aws: Emulator) -> None:
 
 
 def test_a_member_of_another_type() -> None:
-    """An unknown type that a later model may use is accepted if nothing here reads it; known types are validated."""
+    """What a later model may have, and nobody here reads, is no reason to refuse an answer; what is read is checked."""
     shape = DenormalizedStructureBuilder().with_members(
         {"Id": {"type": "string"}, "New": {"type": "boolean"}}
     )
@@ -131,7 +132,7 @@ def test_a_member_of_another_type() -> None:
     ("items", "characters", "fits"), [(200, 262_144, True), (201, 1, False), (1, 262_145, False)]
 )
 def test_lists_and_texts_are_bounded(items: int, characters: int, *, fits: bool) -> None:
-    """Four times the model's limits: 50 steps, and 65,536 characters of a step's outputs."""
+    """By four times what the model allows: 50 steps, and 65,536 characters of a step's outputs."""
     model = get_session().get_service_model("transfer").operation_model("DescribeExecution")
     steps = [{"Outputs": "x" * characters}, *[{}] * (items - 1)]
     body = json.dumps({"Execution": {"Results": {"Steps": steps}}})
@@ -143,9 +144,10 @@ def test_lists_and_texts_are_bounded(items: int, characters: int, *, fits: bool)
 NOT_BOTOCORES = {FaultKind.ENDLESS_CONTINUE, FaultKind.MANY_STEPS, FaultKind.DEEP, FaultKind.COMPRESSED_BODY}
 
 
+@pytest.mark.fast_time
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind not in NOT_BOTOCORES])
 async def test_failures_are_botocores(aws: Emulator, world: World, kind: FaultKind) -> None:
-    """Any failure of AWS or the network gives the same error, with AWS's message."""
+    """Whatever AWS or the network does, it is the same to us, with the same of AWS's words."""
     user, key = world.keys.add_user(PLAIN, "reader"), place(world)
     aws.faults.add(Fault(kind, operation="DescribeExecution", code="ValidationException", message="Not so."))
     found = []
@@ -156,7 +158,7 @@ async def test_failures_are_botocores(aws: Emulator, world: World, kind: FaultKi
 
 
 async def _outcome(client: Any, key: ExecutionKey) -> Any:
-    """The response without ids and times, or the error."""
+    """The answer, without the ids and times in it, or what is made of the failure."""
     try:
         with foreign_errors(Call(Service.TRANSFER, "DescribeExecution", key.account_id, key.region, key)):
             answer = await client.describe_execution(WorkflowId=key.workflow_id, ExecutionId=key.execution_id)
@@ -174,7 +176,7 @@ async def _outcome(client: Any, key: ExecutionKey) -> Any:
 
 
 def _without_chance(answer: dict[str, Any]) -> dict[str, Any]:
-    """A response without its id, its time and the number of attempts."""
+    """An answer without its id, its time, and how often it was asked for."""
     meta = dict(answer.get("ResponseMetadata", {}))
     headers = {
         name.lower(): value

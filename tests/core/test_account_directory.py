@@ -130,7 +130,7 @@ async def test_a_new_file_is_discovered_at_once(monkeypatch: pytest.MonkeyPatch)
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A)) as it:
         await it.directory.discover()
         resting = asyncio.create_task(it.directory.rest(math.inf))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # in which it must not end
         assert not resting.done()
         await it.directory.use_sources(sources(wanted=discovery(include=["ou-abcd-00000000"])))
         async with asyncio.timeout(30):

@@ -81,9 +81,9 @@ async def test_hanging_roles_of_many_accounts_holds_up_nobody(
         for account_id in sick:
             aws.faults.add(Fault(FaultKind.HANG, operation=ASSUME, account_id=account_id))
         keys = [key for account_id in sick for key in others(place(world, account_id), 16)]
-        waiting = [asyncio.create_task(code(service, key, within_s=5)) for key in keys]
+        waiting = [asyncio.create_task(code(service, key, within_s=20)) for key in keys]
         await until(lambda: aws.calls.count(operation=ASSUME) == 1 + len(sick))
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(15):
             assert await code(service, healthy) == "ok"
         assert Counter(await asyncio.gather(*waiting)) == {"DEADLINE_EXCEEDED": 320}
 

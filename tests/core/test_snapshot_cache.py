@@ -52,23 +52,25 @@ async def test_identical_lookups_share_one_call(service: server.Service, aws: Em
     assert aws.calls.count(operation=DESCRIBE) == 1
 
 
+@pytest.mark.fast_time
 async def test_a_fresh_snapshot_is_served(service: server.Service, aws: Emulator, world: World) -> None:
     """Within `maxAge` the same answer is returned, with its original time; after that AWS is called."""
     key = place(world)
     first = await describe(service.gateway, key)
     assert await describe(service.gateway, key, max_age_s=60) is first
-    await asyncio.sleep(0.06)
-    later = await describe(service.gateway, key, max_age_s=0.05)
+    await asyncio.sleep(10)
+    later = await describe(service.gateway, key, max_age_s=9)
     assert later.observed_at > first.observed_at
     assert aws.calls.count(operation=DESCRIBE) == 2
 
 
+@pytest.mark.fast_time
 async def test_max_age_0_is_never_older_than_the_request(
     service: server.Service, aws: Emulator, world: World
 ) -> None:
     """With `maxAge: 0` neither a snapshot nor a call in progress is used."""
     key = place(world, execution={"Status": "IN_PROGRESS"})
-    aws.faults.add(Fault(FaultKind.LATENCY, operation=DESCRIBE, seconds=1.5, times=1))
+    aws.faults.add(Fault(FaultKind.LATENCY, operation=DESCRIBE, seconds=50, times=1))
     early = describe(service.gateway, key)
     await until_asked(aws)
     fresh = await describe(service.gateway, key, max_age_s=0)
@@ -191,16 +193,17 @@ async def test_nobody_waits_any_more(service: server.Service, aws: Emulator, wor
     await until_in_flight(aws, 0)
 
 
+@pytest.mark.fast_time
 async def test_a_late_joiner_has_its_whole_time(
     aws: Emulator, world: World, settings: Callable[..., Settings]
 ) -> None:
     """A caller that joins a call near the other caller's deadline does not get that deadline's error."""
     key = place(world)
-    async with server.running(settings(request_timeout_s=1, aws_read_timeout_s=60)) as service:
+    async with server.running(settings(request_timeout_s=40, aws_read_timeout_s=90)) as service:
         aws.faults.add(Fault(FaultKind.HANG, operation=DESCRIBE, times=1))
-        early = describe(service.gateway, key, timeout_s=1, max_age_s=10)
-        await asyncio.sleep(0.8)
-        late = describe(service.gateway, key, timeout_s=60, max_age_s=10)
+        early = describe(service.gateway, key, timeout_s=40, max_age_s=100)
+        await asyncio.sleep(20)
+        late = describe(service.gateway, key, timeout_s=90, max_age_s=100)
         with pytest.raises(DeadlineExceeded):
             await early
         assert (await late).key == key

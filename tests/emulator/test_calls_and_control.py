@@ -48,9 +48,10 @@ async def test_calls_that_a_fault_prevents_are_counted(emulator: Emulator, aws: 
     assert emulator.calls.count(operation="ListWorkflows", account_id=HOME) == 1
 
 
+@pytest.mark.fast_time
 async def test_maximum_calls_in_flight(emulator: Emulator, aws: Any) -> None:
     """`max_in_flight` is the highest value of `in_flight`; connections are counted when they open."""
-    emulator.faults.add(Fault(FaultKind.LATENCY, seconds=0.1))
+    emulator.faults.add(Fault(FaultKind.LATENCY, seconds=20))
     async with asyncio.TaskGroup() as tasks:
         for _ in range(7):
             tasks.create_task(aws.raw("transfer", "ListWorkflows", {}))

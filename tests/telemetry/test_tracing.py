@@ -1,4 +1,4 @@
-"""Traces from a server to AWS, as received by an OTLP receiver; and how to find a slow request's cause."""
+"""Traces from door to AWS, as an OTLP receiver gets them; and one slow request, followed all the way."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ DOORS = [pytest.param(by_graphql, id="graphql"), pytest.param(by_grpc, id="grpc"
 
 
 def unknown(world: World, account_id: str = PLAIN) -> dict[str, str]:
-    """A key that AWS does not know, so that the response has AWS's request id."""
+    """A key that AWS knows nothing of, so that the answer has AWS's request id."""
     return to_input(place(world, account_id)) | {"executionId": "00000000-0000-4000-8000-000000000000"}
 
 
@@ -82,7 +82,7 @@ def unknown(world: World, account_id: str = PLAIN) -> dict[str, str]:
 async def test_one_slow_request_is_followed(
     aws: Emulator, world: World, accounts_file: Path, otlp: Receiver, ask: Any
 ) -> None:
-    """From its log line to its trace, which the caller started, to AWS's id of the slow call."""
+    """From its line in the log to its trace, which its caller began, to AWS's id of the call that took so long."""
     aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=0.5))
     slow = {"TRANSFER_GATEWAY_SLOW_REQUEST_S": "0.5"}
     async with serving(accounts_file, **slow, **otlp.environment) as service:
@@ -103,7 +103,7 @@ async def test_one_slow_request_is_followed(
 
 @pytest.mark.parametrize("ask", DOORS)
 async def test_a_trace(aws: Emulator, world: World, accounts_file: Path, otlp: Receiver, ask: Any) -> None:
-    """A server span below the caller's, with the AWS calls' spans below it, named by the semantic conventions."""
+    """A server's span below the caller's, and below it those of the AWS calls, named by the semantic conventions."""
     async with serving(accounts_file, **otlp.environment) as service:
         _, aws_request_id = await ask(service, unknown(world), HEADERS)
         await otlp.until(lambda: len(otlp.of_trace(TRACE)) == 3)
@@ -137,7 +137,7 @@ async def test_a_trace(aws: Emulator, world: World, accounts_file: Path, otlp: R
 async def test_nothing_secret_is_in_a_trace(
     aws: Emulator, world: World, accounts_file: Path, otlp: Receiver
 ) -> None:
-    """No document, variable or credential is exported."""
+    """No document, no variable, no credential goes to the receiver."""
     key = unknown(world)
     async with serving(accounts_file, **otlp.environment) as service:
         await by_graphql(service, key, HEADERS | {"authorization": "Bearer hunter2"})
@@ -147,8 +147,8 @@ async def test_nothing_secret_is_in_a_trace(
 
 
 async def test_who_joins_is_linked(aws: Emulator, world: World, accounts_file: Path, otlp: Receiver) -> None:
-    """Of requests that share a call, the first has its span; the others link to it, and name it in the log."""
-    aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=1))
+    """Of requests that share a call, the first has its span; the others are linked to it, and name it in the log."""
+    aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=2))
     key = unknown(world)
     slow = {"TRANSFER_GATEWAY_SLOW_REQUEST_S": "0.1"}
     async with serving(accounts_file, **slow, **otlp.environment) as service, calling(service.url) as gateway:
@@ -192,7 +192,7 @@ async def test_without_tracing(
     environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without an exporter no span is created; the caller's trace is logged all the same."""
+    """Without an exporter no span is made; the caller's trace is in the log all the same."""
     if environment:
         environment = otlp.environment | environment
     for name, value in environment.items():
@@ -203,7 +203,7 @@ async def test_without_tracing(
 
 
 def test_the_sdk_is_not_loaded_for_nothing() -> None:
-    """The service does not import OpenTelemetry's SDK or exporter at start-up."""
+    """Nothing that the service imports when it starts is OpenTelemetry's SDK or exporter."""
     code = "import sys, transfer_gateway.cli; print(*sys.modules)"
     loaded = subprocess.run(  # noqa: S603  ourselves
         [sys.executable, "-c", code], capture_output=True, check=True, text=True
@@ -214,7 +214,7 @@ def test_the_sdk_is_not_loaded_for_nothing() -> None:
 
 
 async def test_a_receiver_that_does_not_answer(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """Requests are not affected, and the service shuts down in time, reporting lost spans."""
+    """Requests don't notice it, and the service ends in its time, saying that spans are lost."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         async with serving(accounts_file, OTEL_EXPORTER_OTLP_ENDPOINT=url) as service:
