@@ -22,6 +22,7 @@ from transfer_gateway.aws.botocore_data import data_loader
 from transfer_gateway.aws.errors import Service, foreign_configuration
 from transfer_gateway.aws.receiving import MAX_ANSWER_BYTES, bounded_http
 from transfer_gateway.aws.sending import send_directly
+from transfer_gateway.aws.urls import check_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -110,6 +111,7 @@ class RegionalClients:
                         self._service.value, region_name=region, config=self._config
                     )
                     opened = await self._open.enter_async_context(client)
+                check_urls(opened)
                 if self._sends_directly is not False:
                     untested = self._sends_directly is None
                     self._sends_directly = await send_directly(opened, self_test=untested)

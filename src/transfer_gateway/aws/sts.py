@@ -14,6 +14,7 @@ from transfer_gateway.aws.errors import Call, Service, foreign_configuration, fo
 from transfer_gateway.aws.own_credentials import PERMANENT, OwnCredentials
 from transfer_gateway.aws.receiving import MAX_SMALL_ANSWER_BYTES, AnswerRejected
 from transfer_gateway.aws.sending import send_directly
+from transfer_gateway.aws.urls import check_urls
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.settings import ConfigurationError
 from transfer_gateway.telemetry import get_logger
@@ -121,6 +122,7 @@ class Sts:
         with foreign_configuration():
             client = self._session.create_client("sts", region_name=region, config=self._config)
             self._client = await self._open.enter_async_context(client)
+        check_urls(self._client)
         await send_directly(self._client)
         try:
             await self.own_credentials()

@@ -39,6 +39,8 @@ def load_documents(path: Path) -> dict[str, str]:
                 for problem in error.errors(include_url=False)
             ]
         ) from error
+    except RecursionError as error:
+        raise ConfigurationError([f"{path}: is nested too deeply"]) from error
     except ValueError as error:  # not JSON, or not UTF-8
         raise ConfigurationError([f"{path}: {error}"]) from error
     problems = [

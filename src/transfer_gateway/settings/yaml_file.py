@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scanner import RoundTripScanner, ScannerError
 
 from transfer_gateway.domain.text import escaped
 from transfer_gateway.settings.configuration_error import ConfigurationError, control_character_problem, say
@@ -23,6 +24,26 @@ class Strict(BaseModel):
     """A mapping in the file. Unknown keys are rejected, and nothing is converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+_MAX_DEPTH = 32
+
+
+class _BoundedScanner(RoundTripScanner):
+    """Ends at the first collection that is nested too deeply: ruamel takes seconds, then all of the stack."""
+
+    def fetch_flow_collection_start(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  ruamel's own
+        self._check_depth()
+        super().fetch_flow_collection_start(*arguments, **options)
+
+    def add_indent(self, column: int) -> bool:
+        self._check_depth()
+        return bool(super().add_indent(column))
+
+    def _check_depth(self) -> None:
+        if self.flow_level + len(self.indents) > _MAX_DEPTH:
+            mark = self.reader.get_mark()
+            raise ScannerError(None, None, f"must not be nested deeper than {_MAX_DEPTH} levels", mark)
 
 
 # Besides its own errors, ruamel raises these, for invalid dates, numbers and tags, cycles, and deep nesting.
@@ -65,13 +86,20 @@ class WatchedFile(Generic[T]):
         return None if unchanged else self.load()
 
 
-def parse_yaml(text: bytes, model: type[M], *, name: str, key: str) -> tuple[M, Any]:
-    """The validated text, and the document with its line numbers. `key`: a required key, named in an error.
+def parse_yaml(text: bytes, model: type[M], *, name: str, key: str) -> M:
+    """The validated text: `read_yaml`, then `check_model`. Raises: ConfigurationError."""
+    return check_model(read_yaml(text, name=name, key=key), model, name=name)
+
+
+def read_yaml(text: bytes, *, name: str, key: str) -> Any:  # noqa: ANN401  YAML
+    """The document with its line numbers. `key`: a required key, named in an error.
 
     Raises: ConfigurationError.
     """
     try:
-        document: Any = YAML().load(text)
+        yaml = YAML()
+        yaml.Scanner = _BoundedScanner
+        document: Any = yaml.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
@@ -85,8 +113,13 @@ def parse_yaml(text: bytes, model: type[M], *, name: str, key: str) -> tuple[M, 
         f"{name}{place(document, loc)}{problem}" for loc, problem in _control_characters(document)
     ]:
         raise ConfigurationError(problems)
+    return document
+
+
+def check_model(document: Any, model: type[M], *, name: str) -> M:  # noqa: ANN401  YAML
+    """The document as that model. Raises: ConfigurationError, every problem with line and column."""
     try:
-        return model.model_validate(document), document
+        return model.model_validate(document)
     except ValidationError as error:
         raise ConfigurationError(
             [
