@@ -267,9 +267,8 @@ async def test_a_proxy_for_other_hosts(aws: Emulator, accounts_file: Path) -> No
     assert out.endswith("ok\n")
 
 
-@pytest.mark.parametrize("form", ["json", "console"])
 async def test_a_session_token_that_a_proxy_echoes(
-    aws: Emulator, accounts_file: Path, tmp_path: Path, form: str
+    aws: Emulator, accounts_file: Path, tmp_path: Path
 ) -> None:
     """Headers that a proxy's error page shows are told by their form, with credentials that nobody knows before."""
     credentials = tmp_path / "credentials"
@@ -281,7 +280,7 @@ async def test_a_session_token_that_a_proxy_echoes(
     async def answer(reader: StreamReader, writer: StreamWriter) -> None:
         asked = await reader.readuntil(b"\r\n\r\n")
         sent.append(asked)
-        body = b"<html><pre>You sent:\r\n" + asked + b"</pre></html>"
+        body = b"You sent:\r\n" + asked
         writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         await writer.drain()
         writer.close()
@@ -291,18 +290,18 @@ async def test_a_session_token_that_a_proxy_echoes(
         given = {
             "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
             "TRANSFER_GATEWAY_LOG_LEVEL": "debug",
-            "TRANSFER_GATEWAY_LOG_FORMAT": form,
             "AWS_ENDPOINT_URL_STS": f"http://{host}:{port}",
             "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
             **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), ""),
         }
-        async with started("serve", "--http-port", "0", **given) as gateway:
-            answers = await ask_both_doors(gateway.url, gateway.grpc)
-            _, log = await gateway.stop()
+        async with started("serve", "--http-port", "0", **given) as serving_it:
+            async with calling(serving_it.url) as gateway:
+                answer_text = (await gateway.post({"query": QUERY, "variables": {"key": KEY}})).body.decode()
+            _, log = await serving_it.stop()
     head = dict(line.split(": ", 1) for line in sent[0].decode().split("\r\n")[1:] if ": " in line)
     assert "You sent" in log
     for secret in (head["X-Amz-Security-Token"], head["Authorization"].rpartition("Signature=")[2]):
-        assert secret not in log + "".join(map(str, answers))
+        assert secret not in log + answer_text
 
 
 @pytest.mark.parametrize(

@@ -42,9 +42,11 @@ async def test_accounts_file_is_followed(
         assert await codes() == ["found", "ACCOUNT_NOT_AVAILABLE"]
         accounts_file.write_text('accounts:\n  - { id: "444444444444", regions: [us-east-1] }\n')
         await becomes(codes, ["ACCOUNT_NOT_AVAILABLE", "found"])
-        accounts_file.write_text("accounts: [")
-        await asyncio.sleep(0.5)  # several reloads, of which none may take it
-        assert await codes() == ["ACCOUNT_NOT_AVAILABLE", "found"]
+        other_partition = f'accounts:\n  - {{ id: "{PLAIN}", regions: [cn-north-1] }}\n'
+        for bad in ("accounts: [", other_partition):
+            accounts_file.write_text(bad)
+            await asyncio.sleep(0.5)  # several reloads, of which none may take it
+            assert await codes() == ["ACCOUNT_NOT_AVAILABLE", "found"]
         accounts_file.write_text(
             f"defaults: {{ regions: [{REGION}, us-east-1] }}\n"
             f'accounts:\n  - {{ id: "{PLAIN}" }}\n  - {{ id: "444444444444" }}\n'

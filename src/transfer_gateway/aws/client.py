@@ -141,12 +141,13 @@ def session(credential_provider: object) -> AioSession:
     made = AioSession()
     made.register_component("credential_provider", credential_provider)
     # Lazily, because it reads configuration that may be invalid.
-    made.lazy_register_component("data_loader", _data)
+    made.lazy_register_component("data_loader", data)
     return made
 
 
 @cache
-def _data() -> Loader:
+def data() -> Loader:
+    """The loader of botocore's data files."""
     return data_loader()
 
 

@@ -100,6 +100,15 @@ class Sts:
                 credentials["Expiration"].timestamp(),
             )
 
+    async def own_account(self) -> str:
+        """The account of the service's own credentials, which needs no permission.
+
+        Raises: RoleNotAssumable, Throttled, UpstreamUnavailable. Source: STS GetCallerIdentity.
+        """
+        with foreign_errors(Call(Service.STS, "GetCallerIdentity", None)):
+            answer = await self._client.get_caller_identity()
+            return str(answer["Account"])
+
     async def own_credentials(
         self, account_id: AccountId | None = None, region: Region | None = None
     ) -> ReadOnlyCredentials:
