@@ -162,11 +162,8 @@ async def test_own_credentials_of_another_account(aws: Emulator, accounts_file: 
     environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
     code, out, err = await run("check-config", "--assume", **environment)
     assert (code, err) == (1, "")
-    assert out.splitlines()[1:] == [
-        f"{PLAIN}  -  eu-west-1  ROLE_NOT_ASSUMABLE: "
-        f"role_arn is null, but the gateway's own credentials are of account {HOME}",
-        f"{HOME}  -  eu-west-1  ok",
-    ]
+    problem = f"ROLE_NOT_ASSUMABLE: role_arn is null, but the gateway's own credentials are of account {HOME}"
+    assert out.splitlines()[1:] == [f"{PLAIN}  -  eu-west-1  {problem}", f"{HOME}  -  eu-west-1  ok"]
     assert aws.calls.count(operation="GetCallerIdentity") == 1
 
     aws.faults.add(Fault(FaultKind.DENY, operation="GetCallerIdentity"))

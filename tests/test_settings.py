@@ -510,6 +510,12 @@ def test_partitions_are_not_mixed(text: str, expected: str) -> None:
     assert problem == f"accounts.yaml:{expected}"
 
 
+PARTITIONS = (
+    "cn-north-1 is in partition aws-cn, but eu-west-1 is in partition aws: "
+    "the gateway's credentials are of one partition"
+)
+
+
 def test_one_mistake_hides_no_other() -> None:
     """An entry that is wrong in itself is reported with what is wrong between the others."""
     text = (
@@ -528,8 +534,7 @@ def test_one_mistake_hides_no_other() -> None:
         ],
         [
             "accounts[2].regions[0]",
-            "cn-north-1 is in partition aws-cn, but eu-west-1 is in partition aws: "
-            "the gateway's credentials are of one partition",
+            PARTITIONS,
         ],
         ["accounts[2].alias", "a is listed twice"],
     ]
@@ -540,7 +545,9 @@ def test_one_mistake_hides_no_other() -> None:
 def test_deep_nesting_is_refused_at_once(parse_text: Callable[..., object], opening: str) -> None:
     """A file whose collections are nested without end is refused where they get too deep."""
     began = time.process_time()
-    with pytest.raises(ConfigurationError, match="f:[0-9]+:[0-9]+: must not be nested deeper than 32 levels"):
+    with pytest.raises(
+        ConfigurationError, match=r"f:[0-9]+:[0-9]+: must not be nested deeper than 32 levels"
+    ):
         parse_text((opening * 20_000).encode(), name="f")
     assert time.process_time() - began < 2
 

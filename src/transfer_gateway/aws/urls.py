@@ -23,12 +23,11 @@ def check_urls(client: Any) -> None:  # noqa: ANN401  botocore's clients are unt
     scheme = urlsplit(endpoint).scheme
     proxy = get_environ_proxies(endpoint).get(scheme)
     if proxy and not _is_proxy(proxy.strip()):
-        raise ConfigurationError(
-            [
-                f"{scheme.upper()}_PROXY: must be http://host:port, where a user and a password before the host "
-                "are URL-encoded: %2F for /, %23 for #, %3F for ?, %40 for @"
-            ]
+        problem = (
+            f"{scheme.upper()}_PROXY: must be http://host:port, where a user and a password before the host "
+            "are URL-encoded: %2F for /, %23 for #, %3F for ?, %40 for @"
         )
+        raise ConfigurationError([problem])
 
 
 def _endpoint_problem(url: str) -> str | None:

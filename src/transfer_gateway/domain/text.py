@@ -33,6 +33,14 @@ def escaped(text: str) -> str:
     return "".join(f"\\u{ord(it):04x}" if _is_refused(it) else it for it in text)
 
 
+def shortened(text: str, max_characters: int) -> str:
+    """The text, or its beginning and its end, as messages often quote a value in their middle."""
+    if len(text) <= max_characters:
+        return text
+    half = (max_characters - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
 def _is_refused(character: str) -> bool:
     if unicodedata.category(character) in _REFUSED:
         return character not in _JOINERS

@@ -21,7 +21,7 @@ _USERINFO = r"""//[^\s/"'<>]+@"""
 _IN_TEXT, _IN_LINE = re.compile(_USERINFO), re.compile(_USERINFO.encode())
 _SHOWN, _SHOWN_LINE = f"//{HIDDEN}@", f"//{HIDDEN}@".encode()
 # A name, what separates it from its value in a header, JSON, XML or HTML, and the value up to a quote, tag or space.
-_SECRET_FIELD = r"""(?ix)
+_FIELD = r"""(?ix)
     (?P<name> (?: x[-_]amz[-_]security[-_]token | (?:proxy[-_])?authorization | signature
         | (?:aws[-_]?)? (?:session[-_]?token | secret[-_]?access[-_]?key) )
     (?= [\s"'\\]{0,8} (?: [:=<>&] | %3[AD] ) )
@@ -38,7 +38,7 @@ _MARKS = (
     "ecret",
     "ECRET",
 )  # the pattern alone is slow
-_FIELD_IN_TEXT, _FIELD_IN_LINE = re.compile(_SECRET_FIELD), re.compile(_SECRET_FIELD.encode())
+_FIELD_IN_TEXT, _FIELD_IN_LINE = re.compile(_FIELD), re.compile(_FIELD.encode())
 _MARKS_IN_LINE = tuple(mark.encode() for mark in _MARKS)
 
 _known: tuple[str, ...] = ()
