@@ -12,7 +12,7 @@ import pytest
 
 from pages import DOCS, check_table
 from shell import PATIENCE_S, commands, shell, to_end
-from transfer_emulator import FaultKind
+from transfer_emulator.faults import MEANINGS, FaultKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,5 +51,5 @@ async def test_a_fault_is_added(emulator_env: Path) -> None:
 
 def test_faults_table(pytestconfig: pytest.Config) -> None:
     """Every kind of fault, with its meaning."""
-    rows = [f"| `{kind}` | {kind.meaning} |" for kind in FaultKind]
+    rows = [f"| `{kind}` | {MEANINGS[kind]} |" for kind in FaultKind]
     check_table(pytestconfig, PAGE, re.compile(r"\| `[a-z0-9_]+` \|"), rows)

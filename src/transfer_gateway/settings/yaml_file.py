@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.scanner import RoundTripScanner, ScannerError
 
 from transfer_gateway.domain.text import escaped
 from transfer_gateway.settings.configuration_error import ConfigurationError, control_character_problem, say
@@ -26,28 +26,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-_MAX_DEPTH = 32
-
-
-class _BoundedScanner(RoundTripScanner):
-    """Ends at the first collection that is nested too deeply: ruamel takes seconds, then all of the stack."""
-
-    def fetch_flow_collection_start(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  ruamel's own
-        self._check_depth()
-        super().fetch_flow_collection_start(*arguments, **options)
-
-    def add_indent(self, column: int) -> bool:
-        self._check_depth()
-        return bool(super().add_indent(column))
-
-    def _check_depth(self) -> None:
-        if self.flow_level + len(self.indents) > _MAX_DEPTH:
-            mark = self.reader.get_mark()
-            raise ScannerError(None, None, f"must not be nested deeper than {_MAX_DEPTH} levels", mark)
-
-
-# Besides its own errors, ruamel raises these, for invalid dates, numbers and tags, cycles, and deep nesting.
-_NOT_YAML = (YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+_BRACKETS = re.compile(rb"[][{}]")
+_MAX_DEPTH = 32  # ruamel takes seconds for a few hundred nested brackets
+# Besides its own errors, ruamel raises these, for invalid dates, numbers and tags, and cycles.
+_NOT_YAML = (YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 class WatchedFile(Generic[T]):
@@ -97,13 +79,14 @@ def read_yaml(text: bytes, *, name: str, key: str) -> Any:  # noqa: ANN401  YAML
     Raises: ConfigurationError.
     """
     try:
-        yaml = YAML()
-        yaml.Scanner = _BoundedScanner
-        document: Any = yaml.load(text)
+        _check_depth(text, name)
+        document: Any = YAML().load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise ConfigurationError([f"{where}: {error.problem or 'is not YAML'}"]) from error
+    except RecursionError as error:
+        raise ConfigurationError([f"{name}: must not be nested deeper than {_MAX_DEPTH} levels"]) from error
     except _NOT_YAML as error:
         message = " ".join(str(error).split())
         raise ConfigurationError([f"{name}: is not YAML: {message or type(error).__name__}"]) from error
@@ -114,6 +97,18 @@ def read_yaml(text: bytes, *, name: str, key: str) -> Any:  # noqa: ANN401  YAML
     ]:
         raise ConfigurationError(problems)
     return document
+
+
+def _check_depth(text: bytes, name: str) -> None:
+    """Raises: ConfigurationError, for brackets that are nested too deeply; those in quotes and comments count too."""
+    depth = 0
+    for bracket in _BRACKETS.finditer(text):
+        depth += 1 if bracket[0] in b"[{" else -1 if depth else 0
+        if depth > _MAX_DEPTH:
+            before = text[: bracket.start()]
+            line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+            problem = f"must not be nested deeper than {_MAX_DEPTH} levels"
+            raise ConfigurationError([f"{name}:{line}:{column}: {problem}"])
 
 
 def check_model(document: Any, model: type[M], *, name: str) -> M:  # noqa: ANN401  YAML
