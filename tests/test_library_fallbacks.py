@@ -104,6 +104,9 @@ async def check_lookups(service: server.Service, world: World) -> None:
         assert unknown["data"]["executions"] == [{"code": "ACCOUNT_NOT_AVAILABLE"}]
         wrong = await gateway.ask("query ($keys: [ExecutionKey!]!) { executions(keys: $keys) { a } }")
         assert wrong["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        message = (await gateway.ask(QUERY, keys=[keys[0] | {"accountId": True}]))["errors"][0]["message"]
+        assert message.startswith("Variable '$keys' has invalid value at [0].accountId: AccountId must match")
+        assert message.endswith("got true.")
         aliases = " ".join(f"a{number}: accounts {{ id }}" for number in range(60))
         assert "max_" in (await gateway.ask(f"{{ {aliases} }}"))["errors"][0]["message"]
 

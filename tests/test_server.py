@@ -43,10 +43,12 @@ async def test_accounts_file_is_followed(
         assert await codes() == ["found", "ACCOUNT_NOT_AVAILABLE"]
         accounts_file.write_text('accounts:\n  - { id: "444444444444", regions: [us-east-1] }\n')
         await becomes(codes, ["ACCOUNT_NOT_AVAILABLE", "found"])
-        with capture_logs() as events:
-            accounts_file.write_text("accounts: [")
-            await until(lambda: "accounts_file_refused" in [event["event"] for event in events])
-        assert await codes() == ["ACCOUNT_NOT_AVAILABLE", "found"]
+        other_partition = f'accounts:\n  - {{ id: "{PLAIN}", regions: [cn-north-1] }}\n'
+        for bad in ("accounts: [", other_partition):
+            with capture_logs() as events:
+                accounts_file.write_text(bad)
+                await until(lambda: "accounts_file_refused" in [event["event"] for event in events])
+            assert await codes() == ["ACCOUNT_NOT_AVAILABLE", "found"]
         accounts_file.write_text(
             f"defaults: {{ regions: [{REGION}, us-east-1] }}\n"
             f'accounts:\n  - {{ id: "{PLAIN}" }}\n  - {{ id: "444444444444" }}\n'

@@ -9,6 +9,7 @@ import asyncio
 import gc
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from transfer_gateway.api.auth import Admission
@@ -26,6 +27,7 @@ from transfer_gateway.build import (
     build_rpc_server,
     build_tokens,
     build_tracing,
+    check_sources,
     connection_limits,
     graphql_options,
 )
@@ -172,7 +174,15 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         background = (
-            tasks.create_task(reload_accounts(accounts_file, directory, reloads, settings.accounts_reload_s)),
+            tasks.create_task(
+                reload_accounts(
+                    accounts_file,
+                    directory,
+                    reloads,
+                    settings.accounts_reload_s,
+                    check=partial(check_sources, sts=core.sts, organizations=core.organizations),
+                )
+            ),
             tasks.create_task(reload_policy(policy_file, admission, reloads, settings.accounts_reload_s)),
             tasks.create_task(reload_tls(http_files, http_tls, reloads, settings.accounts_reload_s)),
             tasks.create_task(reload_tls(grpc_files, rpc.tls, reloads, settings.accounts_reload_s)),

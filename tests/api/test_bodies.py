@@ -117,6 +117,7 @@ async def test_encoding_of_a_body(shared_gateway: Gateway, body: bytes, says: st
         "query={__typename}&variables&operationName&extensions&documentId",
         "query={__typename}&variables=null&extensions=null",
         "variables=%7B%7D&query=%7B__typename%7D&documentId=",
+        "query=&query={__typename}&other=1&other=2",
     ],
 )
 async def test_empty_parameters(shared_gateway: Gateway, parameters: str) -> None:
@@ -145,6 +146,12 @@ async def test_null_members(shared_gateway: Gateway, absent: dict[str, Any]) -> 
         pytest.param("query={__typename}&extensions=x", "`extensions` must be JSON", id="extensions"),
         pytest.param("query={__typename}&variables=[]", "`variables` must be an object", id="list"),
         pytest.param("query=%ff", "must be UTF-8", id="not-utf-8"),
+        pytest.param("query={a}&query={__typename}", "`query` is given more than once", id="query-twice"),
+        pytest.param(
+            "query={__typename}&variables={}&variables={}",
+            "`variables` is given more than once",
+            id="variables-twice",
+        ),
     ],
 )
 async def test_bad_parameters(shared_gateway: Gateway, parameters: str, says: str) -> None:

@@ -223,3 +223,17 @@ async def test_switched_off(aws: Emulator, settings: Callable[..., Settings]) ->
         assert (opened.status, opened.body) == (asked.status, asked.body)
         assert opened.headers["content-type"] == "application/json"
         assert (await gateway.send("GET", "/graphiql/config.json")).status == 404
+
+
+async def test_the_address_alone(aws: Emulator, settings: Callable[..., Settings]) -> None:
+    """It says what is where; without the page it says nothing, as every other path."""
+    async with server.running(settings()) as service, calling(service.url) as gateway:
+        answer = await gateway.send("GET", "/")
+        assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+        for path in ("/graphql", "/livez", "/readyz", "/metrics"):
+            assert path in answer.body.decode()
+            assert (await gateway.send("GET", path)).status != 404
+    async with server.running(settings(graphiql=False)) as service, calling(service.url) as gateway:
+        answers = [await gateway.send("GET", path) for path in ("/", "/nowhere")]
+        assert [answer.status for answer in answers] == [404, 404]
+        assert answers[0].body == answers[1].body

@@ -51,6 +51,10 @@ async def answered(service: SharedService, request: bytes) -> tuple[int, str]:
         pytest.param("1.0", ["local host"], 400, FORM, id="space-in-1.0"),
         pytest.param("1.1", ["localhost:8080"], 200, "", id="name-and-port"),
         pytest.param("1.1", ["[::1]:8080"], 200, "", id="ipv6"),
+        pytest.param("1.1", ["localhost\t"], 200, "", id="tab-after-it"),
+        pytest.param("1.1", ["\t localhost \t "], 200, "", id="blanks-around-it"),
+        pytest.param("1.1", ["local\thost"], 400, FORM, id="tab-within"),
+        pytest.param("1.1", ["evil.example\t"], 421, "", id="no-loopback-name-and-tab"),
         pytest.param("1.1", [""], 421, "", id="empty"),  # well-formed, but no loopback name
     ],
 )

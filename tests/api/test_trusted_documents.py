@@ -39,6 +39,11 @@ async def asked(gateway: Gateway, **request: Any) -> tuple[int, str | None]:
         pytest.param(
             "allow", {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": SHA256}}}, 200, None, id="apollo"
         ),
+        pytest.param("allow", {"documentId": SHA256.upper()}, 200, None, id="in-upper-case"),
+        pytest.param(
+            "only", {"extensions": {"persistedQuery": {"sha256Hash": f"sha256:{SHA256.upper()}"}}}, 200, None,
+            id="apollo-in-upper-case",
+        ),
         pytest.param("allow", {"query": OTHER}, 200, None, id="text"),
         pytest.param("allow", {"query": TEXT, "documentId": SHA256}, 200, None, id="both"),
         pytest.param("allow", {"query": OTHER, "documentId": SHA256}, 400, "BAD_USER_INPUT", id="another-text"),
@@ -119,3 +124,16 @@ def test_path_is_required(settings: Callable[..., Settings]) -> None:
         ConfigurationError, match="TRANSFER_GATEWAY_GRAPHQL_TRUSTED_DOCUMENTS_PATH is required"
     ):
         settings(graphql_trusted_documents="only")
+
+
+async def test_an_id_where_documents_are_off(shared_gateway: Gateway) -> None:
+    """A request with an id alone is told why it has no answer."""
+    (error,) = (await shared_gateway.post({"documentId": SHA256})).json()["errors"]
+    assert error["message"] == "`documentId` is not supported, as trusted documents are off: send `query`."
+
+
+def test_hashes_of_a_manifest(tmp_path: Path) -> None:
+    """A SHA-256 in upper case is the same hash; other ids keep their case."""
+    file = tmp_path / "manifest.json"
+    file.write_text(json.dumps({SHA256.upper(): TEXT, "sha256:" + "AB" * 32: OTHER, "Abc": OTHER}))
+    assert load_documents(file) == {SHA256: TEXT, "ab" * 32: OTHER, "Abc": OTHER}

@@ -59,6 +59,10 @@ BY_DEFAULT = (
         pytest.param({"f": {"statuses": ["GONE"]}}, "Value 'GONE' does not exist", id="unknown-enum"),
         pytest.param({"f": {"workflowIds": True}}, "got true.", id="true-for-a-list-of-ids"),
         pytest.param({"s": {"a": "x" * 5000}}, "x…", id="long"),
+        pytest.param(
+            {"f": {"statuses": ["GONE" * 2000]}}, "' does not exist in 'ExecutionStatus' enum", id="long-enum"
+        ),
+        pytest.param({"k": {"m" * 5000: 1}}, "required field 'accountId', found: ", id="long-name"),
     ],
 )
 async def test_variables(shared_gateway: Gateway, bad: dict[str, Any], says: str) -> None:
@@ -67,7 +71,7 @@ async def test_variables(shared_gateway: Gateway, bad: dict[str, Any], says: str
     error = answer["errors"][0]
     assert says in error["message"]
     assert f"'${next(iter(bad))}'" in error["message"]
-    assert len(error["message"]) < 400
+    assert all(len(error["message"]) <= 500 for error in answer["errors"])
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "retryable": False}
 
 
@@ -115,6 +119,40 @@ async def test_literals(shared_gateway: Gateway, query: str, variables: dict[str
         assert error["extensions"]["retryable"] is False
         assert not re.search(r"\b(None|True|False)\b|\binf\b", error["message"])
     assert says in errors[0]["message"]
+
+
+LONG = "a" * 5000
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        (f'{{ execution(key: "{LONG}") {{ id }} }}', "to be an object, found: "),
+        (
+            f"{{ inProgressExecutions(filter: {{statuses: [{LONG}]}}) {{ pageInfo {{ hasNextPage }} }} }}",
+            "enum.",
+        ),
+        (f"{{ {LONG} }}", "on type 'Query'."),
+        (f"{{ accounts({LONG}: 1) {{ id }} }}", "Unknown argument"),
+        (f"{{ node(id: {{{LONG}: 1}}) {{ id }} }}", "ID cannot represent"),
+        (f"query({LONG}: Int) {{ accounts {{ id }} }}", "Syntax Error"),
+        (f"{{ accounts {{ ...{LONG} }} }}", "Unknown fragment"),
+    ],
+    ids=["object", "enum", "field", "argument", "id", "syntax", "fragment"],
+)
+async def test_long_words_of_a_document(shared_gateway: Gateway, query: str, says: str) -> None:
+    """What a message repeats of the document is cut in its middle, so that the rule can be read."""
+    errors = (await shared_gateway.ask(query))["errors"]
+    assert says in errors[0]["message"]
+    assert all(len(error["message"]) <= 500 for error in errors)
+
+
+async def test_an_unknown_operation(shared_gateway: Gateway) -> None:
+    """So is an operation's name."""
+    answer = await shared_gateway.post({"query": "{ accounts { id } }", "operationName": LONG})
+    (error,) = answer.json()["errors"]
+    assert error["message"].startswith('Unknown operation named "aaaa')
+    assert len(error["message"]) < 150
 
 
 @pytest.mark.parametrize(

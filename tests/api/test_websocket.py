@@ -65,6 +65,49 @@ async def test_operations_do_not_wait_for_each_other(gateway: Gateway, world: Wo
         assert await client.next() == {"type": "pong"}
 
 
+@pytest.mark.parametrize("message", [{"payload": None}, {"payload": {}}, {"id": None}, {"more": 1}])
+async def test_optional_members(service: server.Service, message: dict[str, Any]) -> None:
+    """A payload that is null is as if absent, where the protocol has it as optional."""
+    async with socket(service.url, init=False) as client:
+        await client.send({"type": "connection_init"} | message)
+        assert await client.next() == {"type": "connection_ack"}
+        await client.send({"type": "pong"} | message)
+        await client.send({"type": "ping"} | message)
+        assert await client.next() == {"type": "pong"}
+
+
+TYPES = "`type` must be one of connection_init, ping, pong, subscribe, complete"
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        pytest.param([], "A message must be a JSON object", id="no-object"),
+        pytest.param({}, TYPES, id="no-type"),
+        pytest.param({"type": None}, TYPES, id="null"),
+        pytest.param({"type": ["ping"]}, TYPES, id="list"),
+        pytest.param({"type": "x" * 5000}, TYPES, id="unknown-type"),
+        pytest.param({"type": "subscribe", "payload": {}}, "`id` must be a string", id="no-id"),
+        pytest.param({"type": "complete"}, "`id` must be a string", id="complete-without-id"),
+        pytest.param({"type": "subscribe", "id": "1"}, "`payload` must be an object", id="no-payload"),
+        pytest.param(
+            {"type": "subscribe", "id": "1", "payload": None}, "`payload` must be", id="null-payload"
+        ),
+        pytest.param(
+            {"type": "ping", "payload": True}, "`payload` must be an object", id="payload-of-a-ping"
+        ),
+    ],
+)
+async def test_reasons_of_a_close(service: server.Service, message: Any, says: str) -> None:
+    """The close says which rule the message broke, without its value."""
+    async with socket(service.url) as client:
+        await client.send(message)
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.next()
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason.startswith(says)) == (4400, True)
+
+
 @pytest.mark.parametrize(
     ("message", "code"),
     [

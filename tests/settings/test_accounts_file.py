@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ from accounts_texts import parse, problems
 from transfer_gateway.settings import (
     AccountsFile,
     ConfigurationError,
+    load_documents,
     parse_accounts,
+    parse_policy,
 )
 
 GOOD = """\
@@ -21,14 +25,12 @@ accounts:
   - { id: "111111111111", alias: payments-prod, regions: [eu-west-1, us-east-1] }
   - { id: "222222222222", role_arn: "arn:aws:iam::222222222222:role/path/Custom", external_id: "x-42" }
   - { id: "333333333333", role_arn: null, external_id: null }
-  - { id: "444444444444", regions: [cn-north-1] }
-  - { id: "555555555555", regions: [us-gov-west-1] }
 """
 
 
 def test_accounts_file() -> None:
     """Defaults apply where an account says nothing; an explicit null means none."""
-    payments, claims, home, china, government = parse(GOOD)
+    payments, claims, home = parse(GOOD)
     assert payments.role_arn == "arn:aws:iam::111111111111:role/Reader"
     assert (payments.alias, payments.regions, payments.external_id, payments.session_duration_s) == (
         "payments-prod",
@@ -42,8 +44,13 @@ def test_accounts_file() -> None:
         ("eu-west-1",),
     )
     assert (home.role_arn, home.external_id, home.session_duration_s) == (None, None, 1800)
-    assert china.role_arn == "arn:aws-cn:iam::444444444444:role/Reader"
-    assert government.role_arn == "arn:aws-us-gov:iam::555555555555:role/Reader"
+
+
+@pytest.mark.parametrize(("region", "partition"), [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")])
+def test_roles_of_other_partitions(region: str, partition: str) -> None:
+    """A role's ARN is one of the account's partition."""
+    (account,) = parse(f'accounts: [{{ id: "444444444444", regions: [{region}] }}]\n')
+    assert account.role_arn == f"arn:{partition}:iam::444444444444:role/TransferGatewayReader"
 
 
 @pytest.mark.parametrize(
@@ -155,7 +162,7 @@ def test_changes_are_noticed_once(tmp_path: Path) -> None:
     path = tmp_path / "accounts.yaml"
     path.write_text(GOOD)
     file = AccountsFile(path)
-    assert len(file.load().listed) == 5
+    assert len(file.load().listed) == 3
     assert file.load_if_changed() is None
     path.write_text("nonsense")
     with pytest.raises(ConfigurationError):
@@ -168,7 +175,7 @@ def test_changes_are_noticed_once(tmp_path: Path) -> None:
     path.write_text(GOOD)
     sources = file.load_if_changed()
     assert sources is not None
-    assert len(sources.listed) == 5
+    assert len(sources.listed) == 3
 
 
 ONE = '{ id: "111111111111"'
@@ -188,6 +195,12 @@ ONE = '{ id: "111111111111"'
             "2:52: accounts[0].regions[1]: us-east-1 is in partition aws, "
             "but us-gov-west-1 is in partition aws-us-gov: an account is in one partition",
             id="government",
+        ),
+        pytest.param(
+            f'accounts:\n  - {ONE}, regions: [eu-west-1] }}\n  - {{ id: "222222222222", regions: [cn-north-1] }}\n',
+            "3:37: accounts[1].regions[0]: cn-north-1 is in partition aws-cn, but eu-west-1 is in partition aws: "
+            "the gateway's credentials are of one partition",
+            id="accounts",
         ),
         pytest.param(
             "defaults: { regions: [eu-west-1, us-gov-west-1] }\ndiscover: { organizations: {} }\n",
@@ -218,3 +231,80 @@ def test_partitions_are_not_mixed(text: str, expected: str) -> None:
     """What is in another partition than the account's first region is refused, with its place."""
     (problem,) = problems(text)
     assert problem == f"accounts.yaml:{expected}"
+
+
+PARTITIONS = (
+    "cn-north-1 is in partition aws-cn, but eu-west-1 is in partition aws: "
+    "the gateway's credentials are of one partition"
+)
+
+
+def test_one_mistake_hides_no_other() -> None:
+    """An entry that is wrong in itself is reported with what is wrong between the others."""
+    text = (
+        "defaults: { regions: [eu-west-1], colour: red }\n"
+        "accounts:\n"
+        '  - { id: "111111111111", alias: a, regions: [eu-west-1] }\n'
+        "  - { id: 222222222222 }\n"
+        '  - { id: "333333333333", alias: a, regions: [cn-north-1] }\n'
+        '  - { id: "444444444444" }\n'
+    )
+    assert [problem.split(": ", 2)[1:] for problem in problems(text)] == [
+        ["defaults.colour", "is not a known key"],
+        [
+            "accounts[1].id",
+            "must be 12 digits in quotes: YAML reads bare digits as a number and drops leading zeros",
+        ],
+        [
+            "accounts[2].regions[0]",
+            PARTITIONS,
+        ],
+        ["accounts[2].alias", "a is listed twice"],
+    ]
+
+
+@pytest.mark.parametrize("opening", ["[", "- ", "{a: ", "[\n", "? ", "[a,"])
+@pytest.mark.parametrize("parse_text", [parse_accounts, parse_policy], ids=["accounts", "policy"])
+def test_deep_nesting_is_refused_at_once(parse_text: Callable[..., object], opening: str) -> None:
+    """A file whose collections are nested without end is refused where they get too deep."""
+    began = time.process_time()
+    with pytest.raises(
+        ConfigurationError, match=r"^f(:[0-9]+:[0-9]+)?: must not be nested deeper than 32 levels"
+    ):
+        parse_text((opening * 20_000).encode(), name="f")
+    assert time.process_time() - began < 2
+
+
+def test_deeply_nested_documents_are_refused(tmp_path: Path) -> None:
+    """The same for a manifest of trusted documents, which is JSON."""
+    manifest = tmp_path / "documents.json"
+    manifest.write_text("[" * 200_000)
+    with pytest.raises(ConfigurationError, match="is nested too deeply"):
+        load_documents(manifest)
+
+
+@pytest.mark.parametrize(
+    "alias",
+    [
+        " ",
+        "\u00a0",
+        "\u3000",
+        "\u200d",
+        "\ufe0f",
+        "\u3164",
+        "\u115f",
+        "\uffa0",
+        "\u2800",
+        "\u034f",
+        "a\u3164",
+        "a ",
+        "\u00a0a",
+    ],
+    ids=ascii,
+)
+def test_aliases_are_visible(alias: str) -> None:
+    """An alias that shows nothing, or has characters that show nothing, could pass for none or for another."""
+    (problem,) = problems(
+        f'accounts:\n  - {{ id: "111111111111", regions: [eu-west-1], alias: "{alias}" }}\n'
+    )
+    assert problem.startswith("accounts.yaml:2:49: accounts[0].alias: must ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -13,6 +14,8 @@ from transfer_gateway.settings.configuration_error import ConfigurationError, co
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
 
 
 def load_documents(path: Path) -> dict[str, str]:
@@ -39,6 +42,8 @@ def load_documents(path: Path) -> dict[str, str]:
                 for problem in error.errors(include_url=False)
             ]
         ) from error
+    except RecursionError as error:
+        raise ConfigurationError([f"{path}: is nested too deeply"]) from error
     except ValueError as error:  # not JSON, or not UTF-8
         raise ConfigurationError([f"{path}: {error}"]) from error
     problems = [
@@ -50,8 +55,13 @@ def load_documents(path: Path) -> dict[str, str]:
         raise ConfigurationError(problems)
     if not documents:
         raise ConfigurationError([f"{path}: has no document"])
-    # Requests may omit the prefix.
-    return {name.removeprefix("sha256:"): text for name, text in documents.items()}
+    return {document_key(name): text for name, text in documents.items()}
+
+
+def document_key(name: str) -> str:
+    """A document's id as a key: a SHA-256 in lower case and without its prefix, as requests may spell it otherwise."""
+    plain = name.removeprefix("sha256:")
+    return plain.lower() if _SHA256.fullmatch(plain) else plain
 
 
 class _Operation(BaseModel):

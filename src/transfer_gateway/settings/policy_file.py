@@ -102,7 +102,7 @@ class PolicyFile(WatchedFile[Policy]):
 
 def parse_policy(text: bytes, *, name: str) -> Policy:
     """Parse a policy file; `name` is the file's name in messages. Raises: ConfigurationError."""
-    parsed, _ = parse_yaml(text, _Document, name=name, key="rules")
+    parsed = parse_yaml(text, _Document, name=name, key="rules")
     return Policy([rule.to_rule() for rule in parsed.rules])
 
 

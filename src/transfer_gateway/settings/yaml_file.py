@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,8 +26,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-# Besides its own errors, ruamel raises these, for invalid dates, numbers and tags, cycles, and deep nesting.
-_NOT_YAML = (YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+_BRACKETS = re.compile(rb"[][{}]")
+_MAX_DEPTH = 32  # ruamel takes seconds for a few hundred nested brackets
+# Besides its own errors, ruamel raises these, for invalid dates, numbers and tags, and cycles.
+_NOT_YAML = (YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 
 class WatchedFile(Generic[T]):
@@ -65,17 +68,25 @@ class WatchedFile(Generic[T]):
         return None if unchanged else self.load()
 
 
-def parse_yaml(text: bytes, model: type[M], *, name: str, key: str) -> tuple[M, Any]:
-    """The validated text, and the document with its line numbers. `key`: a required key, named in an error.
+def parse_yaml(text: bytes, model: type[M], *, name: str, key: str) -> M:
+    """The validated text: `read_yaml`, then `check_model`. Raises: ConfigurationError."""
+    return check_model(read_yaml(text, name=name, key=key), model, name=name)
+
+
+def read_yaml(text: bytes, *, name: str, key: str) -> Any:  # noqa: ANN401  YAML
+    """The document with its line numbers. `key`: a required key, named in an error.
 
     Raises: ConfigurationError.
     """
     try:
+        _check_depth(text, name)
         document: Any = YAML().load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise ConfigurationError([f"{where}: {error.problem or 'is not YAML'}"]) from error
+    except RecursionError as error:
+        raise ConfigurationError([f"{name}: must not be nested deeper than {_MAX_DEPTH} levels"]) from error
     except _NOT_YAML as error:
         message = " ".join(str(error).split())
         raise ConfigurationError([f"{name}: is not YAML: {message or type(error).__name__}"]) from error
@@ -85,8 +96,25 @@ def parse_yaml(text: bytes, model: type[M], *, name: str, key: str) -> tuple[M, 
         f"{name}{place(document, loc)}{problem}" for loc, problem in _control_characters(document)
     ]:
         raise ConfigurationError(problems)
+    return document
+
+
+def _check_depth(text: bytes, name: str) -> None:
+    """Raises: ConfigurationError, for brackets that are nested too deeply; those in quotes and comments count too."""
+    depth = 0
+    for bracket in _BRACKETS.finditer(text):
+        depth += 1 if bracket[0] in b"[{" else -1 if depth else 0
+        if depth > _MAX_DEPTH:
+            before = text[: bracket.start()]
+            line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+            problem = f"must not be nested deeper than {_MAX_DEPTH} levels"
+            raise ConfigurationError([f"{name}:{line}:{column}: {problem}"])
+
+
+def check_model(document: Any, model: type[M], *, name: str) -> M:  # noqa: ANN401  YAML
+    """The document as that model. Raises: ConfigurationError, every problem with line and column."""
     try:
-        return model.model_validate(document), document
+        return model.model_validate(document)
     except ValidationError as error:
         raise ConfigurationError(
             [

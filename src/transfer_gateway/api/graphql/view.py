@@ -258,9 +258,15 @@ def _parameters(request: Request) -> dict[str, Any]:
     """The parameters of a GET, without empty ones. Raises: HTTPException."""
     try:
         text: str = request.scope["query_string"].decode()
-        parameters: dict[str, Any] = dict(parse_qsl(text, errors="strict"))
+        given = parse_qsl(text, errors="strict")
     except UnicodeDecodeError:
         raise HTTPException(400, "The URL's query must be UTF-8.") from None
+    parameters: dict[str, Any] = dict(given)
+    if len(parameters) != len(given):
+        names = [name for name, _ in given]
+        twice = [name for name, _, _ in _PARAMETERS if names.count(name) > 1]
+        if twice:
+            raise HTTPException(400, f"`{twice[0]}` is given more than once.")
     return parameters | {
         name: _json(parameters[name], f"`{name}`") for name in _JSON_PARAMETERS if name in parameters
     }

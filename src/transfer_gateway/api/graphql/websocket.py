@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 _OPERATIONS_PER_SOCKET, _LARGE_PER_SOCKET = 50, 4  # concurrent
 _CHECK_TOKEN_EVERY_S = 2.0
+_WITH_ID = ("subscribe", "complete")
+_MESSAGE_TYPES = ("connection_init", "ping", "pong", *_WITH_ID)
 _REASON_CHARACTERS = 120  # in a close frame: RFC 6455, section 5.5
 _SMALL_BYTES = 16_384  # smaller messages are not limited: at most 50 wait per connection
 
@@ -181,12 +183,13 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def handle_message(self, message: Any) -> None:  # noqa: ANN401  any JSON
         """Check the message's structure, which Strawberry assumes."""
-        payload = message.get("payload", {}) if isinstance(message, dict) else None
-        if not isinstance(payload, dict) or not isinstance(message.get("id", ""), str):
-            await self.handle_invalid_message("Failed to parse message")
+        if (problem := _problem(message)) is not None:
+            await self.handle_invalid_message(problem)
             return
-        if message.get("type") == "subscribe":  # pass all of it to the operation: see `_answer`
-            message["payload"] = {"query": payload}
+        if message["type"] == "subscribe":  # pass all of it to the operation: see `_answer`
+            message["payload"] = {"query": message["payload"]}
+        elif message.get("payload", {}) is None:  # as if absent
+            del message["payload"]
         await super().handle_message(message)
 
     @property
@@ -248,6 +251,20 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
             return error_body(error.message, **to_extensions(error))
         context = door.context_of(reader, request_id)
         return to_answer(await door.operations.run(request, context), request_id)
+
+
+def _problem(message: Any) -> str | None:  # noqa: ANN401  JSON
+    """What is wrong with a client's message. Source: the graphql-transport-ws protocol, Message types."""
+    if not isinstance(message, dict):
+        return "A message must be a JSON object"
+    kind, payload = message.get("type"), message.get("payload")
+    if not isinstance(kind, str) or kind not in _MESSAGE_TYPES:
+        return f"`type` must be one of {', '.join(_MESSAGE_TYPES)}"
+    if kind in _WITH_ID and not isinstance(message.get("id"), str):
+        return "`id` must be a string"
+    if not isinstance(payload, dict) and (payload is not None or kind == "subscribe"):
+        return "`payload` must be an object"
+    return None
 
 
 class Sockets(GraphQL[Context, None]):
