@@ -1,4 +1,4 @@
-"""Asks a running demo at both its doors; for checks of what was built."""
+"""Sends requests to both servers of a running demo, to check what was built."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
 
 def doors(printed: str) -> tuple[str, str]:
-    """The HTTP door's URL and the gRPC door's address, from what `demo` or `serve` printed."""
+    """The HTTP server's URL and the gRPC server's address, from the output of `demo` or `serve`."""
     url, address = re.search(r"(http://\S+)/graphql", printed), re.search(r"gRPC:? +(\S+)", printed)
     assert url, printed
     assert address, printed
@@ -21,7 +21,7 @@ def doors(printed: str) -> tuple[str, str]:
 
 
 def demo_answers(printed: str) -> str:
-    """The id of an execution that both doors know. The page is there, too."""
+    """The id of an execution that both servers return. The page is served, too."""
     url, address = doors(printed)
     with urlopen(Request(f"{url}/graphql", headers={"accept": "text/html"})) as page:
         assert b"graphiql/assets/" in page.read()

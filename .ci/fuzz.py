@@ -1,6 +1,6 @@
-"""What schemathesis is to send for our scalars, and what it is to make of our answers.
+"""What schemathesis sends for our scalars, and how it checks our responses.
 
-Loaded by schemathesis (SCHEMATHESIS_HOOKS), in an environment that has nothing of ours.
+Loaded by schemathesis (SCHEMATHESIS_HOOKS), in an environment without our packages.
 """
 
 import json
@@ -23,7 +23,7 @@ KEY = json.loads(os.environ["EXECUTION_KEY"])
 
 
 def mostly(usual, pattern):
-    """Seven times in ten the usual value, else one of that pattern, or any text."""
+    """Seven times in ten the usual value, else one that matches the pattern, or any text."""
     kinds = [st.just(usual)] * 7 + [st.from_regex(pattern, fullmatch=True)] * 2 + [st.text()]
     return st.sampled_from(kinds).flatmap(lambda kind: kind).map(nodes.String)
 
@@ -35,7 +35,7 @@ schemathesis.graphql.scalar("ID", mostly("/".join(KEY.values()), PATTERNS["Accou
 
 @schemathesis.check
 def well_formed_answer(ctx, response, case):
-    """A refusal is fine, with its reason; a fault of the server and an answer without form are not."""
+    """An error with its reason is fine; a server error or malformed response is not."""
     assert response.status_code < 500, response.status_code
     media_type = response.headers["content-type"][0].partition(";")[0]
     assert media_type in JSON, media_type

@@ -1,6 +1,6 @@
-"""Runs the two images with runc as a strict cluster would, and looks at what is in them: part of `.ci/run image`.
+"""Runs both images with runc as a strict cluster would, and checks their content: part of `.ci/run image`.
 
-Strict: the image's own numeric user, no capability, no new privileges, and nothing on its root can be written.
+Strict: the image's own numeric user, no capabilities, no new privileges, and a read-only root.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _check_labels(labels: dict[str, str]) -> None:
 
 
 def _check_demo(root: Path, told: dict[str, Any]) -> None:
-    """It answers at both doors; SIGTERM ends it well. It writes to /tmp."""
+    """It responds at both servers; SIGTERM ends it properly. It writes to /tmp."""
     ports = ["--http-port", "0", "--grpc-port", "0"]
     with _running(root, told, [*told["Cmd"], *ports], writable_tmp=True, until="Ctrl-C") as (
         process,
@@ -76,7 +76,7 @@ def _check_demo(root: Path, told: dict[str, Any]) -> None:
 
 
 def _check_service(root: Path, told: dict[str, Any]) -> None:
-    """It writes nowhere at all, and doesn't serve everybody on all addresses, however it is asked to."""
+    """It writes no files, and refuses to serve without authentication on all addresses."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         accounts = Path(directory, "accounts.yaml")
@@ -110,7 +110,7 @@ def _check_service(root: Path, told: dict[str, Any]) -> None:
 
 
 def _check_confined(told: dict[str, Any]) -> None:
-    """What the kernel says of the running service."""
+    """The kernel's view of the running service."""
     pid = json.loads(_output("runc", "state", _CONTAINER))["pid"]
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     assert status["Uid"].split() == [told["User"].partition(":")[0]] * 4
@@ -135,7 +135,7 @@ def _running(
     mounts: list[dict[str, Any]] | None = None,
     **environment: str,
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """The container, and what it printed up to a line with `until`. In the machine's network; killed at the end."""
+    """The container, and its output up to a line with `until`. In the host's network; killed at the end."""
     user, group = (int(number) for number in told["User"].split(":"))
     namespaces = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")]
     tmpfs = {"type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "mode=1777"]}

@@ -1,6 +1,6 @@
-"""Runs the tests of what depends on libraries' private parts against the newest releases, whatever our upper bounds.
+"""Runs the tests that depend on libraries' private parts against the newest releases, ignoring our upper bounds.
 
-Tells which releases are newer than the locked ones, and exits with pytest's code.
+Reports which releases are newer than the locked ones, and exits with pytest's code.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def tell(name: str, newest: str) -> None:
-    """A package that is not the locked one: this process runs with those."""
+    """Report a package that differs from the locked one, which this process runs with."""
     try:
         locked = version(name)
     except ModuleNotFoundError:

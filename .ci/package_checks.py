@@ -1,6 +1,7 @@
-"""Checks what a release consists of, in dist/: part of `.ci/run package`.
+"""Checks a release's files in dist/: part of `.ci/run package`.
 
-The wheel of the tree and that of the sdist are the same; installed anywhere, it works; the SBOM lists what is in force.
+The wheels built from the tree and from the sdist are equal; installed anywhere, it works; the SBOM lists the locked
+packages.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def _listed(file: Path) -> set[tuple[str, str]]:
 
 
 def _install(wheel: Path, directory: Path) -> set[tuple[str, str]]:
-    """The wheel in an environment that has nothing else, its dependencies as locked; what there is then besides it."""
+    """The wheel in an otherwise empty environment, with locked dependencies; and the other packages there."""
     environment, locked = str(directory / "venv"), directory / "requirements.txt"
     _run("uv", "export", "--quiet", "--no-dev", "--no-emit-project", "--output-file", str(locked))
     _run("uv", "venv", "--quiet", "--python", sys.executable, environment)
@@ -66,7 +67,7 @@ def _install(wheel: Path, directory: Path) -> set[tuple[str, str]]:
 
 
 def _start(directory: Path) -> None:
-    """It says its version, and its demo answers: away from the source, with nothing of our environment."""
+    """It prints its version, and its demo responds: away from the source, without our environment."""
     command, there = str(directory / "venv" / "bin" / "transfer-gateway"), {"PATH": os.defpath}
     told = tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"]
     assert _run(command, "version", cwd=directory, env=there).strip() == told

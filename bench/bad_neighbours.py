@@ -1,8 +1,8 @@
-"""271 accounts x 4 regions with five accounts that fail in five ways: what it costs the healthy ones.
+"""271 accounts in 4 regions, of which five fail in five ways: their effect on healthy accounts.
 
-Each round asks every target, each in a request of its own, so that the client sees the time of each. Rounds
-with the faults off and on alternate; the healthy targets' p99 is compared as a ratio of medians.
-Run: `uv run python bench/bad_neighbours.py`
+Each round looks up every target in a request of its own, so that the client sees each one's latency. Rounds with and
+without faults alternate; the result is the ratio of the medians of healthy targets' p99. Run: `uv run python
+bench/bad_neighbours.py`
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SICK = {
 
 
 async def round_of(gateway: Rig) -> tuple[float, dict[str, list[dict[str, Any]]], list[dict[str, Any]]]:
-    """p99 of the healthy targets' times in ms, the sick accounts' answers, the healthy ones' answers."""
+    """The p99 of healthy targets in ms, the responses of failing accounts, and those of healthy ones."""
     semaphore, times_ms = asyncio.Semaphore(AT_ONCE), []
     sick: dict[str, list[dict[str, Any]]] = {account_id: [] for account_id in SICK}
     healthy: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
-"""BatchGetExecutions over 271 accounts in 4 regions while one account hangs: when results come.
+"""BatchGetExecutions for 271 accounts in 4 regions while one account hangs: when results arrive.
 
-1,084 keys are more than one call takes, so two calls run at once. And a caller that leaves after ten results:
-how many calls to AWS are made after that. Run: `uv run python bench/batch_stream.py`
+1,084 keys exceed the limit of one call, so two calls run concurrently. Also: a caller that leaves after ten results,
+and how many AWS calls are made after that. Run: `uv run python bench/batch_stream.py`
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def batch(keys: Sequence[dict[str, str]]) -> pb.BatchGetExecutionsRequest:
 async def results(
     stub: ExecutionServiceAsyncStub, keys: Sequence[dict[str, str]], started: float
 ) -> list[tuple[str, float]]:
-    """The accounts of the good results and the codes of the others, and when each came."""
+    """The accounts of successful results and the codes of others, each with its time."""
     return [
         (answer.execution.account_id or str(answer.error.code), time.perf_counter() - started)
         async for answer in stub.BatchGetExecutions(batch(keys))

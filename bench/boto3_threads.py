@@ -1,4 +1,4 @@
-"""The fan-out as a script does it: boto3, 64 threads, a client for each account that is kept.
+"""A script's fan-out: boto3, 64 threads, and a reused client per account.
 
 For bench/compare.py. Reads a list of keys from each line, and prints how many could be described.
 """
@@ -37,7 +37,7 @@ def client(account_id: str) -> Any:  # noqa: ANN401  botocore makes its type as 
 
 
 def look(key: dict[str, str]) -> bool:
-    """Whether it could be had."""
+    """Whether it could be described."""
     try:
         client(key["accountId"]).describe_execution(
             WorkflowId=key["workflowId"], ExecutionId=key["executionId"]

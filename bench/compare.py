@@ -1,10 +1,9 @@
-"""This gateway beside what one would use instead, in one go: writes docs/benchmarks.md and its picture.
+"""Compares this gateway with its alternatives: writes docs/benchmarks.md and its chart.
 
     uv run --group bench python bench/compare.py [--jobs hot,distinct] [--runs 3] [--quick]
 
-With all jobs it takes about a quarter of an hour; `--quick` is for a look in between, prints what it finds, and keeps
-to jobs that are soon done. With `--jobs` the report is printed, too. `--write` writes it in any case; with `--results`
-a run that was cut short can be completed.
+All jobs take about a quarter of an hour; `--quick` runs only short jobs and prints the results. With `--jobs` the
+report is printed, too. `--write` writes it in any case; `--results` completes an interrupted run.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What the gateway's work costs, in figures that no other work on the machine disturbs, and the bounds in costs.toml.
+"""Counts what the gateway's work costs, independent of other work on the machine; costs.toml has the limits.
 
-    uv run python bench/costs.py            measure; exits with 1 where a figure has grown past its bound
-    uv run python bench/costs.py --write    make new bounds of what was measured, and a margin
+    uv run python bench/costs.py            measure; exits with 1 if a figure exceeds its limit
+    uv run python bench/costs.py --write    write new limits: the measured figures and a margin
 
-Counted for each request: Python's instructions and the C functions that they call, in the gateway's own process, and
-the calls that AWS gets; for each account of a fan-out also what it leaves in memory. No time is measured. Another
-Python compiles to other instructions, so each has bounds of its own.
+Counted per request: Python's instructions and the C functions that they call, in the gateway's own process, and AWS
+calls; per account of a fan-out also the objects that stay in memory. No time is measured. Each Python version has its
+own limits, since it compiles to other instructions.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ACCOUNTS, FANOUT, REQUESTS = 100, 30, 40
 GET = "/transfer_api.v1.ExecutionService/GetExecution"
 BOUNDS = Path(__file__).with_name("costs.toml")
 VERSION = f"python-{sys.version_info.major}.{sys.version_info.minor}"
-MARGINS = {"aws_calls": 1.0, "kept_objects": 1.15}  # what is kept depends on which answers cross
+MARGINS = {"aws_calls": 1.0, "kept_objects": 1.15}  # depends on which responses overlap
 USUAL_MARGIN = 1.05
 Costs = dict[str, float]
 
@@ -65,7 +65,7 @@ class Counter:
 
     def _start(self) -> None:
         gc.collect()
-        gc.disable()  # a collection is no request's
+        gc.disable()  # garbage collection belongs to no request
         self._instructions = self._c_calls = 0
         sys.setprofile(self._profile)
         sys.settrace(self._trace)
@@ -95,7 +95,7 @@ class Counter:
 
 
 def serve() -> None:
-    """As `transfer-gateway serve` does it."""
+    """As `transfer-gateway serve` does."""
     settings = Settings.from_environment(http_port=0, grpc_port=0)
     configure_logging(settings.log_level, settings.log_format, audit=settings.audit_log)
 
@@ -109,7 +109,7 @@ def serve() -> None:
 
 @dataclass(frozen=True)
 class Counted:
-    """A gateway that counts, and whoever asks it."""
+    """A gateway that counts, and its client."""
 
     process: Process
     aws: Emulator
@@ -120,7 +120,7 @@ class Counted:
     async def costs(
         self, requests: int, ask: Callable[[int], Awaitable[None]], share: int = 1, *, keeps: bool = False
     ) -> Costs:
-        """Of so many requests, one after the other, what each costs; or a share of it. `keeps`: in memory, too."""
+        """The cost of each of that many sequential requests, or a share of it. `keeps`: also what stays in memory."""
         self.aws.calls.reset()
         *_, before = await self._signal(signal.SIGUSR1)
         for number in range(requests):
@@ -197,7 +197,7 @@ async def _measure(
                 await ask(number)
         return {
             "hot": await gateway.costs(REQUESTS, hot),
-            # Pairs that have not been asked for, so that no answer can be used again.
+            # Pairs that have not been requested, so that no response can be reused.
             "selected": await gateway.costs(REQUESTS, partial(selected, shift=ACCOUNTS // 2)),
             "grpc_hot": await gateway.costs(REQUESTS, grpc_hot),
             "distinct": await gateway.costs(REQUESTS, distinct),
@@ -247,7 +247,7 @@ async def counted(world: World) -> AsyncIterator[Counted]:
 
 
 def compare(found: dict[str, Costs], bounds: dict[str, Costs]) -> bool:
-    """Print them side by side. Returns: whether all are within their bounds."""
+    """Print measured figures and limits. Returns: whether all are within their limits."""
     within = True
     for job, costs in found.items():
         for name, figure in costs.items():
@@ -266,14 +266,14 @@ def compare(found: dict[str, Costs], bounds: dict[str, Costs]) -> bool:
 
 
 def write(found: dict[str, Costs]) -> None:
-    """Those of other versions of Python stay."""
+    """The limits of other Python versions are kept."""
     kept = tomllib.loads(BOUNDS.read_text()) if BOUNDS.exists() else {}
     kept[VERSION] = {
         job: {name: round(figure * MARGINS.get(name, USUAL_MARGIN), 1) for name, figure in costs.items()}
         for job, costs in found.items()
     }
     lines = [
-        "# What each may cost at most: `uv run python bench/costs.py --write` measures anew, and adds 5 %."
+        "# The limits of bench/costs.py. `uv run python bench/costs.py --write` measures again and adds 5 %."
     ]
     for python, jobs in sorted(kept.items()):
         for job, costs in jobs.items():

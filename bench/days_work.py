@@ -1,8 +1,8 @@
-"""The same part of the schema as one writes it in a day: Strawberry as it comes, an aiobotocore client an account.
+"""The same part of the schema, written in a day: Strawberry without options, and an aiobotocore client per account.
 
-For bench/compare.py. No cache of answers, botocore's own timeouts and retries, and the first failure ends the request.
-That is meant: one call after the other for a new account, and a gather without a bound over the keys, are what such a
-work has. Measured is what the gateway does about it; don't mend it here.
+For bench/compare.py. No cache, botocore's own timeouts and retries, and the first failure ends the request. Sequential
+calls for a new account and an unbounded gather over the keys are intended: they are typical of such a program. Don't
+fix them here.
 """
 
 import asyncio
@@ -218,7 +218,7 @@ def execution_from(key: ExecutionKey, wire: dict[str, Any]) -> Execution:
 
 
 class Clients:
-    """A client for each account and region, with its assumed role's credentials."""
+    """A client per account and region, with the assumed role's credentials."""
 
     def __init__(self) -> None:
         self._session, self._stack = get_session(), AsyncExitStack()

@@ -1,10 +1,10 @@
-"""How many signed DescribeExecution a second the emulator answers on one core, verification on.
+"""How many signed DescribeExecution calls per second the emulator answers on one core, with signature verification.
 
     uv run python bench/emulator_throughput.py [--seconds 3] [--runs 5] [--connections 16]
 
-The emulator is a process of its own, pinned to one core; this process drives it from another, over raw
-keep-alive connections with requests signed beforehand, so that what is measured is the emulator.
-Every answer is checked to be a 200.
+The emulator is a separate process, pinned to one core; this process loads it from another, over raw keep-alive
+connections with requests signed in advance, so that the emulator is what is measured. Every response is checked to be a
+200.
 """
 
 import argparse
@@ -41,7 +41,7 @@ EXECUTIONS_PER_ACCOUNT = 200
 
 
 async def serve() -> None:
-    """Be the emulator: print what the driver needs, and go on until standard input closes."""
+    """Run the emulator: print what the driver needs, and continue until stdin closes."""
     world = World("999999999999", (REGION,))
     placed = []
     for account_id in ACCOUNTS:
@@ -67,7 +67,7 @@ def emulator_on(core: int) -> Iterator[dict[str, Any]]:
 
 
 def signed_requests(started: dict[str, Any]) -> list[bytes]:
-    """One request for each placed execution, as bytes, each account's signed by a session of its own."""
+    """One request for each placed execution, as bytes, signed by a session of its account."""
     environment = started["env"]
     session = Session(
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
@@ -115,7 +115,7 @@ class Tally:
 
 
 class Connection(asyncio.Protocol):
-    """Sends the next request as soon as the last is answered, until the time is up."""
+    """Sends the next request as soon as the last one is answered, until the time is up."""
 
     def __init__(self, requests: Iterator[bytes], tally: Tally, done: asyncio.Future[None]) -> None:
         self.requests, self.tally, self.done = requests, tally, done
@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
 
 
 async def drive(url: str, requests: list[bytes], connections: int, seconds: float) -> tuple[int, float]:
-    """How many answers came over all connections, and in how many seconds."""
+    """The number of responses over all connections, and the seconds that they took."""
     host, _, port = url.removeprefix("http://").partition(":")
     loop = asyncio.get_running_loop()
     started_at = time.perf_counter()
@@ -191,14 +191,14 @@ def main() -> None:
 def measure(
     started: dict[str, Any], requests: list[bytes], connections: int, seconds: float
 ) -> tuple[float, float]:
-    """Answers a second, and the CPU time of each, which other work on the machine disturbs less."""
+    """Responses per second, and the CPU time of each, which depends less on other work on the machine."""
     before = cpu_s(started["pid"])
     answered, took_s = run(drive(started["url"], requests, connections, seconds))
     return answered / took_s, (cpu_s(started["pid"]) - before) / answered * 1_000_000
 
 
 def cpu_s(pid: int) -> float:
-    """What the process has used so far, in and below Python. Source: proc(5)."""
+    """CPU time used so far, in user and kernel mode. Source: proc(5)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,13 +1,13 @@
-"""A fuzz of both doors at the level of connections: damaged bytes, stalls, and clients that leave.
+"""Fuzzes both servers at the level of connections: corrupted bytes, stalls, and clients that disconnect.
 
-Valid HTTP/1.1, WebSocket and HTTP/2 are damaged, sent in pieces with pauses, and given up in every way, 100 times a
-second, while a caller of each door, newcomers and a prober must not notice. A case is made of the seed and its number
-alone. Run: `uv run python bench/fuzz_doors.py [--seconds 60] [--seed S] [--case N]`. It exits with 1 when a rule is
-broken.
+Valid HTTP/1.1, WebSocket and HTTP/2 bytes are corrupted, sent in pieces with pauses, and aborted in every way, 100
+times per second, while a caller of each server, new clients and a prober must not be affected. A case depends only on
+the seed and its number. Run: `uv run python bench/fuzz_doors.py [--seconds 60] [--seed S] [--case N]`. Exits with 1 if
+a rule is violated.
 
-The rules: nobody else gets a wrong answer, and /livez answers within 250 ms; no status from 500 on but 503; no error
-and no token in the log; afterwards memory is what it was after the first quarter, within 10 MB, and as many descriptors
-are open; after SIGTERM the process ends with 0, and no task is left.
+The rules: no other client gets a wrong response, and /livez answers within 250 ms; no 5xx status except 503; no error
+and no token in the log; afterwards memory is within 10 MB of that after the first quarter, and as many descriptors are
+open; after SIGTERM the process exits with 0, and no task is left.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""What the GraphQL door costs: one nested execution of a warm snapshot, beside the same by Strawberry as it comes.
+"""What the GraphQL server costs: one nested execution from a snapshot, compared with plain Strawberry.
 
-`uv run python bench/graphql_overhead.py`. Both sides have the same schema, core and snapshot; the other one answers
-by Strawberry's GraphQLRouter for FastAPI without any option. Each server runs in a process of its own, pinned to one
-core, the client on another, and they take turns. Printed: requests a second, and the server's CPU for each request,
-as medians of the rounds.
+`uv run python bench/graphql_overhead.py`. Both have the same schema, core and snapshot; the other one uses Strawberry's
+GraphQLRouter for FastAPI without options. Each server is a separate process pinned to one core, the client runs on
+another, and they alternate. Prints requests per second and the server's CPU per request, as medians of the rounds.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ def pin(pid: int, core: int) -> None:
 
 
 async def load(url: str, body: bytes, for_s: float) -> int:
-    """Ask again and again. Returns: how often."""
+    """Send requests until the time is up. Returns: their number."""
     requests, end = 0, time.perf_counter() + for_s
 
     async def ask(http: aiohttp.ClientSession) -> None:

@@ -1,8 +1,8 @@
-"""What the gRPC door costs: GetExecution of a warm snapshot, beside a bare grpc.aio echo of the same sizes.
+"""What the gRPC server costs: GetExecution from a snapshot, compared with a bare grpc.aio echo of the same sizes.
 
-The gateway writes no logs here, as the echo has none; `--logs` has it write them, those of the audit too.
-`uv run python bench/grpc_overhead.py`. Both servers run in processes of their own, pinned to one core, the client
-on another, and take turns. Printed: calls a second, and the server's CPU for each call, as medians of the rounds.
+The gateway writes no logs here, since the echo has none; `--logs` enables them, including the audit log. `uv run python
+bench/grpc_overhead.py`. Both servers are separate processes pinned to one core, the client runs on another, and they
+alternate. Prints calls per second and the server's CPU per call, as medians of the rounds.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def pin(pid: int, core: int) -> None:
 
 
 async def load(address: str, request: bytes, for_s: float) -> int:
-    """Ask again and again. Returns: how often."""
+    """Send requests until the time is up. Returns: their number."""
     calls = 0
     async with grpc.aio.insecure_channel(address) as channel:
         get: Any = channel.unary_unary(GET)

@@ -1,7 +1,7 @@
-"""How long hostile documents keep the door busy, at the limits' defaults: each is refused, or answered with little.
+"""How long hostile documents block the event loop, with default limits: each is rejected, or returns little.
 
-`uv run python bench/hostile_queries.py`. Nothing is kept between rounds. Printed: the median of some rounds for each,
-and what it got. The event loop is busy for that time, so every other caller waits as long.
+`uv run python bench/hostile_queries.py`. Nothing is cached between rounds. Prints each one's median over some rounds,
+and its outcome. The event loop is blocked for that time, so every other caller waits as long.
 """
 
 from __future__ import annotations

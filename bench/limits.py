@@ -1,8 +1,8 @@
-"""The least that an answer can cost, for bench/compare.py: no GraphQL, no gateway, no SDK.
+"""Lower bounds of a response's cost, for bench/compare.py: no GraphQL, no gateway, no SDK.
 
-python bench/limits.py http FILE    Starlette on uvicorn: reads a request's JSON, writes FILE's as JSON again
+python bench/limits.py http FILE    Starlette on uvicorn: parses a request's JSON, serializes FILE's JSON
 python bench/limits.py grpc FILE    grpc.aio: answers any call with FILE's bytes
-python bench/limits.py aws FILE N   signs N DescribeExecution by hand and asks over aiohttp; FILE has the keys
+python bench/limits.py aws FILE N   signs N DescribeExecution calls itself, sends them with aiohttp; FILE has the keys
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def grpc_echo(answer: bytes) -> None:
 
 
 def signer(url: str, credentials: dict[str, str]) -> Callable[[bytes], dict[str, str]]:
-    """SigV4 for DescribeExecution, with a signing key that is kept. Source: AWS's "Create a signed API request"."""
+    """SigV4 for DescribeExecution, with a cached signing key. Source: AWS's "Create a signed API request"."""
     now = dt.datetime.now(dt.UTC)
     scope = f"{now:%Y%m%d}/{REGION}/transfer/aws4_request"
     key = b"AWS4" + credentials["SecretAccessKey"].encode()

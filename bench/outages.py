@@ -1,9 +1,9 @@
-"""What callers see, and the log shows, while a part of the world is down: one row for each, as in docs/operations.md.
+"""What callers see, and the log shows, during an outage of one part: one row each, as in docs/operations.md.
 
-Two accounts in two regions are asked four times a second each, every time anew. Then one thing breaks for a while; told
-is from when, and what, its callers saw, how long it went on after the end, what the other targets saw meanwhile, and
-which events were logged. Sessions live 12 s here, so that an outage of STS shows in time: in AWS an hour.
-Run: `uv run python bench/outages.py [name...]`; all take four minutes.
+Two accounts in two regions are looked up four times per second each, with `maxAge: 0`. Then one part fails for a while.
+Prints when and what its callers saw, how long that lasted after the end, what other targets saw meanwhile, and which
+events were logged. Sessions last 12 s here, so that an outage of STS shows soon; in AWS an hour. Run: `uv run python
+bench/outages.py [name...]`; all rows take four minutes.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ QUERY = "query Q($key: ExecutionKey!) { execution(key: $key, maxAge: 0) { id } }
 
 @dataclass
 class World:
-    """What can be broken."""
+    """An outage."""
 
     gateway: Rig
     issuer: LocalIssuer
@@ -61,7 +61,7 @@ class World:
 
     @asynccontextmanager
     async def no_issuer(self, *, new_key: bool) -> AsyncIterator[None]:
-        """`new_key`: one that the gateway has not seen; else those that it has."""
+        """`new_key`: one that the gateway has not seen; otherwise known ones."""
         self.issuer.down = True
         if new_key:
             self.issuer.publish(SigningKey(f"key-{time.time()}"))
@@ -134,7 +134,7 @@ OUTAGES = (
 
 @dataclass
 class Seen:
-    """Codes of one kind of target, with the time at which each was first and last seen, from the outage's beginning."""
+    """The codes of one kind of target, with the time since the outage's start at which each was first and last seen."""
 
     codes: Counter[str] = field(default_factory=Counter)
     first_s: dict[str, float] = field(default_factory=dict)
@@ -156,7 +156,7 @@ class Seen:
 
 
 async def suffer(world: World, outage: Outage) -> None:
-    """Break it, mend it, and tell."""
+    """Start the outage, end it, and report."""
     loop, seen = asyncio.get_running_loop(), {True: Seen(), False: Seen()}
     logged = world.gateway.log.stat().st_size
     began = loop.time()

@@ -1,4 +1,4 @@
-"""What the benchmarks share: an emulated AWS in this process, the gateway in another, and a client of it."""
+"""Shared by the benchmarks: an emulated AWS in this process, the gateway in another, and its client."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ async def rig(
 ) -> AsyncIterator[Rig]:
     """Start both. `settings` are the gateway's, without their prefix; `session_lifetime_s` is the emulator's.
 
-    There are so many `executions` in every target. `transfer_url` is asked in place of the emulator's Transfer.
-    `prefix` is put before the gateway's command, as in `prlimit --nofile=256 transfer-gateway serve`.
+    Every target has that many `executions`. `transfer_url` replaces the emulator's Transfer. `prefix` precedes the
+    gateway's command, as in `prlimit --nofile=256 transfer-gateway serve`.
     """
     world = World(HOME, tuple(regions))
     keys = []
@@ -135,6 +135,6 @@ async def rig(
 
 
 def codes(found: Sequence[dict[str, Any]]) -> str:
-    """How many of each outcome."""
+    """The number of each outcome."""
     counted = Counter(item.get("code", item["__typename"]) for item in found)
     return ", ".join(f"{count} {code}" for code, count in sorted(counted.items()))

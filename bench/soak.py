@@ -1,14 +1,14 @@
-"""A soak: 200 requests a second over 50 accounts while AWS fails, tokens expire and the configuration changes.
+"""A soak test: 200 requests per second for 50 accounts while AWS fails, tokens expire and the configuration changes.
 
-Half of the requests are GraphQL's, half gRPC's. Meanwhile account after account falls sick, in every way the emulator
-knows; tokens live 20 s and assumed sessions 15; the issuer changes its key and goes down; accounts file and policy are
-rewritten, every second time badly. Run: `uv run python bench/soak.py [--minutes 10]`. It exits with 1 when a rule is
-broken. `--sabotage` breaks one on purpose, to see that it is noticed.
+Half of the requests are GraphQL, half gRPC. Meanwhile one account after the other fails, in every way that the emulator
+supports; tokens last 20 s and sessions 15; the issuer rotates its key and goes down; accounts file and policy are
+rewritten, every second time invalid. Run: `uv run python bench/soak.py [--minutes 10]`. Exits with 1 if a rule is
+violated. `--sabotage` violates one on purpose, to show that it is detected.
 
-The rules: every answer is what it would be if all were well, or explained by what its account suffers at that moment;
-every way to fall sick has shown, and a refused file changes nothing; the log has no error but those of refused files,
-and no token; memory is flat after warm-up; no file descriptor is left when nobody asks any more; after SIGTERM all
-under way is answered, no task is left, and the exit code is 0.
+The rules: every response is correct, or explained by its account's failure at that moment; every kind of failure has
+occurred, and an invalid file changes nothing; the log has no error except those of invalid files, and no token; memory
+is flat after warm-up; no file descriptor is left once requests stop; after SIGTERM all requests in progress are
+answered, no task is left, and the exit code is 0.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Soak:
     held: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def make_sick(self) -> None:
-        """One account after the other, each another one and in another way, until it is time to get well."""
+        """One account after the other fails, each in another way, until it is time to recover."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self.seconds - ALL_WELL_FOR_S - SICK_FOR_S
         accounts = sorted(LESS.accounts)  # those that are there all the time
@@ -93,7 +93,7 @@ class Soak:
         self.judge.ends(window, sickness, loop.time())
 
     async def reconfigure(self, every_s: float) -> None:
-        """Rewrite both files, as Kubernetes does: another file in place of the old."""
+        """Rewrite both files as Kubernetes does: by replacing them."""
         loop = asyncio.get_running_loop()
         for number in range(int((self.seconds - 2 * RELOAD_S) / every_s)):
             await asyncio.sleep(every_s)
@@ -113,7 +113,7 @@ class Soak:
             new.replace(path)
 
     async def trouble_issuer(self) -> None:
-        """Each minute: another key, down for a while, the old key withdrawn. Nobody may notice."""
+        """Each minute: a new key, the issuer down for a while, the old key withdrawn. No caller may notice."""
         while True:
             await asyncio.sleep(15)
             old, new = self.issuer.keys[0], SigningKey(f"key-{time.time():.0f}")
@@ -126,7 +126,7 @@ class Soak:
             await asyncio.sleep(20)
 
     async def notice_stalls(self) -> None:
-        """When this process gets no CPU, which for the gateway is AWS hanging."""
+        """Detects when this process gets no CPU, which for the gateway looks like a hanging AWS."""
         loop = asyncio.get_running_loop()
         while True:
             since = loop.time()
@@ -135,7 +135,7 @@ class Soak:
                 self.judge.stood_still(since, loop.time())
 
     async def do_damage(self) -> None:
-        """What no rule allows, for `--sabotage`."""
+        """Violates a rule, for `--sabotage`."""
         await asyncio.sleep(self.seconds * 0.37)  # between two changes of the configuration
         if self.sabotage == "fault":
             self.gateway.aws.faults.add(
@@ -155,7 +155,7 @@ class Soak:
                 await asyncio.sleep(self.seconds / 300)
 
     async def end(self, callers: list[Caller]) -> End:
-        """SIGTERM while every answer takes a second."""
+        """SIGTERM while every response takes a second."""
         kind = FaultKind.HANG if self.sabotage == "end" else FaultKind.LATENCY
         self.gateway.aws.faults.add(Fault(kind, service="transfer", seconds=SLOW_S))
         async with asyncio.TaskGroup() as tasks:

@@ -1,4 +1,4 @@
-"""The soak's callers: each asks at a steady rate through one door, with tokens that soon expire."""
+"""The soak test's callers: each sends requests at a steady rate to one server, with short-lived tokens."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ query SoakList {
 
 
 class Caller(ABC):
-    """One client. `ask` what it has to ask; every answer goes to the judge."""
+    """One client. `ask` sends its next request; every response goes to the judge."""
 
     door: str
 
@@ -62,14 +62,14 @@ class Caller(ABC):
     async def execute(
         self, keys: list[dict[str, str]], max_age_s: float, token: str
     ) -> list[tuple[str, bool | None]]:
-        """For each key the code, and whether the POSIX profile was to be seen."""
+        """Each key's code, and whether the POSIX profile was visible."""
 
     @abstractmethod
     async def list_failures(self, token: str) -> list[tuple[str, str]]:
-        """List everything. Returns: account and code of what is missing; account "" where it is all."""
+        """List everything. Returns: account and code of what is missing; account "" if the whole list is."""
 
     async def ask(self, number: int, keys: list[dict[str, str]]) -> None:
-        """The `number`th request, by which it is decided what it is."""
+        """The `number`th request; the number determines its kind."""
         max_age_s = random.choice(MAX_AGES_S)
         token = self._current_token()
         turn = number % 100
@@ -123,7 +123,7 @@ class Caller(ABC):
         self._judge.outcomes[f"{self.door} list", "answered"] += 1
 
     def _current_token(self) -> str:
-        """Renewed a second before its end, as a careful client does; beside it one that has expired."""
+        """Renewed a second before its expiry, as a careful client does; and an expired one."""
         now = time.time()
         if now > self._good_until - 1:
             who: dict[str, Any] = {"sub": self.name, "groups": [self.group]}
@@ -170,7 +170,7 @@ class GraphQLCaller(Caller):
         return [(failure["accountId"], failure["error"]["code"]) for failure in failures]
 
     async def _post(self, body: dict[str, Any], token: str) -> dict[str, Any] | str:
-        """The data, or the code of a request that failed."""
+        """The data, or the code of a failed request."""
         try:
             async with self._http.post(
                 self._url, json=body, headers={"authorization": f"Bearer {token}"}
@@ -235,7 +235,7 @@ def _name(code: error_pb2.ErrorCode.ValueType) -> str:
 
 
 def _reason(error: Any) -> str:  # noqa: ANN401  grpc.aio's error, which grpc-status's types don't know
-    """The gateway's code; gRPC's own status where the gateway didn't speak."""
+    """The gateway's code, or gRPC's own status if the gateway did not respond."""
     status = rpc_status.from_call(error)
     for detail in status.details if status else ():
         info = error_details_pb2.ErrorInfo()
@@ -247,7 +247,7 @@ def _reason(error: Any) -> str:  # noqa: ANN401  grpc.aio's error, which grpc-st
 async def ask_steadily(
     callers: list[Caller], keys: list[dict[str, str]], per_s: float, stop: asyncio.Event
 ) -> int:
-    """Round the callers at that rate until told to stop, however long answers take. Returns: how many were asked."""
+    """Requests by all callers in turn, at that rate, until stopped, whatever the latency. Returns: their number."""
     loop = asyncio.get_running_loop()
     started, numbers = loop.time(), [count(random.randrange(100)) for _ in callers]
     asked = 0
@@ -261,5 +261,5 @@ async def ask_steadily(
 
 
 def groups() -> Iterable[str]:
-    """Of the callers at one door: the first is a guest."""
+    """One server's callers: the first one is a guest."""
     return ("guests", "staff", "staff", "staff")

@@ -1,4 +1,4 @@
-"""What goes wrong during the soak, what is changed meanwhile, and so which answers are as they should be."""
+"""What fails and changes during the soak test, and so which responses are correct."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _STS_HEALS_S = (
 
 @dataclass(frozen=True)
 class Sickness:
-    """Faults that strike one account together; `codes` are what its callers may see meanwhile, and `heals_s` after it.
+    """Faults of one account; `codes` are what its callers may see meanwhile, and until `heals_s` after it.
 
-    Without codes nobody may notice.
+    Without codes callers must not notice.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Sickness:
     heals_s: float = _BREAKER_HEALS_S
 
     def strike(self, account: str) -> Iterator[Fault]:
-        """The faults, for that account alone."""
+        """The faults, for that account only."""
         return (replace(fault, account_id=account) for fault in self.faults)
 
 
@@ -46,7 +46,7 @@ def _transfer(
 
 
 def _sts(name: str, kind: FaultKind, *codes: str) -> Sickness:
-    """Sessions are revoked too, so that STS is asked at once."""
+    """Sessions are revoked too, so that STS is called at once."""
     faults = (Fault(FaultKind.REVOKED, service="transfer"), Fault(kind, service="sts"))
     return Sickness(name, faults, frozenset(codes), _STS_HEALS_S)
 
@@ -74,7 +74,7 @@ SICKNESSES = (
 
 @dataclass(frozen=True)
 class Configuration:
-    """A good version of accounts file and policy: which accounts there are, and what one group doesn't see."""
+    """A valid version of accounts file and policy: the accounts, and what one group does not see."""
 
     accounts: frozenset[str]
     hidden_from_guests: frozenset[str]  # accounts
@@ -101,7 +101,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one lookup; times are the loop's. `shows_posix` is None where there is no execution."""
+    """One lookup's outcome; times are the loop's. `shows_posix` is None without an execution."""
 
     door: str
     group: str
@@ -126,9 +126,9 @@ class _Window:
 
 @dataclass
 class Judge:
-    """Knows what was done when, and so whether an answer is explained.
+    """Records what happened when, and so whether a response is explained.
 
-    `settles_s` after they were rewritten, files must be followed.
+    Changed files must have taken effect `settles_s` after they were rewritten.
     """
 
     first: Configuration
@@ -157,7 +157,7 @@ class Judge:
         window.until = now + sickness.heals_s
 
     def stood_still(self, since: float, until: float) -> None:
-        """This process, AWS to the gateway, got no CPU meanwhile: for the gateway AWS hung, everywhere."""
+        """This process, which runs the emulated AWS, got no CPU: for the gateway every AWS call hung."""
         self._stalls.append((since, until + _BREAKER_HEALS_S))
 
     def changes(self, version: Configuration, now: float) -> None:
@@ -195,7 +195,7 @@ class Judge:
             self.unexplained.append(f"{at}: {answer.code}{seen}, not {answer.wanted}; sick: {why}")
 
     def _is_right(self, answer: Answer) -> bool:
-        """Right by any version of the configuration that may have been in force meanwhile."""
+        """Correct by any version of the configuration that may have been in use meanwhile."""
         if answer.wanted == "UNAUTHENTICATED":
             return answer.code == "UNAUTHENTICATED"
         if answer.expired and answer.code == "UNAUTHENTICATED":

@@ -1,4 +1,4 @@
-"""What the soak has seen, printed, and the rules that it must have kept: what each says, and whether it held."""
+"""Prints the soak test's results, and its rules: each one's text, and whether it held."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RELOADS = {f"{file}_file_{did}" for file in ("accounts", "policy") for did in (
 
 @dataclass(frozen=True)
 class End:
-    """Of the gateway's process, after SIGTERM."""
+    """The gateway's process, after SIGTERM."""
 
     exit_code: int
     took_s: float
@@ -101,7 +101,7 @@ def end_rules(end: End, log: str) -> Iterator[Rule]:
 
 
 def _events(log: str) -> Iterator[dict[str, Any]]:
-    """Its lines. One that is no JSON is an error: nobody writes such lines."""
+    """The log's lines. One that is not JSON is an error."""
     for line in log.splitlines():
         try:
             yield json.loads(line)

@@ -1,4 +1,4 @@
-"""What a process has of memory, file descriptors and threads, and whether that stays as it is."""
+"""A process's memory, file descriptors and threads, and whether they stay constant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _REST_S = 40  # botocore keeps idle connections for 12
 
 @dataclass(frozen=True)
 class Vitals:
-    """One look at a process."""
+    """One sample of a process."""
 
     at_s: float
     rss_mb: float
@@ -23,7 +23,7 @@ class Vitals:
 
 @dataclass(frozen=True)
 class Growth:
-    """Of one figure after warm-up: medians of its second and last quarter, and what a fitted line grows by in all."""
+    """One figure after warm-up: the medians of its second and last quarter, and the total growth of a fitted line."""
 
     first: float
     second_quarter: float
@@ -31,13 +31,13 @@ class Growth:
     fitted: float
 
     def exceeds(self, bound: float) -> bool:
-        """Both ways of looking must agree: a line is bent by one spike, medians by one step that goes back."""
+        """Both must agree: a spike bends the line, and a temporary step shifts the medians."""
         return self.fitted > bound and self.last_quarter - self.second_quarter > bound / 2
 
 
 @dataclass
 class Watch:
-    """Looks once a second until told to stop. `warm_up_s` is how long nothing is judged."""
+    """Takes a sample every second until stopped. Nothing is judged for `warm_up_s`."""
 
     pid: int
     warm_up_s: float
@@ -51,10 +51,10 @@ class Watch:
             await asyncio.sleep(1)
 
     async def descriptors_left(self, bound: int) -> int:
-        """How many more there are than at first when nobody asks any more, once idle connections have ended.
+        """How many more there are than at the start, once requests have stopped and idle connections have ended.
 
-        Under load their number says how busy the machine is: callers, and the pool to AWS, open a connection for each
-        request that finds none free, and keep it for a while. What is lost shows when these are gone.
+        Under load their number depends on how busy the machine is: callers, and the pool to AWS, open a connection for
+        each request that finds no free one, and keep it for a while. Leaks show once these are closed.
         """
         for _ in range(2 * _REST_S):
             left = _descriptors(self.pid) - self.seen[0].descriptors

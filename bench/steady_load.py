@@ -1,8 +1,8 @@
-"""1,000 lookups a second of 100 executions for 10 s at the default `maxAge`: how often AWS is asked.
+"""1,000 lookups per second of 100 executions for 10 s at the default `maxAge`: how often AWS is called.
 
-And: what a throttled account costs the others' throughput, against a healthy one that is asked at the same rate,
-in rounds that alternate; and how its breaker comes back. The ratio is that of the medians.
-Run: `uv run python bench/steady_load.py`
+Also: the effect of a throttled account on the others' throughput, compared with a healthy one at the same rate, in
+alternating rounds; and how its breaker recovers. The result is the ratio of the medians. Run: `uv run python
+bench/steady_load.py`
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ async def coalescing(gateway: Rig) -> None:
 
 
 async def throttled_neighbour(gateway: Rig) -> None:
-    """Throughput of 99 accounts beside one that is asked at a fixed rate, well and throttled; then its recovery."""
+    """Throughput of 99 accounts beside one at a fixed rate, healthy and throttled; then its recovery."""
     sick, healthy = gateway.keys[0], gateway.keys[1:]
     throttle = Fault(FaultKind.THROTTLE, account_id=sick["accountId"], service="transfer")
     per_s: dict[bool, list[float]] = {False: [], True: []}
@@ -70,7 +70,7 @@ async def throttled_neighbour(gateway: Rig) -> None:
 
 
 async def until_well(gateway: Rig, key: dict[str, str]) -> Counter[str]:
-    """Ask until it answers. Returns: the codes it answered with until then."""
+    """Look up until it succeeds. Returns: the codes until then."""
     seen = Counter[str]()
     while (item := (await gateway.look_up([key]))[0])["__typename"] != "Execution":
         seen[item["code"]] += 1
@@ -79,7 +79,7 @@ async def until_well(gateway: Rig, key: dict[str, str]) -> Counter[str]:
 
 
 async def throughput(gateway: Rig, keys: list[dict[str, str]]) -> float:
-    """Lookups a second, in requests of one, eight at a time, for two seconds."""
+    """Lookups per second, in requests of one, eight at a time, for two seconds."""
     done, until = 0, time.perf_counter() + 2
 
     async def caller(at: int) -> None:
@@ -96,7 +96,7 @@ async def throughput(gateway: Rig, keys: list[dict[str, str]]) -> float:
 
 
 async def ask_steadily(gateway: Rig, key: dict[str, str]) -> None:
-    """At a fixed rate, however fast it answers."""
+    """At a fixed rate, whatever the latency."""
     async with asyncio.TaskGroup() as tasks:
         while True:
             tasks.create_task(gateway.look_up([key]))

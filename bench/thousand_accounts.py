@@ -1,7 +1,7 @@
-"""1,000 accounts, one execution in each, one request, AWS answering in 50 ms: wall time, CPU, memory, calls.
+"""1,000 accounts with one execution each, one request, AWS at 50 ms: wall time, CPU, memory, calls.
 
-Cold includes 1,000 AssumeRole. The emulated AWS runs on the same machine, in the client's process.
-Run: `uv run python bench/thousand_accounts.py`
+Cold includes 1,000 AssumeRole calls. The emulated AWS runs on the same machine, in the client's process. Run: `uv run
+python bench/thousand_accounts.py`
 """
 
 from __future__ import annotations

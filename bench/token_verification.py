@@ -1,6 +1,6 @@
-"""What verifying a bearer token costs in CPU: fresh and repeated, by algorithm, and what a hostile one costs.
+"""The CPU cost of verifying a bearer token: new and repeated, by algorithm, and of a hostile one.
 
-Tokens are such as Kubernetes gives a pod, about 1 KB. Run: `uv run python bench/token_verification.py`
+Tokens are like those of Kubernetes pods, about 1 KB. Run: `uv run python bench/token_verification.py`
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CLAIMS: dict[str, Any] = {
 
 
 async def cpu_us(oidc: Oidc, rounds: Sequence[Sequence[str]]) -> float:
-    """Of one token, in the best of the rounds: the others were disturbed."""
+    """The cost of one token, in the best of the rounds: others were disturbed."""
     best_s = float("inf")
     for batch in rounds:
         started = time.process_time()

@@ -1,4 +1,4 @@
-"""The service as a process, asked at both servers, and what its audit has for each request."""
+"""The service as a process, called at both servers, and its audit lines for each request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Line(NamedTuple):
-    """One line of the audit."""
+    """One line of the audit log."""
 
     operation: str
     ids: tuple[str, ...]
@@ -33,7 +33,7 @@ class Line(NamedTuple):
 
 @dataclass
 class Audited:
-    """Requests by names of their own; `lines` has each one's once the service has ended."""
+    """Requests with ids of their own; `lines` has each one's once the service has ended."""
 
     gateway: Gateway
     stub: ExecutionServiceAsyncStub
@@ -46,7 +46,7 @@ class Audited:
         return answer
 
     async def call(self, name: str, method: str, request: Any) -> Any:
-        """The answer of an RPC, a list of a stream's, or the status of its failure."""
+        """An RPC's response, the list of a stream's, or the status of its failure."""
         call = getattr(self.stub, method)(request, metadata=(("x-request-id", name),))
         try:
             return [answer async for answer in call] if hasattr(call, "__aiter__") else await call

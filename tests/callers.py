@@ -1,4 +1,4 @@
-"""Callers with tokens of a real issuer, and the policy that says what each of them sees."""
+"""Callers with tokens of a real issuer, and the policy that defines what each of them sees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An authority on this machine, and the certificates that it gives."""
+"""A local CA and its certificates."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Pair:
         return self.certificate.serial_number
 
     def write(self, folder: Path, name: str) -> tuple[Path, Path]:
-        """Its files, which are made or replaced."""
+        """Its files, created or replaced."""
         paths = folder / f"{name}.crt", folder / f"{name}.key"
         paths[0].write_bytes(self.pem)
         paths[1].write_bytes(self.key())
@@ -63,7 +63,7 @@ class Pair:
 
 
 class Authority:
-    """Signs for whoever asks."""
+    """Issues certificates."""
 
     def __init__(self, name: str = "authority") -> None:
         self._own = _signed(
@@ -77,7 +77,7 @@ class Authority:
         return self.issue({"CN": "here"}, HERE, usage=_SERVER, private=private)
 
     def client(self, *uris: str, days_ago: int = 0, usage: ObjectIdentifier = _CLIENT, **name: str) -> Pair:
-        """For a client with these URIs, and a name such as CN="billing". It was valid for two hours so long ago."""
+        """For a client with these URIs and a subject such as CN="billing". It was valid around `days_ago` days ago."""
         uri = [x509.UniformResourceIdentifier(uri) for uri in uris]
         return self.issue(name, uri, usage=usage, days_ago=days_ago)
 
@@ -97,7 +97,7 @@ class Authority:
         )
 
     def trusting(self, own: Pair | None = None, *, folder: Path | None = None) -> ssl.SSLContext:
-        """For a client over HTTP that trusts this authority, and has a certificate if it is given one."""
+        """For an HTTP client that trusts this CA, with a client certificate if given."""
         context = ssl.create_default_context(cadata=self.pem.decode())
         if own is not None:
             assert folder is not None
@@ -119,7 +119,7 @@ def _signed(
     usage: ObjectIdentifier | None = None,
     days_ago: int = 0,
 ) -> Pair:
-    """By itself, if by nobody else."""
+    """Self-signed, unless an issuer is given."""
     then = dt.datetime.now(dt.UTC) - dt.timedelta(days=days_ago)
     builder = (
         x509.CertificateBuilder()

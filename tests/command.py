@@ -1,4 +1,4 @@
-"""The command, run as a process: by a shell where a test says how, else forked off one that has loaded it."""
+"""Runs the command as a process: by a shell if a test needs one, else forked from a process that has loaded it."""
 
 from __future__ import annotations
 
@@ -27,27 +27,36 @@ _UNLESS_SAID = {"TRANSFER_GATEWAY_GRPC_PORT": "0", "TRANSFER_GATEWAY_SHUTDOWN_DE
 
 
 def keep_bytecode(folder: Path) -> None:
-    """Where Python may not write bytecode, let what tests start keep it there: else each compiles it all anew."""
+    """If Python may not write bytecode, let child processes cache it here: otherwise each compiles everything again."""
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
         os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
 
 
 async def run(*arguments: str, redirected: str = "", **environment: str) -> tuple[int | None, str, str]:
-    """A command to its end: exit code, output, errors.
+    """Run a command to its end. Returns: exit code, stdout, stderr.
 
-    `redirected`: in the shell's words, `>/dev/full` or what is in _CLOSING.
+    `redirected`: in shell syntax, `>/dev/full` or a value of _CLOSING.
     """
     is_full = redirected == ">/dev/full"
     closed = [] if is_full else [_CLOSING[word] for word in redirected.split()]
     with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230  it opens at once
         stdout = full.fileno() if is_full else PIPE
         process = await fork(*arguments, environment=os.environ | environment, stdout=stdout, closed=closed)
+    return await _to_end(process)
+
+
+async def run_unprivileged(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
+    """The same by a user to whom the modes of files apply, as they do not to root."""
+    return await _to_end(await fork(*arguments, environment=os.environ | environment, unprivileged=True))
+
+
+async def _to_end(process: Forked) -> tuple[int | None, str, str]:
     out, err = await asyncio.wait_for(process.communicate(), 100)
     return process.returncode, out.decode(), err.decode()
 
 
 async def run_on_terminal(*arguments: str, **environment: str) -> tuple[int | None, str]:
-    """A command to its end, as on a terminal of 120 columns: exit code, and all that was shown there."""
+    """Run a command on a terminal of 120 columns. Returns: exit code, and everything that the terminal shows."""
     ours, terminal = os.openpty()
     termios.tcsetwinsize(terminal, (50, 120))
     inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
@@ -72,7 +81,7 @@ def _read_to_end(terminal: int) -> bytes:
 
 @dataclass(frozen=True)
 class Started:
-    """A command that stays: what it printed until it was ready; the URL in that, and the gRPC address if any."""
+    """A running command: its output until it was ready, its URL, and its gRPC address if any."""
 
     process: Process | Forked
     printed: str
@@ -84,7 +93,7 @@ class Started:
         self.process.send_signal(signal.SIGTERM)
 
     async def stop(self) -> tuple[int | None, str]:
-        """SIGTERM, then exit code and everything logged."""
+        """Send SIGTERM. Returns: exit code and the whole log."""
         self.signal()
         await asyncio.wait_for(self.process.communicate(), 100)
         self._log.seek(0)
@@ -95,7 +104,7 @@ class Started:
 async def started(
     *arguments: str, until: str = "gRPC", limit_descriptors: str = "", **environment: str
 ) -> AsyncIterator[Started]:
-    """Start a command and read its output up to a line with `until`. Killed if it is left running."""
+    """Start a command and read its output up to a line with `until`. Killed if it is still running at the end."""
     before = f"ulimit -n {limit_descriptors};" if limit_descriptors else ""
     async with started_with(*arguments, until=until, environment=environment, before=before) as ready:
         yield ready
@@ -110,9 +119,9 @@ async def started_with(
     redirected: str = "",
     before: str = "",
 ) -> AsyncIterator[Started]:
-    """The same. `stderr`: where its log goes instead of `Started`'s. `redirected`: the same in the shell's words.
+    """As `started`. `stderr`: where its log goes. `redirected`: the same in shell syntax.
 
-    `before`: what the shell does first.
+    `before`: a shell command to run first.
     """
     with tempfile.TemporaryFile() as log:  # in memory or on disk: it never stops the command
         told = {**os.environ, **_UNLESS_SAID, **environment}

@@ -1,4 +1,4 @@
-"""A made-up AWS on the wire, and the service in front of it. Nothing here replaces a part of either."""
+"""An emulated AWS on the wire, and the service in front of it. No part of either is mocked."""
 
 from __future__ import annotations
 
@@ -34,9 +34,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
+NO_SKIPS = "--no-skips"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(WRITE_TABLES, action="store_true", help="write the generated tables in docs/")
+    parser.addoption(
+        NO_SKIPS, action="store_true", help="fail if a test is skipped, as CI must have every tool"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,8 +49,21 @@ def pytest_configure(config: pytest.Config) -> None:
     make_quick()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The reasons are in pytest's summary (-ra)."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter is not None and reporter.stats.get("skipped")
+    if skipped and session.exitstatus == pytest.ExitCode.OK and session.config.getoption(NO_SKIPS):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if (skipped := terminalreporter.stats.get("skipped")) and config.getoption(NO_SKIPS):
+        terminalreporter.write_line(f"{NO_SKIPS}: {len(skipped)} skipped", red=True)
+
+
 def pytest_xdist_auto_num_workers() -> int:
-    """Two for each core, as tests wait for half of their time."""
+    """Two workers per core, since tests wait for half of their time."""
     return min(8, 2 * len(os.sched_getaffinity(0)))
 
 
@@ -67,13 +85,13 @@ def _clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_aws_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test meets a credential, a profile, a proxy or a setting of whoever runs it."""
+    """No test sees credentials, profiles, proxies or settings of the machine that runs it."""
     _clear_environment(monkeypatch)
 
 
 @pytest.fixture
 def world() -> World:
-    """PLAIN's role asks for nothing, GUARDED's for an external id."""
+    """PLAIN's role requires nothing, GUARDED's an external id."""
     return _world()
 
 
@@ -87,7 +105,7 @@ def _world() -> World:
 
 @pytest.fixture
 async def aws(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Emulator]:
-    """The emulator, with AWS's own variables pointing at it."""
+    """The emulator, with AWS's own variables pointing to it."""
     async with Emulator(world, port=0) as emulator:
         for name, value in emulator.environment().items():
             monkeypatch.setenv(name, value)
@@ -115,13 +133,13 @@ accounts:
 
 @pytest.fixture
 def request_timeout_s() -> float:
-    """So long that no request meets it, on a busy machine either: who wants to see its end says a shorter one."""
+    """Long enough that no request reaches it, even on a busy machine; tests of timeouts pass a shorter one."""
     return 90
 
 
 @pytest.fixture
 def settings(accounts_file: Path, request_timeout_s: float) -> Callable[..., Settings]:
-    """Settings with the accounts file, any free port, much time for everything, and whatever a test says."""
+    """Settings with the accounts file, free ports, long timeouts, and the test's own values."""
 
     def build(**overrides: object) -> Settings:
         return _settings(accounts_file, request_timeout_s, overrides)
@@ -156,7 +174,7 @@ async def gateway(service: server.Service) -> AsyncIterator[Gateway]:
 
 @pytest.fixture(scope="module")
 def module_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedService]:
-    """`service` without the gRPC door, started once for a module's tests."""
+    """`service` without gRPC, started once per module."""
     accounts_file = _accounts_file(tmp_path_factory.mktemp("shared"))
     with pytest.MonkeyPatch.context() as monkeypatch:
 
@@ -171,7 +189,7 @@ def module_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedS
 
 @pytest.fixture
 def shared_service(module_service: SharedService, monkeypatch: pytest.MonkeyPatch) -> SharedService:
-    """For tests that change nothing in it, so that all of a module can ask the same service."""
+    """For tests that change nothing in it, so that a module's tests can share one service."""
     for name, value in module_service.environment.items():
         monkeypatch.setenv(name, value)
     return module_service

@@ -1,7 +1,7 @@
-"""The two doors of a running service, asked the same: questions and answers have one form, GraphQL's.
+"""One client interface for both servers: requests and responses in GraphQL's form.
 
-Answers of GraphQL are asked for with every field that there is; those of gRPC are told field by field. So
-whatever only one of them has shows as a difference.
+GraphQL responses are requested with every field; gRPC responses are converted field by field. So anything that only one
+of them has shows as a difference.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Failed(Exception):
 
 
 def selection(kind: str, *, definitions: bool, details: bool = True) -> str:
-    """Every field of a type and of those below it."""
+    """Every field of a type and of its nested types."""
     found = GRAPHQL.type_map[kind]
     assert isinstance(found, GraphQLObjectType)
     fields = []
@@ -70,7 +70,7 @@ def selection(kind: str, *, definitions: bool, details: bool = True) -> str:
 
 
 class GraphQLDoor:
-    """Everything that both doors can do, through GraphQL."""
+    """Everything that both servers can do, through GraphQL."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -280,7 +280,7 @@ def _failed(error: grpc.aio.AioRpcError) -> Failed:
 
 
 def details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
-    """The details of a status, by the names of their types."""
+    """A status's details, by type name."""
     status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it wants but metadata, code and details
     assert status is not None, error
     found: dict[str, Any] = {}
@@ -292,7 +292,7 @@ def details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
 
 
 def told(error: grpc.aio.AioRpcError) -> dict[str, Any]:
-    """The failure of a call as GraphQL has it in an error's extensions."""
+    """A call's failure in the form of GraphQL's error extensions."""
     found = details(error)
     info = found["ErrorInfo"]
     assert info.domain == "transfer-gateway"
@@ -307,7 +307,7 @@ def told(error: grpc.aio.AioRpcError) -> dict[str, Any]:
 
 
 def to_json(message: Message) -> Any:
-    """A message as GraphQL has it: names in camelCase, null for what is absent, enums without prefix."""
+    """A message in GraphQL's form: camelCase names, null for absent fields, enum values without prefix."""
     return {_camel(field.name): _field(message, field) for field in message.DESCRIPTOR.fields}
 
 
@@ -337,7 +337,7 @@ def enum_value(kind: EnumDescriptor, number: int) -> str:
 
 
 def _even(value: Any) -> Any:
-    """What differs by nature evened out: gRPC has no absent lists, and times and ids differ from call to call."""
+    """Without inherent differences: gRPC has no absent lists, and times and ids differ from call to call."""
     if isinstance(value, list):
         return [_even(inner) for inner in value] or None
     if not isinstance(value, dict):
@@ -382,7 +382,7 @@ def _rpc_page(found: dict[str, Any], entries: str, node: str) -> Any:
 
 
 def _whole(node: dict[str, Any]) -> dict[str, Any]:
-    """What wasn't asked for of GraphQL is absent in gRPC."""
+    """Fields that GraphQL did not request are absent in gRPC."""
     kind = "Execution" if "executionId" in node else "Workflow"
     return dict.fromkeys(_DETAILS[kind]) | node
 

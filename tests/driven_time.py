@@ -1,4 +1,4 @@
-"""Event loops whose time a busy machine can't disturb, or whose waits are short. Chosen by a marker (conftest.py)."""
+"""Event loops whose time a busy machine can't disturb, or whose waits are short. Selected by a marker (conftest.py)."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class _Leaping(selectors.DefaultSelector):
 class FastTime(asyncio.SelectorEventLoop):
     """For real connections. Idle time counts 20 times, so a wait of 1 s takes 50 ms; busy time counts once.
 
-    A timeout that must never be met still has room for slow threads: 90 s are 4.5 s of doing nothing.
-    Only the loop's own clock is fast: `time.monotonic()`, threads and other processes keep theirs.
+    A timeout that must never be reached still leaves time for slow threads: 90 s are 4.5 s of idle time. Only the
+    loop's own clock is fast: `time.monotonic()`, threads and other processes are not affected.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class _Hurrying(selectors.DefaultSelector):
 
 
 def loop_factory(item: pytest.Item) -> Callable[[], asyncio.AbstractEventLoop]:
-    """The kind of loop that a test's marker asks for."""
+    """The loop class for a test's marker."""
     if item.get_closest_marker("made_up_time"):
         return MadeUpTime
     return FastTime if item.get_closest_marker("fast_time") else asyncio.new_event_loop

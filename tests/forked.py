@@ -6,10 +6,12 @@ Loading takes more than a second of CPU, which is most of what a test of the com
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import io
 import multiprocessing
 import os
 import signal
+import struct
 import sys
 from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
@@ -70,8 +72,12 @@ async def fork(
     stdout: int = asyncio.subprocess.PIPE,
     stderr: int = asyncio.subprocess.PIPE,
     closed: Collection[int] = (),
+    unprivileged: bool = False,
 ) -> Forked:
-    """Start the command. `stdout`, `stderr`: descriptors, or PIPE. `closed`: of 0, 1 and 2, those it starts without."""
+    """Start the command. `stdout`, `stderr`: descriptors, or PIPE. `closed`: of 0, 1 and 2, those it starts without.
+
+    `unprivileged`: files' modes apply to it even if it is root.
+    """
     readers: list[asyncio.StreamReader | None] = []
     given: list[int] = []
     ours: list[int] = []
@@ -87,7 +93,7 @@ async def fork(
     process = _FORKING.Process(
         target=_run,
         args=(arguments, dict(environment), *map(DupFd, given)),
-        kwargs={"closed": closed},
+        kwargs={"closed": closed, "unprivileged": unprivileged},
     )
     try:
         process.start()
@@ -116,8 +122,11 @@ def _run(
     stderr: Any,
     *,
     closed: Collection[int],
+    unprivileged: bool,
 ) -> None:
     """In the child: as Python starts the command."""
+    if unprivileged:
+        _drop_capabilities()
     for number, given in ((1, stdout), (2, stderr)):
         descriptor = given.detach()
         os.dup2(descriptor, number)
@@ -135,6 +144,13 @@ def _run(
     from transfer_gateway.__main__ import main  # noqa: PLC0415  in the child only
 
     main()
+
+
+def _drop_capabilities() -> None:
+    """All of them, CAP_DAC_OVERRIDE among them. Source: capset(2), _LINUX_CAPABILITY_VERSION_3."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def _text(number: int) -> io.TextIOWrapper:

@@ -1,4 +1,4 @@
-"""An OpenID Connect issuer on the wire, whose keys rotate and which can be made to fail; and a clock to drive."""
+"""An OpenID Connect issuer on the wire, with key rotation and faults; and a clock that tests advance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CURVES: dict[str, type[ec.EllipticCurve]] = {"ES256": ec.SECP256R1, "ES384": ec
 
 
 class Time:
-    """Seconds since the epoch, which pass when a test says so."""
+    """Seconds since the epoch, which advance only when a test does it."""
 
     def __init__(self) -> None:
         self.now = float(int(time.time()))
@@ -37,7 +37,7 @@ class Time:
 
 
 class SigningKey:
-    """A private key of an issuer, and what it publishes of it."""
+    """An issuer's private key, and the public one that it publishes."""
 
     def __init__(self, kid: str | None, algorithm: str = "RS256", *, bits: int = 2048) -> None:
         self.kid = kid
@@ -51,7 +51,7 @@ class SigningKey:
             self.private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
     def jwk(self, **members: object) -> dict[str, Any]:
-        """The public key; a member of None is left out."""
+        """The public key; members with None are omitted."""
         made = jwt.get_algorithm_by_name(self.algorithm).to_jwk(self.private.public_key(), as_dict=True)
         made.pop("key_ops", None)
         every = made | {"kid": self.kid, "alg": self.algorithm, "use": "sig"} | members
@@ -63,7 +63,7 @@ class SigningKey:
 
 
 class LocalIssuer:
-    """Serves discovery and `published`. `answers` replaces either document; `fetches` counts the keys'."""
+    """Serves discovery and `published`. `answers` replaces either document; `fetches` counts requests for keys."""
 
     def __init__(
         self, clock: Callable[[], float], *keys: SigningKey, tls: ssl.SSLContext | None = None
@@ -79,12 +79,12 @@ class LocalIssuer:
         self.url = ""
 
     def publish(self, *keys: SigningKey) -> None:
-        """Sign with the first from now on."""
+        """Sign with the first one from now on."""
         self.keys = list(keys)
         self.published = [key.jwk() for key in keys]
 
     def claims(self, **claims: object) -> dict[str, Any]:
-        """What a good token says; `...` leaves a claim out."""
+        """A valid token's claims; `...` omits a claim."""
         now = int(self._clock())
         good = {"iss": self.url, "sub": SUBJECT, "aud": AUDIENCE, "exp": now + 7200, "iat": now, "nbf": now}
         return {name: value for name, value in (good | claims).items() if value is not ...}
@@ -124,7 +124,7 @@ class LocalIssuer:
 def answering(
     body: bytes | dict[str, Any], *, status: int = 200, **headers: str
 ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-    """An answer to put into `answers`."""
+    """A response for `answers`."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         content = body if isinstance(body, bytes) else orjson.dumps(body)
@@ -137,7 +137,7 @@ def answering(
 async def trusting(
     clock: Callable[[], float], *issuers: LocalIssuer | Issuer, **options: Any
 ) -> AsyncIterator[Oidc]:
-    """What verifies these issuers' tokens."""
+    """Verifies these issuers' tokens."""
     trusted = [issuer if isinstance(issuer, Issuer) else Issuer(issuer.url) for issuer in issuers]
     settings: dict[str, Any] = {
         "audiences": [AUDIENCE],

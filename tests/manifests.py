@@ -1,4 +1,4 @@
-"""Kubernetes manifests as kubectl renders them, and what is wrong with them for this service."""
+"""Kubernetes manifests as rendered by kubectl, and their problems for this service."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def render(folder: Path) -> list[Manifest]:
 
 
 def problems(manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Everything that is wrong, in no special order."""
+    """All problems, in no particular order."""
     return [
         *_against_the_schemas(manifests),
         *_in_paths(manifests),
@@ -63,7 +63,7 @@ def _against_the_schemas(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def _in_paths(manifests: list[Manifest]) -> Iterator[str]:
-    """Whatever asks the HTTP door asks for a path that it has."""
+    """Every HTTP request in the manifests is for a path of the service."""
     for manifest in manifests:
         for path in _paths(manifest):
             if path not in PATHS:
@@ -87,7 +87,7 @@ def _paths(manifest: Manifest) -> Iterator[str]:
 
 
 def _in_ports(manifests: list[Manifest]) -> Iterator[str]:
-    """Whatever leads to a Service or a container leads to a port of it."""
+    """Every reference to a Service's or container's port exists."""
     services = {manifest["metadata"]["name"]: manifest for manifest in _of_kind(manifests, "Service")}
     exposed = {
         name: {port[key] for port in service["spec"]["ports"] for key in ("name", "port")}
@@ -171,7 +171,7 @@ def _in_deployment(
 def _in_files(
     settings: Settings, gateway: Manifest, pod: Manifest, maps: dict[str, dict[str, str]]
 ) -> Iterator[str]:
-    """Each file of the settings is mounted; accounts and policy are what the service takes for one."""
+    """Each file in the settings is mounted; accounts and policy are valid for the service."""
     mounted = {mount["mountPath"]: mount["name"] for mount in gateway["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     readers = {"accounts_file": parse_accounts, "policy_file": parse_policy}

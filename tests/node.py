@@ -1,4 +1,4 @@
-"""Programs of Node's world, run to their end. `.ci/run clients` installs what they need."""
+"""Runs Node programs to their end. `.ci/run clients` installs what they need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NODE = Path(__file__).parents[1] / ".ci/node"
 
 
 async def output(*command: str | Path, cwd: Path | None = None) -> tuple[int | None, str]:
-    """Exit code, and what was printed, or the errors if nothing was."""
+    """Exit code, and stdout, or stderr if stdout is empty."""
     process = await asyncio.create_subprocess_exec(*command, cwd=cwd, stdout=PIPE, stderr=PIPE)
     out, err = await asyncio.wait_for(process.communicate(), 100)
     return process.returncode, (out or err).decode()

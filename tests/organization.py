@@ -1,4 +1,4 @@
-"""An AWS organization on the wire: moto's, and one that answers whatever a test tells it to."""
+"""An AWS organization on the wire: moto's, and one with scripted responses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _CONNECTION = ConnectionSettings(connect_timeout_s=2, read_timeout_s=5)
 
 
 class Organization:
-    """moto's organization of one management account. Accounts are told by their names."""
+    """moto's organization with one management account. Accounts are identified by name."""
 
     def __init__(self, url: str, management_account_id: str) -> None:
         sts = self._client("sts", url)
@@ -84,7 +84,7 @@ class Organization:
 
 @contextmanager
 def moto() -> Iterator[str]:
-    """A moto without anything in it, and its URL. All motos of a process share one world."""
+    """An empty moto, and its URL. All motos of a process share their state."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
@@ -99,7 +99,7 @@ def moto() -> Iterator[str]:
 
 @contextmanager
 def founded(management_account_id: str = _MOTOS_OWN_ACCOUNT) -> Iterator[Organization]:
-    """An organization in a moto of its own."""
+    """An organization in its own moto."""
     with moto() as url:
         organization = Organization(url, management_account_id)
         try:
@@ -110,10 +110,10 @@ def founded(management_account_id: str = _MOTOS_OWN_ACCOUNT) -> Iterator[Organiz
 
 @dataclass
 class Told:
-    """An Organizations API that answers in the order of `answers`, the last one again and again.
+    """An Organizations API that sends `answers` in order, repeating the last one.
 
-    An answer is bytes, or a dict for JSON; with a status other than 200 a pair. `asked` is what came in. None leaves
-    before `may_answer` is set.
+    An answer is bytes, or a dict for JSON; a pair with a status other than 200. `asked` has the requests. None is
+    answered before `may_answer` is set.
     """
 
     answers: list[Any] = field(default_factory=list)
@@ -136,7 +136,7 @@ class Told:
 
 @asynccontextmanager
 async def telling(*answers: Any, at_once: bool = True) -> AsyncIterator[Told]:
-    """An Organizations API that answers so."""
+    """An Organizations API with these responses."""
     told = Told(list(answers))
     if at_once:
         told.may_answer.set()
@@ -153,7 +153,7 @@ async def telling(*answers: Any, at_once: bool = True) -> AsyncIterator[Told]:
 
 
 def accounts_page(*account_ids: str, **members: Any) -> dict[str, Any]:
-    """A page of ListAccounts: active accounts, each with the same further members."""
+    """A page of ListAccounts: active accounts, each with the same additional members."""
     return {"Accounts": [{"Id": one, "Name": f"a{one}", "State": "ACTIVE"} | members for one in account_ids]}
 
 
@@ -195,7 +195,7 @@ async def reading(
     sts_url: str | None = None,
     now: Callable[[], float] | None = None,
 ) -> AsyncIterator[Organizations]:
-    """What reads the organization at `url`."""
+    """Lists the organization at `url`."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", url)
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts_url or url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIASERVICE")

@@ -1,4 +1,4 @@
-"""The check of fields that overlap, and a schema to check documents against."""
+"""The check of overlapping fields, and a schema to check documents against."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def conflicts(document: str, schema: GraphQLSchema = ZOO) -> list[GraphQLError]:
 
 
 def steps(document: str, schema: GraphQLSchema = ZOO) -> int:
-    """How many the rule takes for a document in which it finds no conflict."""
+    """The number of steps that the rule takes for a document without conflicts."""
     errors: list[GraphQLError] = []
     node = parse(document)
     rule = OverlappingFields(ValidationContext(schema, node, TypeInfo(schema), errors.append))

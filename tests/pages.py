@@ -1,4 +1,4 @@
-"""The documentation, as tests read it, and the tables in it that are generated."""
+"""The documentation, as read by tests, and its generated tables."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""botocore's sessions, made at a third of the cost: each service that a test starts makes three.
+"""Makes botocore's sessions at a third of the cost: each service that a test starts creates three.
 
-Two pure functions take most of that time: one inspects the signature of each handler, the other compares each event's
-name with all aliases. Their results are the same; nothing else of botocore changes.
+Two pure functions take most of that time: one inspects each handler's signature, the other compares each event's name
+with all aliases. Their results are the same; nothing else of botocore changes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as bytes, for what no client would send."""
+"""HTTP/1.1 as bytes, for requests that no client would send."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Run = Any
 
 
 async def rest(reader: asyncio.StreamReader) -> bytes:
-    """Everything up to the end of the connection, which must come."""
+    """Everything until the connection ends, which must happen."""
     answer = b""
     async with asyncio.timeout(PATIENCE_S):
         with suppress(ConnectionError):
@@ -25,7 +25,7 @@ async def rest(reader: asyncio.StreamReader) -> bytes:
 
 
 async def exchange(url: str, *pieces: bytes) -> bytes:
-    """Send, and read to the end of the connection."""
+    """Send, and read until the connection ends."""
     async with connected(url) as (reader, writer):
         reading = asyncio.create_task(rest(reader))
         try:
@@ -38,7 +38,7 @@ async def exchange(url: str, *pieces: bytes) -> bytes:
 
 
 def failure(answer: bytes) -> tuple[int, str]:
-    """Status and message of a failure: JSON like all others, and the connection is closed after it."""
+    """Status and message of an error: JSON like all others, and the connection is closed after it."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"connection: close" in head.lower()
     assert b"content-type: application/json" in head.lower()

@@ -1,8 +1,7 @@
-"""What OpenTelemetry's exporters send to: an OTLP receiver that keeps every span."""
+"""An OTLP receiver for OpenTelemetry's exporters, which keeps every span."""
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from wire import until
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Receiver:
-    """`environment` is what makes an exporter send here, soon after each span."""
+    """`environment` makes an exporter send to it, soon after each span."""
 
     url: str = ""
     spans: list[Span] = field(default_factory=list)
@@ -33,9 +34,7 @@ class Receiver:
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": self.url, "OTEL_BSP_SCHEDULE_DELAY": "50"}
 
     async def until(self, what: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
-            while not what():
-                await asyncio.sleep(0.02)
+        await until(what, within_s=20)
 
     def of_trace(self, trace_id: str) -> list[Span]:
         return [span for span in self.spans if span.trace_id.hex() == trace_id]

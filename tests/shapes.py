@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 
 def wire(shape: Any) -> st.SearchStrategy[Any]:
-    """Any value of a shape: optional members there or not, enum values known or new."""
+    """Any value of a shape: optional members present or not, enum values known or new."""
     if shape.type_name == "structure":
         members = {name: wire(member) for name, member in shape.members.items()}
         required = {name: members.pop(name) for name in shape.required_members}

@@ -1,4 +1,4 @@
-"""A service in a thread of its own, which all tests of a module may ask, whatever their event loops."""
+"""A service in its own thread, shared by a module's tests, whatever their event loops."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SharedService:
-    """`environment`: what points AWS's clients at the emulator behind it."""
+    """`environment`: points AWS's clients to the emulator behind it."""
 
     url: str
     environment: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""A version is written in pyproject.toml, and whatever else names it follows."""
+"""pyproject.toml has the version; everything else that names it agrees."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENTRY = re.compile(r"^## \[([^\]]+)\](?: - (\S+))?$", re.MULTILINE)
 
 
 def test_version_has_its_entry() -> None:
-    """What is not released comes first, then the version as it is, and older ones, each with its date."""
+    """First unreleased changes, then the current version and older ones, each with its date."""
     entries = ENTRY.findall((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
     assert [name for name, _ in entries[:2]] == ["Unreleased", version("transfer-gateway")]
     days = [date.fromisoformat(day) for _, day in entries[1:]]
@@ -21,7 +21,7 @@ def test_version_has_its_entry() -> None:
 
 
 def test_one_source_of_the_version() -> None:
-    """The package has the version of pyproject.toml, and no module repeats it."""
+    """The package has pyproject.toml's version, and no module repeats it."""
     told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     assert version("transfer-gateway") == told
     for file in (ROOT / "src").rglob("*.py"):

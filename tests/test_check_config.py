@@ -200,3 +200,42 @@ async def test_check_config_discovers(aws: Emulator, world: World, accounts_file
         "discovery: ACCESS_DENIED: AccessDeniedException: AccessDeniedException, said AWS",
         f"{PLAIN}  -  eu-west-1  ok  no workflows",
     ]
+
+
+async def test_own_credentials_of_another_account(aws: Emulator, accounts_file: Path) -> None:
+    """An account without a role, for which AWS would answer about the credentials' own account, fails."""
+    accounts_file.write_text(
+        "defaults: { regions: [eu-west-1] }\n"
+        f'accounts: [{{ id: "{PLAIN}", role_arn: null }}, {{ id: "{HOME}", role_arn: null }}]\n'
+    )
+    environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
+    code, out, err = await run("check-config", "--assume", **environment)
+    assert (code, err) == (1, "")
+    problem = f"ROLE_NOT_ASSUMABLE: role_arn is null, but the gateway's own credentials are of account {HOME}"
+    assert out.splitlines()[1:] == [
+        f"{PLAIN}  -  eu-west-1  {problem}  -",
+        f"{HOME}  -  eu-west-1  ok  no workflows",
+    ]
+    assert aws.calls.count(operation="GetCallerIdentity") == 1
+
+    aws.faults.add(Fault(FaultKind.DENY, operation="GetCallerIdentity"))
+    code, out, err = await run("check-config", "--assume", **environment)
+    assert (code, [re.split(" {2,}", line)[3] for line in out.splitlines()[1:]]) == (0, ["ok", "ok"])
+    assert err.startswith("warning: the account of the gateway's own credentials is not known")
+
+
+async def test_unknown_regions(aws: Emulator, accounts_file: Path) -> None:
+    """A region that botocore doesn't know is warned of, and accepted: AWS opens new ones."""
+    environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
+    accounts_file.write_text(f'accounts: [{{ id: "{PLAIN}", regions: [eu-west-1, eu-west-9] }}]\n')
+    code, out, err = await run("check-config", **environment, TRANSFER_GATEWAY_STS_REGION="xx-east-7")
+    warnings = [
+        f"warning: region {region} is not in botocore's list of partition aws: "
+        "it is misspelt, or newer than this release"
+        for region in ("eu-west-9", "xx-east-7")
+    ]
+    assert (code, err.splitlines()) == (0, warnings)
+    assert out.endswith(": ok\n")
+    code, out, err = await run("check-config", "--assume", **environment)
+    assert (code, err.splitlines()) == (1, warnings[:1])
+    assert [re.split(" {2,}", line)[3][:14] for line in out.splitlines()[1:]] == ["ok", "ACCESS_DENIED "]

@@ -1,4 +1,4 @@
-"""The commands, run as a person runs them: as processes."""
+"""The commands as a user runs them: as processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 async def test_demo_prints_a_query_that_works() -> None:
-    """The first command: its query with live ids, sent as printed, answers with the whole structure."""
+    """The first command: the query that it prints has live ids, and sent as printed it returns the whole structure."""
     async with started("demo", "--http-port", "0", until="Ctrl-C") as demo:
         body = re.search(r"^curl .* -d '(.*)'$", demo.printed, re.MULTILINE)
         assert body is not None
@@ -46,7 +46,7 @@ async def test_demo_prints_a_query_that_works() -> None:
 
 
 async def test_demo_never_meets_real_credentials() -> None:
-    """Whatever AWS set-up or proxy the user has, the demo uses its own and none."""
+    """Whatever AWS configuration or proxy the user has, the demo ignores it."""
     real = {
         "HTTP_PROXY": "http://127.0.0.1:1",
         "NO_PROXY": "internal.example",
@@ -67,7 +67,7 @@ async def test_demo_never_meets_real_credentials() -> None:
 
 
 async def test_serve(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """`serve` answers, logs JSON lines without any secret, and ends with 0 on SIGTERM."""
+    """`serve` responds, logs JSON lines without secrets, and exits with 0 on SIGTERM."""
     key = place(world)
     environment = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
@@ -97,7 +97,7 @@ async def test_serve(aws: Emulator, world: World, accounts_file: Path) -> None:
 
 
 async def test_no_secret_in_the_log(aws: Emulator, world: World, accounts_file: Path, tmp_path: Path) -> None:
-    """With callers asked who they are: tokens, good or bad, are nowhere in the log, at its most talkative."""
+    """With authentication: no token, valid or not, is in the log, even at level debug."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("rules: [{ callers: { subjects: [alice] }, accounts: { all: true } }]")
     async with LocalIssuer(time.time, SigningKey("one")) as issuer:
@@ -130,14 +130,14 @@ async def test_no_secret_in_the_log(aws: Emulator, world: World, accounts_file: 
 
 
 def vars_of(aws: Emulator) -> list[tuple[str, ...]]:
-    """Every secret and token that the emulator ever gave out."""
+    """Every secret and token that the emulator has issued."""
     keys = [*aws.world.keys._keys.values(), *aws.world.keys._sessions.values()]
     assert any(key.token for key in keys)
     return [tuple(value for value in (key.secret, key.token) if value) for key in keys]
 
 
 async def test_requests_under_way_are_finished(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """SIGTERM during a request: it is answered, and only then the process ends, with 0."""
+    """SIGTERM during a request: it is answered, then the process exits with 0."""
     key = place(world)
     aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=1))
     async with (
@@ -162,7 +162,7 @@ async def test_requests_under_way_are_finished(aws: Emulator, world: World, acco
 async def test_what_hangs_is_cut_off(
     aws: Emulator, world: World, accounts_file: Path, grace_s: str, signals: int
 ) -> None:
-    """After the grace, or at a second SIGTERM, a request that hangs gets 503 and a line in the log; exit code 0."""
+    """After the grace period, or a second SIGTERM, a hanging request gets 503 and a log line; exit code 0."""
     request = {"query": QUERY, "variables": {"key": to_input(place(world))}}
     aws.faults.add(Fault(FaultKind.HANG, operation="DescribeExecution"))
     environment = {
@@ -200,7 +200,7 @@ async def test_what_hangs_is_cut_off(
 
 @pytest.mark.parametrize("command", ["serve", "check-config"])
 async def test_wrong_configuration(tmp_path: Path, command: str) -> None:
-    """Wrong settings and a wrong accounts file: one line a problem with its place, exit code 2, no trace."""
+    """Invalid settings and accounts file: one line per problem with its location, exit code 2, no traceback."""
     code, out, err = await run(
         command, TRANSFER_GATEWAY_HTTP_HOST="0.0.0.0", TRANSFER_GATEWAY_LOG_LEVEL="loud"
     )
@@ -220,7 +220,7 @@ async def test_wrong_configuration(tmp_path: Path, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["serve", "check-config"])
 async def test_first_start(tmp_path: Path, command: str) -> None:
-    """Who starts it without any setting, or without the files that these name, is told the ways out."""
+    """Starting without settings, or without the files they name, gives hints."""
     example = "hint: docs/accounts.md has an example of an accounts file; `transfer-gateway demo` needs none"
     without_tokens = (
         "hint: to try it on this machine without tokens, set TRANSFER_GATEWAY_AUTH=none; "
@@ -243,7 +243,7 @@ async def test_first_start(tmp_path: Path, command: str) -> None:
 
 
 async def test_port_taken(accounts_file: Path) -> None:
-    """A port that is taken: one clear line and exit code 1."""
+    """A port in use: one clear line and exit code 1."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -259,7 +259,7 @@ async def test_port_taken(accounts_file: Path) -> None:
 
 
 async def test_misspelt_settings(accounts_file: Path) -> None:
-    """A variable that is nearly a setting is told; what Kubernetes sets for a Service of that name is not."""
+    """A variable that resembles a setting is reported; Kubernetes's variables for a Service of that name are not."""
     environment = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
         "TRANSFER_GATEWAY_REQUEST_TIMOUT_S": "3",
@@ -283,7 +283,7 @@ async def test_misspelt_settings(accounts_file: Path) -> None:
 
 @pytest.mark.parametrize("port", ["http", "70000"])
 async def test_wrong_usage(port: str) -> None:
-    """An error that names the option and the rule, and the exit code of wrong usage."""
+    """An error that names the option and the rule, with the exit code for wrong usage."""
     code, out, err = await run("serve", f"--grpc-port={port}")
     assert (code, out) == (2, "")
     assert f"argument --grpc-port: must be a port, 0 to 65535; got {port!r}" in err
@@ -302,7 +302,7 @@ async def test_version_and_help() -> None:
 
 
 async def test_export_schema_needs_no_configuration() -> None:
-    """The schema can be had anywhere."""
+    """The schema is printed without any configuration."""
     code, out, _ = await run("export-schema")
     assert code == 0
     assert "type Query" in out
@@ -333,7 +333,7 @@ GRPC = {"grpc", "google.protobuf", "transfer_api", "transfer_gateway.api.rpc"}
 def test_what_stays_out_of_the_service(
     accounts_file: Path, grpc: str, needed: set[str], not_needed: set[str]
 ) -> None:
-    """What its settings don't call for is not in memory, nor is the emulator: together they would be some 40 MB."""
+    """Features that are not configured, and the emulator, are not loaded: together they would take about 40 MB."""
     environment = os.environ | {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
         "TRANSFER_GATEWAY_GRPC": grpc,
@@ -356,7 +356,7 @@ def test_what_stays_out_of_the_service(
 
 @pytest.mark.usefixtures("aws")
 async def test_grpc_door_stays_closed(world: World, accounts_file: Path) -> None:
-    """Where it is switched off, its port may be another's, and all else is as ever."""
+    """If gRPC is disabled, its port may be in use by others, and everything else works as usual."""
     key = place(world)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         environment = {

@@ -1,4 +1,4 @@
-"""The running service with accounts from an organization: moto has the organization, the emulator all else."""
+"""The running service with accounts from an organization: moto has the organization, the emulator everything else."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def aliases(gateway: Gateway) -> list[str]:
 async def test_discovered_accounts_are_looked_into(
     world: World, organization: Organization, settings: Callable[..., Settings], accounts_file: Path
 ) -> None:
-    """Accounts of the organization answer like listed ones, those that join later too; the listed ones go first."""
+    """Accounts of the organization are served like listed ones, including later ones; listed accounts come first."""
     first = organization.add_account("payments")
     world.add_account(first)
     accounts_file.write_text(f'{DISCOVER}accounts: [{{ id: "{PLAIN}", alias: mine }}]\n')
@@ -63,7 +63,7 @@ async def test_discovered_accounts_are_looked_into(
 
 
 def by_id(accounts: dict[str, str]) -> list[str]:
-    """Their names in the order of their ids, the management account's among them."""
+    """Their names in the order of their ids, including the management account's."""
     return [name for _, name in sorted((accounts | {"123456789012": "master"}).items())]
 
 
@@ -73,7 +73,7 @@ async def test_not_ready_without_any_account(
     settings: Callable[..., Settings],
     accounts_file: Path,
 ) -> None:
-    """Alive but not ready, with the reason, until a discovery succeeds; a later failure changes nothing."""
+    """Live but not ready, with the reason, until a discovery succeeds; a later failure changes nothing."""
     accounts_file.write_text(DISCOVER)
     async with telling(denied()) as organizations:
         monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", organizations.url)
@@ -99,7 +99,7 @@ async def test_not_ready_without_any_account(
 
 @pytest.fixture
 def lookups(world: World) -> list[tuple[str, Callable[[Door], Any]]]:
-    """Every use of the accounts that there is."""
+    """Every API that uses accounts."""
     key = to_input(place(world))
     workflow = {name: key[name] for name in ("accountId", "region", "workflowId")}
     return [
@@ -121,7 +121,7 @@ async def test_requests_wait_for_the_first_discovery(
     settings: Callable[..., Settings],
     accounts_file: Path,
 ) -> None:
-    """What is requested right after the start is answered, at both doors, when the accounts are known."""
+    """Requests right after the start are answered at both servers once the accounts are known."""
     accounts_file.write_text(DISCOVER)
     async with telling(accounts_page(PLAIN), at_once=False) as organizations:
         monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", organizations.url)
@@ -157,7 +157,7 @@ async def test_requests_without_a_discovery(
     *,
     is_denied: bool,
 ) -> None:
-    """Where none has succeeded, by the request's deadline, that is the answer, and not that there are no accounts."""
+    """If none has succeeded by the request's deadline, the response says so, rather than that there are no accounts."""
     accounts_file.write_text(DISCOVER)
     async with telling(denied(), at_once=is_denied) as organizations:
         monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", organizations.url)
@@ -183,7 +183,7 @@ async def test_listed_accounts_are_served_without_the_organization(
     settings: Callable[..., Settings],
     accounts_file: Path,
 ) -> None:
-    """A discovery that fails at the start: the listed accounts are served all the same."""
+    """If the first discovery fails, the listed accounts are served all the same."""
     accounts_file.write_text(f'{DISCOVER}accounts: [{{ id: "{PLAIN}" }}]\n')
     async with telling(denied()) as organizations:
         monkeypatch.setenv("AWS_ENDPOINT_URL_ORGANIZATIONS", organizations.url)
@@ -195,7 +195,7 @@ async def test_listed_accounts_are_served_without_the_organization(
 async def test_file_brings_discovery(
     organization: Organization, settings: Callable[..., Settings], accounts_file: Path
 ) -> None:
-    """A new version of the file starts discovery, changes it and ends it; today's accounts stay meanwhile."""
+    """A new version of the file starts, changes and ends discovery; the current accounts stay meanwhile."""
     accounts_file.write_text(f'accounts: [{{ id: "{PLAIN}", alias: mine, regions: [{REGION}] }}]\n')
     added = organization.add_account("payments")
     async with server.running(settings(accounts_reload_s=0.1)) as service, calling(service.url) as gateway:
@@ -217,7 +217,7 @@ async def test_nothing_is_left_of_a_discovery(
     settings: Callable[..., Settings],
     accounts_file: Path,
 ) -> None:
-    """A service that ends while the organization does not answer ends at once, with nothing left running."""
+    """A service that is stopped while the organization does not answer ends at once, and leaves nothing running."""
     accounts_file.write_text(DISCOVER)
     before = asyncio.all_tasks()
     with create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing

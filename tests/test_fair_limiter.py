@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
+import pytest
+
 from transfer_gateway.fair_limiter import FairLimiter
+
+pytestmark = pytest.mark.made_up_time
 
 
 async def call(limiter: FairLimiter, key: str, served: list[str], takes_s: float = 0.0) -> None:

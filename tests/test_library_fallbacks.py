@@ -1,6 +1,6 @@
-"""Private parts of libraries that are missing or answer differently: the service starts, serves, and warns once.
+"""Private parts of libraries that are missing or behave differently: the service starts, serves, and warns once.
 
-Each test changes a library as a newer release may, and looks at the service from outside.
+Each test changes a library as a newer release might, and tests the service from outside.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ QUERY = """
 
 @pytest.fixture(autouse=True)
 def nothing_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a process that has just started."""
+    """As in a new process."""
     monkeypatch.setattr(library_checks, "_reported", set())
 
 
@@ -55,7 +55,7 @@ def gone(owner: type, name: str) -> Change:
 
 
 def other_parameters(owner: type, name: str) -> Change:
-    """It does the same, but no longer says which parameters it takes."""
+    """It does the same, but no longer shows its parameters."""
     theirs = getattr(owner, name)
 
     def part(*args: Any, **options: Any) -> Any:
@@ -90,7 +90,7 @@ async def started(settings: Settings) -> AsyncIterator[tuple[server.Service, lis
 
 
 async def check_lookups(service: server.Service, world: World) -> None:
-    """Lookups, a long list of input objects, and errors are as ever; limits hold."""
+    """Lookups, a long list of input objects, and errors are unchanged; limits apply."""
     async with calling(service.url) as gateway:
         keys = [to_input(place(world)) for _ in range(3)]
         for _ in range(2):
@@ -104,6 +104,9 @@ async def check_lookups(service: server.Service, world: World) -> None:
         assert unknown["data"]["executions"] == [{"code": "ACCOUNT_NOT_AVAILABLE"}]
         wrong = await gateway.ask("query ($keys: [ExecutionKey!]!) { executions(keys: $keys) { a } }")
         assert wrong["errors"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        message = (await gateway.ask(QUERY, keys=[keys[0] | {"accountId": True}]))["errors"][0]["message"]
+        assert message.startswith("Variable '$keys' has invalid value at [0].accountId: AccountId must match")
+        assert message.endswith("got true.")
         aliases = " ".join(f"a{number}: accounts {{ id }}" for number in range(60))
         assert "max_" in (await gateway.ask(f"{{ {aliases} }}"))["errors"][0]["message"]
 
@@ -173,7 +176,7 @@ async def test_the_service_serves_without_it(
     library: str,
     reason: str,
 ) -> None:
-    """By the library's own way, with one warning that names library, version, reason and what happens instead."""
+    """By the library's public API, with one warning that has library, version, reason and fallback."""
     change(monkeypatch)
     async with started(settings()) as (service, warnings):
         await check_lookups(service, world)
@@ -211,7 +214,7 @@ async def test_uvicorns_own_server_limits_heads_and_ends(
 async def test_websockets_are_refused_without_strawberrys_handler(
     aws: Emulator, world: World, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Strawberry's own would run operations past limits and admission."""
+    """Strawberry's own handler would bypass limits and admission."""
     other_parameters(BaseGraphQLTransportWSHandler, "handle_subscribe")(monkeypatch)
     async with started(settings()) as (service, warnings):
         with pytest.raises(InvalidStatus, match="403"):

@@ -74,7 +74,7 @@ def parsed(module: str) -> ast.Module:
 
 @cache
 def listed(module: str) -> frozenset[str]:
-    """What its docstring names in backticks."""
+    """The names in backticks in the module's docstring."""
     docstring = importlib.import_module(module).__doc__ or ""
     return frozenset(
         word for quoted in re.findall(r"`([^`]+)`", docstring) for word in re.findall(r"\w+", quoted)
@@ -87,7 +87,7 @@ def is_private(name: str) -> bool:
 
 @cache
 def parts_of(base: type) -> frozenset[str]:
-    """The attributes of a class and of its instances, without its bases'."""
+    """The attributes of a class and its instances, without its bases'."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
     except (OSError, TypeError):  # written in C
@@ -112,7 +112,7 @@ def _is_self(node: ast.expr) -> bool:
 
 
 def used_of_itself(definition: ast.ClassDef) -> Iterator[tuple[str, int]]:
-    """What a class reads, writes and defines of itself, and where."""
+    """What a class reads, writes and defines on itself, with the line."""
     for node in ast.walk(definition):
         if isinstance(node, ast.Attribute) and _is_self(node.value):
             yield node.attr, node.lineno
@@ -126,7 +126,7 @@ def used_of_itself(definition: ast.ClassDef) -> Iterator[tuple[str, int]]:
 
 
 def inherited(module: str) -> Iterator[tuple[type, str, str, int]]:
-    """What a module's classes use of libraries' classes through `self`: the base, the class, the part, the line."""
+    """What a module's classes use of libraries' classes through `self`: base, class, part, line."""
     for definition in (node for node in ast.walk(parsed(module)) if isinstance(node, ast.ClassDef)):
         ours = getattr(importlib.import_module(module), definition.name, None)
         if ours is None:  # within a function
@@ -140,7 +140,7 @@ def inherited(module: str) -> Iterator[tuple[type, str, str, int]]:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_what_is_inherited_is_public_or_listed(module: str) -> None:
-    """Underscored or not: what a library's class does with its own methods and attributes, it may change."""
+    """With or without underscore: a library may change how its class uses its own methods and attributes."""
     wrong = []
     for owner, ours, name, line in inherited(module):
         base = f"{owner.__module__}.{owner.__qualname__}"
@@ -157,7 +157,7 @@ def test_what_is_inherited_is_public_or_listed(module: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_private_names_are_our_own(module: str) -> None:
-    """`other._name`, `f(_name=…)` and imports of private modules: only of ours, or where they are listed."""
+    """`other._name`, `f(_name=…)` and imports of private modules: only our own, or in the module that lists them."""
     if module in INTERNALS.values():
         return
     tree = parsed(module)
@@ -216,7 +216,7 @@ def test_a_library_whose_private_parts_are_used_has_an_upper_bound(library: str)
 
 
 def test_a_use_through_self_is_found() -> None:
-    """The test's own eyes: parts of instances, of classes written in C, and of overridden methods are seen."""
+    """The test finds parts of instances, of classes written in C, and of overridden methods."""
     found = {
         name
         for module in {*INTERNALS.values()} | {"transfer_gateway.api.http_protocol"}
@@ -226,7 +226,7 @@ def test_a_use_through_self_is_found() -> None:
 
 
 def test_every_imported_library_is_declared() -> None:
-    """Not only installed because another library needs it. Type stubs and our own packages aside."""
+    """Every imported library is declared, not only installed for another one; type stubs and our packages aside."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {re.split(r"[\[<>=;]", each)[0].strip() for each in project["dependencies"]}
     installed = packages_distributions()
@@ -240,7 +240,7 @@ def test_every_imported_library_is_declared() -> None:
 
 
 def imported(tree: ast.Module) -> set[str]:
-    """Top-level packages, those for type checkers too."""
+    """Top-level packages, including those imported for type checking."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

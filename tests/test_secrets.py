@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from transfer_emulator import Emulator
+
 KEY = {
     "accountId": PLAIN,
     "region": REGION,
@@ -139,7 +141,7 @@ async def test_a_proxy_without_scheme_or_encoding(accounts_file: Path) -> None:
         code, out, err = await run(
             "check-config", "--assume", **environment(f"user:{PROXY}@{address}", accounts_file)
         )
-    assert code in {1, 2}
+    assert code == 2
     assert_hidden(out, err)
 
 
@@ -168,9 +170,26 @@ async def test_issuers_behind_a_proxy(accounts_file: Path, tmp_path: Path) -> No
     assert_hidden(out, err)
 
 
-@pytest.mark.parametrize("scheme", ["http", "nonsense"])
-async def test_endpoints_with_a_password(accounts_file: Path, tmp_path: Path, scheme: str) -> None:
-    """The same for endpoints of AWS, and for a collector of traces, that are not there or make no sense."""
+PASSWORD = "http://user:{}@127.0.0.1:1"
+ENDPOINT_PROBLEMS = {
+    PASSWORD: "must have no user and password",
+    "nonsense://user:{}@127.0.0.1:1": "must have no user and password",
+    "nonsense://127.0.0.1:1": "must be http:// or https:// with a host",
+    "http://127.0.0.1:99999": "must be http:// or https:// with a host",
+}
+
+
+@pytest.mark.parametrize(
+    ("service", "form"),
+    [
+        *(("_STS", form) for form in ENDPOINT_PROBLEMS),
+        *((it, PASSWORD) for it in ("", "_TRANSFER", "_ORGANIZATIONS")),
+    ],
+)
+async def test_endpoints_that_cannot_work(
+    aws: Emulator, accounts_file: Path, tmp_path: Path, service: str, form: str
+) -> None:
+    """An endpoint of AWS with which every call would fail is refused at start, and its password told nowhere."""
     accounts_file.write_text(
         f"""
 defaults: {{ regions: [{REGION}] }}
@@ -178,32 +197,136 @@ discover: {{ organizations: {{}} }}
 accounts: [{{ id: "{PLAIN}" }}, {{ id: "{HOME}", role_arn: null }}]
 """
     )
-    url = f"{scheme}://user:{quote(ENDPOINT)}@127.0.0.1:1"
+    given = {
+        f"AWS_ENDPOINT_URL{service}": form.format(quote(ENDPOINT)),
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+    }
+    if not service:
+        given |= dict.fromkeys(("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_TRANSFER"), "")
+    code, out, err = await run("serve", "--http-port", "0", **given)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith(f"error: AWS configuration: AWS_ENDPOINT_URL{service or '_'}")
+    assert ENDPOINT_PROBLEMS[form] in err
+    assert_hidden(err)
+
+
+async def test_a_collector_with_a_password(accounts_file: Path) -> None:
+    """The same for a collector of traces that is not there."""
     given = environment("", accounts_file) | {
-        "AWS_ENDPOINT_URL": url,
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://user:{OTEL}@127.0.0.1:1?api_key={QUERIED}",
         "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
         "OTEL_BSP_SCHEDULE_DELAY": "50",
     }
-    code, out, err = await run("check-config", "--assume", **given)
-    assert code in {1, 2}
-    assert_hidden(out, err)
-    if scheme == "http":
-        async with started("serve", "--http-port", "0", **given) as serving:
-            answers = await ask_both_doors(serving.url, serving.grpc)
-            _, log = await serving.stop()
-        assert "lookup_failed" in log
-        assert_hidden(log, *answers)
+    async with started("serve", "--http-port", "0", **given) as serving:
+        answers = await ask_both_doors(serving.url, serving.grpc)
+        _, log = await serving.stop()
+    assert "lookup_failed" in log
+    assert_hidden(log, *answers)
 
 
 async def test_a_credential_in_a_profile(accounts_file: Path, tmp_path: Path) -> None:
-    """A URL with a password in AWS's own file, which nobody knows of before, is told by its form."""
+    """The same for an endpoint in AWS's own file, whose password nobody knows of before."""
     config = tmp_path / "config"
-    config.write_text(f"[default]\nendpoint_url = nonsense://user:{OTEL}@127.0.0.1:1\n")
+    config.write_text(f"[default]\nendpoint_url = https://user:{OTEL}@127.0.0.1:1\n")
     given = environment("", accounts_file) | {"AWS_CONFIG_FILE": str(config)}
     code, out, err = await run("check-config", "--assume", **given)
-    assert (code, f"nonsense://{HIDDEN}@127.0.0.1:1" in out) == (1, True)
+    assert (code, "endpoint_url of the profile: must have no user and password" in err) == (2, True)
     assert_hidden(out, err)
+
+
+@pytest.mark.parametrize(
+    "proxy_url",
+    [
+        "http://user:{}@127.0.0.1:1",
+        "user:{}@127.0.0.1:1",
+        "http://127.0.0.1:99999",
+        "socks5://user:{}@127.0.0.1:1",
+    ],
+)
+async def test_proxies_that_cannot_work(accounts_file: Path, proxy_url: str) -> None:
+    """A proxy's URL with which every call would fail is refused at start, and its password told nowhere."""
+    given = environment(proxy_url.format(PROXY), accounts_file)
+    code, out, err = await run("serve", "--http-port", "0", **given)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("error: HTTPS_PROXY: must be http://host:port, where")
+    assert_hidden(err)
+
+
+async def test_a_proxy_for_other_hosts(aws: Emulator, accounts_file: Path) -> None:
+    """A proxy that AWS's endpoints bypass, or that is for another scheme, is not checked."""
+    given = {
+        "HTTPS_PROXY": "socks5://127.0.0.1:1",
+        "HTTP_PROXY": "socks5://127.0.0.1:1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    code, out, err = await run(
+        "check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file), **given
+    )
+    assert (code, err) == (0, "")
+    assert out.endswith("  ok  no workflows\n")
+
+
+async def test_a_session_token_that_a_proxy_echoes(
+    aws: Emulator, accounts_file: Path, tmp_path: Path
+) -> None:
+    """Headers that a proxy's error page shows are told by their form, with credentials that nobody knows before."""
+    credentials = tmp_path / "credentials"
+    credentials.write_text(
+        "[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret\naws_session_token = IQo/b3+J==\n"
+    )
+    sent: list[bytes] = []
+
+    async def answer(reader: StreamReader, writer: StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        sent.append(asked)
+        body = b"You sent:\r\n" + asked
+        writer.write(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as serving:
+        host, port = serving.sockets[0].getsockname()
+        given = {
+            "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+            "TRANSFER_GATEWAY_LOG_LEVEL": "debug",
+            "AWS_ENDPOINT_URL_STS": f"http://{host}:{port}",
+            "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+            **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), ""),
+        }
+        async with started("serve", "--http-port", "0", **given) as serving_it:
+            async with calling(serving_it.url) as gateway:
+                answer_text = (await gateway.post({"query": QUERY, "variables": {"key": KEY}})).body.decode()
+            _, log = await serving_it.stop()
+    head = dict(line.split(": ", 1) for line in sent[0].decode().split("\r\n")[1:] if ": " in line)
+    assert "You sent" in log
+    for secret in (head["X-Amz-Security-Token"], head["Authorization"].rpartition("Signature=")[2]):
+        assert secret not in log + answer_text
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "X-Amz-Security-Token: {}",
+        "x-amz-security-token={}&a=b",
+        '"SessionToken": "{}", "a": 1',
+        '\\"SecretAccessKey\\": \\"{}\\"',
+        "<SessionToken>{}</SessionToken>",
+        "<td>X-Amz-Security-Token</td> <td>{}</td>",
+        "X-AMZ-SECURITY-TOKEN&quot;: &quot;{}&quot;",
+        "X-Amz-Security-Token%3A%20{}",
+        "Proxy-Authorization: Basic {}",
+        "authorization: Bearer {}",
+        "aws_secret_access_key = {}",
+        "X-Amz-Signature={}",
+    ],
+)
+def test_secrets_by_form(form: str) -> None:
+    """However a page or a message writes a secret header or field, its value is redacted, and only that."""
+    for text in (form, f"sent:\r\n{form}\r\nHost: a", repr(f"sent:\r\n{form}\r\nHost: a")):
+        assert redacted(text.format("IQo/b3+J==")) == text.format(HIDDEN)
+        line = f"{text} token"  # without that word, only text from elsewhere is searched
+        assert redacted_line(line.format("IQo/b3+J==").encode()) == line.format(HIDDEN).encode()
 
 
 def test_what_is_no_secret_stays() -> None:
@@ -211,6 +334,9 @@ def test_what_is_no_secret_stays() -> None:
     for text in (
         "https://sso.example.com/a@b is down",
         "mail me@example.com",
+        "InvalidClientTokenId: The security token included in the request is invalid",
+        "SignatureDoesNotMatch: the request signature we calculated does not match",
+        "the Authorization header is missing, so no authorization took place",
         "https://a.example/ and x@y",
         "//",
     ):
@@ -221,7 +347,15 @@ def test_what_is_no_secret_stays() -> None:
 def test_redaction_is_linear() -> None:
     """However long a text is, and whatever it is made of."""
     began = time.perf_counter()
-    for text in ("//" * 500_000 + "@", "//a" * 300_000, "@" * 1_000_000 + "//", "//" + "@" * 1_000_000):
+    for text in (
+        "//" * 500_000 + "@",
+        "//a" * 300_000,
+        "@" * 1_000_000 + "//",
+        "//" + "@" * 1_000_000,
+        "signature" * 100_000,
+        "signature" + " " * 1_000_000,
+        "signature=</a>" * 50_000,
+    ):
         redacted(text)
         redacted_line(text.encode())
     assert time.perf_counter() - began < 20

@@ -1,4 +1,4 @@
-"""The running service as a whole: reload, scale, independence of the emulator."""
+"""The running service as a whole: reloads, scale, independence of the emulator."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 from aiobotocore.client import AioBaseClient
 from aiohttp import web
 from moto.server import ThreadedMotoServer
+from structlog.testing import capture_logs
 
 from command import started
 from transfer_emulator import Emulator, World
 from transfer_gateway import server
 from transfer_gateway.listen import PortNotAvailable
-from wire import GUARDED, HOME, PLAIN, QUERY, REGION, Gateway, becomes, calling, place, to_input
+from wire import GUARDED, HOME, PLAIN, QUERY, REGION, Gateway, becomes, calling, place, to_input, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 async def test_accounts_file_is_followed(
     aws: Emulator, world: World, settings: Callable[..., Settings], accounts_file: Path
 ) -> None:
-    """A changed accounts file takes effect, new regions too; a bad version changes nothing."""
+    """A changed accounts file takes effect, including new regions; an invalid version changes nothing."""
     world.add_account("444444444444")
     keys = [place(world, PLAIN), place(world, "444444444444", "us-east-1")]
     accounts_file.write_text(f'accounts:\n  - {{ id: "{PLAIN}", regions: [{REGION}] }}\n')
@@ -42,9 +43,12 @@ async def test_accounts_file_is_followed(
         assert await codes() == ["found", "ACCOUNT_NOT_AVAILABLE"]
         accounts_file.write_text('accounts:\n  - { id: "444444444444", regions: [us-east-1] }\n')
         await becomes(codes, ["ACCOUNT_NOT_AVAILABLE", "found"])
-        accounts_file.write_text("accounts: [")
-        await asyncio.sleep(0.5)  # several reloads, of which none may take it
-        assert await codes() == ["ACCOUNT_NOT_AVAILABLE", "found"]
+        other_partition = f'accounts:\n  - {{ id: "{PLAIN}", regions: [cn-north-1] }}\n'
+        for bad in ("accounts: [", other_partition):
+            with capture_logs() as events:
+                accounts_file.write_text(bad)
+                await until(lambda: "accounts_file_refused" in [event["event"] for event in events])
+            assert await codes() == ["ACCOUNT_NOT_AVAILABLE", "found"]
         accounts_file.write_text(
             f"defaults: {{ regions: [{REGION}, us-east-1] }}\n"
             f'accounts:\n  - {{ id: "{PLAIN}" }}\n  - {{ id: "444444444444" }}\n'
@@ -54,7 +58,7 @@ async def test_accounts_file_is_followed(
 
 
 async def test_thousand_accounts(aws: Emulator, accounts_file: Path) -> None:
-    """One execution in each of 1,000 accounts: 1,000 AssumeRole, 1,000 DescribeExecution, under 40 MB more."""
+    """One execution in each of 1,000 accounts: 1,000 AssumeRole, 1,000 DescribeExecution, less than 40 MB more."""
     keys = many_accounts(1000, aws.world, accounts_file)
     environment = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
@@ -79,7 +83,7 @@ async def test_thousand_accounts(aws: Emulator, accounts_file: Path) -> None:
 async def test_no_client_is_created_after_start(
     aws: Emulator, settings: Callable[..., Settings], accounts_file: Path
 ) -> None:
-    """However many accounts are asked about, botocore's clients are those of the start: one a region, and STS's."""
+    """However many accounts are read, botocore's clients are those of the start: one per region, and STS's."""
     keys = many_accounts(50, aws.world, accounts_file)
     async with server.running(settings()) as service, calling(service.url) as gateway:
         at_start = clients_alive()
@@ -88,7 +92,7 @@ async def test_no_client_is_created_after_start(
 
 
 def many_accounts(count: int, world: World, accounts_file: Path) -> list[ExecutionKey]:
-    """An execution in each of so many new accounts, which the accounts file then lists."""
+    """An execution in each of that many new accounts, which are added to the accounts file."""
     account_ids = [f"6{number:011}" for number in range(count)]
     for account_id in account_ids:
         world.add_account(account_id)
@@ -98,7 +102,7 @@ def many_accounts(count: int, world: World, accounts_file: Path) -> list[Executi
 
 
 async def memory_mb(pid: int) -> float:
-    """Resident memory of a process, as `ps` tells it."""
+    """A process's resident memory, by `ps`."""
     ps = await asyncio.create_subprocess_exec(
         "ps", "-o", "rss=", "-p", str(pid), stdout=asyncio.subprocess.PIPE
     )
@@ -112,7 +116,7 @@ def clients_alive() -> int:
 
 
 async def test_cold_session_many_requests(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """200 requests at once on a cold session: one AssumeRole, all answered."""
+    """200 concurrent requests without a cached session: one AssumeRole, all answered."""
     key = place(world)
     found = await asyncio.gather(*(gateway.look_up(key) for _ in range(200)))
     assert {answer["__typename"] for answer in found} == {"Execution"}
@@ -122,7 +126,7 @@ async def test_cold_session_many_requests(gateway: Gateway, aws: Emulator, world
 async def test_other_implementations(
     monkeypatch: pytest.MonkeyPatch, settings: Callable[..., Settings], accounts_file: Path
 ) -> None:
-    """Pointed at other implementations of STS and Transfer by AWS's variables alone, it works the same."""
+    """With other implementations of STS and Transfer, configured by AWS's variables alone, it works the same."""
     key = to_input(place(World(home_account_id=PLAIN, regions=(REGION,)), PLAIN))
     asked: list[dict[str, Any]] = []
 
@@ -161,7 +165,7 @@ async def test_other_implementations(
 
 
 async def test_nothing_is_left(aws: Emulator, world: World, settings: Callable[..., Settings]) -> None:
-    """When the service is gone, no task of it goes on, and nobody listens on its port."""
+    """After the end no task of the service is left, and its port is free."""
     keys = [place(world, account) for account in (PLAIN, GUARDED, HOME)]
     before = asyncio.all_tasks()
     async with server.running(settings()) as service, calling(service.url) as gateway:

@@ -1,4 +1,4 @@
-"""Shared tasks: what they take over from the caller that starts them, which is nothing but what it says."""
+"""Shared tasks inherit nothing from the caller that starts them, except what it passes explicitly."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def seen() -> tuple[str | None, Quota | None, Request | None, Mapping[str,
 
 
 async def test_a_shared_task_has_no_caller() -> None:
-    """Neither its starter's credentials, nor its quota, nor its request: whoever waits for it may be another."""
+    """Neither the starter's credentials, nor its quota, nor its request: other callers may wait for it."""
     request = Requests(slow_s=1).begin("graphql", "execution", "first")
     SECRET.set("the first caller's")
     CHARGED_QUOTA.set(Quota(LIMITS))
@@ -50,7 +50,7 @@ async def test_a_shared_task_has_no_caller() -> None:
 
 
 async def test_a_shared_task_has_the_request_that_it_is_given() -> None:
-    """Calls and log lines count as the request's that began them, where its starter says so; nothing else does."""
+    """Calls and log lines count for the request that started them, if the starter passes it; nothing else does."""
     request = Requests(slow_s=1).begin("graphql", "execution", "first")
     SECRET.set("the first caller's")
     CHARGED_QUOTA.set(Quota(LIMITS))
@@ -60,7 +60,7 @@ async def test_a_shared_task_has_the_request_that_it_is_given() -> None:
 
 
 async def test_a_shared_task_changes_no_context_but_its_own() -> None:
-    """What it sets stays there."""
+    """Variables that it sets stay in its context."""
 
     async def change() -> None:
         SECRET.set("the task's")
@@ -72,7 +72,7 @@ async def test_a_shared_task_changes_no_context_but_its_own() -> None:
 
 
 def test_tasks_are_shared_or_owned() -> None:
-    """Any other module that starts tasks has to use SharedTasks, or to be judged and added to OWNED."""
+    """Any other module that starts tasks has to use SharedTasks, or to be reviewed and added to OWNED."""
     starting = {
         str(path.relative_to(SOURCE))
         for path in SOURCE.rglob("*.py")

@@ -1,4 +1,4 @@
-"""Signals at any moment, and output that can't be written: the commands' exit codes, as processes."""
+"""Signals at any moment, and unwritable output: the commands' exit codes, as processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import socket
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from command import COMMAND, run, started
-from wire import calling, until
+from wire import Gateway, becomes, calling, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -25,7 +26,7 @@ _BIT = 1 << signal.SIGTERM - 1
 
 
 def listens(process: Process) -> bool:
-    """Whether the process has taken SIGTERM into its own hands."""
+    """Whether the process handles SIGTERM itself."""
     status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
     return bool(int(caught.split()[1], 16) & _BIT)
@@ -64,7 +65,7 @@ MOMENTS_S = (0, 0.1, 0.4, 0.8, 1.2, 1.5, 1.8, 2.2)
 async def test_serve_ends_with_0_whenever_it_is_told(
     accounts_file: Path, number: signal.Signals, times: int, moments_s: tuple[float, ...]
 ) -> None:
-    """From the moment at which it hears signals, 20 ms after its start, through all that it loads and opens."""
+    """From when it handles signals, 20 ms after its start, through everything that it loads and opens."""
     settings = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
         "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0.2",
@@ -75,7 +76,7 @@ async def test_serve_ends_with_0_whenever_it_is_told(
             await asyncio.sleep(moment_s)  # the moment is what is tested
             process.send_signal(number)
             if times == 2:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # the next moment
                 if process.returncode is None:
                     process.send_signal(number)
             code, err = await end(process)
@@ -83,27 +84,30 @@ async def test_serve_ends_with_0_whenever_it_is_told(
 
 
 async def test_connections_that_are_opened_while_it_ends(accounts_file: Path) -> None:
-    """Clients that connect anew all the time don't keep it: it ends long before its grace is over."""
+    """Clients that keep reconnecting don't delay it: it ends long before its grace period."""
     settings = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
         "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0.2",
+        "TRANSFER_GATEWAY_SHUTDOWN_GRACE_S": "100",
     }
     async with started("serve", *ANY_PORTS, **settings) as serving:
-        at = urlsplit(serving.url)
+        at, came = urlsplit(serving.url), 0
 
         async def come_and_go() -> None:
+            nonlocal came
             while True:
                 with suppress(OSError):
                     reader, writer = await asyncio.open_connection(at.hostname, at.port)
                     writer.write(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
                     await reader.read()
                     writer.close()
+                    came += 1
                 await asyncio.sleep(0)
 
         clients = [asyncio.create_task(come_and_go()) for _ in range(20)]
-        await asyncio.sleep(0.5)
+        await until(lambda: came > 10 * len(clients))
         serving.process.terminate()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(50):
             assert await serving.process.wait() == 0
         for client in clients:
             client.cancel()
@@ -111,12 +115,12 @@ async def test_connections_that_are_opened_while_it_ends(accounts_file: Path) ->
 
 
 async def test_signals_while_it_ends(accounts_file: Path) -> None:
-    """As many as come, until there is no process any more."""
+    """Repeatedly, until the process is gone."""
     async with started("serve", *ANY_PORTS, TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)) as serving:
         while serving.process.returncode is None:
             with suppress(ProcessLookupError):  # it may have ended, and asyncio not have heard yet
                 os.kill(serving.process.pid, signal.SIGTERM)
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # the pace of the signals
         assert serving.process.returncode == 0
 
 
@@ -125,7 +129,7 @@ async def test_demo_ends_with_0_whenever_it_is_told(moment_s: float) -> None:
     """The demo, whose emulated AWS starts first."""
     async with starting("demo", *ANY_PORTS) as process:
         await until(lambda: listens(process))
-        await asyncio.sleep(moment_s)
+        await asyncio.sleep(moment_s)  # the moment is what is tested
         process.send_signal(signal.SIGTERM)
         code, err = await end(process)
     assert (code, "Traceback" in err) == (0, False), err
@@ -133,7 +137,7 @@ async def test_demo_ends_with_0_whenever_it_is_told(moment_s: float) -> None:
 
 @pytest.fixture
 def heard() -> Iterator[None]:
-    """What a shell starts in the background ignores SIGINT, and so does all that it starts."""
+    """A shell's background processes ignore SIGINT, and so do their children."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -143,7 +147,7 @@ def heard() -> Iterator[None]:
 async def test_other_commands_end_by_the_signal(
     accounts_file: Path, number: signal.Signals, heard: None
 ) -> None:
-    """As a shell expects it, and without a trace."""
+    """As a shell expects, and without a traceback."""
     settings = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
     for _ in range(5):
         async with starting("check-config", **settings) as process:
@@ -156,14 +160,14 @@ async def test_other_commands_end_by_the_signal(
 
 
 def loads(process: Process) -> bool:
-    """Whether it is past Python's own start: something of a dependency is there."""
+    """Whether Python itself has started: a dependency is loaded."""
     return "site-packages" in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("redirected", [">/dev/full", ">&-", "0<&- >&-"], ids=["full", "closed", "stdin-too"])
 @pytest.mark.parametrize("command", ["version", "export-schema", "check-config", "--help"])
 async def test_output_that_cannot_be_written(accounts_file: Path, command: str, redirected: str) -> None:
-    """Exit code 1 and one line that says so: what is printed is all that these are for."""
+    """Exit code 1 and one line with the reason: these commands have no purpose but their output."""
     code, _, err = await run(
         command,
         redirected=redirected,
@@ -175,9 +179,17 @@ async def test_output_that_cannot_be_written(accounts_file: Path, command: str, 
     assert err.count("\n") == 1
 
 
+async def status(gateway: Gateway) -> int | None:
+    """None while nobody listens."""
+    try:
+        return (await gateway.send("GET", "/livez")).status
+    except OSError:
+        return None
+
+
 @pytest.mark.parametrize("redirected", [">/dev/full", ">&-", "0<&- >&- 2>&-", "stuck"])
 async def test_serve_needs_no_stdout(accounts_file: Path, redirected: str) -> None:
-    """It says its addresses where that can be read at once, and serves all the same."""
+    """It prints its addresses if that does not block, and serves all the same."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -201,14 +213,8 @@ async def test_serve_needs_no_stdout(accounts_file: Path, redirected: str) -> No
         stderr=DEVNULL,
     )
     try:
-        async with calling(f"http://127.0.0.1:{port}") as gateway, asyncio.timeout(60):
-            while True:
-                try:
-                    answer = await gateway.send("GET", "/livez")
-                    break
-                except OSError:
-                    await asyncio.sleep(0.05)
-        assert answer.status == 200
+        async with calling(f"http://127.0.0.1:{port}") as gateway:
+            await becomes(partial(status, gateway), 200)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(process.wait(), 20) == 0
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import io
 import json
 from contextlib import asynccontextmanager, contextmanager
@@ -199,18 +200,38 @@ def counting(kind: type) -> Iterator[Callable[[], int]]:
         gc.unfreeze()
 
 
-async def until(happened: Callable[[], object]) -> None:
+async def until(happened: Callable[[], object], *, within_s: float = _PATIENCE_S) -> None:
     """Wait for what must happen, however busy the machine is."""
-    async with asyncio.timeout(_PATIENCE_S):
-        while not happened():
-            await asyncio.sleep(0.01)
+    last: object = None
+    try:
+        async with asyncio.timeout(within_s):
+            while not (last := happened()):
+                await asyncio.sleep(0.01)  # the interval of polling
+    except TimeoutError:
+        message = f"did not happen within {within_s} s: {_source(happened)} is {last!r}"
+        raise AssertionError(message) from None
 
 
-async def becomes(ask: Callable[[], Awaitable[object]], expected: object) -> None:
+async def becomes(
+    ask: Callable[[], Awaitable[object]], expected: object, *, within_s: float = _PATIENCE_S
+) -> None:
     """Ask until the answer is the one expected."""
-    async with asyncio.timeout(_PATIENCE_S):
-        while await ask() != expected:
-            await asyncio.sleep(0.02)
+    last: object = None
+    try:
+        async with asyncio.timeout(within_s):
+            while (last := await ask()) != expected:
+                await asyncio.sleep(0.02)  # the interval of polling
+    except TimeoutError:
+        message = f"did not become {expected!r} within {within_s} s: {_source(ask)} is {last!r}"
+        raise AssertionError(message) from None
+
+
+def _source(asked: Callable[..., object]) -> str:
+    """The line that says what was waited for."""
+    try:
+        return inspect.getsource(asked).splitlines()[0].strip()
+    except (OSError, TypeError):  # such as a partial, which has no source
+        return repr(asked)
 
 
 async def until_in_flight(aws: Emulator, number: int) -> None:

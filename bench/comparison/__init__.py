@@ -1,7 +1,7 @@
-"""What `bench/compare.py` is made of: the sides, the jobs that they do, and the report.
+"""The parts of `bench/compare.py`: the compared programs, their jobs, and the report.
 
-processes, documents, figures      what is started, asked for and measured
-aws, load ─ sides                  the emulated AWS; wrk and h2load; those who are compared
-rates, fanout, polling, growth     the jobs
-profile, plot, report              what comes of it
+processes, documents, results   what is started, requested and measured
+aws, load ─ sides               the emulated AWS; wrk and h2load; the programs that are compared
+rates, fanout, polling          the jobs
+aims, profile, plot, report     targets, profiles, the chart and docs/benchmarks.md
 """

@@ -1,4 +1,4 @@
-"""What issue 8 asks for, as ratios of figures of the same run."""
+"""The targets, as ratios of figures from the same run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Aim:
-    """`measured` must be at most `bound`, or at least where `least`."""
+    """`measured` must be at most `bound`, or at least that with `least`."""
 
     what: str
     measured: float
@@ -38,10 +38,10 @@ class Aim:
 
 
 def aims(found: Results) -> Iterator[Aim]:
-    """Those of the jobs that were done.
+    """The targets of the jobs that ran.
 
-    Where rates are compared the gateway counts without its logs, and where memory is, without its gRPC door: nobody
-    else has any. The tables show both.
+    Rates are compared without the gateway's logs, and memory without its gRPC server, because no other program has
+    these. The tables show both.
     """
     if hot := found.hot:
         ours, limit = hot[GATEWAY_QUIET], hot[HTTP_LIMIT]

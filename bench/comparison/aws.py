@@ -1,8 +1,8 @@
-"""The emulated AWS, in a process of its own: every account has one workflow and some executions in progress.
+"""The emulated AWS, as a separate process: every account has one workflow and some executions in progress.
 
     python bench/comparison/aws.py ACCOUNTS EXECUTIONS FILE
 
-FILE gets the keys of all executions. Printed is the environment for AWS's clients.
+Writes the keys of all executions to FILE, and prints the environment for AWS's clients.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Key: TypeAlias = dict[str, str]
 
 @dataclass(frozen=True)
 class Aws:
-    """What the sides look into."""
+    """The emulated AWS that all programs call."""
 
     process: Running
     environment: dict[str, str]
@@ -40,12 +40,12 @@ class Aws:
     accounts_file: Path
 
     def calls(self, operation: str) -> int:
-        """How many since the last `reset`."""
+        """The number of calls since the last `reset`."""
         told = self._control("GET", "calls")["calls"]
         return sum(call["count"] for call in told if call["operation"] == operation)
 
     def reset(self) -> None:
-        """No faults, no calls counted."""
+        """Remove faults, and reset the counts."""
         self._control("DELETE", "faults")
         self._control("DELETE", "calls")
 

@@ -1,4 +1,4 @@
-"""What is asked for."""
+"""The GraphQL documents."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ALWAYS = {"id", "alias", "bucket", "fileSystemId", "userName", "loggingRole", "
 
 
 def selections(count: int) -> list[str]:
-    """So many documents like LOOKUP, each with another selection: of its leaves, each is there or not by chance."""
+    """That many documents like LOOKUP, each with a random selection of its leaves."""
     dice = random.Random(7)
     head, inner = LOOKUP.split("... on Execution {", 1)
     inner, tail = inner.split("... on Error", 1)

@@ -1,4 +1,4 @@
-"""Many accounts in one request: all well, some sick, and what each further account costs."""
+"""Many accounts in one request: all healthy, some failing, and the cost of each further account."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KEYS_A_REQUEST = 1000
 
 @dataclass(frozen=True)
 class Fanout:
-    """One request's cost. Cold: no account is known yet. The calls are those of a cold and of a warm one."""
+    """One request's cost and its AWS calls. Cold: no account has been called yet. Warm: a later request."""
 
     cold_s: float
     cold_cpu_s: float
@@ -49,7 +49,7 @@ class Fanout:
 
 
 def thousand(aws: Aws, runs: int) -> dict[str, Fanout]:
-    """1,000 accounts, AWS at 50 ms. Each run starts every side anew; warm is its third request."""
+    """1,000 accounts, AWS at 50 ms. Each run restarts every program; warm is its third request."""
     starts = (gateway, gateway_alone, apollo, threads, days_work)
     found: dict[str, list[Fanout]] = {}
     for run in range(runs):
@@ -90,7 +90,7 @@ def _figures(run: Fanout) -> tuple[float, ...]:
 
 
 def look(side: Running, keys: Sequence[Key]) -> int:
-    """Returns: how many could be had; none where the whole answer is lost."""
+    """Returns: how many were described; none if the whole response failed."""
     if side.name == THREADS:
         told, answers = side.process.stdin, side.process.stdout
         assert told is not None
@@ -104,7 +104,7 @@ def look(side: Running, keys: Sequence[Key]) -> int:
 
 @dataclass(frozen=True)
 class Sick:
-    """What came of a request for so many accounts of which one hangs and one is throttled."""
+    """The outcome of a request for that many accounts, of which one hangs and one is throttled."""
 
     asked: int
     ill: int
@@ -113,7 +113,7 @@ class Sick:
 
 
 def sick(aws: Aws) -> dict[str, Sick]:
-    """Each side knows all the accounts from before."""
+    """Every program has called all accounts before."""
     keys = aws.keys[:SICK_ACCOUNTS]
     starts: tuple[Start, ...] = (gateway, apollo, apollo_partial, threads, days_work)
     found = {}
@@ -134,7 +134,7 @@ def sick(aws: Aws) -> dict[str, Sick]:
 
 @dataclass(frozen=True)
 class Cost:
-    """What so many accounts cost: memory beyond the idle process, wall and CPU time of the first look at all."""
+    """The cost of that many accounts: memory beyond the idle process, wall and CPU time of the first lookup of all."""
 
     accounts: int
     memory_mb: float
@@ -143,7 +143,7 @@ class Cost:
 
 
 def growth(aws: Aws) -> dict[str, list[Cost]]:
-    """From one account to 10,000, 1,000 keys a request; each figure is of a new process."""
+    """From one account to 10,000, with 1,000 keys per request; each figure is of a new process."""
     aws.reset()
     found: dict[str, list[Cost]] = {}
     for start in (gateway, apollo, days_work):

@@ -1,4 +1,4 @@
-"""Who asks: wrk over HTTP, h2load over gRPC. Both cost far less than what they ask."""
+"""The load generators: wrk for HTTP, h2load for gRPC. Both cost far less than the programs that they measure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PINNED = ("taskset", "--cpu-list", str(OTHER_CORE))
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast a side answered, and what each answer cost it."""
+    """A program's rate, and the cost of each response."""
 
     per_s: float
     p50_ms: float
@@ -46,7 +46,7 @@ def check_tools() -> None:
 
 
 def ask(url: str, document: str, variables: dict[str, Any], timeout_s: float = 300) -> Any:  # noqa: ANN401  JSON
-    """One request's whole answer."""
+    """One request's whole response."""
     body = json.dumps({"query": document, "variables": variables}).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310  our own
     with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310  our own
@@ -56,7 +56,7 @@ def ask(url: str, document: str, variables: dict[str, Any], timeout_s: float = 3
 def http_rate(
     side: Running, documents: Sequence[str], variables: Sequence[object], for_s: float, offset: int
 ) -> tuple[Rate, int]:
-    """Ask that side over 64 connections. Exits where an answer was no 200. Returns: how many requests, too."""
+    """Load that program over 64 connections. Exits if a response was not a 200. Also returns the number of requests."""
     with tempfile.NamedTemporaryFile("w") as texts, tempfile.NamedTemporaryFile("w") as values:
         for file, items in ((texts, documents), (values, variables)):
             file.writelines(json.dumps(item) + "\n" for item in items)
@@ -119,7 +119,7 @@ def grpc_rate(side: Running, address: str, method: str, message: bytes, for_s: f
 
 
 def median(runs: Sequence[Rate]) -> Rate:
-    """Figure by figure."""
+    """The median of each figure."""
     return Rate(
         *(
             statistics.median(getattr(run, name) for run in runs)

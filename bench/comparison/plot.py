@@ -1,4 +1,4 @@
-"""The picture: cost against the number of accounts."""
+"""The chart: cost against the number of accounts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ mpl.rcParams["svg.hashsalt"] = "transfer-gateway"  # the same figures, the same 
 
 
 def plot(growth: dict[str, list[Cost]], path: Path) -> None:
-    """Memory beside CPU time, each side a line, both axes logarithmic."""
+    """Memory and CPU time, one line per program, both axes logarithmic."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, name, unit in zip(

@@ -1,4 +1,4 @@
-"""mixed poll: many clients that ask again every second, for few executions."""
+"""mixed poll: many clients that poll few executions every second."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLIENTS, EXECUTIONS, SECONDS, WARM_UP_S = 5000, 500, 10, 3
 
 @dataclass(frozen=True)
 class Polled:
-    """A second's worth, and how long answers took."""
+    """Responses per second, and their latency."""
 
     answers_per_s: float
     failures_per_s: float
@@ -39,7 +39,7 @@ class Polled:
 
 
 def poll(aws: Aws) -> dict[str, Polled]:
-    """Each client asks for one of 500 executions, once a second, at the default `maxAge` of a second."""
+    """Each client polls one of 500 executions once per second, with the default `maxAge` of a second."""
     many = max(resource.getrlimit(resource.RLIMIT_NOFILE))
     resource.setrlimit(resource.RLIMIT_NOFILE, (many, many))  # inherited by the sides
     found = {}
@@ -87,7 +87,7 @@ async def _polled(aws: Aws, side: Running) -> Polled:
 
 
 async def _tick(clients: list[_Client]) -> None:
-    """A fiftieth of them asks every fiftieth of a second, each time the same."""
+    """A fiftieth of them sends a request every fiftieth of a second, always the same one."""
     start, turns = time.perf_counter(), 50
     for turn in count():
         await asyncio.sleep(max(0.0, start + turn / turns - time.perf_counter()))
@@ -96,7 +96,7 @@ async def _tick(clients: list[_Client]) -> None:
 
 
 class _Client(asyncio.Protocol):
-    """Asks when told to, unless it still waits for an answer."""
+    """Sends a request each time, unless it is still waiting for a response."""
 
     transport: asyncio.Transport
 

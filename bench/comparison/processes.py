@@ -1,4 +1,4 @@
-"""Processes on cores of their own, and what they use."""
+"""Processes pinned to cores, and their resource usage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 CORES = sorted(os.sched_getaffinity(0))
-SIDE_CORE, OTHER_CORE = CORES[0], CORES[-1]  # who is measured; the emulated AWS and whoever asks
+SIDE_CORE, OTHER_CORE = CORES[0], CORES[-1]  # the measured program; the emulated AWS and the clients
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -33,12 +33,12 @@ class Running:
 
     @property
     def url(self) -> str:
-        """Where its GraphQL is."""
+        """Its GraphQL URL."""
         return self.lines[0].split()[-1].rstrip("/")
 
     @property
     def address(self) -> str:
-        """Where its gRPC is."""
+        """Its gRPC address."""
         return self.lines[-1].split()[-1]
 
     def cpu_s(self) -> float:
@@ -61,7 +61,7 @@ class Running:
 def running(
     name: str, command: Sequence[str], environment: Mapping[str, str], *, core: int, lines: int = 1
 ) -> Iterator[Running]:
-    """Start it on that core, wait for so many lines, and end it afterwards. What it logs goes to a file."""
+    """Start it on that core, wait for that many lines, and end it afterwards. Its log goes to a file."""
     pinned = ["taskset", "--cpu-list", str(core), *command]
     with (
         tempfile.TemporaryFile("w+") as log,

@@ -1,4 +1,4 @@
-"""Where the gateway's CPU goes, by sampling its stacks while it is busy."""
+"""Where the gateway's CPU goes, by sampling its stacks under load."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _spent(aws: Aws, variables: list[dict[str, object]]) -> Spent:
 
 
 def _counted(stacks: str) -> Spent:
-    """Source: py-spy's raw format: frames from the root on, `function (file:line)`, by semicolons; then a count."""
+    """Source: py-spy's raw format: from the root, `function (file:line)`, separated by semicolons; then a count."""
     functions, packages = Counter[str](), Counter[str]()
     for line in stacks.splitlines():
         path, _, count = line.rpartition(" ")
@@ -68,7 +68,7 @@ def _counted(stacks: str) -> Spent:
 
 
 def _package(file: str) -> str:
-    """The first folder; of our own code two, and with them the layer."""
+    """The top-level directory; for our own code also the layer."""
     parts = Path(file).parts
     if file.startswith(_OURS):
         return "/".join(parts[: min(3, len(parts) - 1)])

@@ -1,4 +1,4 @@
-"""hot, selections, distinct and gRPC: requests as fast as they are answered, 64 at a time."""
+"""hot, selections, distinct and gRPC: as many requests as the program can answer, 64 at a time."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ Rates = dict[str, Rate]
 
 @dataclass(frozen=True)
 class Pace:
-    """How often, and how long each time."""
+    """The number of runs, and the duration of each."""
 
     runs: int
     for_s: float
 
 
 def hot(aws: Aws, pace: Pace) -> Rates:
-    """One execution, out of memory."""
+    """One execution, from the cache."""
     variables = _variables(aws.keys[:1], max_age=3600)
     with ExitStack() as sides:
         ours = sides.enter_context(gateway(aws))
@@ -71,7 +71,7 @@ def hot(aws: Aws, pace: Pace) -> Rates:
 
 
 def selected(aws: Aws, pace: Pace) -> Rates:
-    """Out of memory too, but each request another selection of another execution: no answer can be used again."""
+    """Also cached, but each request has another selection of another execution: no response can be reused."""
     documents, variables = selections(SELECTIONS), _variables(aws.keys[:SELECTED], max_age=3600)
     with ExitStack() as sides:
         started = (
@@ -88,7 +88,7 @@ def selected(aws: Aws, pace: Pace) -> Rates:
 
 
 def distinct(aws: Aws, pace: Pace) -> Rates:
-    """Each request another execution, each a call of AWS."""
+    """Each request is for another execution, and causes an AWS call."""
     variables = _variables(random.Random(7).sample(aws.keys, len(aws.keys)), max_age=0)
     with ExitStack() as sides:
         started = (
@@ -107,7 +107,7 @@ def distinct(aws: Aws, pace: Pace) -> Rates:
 
 
 def grpc_hot(aws: Aws, pace: Pace) -> Rates:
-    """One execution, out of memory, over gRPC."""
+    """One execution, from the cache, over gRPC."""
     asked = ParseDict({"key": aws.keys[0], "maxAge": "3600s"}, pb.GetExecutionRequest()).SerializeToString()
     with ExitStack() as sides:
         ours = sides.enter_context(gateway(aws))
@@ -133,7 +133,7 @@ def _http_in_turns(
     variables: Sequence[dict[str, Any]],
     aws: Aws | None = None,
 ) -> Rates:
-    """With `aws`: every request must have been a call there."""
+    """With `aws`: check that every request caused an AWS call."""
 
     def measure(side: Running, turn: int, for_s: float) -> Rate:
         if aws is not None:
@@ -151,7 +151,7 @@ def _http_in_turns(
 
 
 def _in_turns(sides: Sequence[Running], pace: Pace, measure: Callable[[Running, int, float], Rate]) -> Rates:
-    """One round to warm up, then rounds in which each side has its turn. Returns: the medians."""
+    """One round to warm up, then rounds in which the programs alternate. Returns: the medians."""
     rates: dict[str, list[Rate]] = {side.name: [] for side in sides}
     for turn in range(pace.runs + 1):
         for side in sides:
@@ -165,7 +165,7 @@ def _in_turns(sides: Sequence[Running], pace: Pace, measure: Callable[[Running, 
 
 
 def _aws_limit(aws: Aws, pace: Pace) -> Rate:
-    """AWS's side alone, with everything by hand."""
+    """AWS calls alone, hand-written."""
     calls, runs = 5_000, []
     with tempfile.NamedTemporaryFile("w") as file:
         json.dump(aws.keys, file)
@@ -184,7 +184,7 @@ def _variables(keys: Sequence[Key], max_age: float) -> list[dict[str, Any]]:
 
 
 def _fill(side: Running, keys: Sequence[Key]) -> None:
-    """Have it know all of them."""
+    """Make the program cache all of them."""
     for at in range(0, len(keys), 200):
         found = ask(side.url, MANY, {"keys": keys[at : at + 200], "maxAge": 3600})["data"]["executions"]
         failed = [item for item in found if item["__typename"] != "Execution"]
@@ -192,7 +192,7 @@ def _fill(side: Running, keys: Sequence[Key]) -> None:
 
 
 def _check(sides: Sequence[Running], documents: Sequence[str], variables: Sequence[dict[str, Any]]) -> None:
-    """All of them must answer, and the same."""
+    """All programs must return the same."""
     for document, values in zip(documents, cycle(variables), strict=False):
         first, *others = [ask(side.url, document, values) for side in sides]
         for side, answer in zip(sides[1:], others, strict=True):

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md."""
+"""Writes docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ process, and time.
 """
 PROFILE = """## Where the gateway's CPU goes: {job}
 
-Shares of stack samples by the function on top, including the C code that it calls, and by package.
+Shares of stack samples by the function on top, including the C code that it calls, and by package. Names are those of
+commit {commit}; later versions may have renamed or moved them.
 """
 
 
@@ -256,7 +257,7 @@ def _growth(found: Results) -> Iterator[str]:
 
 def _profile(found: Results) -> Iterator[str]:
     for job, spent in found.profile.items():
-        yield PROFILE.format(job=job)
+        yield PROFILE.format(job=job, commit=_output("git", "rev-parse", "--short", "HEAD"))
         yield _table(
             ("function", "share", "package", "share"),
             (

@@ -1,4 +1,4 @@
-"""What all jobs found."""
+"""The results of all jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Results:
-    """By the side's name; empty where the job was not done."""
+    """By program; empty if the job did not run."""
 
     hot: dict[str, Rate] = field(default_factory=dict)
     selected: dict[str, Rate] = field(default_factory=dict)

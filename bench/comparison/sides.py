@@ -1,4 +1,4 @@
-"""Those who are compared."""
+"""The programs that are compared."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _INHERITED = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.
 
 
 def gateway(aws: Aws) -> AbstractContextManager[Running]:
-    """`transfer-gateway serve`, as shipped but for authentication."""
+    """`transfer-gateway serve`, as shipped except for authentication."""
     return _gateway(aws, GATEWAY)
 
 
@@ -38,7 +38,7 @@ def gateway_quiet(aws: Aws) -> AbstractContextManager[Running]:
 
 
 def gateway_alone(aws: Aws) -> AbstractContextManager[Running]:
-    """Its gRPC door is closed."""
+    """Without its gRPC server."""
     return _gateway(aws, GATEWAY_ALONE, doors=1, GRPC="false")
 
 
@@ -66,12 +66,12 @@ def apollo(aws: Aws) -> AbstractContextManager[Running]:
 
 
 def apollo_cached(aws: Aws) -> AbstractContextManager[Running]:
-    """It keeps executions in memory for as long as `maxAge` lets them be used."""
+    """Caches executions for as long as `maxAge` allows."""
     return _apollo(aws, APOLLO_CACHED, CACHE="1")
 
 
 def apollo_partial(aws: Aws) -> AbstractContextManager[Running]:
-    """It answers an account's failure as data."""
+    """Returns an account's failure as data."""
     return _apollo(aws, APOLLO_PARTIAL, PARTIAL="1")
 
 
@@ -90,7 +90,7 @@ def threads(aws: Aws) -> AbstractContextManager[Running]:
 
 @contextmanager
 def limit(aws: Aws, name: str, answer: bytes) -> Iterator[Running]:
-    """The least that such an answer can cost: HTTP_LIMIT or GRPC_LIMIT."""
+    """The lower bound of such a response's cost: HTTP_LIMIT or GRPC_LIMIT."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(answer)
         file.flush()

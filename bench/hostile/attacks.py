@@ -1,7 +1,7 @@
-"""What hostile clients do, in a process of their own: `python bench/hostile/attacks.py NAME[+NAME...]`.
+"""Hostile clients, as a separate process: `python bench/hostile/attacks.py NAME[+NAME...]`.
 
-Its stdin has a `Target` as JSON. It goes on until it is ended, and prints each second what it has done so far. Every
-client that loses its connection comes back a moment later, from the same address.
+Reads a `Target` as JSON from stdin. Runs until it is ended, and prints its counts every second. A client that loses its
+connection reconnects a moment later, from the same address.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ query Looping($regions: [Region!]) {
 
 @dataclass(frozen=True)
 class Target:
-    """Whom to attack, as whom."""
+    """The gateway to attack, and the credentials."""
 
     url: str
     grpc: str
@@ -84,7 +84,7 @@ async def _clients(
     addresses: int = 1,
     again_after_s: float = _AGAIN_AFTER_S,
 ) -> None:
-    """So many at a time, spread over so many addresses. Each comes back when it has ended."""
+    """That many clients at a time, from that many addresses. Each reconnects when its connection ends."""
 
     async def again_and_again(source: str) -> None:
         while True:
@@ -104,7 +104,7 @@ async def _clients(
 
 
 def _sends(target: Target, head: bytes, piece: bytes, times: int | None = None) -> Client:
-    """A client that sends a head, then a piece so many times, or for as long as it is taken."""
+    """A client that sends a head, then a piece that many times, or until it is disconnected."""
 
     async def client(connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -118,13 +118,13 @@ def _sends(target: Target, head: bytes, piece: bytes, times: int | None = None) 
 
 
 async def headers(target: Target) -> None:
-    """A head whose headers never end."""
+    """A head with endless headers."""
     lines = b"".join(b"x-%d: %s\r\n" % (number, b"a" * 100) for number in range(500))
     await _clients(target, 1, _sends(target, b"GET /livez HTTP/1.1\r\nhost: gateway\r\n", lines))
 
 
 async def one_header(target: Target) -> None:
-    """One header whose value never ends, and one whose name never does."""
+    """A header with an endless value, and one with an endless name."""
     head, piece = b"GET /livez HTTP/1.1\r\nhost: gateway\r\n", b"a" * 16384
     async with asyncio.TaskGroup() as tasks:
         for start in (b"x: ", b""):
@@ -132,7 +132,7 @@ async def one_header(target: Target) -> None:
 
 
 async def trailers(target: Target) -> None:
-    """After a body in chunks, trailers that never end; and a chunk's extension that never does."""
+    """Endless trailers after a chunked body; and an endless chunk extension."""
     head = b"POST /graphql HTTP/1.1\r\nhost: gateway\r\ntransfer-encoding: chunked\r\n"
     head += b"content-type: application/json\r\nauthorization: Bearer " + target.token.encode() + b"\r\n\r\n"
     lines = b"".join(b"x-%d: %s\r\n" % (number, b"a" * 100) for number in range(500))
@@ -142,29 +142,29 @@ async def trailers(target: Target) -> None:
 
 
 async def url(target: Target) -> None:
-    """A URL that never ends, in small pieces."""
+    """An endless URL, in small pieces."""
     await _clients(target, 1, _sends(target, b"GET /", b"a" * 4096))
 
 
 async def pipeline(target: Target) -> None:
-    """200,000 requests in a row on one connection; no answer is read."""
+    """200,000 pipelined requests on one connection; no response is read."""
     piece = b"GET /livez HTTP/1.1\r\nhost: gateway\r\n\r\n" * 100
     await _clients(target, 1, _sends(target, b"", piece, times=2000))
 
 
 async def _quiet(connection: socket.socket) -> None:
-    """Half a head, or nothing, by the descriptor's number; then silence."""
+    """Half a head, or nothing, depending on the descriptor's number; then silence."""
     if connection.fileno() % 2:
         await asyncio.get_running_loop().sock_sendall(connection, b"GET /livez HTTP/1.1\r\nhost: gate")
 
 
 async def idle(target: Target) -> None:
-    """400 connections to the HTTP door that send nothing, or half a head."""
+    """400 connections to the HTTP server that send nothing, or half a head."""
     await _clients(target, 400, _quiet, addresses=8, again_after_s=1.0)
 
 
 async def idle_grpc(target: Target) -> None:
-    """400 connections to the gRPC door that send nothing, or HTTP/1.1."""
+    """400 connections to the gRPC server that send nothing, or HTTP/1.1."""
     await _clients(target, 400, _quiet, door=target.rpc, addresses=8, again_after_s=1.0)
 
 
@@ -202,7 +202,7 @@ async def streams(target: Target) -> None:
 
 
 async def unary(target: Target) -> None:
-    """Lists and single executions over gRPC, on connections whose window for answers is closed."""
+    """Lists and single executions over gRPC, on connections whose flow-control window is closed."""
     asked = {"key": target.keys[0], "maxAge": f"{_FRESH_ENOUGH_S:.0f}s"}
     single = ParseDict(asked, pb.GetExecutionRequest())
     listed = pb.ListExecutionsRequest(page_size=1000)
@@ -229,7 +229,7 @@ async def unary(target: Target) -> None:
 
 
 async def paths(target: Target) -> None:
-    """Calls of methods, and with tokens, that are no UTF-8. Nobody need know who sends them."""
+    """Calls with method names and tokens that are not UTF-8. They need no valid credentials."""
 
     async def client(connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -287,7 +287,7 @@ async def pings(target: Target) -> None:
 
 
 async def fragments(target: Target) -> None:
-    """A WebSocket's message in fragments without end: of no bytes each, of one each."""
+    """A WebSocket message in endless fragments: empty ones, or of one byte each."""
     async with asyncio.TaskGroup() as tasks:
         for payload in (b"", b" "):
             first = wire.ws_frame(payload, last=False)
@@ -296,7 +296,7 @@ async def fragments(target: Target) -> None:
 
 
 async def posts(target: Target) -> None:
-    """GraphQL requests for 1,000 keys over HTTP, each on a connection of its own; no answer is read."""
+    """GraphQL requests for 1,000 keys over HTTP, each on its own connection; no response is read."""
     numbers = count()
 
     async def client(connection: socket.socket) -> None:
@@ -310,7 +310,7 @@ async def posts(target: Target) -> None:
 
 
 async def _ask(target: Target, requests: Iterator[bytes], every_s: float) -> None:
-    """One after the other, each answer read to its end and thrown away."""
+    """Sequential requests, each response read completely and discarded."""
 
     async def client(connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -326,7 +326,7 @@ async def _ask(target: Target, requests: Iterator[bytes], every_s: float) -> Non
 
 
 async def answers(target: Target) -> None:
-    """Asks for executions that a hostile AWS tells with 200 MB, 300,000 steps, or a million levels."""
+    """Requests for executions that a hostile AWS answers with 200 MB, 300,000 steps, or a million levels."""
     account_id = target.keys[0]["accountId"]
 
     def requests() -> Iterator[bytes]:
@@ -339,7 +339,7 @@ async def answers(target: Target) -> None:
 
 
 async def loops(target: Target) -> None:
-    """Asks for lists whose NextToken is the same for ever."""
+    """Requests for lists whose NextToken never changes."""
 
     def requests() -> Iterator[bytes]:
         while True:

@@ -1,7 +1,7 @@
-"""A hostile AWS Transfer in a process of its own: what it answers depends on what it is asked for.
+"""A hostile AWS Transfer, as a separate process: its response depends on the requested key.
 
-Printed is its URL. It checks no signature: sessions still come from the emulated STS. `hostile_key` says what to ask
-for; every other execution is a sample, and every list that does not loop is empty.
+Prints its URL. It verifies no signatures: sessions still come from the emulated STS. `hostile_key` has the hostile
+keys; every other execution is a sample, and every list that does not loop is empty.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _body(asked: dict[str, str], operation: str, region: str) -> bytes:
 
 
 async def _huge(request: web.BaseRequest, execution_id: str) -> web.StreamResponse:
-    """200 MB, of announced length or not."""
+    """200 MB, with or without Content-Length."""
     head, _, tail = _execution(execution_id, '"ExecutionRole": "|"').partition(b"|")
     response = web.StreamResponse(headers=_JSON)
     if execution_id.startswith(HUGE):

@@ -1,7 +1,7 @@
-"""Whoever must not notice an attack, in processes of their own: `python bench/hostile/bystanders.py callers|prober`.
+"""Clients that an attack must not affect, as separate processes: `python bench/hostile/bystanders.py callers|prober`.
 
-Stdin has a `Place` as JSON. Each answer is printed as a `Sample`: when it should have been asked for (the machine's
-monotonic clock), by whom, how long after that the answer was there, and what was wrong with it.
+Reads a `Place` as JSON from stdin. Prints each response as a `Sample`: when the request was due (in the machine's
+monotonic clock), by which client, how long after that the response arrived, and what was wrong with it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PROBE = b"GET /livez HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n"
 
 @dataclass(frozen=True)
 class Place:
-    """Whom to ask, as whom; each door's caller has a token, and so a quota, of its own."""
+    """The gateway's addresses, and a token, and so a quota, for each server's caller."""
 
     url: str
     grpc: str
@@ -55,7 +55,7 @@ Ask: TypeAlias = Callable[[int], Awaitable[str]]
 
 
 async def _steadily(who: str, every_s: float, ask: Ask) -> None:
-    """Ask at that rate, whether the last answer is there or not; a late answer's time counts from when it was due."""
+    """Send requests at that rate, whether responses arrive or not; a late one's latency counts from when it was due."""
     loop = asyncio.get_running_loop()
     due = loop.time()
 
@@ -100,7 +100,7 @@ async def _rpc(stub: Any, place: Place, token: str, number: int) -> str:  # noqa
 
 
 async def callers(place: Place) -> None:
-    """A caller of each door on a connection that it keeps, and one that connects anew each time."""
+    """A caller of each server with a persistent connection, and one that reconnects each time."""
     channel = grpc.aio.insecure_channel(place.grpc)
     stub = ExecutionServiceStub(channel)
 
@@ -125,7 +125,7 @@ async def callers(place: Place) -> None:
 
 
 async def prober(place: Place) -> None:
-    """/livez as the kubelet asks for it: on a new connection each time."""
+    """/livez as the kubelet requests it: on a new connection each time."""
     host, port = wire.address_of(place.url)
 
     async def probe(_number: int) -> str:

@@ -1,4 +1,4 @@
-"""Cases of the fuzz of both doors: valid bytes, damaged, and sent in pieces by a client that stalls and leaves."""
+"""Fuzz cases for both servers: valid bytes, corrupted, and sent in pieces by a client that stalls and disconnects."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _RST_STREAM, _PING, _GOAWAY, _CONTINUATION, _PRIORITY = 0x3, 0x6, 0x7, 0x9, 0x2
 
 @dataclass(frozen=True)
 class Doors:
-    """Where to, as whom, and whom to ask for."""
+    """The gateway's addresses, the credentials, and a key."""
 
     http: tuple[str, int]
     rpc: tuple[str, int]
@@ -43,7 +43,7 @@ class Doors:
 
 @dataclass
 class Found:
-    """Over all cases."""
+    """Counts over all cases."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     bad: list[str] = field(default_factory=list)  # cases that were answered as none may be
@@ -146,7 +146,7 @@ _DAMAGE: tuple[Callable[[Random, bytes], bytes], ...] = (
 
 
 def _damaged(dice: Random, segments: list[bytes]) -> list[bytes]:
-    """One to three of them damaged, left out, or in another order; one case in ten as it is."""
+    """One to three pieces corrupted, dropped or reordered; one case in ten unchanged."""
     damaged = list(segments)
     if dice.random() < 0.1:
         return damaged
@@ -163,7 +163,7 @@ def _damaged(dice: Random, segments: list[bytes]) -> list[bytes]:
 
 
 async def run_case(doors: Doors, seed: int, number: int, found: Found) -> None:
-    """The `number`th case of a seed: the same each time, but for the tokens and what the gateway answers."""
+    """The `number`th case of a seed: always the same, except for tokens and the gateway's responses."""
     dice = Random(f"{seed} {number}")
     token = doors.tokens[number % len(doors.tokens)]
     is_http = dice.random() < 0.5
@@ -184,7 +184,7 @@ async def run_case(doors: Doors, seed: int, number: int, found: Found) -> None:
 
 
 async def _talk(dice: Random, connection: socket.socket, segments: list[bytes]) -> tuple[bytes, str]:
-    """Send all, in pieces, with stalls; read or don't; leave in one of the ways there are."""
+    """Send everything, in pieces, with stalls; read or not; disconnect in one of the possible ways."""
     loop, said = asyncio.get_running_loop(), b""
     reads, leaves_early = dice.random() < 0.7, dice.random() < 0.2
     text = b"".join(segments)

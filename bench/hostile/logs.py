@@ -1,4 +1,4 @@
-"""Whoever reads the gateway's log is stuck or gone, or there is no room for it."""
+"""The log's reader is stuck or gone, or the disk is full."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _ASK_EVERY_S, _ONE_PIPE_PAGE = 0.025, 4096
 
 
 class NotPossible(Exception):
-    """This machine can't be brought into that trouble; the message says why."""
+    """This machine can't create that condition; the message says why."""
 
 
 @contextmanager
 def _stderr(trouble: str) -> Iterator[tuple[int, Callable[[], object]]]:
-    """The gateway's stderr, and what begins the trouble once it has started. Raises: NotPossible."""
+    """The gateway's stderr, and a function that starts the problem once it is running. Raises: NotPossible."""
     with ExitStack() as stack:
         if trouble in {"blocked", "closed"}:
             reads, writes = os.pipe()
@@ -67,7 +67,7 @@ def _stderr(trouble: str) -> Iterator[tuple[int, Callable[[], object]]]:
 
 
 async def rules_in_trouble(service: Service, trouble: str) -> list[tuple[str, bool]]:
-    """What each rule says, and whether it held, of another gateway like that one. Raises: NotPossible."""
+    """Each rule, and whether it held, for another gateway of that kind. Raises: NotPossible."""
     with _stderr(trouble) as (stderr, begin):
         process = await asyncio.create_subprocess_exec(
             Path(sys.executable).with_name("transfer-gateway"),
@@ -94,7 +94,7 @@ async def rules_in_trouble(service: Service, trouble: str) -> list[tuple[str, bo
 
 
 async def _rules(service: Service, process: Process, url: str) -> list[tuple[str, bool]]:
-    """Ask, each time as another caller, until it says that it isn't ready."""
+    """Send requests, each as another caller, until the gateway is not ready."""
     answered: Counter[str] = Counter()
     slowest_s, ready = 0.0, "never answered"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_PATIENCE_S)) as http:
@@ -143,7 +143,7 @@ _GOOD = {"data"}
 
 
 async def _ask(http: aiohttp.ClientSession, url: str, keys: list[dict[str, str]], token: str) -> str:
-    """`data`, the code of a failure, or, with a colon, what else came."""
+    """`data`, an error code, or, with a colon, anything else."""
     body = {"query": MANY, "variables": {"keys": keys, "maxAge": 3600}}
     headers = {"authorization": f"Bearer {token}"}
     try:

@@ -1,4 +1,4 @@
-"""A gateway to attack, with tokens and its settings at their defaults; and who attacks and who stands by."""
+"""A gateway to attack, with authentication and default settings; and its attackers and bystanders."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _POLICY = "rules:\n  - callers: { groups: [staff] }\n    accounts: { all: true }
 
 @dataclass
 class Bystanders:
-    """What those who must not notice have seen."""
+    """What the bystanders have seen."""
 
     seen: list[Sample] = field(default_factory=list)
 
@@ -68,7 +68,7 @@ class Bystanders:
 
 @dataclass(frozen=True)
 class Exit:
-    """Of the gateway's process, after SIGTERM. `code` is None where it had to be killed."""
+    """The gateway's process, after SIGTERM. `code` is None if it had to be killed."""
 
     code: int | None
     took_s: float
@@ -97,14 +97,14 @@ class Service:
         return self.issuer.token(sub=who, groups=["staff"])
 
     def forget_peak(self) -> None:
-        """VmHWM starts anew. Source: proc(5), clear_refs."""
+        """Reset VmHWM. Source: proc(5), clear_refs."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5", encoding="ascii")
 
     def descriptors(self) -> int:
         return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     async def warm_up(self) -> None:
-        """Every execution is a snapshot afterwards, and whatever an honest caller of 1,000 keys costs has been paid."""
+        """Make every execution a snapshot, and allocate what a legitimate request for 1,000 keys costs."""
         token = self.token("warm-up")
         asked = ParseDict({"keys": self.keys, "maxAge": "3600s"}, pb.BatchGetExecutionsRequest())
         async with grpc.aio.insecure_channel(self.rig.grpc) as channel:
@@ -116,7 +116,7 @@ class Service:
                 assert len([one async for one in stream]) == len(self.keys)
 
     async def graphql(self, query: str, variables: object, token: str) -> Any:  # noqa: ANN401  JSON
-        """The data. Raises: LookupError with what was answered in place of it."""
+        """The data. Raises: LookupError, with the response."""
         headers = {"authorization": f"Bearer {token}"}
         timeout, body = aiohttp.ClientTimeout(30), {"query": query, "variables": variables}
         text = "no answer"
@@ -132,7 +132,7 @@ class Service:
 
     @asynccontextmanager
     async def attacked(self, name: str, wave: int) -> AsyncIterator[Counter[str]]:
-        """While the context lasts. Each wave is another caller, with a quota of its own."""
+        """Attack while the context lasts. Each wave is another caller, with its own quota."""
         target = {
             "url": self.rig.url,
             "grpc": self.rig.grpc,
@@ -175,7 +175,7 @@ class Service:
             yield bystanders
 
     async def end(self) -> Exit:
-        """SIGTERM, now."""
+        """Send SIGTERM."""
         since = time.monotonic()
         os.kill(self.pid, signal.SIGTERM)
         code: int | None = None
@@ -210,9 +210,9 @@ async def serving(
     transfer_url: str | None = None,
     **settings: str,
 ) -> AsyncIterator[Service]:
-    """A gateway that has only so many descriptors, in front of the emulated AWS or of another Transfer.
+    """A gateway with that many descriptors, in front of the emulated AWS or another Transfer.
 
-    `settings` are those that aren't at their defaults, without their prefix.
+    `settings` are those without defaults here, without their prefix.
     """
     async with AsyncExitStack() as stack:
         issuer = await stack.enter_async_context(LocalIssuer(time.time, SigningKey("key-0")))
@@ -248,7 +248,7 @@ async def hostile_transfer() -> AsyncIterator[str]:
 async def _process(
     script: str, what: str, told: Mapping[str, object], hear: Callable[[bytes], object]
 ) -> AsyncIterator[None]:
-    """A script of this directory, told JSON; each line that it prints is heard. It is killed at the end."""
+    """Run a script of this directory with JSON on stdin, and pass on each line that it prints; killed at the end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, _HERE / script, what, stdin=PIPE, stdout=PIPE
     )

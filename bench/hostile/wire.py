@@ -1,4 +1,4 @@
-"""Bytes of HTTP/1.1, WebSocket and HTTP/2, and sockets that read only when told to."""
+"""Bytes of HTTP/1.1, WebSocket and HTTP/2, and sockets that read only on request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def connect(address: tuple[str, int], source: str = "127.0.0.1") -> socket
 
 
 async def until_closed(connection: socket.socket) -> None:
-    """Wait for the other side to close, without reading what it has sent."""
+    """Wait until the peer closes, without reading what it has sent."""
     poll = select.poll()
     poll.register(connection, _CLOSED)
     while not poll.poll(0):  # noqa: ASYNC110  the loop tells of what can be read, and so reads
@@ -67,7 +67,7 @@ UPGRADE = (
 
 
 def ws_frame(payload: bytes, opcode: int = TEXT, *, last: bool = True) -> bytes:
-    """A client's frame, masked with zeros: which leaves it as it is. Source: RFC 6455, section 5.2."""
+    """A client's frame, masked with zeros, so that it is unchanged. Source: RFC 6455, section 5.2."""
     size = len(payload)
     if size < 126:
         length = bytes([0x80 | size])
@@ -100,7 +100,7 @@ def h2_settings(*settings: tuple[int, int]) -> bytes:
 
 
 def grpc_headers(path: str, token: str, stream: int, *, more: Sequence[tuple[str, str]] = ()) -> bytes:
-    """A call's HEADERS frame, each field a literal that is neither indexed nor compressed.
+    """A call's HEADERS frame, with unindexed, uncompressed literals.
 
     Source: RFC 7541, section 6.2.2.
     """
@@ -124,7 +124,7 @@ def grpc_message(message: bytes, stream: int) -> bytes:
 
 
 def _hpack_text(text: str) -> bytes:
-    """Its length as an integer with a prefix of 7 bits, then itself. A lone surrogate is a byte that is no UTF-8."""
+    """Its length as an integer with a 7-bit prefix, then its bytes. A lone surrogate is a byte that is not UTF-8."""
     encoded, most = text.encode(errors="surrogateescape"), 127
     size = len(encoded)
     if size < most:

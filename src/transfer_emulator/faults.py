@@ -12,35 +12,84 @@ from transfer_emulator.token_bucket import TokenBucket
 
 
 class FaultKind(StrEnum):
-    LATENCY = "latency"  # delays the response by `seconds`
-    HANG = "hang"  # never responds
-    RESET = "reset"  # a TCP reset instead of a response
-    HTML_502 = "html_502"  # a load balancer's error page
-    EMPTY_429 = "empty_429"  # a 429 without a body
-    THROTTLE = "throttle"  # allows `rate_per_s` per account and region
-    DENY = "deny"  # AccessDenied
-    SERVER_ERROR = "server_error"  # InternalServiceError; with `status=503` ServiceUnavailableException
-    ERROR = "error"  # any `code`, `status` (400) and `message`
-    REVOKED = "revoked"  # sessions older than the fault are expired
-    TRUNCATED_BODY = "truncated_body"  # a complete HTTP 200 with half of the body
-    SHORT_BODY = "short_body"  # sends fewer bytes than its Content-Length, then closes
-    UNKNOWN_ENUM = "unknown_enum"  # every enum value is an unknown one
-    UNKNOWN_MEMBER = "unknown_member"  # every structure has an unknown member
-    OVERSIZED_BODY = "oversized_body"  # a body of `size_bytes`, mostly spaces, with its Content-Length
-    ENDLESS_BODY = "endless_body"  # endless spaces after the response
-    DRIP = "drip"  # the response, then endless spaces, one every `seconds`
-    COMPRESSED_BODY = "compressed_body"  # unrequested gzip that expands 1,000 times, to spaces
-    ENDLESS_HEAD = "endless_head"  # endless headers
-    ENDLESS_CONTINUE = "endless_continue"  # endless `100 Continue`
-    REDIRECT = "redirect"  # a 307 to the same URL
-    MANY_STEPS = "many_steps"  # an execution with 300,000 step results
-    MANY_VALUES = "many_values"  # 2,000,000 numbers in an unknown member
-    DEEP = "deep"  # an unknown member, nested 100,000 levels deep
-    REPEATED_TOKEN = "repeated_token"  # noqa: S105  every page of a list has the same NextToken
-    FRESH_TOKENS = "fresh_tokens"  # every page has a new NextToken and the first page's rows
-    EMPTY_PAGES = "empty_pages"  # every page of a list is empty and has a new NextToken
-    OTHER_ANSWER = "other_answer"  # another execution, workflow or account than the requested one
-    NO_LOG_GROUP = "no_log_group"  # FilterLogEvents: the log group does not exist
+    """What goes wrong: `MEANINGS`."""
+
+    LATENCY = "latency"
+    HANG = "hang"
+    RESET = "reset"
+    HTML_502 = "html_502"
+    EMPTY_429 = "empty_429"
+    THROTTLE = "throttle"
+    DENY = "deny"
+    SERVER_ERROR = "server_error"
+    ERROR = "error"
+    REVOKED = "revoked"
+    TRUNCATED_BODY = "truncated_body"
+    SHORT_BODY = "short_body"
+    UNKNOWN_ENUM = "unknown_enum"
+    UNKNOWN_MEMBER = "unknown_member"
+    OVERSIZED_BODY = "oversized_body"
+    ENDLESS_BODY = "endless_body"
+    DRIP = "drip"
+    COMPRESSED_BODY = "compressed_body"
+    ENDLESS_HEAD = "endless_head"
+    ENDLESS_CONTINUE = "endless_continue"
+    REDIRECT = "redirect"
+    MANY_STEPS = "many_steps"
+    MANY_VALUES = "many_values"
+    DEEP = "deep"
+    REPEATED_TOKEN = "repeated_token"  # noqa: S105  no password
+    FRESH_TOKENS = "fresh_tokens"
+    EMPTY_PAGES = "empty_pages"
+    OTHER_ANSWER = "other_answer"
+    NO_LOG_GROUP = "no_log_group"
+
+
+MEANINGS = {
+    FaultKind.LATENCY: "delays the response by `seconds`",
+    FaultKind.HANG: "never responds",
+    FaultKind.RESET: "a TCP reset instead of a response",
+    FaultKind.HTML_502: "a load balancer's error page",
+    FaultKind.EMPTY_429: "a 429 without a body",
+    FaultKind.THROTTLE: "allows `rate_per_s` per account and region",
+    FaultKind.DENY: "AccessDenied",
+    FaultKind.SERVER_ERROR: "InternalServiceError; with `status=503` ServiceUnavailableException",
+    FaultKind.ERROR: "any `code`, `status` (400) and `message`",
+    FaultKind.REVOKED: "sessions older than the fault are expired",
+    FaultKind.TRUNCATED_BODY: "a complete HTTP 200 with half of the body",
+    FaultKind.SHORT_BODY: "sends fewer bytes than its Content-Length, then closes",
+    FaultKind.UNKNOWN_ENUM: "every enum value is an unknown one",
+    FaultKind.UNKNOWN_MEMBER: "every structure has an unknown member",
+    FaultKind.OVERSIZED_BODY: "a body of `size_bytes`, mostly spaces, with its Content-Length",
+    FaultKind.ENDLESS_BODY: "endless spaces after the response",
+    FaultKind.DRIP: "the response, then endless spaces, one every `seconds`",
+    FaultKind.COMPRESSED_BODY: "unrequested gzip that expands 1,000 times, to spaces",
+    FaultKind.ENDLESS_HEAD: "endless headers",
+    FaultKind.ENDLESS_CONTINUE: "endless `100 Continue`",
+    FaultKind.REDIRECT: "a 307 to the same URL",
+    FaultKind.MANY_STEPS: "an execution with 300,000 step results",
+    FaultKind.MANY_VALUES: "2,000,000 numbers in an unknown member",
+    FaultKind.DEEP: "an unknown member, nested 100,000 levels deep",
+    FaultKind.REPEATED_TOKEN: "every page of a list has the same NextToken",
+    FaultKind.FRESH_TOKENS: "every page has a new NextToken and the first page's rows",
+    FaultKind.EMPTY_PAGES: "every page of a list is empty and has a new NextToken",
+    FaultKind.OTHER_ANSWER: "another execution, workflow or account than the requested one",
+    FaultKind.NO_LOG_GROUP: "FilterLogEvents: the log group does not exist",
+}
+
+# Every emulated operation, by service.
+OPERATIONS = {
+    "sts": ("AssumeRole", "GetCallerIdentity"),
+    "transfer": (
+        "DescribeExecution",
+        "DescribeServer",
+        "DescribeWorkflow",
+        "ListExecutions",
+        "ListServers",
+        "ListWorkflows",
+    ),
+    "logs": ("DescribeLogGroups", "FilterLogEvents"),
+}
 
 
 # Faults that determine the response. Faults added after them have no effect.
@@ -86,6 +135,13 @@ class Fault:
     message: str | None = None
 
     def __post_init__(self) -> None:
+        if self.service is not None and self.service not in OPERATIONS:
+            raise ValueError(f"service: must be one of {', '.join(OPERATIONS)}; got {self.service!r}")
+        operations = [
+            name for service, names in OPERATIONS.items() if self.service in {None, service} for name in names
+        ]
+        if self.operation is not None and self.operation not in operations:
+            raise ValueError(f"operation: must be one of {', '.join(operations)}; got {self.operation!r}")
         for name in ("seconds", "rate_per_s", "size_bytes"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):

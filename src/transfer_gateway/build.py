@@ -84,7 +84,6 @@ async def build_core(
         RegionalClients(AwsService.LOGS, connection) as logs_clients,
         SharedTasks() as shared_tasks,
     ):
-        _check_partition(sts.region, sources)
         sessions = SessionCache(
             sts,
             shared_tasks,
@@ -93,6 +92,8 @@ async def build_core(
             session_tags=settings.role_session_tags,
             max_concurrency=settings.assume_role_max_concurrency,
         )
+        organizations = Organizations(organizations_clients, sts, sessions, calls)
+        await check_sources(sources, sts, organizations)
         regional = (clients, logs_clients) if history else (clients,)
         for each in regional:
             await each.open(sources.regions())
@@ -113,7 +114,6 @@ async def build_core(
             snapshots_max_bytes=settings.snapshots_max_bytes,
             cursor_secret=settings.cursor_secret.get_secret_value() if settings.cursor_secret else None,
         )
-        organizations = Organizations(organizations_clients, sts, sessions, calls)
         yield Core(
             gateway,
             sts,
@@ -128,6 +128,13 @@ async def build_core(
 
 def _build_sts(settings: Settings, sources: AccountSources, calls: AwsCalls) -> Sts:
     return Sts(_connection(settings), calls, region=settings.sts_region, fallback_region=sources.regions()[0])
+
+
+async def check_sources(sources: AccountSources, sts: Sts, organizations: Organizations) -> None:
+    """What the accounts file alone can't tell, at start and at each reload. Raises: ConfigurationError."""
+    _check_partition(sts.region, sources)
+    if sources.discovery is not None:
+        await organizations.open(sources.discovery)
 
 
 def check_sts_region(settings: Settings, sources: AccountSources, calls: AwsCalls) -> None:

@@ -9,10 +9,13 @@ from transfer_gateway.settings import ConfigurationError
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.http_tls import HttpTls
     from transfer_gateway.api.rpc.tls import RpcTls
     from transfer_gateway.core.account_directory import AccountDirectory
+    from transfer_gateway.domain.discovery import AccountSources
     from transfer_gateway.settings import AccountsFile, PolicyFile, TlsFiles
     from transfer_gateway.telemetry import Reloads
 
@@ -20,14 +23,23 @@ _log = get_logger(__name__)
 
 
 async def reload_accounts(
-    file: AccountsFile, directory: AccountDirectory, reloads: Reloads, every_s: float
+    file: AccountsFile,
+    directory: AccountDirectory,
+    reloads: Reloads,
+    every_s: float,
+    *,
+    check: Callable[[AccountSources], Awaitable[None]],
 ) -> None:
-    """Reload the accounts file when it changes. An invalid version is rejected; the current accounts stay in use."""
+    """Reload the accounts file when it changes. An invalid version is rejected; the current accounts stay in use.
+
+    `check` raises ConfigurationError for what the file alone can't tell.
+    """
     while True:
         await asyncio.sleep(every_s)
         try:
             sources = await asyncio.to_thread(file.load_if_changed)
             if sources is not None:
+                await check(sources)
                 await directory.use_sources(sources)
                 reloads.succeeded("accounts")
                 _log.info("accounts_file_reloaded", accounts=len(directory.accounts))

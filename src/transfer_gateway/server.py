@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from transfer_gateway.api.auth import Admission
@@ -26,6 +27,7 @@ from transfer_gateway.build import (
     build_rpc_server,
     build_tokens,
     build_tracing,
+    check_sources,
     connection_limits,
     graphql_options,
 )
@@ -46,7 +48,7 @@ from transfer_gateway.telemetry import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from transfer_gateway.core.gateway import Gateway
     from transfer_gateway.settings import Settings
@@ -80,7 +82,8 @@ async def serve(
     `on_ready` is called once, when the servers are listening. `live_examples`: as in GraphiqlOptions.
     Raises: ConfigurationError, PortNotAvailable; nothing is left running then.
     """
-    with _signals() as signals:
+    signals = _Signals(asyncio.Event())
+    with SignalHandlers(signals.arrived, asyncio.get_running_loop().call_soon_threadsafe):
         async with running(settings, live_examples=live_examples) as service:
             signals.on_second = service.stop_now
             # Objects created at start-up (botocore's models, the schema) stay: exclude them from garbage collection.
@@ -109,9 +112,8 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
     )
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(listen(settings.http_host, settings.http_port))
-        tracing = await stack.enter_async_context(
-            build_tracing()
-        )  # closed last, so that it exports all spans
+        # Closed last, so that it exports all spans.
+        tracing = await stack.enter_async_context(build_tracing())
         requests = Requests(slow_s=settings.slow_request_s, tracing=tracing)
         reloads = Reloads(
             "accounts",
@@ -119,13 +121,10 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             *(f"{files.door}_tls" for files in (http_files, grpc_files) if files),
         )
         core = await stack.enter_async_context(build_core(settings, sources, AwsCalls(tracing)))
-        gateway, directory = (
-            core.gateway,
-            AccountDirectory(sources, core.organizations, core.gateway.use_accounts),
-        )
+        directory = AccountDirectory(sources, core.organizations, core.gateway.use_accounts)
         tokens = await stack.enter_async_context(build_tokens(settings))
         admission = Admission(
-            gateway,
+            core.gateway,
             directory=directory,
             request_timeout_s=settings.request_timeout_s,
             tokens=tokens,
@@ -174,8 +173,16 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             tls=http_tls,
         )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        following = (
-            tasks.create_task(reload_accounts(accounts_file, directory, reloads, settings.accounts_reload_s)),
+        background = (
+            tasks.create_task(
+                reload_accounts(
+                    accounts_file,
+                    directory,
+                    reloads,
+                    settings.accounts_reload_s,
+                    check=partial(check_sources, sts=core.sts, organizations=core.organizations),
+                )
+            ),
             tasks.create_task(reload_policy(policy_file, admission, reloads, settings.accounts_reload_s)),
             tasks.create_task(reload_tls(http_files, http_tls, reloads, settings.accounts_reload_s)),
             tasks.create_task(reload_tls(grpc_files, rpc.tls, reloads, settings.accounts_reload_s)),
@@ -199,9 +206,9 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             _log.warning("authentication_disabled", auth="none")
         _log.info("serving", http=url, grpc=grpc, accounts=len(directory.accounts), auth=settings.auth)
         try:
-            yield Service(gateway, admission, url, grpc, stop_now)
+            yield Service(core.gateway, admission, url, grpc, stop_now)
         finally:
-            for task in (*following, watching):
+            for task in (*background, watching):
                 task.cancel()
             await readiness.update("shutting down")
             _log.info("shutting_down", delay_s=settings.shutdown_delay_s, grace_s=settings.shutdown_grace_s)
@@ -238,6 +245,8 @@ async def _watch_audit_log(readiness: Readiness) -> None:
 
 @dataclass(slots=True)
 class _Signals:
+    """SIGTERM and SIGINT: `first` is set by the first signal, `on_second` called at each further one."""
+
     first: asyncio.Event
     on_second: Callable[[], None] | None = None
 
@@ -250,11 +259,3 @@ class _Signals:
 def _tasks_left() -> list[str]:
     """Other tasks that are still running. Any is a bug."""
     return sorted(repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task())
-
-
-@contextmanager
-def _signals() -> Iterator[_Signals]:
-    """Handles SIGTERM and SIGINT within the context."""
-    signals = _Signals(asyncio.Event())
-    with SignalHandlers(signals.arrived, asyncio.get_running_loop().call_soon_threadsafe):
-        yield signals

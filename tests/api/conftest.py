@@ -18,7 +18,7 @@ Run = Any
 
 @pytest.fixture
 async def run(aws: Emulator, settings: Callable[..., Settings]) -> AsyncIterator[Run]:
-    """Run the service with settings of a test's, and give its URL."""
+    """Run the service with the given settings. Returns: its URL."""
     async with AsyncExitStack() as stack:
 
         async def start(**overrides: object) -> str:

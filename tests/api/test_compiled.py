@@ -1,7 +1,7 @@
-"""Compiled selections: whatever a document selects, and whatever the values are, the answer is graphql-core's.
+"""Compiled selections: for any document and any values, the response equals graphql-core's.
 
-Random documents over the whole schema, on random executions whose values sometimes break what their types promise,
-are executed with compiled selections and without.
+Random documents over the whole schema, on random executions whose values sometimes violate their types, are executed
+with and without compiled selections.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ odd_values = st.sampled_from(
 
 @st.composite
 def broken(draw: st.DrawFn) -> Any:
-    """An execution, one value of which, somewhere inside, is not what its type promises."""
+    """An execution with one value, at any depth, that violates its type."""
     return _break(draw, draw(executions))
 
 
@@ -144,7 +144,7 @@ def _break(draw: st.DrawFn, whole: Any) -> Any:
 
 @st.composite
 def selections(draw: st.DrawFn, kind: GraphQLNamedType, depth: int = 0) -> str:
-    """A selection set on that type, most often a valid one."""
+    """A selection set on that type, usually a valid one."""
     members: list[str] = ["__typename"]
     if isinstance(kind, GraphQLObjectType):
         for name, field in draw(
@@ -164,7 +164,7 @@ def selections(draw: st.DrawFn, kind: GraphQLNamedType, depth: int = 0) -> str:
 
 
 class Reader:
-    """What the resolvers need, with one answer to everything."""
+    """The part of a reader that resolvers need; always returns the same result."""
 
     scope = Scope(ACCOUNTS)
 
@@ -175,7 +175,7 @@ class Reader:
         return self._outcome_of(self.outcome)
 
     async def describe_all(self, _keys: list[object], **_options: object) -> list[Any]:
-        """A list stands for the many outcomes of as many keys."""
+        """A list represents the outcomes of as many keys."""
         return self.outcome if isinstance(self.outcome, list) else [self.outcome]
 
     async def define_step(self, place: StepRef, **_options: object) -> Any:
@@ -191,7 +191,7 @@ class Reader:
 
 
 class WritesListsAtOnce(CompilingExecutor):
-    """It can't complete a list's items one by one."""
+    """An executor that can't complete a list's items one by one."""
 
     complete_list_item_value = None  # type: ignore[assignment]
 
@@ -221,7 +221,7 @@ def run(
 @given(data=st.data(), outcome=executions | broken())
 @settings(max_examples=80, suppress_health_check=list(HealthCheck))
 def test_answers_are_the_reference_executors(data: st.DataObject, outcome: Any) -> None:
-    """The same data and the same errors, in the same order, for valid and for broken values."""
+    """The same data and errors in the same order, for valid and invalid values."""
     execution = SCHEMA.get_type("Execution")
     assert execution is not None
     selected = data.draw(selections(execution))
@@ -246,7 +246,7 @@ def test_answers_are_the_reference_executors(data: st.DataObject, outcome: Any) 
 )
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 def test_lists_are_the_reference_executors(data: st.DataObject, outcomes: list[Any], odd: Any) -> None:
-    """The same for many at once, executions and errors, also where one of them is not what it should be."""
+    """The same for a list of executions and errors, also if one of them is invalid."""
     execution = SCHEMA.get_type("Execution")
     assert execution is not None
     inner = data.draw(selections(execution))
@@ -264,7 +264,7 @@ def test_lists_are_the_reference_executors(data: st.DataObject, outcomes: list[A
 
 
 def test_a_list_is_compiled_at_once() -> None:
-    """A list's objects are written by one function for each class, even the first time, and by nothing else."""
+    """A list's objects are built by one function per class, even the first time."""
     document = parse(f"{{ {MANY.replace('...', '...on Execution { id status } ...on Error { code }')} }}")
     outcomes = [bare(), ExecutionNotFound.of(KEY), bare(), Throttled("Later.")]
     expected, compiled = run(document, outcomes, None), Compiled()
@@ -281,7 +281,7 @@ fragment more on Execution {{ results {{ onExceptionSteps {{ rawStepType }} step
 
 
 def test_a_lookup_is_one_function() -> None:
-    """An execution's plain fields, those of fragments merged in, are compiled as a whole, and once."""
+    """An execution's plain fields, including those of fragments, are compiled together, once."""
     whole = Execution(
         KEY, FileLocation(S3FileLocation("b", "k", None, None), None), None, "role", None,
         PosixProfile(2**32 - 1, 0, None), ExecutionStatus.IN_PROGRESS, "IN_PROGRESS",
@@ -312,7 +312,7 @@ def test_a_lookup_is_one_function() -> None:
     ],
 )
 def test_what_is_not_sure_is_left_alone(selected: str, *, is_whole: bool) -> None:
-    """What a function could not give alike is not compiled at that level."""
+    """A selection whose result might differ is not compiled at that level."""
     compiled, document = Compiled(), parse(f"{{ execution{ARGUMENTS} {selected} }}")
     for _ in range(2):
         run(document, bare(), compiled)
@@ -327,7 +327,7 @@ def bare() -> Execution:
 
 
 def test_introspection_is_left_alone() -> None:
-    """The schema tells of itself by graphql-core alone, however often it is asked."""
+    """graphql-core alone executes introspection, however often it is requested."""
     compiled, document = Compiled(), parse(get_introspection_query())
     expected = run(document, None, None)
     assert not expected[1]

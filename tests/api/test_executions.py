@@ -1,4 +1,4 @@
-"""Many executions in one request, and the request's time."""
+"""Many executions in one request, and the request's timeout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def ask(gateway: Gateway, keys: list[ExecutionKey], **variables: Any) -> l
 
 
 async def test_target_of_an_error(gateway: Gateway, world: World) -> None:
-    """An execution and an error each say which account and region, in one selection; the old fields say the same."""
+    """An execution and an error both have their account and region in one selection; the deprecated fields agree."""
     there = place(world)
     query = """
     query Targets($keys: [ExecutionKey!]!) {
@@ -59,7 +59,7 @@ async def test_target_of_an_error(gateway: Gateway, world: World) -> None:
 async def test_order_is_kept_and_duplicates_are_asked_once(
     gateway: Gateway, aws: Emulator, world: World
 ) -> None:
-    """Each key has its answer in its place; the same key twice is one call."""
+    """Each key has its result at its own index; a duplicate key causes one call."""
     a, b, c = place(world), place(world, GUARDED), place(world, HOME)
     assert await ask(gateway, [c, a, b, a, c, a]) == [str(key) for key in (c, a, b, a, c, a)]
     assert aws.calls.count(operation="DescribeExecution") == 3
@@ -68,7 +68,7 @@ async def test_order_is_kept_and_duplicates_are_asked_once(
 
 @pytest.mark.parametrize("request_timeout_s", [30])
 async def test_one_failure_spoils_nothing(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """Found, finished, denied, not configured, malformed in AWS's eyes and hanging, side by side."""
+    """Found, finished, denied, not configured, rejected by AWS and hanging executions in one request."""
     found, gone, denied, hangs = (place(world, account) for account in (PLAIN, PLAIN, GUARDED, HOME))
     invalid = place(world, HOME, "us-east-1")
     world.remove(PLAIN, gone.region, gone.workflow_id, gone.execution_id)
@@ -95,7 +95,7 @@ async def test_one_failure_spoils_nothing(gateway: Gateway, aws: Emulator, world
 
 
 async def test_nothing_is_left_for_the_search_for_garbage(gateway: Gateway, world: World) -> None:
-    """Asked anew again and again, there is one of each in memory, and no key: a thousand old ones would be 5 MB."""
+    """Repeated requests leave one copy of each execution in memory, and no keys: a thousand old ones would be 5 MB."""
     keys = [place(world) for _ in range(10)]
     gc.disable()
     try:
@@ -118,7 +118,7 @@ async def test_nothing_is_left_for_the_search_for_garbage(gateway: Gateway, worl
     ],
 )
 async def test_bad_input(gateway: Gateway, world: World, keys: int, max_age: float | None, says: str) -> None:
-    """Too many keys or a negative age: BAD_USER_INPUT, with the rule named."""
+    """Too many keys or a negative age: BAD_USER_INPUT that names the rule."""
     answer = await gateway.ask(QUERY, keys=[to_input(place(world))] * keys, maxAge=max_age)
     assert answer["data"] is None
     assert answer["errors"][0]["message"] == says
@@ -132,7 +132,7 @@ async def test_thousand_keys_are_not_too_many(gateway: Gateway, world: World) ->
 
 
 async def test_a_header_shortens_the_time(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """X-Request-Timeout: what is not there by then is DEADLINE_EXCEEDED, the rest is answered."""
+    """X-Request-Timeout: what is missing by then is DEADLINE_EXCEEDED, the rest is returned."""
     quick, slow = place(world), place(world, GUARDED)
     aws.faults.add(Fault(FaultKind.HANG, account_id=GUARDED))
     body = {"query": QUERY, "variables": {"keys": [to_input(quick), to_input(slow)]}}
@@ -144,14 +144,14 @@ async def test_a_header_shortens_the_time(gateway: Gateway, aws: Emulator, world
 
 @pytest.mark.parametrize("header", ["0", "-1", "soon", "nan", ""])
 async def test_a_bad_header(shared_gateway: Gateway, header: str) -> None:
-    """A time that is none is refused, and the header named."""
+    """An invalid timeout is rejected; the error names the header."""
     answer = await shared_gateway.post({"query": "{ __typename }"}, **{"x-request-timeout": header})
     assert answer.status == 400
     assert "X-Request-Timeout" in answer.json()["errors"][0]["message"]
 
 
 async def test_one_account_throttled_at_full_rate(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """While one account is throttled, hung or broken, the others' lookups all succeed."""
+    """While one account is throttled, hanging or failing, all lookups of other accounts succeed."""
     healthy = [place(world, HOME) for _ in range(30)]
     sick = [place(world, PLAIN) for _ in range(30)]
     for kind in (FaultKind.THROTTLE, FaultKind.HTML_502):

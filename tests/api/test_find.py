@@ -1,4 +1,4 @@
-"""Finding an execution by its id alone, on the wire."""
+"""Finding an execution by its id alone, over the wire."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def everywhere(world: World) -> list[ExecutionKey]:
 
 
 async def test_found_anywhere(gateway: Gateway, world: World) -> None:
-    """By its id alone, by id and workflow, and in the accounts and regions named."""
+    """By id alone, by id and workflow, and in the given accounts and regions."""
     for key in everywhere(world):
         for narrowed in (
             {},
@@ -50,14 +50,14 @@ async def test_found_anywhere(gateway: Gateway, world: World) -> None:
 
 
 async def test_not_found(gateway: Gateway, world: World) -> None:
-    """When every target has answered and none has it, it is nowhere in progress."""
+    """If every target has answered and none has it, the result is conclusive."""
     everywhere(world)
     assert await find(gateway, ABSENT) == {"execution": None, "targetsAsked": 6, "targetFailures": []}
     assert (await find(gateway, ABSENT, accounts=[PLAIN], regions=["eu-west-1"]))["targetsAsked"] == 1
 
 
 async def test_not_elsewhere(gateway: Gateway, world: World) -> None:
-    """Looked for in the wrong place it is not found, even if it was seen in the right one."""
+    """A search limited to other targets does not find it, even if it was seen elsewhere."""
     key = place(world, PLAIN)
     assert (await find(gateway, key.execution_id))["execution"]
     other = world.add_workflow(PLAIN, "eu-west-1")
@@ -66,7 +66,7 @@ async def test_not_elsewhere(gateway: Gateway, world: World) -> None:
 
 
 async def test_failed_targets_are_told(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """A target that could not be asked, whichever of its calls failed, is never counted as not having it."""
+    """A target that could not be searched, whichever call failed, is reported as failed, not as a miss."""
     everywhere(world)
     aws.faults.add(Fault(FaultKind.DENY, account_id=GUARDED, operation=DESCRIBE))
     aws.faults.add(Fault(FaultKind.DENY, account_id=HOME, region="us-east-1", operation="ListWorkflows"))
@@ -79,7 +79,7 @@ async def test_failed_targets_are_told(gateway: Gateway, aws: Emulator, world: W
 
 
 async def test_found_although_others_fail(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """What is found is found, whatever other targets do, and without waiting for them; they are asked no more."""
+    """A result is returned at once, whatever other targets do; their calls are cancelled."""
     key = everywhere(world)[0]
     aws.faults.add(Fault(FaultKind.HANG, account_id=GUARDED, service="transfer"))
     aws.faults.add(Fault(FaultKind.DENY, account_id=HOME))
@@ -90,7 +90,7 @@ async def test_found_although_others_fail(gateway: Gateway, aws: Emulator, world
 
 
 async def test_where_it_was_seen_is_asked_first(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """The second time, one call is enough, wherever it was seen: in a lookup, a list or a search."""
+    """The second search needs one call, wherever the execution was seen: in a lookup, a list or a search."""
     keys = everywhere(world)
     await gateway.look_up(keys[0])
     assert (await find(gateway, keys[1].execution_id))["execution"]
@@ -110,7 +110,7 @@ async def test_where_it_was_seen_is_asked_first(gateway: Gateway, aws: Emulator,
 
 
 async def test_a_workflow_that_is_new(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """An execution of a workflow that was created since the workflows were listed is found; a miss is certain."""
+    """An execution of a workflow created after the last list is found; a miss is conclusive."""
     everywhere(world)
     await find(gateway, ABSENT)
     key = place(world)
@@ -121,14 +121,14 @@ async def test_a_workflow_that_is_new(gateway: Gateway, aws: Emulator, world: Wo
 
 
 async def test_a_miss_lists_workflows_once(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """Where they were listed for this very search they are not listed again."""
+    """Workflows listed for this very search are not listed again."""
     everywhere(world)
     await find(gateway, ABSENT)
     assert (aws.calls.count(operation="ListWorkflows"), aws.calls.count(operation=DESCRIBE)) == (6, 6)
 
 
 async def test_found_beside_a_workflow_that_hangs(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """What one workflow has is told at once, whatever its siblings in the target do."""
+    """A workflow that has the execution answers at once, whatever other workflows of the target do."""
     first, *_, key = [place(world) for _ in range(5)]
     await find(gateway, ABSENT, accounts=[PLAIN])
     aws.faults.add(Fault(FaultKind.HANG, operation=DESCRIBE, times=1))
@@ -145,7 +145,7 @@ async def test_found_beside_a_workflow_that_hangs(gateway: Gateway, aws: Emulato
 @pytest.mark.fast_time
 @pytest.mark.parametrize("request_timeout_s", [30])
 async def test_where_it_was_seen_hangs(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """All others are asked beside it: only the target that hangs is named."""
+    """All other targets are searched meanwhile: only the hanging one is reported."""
     key = everywhere(world)[0]
     await gateway.look_up(key)
     await asyncio.sleep(1.1)
@@ -159,7 +159,7 @@ async def test_where_it_was_seen_hangs(gateway: Gateway, aws: Emulator, world: W
 
 @pytest.mark.fast_time
 async def test_where_it_was_seen_is_slow(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """It is waited for although the others, who don't have it, have answered."""
+    """The search waits for it, although all other targets have answered that they don't have it."""
     key = everywhere(world)[0]
     await gateway.look_up(key)
     await asyncio.sleep(1.1)
@@ -169,7 +169,7 @@ async def test_where_it_was_seen_is_slow(gateway: Gateway, aws: Emulator, world:
 
 @pytest.mark.fast_time
 async def test_gone_from_where_it_was_seen(gateway: Gateway, world: World) -> None:
-    """What has finished where it was seen is looked for everywhere, and then known to be nowhere."""
+    """An execution that is gone from where it was seen is searched for everywhere, and conclusively missing."""
     key = everywhere(world)[0]
     assert (await find(gateway, key.execution_id))["execution"]
     world.remove(key.account_id, key.region, key.workflow_id, key.execution_id)
@@ -194,6 +194,6 @@ async def test_gone_from_where_it_was_seen(gateway: Gateway, world: World) -> No
     ],
 )
 async def test_bad_input(shared_gateway: Gateway, variables: dict[str, Any], code: str) -> None:
-    """Malformed ids, and accounts and regions that are not configured, are told."""
+    """Malformed ids, and accounts and regions that are not configured, are errors."""
     (error,) = (await shared_gateway.ask(FIND, **variables))["errors"]
     assert error["extensions"]["code"] == code

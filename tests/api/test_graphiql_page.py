@@ -1,4 +1,4 @@
-"""GraphiQL's page: who gets it at GraphQL's path, and what it comes with. Whether it works: tests/browser."""
+"""The GraphiQL page: who gets it at the GraphQL path, its headers and its files. Its function: tests/browser."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCRIPT = b"console.log('the page')"
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A page as Vite builds it, in small. What is beside it is no asset."""
+    """A small page as built by Vite. Files outside its assets are not served."""
     assets = tmp_path / "page/assets"
     assets.mkdir(parents=True)
     (tmp_path / "page/index.html").write_text("<title>the page</title>")
@@ -47,7 +47,7 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def page(directory: Path) -> AsyncIterator[Gateway]:
-    """The page in front of something that isn't it."""
+    """The page in front of a stand-in for GraphQL."""
     graphql = PlainTextResponse("GraphQL")
     options = GraphiqlOptions(directory=directory)
     app = Starlette(routes=[Route("/graphql", GraphiqlPage(graphql, options)), *page_routes(options)])
@@ -90,7 +90,7 @@ async def page(directory: Path) -> AsyncIterator[Gateway]:
     ],
 )
 async def test_who_gets_it(page: Gateway, method: str, path: str, accept: str, *, gets_page: bool) -> None:
-    """A browser that opens the path does; who asks something, or would rather have JSON, doesn't."""
+    """A browser that opens the path gets the page; a request with a query, or one that prefers JSON, does not."""
     answer = await page.send(method, path, headers={"accept": accept})
     assert answer.status == 200
     assert (b"the page" in answer.body) == gets_page
@@ -98,7 +98,7 @@ async def test_who_gets_it(page: Gateway, method: str, path: str, accept: str, *
 
 
 async def test_nothing_from_elsewhere(page: Gateway) -> None:
-    """The page and all that it loads have a policy under which nothing comes from, or goes to, another origin."""
+    """The page and all its files have a policy that forbids loading from, and sending to, other origins."""
     for path in ("/graphql", "/graphiql/assets/index-1a2b.js", "/graphiql/config.json"):
         headers = (await page.send("GET", path, headers=BROWSER)).headers
         policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
@@ -119,7 +119,7 @@ async def test_nothing_from_elsewhere(page: Gateway) -> None:
 
 
 async def test_page_is_fresh_and_assets_are_kept(page: Gateway) -> None:
-    """Browsers ask for the page each time, and for an asset, whose name changes with its content, once."""
+    """Browsers revalidate the page each time, and request an asset, whose name contains its hash, once."""
     opened = await page.send("GET", headers=BROWSER)
     assert (opened.headers["cache-control"], opened.headers["vary"]) == ("no-cache", "accept")
     asset = await page.send("GET", "/graphiql/assets/index-1a2b.js")
@@ -136,7 +136,7 @@ async def test_page_is_fresh_and_assets_are_kept(page: Gateway) -> None:
     ],
 )
 async def test_compressed_when_it_was_built(page: Gateway, accept: str, *, compressed: bool) -> None:
-    """A client that reads gzip gets what was compressed at build time; any other one the asset itself."""
+    """A client that accepts gzip gets the file compressed at build time; others get the original."""
     answer = await page.send("GET", "/graphiql/assets/index-1a2b.js", headers={"accept-encoding": accept})
     assert (answer.headers.get("content-encoding") == "gzip") == compressed
     assert answer.headers["content-length"] == str(len(gzip.compress(SCRIPT) if compressed else SCRIPT))
@@ -146,7 +146,7 @@ async def test_compressed_when_it_was_built(page: Gateway, accept: str, *, compr
 
 
 async def test_other_assets(page: Gateway) -> None:
-    """What is compressed by its nature has no `.gz` beside it."""
+    """Formats that are compressed already have no `.gz` file."""
     answer = await page.send("GET", "/graphiql/assets/font-3c4d.ttf")
     assert (answer.status, answer.body, answer.headers["content-type"]) == (200, b"font", "font/ttf")
     head = await page.send("HEAD", "/graphiql/assets/font-3c4d.ttf")
@@ -178,7 +178,7 @@ async def test_other_assets(page: Gateway) -> None:
     ],
 )
 async def test_nothing_else(page: Gateway, path: str) -> None:
-    """Only assets, and nothing beside their directory, however it is spelt."""
+    """Only assets are served, and no path leads outside their directory."""
     async with connected(page.url) as (reader, writer):
         writer.write(
             f"GET {path} HTTP/1.1\r\nHost: {urlsplit(page.url).netloc}\r\nConnection: close\r\n\r\n".encode()
@@ -189,7 +189,7 @@ async def test_nothing_else(page: Gateway, path: str) -> None:
 
 
 async def test_not_built(page: Gateway, directory: Path) -> None:
-    """Without the page, one that says how to build it, under the same policy; built meanwhile, it is there at once."""
+    """Without a built page, a page explains how to build it, under the same policy; once built, it appears at once."""
     built = await page.send("GET", headers=BROWSER)
     (directory / "index.html").rename(directory / "later.html")
     missing = await page.send("GET", headers=BROWSER)
@@ -202,7 +202,7 @@ async def test_not_built(page: Gateway, directory: Path) -> None:
 
 
 async def test_service_has_it(gateway: Gateway) -> None:
-    """The service's own /graphql: a page, built or not, for a browser; GraphQL for everybody else."""
+    """The service's own /graphql: a page, built or not, for browsers; GraphQL for all other clients."""
     opened = await gateway.send("GET", headers=BROWSER)
     assert (opened.status, opened.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "x-request-id" in opened.headers
@@ -212,14 +212,28 @@ async def test_service_has_it(gateway: Gateway) -> None:
 
 
 async def test_live_examples_are_the_demos(gateway: Gateway) -> None:
-    """Opening the page must not ask AWS in every account."""
+    """Opening the page must not call AWS in every account."""
     assert (await gateway.send("GET", "/graphiql/config.json")).json() == {"liveExamples": False}
 
 
 async def test_switched_off(aws: Emulator, settings: Callable[..., Settings]) -> None:
-    """A browser gets what any client gets, and there are no assets."""
+    """Browsers get what any client gets, and there are no assets."""
     async with server.running(settings(graphiql=False)) as service, calling(service.url) as gateway:
         opened, asked = await gateway.send("GET", headers=BROWSER), await gateway.send("GET")
         assert (opened.status, opened.body) == (asked.status, asked.body)
         assert opened.headers["content-type"] == "application/json"
         assert (await gateway.send("GET", "/graphiql/config.json")).status == 404
+
+
+async def test_the_address_alone(aws: Emulator, settings: Callable[..., Settings]) -> None:
+    """It says what is where; without the page it says nothing, as every other path."""
+    async with server.running(settings()) as service, calling(service.url) as gateway:
+        answer = await gateway.send("GET", "/")
+        assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+        for path in ("/graphql", "/livez", "/readyz", "/metrics"):
+            assert path in answer.body.decode()
+            assert (await gateway.send("GET", path)).status != 404
+    async with server.running(settings(graphiql=False)) as service, calling(service.url) as gateway:
+        answers = [await gateway.send("GET", path) for path in ("/", "/nowhere")]
+        assert [answer.status for answer in answers] == [404, 404]
+        assert answers[0].body == answers[1].body

@@ -1,4 +1,4 @@
-"""What the HTTP door makes of requests that are no proper GraphQL, and of those that are."""
+"""How the HTTP server handles valid and invalid GraphQL requests."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ KEY = {
 async def test_malformed_requests(
     shared_gateway: Gateway, body: bytes, headers: dict[str, str], status: int, says: str
 ) -> None:
-    """A request that is no GraphQL gets a 4xx that says what is wrong, as JSON with a code."""
+    """An invalid request gets a 4xx with the reason, as JSON with a code."""
     response = await shared_gateway.send("POST", body=body, headers=headers)
     assert response.status == status
     (error,) = response.json()["errors"]
@@ -160,9 +160,9 @@ async def test_bad_documents_and_variables(
     status: int,
     media_type: str,
 ) -> None:
-    """A document or variable that does not fit is refused with its code and the rule, and 400.
+    """An invalid document or variable gets 400, a code and the rule.
 
-    Only a client that asks for `application/json` alone gets 200, as the GraphQL-over-HTTP draft has it.
+    Only a client that accepts nothing but `application/json` gets 200, as the GraphQL-over-HTTP draft recommends.
     """
     response = await shared_gateway.post({"query": query, "variables": variables}, accept=accept)
     answer = response.json()
@@ -175,7 +175,7 @@ async def test_bad_documents_and_variables(
 
 
 async def test_operation_name(shared_gateway: Gateway) -> None:
-    """Of several operations the one named runs."""
+    """With several operations, the one in `operationName` runs."""
     query = "query A { a: __typename } query B { b: __typename }"
     response = await shared_gateway.post({"query": query, "operationName": "B"})
     assert response.json() == {"data": {"b": "Query"}}
@@ -207,7 +207,7 @@ async def test_operation_name(shared_gateway: Gateway) -> None:
     ],
 )
 async def test_accept(shared_gateway: Gateway, accepts: list[str], status: int, media_type: str) -> None:
-    """Media ranges are compared whole, in any case, from every Accept header, and without those of q=0."""
+    """Media ranges are compared as a whole, case-insensitively, from all Accept headers, without those of q=0."""
     headers = [*JSON.items(), *(("accept", value) for value in accepts)]
     response = await shared_gateway.send(
         "POST", body=b'{"query":"{"}', headers=headers, skip_auto_headers=("accept",)
@@ -216,7 +216,7 @@ async def test_accept(shared_gateway: Gateway, accepts: list[str], status: int, 
 
 
 async def test_get(gateway: Gateway, world: World) -> None:
-    """Queries work by GET too."""
+    """Queries also work by GET."""
     variables = json.dumps({"key": to_input(place(world))})
     response = await gateway.send("GET", params={"query": QUERY, "variables": variables})
     assert response.json()["data"]["executionOrError"]["__typename"] == "Execution"
@@ -225,7 +225,7 @@ async def test_get(gateway: Gateway, world: World) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "br, gzip;q=0.5", "gzip;q=0", "identity", ""])
 async def test_compression(shared_gateway: Gateway, encoding: str) -> None:
-    """A large answer is compressed for whoever can read that; a small one never."""
+    """A large response is compressed for clients that accept it; a small one never is."""
     large = json.dumps({"query": get_introspection_query()}).encode()
     answers = [
         await shared_gateway.send(
@@ -245,7 +245,7 @@ async def test_compression(shared_gateway: Gateway, encoding: str) -> None:
 
 
 async def test_request_id(shared_gateway: Gateway) -> None:
-    """A caller's request id comes back; a malformed one is replaced."""
+    """A caller's request id is returned; a malformed one is replaced."""
     for sent, kept in (("abc-123", True), ("x" * 300, False), ("a b", False)):
         response = await shared_gateway.send("GET", "/livez", headers={"x-request-id": sent})
         assert (response.headers["x-request-id"] == sent) is kept
@@ -274,7 +274,7 @@ asyncio.run(http.serve(sockets=[listener]))
 
 
 async def test_a_fault_of_ours() -> None:
-    """An unforeseen exception is a 500 without detail; the log has its trace once, without the frames' variables."""
+    """An unexpected exception is a 500 without details; the log has its traceback once, without local variables."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", FAULTY, stdout=PIPE, stderr=PIPE)
     try:
         assert process.stdout is not None
@@ -335,7 +335,7 @@ fuzzed_key = st.fixed_dictionaries({name: st.just(value) | anything for name, va
     | anything
 )
 async def test_never_a_500(shared_gateway: Gateway, body: Any) -> None:
-    """Whatever JSON a caller sends, the answer is JSON, never a 5xx and never a fault of ours."""
+    """For any JSON, the response is JSON and never a 5xx."""
     response = await shared_gateway.post(body)
     assert response.status < 500
     codes = [error["extensions"]["code"] for error in response.json().get("errors", [])]

@@ -1,4 +1,4 @@
-"""The Host header: one, and well-formed, as RFC 9112 has it."""
+"""The Host header: exactly one, and well-formed, as RFC 9112 requires."""
 
 from __future__ import annotations
 
@@ -51,13 +51,17 @@ async def answered(service: SharedService, request: bytes) -> tuple[int, str]:
         pytest.param("1.0", ["local host"], 400, FORM, id="space-in-1.0"),
         pytest.param("1.1", ["localhost:8080"], 200, "", id="name-and-port"),
         pytest.param("1.1", ["[::1]:8080"], 200, "", id="ipv6"),
+        pytest.param("1.1", ["localhost\t"], 200, "", id="tab-after-it"),
+        pytest.param("1.1", ["\t localhost \t "], 200, "", id="blanks-around-it"),
+        pytest.param("1.1", ["local\thost"], 400, FORM, id="tab-within"),
+        pytest.param("1.1", ["evil.example\t"], 421, "", id="no-loopback-name-and-tab"),
         pytest.param("1.1", [""], 421, "", id="empty"),  # well-formed, but no loopback name
     ],
 )
 async def test_host_header(
     shared_service: SharedService, version: str, hosts: list[str], status: int, says: str
 ) -> None:
-    """A request without Host, with several, or with a malformed one is refused with 400 and the rule."""
+    """A request without Host, with several or with a malformed one gets 400 with the rule."""
     lines = [f"GET /livez HTTP/{version}", *(f"host: {host}" for host in hosts), "", ""]
     found = await answered(shared_service, "\r\n".join(lines).encode("latin-1"))
     assert found[0] == status
@@ -68,13 +72,13 @@ async def test_host_header(
     ("hosts", "status"), [(b"", 400), (b"host: localhost\r\n", 101), (b"host: localhost\r\n" * 2, 400)]
 )
 async def test_host_of_a_websocket(shared_service: SharedService, hosts: bytes, status: int) -> None:
-    """The same for the request that opens a WebSocket."""
+    """So does a WebSocket's opening request."""
     found, _ = await answered(shared_service, b"GET /graphql HTTP/1.1\r\n" + hosts + UPGRADE + b"\r\n")
     assert found == status
 
 
 async def test_host_of_each_request(shared_service: SharedService) -> None:
-    """A connection's later requests are checked, too."""
+    """Later requests on a connection are checked, too."""
     async with connected(shared_service.url) as (reader, writer), asyncio.timeout(30):
         writer.write(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
@@ -84,7 +88,7 @@ async def test_host_of_each_request(shared_service: SharedService) -> None:
 
 
 async def test_http2(shared_service: SharedService) -> None:
-    """A client that begins with HTTP/2, as one of gRPC on the wrong port does, is told so in HTTP/1.1."""
+    """A client that starts with HTTP/2, such as a gRPC client on the wrong port, gets an explanation in HTTP/1.1."""
     status, message = await answered(shared_service, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
     assert status == 400
     assert message == "This port serves HTTP/1.1, not HTTP/2. gRPC has a separate port."

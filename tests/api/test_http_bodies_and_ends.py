@@ -1,4 +1,4 @@
-"""Clients that leave or send slowly, and the end of a connection."""
+"""Clients that disconnect or send slowly, and the end of connections."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BODY = b'{"query":"{__typename}"}'
     ],
 )
 async def test_a_client_that_leaves(service: server.Service, rest: bytes) -> None:
-    """A request that never becomes whole is no fault of ours: one line in the log, with 499."""
+    """An incomplete request is not an error of ours: one log line, with 499."""
     with capture_logs() as logged:
         async with connected(service.url) as (_, writer):
             writer.write(POST + rest)
@@ -46,7 +46,7 @@ async def test_a_client_that_leaves(service: server.Service, rest: bytes) -> Non
 
 
 async def test_a_client_that_does_not_wait(service: server.Service, world: World, aws: Emulator) -> None:
-    """Who leaves before the answer ends the lookups: of 40 keys, those that were not asked for never are."""
+    """A client that disconnects ends the lookups: of 40 keys, those not requested from AWS yet never are."""
     keys = [to_input(place(world)) for _ in range(40)]
     query = "query($keys: [ExecutionKey!]!) { executions(keys: $keys) { __typename } }"
     body = json.dumps({"query": query, "variables": {"keys": keys}}).encode()
@@ -65,7 +65,7 @@ async def test_a_client_that_does_not_wait(service: server.Service, world: World
 
 
 async def test_a_body_that_does_not_arrive(aws: Emulator, settings: Callable[..., Settings]) -> None:
-    """A body has the request's time to arrive; then 408, and the connection is closed."""
+    """A body must arrive within the request timeout; otherwise 408, and the connection is closed."""
     async with (
         server.running(settings(request_timeout_s=0.2)) as service,
         connected(service.url) as (reader, writer),
@@ -79,7 +79,7 @@ async def test_a_body_that_does_not_arrive(aws: Emulator, settings: Callable[...
 
 
 async def test_idle_connections(aws: Emulator, settings: Callable[..., Settings]) -> None:
-    """They are closed after the time that is set; by default later than load balancers close theirs (60 s)."""
+    """Idle connections are closed after the configured time, by default later than those of load balancers (60 s)."""
     request = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
     async with (
         server.running(settings(http_keepalive_s=1)) as service,
@@ -92,7 +92,7 @@ async def test_idle_connections(aws: Emulator, settings: Callable[..., Settings]
 
 
 async def test_a_slow_body(service: server.Service) -> None:
-    """A body that takes its time is read to its end."""
+    """A body that arrives slowly is read completely."""
     async with connected(service.url) as (reader, writer):
         writer.write(POST + b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(BODY) + BODY[:5])
         await asyncio.sleep(0.5)  # longer than the service waits before it looks whether its client has left
@@ -102,7 +102,7 @@ async def test_a_slow_body(service: server.Service) -> None:
 
 
 async def test_the_end_of_the_grace(aws: Emulator, world: World, settings: Callable[..., Settings]) -> None:
-    """A service that ends leaves no request behind: what hangs after the grace is answered with 503 by then."""
+    """Shutdown leaves no request unanswered: what hangs past the grace period gets 503."""
     body = json.dumps({"query": QUERY, "variables": {"key": to_input(place(world))}}).encode()
     aws.faults.add(Fault(FaultKind.HANG, operation="DescribeExecution"))
     patient = settings(shutdown_grace_s=0.2, request_timeout_s=100, aws_read_timeout_s=100)
@@ -121,14 +121,14 @@ async def test_the_end_of_the_grace(aws: Emulator, world: World, settings: Calla
 async def test_upgrades_are_ignored(
     service: server.Service, caplog: pytest.LogCaptureFixture, offer: bytes, step: int
 ) -> None:
-    """An offer of another protocol changes nothing, as Java's HttpClient expects that makes it with every POST."""
+    """An offer to upgrade to another protocol has no effect; Java's HttpClient sends one with every POST."""
     length = b"Content-Length: %d\r\n" % len(BODY)
     offering = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: %b\r\nHTTP2-Settings: AAMAAABk\r\n" % offer
     sent = POST + length + offering + b"\r\n" + BODY + POST + length + b"Connection: close\r\n\r\n" + BODY
     async with connected(service.url) as (reader, writer):
         for start in range(0, len(sent), step):
             writer.write(sent[start : start + step])
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0.001)  # so that most arrive alone
         async with asyncio.timeout(30):
             answers = await reader.read()
     assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b'{"data":{"__typename":"Query"}}') == 2

@@ -1,4 +1,4 @@
-"""How many connections there may be, and which of them make room."""
+"""Connection limits, and which connections are closed to make room."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def status(url: str, path: str = "/livez") -> int:
-    """Of a request on a connection of its own; 0 where it was closed instead."""
+    """The status of a request on a new connection; 0 if it was closed instead."""
     request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
     answer = await exchange(url, request.encode())
     return int(answer.split()[1]) if answer else 0
@@ -40,7 +40,7 @@ async def status(url: str, path: str = "/livez") -> int:
 async def held(
     url: str, count: int, *, address: str = "127.0.0.1", begun: bytes = b""
 ) -> AsyncIterator[list[Pair]]:
-    """So many connections from that address, each with that much of a request sent."""
+    """That many connections from one address, each with a partial request."""
     place = urlsplit(url)
     async with AsyncExitStack() as stack:
         pairs = []
@@ -55,7 +55,7 @@ async def held(
 
 
 async def requests_in_flight(url: str) -> int:
-    """By the service's metrics, whose connection is one of those kept for probes."""
+    """Counted by the service's metrics, read over a connection reserved for probes."""
     metrics = await exchange(url, b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
     counted = re.findall(
         rb'^transfer_gateway_requests_in_flight\{door="graphql"\} (\d+)', metrics, re.MULTILINE
@@ -67,7 +67,7 @@ SLOW = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/
 
 
 async def test_idle_connections_make_room(run: Run) -> None:
-    """Whoever has been idle longest is closed for one more, whether it sent nothing or a whole request."""
+    """The connection that has been idle longest is closed for a new one, whether it sent nothing or a whole request."""
     url = await run(http_max_connections=10)
     async with held(url, 5, begun=LIVEZ) as kept, held(url, 45) as silent:
         async with calling(url) as gateway:
@@ -80,7 +80,7 @@ async def test_idle_connections_make_room(run: Run) -> None:
 
 
 async def test_busy_connections_leave_room_for_probes(run: Run) -> None:
-    """Where all have a request under way, probes are answered; anything else is 503, and closed."""
+    """If all connections are busy, probes are answered; anything else gets 503 and is closed."""
     url = await run(http_max_connections=5)
     async with held(url, 5, begun=SLOW):
         await becomes(partial(requests_in_flight, url), 5)
@@ -92,7 +92,7 @@ async def test_busy_connections_leave_room_for_probes(run: Run) -> None:
 
 
 async def test_silent_connections_do_not_keep_the_reserve(run: Run) -> None:
-    """However many come while all places are busy, a probe finds one."""
+    """However many connections arrive while all are busy, a probe is served."""
     url = await run(http_max_connections=5)
     async with held(url, 5, begun=SLOW):
         await becomes(partial(requests_in_flight, url), 5)
@@ -101,7 +101,7 @@ async def test_silent_connections_do_not_keep_the_reserve(run: Run) -> None:
 
 
 async def test_connections_of_one_address(run: Run) -> None:
-    """An address that has its share gets no more, and others notice nothing."""
+    """An address at its limit gets no more connections; others are not affected."""
     url = await run(http_max_connections=20, http_max_connections_per_address=5)
     async with held(url, 5, address="127.0.0.2", begun=SLOW):
         await becomes(partial(requests_in_flight, url), 5)
@@ -120,7 +120,7 @@ async def test_connections_of_one_address(run: Run) -> None:
 
 
 async def test_idle_websockets_make_room_last(run: Run) -> None:
-    """A WebSocket without operations goes after idle HTTP connections, and is told to come again."""
+    """A WebSocket without operations is closed after idle HTTP connections, with code 1013 (try again later)."""
     url = await run(http_max_connections=3, request_timeout_s=1)
     async with socket(url) as websocket:
         await asyncio.sleep(1.2)  # it is idle when no operation can be running any more
@@ -129,7 +129,7 @@ async def test_idle_websockets_make_room_last(run: Run) -> None:
             await websocket.subscribe("1", "{ __typename }")
             assert (await websocket.next())["type"] == "next"
             assert (await websocket.next())["type"] == "complete"
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(1.2)  # the same
         async with held(url, 3, begun=SLOW):
             async with asyncio.timeout(PATIENCE_S):
                 await websocket.connection.wait_closed()
@@ -138,7 +138,7 @@ async def test_idle_websockets_make_room_last(run: Run) -> None:
 
 @pytest.mark.parametrize("limit", [pytest.param(256, id="256"), pytest.param(128, id="128")])
 async def test_descriptors(aws: Emulator, accounts_file: Path, limit: int) -> None:
-    """With few descriptors fewer connections are taken: files and AWS find some, whoever comes."""
+    """With few file descriptors, fewer connections are accepted, so that files and AWS calls still get some."""
     environment = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
         "TRANSFER_GATEWAY_ACCOUNTS_RELOAD_S": "0.1",
@@ -164,7 +164,7 @@ async def test_descriptors(aws: Emulator, accounts_file: Path, limit: int) -> No
 
 @contextmanager
 def no_descriptor_left() -> Iterator[None]:
-    """This process, and so the service in it, can open nothing."""
+    """This process, and so the service in it, can open no more files."""
     limits, taken = resource.getrlimit(resource.RLIMIT_NOFILE), []
     used = max(int(entry.name) for entry in Path("/proc/self/fd").iterdir())
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + 1, limits[1]))
@@ -180,7 +180,7 @@ def no_descriptor_left() -> Iterator[None]:
 
 
 async def test_no_descriptor_left_for_a_connection(run: Run) -> None:
-    """accept() is tried again after a while, not in a circle; who waits in the backlog is then served."""
+    """accept() is retried after a pause, not in a loop; then connections in the backlog are served."""
     url, loop = await run(), asyncio.get_running_loop()
     place = urlsplit(url)
     assert await status(url) == 200

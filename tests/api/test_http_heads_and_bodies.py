@@ -1,4 +1,4 @@
-"""Heads and bodies without measure or in pieces."""
+"""Oversized, endless and fragmented heads and bodies."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ HEADER = b"x-filler: " + b"a" * 1000 + b"\r\n"
     ],
 )
 async def test_size_of_a_head(run: Run, pieces: list[bytes], expected: int) -> None:
-    """A head of more than HTTP_MAX_HEAD_BYTES is refused, however it comes, and its connection closed."""
+    """A head larger than HTTP_MAX_HEAD_BYTES is rejected, however it arrives, and the connection is closed."""
     answer = await exchange(await run(), *pieces)
     assert answer.startswith(b"HTTP/1.1 %d " % expected), answer[:200]
     if b"content-length: 0" not in answer:
@@ -60,7 +60,7 @@ async def test_size_of_a_head(run: Run, pieces: list[bytes], expected: int) -> N
 
 
 async def test_a_head_that_just_fits(run: Run) -> None:
-    """The bound is of the head alone: what follows in the same chunk isn't counted."""
+    """The limit applies to the head only: data after it in the same chunk is not counted."""
     url = await run()
     body = json.dumps({"query": "{ __typename }", "variables": {"filler": "a" * 200_000}}).encode()
     head = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -75,7 +75,7 @@ CHUNKED = (
 
 
 async def test_chunks_of_a_byte(run: Run) -> None:
-    """A body in more chunks than any client makes is refused: each chunk is work."""
+    """A body with more chunks than any client sends is rejected, since each chunk costs CPU."""
     answer = await exchange(await run(), CHUNKED, *[b"1\r\na\r\n" * 1000] * 10)
     assert failure(answer) == (400, "The body has more than 4096 chunks.")
 
@@ -89,7 +89,7 @@ async def test_chunks_of_a_byte(run: Run) -> None:
     ],
 )
 async def test_what_is_neither_head_nor_body(run: Run, pieces: list[bytes]) -> None:
-    """Trailers and extensions of chunks have the head's bound, too."""
+    """Trailers and chunk extensions are limited like the head."""
     assert failure(await exchange(await run(), *pieces))[0] == 431
 
 
@@ -103,7 +103,7 @@ async def test_what_is_neither_head_nor_body(run: Run, pieces: list[bytes]) -> N
     ],
 )
 async def test_a_body_without_end(run: Run, head: bytes) -> None:
-    """After the answer the rest of a body is awaited for 2 s; then the connection is closed."""
+    """After the response, the rest of a body is read for 2 s; then the connection is closed."""
     url = await run(http_max_body_bytes=1024)
     async with connected(url) as (reader, writer):
         writer.write(head + b"host: localhost\r\ncontent-length: 1000000000000\r\n\r\n" + b"a" * 5000)
@@ -116,13 +116,13 @@ async def test_a_body_without_end(run: Run, head: bytes) -> None:
                     await writer.drain()
             except (ConnectionError, TimeoutError):
                 pass
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # the pace of a client that sends without end
             assert time.monotonic() - with_answer < PATIENCE_S
         assert (await reading).startswith(b"HTTP/1.1 ")
 
 
 async def test_connection_goes_on_after_an_unwanted_body(run: Run) -> None:
-    """A body that ends soon after the answer costs its client nothing."""
+    """A body that ends soon after the response does not cost the client its connection."""
     async with connected(await run()) as (reader, writer):
         writer.write(
             b"PUT /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-length: 200000\r\n\r\n" + b"a" * 100_000
@@ -145,14 +145,14 @@ async def test_connection_goes_on_after_an_unwanted_body(run: Run) -> None:
     ],
 )
 async def test_time_for_a_head(run: Run, begun: bytes, expected: bytes) -> None:
-    """Half a head is 408 after HTTP_HEAD_TIMEOUT_S, nothing at all no answer. Either way the connection is closed."""
+    """After HTTP_HEAD_TIMEOUT_S an incomplete head gets 408, and no head at all no response. Both are closed."""
     answer = await exchange(await run(http_head_timeout_s=0.2), begun)
     assert answer.startswith(expected)
     assert bool(answer) == bool(expected)
 
 
 async def test_head_that_trickles(run: Run) -> None:
-    """The time is of the whole head, of a later request's as well; each byte doesn't start it anew."""
+    """The timeout is for the whole head, also of later requests; single bytes do not restart it."""
     url = await run(http_head_timeout_s=0.5)
     async with connected(url) as (reader, writer):
         writer.write(LIVEZ)
@@ -162,14 +162,14 @@ async def test_head_that_trickles(run: Run) -> None:
         writer.write(b"GET /livez HTTP/1.1\r\n")
         while not reading.done() and time.monotonic() - started < PATIENCE_S:
             writer.write(b"a")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the pace of a trickle
         assert b"HTTP/1.1 408 " in await reading
 
 
 async def test_time_for_a_tls_handshake(
     aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    """A client that connects and begins no TLS, or half of it, is closed as one with half a head."""
+    """A client that sends no TLS handshake, or half of one, is closed like one with an incomplete head."""
     certificate, key = Authority().server().write(tmp_path, "door")
     tls = {"http_tls_cert_file": certificate, "http_tls_key_file": key}
     async with server.running(settings(http_head_timeout_s=0.3, **tls)) as service:
@@ -178,7 +178,7 @@ async def test_time_for_a_tls_handshake(
 
 
 async def test_pipeline(run: Run) -> None:
-    """Requests beyond HTTP_MAX_PIPELINED_REQUESTS get no answer; those before do, and the last says it closes."""
+    """Requests beyond HTTP_MAX_PIPELINED_REQUESTS get no response; the last one before announces the close."""
     answer = await exchange(await run(http_max_pipelined_requests=4), LIVEZ * 50_000)
     assert answer.count(b"HTTP/1.1 200 OK") == 5
     *_, last = answer.split(b"HTTP/1.1 200 OK")
@@ -187,7 +187,7 @@ async def test_pipeline(run: Run) -> None:
 
 
 async def test_pipeline_within_the_bound(run: Run) -> None:
-    """All are answered, in turn, and the connection stays."""
+    """All are answered in order, and the connection stays open."""
     async with connected(await run(http_max_pipelined_requests=4)) as (reader, writer):
         for _ in range(3):
             writer.write(LIVEZ * 5)
@@ -197,7 +197,7 @@ async def test_pipeline_within_the_bound(run: Run) -> None:
 
 
 async def test_reading_stops_while_requests_wait() -> None:
-    """What comes meanwhile stays in the kernel, so a client that sends on is served, not cut off."""
+    """Data that arrives meanwhile stays in the kernel, so a client that keeps sending is served."""
     started_requests, gate = [], asyncio.Semaphore(0)
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
@@ -225,7 +225,7 @@ async def test_reading_stops_while_requests_wait() -> None:
 
 
 async def test_websocket_after_a_pending_request(run: Run) -> None:
-    """A handshake that comes before earlier answers are out is not begun: they would be sent into the WebSocket."""
+    """A handshake that arrives before earlier responses are sent is rejected: they would be sent into the WebSocket."""
     upgrade = (
         b"GET /graphql HTTP/1.1\r\nhost: localhost\r\nupgrade: websocket\r\nconnection: upgrade\r\n"
         b"sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"

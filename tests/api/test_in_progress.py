@@ -1,4 +1,4 @@
-"""Every execution in progress, in pages, on the wire."""
+"""All executions in progress, in pages, over the wire."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
-from wire import GUARDED, HOME, PLAIN, Gateway, calling, place, until
+from wire import GUARDED, HOME, PLAIN, Gateway, becomes, calling, place, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,7 @@ async def page(gateway: Gateway, **variables: Any) -> dict[str, Any]:
 
 
 async def walk(gateway: Gateway, first: int) -> list[str]:
-    """The ids of all pages, one after another."""
+    """The ids of all pages in order."""
     seen: list[str] = []
     after = None
     while True:
@@ -56,7 +56,7 @@ async def walk(gateway: Gateway, first: int) -> list[str]:
 
 
 async def test_pages(gateway: Gateway, world: World) -> None:
-    """All of them, in the order of their ids, page by page; the connection's figures are Relay's."""
+    """All executions, ordered by id, page by page; `pageInfo` follows Relay."""
     keys = sorted(place(world, account) for account in (PLAIN, GUARDED, HOME) for _ in range(7))
     first = await page(gateway, first=5)
     assert [edge["node"]["id"] for edge in first["edges"]] == [str(key) for key in keys[:5]]
@@ -74,7 +74,7 @@ async def test_pages(gateway: Gateway, world: World) -> None:
 
 
 async def test_none(shared_gateway: Gateway) -> None:
-    """Where nothing runs the page is empty, and says so."""
+    """Without executions the page is empty."""
     assert await page(shared_gateway) == {
         "edges": [],
         "pageInfo": {"hasNextPage": False, "hasPreviousPage": False, "startCursor": None, "endCursor": None},
@@ -83,17 +83,18 @@ async def test_none(shared_gateway: Gateway) -> None:
 
 
 async def test_a_workflow_that_is_new(gateway: Gateway, world: World) -> None:
-    """What runs in a workflow that was created since the last list is listed some five seconds later."""
+    """Executions of a workflow created after the last list appear about five seconds later."""
     await page(gateway)
     key = place(world)
-    async with asyncio.timeout(60):
-        while not (edges := (await page(gateway))["edges"]):
-            await asyncio.sleep(0.1)
-    assert edges[0]["node"]["id"] == str(key)
+
+    async def ids() -> list[str]:
+        return [edge["node"]["id"] for edge in (await page(gateway))["edges"]]
+
+    await becomes(ids, [str(key)])
 
 
 async def test_filters(gateway: Gateway, world: World) -> None:
-    """Each filter alone finds its executions; together they narrow."""
+    """Each filter alone finds its executions; several filters narrow the result."""
 
     def upload(user: str, server_id: str, **location: Any) -> dict[str, Any]:
         details = {"UserName": user, "ServerId": server_id, "SessionId": f"{user}-session"}
@@ -133,7 +134,7 @@ async def test_filters(gateway: Gateway, world: World) -> None:
 
 
 async def test_failed_targets_are_named(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """A target that fails, or one workflow of it, is named beside the edges of all the others."""
+    """A target, or one of its workflows, that fails is reported beside the edges of all others."""
     keys = [place(world, account, region) for account in (PLAIN, GUARDED, HOME) for region in world.regions]
     aws.faults.add(Fault(FaultKind.DENY, account_id=GUARDED, operation="ListWorkflows"))
     aws.faults.add(
@@ -152,7 +153,7 @@ async def test_failed_targets_are_named(gateway: Gateway, aws: Emulator, world: 
 
 
 async def test_details_only_when_selected(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """What AWS's lists lack costs a call for each execution when it is selected, fragments included; else none."""
+    """Selecting fields that AWS's lists lack costs a call per execution, also through fragments; otherwise none."""
     keys = [place(world) for _ in range(3)]
     await page(gateway)
     assert aws.calls.count(operation="DescribeExecution") == 0
@@ -178,7 +179,7 @@ async def test_details_only_when_selected(gateway: Gateway, aws: Emulator, world
 async def test_details_that_are_left_out(
     gateway: Gateway, aws: Emulator, world: World, node: str, described: int
 ) -> None:
-    """Details under `@include` or `@skip` cost a call only if they are part of the answer."""
+    """Details under `@include` or `@skip` cost a call only if they are part of the response."""
     place(world)
     answer = await gateway.ask(
         "query($yes: Boolean = true, $no: Boolean!) { a: __typename @include(if: $yes) @skip(if: $no) "
@@ -194,7 +195,7 @@ async def test_details_that_are_left_out(
 
 
 async def test_finished_in_between(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """A listed execution that has no details any more is there without them, and says why."""
+    """A listed execution whose details are gone is returned without them, with the reason."""
     keys = sorted([place(world), place(world)])
     aws.faults.add(
         Fault(FaultKind.ERROR, operation="DescribeExecution", code="ResourceNotFoundException", times=1)
@@ -209,14 +210,14 @@ async def test_finished_in_between(gateway: Gateway, aws: Emulator, world: World
 
 
 async def test_long_lists_are_read_to_their_end(gateway: Gateway, world: World) -> None:
-    """A workflow with more executions than one of AWS's pages holds is listed whole."""
+    """A workflow with more executions than fit on one of AWS's pages is listed completely."""
     where = (PLAIN, "eu-west-1", world.add_workflow(PLAIN, "eu-west-1"))
     ids = {"/".join((*where, world.place(*where, {"Status": "IN_PROGRESS"}))) for _ in range(2300)}
     assert set(await walk(gateway, 1000)) == ids
 
 
 async def test_a_long_list_is_as_old_as_its_first_page(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """Who comes while a later page is read gets no list whose first page is older than a second."""
+    """A request during a later page does not get a list whose first page is older than a second."""
     where = (PLAIN, "eu-west-1", world.add_workflow(PLAIN, "eu-west-1"))
     for _ in range(1001):
         world.place(*where, {"Status": "IN_PROGRESS"})
@@ -242,14 +243,14 @@ async def test_a_long_list_is_as_old_as_its_first_page(gateway: Gateway, aws: Em
     ],
 )
 async def test_bad_input(shared_gateway: Gateway, variables: dict[str, Any], says: str) -> None:
-    """A bad page size, cursor or filter: BAD_USER_INPUT, with the rule named."""
+    """An invalid page size, cursor or filter: BAD_USER_INPUT that names the rule."""
     (error,) = (await shared_gateway.ask(PAGE, **variables))["errors"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert says in error["message"]
 
 
 async def test_forged_and_truncated_cursors(gateway: Gateway, world: World) -> None:
-    """A cursor that was changed in any place is refused."""
+    """A modified cursor is rejected."""
     place(world)
     place(world)
     cursor = (await page(gateway, first=1))["pageInfo"]["endCursor"]
@@ -263,7 +264,7 @@ async def test_forged_and_truncated_cursors(gateway: Gateway, world: World) -> N
 async def test_cursors_survive_a_restart(
     aws: Emulator, world: World, settings: Callable[..., Settings], accounts_file: Path
 ) -> None:
-    """With a secret set, another process goes on where the first left off; with another secret it refuses."""
+    """With a secret, another process continues where the first stopped; with another secret it rejects the cursor."""
     keys = sorted(place(world) for _ in range(3))
     async with server.running(settings(cursor_secret="a" * 16)) as service, calling(service.url) as gateway:
         cursor = (await page(gateway, first=1))["pageInfo"]["endCursor"]

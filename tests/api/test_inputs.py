@@ -1,4 +1,4 @@
-"""Lists of input objects: whatever is sent, it is read as graphql-core reads it, or left to it."""
+"""Lists of input objects: coerced as graphql-core would, or left to it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def operation(kind: str) -> OperationDefinitionNode:
 
 @given(st.sampled_from(TYPES), values)
 def test_lists_are_the_reference_coercions(kind: str, value: Any) -> None:
-    """The same objects where graphql-core makes some, and nothing where it finds an error."""
+    """The same objects as graphql-core's, and none if it reports an error."""
     asked = operation(kind)
     found = Inputs(SCHEMA).take_lists(asked, {"keys": value})
     expected = get_variable_values(SCHEMA, asked.variable_definitions or (), {"keys": value})
@@ -60,7 +60,7 @@ def test_lists_are_the_reference_coercions(kind: str, value: Any) -> None:
 
 
 def test_keys_are_read_here() -> None:
-    """What this is for: they become inputs of the schema, whose ids are checked."""
+    """The typical case: keys become input objects of the schema, with validated ids."""
     found = Inputs(SCHEMA).take_lists(operation("[ExecutionKey!]!"), {"keys": [KEY, KEY]})["keys"]
     assert [key.__class__ for key in found] == [ExecutionKeyInput] * 2
     ids = [found[0].account_id, found[0].region, found[0].workflow_id, found[0].execution_id]
@@ -69,7 +69,7 @@ def test_keys_are_read_here() -> None:
 
 @pytest.mark.parametrize("wrong", [{"accountId": "1"}, {"region": None}, {"else": "x"}])
 async def test_wrong_keys_are_named(shared_gateway: Gateway, wrong: dict[str, object]) -> None:
-    """One wrong key among many: the error says which, and what of it."""
+    """One invalid key among many: the error names the key and the problem."""
     query = "query ($keys: [ExecutionKey!]!) { executions(keys: $keys) { __typename } }"
     answer = await shared_gateway.ask(query, keys=[KEY, KEY | wrong, KEY])
     [error] = answer["errors"]

@@ -1,4 +1,4 @@
-"""What hostile documents and variables get: a refusal that names the limit, before anything costly is done."""
+"""Hostile documents and variables: rejected with the limit's name, before anything expensive."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def nested(depth: int) -> str:
 
 
 def doubled(levels: int) -> str:
-    """Fragments that each spread the next twice: written out, it has 2 ** levels fields."""
+    """Fragments that each spread the next one twice: expanded, 2 ** levels fields."""
     fragments = [f"fragment f{n} on Query {{ ...f{n + 1} ...f{n + 1} }}" for n in range(levels)]
     return " ".join(["{ ...f0 }", *fragments, f"fragment f{levels} on Query {{ accounts {{ id }} }}"])
 
 
 def aliases(count: int) -> str:
-    """So many, below one field."""
+    """That many fields, below one field."""
     return "{ accounts { " + " ".join(f"a{n}: id" for n in range(count)) + " } }"
 
 
@@ -107,7 +107,7 @@ def aliases(count: int) -> str:
     ],
 )  # fmt: skip
 async def test_hostile_documents(shared_gateway: Gateway, query: str, says: str) -> None:
-    """Each is refused with 400, and the limit named."""
+    """Each is rejected with 400 and the limit's name."""
     answer = await shared_gateway.post({"query": query}, accept="application/graphql-response+json")
     assert answer.status == 400
     (error,) = answer.json()["errors"]
@@ -128,7 +128,7 @@ async def test_hostile_documents(shared_gateway: Gateway, query: str, says: str)
     ],
 )
 async def test_hostile_variables(shared_gateway: Gateway, keys: Any, says: str) -> None:
-    """Lists are counted before any of their items is looked at."""
+    """Lists are counted before their items are read."""
     answer = await shared_gateway.ask(KEYS, keys=keys)
     (error,) = answer["errors"]
     assert says in error["message"]
@@ -136,7 +136,7 @@ async def test_hostile_variables(shared_gateway: Gateway, keys: Any, says: str) 
 
 
 async def test_what_is_just_allowed(shared_gateway: Gateway) -> None:
-    """A limit is the most that is allowed; and GraphiQL's query for the schema fits into all of them."""
+    """A value at the limit is allowed; GraphiQL's introspection query is within all limits."""
     for query in (
         aliases(50),
         "{ " + "accounts { id } " * 20 + "}",
@@ -147,7 +147,7 @@ async def test_what_is_just_allowed(shared_gateway: Gateway) -> None:
 
 
 async def test_aws_calls(aws: Emulator, settings: Callable[..., Settings]) -> None:
-    """An operation that may need more calls than the limit is refused before it makes one."""
+    """An operation that may need more AWS calls than the limit is rejected before its first call."""
     async with (
         server.running(settings(graphql_max_aws_calls=61)) as service,
         calling(service.url) as gateway,
@@ -201,20 +201,20 @@ ACCOUNTS = Accounts([account(PLAIN, REGION, "us-east-1"), account(GUARDED, REGIO
     ],
 )
 def test_cost(query: str, variables: dict[str, Any], calls: int) -> None:
-    """What an operation costs is told by its root fields and their arguments, wherever these come from."""
+    """An operation's cost depends on its root fields and their arguments, whether literals, variables or defaults."""
     document = parse(query)
     assert cost.cost_of(document, operation_of(document, None), variables, Scope(ACCOUNTS)).aws_calls == calls
 
 
 def test_every_field_has_its_cost() -> None:
-    """A new field of Query can't be forgotten."""
+    """Every field of Query has a cost."""
     assert SCHEMA.query_type is not None
     assert set(SCHEMA.query_type.fields) == set(cost._COSTS)
 
 
 @pytest.mark.parametrize("suggestions", [True, False])
 async def test_suggestions(aws: Emulator, settings: Callable[..., Settings], suggestions: bool) -> None:  # noqa: FBT001  a case
-    """Names that do exist are suggested unless switched off: fields, arguments, types, enum values and input fields."""
+    """Similar names are suggested unless disabled: fields, arguments, types, enum values and input fields."""
     async with (
         server.running(settings(graphql_suggestions=suggestions)) as service,
         calling(service.url) as gateway,
@@ -233,7 +233,7 @@ async def test_suggestions(aws: Emulator, settings: Callable[..., Settings], sug
 
 
 async def test_introspection(aws: Emulator, settings: Callable[..., Settings]) -> None:
-    """It can be switched off; `__typename` stays, which clients need."""
+    """Introspection can be disabled; `__typename`, which clients need, still works."""
     async with (
         server.running(settings(graphql_introspection=False)) as service,
         calling(service.url) as gateway,
@@ -244,7 +244,7 @@ async def test_introspection(aws: Emulator, settings: Callable[..., Settings]) -
 
 
 def work(text: str) -> int:
-    """How many functions are entered to check a document."""
+    """The number of function calls that checking a document takes."""
     calls = 0
 
     def count(_frame: object, event: str, _argument: object) -> None:
@@ -295,7 +295,7 @@ def work(text: str) -> int:
     ],
 )  # fmt: skip
 def test_checks_are_linear(document: Callable[[int], str], size: int) -> None:
-    """Twice as much of anything costs twice the work, counted in calls, whatever the limits are."""
+    """Twice the input costs twice the work, in function calls, whatever the limits are."""
     assert work(document(2 * size)) < 2.3 * work(document(size))
 
 
@@ -330,7 +330,7 @@ documents = st.lists(st.lists(selections, min_size=1, max_size=4).map(" ".join),
 @settings(max_examples=100)
 @given(query=documents | st.text())
 async def test_any_document(shared_gateway: Gateway, query: str) -> None:
-    """Whatever is sent is answered, or refused with a code; and never takes more work than its length accounts for."""
+    """Any document is executed or rejected with a code, with work at most proportional to its length."""
     answer = await shared_gateway.post({"query": query}, accept="application/graphql-response+json")
     assert answer.status in {200, 400}
     for error in answer.json().get("errors", ()):
@@ -340,7 +340,7 @@ async def test_any_document(shared_gateway: Gateway, query: str) -> None:
 
 @given(query=documents)
 def test_sizes_are_those_written_out(query: str) -> None:
-    """Measuring each fragment once gives what writing the document out gives."""
+    """Measuring each fragment once gives the same as measuring the expanded document."""
     document = parse(query)
     try:
         check_document(document, UNLIMITED)
@@ -357,7 +357,7 @@ def test_sizes_are_those_written_out(query: str) -> None:
 
 
 def written_out(selection_set: Any, fragments: dict[str, Any]) -> int:
-    """The selections of a selection set, as anybody would count them."""
+    """A selection set's selections, counted naively."""
     if selection_set is None:
         return 0
     return sum(

@@ -1,4 +1,4 @@
-"""One execution, end to end: GraphQL on the wire, through an assumed role, to AWS on the wire."""
+"""One execution, end to end: GraphQL over the wire, through an assumed role, to AWS over the wire."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ABSENT = "00000000-0000-4000-8000-000000000000"
 
 
 async def test_whole_structure(gateway: Gateway, world: World) -> None:
-    """Every member that AWS sends comes back, under the same name, with the same value."""
+    """Every member that AWS sends is returned under the same name, with the same value."""
     wire = {
         "InitialFileLocation": {
             "S3FileLocation": {"Bucket": "landing", "Key": "in/a.pgp", "VersionId": "v1", "Etag": "e1"},
@@ -87,7 +87,7 @@ async def test_whole_structure(gateway: Gateway, world: World) -> None:
 
 @pytest.mark.parametrize("account_id", [PLAIN, GUARDED, HOME], ids=["role", "external-id", "own-credentials"])
 async def test_every_way_in(gateway: Gateway, world: World, aws: Emulator, account_id: str) -> None:
-    """A role, a role with an external id, and an account reached with the service's own credentials."""
+    """A role, a role with an external id, and an account accessed with the service's own credentials."""
     found = await gateway.look_up(place(world, account_id))
     assert (found["__typename"], found["accountId"]) == ("Execution", account_id)
     assert aws.calls.count(operation="AssumeRole") == (0 if account_id == HOME else 1)
@@ -126,7 +126,7 @@ STRANGE_KEY = "входящие/日本語/🚚 " + "ü" * 480 + ".pgp"
 async def test_unusual_answers(
     gateway: Gateway, world: World, wire: dict[str, Any], path: tuple[str, ...], expected: object
 ) -> None:
-    """Whatever AWS may leave out or add, the rest is answered."""
+    """Whatever AWS omits or adds, the rest is returned."""
     found: Any = await gateway.look_up(place(world, execution=wire))
     for name in path:
         found = found[name]
@@ -134,7 +134,7 @@ async def test_unusual_answers(
 
 
 async def test_values_and_members_of_tomorrow(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """Every enum value unknown and every structure with a new member: answered, the raw word kept."""
+    """Unknown enum values and new members: the execution is returned, with the raw values."""
     key = place(world)
     aws.faults.add(Fault(FaultKind.UNKNOWN_ENUM, operation="DescribeExecution"))
     aws.faults.add(Fault(FaultKind.UNKNOWN_MEMBER, operation="DescribeExecution"))
@@ -145,7 +145,7 @@ async def test_values_and_members_of_tomorrow(gateway: Gateway, world: World, aw
 
 
 async def test_finished_execution_both_ways(gateway: Gateway, world: World) -> None:
-    """What has finished is EXECUTION_NOT_FOUND: as data, and as null with the same code in errors[]."""
+    """A finished execution is EXECUTION_NOT_FOUND: as data, and as null with the same code in errors[]."""
     key = place(world)
     world.remove(key.account_id, key.region, key.workflow_id, key.execution_id)
     as_data = await gateway.look_up(key)
@@ -187,7 +187,7 @@ def fault(operation: str, kind: FaultKind, **figures: Any) -> Fault:
 
 
 async def test_invalid_request_is_the_callers(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """What AWS itself calls invalid is BAD_USER_INPUT, with AWS's words, in errors[]."""
+    """A request that AWS rejects as invalid is BAD_USER_INPUT with AWS's message, in errors[]."""
     key = place(world)
     aws.faults.add(refusal(DESCRIBE, "InvalidRequestException"))
     answer = await gateway.ask(QUERY, key=to_input(key))
@@ -198,7 +198,7 @@ async def test_invalid_request_is_the_callers(gateway: Gateway, world: World, aw
 
 @pytest.mark.parametrize("request_timeout_s", [3])
 async def test_deadline(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """What AWS has not answered when the request's time is up is DEADLINE_EXCEEDED."""
+    """If AWS has not answered by the request's deadline: DEADLINE_EXCEEDED."""
     key = place(world)
     # Each wait alone is within the limit for one answer of AWS's; together they pass the request's.
     aws.faults.add(Fault(FaultKind.LATENCY, seconds=1.8))
@@ -210,7 +210,7 @@ async def test_deadline(gateway: Gateway, world: World, aws: Emulator) -> None:
 
 
 async def test_session_revoked_in_between(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """When AWS no longer accepts the session, the role is assumed again, once, and the caller sees nothing."""
+    """If AWS no longer accepts the session, the role is assumed again, once; the caller does not notice."""
     key = place(world)
     await gateway.look_up(key)
     aws.faults.add(Fault(FaultKind.REVOKED, account_id=PLAIN, operation=DESCRIBE))
@@ -220,7 +220,7 @@ async def test_session_revoked_in_between(gateway: Gateway, world: World, aws: E
 
 
 async def test_session_never_accepted(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """Where AWS refuses every session, requests fail; they don't each assume the role anew."""
+    """If AWS rejects every session, requests fail, but not each of them assumes the role again."""
     key = place(world)
     aws.faults.add(refusal(DESCRIBE, "UnrecognizedClientException"))
     for _ in range(10):
@@ -237,7 +237,7 @@ async def test_session_never_accepted(gateway: Gateway, world: World, aws: Emula
 async def test_unknown_target(
     gateway: Gateway, aws: Emulator, world: World, field: str, account_id: str, region: str
 ) -> None:
-    """An account or region that is not configured is ACCOUNT_NOT_AVAILABLE, and AWS is not asked."""
+    """An account or region that is not configured is ACCOUNT_NOT_AVAILABLE, and AWS is not called."""
     key = to_input(place(world)) | {"accountId": account_id, "region": region}
     selection = "{ ... on Error { code } }" if field == "executionOrError" else "{ id }"
     answer = await gateway.ask(f"query($key: ExecutionKey!) {{ {field}(key: $key) {selection} }}", key=key)
@@ -247,7 +247,7 @@ async def test_unknown_target(
 
 
 async def test_accounts(shared_gateway: Gateway) -> None:
-    """The configured accounts, in their order."""
+    """The configured accounts, in order."""
     answer = await shared_gateway.ask("{ accounts { id accountId alias regions } }")
     assert answer["data"]["accounts"] == [
         {"id": account_id, "accountId": account_id, "alias": alias, "regions": ["eu-west-1", "us-east-1"]}
@@ -259,7 +259,7 @@ NODE = "query($id: ID!) { node(id: $id) { __typename id } }"
 
 
 async def test_node_finds_what_has_an_id(gateway: Gateway, world: World) -> None:
-    """The id of an execution or an account finds it again."""
+    """The global id of an execution or account finds it again."""
     key = place(world)
     for node_id, typename in ((str(key), "Execution"), (PLAIN, "Account")):
         answer = await gateway.ask(NODE, id=node_id)
@@ -277,14 +277,14 @@ async def test_node_finds_what_has_an_id(gateway: Gateway, world: World) -> None
     ],
 )
 async def test_node_without_an_object(shared_gateway: Gateway, node_id: str, code: str) -> None:
-    """Any other id is null, with a code that says why."""
+    """Any other id is null, with an error code."""
     answer = await shared_gateway.ask(NODE, id=node_id)
     assert answer["data"] == {"node": None}
     assert answer["errors"][0]["extensions"]["code"] == code
 
 
 async def test_a_region_that_refuses_sessions(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """A region that takes no sessions (it may not be enabled) doesn't hurt the account's other regions."""
+    """A region that rejects sessions (it may not be enabled) does not affect the account's other regions."""
     good, bad = place(world), place(world, region="us-east-1")
     code = "UnrecognizedClientException"
     aws.faults.add(Fault(FaultKind.ERROR, region="us-east-1", operation=DESCRIBE, code=code))

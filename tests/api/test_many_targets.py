@@ -1,4 +1,4 @@
-"""Lists over a whole company: what hangs holds up nobody, and what lives is met once, on the wire."""
+"""Lists over many accounts: hanging targets delay no others, and each stable execution appears exactly once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Company = Callable[..., AbstractAsyncContextManager[tuple[Gateway, list[str]]]]
 
 @pytest.fixture
 def company(world: World, aws: Emulator, accounts_file: Path, settings: Callable[..., Settings]) -> Company:
-    """A service for so many accounts, each in both regions, and the accounts' ids in order."""
+    """A service for that many accounts, each in both regions, and the accounts' ids in order."""
 
     @asynccontextmanager
     async def running(accounts: int, **overrides: object) -> AsyncIterator[tuple[Gateway, list[str]]]:
@@ -64,7 +64,7 @@ def accounts_of(found: dict[str, Any]) -> list[str]:
 @pytest.mark.fast_time
 @pytest.mark.parametrize("query", [EXECUTIONS, WORKFLOWS], ids=["executions", "workflows"])
 async def test_what_hangs_holds_up_nobody(company: Company, world: World, aws: Emulator, query: str) -> None:
-    """Accounts that never answer, and more of them than are asked at first: all that the others have is there."""
+    """More accounts that never answer than the initial window: everything from the other accounts is returned."""
     async with company(60, request_timeout_s=30) as (gateway, ids):
         for account_id, region in product(ids, world.regions):
             place(world, account_id, region)
@@ -82,7 +82,7 @@ async def test_what_hangs_holds_up_nobody(company: Company, world: World, aws: E
 async def test_a_page_waits_for_its_own_targets_only(
     company: Company, world: World, aws: Emulator, query: str
 ) -> None:
-    """A page is there when its last target is, whatever hangs behind it, and costs few lists more than its own."""
+    """A page is returned once its last target has answered, whatever hangs after it, and costs few extra lists."""
     async with company(60, request_timeout_s=100, aws_read_timeout_s=100) as (gateway, ids):
         for account_id, region in product(ids, world.regions):
             place(world, account_id, region)
@@ -99,7 +99,7 @@ async def test_a_page_waits_for_its_own_targets_only(
 
 
 class Life:
-    """Executions that stay, and others that start and finish all the time, in two workflows of each target."""
+    """Executions that stay, and others that start and finish all the time, in two workflows per target."""
 
     def __init__(self, world: World, accounts: list[str], count: int, *, seed: int) -> None:
         self._world = world
@@ -119,18 +119,18 @@ class Life:
         return account_id, region, workflow_id, execution_id
 
     async def go_on(self) -> None:
-        """Until it is cancelled, a few thousand times a second, between any two calls of a page."""
+        """Runs until cancelled, a few thousand times per second, between any two calls of a page."""
         while True:
             for _ in range(20):
                 self._world.remove(*self._passing.pop(self._dice.randrange(len(self._passing))))
                 self._passing.append(self._start())
             self.started += 20
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)  # the pace of a busy company
 
 
 @pytest.mark.parametrize(("count", "first"), [(20_000, 1000), (5_000, 83)])
 async def test_each_that_lives_is_met_once(company: Company, world: World, count: int, first: int) -> None:
-    """Thousands in 200 targets start and finish while their lists are read: each that stays is met exactly once."""
+    """Thousands of executions in 200 targets start and finish during the lists; each one that stays appears once."""
     async with company(100, request_timeout_s=100) as (gateway, ids):
         life = Life(world, ids, count, seed=first)
         seen: list[str] = []
@@ -163,7 +163,7 @@ FIND = """
 async def test_all_of_10_000_accounts_in_4_regions(
     world: World, aws: Emulator, accounts_file: Path, settings: Callable[..., Settings]
 ) -> None:
-    """What asks all of them is taken, by default, and ends by its deadline; 1,000 are named, the others counted."""
+    """By default a request for all targets is allowed and ends by its deadline; 1,000 failures are listed."""
     listed = "".join(f'  - {{ id: "{number + 1:012}" }}\n' for number in range(10_000))
     accounts_file.write_text(
         f"defaults: {{ regions: [eu-west-1, eu-west-2, us-east-1, us-east-2] }}\naccounts:\n{listed}"

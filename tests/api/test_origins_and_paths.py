@@ -1,4 +1,4 @@
-"""Where requests come from and go to: hosts, origins, paths and methods."""
+"""Hosts, origins, paths and methods."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BODY = b'{"query":"{__typename}"}'
     ],
 )
 async def test_wrong_place(shared_gateway: Gateway, method: str, path: str, status: int) -> None:
-    """A wrong method or path gets its status and the same form of error; no page of anyone's."""
+    """A wrong method or path gets its status and the usual error format, never a library's own page."""
     response = await shared_gateway.send(method, path, allow_redirects=False)
     assert response.status == status
     assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
@@ -58,7 +58,7 @@ async def test_wrong_place(shared_gateway: Gateway, method: str, path: str, stat
     ],
 )
 async def test_host(shared_gateway: Gateway, host: str, status: int) -> None:
-    """Only a loopback Host is answered: a web page that leads here by DNS rebinding sends its own."""
+    """Only loopback Hosts are served: a page that uses DNS rebinding sends its own name."""
     response = await shared_gateway.send("GET", params={"query": "{__typename}"}, headers={"host": host})
     assert response.status == status
     assert ("errors" in response.json()) is (status != 200)
@@ -79,7 +79,7 @@ async def test_host(shared_gateway: Gateway, host: str, status: int) -> None:
 async def test_pages_of_other_origins(
     aws: Emulator, settings: Callable[..., Settings], method: str, headers: dict[str, str], status: int
 ) -> None:
-    """What another site's page makes a browser send is refused, but for origins that are named."""
+    """Requests that another site's page makes a browser send are rejected, except from allowed origins."""
     async with (
         server.running(settings(http_cors_origins=f"{OURS}, https://two.example.com")) as service,
         calling(service.url) as gateway,
@@ -102,7 +102,7 @@ async def test_pages_of_other_origins(
 
 
 async def test_no_origin_by_default(shared_gateway: Gateway) -> None:
-    """Without the setting no page of another origin may ask at all."""
+    """Without the setting, pages of other origins are rejected."""
     answer = await shared_gateway.send(
         "OPTIONS", headers={"origin": OURS, "access-control-request-method": "POST"}
     )
@@ -111,7 +111,7 @@ async def test_no_origin_by_default(shared_gateway: Gateway) -> None:
 
 
 async def test_no_proxy(service: server.Service) -> None:
-    """CONNECT, which HTTP/1.1 takes for an upgrade too, gets 400 and the connection's end."""
+    """CONNECT, which HTTP/1.1 treats as an upgrade, gets 400, and the connection is closed."""
     async with connected(service.url) as (reader, writer):
         writer.write(b"CONNECT example.com:443 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         async with asyncio.timeout(30):
@@ -124,7 +124,7 @@ async def test_no_proxy(service: server.Service) -> None:
 
 
 async def test_health(shared_gateway: Gateway) -> None:
-    """A running service is alive and ready."""
+    """A running service is live and ready."""
     assert (await shared_gateway.send("GET", "/livez")).json() == {"status": "alive"}
     assert (await shared_gateway.send("GET", "/readyz")).json() == {"status": "ready"}
     for probe in ("/livez", "/readyz"):

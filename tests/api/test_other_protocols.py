@@ -1,4 +1,4 @@
-"""Clients of gRPC-Web and Connect at the HTTP door: told what is served where, in a form that each of them reads."""
+"""gRPC-Web and Connect clients at the HTTP port get an error that each of them can read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ METHOD = "/transfer_api.v1.ExecutionService/GetExecution"
 async def test_rpc_over_http(
     shared_gateway: Gateway, method: str, path: str, content_type: str | None
 ) -> None:
-    """Not found, which gRPC-Web and Connect read as UNIMPLEMENTED, with the message in a header and in the body."""
+    """404, which gRPC-Web and Connect report as UNIMPLEMENTED, with the message in a header and in the body."""
     headers = {} if content_type is None else {"content-type": content_type}
     answer = await shared_gateway.send(
         method, path, body=b"\0\0\0\0\0" if method == "POST" else None, headers=headers

@@ -1,4 +1,4 @@
-"""Which fields that overlap can't be merged: the verdicts of graphql-core, and the reasons."""
+"""Overlapping fields that can't be merged: the same verdicts as graphql-core, and the reasons."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ CASES = {
 
 
 def assert_same_verdict(document: str, schema: GraphQLSchema) -> bool:
-    """As graphql-core's own rule. Returns whether there is a conflict."""
+    """By graphql-core's own rule. Returns: whether there is a conflict."""
     found = bool(conflicts(document, schema))
     assert found == bool(validate(schema, parse(document), [OverlappingFieldsCanBeMergedRule])), document
     return found
@@ -131,7 +131,7 @@ def assert_same_verdict(document: str, schema: GraphQLSchema) -> bool:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a selection is written."""
+    """The position of a selection."""
 
     on: str
     way: tuple[str, ...]  # the types of the selections around it
@@ -143,9 +143,9 @@ class Place:
 
 
 class Writer:
-    """Writes documents that fit the schema, but for their arguments, and for a slip now and then.
+    """Writes documents that fit the schema, except for their arguments and occasional mistakes.
 
-    What an alias stands for depends on the types around it, so that much of what differs can't meet.
+    An alias's field depends on the surrounding types, so that many differing fields can't apply to the same object.
     """
 
     def __init__(self, schema: GraphQLSchema, random: Random) -> None:
@@ -218,7 +218,7 @@ class Writer:
         return f"{directive} {self._selections(at.within(kind.name, at.on))}"
 
     def _overlapping(self, on: str, choices: Sequence[str]) -> str | None:
-        """Of these types one that may be spread there."""
+        """One of these types that may be spread there."""
         objects = self._objects(on)
         fitting = [name for name in choices if objects & self._objects(name) or self._slips()]
         return self._random.choice(fitting) if fitting else None
@@ -235,7 +235,7 @@ class Writer:
 
 @pytest.mark.parametrize(("document", "is_conflict"), CASES.values(), ids=CASES)
 def test_verdict(document: str, *, is_conflict: bool) -> None:
-    """Fields of one response name have one shape of type and, where they can meet in one object, are one call."""
+    """Fields with one response name have one type shape and, if they can apply to the same object, one call."""
     assert assert_same_verdict(document, ZOO) is is_conflict
 
 
@@ -243,7 +243,7 @@ def test_verdict(document: str, *, is_conflict: bool) -> None:
 @settings(max_examples=150)
 @given(random=st.randoms(use_true_random=False))
 def test_same_verdict_as_graphql_core(schema: GraphQLSchema, random: Random) -> None:
-    """Whatever is written, graphql-core's rule would have decided the same."""
+    """For any document, graphql-core's rule has the same verdict."""
     is_conflict = assert_same_verdict(Writer(schema, random).document(), schema)
     event("conflict" if is_conflict else "fine")
 
@@ -257,7 +257,7 @@ def test_same_verdict_as_graphql_core(schema: GraphQLSchema, random: Random) -> 
     )
 )
 def test_ways_that_never_meet(ways: list[tuple[str, str, str, str]]) -> None:
-    """Objects that can't be one set everything below them apart, at whatever level they are."""
+    """Object types that exclude each other separate everything below them, at any level."""
     written = [
         f"... on {one} {{ node {{ ... on {two} {{ node {{ ... on {three} {{ x: {field} }} }} }} }} }}"
         for one, two, three, field in ways
@@ -267,7 +267,7 @@ def test_ways_that_never_meet(ways: list[tuple[str, str, str, str]]) -> None:
 
 
 def test_error_tells_which_fields_conflict() -> None:
-    """By name, with what differs and where; once, though the fragment is spread at several places."""
+    """The error names the field, the difference and both positions; once, even if a fragment is spread repeatedly."""
     (error,) = conflicts(
         "{ a: cat { ...F } b: cat { ...F size } }\nfragment F on Cat { x: age(in: DAYS) x: age(in: YEARS) }"
     )
@@ -295,12 +295,12 @@ def test_error_tells_which_fields_conflict() -> None:
     ids=["calls", "types", "streams", "long arguments"],
 )
 def test_reasons(document: str, why: str) -> None:
-    """Each kind of conflict says what is at odds, in bounded length."""
+    """Each kind of conflict has its message, of bounded length."""
     (error,) = conflicts(document)
     assert why in error.message
 
 
 def test_no_arguments_of_fragments() -> None:
-    """They could make one fragment mean different things; our parser knows none."""
+    """Fragment arguments could give one fragment several meanings; our parser rejects them."""
     with pytest.raises(GraphQLSyntaxError):
         parse("{ cat { ...F(in: DAYS) } } fragment F($in: Unit) on Cat { age(in: $in) }")

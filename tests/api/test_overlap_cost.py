@@ -1,4 +1,4 @@
-"""What the check of fields that overlap costs, whatever the document."""
+"""The cost of checking overlapping fields, for any document."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def chained_fragments(count: int) -> str:
 
 
 def unused_fragments(count: int) -> str:
-    """Inner ones first."""
+    """Inner fragments first."""
     _, *fragments = chained_fragments(count).split("\n")
     return "\n".join(["{ cat { age } }", *reversed(fragments)])
 
@@ -56,7 +56,7 @@ def doubled_by_aliases(count: int) -> str:
 
 
 def multiplied_fragments(count: int, besides: str = "") -> str:
-    """Each level has twice as many ways through object types as the one above it."""
+    """Each level has twice as many paths through object types as the one above it."""
     fragments = [
         f"fragment f{number} on Node {{ ... on Cat {{ node {{ ...f{number + 1} }} }}"
         f" ... on Dog {{ node {{ {besides} ...f{number + 1} }} }} }}"
@@ -66,7 +66,7 @@ def multiplied_fragments(count: int, besides: str = "") -> str:
 
 
 def many_ways(count: int) -> str:
-    """Through objects that can't be one, each way with another call at its end; a power of two of them."""
+    """Paths through object types that exclude each other, each with another call at its end; a power of two of them."""
     written = [f"x: age(like: {{sizes: [{number}]}})" for number in range(count)]
     while len(written) > 1:
         pairs = zip(written[::2], written[1::2], strict=True)
@@ -75,7 +75,7 @@ def many_ways(count: int) -> str:
 
 
 def abstract_types(count: int) -> str:
-    """At each level a field of two object types, and of the interface, where there is more below."""
+    """At each level a field on two object types and on the interface, with more below."""
     deeper = "{ age }"
     for level in range(count):
         below = f"{'{ node ' * level} {{ age }} {'}' * level}"
@@ -100,18 +100,18 @@ def abstract_types(count: int) -> str:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_work_grows_as_the_document(written: Callable[[int], str], count: int) -> None:
-    """Twice as much of the same takes about twice the steps."""
+    """Twice the input takes about twice the steps."""
     assert 1.7 * steps(written(count)) <= steps(written(2 * count)) <= 2.3 * steps(written(count))
 
 
 def test_nested_interfaces() -> None:
-    """What a field of an interface selects, is not merged anew for each type of object, level by level."""
+    """Selections on an interface are not merged again for each object type, level by level."""
     small, large = abstract_types(15), abstract_types(30)
     assert steps(large) / len(large) <= 1.15 * steps(small) / len(small)
 
 
 def test_too_many_steps() -> None:
-    """A document whose fragments multiply is refused before it takes long, whatever else limits its size."""
+    """A document whose fragments multiply is rejected quickly, whatever the other limits are."""
     (error,) = conflicts(multiplied_fragments(40, besides="age"))
     assert "takes too long to find out" in error.message
 
@@ -127,10 +127,10 @@ def test_too_many_steps() -> None:
     ],
 )
 def test_fragments_that_spread_themselves(document: str) -> None:
-    """They end, whatever the verdict; another rule refuses them."""
+    """The check ends; another rule rejects them."""
     conflicts(document)
 
 
 def test_long_chain() -> None:
-    """A chain of fragments longer than Python's stack is deep does no harm."""
+    """A chain of fragments longer than Python's stack does no harm."""
     assert steps(chained_fragments(3000)) < overlap.MAX_STEPS

@@ -1,4 +1,4 @@
-"""Hashes as Apollo Client and urql send them: the text follows when the server asks for it."""
+"""Hashes as sent by Apollo Client and urql: they send the text when the server requires it."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ async def test_hashes(
     mode: str,
     cases: list[tuple[dict[str, Any], tuple[str | None, str | None]]],
 ) -> None:
-    """A hash alone is answered where it is a trusted document's, else the text is asked for; with text it must fit."""
+    """A hash of a trusted document is enough; for others the text is required. A text must match its hash."""
     async with serving(settings, tmp_path, mode) as gateway:
         for request, expected in cases:
             answer = await ask(gateway, request)
@@ -145,7 +145,7 @@ async def test_hashes(
     "accept", ["*/*", "application/json", "application/graphql-response+json, application/json;q=0.9"]
 )
 async def test_status(shared_gateway: Gateway, accept: str) -> None:
-    """Clients that read errors of status 200 only (Apollo's for mobile phones) read this one, too."""
+    """Clients that only read errors with status 200 (Apollo's for mobile) can read this one, too."""
     answer = await shared_gateway.post(persisted(sha256(OTHER)), accept=accept)
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     assert answer.headers["cache-control"] == "no-store"

@@ -1,4 +1,4 @@
-"""Answers that are given again: the same as made anew, and only while all that they were made of is the same."""
+"""Repeated responses: equal to new ones, and only while everything they were built from is unchanged."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def core(
 
 
 async def kept(core: Gateway, key: ExecutionKey, max_age_s: float = 3600) -> ResponseCache:
-    """An answer to `asked`, made of that execution."""
+    """A cache with a response to the request `asked`, built from that execution."""
     answers, reader = ResponseCache(1_000_000), core.reader(AUDIT)
     await reader.describe(key, max_age_s=max_age_s, deadline=DEADLINE)
     answers.keep(b"asked", reader, b"answer")
@@ -59,7 +59,7 @@ async def kept(core: Gateway, key: ExecutionKey, max_age_s: float = 3600) -> Res
 
 
 async def test_while_its_snapshot_is_fresh(core: Gateway, world: World) -> None:
-    """It is given again to the same request, and to no other; not once AWS was asked again."""
+    """It is repeated for the same request only, and not after AWS was called again."""
     key = place(world)
     answers = await kept(core, key)
     assert answers.get(b"asked", core.reader(AUDIT)) == b"answer"
@@ -69,7 +69,7 @@ async def test_while_its_snapshot_is_fresh(core: Gateway, world: World) -> None:
 
 
 async def test_to_whom_sees_the_same(core: Gateway, world: World, accounts_file: Path) -> None:
-    """A scope that differs gets an answer of its own; an equal one, or the same accounts loaded again, the same."""
+    """Another scope gets its own response; an equal one, or the same accounts reloaded, gets the same."""
     key = place(world)
     answers, listed = await kept(core, key), AccountsFile(accounts_file).load().listed
     outputs_hidden = Scope(listed, {key.target: frozenset({Hideable.STEP_OUTPUTS})})
@@ -84,7 +84,7 @@ async def test_to_whom_sees_the_same(core: Gateway, world: World, accounts_file:
 
 
 async def test_what_is_made_of_more(core: Gateway, world: World) -> None:
-    """What was made of lists, definitions or errors, or must be as fresh as its request, is never given again."""
+    """Responses from lists, definitions or errors, or that must be as fresh as the request, are never repeated."""
     key, answers = place(world), ResponseCache(1_000_000)
     gone = key._replace(execution_id=ExecutionId("00000000-0000-4000-8000-000000000000"))
     for number in range(4):
@@ -105,7 +105,7 @@ async def test_what_is_made_of_more(core: Gateway, world: World) -> None:
 
 
 async def test_memory(core: Gateway, world: World) -> None:
-    """Answers take no more memory than they may, the least used going first; one that is very large isn't kept."""
+    """The cache is limited in bytes, and evicts the least recently used response; a very large one is not cached."""
     key, answers, reader = place(world), ResponseCache(100_000), core.reader(AUDIT)
     await reader.describe(key, max_age_s=3600, deadline=DEADLINE)
     answers.keep(b"large", reader, b"a" * 50_000)
@@ -118,7 +118,7 @@ async def test_memory(core: Gateway, world: World) -> None:
 
 @asynccontextmanager
 async def two(settings: Callable[..., Settings]) -> AsyncIterator[list[Any]]:
-    """A service that gives answers again, and one that never does."""
+    """A service that repeats responses, and one that never does."""
     async with (
         server.running(settings(target_rate_per_s=1000)) as keeping,
         server.running(settings(target_rate_per_s=1000, graphql_answers_max_bytes=0)) as making,
@@ -139,7 +139,7 @@ async def two(settings: Callable[..., Settings]) -> AsyncIterator[list[Any]]:
 async def test_as_if_made_anew(
     aws: Emulator, world: World, settings: Callable[..., Settings], asked: list[tuple[str, float, bool]]
 ) -> None:
-    """Whatever is asked while executions go on, a service that makes each anew gives the same, by as many calls."""
+    """While executions progress, a service without the cache returns the same, with as many AWS calls."""
     one, other = place(world), place(world)
     async with two(settings) as gateways:
         for what, max_age, goes_on in asked:
@@ -159,40 +159,42 @@ async def test_as_if_made_anew(
             assert found[0] == found[1]
 
 
+@pytest.mark.fast_time
 async def test_made_once_for_all_who_ask_at_once(gateway: Wire, aws: Emulator, world: World) -> None:
-    """Whoever asks the same while the answer is made again waits for it, however long AWS takes; it is made once."""
+    """Concurrent identical requests wait for one that is building the response, however long AWS takes."""
     key = place(world)
-    await gateway.look_up(key, max_age=0.5)
-    await asyncio.sleep(0.6)
+    await gateway.look_up(key, max_age=5)
+    await asyncio.sleep(6)
     aws.calls.reset()
-    aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=1))
+    aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=50))
     async with asyncio.TaskGroup() as asking:
-        asked = [asking.create_task(gateway.look_up(key, max_age=0.5))]
+        asked = [asking.create_task(gateway.look_up(key, max_age=5))]
         await until_in_flight(aws, 1)
-        asked += [asking.create_task(gateway.look_up(key, max_age=0.5)) for _ in range(20)]
+        asked += [asking.create_task(gateway.look_up(key, max_age=5)) for _ in range(20)]
     found = [each.result() for each in asked]
     assert {answer["__typename"] for answer in found} == {"Execution"}
     assert len({answer["observedAt"] for answer in found}) == 1
     assert aws.calls.count(operation="DescribeExecution") == 1
     told = (await gateway.send("GET", "/metrics")).body.decode()
     outcomes = dict(re.findall(r'snapshot_lookups_total\{kind="execution",outcome="(\w+)"\} ([0-9.]+)', told))
-    # Who goes the way from text to answer while AWS is asked joins its call; who waits for the answer hits.
+    # A request that is executed during the AWS call joins it; one that waits for the response is a hit.
     assert {name: float(count) for name, count in outcomes.items()} == {"hit": 20, "joined": 0, "missed": 2}
 
 
+@pytest.mark.fast_time
 async def test_made_anew_when_its_maker_leaves(gateway: Wire, aws: Emulator, world: World) -> None:
-    """Those who waited for it make it themselves, within their own time."""
+    """Those that waited build the response themselves, within their own deadline."""
     key = place(world)
-    await gateway.look_up(key, max_age=0.1)
-    await asyncio.sleep(0.2)
+    await gateway.look_up(key, max_age=5)
+    await asyncio.sleep(6)
     aws.faults.add(Fault(FaultKind.HANG, operation="DescribeExecution", times=1))
-    body = {"query": QUERY, "variables": {"key": to_input(key), "maxAge": 0.1}}
+    body = {"query": QUERY, "variables": {"key": to_input(key), "maxAge": 5}}
     first = asyncio.create_task(gateway.post(body))
     await until_in_flight(aws, 1)
-    hasty = (await gateway.post(body, **{"x-request-timeout": "0.3"})).json()
+    hasty = (await gateway.post(body, **{"x-request-timeout": "10"})).json()
     assert hasty["data"]["executionOrError"]["code"] == "DEADLINE_EXCEEDED"
     patient = asyncio.create_task(gateway.post(body))
-    await asyncio.sleep(0.3)  # in which it must not answer
+    await asyncio.sleep(10)  # in which it must not answer
     assert not patient.done()
     first.cancel()
     assert (await patient).json()["data"]["executionOrError"]["__typename"] == "Execution"
@@ -226,7 +228,7 @@ def without_times(answer: Any) -> Any:
 
 
 async def test_a_body_never_passes_for_the_parameters_of_a_get(gateway: Wire, world: World) -> None:
-    """Otherwise a caller could plant the answer that others get."""
+    """Otherwise a caller could choose the response that others get."""
     one, other = place(world), place(world)
     ask = '{ execution(key: {accountId: "%s", region: "%s", workflowId: "%s", executionId: "%s"}) { executionId } }'
     planted, wanted = (urlencode({"query": ask % tuple(key)}) for key in (one, other))

@@ -1,4 +1,4 @@
-"""What is gRPC's own: health, reflection, deadlines, cancellation, limits, and the end. All on the wire."""
+"""gRPC's own features: health, reflection, deadlines, cancellation, limits and shutdown. All over the wire."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
 from transfer_gateway.domain.execution import Execution
 from transfer_gateway.settings import Settings
-from wire import GUARDED, HOME, PLAIN, counting, place, until, until_in_flight
+from wire import GUARDED, HOME, PLAIN, becomes, counting, place, until, until_in_flight
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -61,7 +61,7 @@ async def stub(service: server.Service) -> AsyncIterator[ExecutionServiceAsyncSt
 
 @asynccontextmanager
 async def failing(code: grpc.StatusCode) -> AsyncIterator[list[grpc.aio.AioRpcError]]:
-    """The call fails with that status; the error is told afterwards."""
+    """The call fails with that status; then yields the error."""
     told: list[grpc.aio.AioRpcError] = []
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         yield told
@@ -74,7 +74,7 @@ async def until_called(aws: Emulator, times: int = 1) -> None:
 
 
 async def test_health(channel: Any) -> None:
-    """The server as a whole and the service by its name are serving; there is no other."""
+    """The server as a whole and the service by name are SERVING; other names are unknown."""
     health: Any = health_pb2_grpc.HealthStub(channel)
     for name in ("", SERVICE):
         answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
@@ -84,7 +84,7 @@ async def test_health(channel: Any) -> None:
 
 
 async def test_reflection(channel: Any) -> None:
-    """Clients without the proto can ask what there is."""
+    """Clients without the proto can list the services and methods."""
     asked = reflection_pb2.ServerReflectionRequest(list_services="")
     reflection: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
     call = reflection.ServerReflectionInfo(iter([asked]))
@@ -93,7 +93,7 @@ async def test_reflection(channel: Any) -> None:
 
 
 async def test_request_id(channel: Any, stub: ExecutionServiceAsyncStub, world: World) -> None:
-    """A caller's request id comes back, with answers and with failures; a malformed one is replaced."""
+    """A caller's request id is returned, with responses and errors; a malformed one is replaced."""
     found = get(place(world))
     for sent, kept in (("abc-123", True), ("x" * 300, False), ("a b", False)):
         call = stub.GetExecution(found, metadata=(("x-request-id", sent),))
@@ -106,7 +106,7 @@ async def test_request_id(channel: Any, stub: ExecutionServiceAsyncStub, world: 
 
 
 async def test_old_answers_are_let_go(stub: ExecutionServiceAsyncStub, world: World) -> None:
-    """However often an execution is asked for anew, only its last answer is kept."""
+    """However often an execution is requested, only its latest response is cached."""
     asked = get(place(world))
     asked.max_age.FromSeconds(0)
     alive = []
@@ -120,7 +120,7 @@ async def test_old_answers_are_let_go(stub: ExecutionServiceAsyncStub, world: Wo
 async def test_a_request_that_comes_again(
     aws: Emulator, world: World, settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    """The same bytes get what is true now: of AWS, of the accounts file, and of who asks. Bad ones stay bad."""
+    """Identical bytes get the current state of AWS, accounts file and scope. Invalid bytes stay invalid."""
     key = place(world)
     file = tmp_path / "accounts.yaml"
 
@@ -147,14 +147,16 @@ async def test_a_request_that_comes_again(
             async with failing(grpc.StatusCode.INVALID_ARGUMENT):
                 await stub.GetExecution(bad)
         configure(key.account_id, "after")
-        async with asyncio.timeout(10):
-            while (await stub.GetExecution(old)).execution.account.alias != "after":
-                await asyncio.sleep(0.01)
+
+        async def alias() -> str:
+            try:
+                return (await stub.GetExecution(old)).execution.account.alias
+            except grpc.aio.AioRpcError as error:
+                return error.code().name
+
+        await becomes(alias, "after")
         configure("222222222222", "other")
-        async with asyncio.timeout(10), failing(grpc.StatusCode.NOT_FOUND):
-            while True:
-                await stub.GetExecution(old)
-                await asyncio.sleep(0.01)
+        await becomes(alias, "NOT_FOUND")
 
 
 async def test_details_of_a_failure(stub: ExecutionServiceAsyncStub, world: World) -> None:
@@ -180,7 +182,7 @@ async def test_details_of_a_failure(stub: ExecutionServiceAsyncStub, world: Worl
 
 @pytest.mark.parametrize("number", [0, 99], ids=["unspecified", "unknown"])
 async def test_statuses_that_are_none(stub: ExecutionServiceAsyncStub, number: Any) -> None:
-    """A filter by a status that there is not is refused, with its place."""
+    """An unknown status in a filter is rejected; the error names its position."""
     wanted = pb.ExecutionFilter(statuses=[execution_pb2.EXECUTION_STATUS_IN_PROGRESS, number])
     async with failing(grpc.StatusCode.INVALID_ARGUMENT) as told:
         await stub.ListExecutions(pb.ListExecutionsRequest(filter=wanted))
@@ -189,7 +191,7 @@ async def test_statuses_that_are_none(stub: ExecutionServiceAsyncStub, number: A
 
 @pytest.mark.parametrize("method", [GET, BATCH])
 async def test_what_is_no_message(channel: Any, method: str) -> None:
-    """Bytes that are no such message are the caller's fault, not ours."""
+    """Bytes that are not a valid message are the caller's error, not ours."""
     async with failing(grpc.StatusCode.INVALID_ARGUMENT) as told:
         call: Any = channel.unary_stream(method)(b"\xff\xff\xff")
         await call.read()
@@ -197,7 +199,7 @@ async def test_what_is_no_message(channel: Any, method: str) -> None:
 
 
 async def test_unknown_method(channel: Any) -> None:
-    """A method that is not there, of our service or of another."""
+    """A method that does not exist, of our service or of another."""
     for method in (f"/{SERVICE}/GetNothing", "/other.Service/Get"):
         async with failing(grpc.StatusCode.UNIMPLEMENTED) as told:
             await channel.unary_unary(method)(b"")
@@ -206,7 +208,7 @@ async def test_unknown_method(channel: Any) -> None:
 
 
 async def test_large_messages(channel: Any) -> None:
-    """A message of 5 MB is refused before it is read, and both sizes are told."""
+    """A message of 5 MB is rejected before it is read; the error has both sizes."""
     async with failing(grpc.StatusCode.RESOURCE_EXHAUSTED) as told:
         await channel.unary_unary(GET)(b"\0" * 5_000_000)
     assert "5000000 vs. 262144" in str(told[0].details())
@@ -221,14 +223,14 @@ async def test_large_messages(channel: Any) -> None:
     | st.builds(lambda text: pb.GetExecutionRequest(key={"account_id": text}).SerializeToString(), st.text()),  # type: ignore[arg-type]  # a key's fields
 )
 async def test_never_a_fault(channel: Any, method: str, sent: bytes) -> None:
-    """Whatever bytes a caller sends, the status is never INTERNAL or UNKNOWN."""
+    """For any request bytes, the status is never INTERNAL or UNKNOWN."""
     call = channel.unary_unary(f"/{SERVICE}/{method}")(sent)
     ok = {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
     assert await call.code() in ok
 
 
 async def test_the_callers_deadline(stub: ExecutionServiceAsyncStub, world: World, aws: Emulator) -> None:
-    """It ends the wait for AWS a little before itself, so that the answer, with details or in part, arrives."""
+    """The wait for AWS ends a little before the caller's deadline, so that the response still arrives."""
     healthy, key = place(world, GUARDED), place(world)
     aws.faults.add(Fault(FaultKind.HANG, account_id=PLAIN))
     async with failing(grpc.StatusCode.DEADLINE_EXCEEDED) as told:
@@ -242,7 +244,7 @@ async def test_the_callers_deadline(stub: ExecutionServiceAsyncStub, world: Worl
 async def test_a_cancel_reaches_aws(
     stub: ExecutionServiceAsyncStub, world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:
-    """A caller that leaves a stream after ten answers stops the calls that were still to be made."""
+    """A caller that leaves a stream after ten responses stops the remaining calls."""
     keys = [place(world, account) for account in (PLAIN, GUARDED, HOME) for _ in range(60)]
     aws.faults.add(Fault(FaultKind.LATENCY, operation=DESCRIBE, seconds=0.2))
     call = stub.BatchGetExecutions(pb.BatchGetExecutionsRequest(keys=map(to_key, keys)))
@@ -257,7 +259,7 @@ async def test_a_cancel_reaches_aws(
 
 
 async def test_results_come_as_they_are(stub: ExecutionServiceAsyncStub, world: World, aws: Emulator) -> None:
-    """Answers of a stream don't wait for one that hangs, which has its own error when the time is up."""
+    """A stream's responses do not wait for a hanging one, which gets its own error at the deadline."""
     hangs, *healthy = place(world), *(place(world, GUARDED) for _ in range(20))
     aws.faults.add(Fault(FaultKind.HANG, account_id=PLAIN, operation=DESCRIBE))
     loop = asyncio.get_running_loop()
@@ -271,7 +273,7 @@ async def test_results_come_as_they_are(stub: ExecutionServiceAsyncStub, world: 
 
 
 async def test_too_many_calls(aws: Emulator, world: World, settings: Callable[..., Settings]) -> None:
-    """More calls at a time than are set are refused at once."""
+    """Calls above the limit are rejected at once."""
     key = place(world)
     aws.faults.add(Fault(FaultKind.LATENCY, operation=DESCRIBE, seconds=2))
     async with server.running(settings(grpc_max_concurrent_rpcs=1)) as service, rpc(service) as stub:
@@ -283,7 +285,7 @@ async def test_too_many_calls(aws: Emulator, world: World, settings: Callable[..
 
 
 async def test_the_end(aws: Emulator, world: World, settings: Callable[..., Settings]) -> None:
-    """A service that ends is not ready first; calls and streams under way finish; watches end properly."""
+    """Shutdown: first not ready; active calls and streams finish; watches end with a status."""
     keys = [place(world), place(world, GUARDED)]
     aws.faults.add(Fault(FaultKind.LATENCY, operation=DESCRIBE, seconds=0.7))
     async with AsyncExitStack() as stack:
@@ -303,7 +305,7 @@ async def test_the_end(aws: Emulator, world: World, settings: Callable[..., Sett
 
 
 async def changed(watch: Any) -> list[int]:
-    """What a watch says until it ends, which it does with UNAVAILABLE."""
+    """The statuses of a watch until it ends with UNAVAILABLE."""
     said = []
     async with failing(grpc.StatusCode.UNAVAILABLE) as told:
         while True:
@@ -316,7 +318,7 @@ async def changed(watch: Any) -> list[int]:
 async def test_the_end_of_the_grace(
     aws: Emulator, world: World, settings: Callable[..., Settings], method: str
 ) -> None:
-    """What hangs after the grace is ended with UNAVAILABLE and its details."""
+    """Calls that hang past the grace period end with UNAVAILABLE and its details."""
     key = place(world)
     aws.faults.add(Fault(FaultKind.HANG, operation=DESCRIBE))
     patient = settings(shutdown_grace_s=0.2, request_timeout_s=100, aws_read_timeout_s=100)
@@ -340,7 +342,7 @@ async def test_the_end_of_the_grace(
 async def test_faults_are_masked(
     service: server.Service, stub: ExecutionServiceAsyncStub, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A fault of ours is INTERNAL with the request's id, and nothing else of it goes out."""
+    """A bug is INTERNAL with the request id; no details are disclosed."""
     key = place(world)
     service.gateway._sources = None  # type: ignore[assignment]  # a fault
     async with failing(grpc.StatusCode.INTERNAL) as told:

@@ -46,7 +46,7 @@ async def test_connections_that_never_start_are_closed(
     aws: Emulator, settings: Callable[..., Settings], sent: bytes
 ) -> None:
     """After GRPC_HANDSHAKE_TIMEOUT_S their places are others'."""
-    async with server.running(settings(grpc_max_connections=1, grpc_handshake_timeout_s=0.5)) as service:
+    async with server.running(settings(grpc_max_connections=1, grpc_handshake_timeout_s=2)) as service:
         async with connected(f"http://{service.grpc}") as (reader, writer), asyncio.timeout(PATIENCE_S):
             writer.write(sent)
             while await reader.read(65536):

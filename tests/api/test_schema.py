@@ -1,4 +1,4 @@
-"""The schema, held against AWS's own model and against the file that clients read."""
+"""The schema, compared with AWS's own model and with the committed file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCHEMA = build_schema()
 GRAPHQL: GraphQLSchema = SCHEMA._schema
 TRANSFER = botocore.session.get_session().get_service_model("transfer")
 
-# Answered from the key that was asked with, so it is always there, whatever AWS leaves out.
+# From the requested key, so it is always present, whatever AWS omits.
 FROM_THE_KEY = {"DescribedExecution.ExecutionId", "DescribedWorkflow.WorkflowId"}
 
 
@@ -38,7 +38,7 @@ def field_name(member: str) -> str:
 
 
 def differences(shape: Any, kind: Any) -> list[str]:
-    """Where a GraphQL type does not mirror a shape of botocore's model, member by member."""
+    """Where a GraphQL type differs from a shape of botocore's model, member by member."""
     found: list[str] = []
     for member, inner in shape.members.items():
         place = f"{shape.name}.{member}"
@@ -78,13 +78,13 @@ def differences_of_values(place: str, shape: Any, parent: Any, kind: Any) -> lis
     ("shape", "kind"), [("DescribedExecution", "Execution"), ("DescribedWorkflow", "Workflow")]
 )
 def test_mirrors_what_aws_describes(shape: str, kind: str) -> None:
-    """Every member of AWS's shape is in the schema, with its nullability and every enum value."""
+    """Every member of AWS's shape is in the schema, with its nullability and all enum values."""
     assert differences(TRANSFER.shape_for(shape), GRAPHQL.type_map[kind]) == []
 
 
 @pytest.mark.parametrize(("shape", "members"), [("DescribedExecution", 8), ("DescribedWorkflow", 7)])
 def test_mirror_sees_what_is_missing(shape: str, members: int) -> None:
-    """The test above can fail: against a type that lacks everything, it names every member."""
+    """The test above can fail: for a type without fields it names every member."""
     empty = GraphQLObjectType("Empty", {})
     assert len(differences(TRANSFER.shape_for(shape), empty)) == members
 
@@ -97,7 +97,7 @@ def test_ids_have_aws_patterns(kind: Any, shape: str) -> None:
 
 
 def test_every_code_is_in_the_schema() -> None:
-    """The schema has the catalogue's codes, and no others."""
+    """The schema has exactly our error codes."""
     codes = GRAPHQL.type_map["ErrorCode"]
     assert isinstance(codes, GraphQLEnumType)
     assert set(codes.values) == {code.value for code in ErrorCode}
@@ -108,7 +108,7 @@ def test_every_code_is_in_the_schema() -> None:
     [("Execution", ErrorCode.WORKFLOW_NOT_FOUND), ("Workflow", ErrorCode.EXECUTION_NOT_FOUND)],
 )
 def test_every_code_has_its_type(kind: str, others: ErrorCode) -> None:
-    """Each code that comes as data is a member of the union, but for what only the other kind can be."""
+    """Each code that is returned as data is a member of the union, except those only the other union can have."""
     members = {member.name for member in GRAPHQL.type_map[f"{kind}OrError"].types}  # type: ignore[attr-defined]  # a union
     assert members == {kind} | {
         row.graphql_type for code, row in TABLE.items() if row.graphql_type and code != others
@@ -124,7 +124,7 @@ def test_exported_schema_is_current() -> None:
 
 
 def undescribed(schema: GraphQLSchema) -> list[str]:
-    """Types, fields, arguments, input fields, enum values and directives that don't say what they mean."""
+    """Types, fields, arguments, input fields, enum values and directives without a description."""
     found: list[str] = []
 
     def look(place: str, part: Any) -> None:
@@ -149,12 +149,12 @@ def undescribed(schema: GraphQLSchema) -> list[str]:
 
 
 def test_everything_is_described() -> None:
-    """Every type, field, argument, input field, enum value and directive says what it means."""
+    """Every type, field, argument, input field, enum value and directive has a description."""
     assert undescribed(build_graphql((ROOT / "schema.graphql").read_text())) == []
 
 
 def test_undescribed_is_seen() -> None:
-    """The test above can fail: it names all that has no description, whatever its kind."""
+    """The test above can fail: it names everything without a description."""
     bare = build_graphql(
         "directive @d(a: Int) on FIELD type Query { f(a: I): E } input I { i: Int @deprecated } enum E { V } "
         "union U = Query scalar S interface N { f: Int }"
@@ -172,7 +172,7 @@ def test_undescribed_is_seen() -> None:
     ],
 )
 def test_ids_are_scalars(key: str, ids: list[str]) -> None:
-    """Ids are their own scalars wherever they stand."""
+    """Ids use their own scalars everywhere."""
     fields = GRAPHQL.type_map[key].fields  # type: ignore[attr-defined]  # an input
     assert {name: get_named_type(field.type).name for name, field in fields.items()} == {
         field_name(name): name for name in ids

@@ -1,4 +1,4 @@
-"""Callers that don't read: what waits for them is bounded for each, and no other caller notices."""
+"""Callers that don't read: what waits for each is limited, and other callers are not affected."""
 
 from __future__ import annotations
 
@@ -72,13 +72,13 @@ async def ask_on(client: Socket, keys: list[dict[str, str]]) -> None:
     """Without reading anything."""
     for number in itertools.count():
         await client.subscribe(str(number), MANY, keys=keys)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the pace of an eager client
 
 
 async def test_answers_over_http_that_nobody_reads(
     aws: Emulator, settings: Callable[..., Settings], world: World
 ) -> None:
-    """Connections are ended as soon as their caller leaves too much unread, and others are answered."""
+    """Connections are closed as soon as their caller leaves too much unread; others are served."""
     body = json.dumps({"query": MANY, "variables": {"keys": [to_input(place(world))] * 1000}})
     head = f"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
     request = f"{head}\r\n\r\n{body}".encode()
@@ -106,7 +106,7 @@ async def test_answers_over_http_that_nobody_reads(
 async def test_answers_over_websocket_that_nobody_reads(
     aws: Emulator, settings: Callable[..., Settings], world: World
 ) -> None:
-    """The same over WebSocket: connections are ended, and others are answered."""
+    """The same over WebSocket."""
     keys = [to_input(place(world))] * 1000
     async with (
         server.running(settings(caller_max_unread_bytes=MIB, caller_rows_burst=10**9)) as service,
@@ -137,7 +137,7 @@ async def test_answers_over_websocket_that_nobody_reads(
 async def test_a_message_that_is_not_read_in_time(
     aws: Emulator, settings: Callable[..., Settings], world: World
 ) -> None:
-    """A WebSocket whose peer reads nothing for as long as a request may take is ended."""
+    """A WebSocket whose peer reads nothing for the request timeout is closed."""
     keys = [to_input(place(world))] * 1000
     async with (
         server.running(settings(request_timeout_s=1)) as service,
@@ -151,7 +151,7 @@ async def test_a_message_that_is_not_read_in_time(
 
 
 async def test_operations_of_a_connection(service: server.Service, world: World, aws: Emulator) -> None:
-    """A WebSocket has 50 operations at a time; one more is refused."""
+    """A WebSocket may have 50 concurrent operations; one more is rejected."""
     async with socket(service.url) as client:
         aws.faults.add(Fault(FaultKind.HANG, operation="DescribeExecution"))
         for number in range(51):

@@ -1,4 +1,4 @@
-"""Trusted documents: by their hash, beside text or instead of it."""
+"""Trusted documents: by hash, in addition to text or only."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ async def asked(gateway: Gateway, **request: Any) -> tuple[int, str | None]:
         pytest.param(
             "allow", {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": SHA256}}}, 200, None, id="apollo"
         ),
+        pytest.param("allow", {"documentId": SHA256.upper()}, 200, None, id="in-upper-case"),
+        pytest.param(
+            "only", {"extensions": {"persistedQuery": {"sha256Hash": f"sha256:{SHA256.upper()}"}}}, 200, None,
+            id="apollo-in-upper-case",
+        ),
         pytest.param("allow", {"query": OTHER}, 200, None, id="text"),
         pytest.param("allow", {"query": TEXT, "documentId": SHA256}, 200, None, id="both"),
         pytest.param("allow", {"query": OTHER, "documentId": SHA256}, 400, "BAD_USER_INPUT", id="another-text"),
@@ -60,7 +65,7 @@ async def test_modes(
     status: int,
     code: str | None,
 ) -> None:
-    """What each mode takes."""
+    """What each mode accepts."""
     (tmp_path / "accounts.graphql").write_text(TEXT)
     trusted = settings(graphql_trusted_documents=mode, graphql_trusted_documents_path=tmp_path)
     async with server.running(trusted) as service, calling(service.url) as gateway:
@@ -82,7 +87,7 @@ async def test_modes(
     ],
 )
 def test_manifests(tmp_path: Path, manifest: Any) -> None:
-    """The builds' own forms are read as they are, with whatever hash they chose."""
+    """Manifests of frontend build tools are read unchanged, with any hash algorithm."""
     file = tmp_path / "manifest.json"
     file.write_text(json.dumps(manifest))
     assert load_documents(file) == {"abc": TEXT}
@@ -103,7 +108,7 @@ def test_manifests(tmp_path: Path, manifest: Any) -> None:
 async def test_bad_manifests(
     aws: Emulator, settings: Callable[..., Settings], tmp_path: Path, content: str, says: str
 ) -> None:
-    """A manifest that can't be used is told at the start, with its place."""
+    """An invalid manifest is reported at start-up, with the location."""
     file = tmp_path / "manifest.json"
     file.write_text(content)
     with pytest.raises(ConfigurationError, match=says):
@@ -114,8 +119,21 @@ async def test_bad_manifests(
 
 
 def test_path_is_required(settings: Callable[..., Settings]) -> None:
-    """Trusted documents that are nowhere are no configuration."""
+    """Trusted documents without their path are a configuration error."""
     with pytest.raises(
         ConfigurationError, match="TRANSFER_GATEWAY_GRAPHQL_TRUSTED_DOCUMENTS_PATH is required"
     ):
         settings(graphql_trusted_documents="only")
+
+
+async def test_an_id_where_documents_are_off(shared_gateway: Gateway) -> None:
+    """A request with an id alone is told why it has no answer."""
+    (error,) = (await shared_gateway.post({"documentId": SHA256})).json()["errors"]
+    assert error["message"] == "`documentId` is not supported, as trusted documents are off: send `query`."
+
+
+def test_hashes_of_a_manifest(tmp_path: Path) -> None:
+    """A SHA-256 in upper case is the same hash; other ids keep their case."""
+    file = tmp_path / "manifest.json"
+    file.write_text(json.dumps({SHA256.upper(): TEXT, "sha256:" + "AB" * 32: OTHER, "Abc": OTHER}))
+    assert load_documents(file) == {SHA256: TEXT, "ab" * 32: OTHER, "Abc": OTHER}

@@ -76,15 +76,17 @@ async def read(raw: sockets.socket, size: int) -> bytes:
 
 async def ends(raw: sockets.socket, *, sending: bytes = b"\r\n") -> None:
     """Wait for the peer to reset the connection, without reading from it."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                raw.send(sending)
-            except BlockingIOError:
-                pass
-            except ConnectionError:
-                return
-            await asyncio.sleep(0.02)
+
+    def has_been_reset() -> bool:
+        try:
+            raw.send(sending)
+        except BlockingIOError:
+            pass
+        except ConnectionError:
+            return True
+        return False
+
+    await until(has_been_reset, within_s=PATIENCE_S)
 
 
 def frame(opcode: Opcode, data: bytes = b"", *, fin: bool = True) -> bytes:
@@ -146,19 +148,21 @@ async def test_answers_never_read_over_tls(tmp_path: Path, asking: str) -> None:
     tls = HttpTls(TlsFiles(certificate, key, None, door="http").load())
     async with serving_large(stall_s=1, tls=tls) as url:
         place = urlsplit(url)
-        _, writer = await asyncio.open_connection(
+        reader, writer = await asyncio.open_connection(
             place.hostname, place.port, ssl=authority.trusting(), server_hostname="localhost", limit=1
         )
         filler = b"\r\n" if asking == "http" else frame(Opcode.PONG)
         writer.write(GET if asking == "http" else HANDSHAKE)
-        await asyncio.sleep(0.2)  # frames that come with the handshake are dropped
         if asking == "websocket":
+            await reader.readexactly(1)  # of the answer: frames that come with the handshake are dropped
             writer.write(text(""))
         started_at = time.monotonic()
-        async with asyncio.timeout(PATIENCE_S):
-            while not writer.transport.is_closing():
-                writer.write(filler)
-                await asyncio.sleep(0.05)
+
+        def is_closing() -> bool:
+            writer.write(filler)
+            return writer.transport.is_closing()
+
+        await until(is_closing, within_s=PATIENCE_S)
         writer.transport.abort()
         assert time.monotonic() - started_at < 8  # not by the time for a head
 
@@ -173,7 +177,7 @@ async def test_answers_read_drop_by_drop(asking: str) -> None:
         while not ending.done():
             with suppress(BlockingIOError, ConnectionError):
                 raw.recv(64 if asking == "small" else 4096)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # the pace of a slow reader
         await ending
 
 
@@ -184,7 +188,7 @@ async def test_slow_reader_gets_its_answer() -> None:
         size, started_at = 0, time.monotonic()
         while piece := await asyncio.get_running_loop().sock_recv(raw, 8192):
             size += len(piece)
-            await asyncio.sleep(0.01 if time.monotonic() - started_at < 3 else 0)
+            await asyncio.sleep(0.01 if time.monotonic() - started_at < 3 else 0)  # the same
         assert size > len(LARGE_BODY)
 
 

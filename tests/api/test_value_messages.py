@@ -1,4 +1,4 @@
-"""Messages about a caller's values, in the words of GraphQL and JSON."""
+"""Error messages about a caller's values use the words of GraphQL and JSON."""
 
 from __future__ import annotations
 
@@ -59,6 +59,10 @@ BY_DEFAULT = (
         pytest.param({"f": {"statuses": ["GONE"]}}, "Value 'GONE' does not exist", id="unknown-enum"),
         pytest.param({"f": {"workflowIds": True}}, "got true.", id="true-for-a-list-of-ids"),
         pytest.param({"s": {"a": "x" * 5000}}, "x…", id="long"),
+        pytest.param(
+            {"f": {"statuses": ["GONE" * 2000]}}, "' does not exist in 'ExecutionStatus' enum", id="long-enum"
+        ),
+        pytest.param({"k": {"m" * 5000: 1}}, "required field 'accountId', found: ", id="long-name"),
     ],
 )
 async def test_variables(shared_gateway: Gateway, bad: dict[str, Any], says: str) -> None:
@@ -67,7 +71,7 @@ async def test_variables(shared_gateway: Gateway, bad: dict[str, Any], says: str
     error = answer["errors"][0]
     assert says in error["message"]
     assert f"'${next(iter(bad))}'" in error["message"]
-    assert len(error["message"]) < 400
+    assert all(len(error["message"]) <= 500 for error in answer["errors"])
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "retryable": False}
 
 
@@ -108,13 +112,47 @@ async def test_variables(shared_gateway: Gateway, bad: dict[str, Any], says: str
     ],
 )  # fmt: skip
 async def test_literals(shared_gateway: Gateway, query: str, variables: dict[str, Any], says: str) -> None:
-    """So is a value in the document; null where a value is required is the caller's fault, not ours."""
+    """So is a literal; null for a required value is the caller's error, not ours."""
     errors = (await shared_gateway.ask(query, **variables))["errors"]
     for error in errors:
         assert error["extensions"]["code"] in {"BAD_USER_INPUT", "GRAPHQL_VALIDATION_FAILED"}
         assert error["extensions"]["retryable"] is False
         assert not re.search(r"\b(None|True|False)\b|\binf\b", error["message"])
     assert says in errors[0]["message"]
+
+
+LONG = "a" * 5000
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        (f'{{ execution(key: "{LONG}") {{ id }} }}', "to be an object, found: "),
+        (
+            f"{{ inProgressExecutions(filter: {{statuses: [{LONG}]}}) {{ pageInfo {{ hasNextPage }} }} }}",
+            "enum.",
+        ),
+        (f"{{ {LONG} }}", "on type 'Query'."),
+        (f"{{ accounts({LONG}: 1) {{ id }} }}", "Unknown argument"),
+        (f"{{ node(id: {{{LONG}: 1}}) {{ id }} }}", "ID cannot represent"),
+        (f"query({LONG}: Int) {{ accounts {{ id }} }}", "Syntax Error"),
+        (f"{{ accounts {{ ...{LONG} }} }}", "Unknown fragment"),
+    ],
+    ids=["object", "enum", "field", "argument", "id", "syntax", "fragment"],
+)
+async def test_long_words_of_a_document(shared_gateway: Gateway, query: str, says: str) -> None:
+    """What a message repeats of the document is cut in its middle, so that the rule can be read."""
+    errors = (await shared_gateway.ask(query))["errors"]
+    assert says in errors[0]["message"]
+    assert all(len(error["message"]) <= 500 for error in errors)
+
+
+async def test_an_unknown_operation(shared_gateway: Gateway) -> None:
+    """So is an operation's name."""
+    answer = await shared_gateway.post({"query": "{ accounts { id } }", "operationName": LONG})
+    (error,) = answer.json()["errors"]
+    assert error["message"].startswith('Unknown operation named "aaaa')
+    assert len(error["message"]) < 150
 
 
 @pytest.mark.parametrize(
@@ -130,7 +168,7 @@ async def test_literals(shared_gateway: Gateway, query: str, variables: dict[str
     ],
 )  # fmt: skip
 async def test_extensions(shared_gateway: Gateway, body: dict[str, Any], code: str) -> None:
-    """Every error has its code, and says whether to try again."""
+    """Every error has its code and `retryable`."""
     for error in (await shared_gateway.post(body)).json()["errors"]:
         assert error["extensions"]["code"] == code
         assert error["extensions"]["retryable"] is False
@@ -142,7 +180,7 @@ async def test_extensions(shared_gateway: Gateway, body: dict[str, Any], code: s
 async def test_extensions_of_http_errors(
     service: server.Service, gateway: Gateway, method: str, path: str, status: int
 ) -> None:
-    """So has a request that is no GraphQL."""
+    """So has an invalid request."""
     answer = await gateway.send(method, path)
     assert answer.status == status
     assert answer.json()["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT", "retryable": False}

@@ -1,4 +1,4 @@
-"""Operations over WebSocket: the rules and errors of HTTP, by graphql-transport-ws alone."""
+"""Operations over WebSocket: the rules and errors of HTTP, with graphql-transport-ws only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 async def test_answers_are_those_of_http(gateway: Gateway, world: World) -> None:
-    """Data, errors beside data, and refusals have the same form and codes as over HTTP."""
+    """Data, partial data with errors, and failed requests have the same form and codes as over HTTP."""
     key = to_input(place(world))
     missing = key | {"executionId": "00000000-0000-4000-8000-000000000000"}
     single = "query($key: ExecutionKey!) { execution(key: $key, maxAge: 60) { id observedAt } }"
@@ -52,7 +52,7 @@ async def test_answers_are_those_of_http(gateway: Gateway, world: World) -> None
 
 
 async def test_operations_do_not_wait_for_each_other(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """Answers come as they are there; an operation that the client gives up ends, its AWS call with it."""
+    """Results are sent as they become available; an operation that the client completes ends, with its AWS call."""
     slow = to_input(place(world))
     async with socket(gateway.url) as client:
         aws.faults.add(Fault(FaultKind.HANG, operation="DescribeExecution"))
@@ -63,6 +63,49 @@ async def test_operations_do_not_wait_for_each_other(gateway: Gateway, world: Wo
         await client.send({"type": "complete", "id": "slow"})
         await client.send({"type": "ping"})
         assert await client.next() == {"type": "pong"}
+
+
+@pytest.mark.parametrize("message", [{"payload": None}, {"payload": {}}, {"id": None}, {"more": 1}])
+async def test_optional_members(service: server.Service, message: dict[str, Any]) -> None:
+    """A payload that is null is as if absent, where the protocol has it as optional."""
+    async with socket(service.url, init=False) as client:
+        await client.send({"type": "connection_init"} | message)
+        assert await client.next() == {"type": "connection_ack"}
+        await client.send({"type": "pong"} | message)
+        await client.send({"type": "ping"} | message)
+        assert await client.next() == {"type": "pong"}
+
+
+TYPES = "`type` must be one of connection_init, ping, pong, subscribe, complete"
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        pytest.param([], "A message must be a JSON object", id="no-object"),
+        pytest.param({}, TYPES, id="no-type"),
+        pytest.param({"type": None}, TYPES, id="null"),
+        pytest.param({"type": ["ping"]}, TYPES, id="list"),
+        pytest.param({"type": "x" * 5000}, TYPES, id="unknown-type"),
+        pytest.param({"type": "subscribe", "payload": {}}, "`id` must be a string", id="no-id"),
+        pytest.param({"type": "complete"}, "`id` must be a string", id="complete-without-id"),
+        pytest.param({"type": "subscribe", "id": "1"}, "`payload` must be an object", id="no-payload"),
+        pytest.param(
+            {"type": "subscribe", "id": "1", "payload": None}, "`payload` must be", id="null-payload"
+        ),
+        pytest.param(
+            {"type": "ping", "payload": True}, "`payload` must be an object", id="payload-of-a-ping"
+        ),
+    ],
+)
+async def test_reasons_of_a_close(service: server.Service, message: Any, says: str) -> None:
+    """The close says which rule the message broke, without its value."""
+    async with socket(service.url) as client:
+        await client.send(message)
+        with pytest.raises(ConnectionClosed) as closed:
+            await client.next()
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason.startswith(says)) == (4400, True)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +124,7 @@ async def test_operations_do_not_wait_for_each_other(gateway: Gateway, world: Wo
     ],
 )
 async def test_malformed_messages(service: server.Service, message: Any, code: int) -> None:
-    """A client that does not speak the protocol is told by the connection's close, and the service goes on."""
+    """A client that violates the protocol is disconnected with a close code, and the service continues."""
     async with socket(service.url) as client:
         await client.send(message)
         with pytest.raises(ConnectionClosed) as closed:
@@ -93,7 +136,7 @@ async def test_malformed_messages(service: server.Service, message: Any, code: i
 
 
 async def test_before_the_beginning(aws: Emulator, settings: Callable[..., Settings]) -> None:
-    """A connection that is not initialised runs nothing, and does not stay."""
+    """A connection that is not initialised runs nothing, and is closed."""
     for timeout_s, code in ((100, "4401"), (0.2, "4408")):
         async with (
             server.running(settings(request_timeout_s=timeout_s)) as service,
@@ -106,7 +149,7 @@ async def test_before_the_beginning(aws: Emulator, settings: Callable[..., Setti
 
 
 async def test_who_may_connect(service: server.Service) -> None:
-    """The old protocol, pages of other origins, and other names than loopback's are refused."""
+    """The old protocol, pages of other origins, and non-loopback names are rejected."""
     async with socket(service.url, "graphql-ws", init=False) as client:
         with pytest.raises(ConnectionClosed, match="4406"):
             await client.next()
@@ -121,7 +164,7 @@ async def test_who_may_connect(service: server.Service) -> None:
 
 
 async def test_the_end_of_the_service(aws: Emulator, settings: Callable[..., Settings]) -> None:
-    """Open connections are closed when the service ends, and keep it from ending no longer."""
+    """Shutdown closes open connections and does not wait for them."""
     async with server.running(settings(shutdown_grace_s=5)) as service:
         stays = connect(
             service.url.replace("http", "ws", 1) + "/graphql", subprotocols=[Subprotocol(TRANSPORT_WS)]

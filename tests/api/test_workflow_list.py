@@ -1,4 +1,4 @@
-"""Every workflow, in pages, on the wire."""
+"""All workflows, in pages, over the wire."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def page(gateway: Gateway, **variables: Any) -> dict[str, Any]:
 
 
 async def walk(gateway: Gateway, first: int) -> list[str]:
-    """The ids of all pages, one after another."""
+    """The ids of all pages in order."""
     seen: list[str] = []
     after = None
     while True:
@@ -67,7 +67,7 @@ def add(world: World, accounts: Iterable[str] = (PLAIN, GUARDED, HOME), each: in
 
 
 async def test_pages(gateway: Gateway, world: World) -> None:
-    """All of them, in the order of their ids, page by page; the connection's figures are Relay's."""
+    """All workflows, ordered by id, page by page; `pageInfo` follows Relay."""
     workflows = add(world, each=4)
     first = await page(gateway, first=5)
     assert ids(first) == workflows[:5]
@@ -85,7 +85,7 @@ async def test_pages(gateway: Gateway, world: World) -> None:
 
 
 async def test_what_a_list_tells(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """Id, place, ARN and description come from AWS's lists: no workflow is described for them."""
+    """Id, target, ARN and description come from AWS's lists: no workflow is described for them."""
     workflow_id = world.add_workflow(PLAIN, "eu-west-1", definition={"Description": "Inbound payments"})
     (edge,) = (await page(gateway))["edges"]
     assert edge["node"] == {
@@ -101,7 +101,7 @@ async def test_what_a_list_tells(gateway: Gateway, aws: Emulator, world: World) 
 
 
 async def test_none(shared_gateway: Gateway) -> None:
-    """Where there are none the page is empty, and says so."""
+    """Without workflows the page is empty."""
     assert await page(shared_gateway) == {
         "edges": [],
         "pageInfo": {"hasNextPage": False, "hasPreviousPage": False, "startCursor": None, "endCursor": None},
@@ -126,7 +126,7 @@ async def test_filters(gateway: Gateway, world: World) -> None:
 
 
 async def test_failed_targets_are_named(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """A target that fails is named beside the edges of all the others, on the page that spans it."""
+    """A target that fails is reported beside the edges of all others, on the page that includes it."""
     workflows = add(world)
     aws.faults.add(Fault(FaultKind.DENY, account_id=GUARDED, region="us-east-1", operation=LIST))
     found = await page(gateway)
@@ -140,7 +140,7 @@ async def test_failed_targets_are_named(gateway: Gateway, aws: Emulator, world: 
 
 
 async def test_details_only_when_selected(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """What AWS's lists lack costs a call for each workflow, fragments or not, and later none."""
+    """Fields that AWS's lists lack cost a call per workflow, also through fragments, and later none."""
     workflows = add(world)
     for _ in range(2):
         edges = (await gateway.ask(DETAILS))["data"]["workflows"]["edges"]
@@ -152,7 +152,7 @@ async def test_details_only_when_selected(gateway: Gateway, aws: Emulator, world
 
 @pytest.mark.parametrize("field", ["steps { name }", "onExceptionSteps { name }", "tags { key }"])
 async def test_each_detail_is_fetched(gateway: Gateway, world: World, field: str) -> None:
-    """Each field that AWS's lists lack is there when it is the only one."""
+    """Each field that AWS's lists lack is returned even if it is the only one selected."""
     add(world, [PLAIN])
     answer = await gateway.ask(f"{{ workflows {{ edges {{ node {{ {field} }} }} }} }}")
     name = field.partition(" ")[0]
@@ -160,7 +160,7 @@ async def test_each_detail_is_fetched(gateway: Gateway, world: World, field: str
 
 
 async def test_without_details(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """A workflow that can't be described is there with what the list tells, and says why."""
+    """A workflow that can't be described is returned with the list's fields and the reason."""
     workflows = add(world, [PLAIN, HOME])
     aws.faults.add(Fault(FaultKind.DENY, account_id=HOME, operation=DESCRIBE))
     gone = Fault(
@@ -185,7 +185,7 @@ IN_PROGRESS = "query($after: String) { inProgressExecutions(after: $after) { pag
 async def test_cursors_of_another_list(
     aws: Emulator, world: World, settings: Callable[..., Settings]
 ) -> None:
-    """Each list refuses the other's cursors, though one secret signs both; and what was changed."""
+    """Each list rejects the other's cursors, although the secret is the same; and modified ones."""
     place(world)
     says = "after must be a cursor issued by this service."
     async with server.running(settings(cursor_secret="a" * 16)) as service, calling(service.url) as gateway:
@@ -204,7 +204,7 @@ async def test_cursors_of_another_list(
 
 @pytest.mark.parametrize("first", [0, -1, 1001])
 async def test_page_sizes(shared_gateway: Gateway, first: int) -> None:
-    """1 to 1,000; anything else is refused."""
+    """1 to 1,000; anything else is rejected."""
     (error,) = (await shared_gateway.ask(PAGE, first=first))["errors"]
     assert error["message"] == f"first must be 1 to 1000; got {first}."
     assert error["extensions"]["code"] == "BAD_USER_INPUT"

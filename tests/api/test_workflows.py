@@ -1,4 +1,4 @@
-"""Workflows: their definitions, and the steps of executions joined with them, on the wire."""
+"""Workflows: definitions, and executions' steps joined with them, over the wire."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def ask_steps(gateway: Gateway, keys: Iterable[ExecutionKey]) -> dict[str,
 
 
 def run(world: World, workflow: WorkflowKey, results: dict[str, Any]) -> ExecutionKey:
-    """Put an execution with these results into a workflow."""
+    """Add an execution with these results to a workflow."""
     where = (workflow.account_id, workflow.region, workflow.workflow_id)
     status = "HANDLING_EXCEPTION" if "OnExceptionSteps" in results else "IN_PROGRESS"
     execution_id = world.place(*where, {"Status": status, "Results": results})
@@ -97,12 +97,12 @@ def copy(name: str) -> dict[str, Any]:
 
 
 def copied(times: int) -> list[dict[str, Any]]:
-    """Results of so many COPY steps."""
+    """Results of that many COPY steps."""
     return [{"StepType": "COPY"}] * times
 
 
 def defined(results: list[dict[str, Any]] | None) -> list[Any]:
-    """The names of the definitions; None where there is none."""
+    """The names of the definitions; None for missing ones."""
     return [step["definition"] and step["definition"]["name"] for step in results or []]
 
 
@@ -171,7 +171,7 @@ def shown(step_type: str, name: str | None, **details: Any) -> dict[str, Any]:
 
 
 async def test_whole_definition(gateway: Gateway, world: World) -> None:
-    """Every member that AWS sends of a workflow, with all five types of step, comes back with its value."""
+    """Every member of a workflow that AWS sends, with all five step types, is returned with its value."""
     key = key_of(world.add_workflow(PLAIN, REGION, definition=DEFINITION))
     before = datetime.now(UTC)
     found = await look_up(gateway, key)
@@ -207,7 +207,7 @@ async def test_whole_definition(gateway: Gateway, world: World) -> None:
 
 
 async def test_bare_definition(gateway: Gateway, world: World) -> None:
-    """What AWS leaves out is null, and what is empty is empty."""
+    """What AWS omits is null; what is empty is empty."""
     bare = await look_up(gateway, key_of(world.add_workflow(PLAIN, REGION, definition={})))
     assert [bare[name] for name in ("description", "steps", "onExceptionSteps", "tags")] == [None] * 4
     assert bare["structuredLogDestinations"] is None
@@ -218,7 +218,7 @@ async def test_bare_definition(gateway: Gateway, world: World) -> None:
 
 
 async def test_values_and_members_of_tomorrow(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """Every enum value unknown and every structure with a new member: answered, the raw word kept."""
+    """Unknown enum values and new members: the workflow is returned, with the raw values."""
     key = key_of(world.add_workflow(PLAIN, REGION, definition=DEFINITION))
     aws.faults.add(Fault(FaultKind.UNKNOWN_ENUM, operation=DESCRIBE))
     aws.faults.add(Fault(FaultKind.UNKNOWN_MEMBER, operation=DESCRIBE))
@@ -249,7 +249,7 @@ async def test_values_and_members_of_tomorrow(gateway: Gateway, world: World, aw
 async def test_failures_are_data(
     gateway: Gateway, world: World, aws: Emulator, fault: Fault, code: str
 ) -> None:
-    """What fails arrives as its code, with account and region."""
+    """A failure is returned as its code, with account and region."""
     key = key_of(world.add_workflow(PLAIN, REGION))
     aws.faults.add(fault)
     found = await look_up(gateway, key)
@@ -257,7 +257,7 @@ async def test_failures_are_data(
 
 
 async def test_unknown_workflow(gateway: Gateway, aws: Emulator) -> None:
-    """One that AWS doesn't have is WORKFLOW_NOT_FOUND, and named; asked again at once, AWS isn't."""
+    """An unknown workflow is WORKFLOW_NOT_FOUND with its name; the next request does not call AWS."""
     for _ in range(2):
         found = await look_up(gateway, key_of(ABSENT))
         assert found.pop("awsRequestId")
@@ -273,7 +273,7 @@ async def test_unknown_workflow(gateway: Gateway, aws: Emulator) -> None:
 
 @pytest.mark.parametrize("key", [key_of(ABSENT, "123123123123"), key_of(ABSENT, region="ap-southeast-2")])
 async def test_unknown_target(gateway: Gateway, aws: Emulator, key: WorkflowKey) -> None:
-    """An account or region that is not configured is ACCOUNT_NOT_AVAILABLE, and AWS is not asked."""
+    """An account or region that is not configured is ACCOUNT_NOT_AVAILABLE, and AWS is not called."""
     assert (await look_up(gateway, key))["code"] == "ACCOUNT_NOT_AVAILABLE"
     assert aws.calls.by_call() == {}
 
@@ -286,14 +286,14 @@ async def test_unknown_target(gateway: Gateway, aws: Emulator, key: WorkflowKey)
     ],
 )
 async def test_bad_input(shared_gateway: Gateway, asked: dict[str, Any], says: str) -> None:
-    """A bad age or id is BAD_USER_INPUT, with the rule named."""
+    """An invalid age or id is BAD_USER_INPUT that names the rule."""
     (error,) = (await shared_gateway.ask(WORKFLOW, **({"key": variables(key_of(ABSENT))} | asked)))["errors"]
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert says in error["message"]
 
 
 async def test_a_definition_is_kept(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """A hundred who ask share one call, and so do those who ask later; `maxAge: 0` asks AWS again."""
+    """A hundred concurrent and later requests share one call; `maxAge: 0` calls AWS again."""
     key = key_of(world.add_workflow(PLAIN, REGION))
     found = await asyncio.gather(*(look_up(gateway, key) for _ in range(100)))
     assert {answer["observedAt"] for answer in found} == {found[0]["observedAt"]}
@@ -304,7 +304,7 @@ async def test_a_definition_is_kept(gateway: Gateway, world: World, aws: Emulato
 
 
 async def test_steps_have_their_definitions(gateway: Gateway, world: World) -> None:
-    """Results are joined with the definition in order: of one that runs, and of one that has failed."""
+    """Results are joined with the definition by position: of a running execution and of a failed one."""
     workflow = key_of(world.add_workflow(PLAIN, REGION, definition=DEFINITION))
     steps = [{"StepType": "DECRYPT"}, {"StepType": "CUSTOM"}]
     failed = [*steps, {"StepType": "COPY", "Error": {"Type": "TIMEOUT", "Message": "Too slow."}}]
@@ -322,7 +322,7 @@ async def test_steps_have_their_definitions(gateway: Gateway, world: World) -> N
 
 
 async def test_results_past_the_definition(gateway: Gateway, world: World) -> None:
-    """A result beyond the definition's end has none: null, without an error."""
+    """A result past the definition's end has none: null, without an error."""
     short = key_of(world.add_workflow(PLAIN, REGION, definition={"Steps": [copy("only")]}))
     bare = key_of(world.add_workflow(PLAIN, REGION, definition={}))
     results = {"Steps": copied(3), "OnExceptionSteps": copied(1)}
@@ -348,9 +348,9 @@ async def test_results_past_the_definition(gateway: Gateway, world: World) -> No
 async def test_a_definition_that_cannot_be_had(
     gateway: Gateway, world: World, aws: Emulator, fault: Fault, code: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The definition alone is null, with the code in errors[]; the rest of every execution is answered.
+    """Only the definition is null, with the code in errors[]; the rest of every execution is returned.
 
-    It costs one call and one line in the log, however many steps there are.
+    It costs one call and one log line, however many steps there are.
     """
     aws.faults.add(fault)
     bad, good = (
@@ -372,7 +372,7 @@ async def test_a_definition_that_cannot_be_had(
 
 
 async def test_one_call_for_each_workflow(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """Sixty executions of three workflows cost three DescribeWorkflow, once; without `definition`, none."""
+    """Sixty executions of three workflows cost three DescribeWorkflow calls, once; without `definition`, none."""
     workflows = [key_of(world.add_workflow(account, REGION), account) for account in (PLAIN, GUARDED, HOME)]
     results = {"Steps": copied(3), "OnExceptionSteps": copied(1)}
     keys = [run(world, workflow, results) for workflow in workflows for _ in range(20)]
@@ -386,7 +386,7 @@ async def test_one_call_for_each_workflow(gateway: Gateway, world: World, aws: E
 
 
 async def test_steps_of_a_page(gateway: Gateway, world: World) -> None:
-    """Definitions are there wherever results are: in pages of executions too."""
+    """Definitions are available wherever results are, including pages of executions."""
     place(world)
     answer = await gateway.ask(
         "{ inProgressExecutions { edges { node { results { steps { definition { name } } } } } } }"
@@ -399,7 +399,7 @@ NODE = "query($id: ID!) { node(id: $id) { __typename id ... on Workflow { steps 
 
 
 async def test_node(gateway: Gateway, world: World) -> None:
-    """A workflow's id finds it again; an id that is none is null, with the code that says why."""
+    """A workflow's global id finds it again; an invalid id is null, with a code that names the reason."""
     key = key_of(world.add_workflow(PLAIN, REGION, definition={"Steps": [copy("only")]}))
     answer = await gateway.ask(NODE, id=str(key))
     assert answer == {

@@ -1,4 +1,4 @@
-"""The session cache, against STS on the wire. Time is passed in where a session must grow old."""
+"""The session cache, against STS over the wire. Tests that age sessions pass the time in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transfer_gateway.domain.errors import GatewayError, RoleNotAssumable, Upstr
 from transfer_gateway.domain.identity import AccountId, Region
 from transfer_gateway.shared_tasks import SharedTasks
 from transfer_gateway.telemetry import AwsCalls, Requests
-from wire import GUARDED, HOME, PLAIN, counting, until, until_in_flight
+from wire import GUARDED, HOME, PLAIN, becomes, counting, until, until_in_flight
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ ASSUME = "AssumeRole"
 
 
 class Time:
-    """A clock that stands still unless it is put forward."""
+    """A clock that only a test advances."""
 
     def __init__(self) -> None:
         self._started_at = time.time()
@@ -76,7 +76,7 @@ async def outcome(sessions: SessionCache, account: Account) -> str:
 
 
 async def test_one_flight_for_all(aws: Emulator) -> None:
-    """200 callers on a cold session cost one AssumeRole and share the session."""
+    """200 concurrent callers without a cached session cause one AssumeRole call and share the session."""
     async with cache() as sessions:
         got = await asyncio.gather(*(sessions.get(account()) for _ in range(200)))
     assert len({id(session) for session in got}) == 1
@@ -84,7 +84,7 @@ async def test_one_flight_for_all(aws: Emulator) -> None:
 
 
 async def test_denial_is_remembered(aws: Emulator) -> None:
-    """200 callers while STS denies cost at most two calls, and all are told without waiting."""
+    """200 callers while STS denies cause at most two calls, and all fail without waiting."""
     aws.faults.add(Fault(FaultKind.DENY, operation=ASSUME))
     async with cache() as sessions, asyncio.timeout(20):  # the clock stands still: a wait would have no end
         codes = await asyncio.gather(*(outcome(sessions, account()) for _ in range(200)))
@@ -94,7 +94,7 @@ async def test_denial_is_remembered(aws: Emulator) -> None:
 
 
 async def test_what_is_remembered_is_small(aws: Emulator) -> None:
-    """Of a role that can't be assumed the error is remembered, and nothing of the call: no trace, no frame."""
+    """Of a role that can't be assumed the error is cached, without its traceback and frames."""
     aws.faults.add(Fault(FaultKind.DENY, operation=ASSUME))
     async with cache() as sessions:
         traces = []
@@ -106,11 +106,11 @@ async def test_what_is_remembered_is_small(aws: Emulator) -> None:
 
 
 async def test_denial_is_forgotten(aws: Emulator) -> None:
-    """Once the role is assumable again, it is assumed, after a wait that callers are told."""
+    """Once the role can be assumed again, it is, after the delay that callers were given."""
     now = Time()
     aws.faults.add(Fault(FaultKind.DENY, operation=ASSUME, times=2))
     async with cache(now) as sessions:
-        for _ in range(2):  # whoever waited for STS's answer, and whoever comes later
+        for _ in range(2):  # waiters for STS's answer, and a later caller
             with pytest.raises(RoleNotAssumable) as told:
                 await sessions.get(account(), REGION)
             wait_s = told.value.retry_after_s or 0.0
@@ -124,20 +124,22 @@ async def test_denial_is_forgotten(aws: Emulator) -> None:
 
 
 async def test_renewed_ahead_of_expiry(aws: Emulator) -> None:
-    """A session near its end is renewed in the background; callers go on with the old one meanwhile."""
+    """A session near its expiry is renewed in the background; callers use the old one meanwhile."""
     now = Time()
     async with cache(now) as sessions:
         first = await sessions.get(account())
         now.ahead_s = 3600 * 0.91
         assert await sessions.get(account()) is first
-        async with asyncio.timeout(30):
-            while await sessions.get(account()) is first:
-                await asyncio.sleep(0.01)
+
+        async def is_renewed() -> bool:
+            return await sessions.get(account()) is not first
+
+        await becomes(is_renewed, expected=True)
     assert aws.calls.count(operation=ASSUME) == 2
 
 
 async def test_not_renewed_early(aws: Emulator) -> None:
-    """A session with more than a quarter of its life left is left alone."""
+    """A session with more than a quarter of its lifetime left is not renewed."""
     now = Time()
     async with cache(now) as sessions:
         await sessions.get(account())
@@ -148,7 +150,7 @@ async def test_not_renewed_early(aws: Emulator) -> None:
 
 @pytest.mark.parametrize("kind", [FaultKind.SERVER_ERROR, FaultKind.RESET, FaultKind.DENY])
 async def test_sts_down_while_session_lasts(aws: Emulator, kind: FaultKind) -> None:
-    """With STS down and five minutes left, every request is served and STS asked a few times at most."""
+    """With STS down and five minutes left, every request is served, and STS gets few calls."""
     now = Time()
     async with cache(now) as sessions:
         first = await sessions.get(account())
@@ -157,14 +159,14 @@ async def test_sts_down_while_session_lasts(aws: Emulator, kind: FaultKind) -> N
         for _ in range(20):
             served = await asyncio.gather(*(sessions.get(account()) for _ in range(50)))
             assert {id(session) for session in served} == {id(first)}
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # in which a renewal may begin
         assert aws.calls.count(operation=ASSUME) <= 4
         now.ahead_s = 3601
         assert await outcome(sessions, account()) != "ok"
 
 
 async def test_sts_gone_and_back(aws: Emulator) -> None:
-    """An STS that can't be reached at all is UPSTREAM_UNAVAILABLE, until it is back."""
+    """An unreachable STS is UPSTREAM_UNAVAILABLE until it is back."""
     now = Time()
     async with cache(now) as sessions:
         await aws.stop()
@@ -177,7 +179,7 @@ async def test_sts_gone_and_back(aws: Emulator) -> None:
 
 
 async def test_a_caller_that_gives_up(aws: Emulator) -> None:
-    """A caller's cancellation ends its own wait; the flight goes on for the others."""
+    """A caller's cancellation ends its own wait; the shared task continues for the others."""
     aws.faults.add(Fault(FaultKind.LATENCY, operation=ASSUME, seconds=1))
     async with cache() as sessions:
         hasty = asyncio.create_task(sessions.get(account()))
@@ -191,20 +193,20 @@ async def test_a_caller_that_gives_up(aws: Emulator) -> None:
 
 
 async def test_the_last_caller_gives_up(aws: Emulator) -> None:
-    """Even with nobody waiting, a flight ends well: the next caller finds the session."""
+    """Without any waiter left, the shared task still completes: the next caller finds the session."""
     aws.faults.add(Fault(FaultKind.LATENCY, operation=ASSUME, seconds=0.2))
     async with cache() as sessions:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await sessions.get(account())
-        await until(lambda: aws.calls.count(operation=ASSUME) == 1)
+        only = asyncio.create_task(sessions.get(account()))
+        await until_in_flight(aws, 1)
+        only.cancel()
+        await asyncio.wait([only])
         await until_in_flight(aws, 0)
         await sessions.get(account())
     assert aws.calls.count(operation=ASSUME) == 1
 
 
 async def test_external_ids_keep_sessions_apart(aws: Emulator) -> None:
-    """The same role with another external id is another session: one can't be had through the other."""
+    """The same role with another external id has another session."""
     async with cache() as sessions:
         assert await outcome(sessions, account(GUARDED, "x-42")) == "ok"
         assert await outcome(sessions, account(GUARDED, "x-43")) == "ROLE_NOT_ASSUMABLE"
@@ -215,7 +217,7 @@ async def test_external_ids_keep_sessions_apart(aws: Emulator) -> None:
 
 
 async def test_everything_asked_is_in_the_key(aws: Emulator) -> None:
-    """A change of anything that STS is told means another session."""
+    """A change of any AssumeRole parameter means another session."""
     plain = account()
     async with cache() as sessions:
         await sessions.get(plain)
@@ -226,10 +228,10 @@ async def test_everything_asked_is_in_the_key(aws: Emulator) -> None:
 
 
 async def test_concurrency_is_capped(aws: Emulator) -> None:
-    """However many roles are wanted at once, STS gets at most so many calls at a time."""
+    """However many roles are needed at once, concurrent calls to STS are limited."""
     for number in range(40):
         aws.world.add_account(f"4{number:011}")
-    aws.faults.add(Fault(FaultKind.LATENCY, operation=ASSUME, seconds=0.05))
+    aws.faults.add(Fault(FaultKind.LATENCY, operation=ASSUME, seconds=0.2))
     async with cache(max_concurrency=4) as sessions:
         await asyncio.gather(*(sessions.get(account(f"4{number:011}")) for number in range(40)))
     assert aws.calls.count(operation=ASSUME) == 40
@@ -237,7 +239,7 @@ async def test_concurrency_is_capped(aws: Emulator) -> None:
 
 
 async def test_hanging_calls_delay_nobody_for_long(aws: Emulator) -> None:
-    """More AssumeRole calls that hang than may be made at a time: another account's session is there soon."""
+    """More hanging AssumeRole calls than the limit: another account still gets its session soon."""
     for number in range(40):
         aws.world.add_account(f"4{number:011}")
         aws.faults.add(Fault(FaultKind.HANG, operation=ASSUME, account_id=f"4{number:011}"))
@@ -251,7 +253,7 @@ async def test_hanging_calls_delay_nobody_for_long(aws: Emulator) -> None:
 
 
 async def test_no_role_means_own_credentials(aws: Emulator) -> None:
-    """An account without a role is reached with the service's own credentials, and STS is not asked."""
+    """An account without a role is accessed with the service's own credentials, and STS is not called."""
     async with cache() as sessions:
         session = await sessions.get(replace(account(HOME), role_arn=None))
     assert session.credentials.access_key == aws.world.home_key.access_key_id
@@ -262,7 +264,7 @@ async def test_no_role_means_own_credentials(aws: Emulator) -> None:
 async def test_no_credentials_at_all(
     aws: Emulator, monkeypatch: pytest.MonkeyPatch, role_arn: str | None
 ) -> None:
-    """A service without credentials says so, of every account, and doesn't ask AWS unsigned."""
+    """A service without credentials reports that for every account, and never calls AWS unsigned."""
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     async with cache() as sessions:
@@ -271,7 +273,7 @@ async def test_no_credentials_at_all(
 
 
 async def test_removed_accounts_are_forgotten(aws: Emulator) -> None:
-    """A session outlives a reload only while its role is still configured."""
+    """A session survives a reload only while its role is still configured."""
     async with cache() as sessions:
         await sessions.get(account())
         await sessions.get(account(GUARDED, "x-42"))
@@ -283,7 +285,7 @@ async def test_removed_accounts_are_forgotten(aws: Emulator) -> None:
 
 
 async def test_secrets_stay_out_of_repr(aws: Emulator) -> None:
-    """Nothing that a log may print shows a credential or an external id."""
+    """Nothing that a log may contain shows a credential or an external id."""
     async with cache() as sessions:
         guarded = account(GUARDED, "x-42")
         session = await sessions.get(guarded)
@@ -293,7 +295,7 @@ async def test_secrets_stay_out_of_repr(aws: Emulator) -> None:
 
 
 async def test_backoff_grows_and_ends(aws: Emulator) -> None:
-    """Each further failure is remembered longer, up to half a minute, however many there are; a success ends it."""
+    """Each further failure is cached longer, up to half a minute; a success ends that."""
     now = Time()
     waits = []
     aws.faults.add(Fault(FaultKind.DENY, operation=ASSUME))
@@ -323,7 +325,7 @@ async def test_backoff_grows_and_ends(aws: Emulator) -> None:
 
 
 async def test_leaving_ends_flights(aws: Emulator) -> None:
-    """When the cache's shared_tasks are left, none goes on."""
+    """Leaving the shared tasks' context ends all of them."""
     aws.faults.add(Fault(FaultKind.HANG, operation=ASSUME))
     async with cache() as sessions:
         waiting = asyncio.create_task(sessions.get(account()))
@@ -333,7 +335,7 @@ async def test_leaving_ends_flights(aws: Emulator) -> None:
 
 
 async def test_what_sts_is_told(aws: Emulator) -> None:
-    """The role's session name and duration are those that were configured."""
+    """The role session's name and duration are the configured ones."""
     async with cache() as sessions:
         session = await sessions.get(replace(account(), session_duration_s=900))
     assert 800 < session.expires_at - time.time() <= 900
@@ -345,7 +347,7 @@ async def test_what_sts_is_told(aws: Emulator) -> None:
 async def test_credentials_that_come_later(
     aws: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A service that starts before its credentials are there uses them once they are."""
+    """A service that starts before its credentials are available uses them once they are."""
     file = tmp_path / "credentials"
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -357,14 +359,17 @@ async def test_credentials_that_come_later(
         file.write_text(
             f"[default]\naws_access_key_id={key.access_key_id}\naws_secret_access_key={key.secret}\n"
         )
-        async with asyncio.timeout(30):
-            while await outcome(sessions, account()) != "ok":
-                now.ahead_s += 60
-                await asyncio.sleep(0.2)
+
+        async def a_minute_later() -> str:
+            now.ahead_s += 60
+            await asyncio.sleep(10)
+            return await outcome(sessions, account())
+
+        await becomes(a_minute_later, "ok")
 
 
 async def test_a_renewal_in_the_background_is_nobodys(aws: Emulator) -> None:
-    """The request that finds a session due for renewal doesn't wait for that: the call is not counted as its own."""
+    """A request that triggers a renewal does not wait for it: the call does not count as its own."""
     now, requests = Time(), Requests(slow_s=60)
     async with cache(now) as sessions:
         first = requests.begin("graphql", "execution", "first")

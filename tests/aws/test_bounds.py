@@ -1,4 +1,4 @@
-"""AWS is not trusted either: what it sends too much of is refused, at a bounded cost, and nobody is told it."""
+"""AWS is not trusted either: oversized responses are rejected, at a limited cost, and never disclosed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REFUSED = [
 async def test_a_hostile_answer_is_refused(
     gateway: Gateway, world: World, aws: Emulator, kind: FaultKind, why: str
 ) -> None:
-    """Whoever asks is told which bound was passed; memory and the event loop hardly notice, and it leaves nothing."""
+    """The error names the exceeded limit; memory and event loop are hardly affected, and nothing is cached."""
     key, neighbour = place(world), place(world, GUARDED)
     await gateway.look_up(key)
     aws.faults.add(Fault(kind, account_id=key.account_id, operation=DESCRIBE))
@@ -52,7 +52,7 @@ async def test_a_hostile_answer_is_refused(
 
 
 async def test_the_bound_is_a_setting(aws: Emulator, world: World, settings: Callable[..., Settings]) -> None:
-    """An answer of the bound's size is read, and one of a byte more is refused."""
+    """A response at the limit is read; one with a byte more is rejected."""
     key = place(world)
     async with (
         server.running(settings(aws_max_answer_bytes=100_000)) as service,
@@ -74,7 +74,7 @@ async def test_the_bound_is_a_setting(aws: Emulator, world: World, settings: Cal
 async def test_page_tokens_that_never_end(
     aws: Emulator, world: World, settings: Callable[..., Settings], kind: FaultKind, why: str, pages: int
 ) -> None:
-    """A token that was there before ends a list, and so does the number of pages: long before the request's time."""
+    """A repeated page token ends a list, and so does the number of pages, long before the request's deadline."""
     key = place(world)
     aws.faults.add(Fault(kind, account_id=key.account_id, region=key.region, operation="ListExecutions"))
     async with (
@@ -89,21 +89,22 @@ async def test_page_tokens_that_never_end(
 
 
 async def test_revoked_sessions_are_no_denial(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """A session that is revoked before a second region has taken it is replaced there, too."""
+    """A session revoked before a second region has accepted it is replaced there, too."""
     here, there = place(world), place(world, region="us-east-1")
     await gateway.look_up(here)
     aws.faults.add(Fault(FaultKind.REVOKED, service="transfer"))
     assert "code" not in await gateway.look_up(there)
 
 
+@pytest.mark.fast_time
 async def test_sessions_revoked_twice_in_a_row(
     aws: Emulator, world: World, settings: Callable[..., Settings]
 ) -> None:
-    """Nothing denies: callers are told to try again, and when."""
+    """AWS denied nothing: callers get a retryable error, and when to retry."""
     key = place(world)
     aws.faults.add(Fault(FaultKind.ERROR, operation=DESCRIBE, code="ExpiredTokenException"))
     async with (
-        server.running(settings(request_timeout_s=1)) as service,
+        server.running(settings(request_timeout_s=30)) as service,
         calling(service.url) as gateway,
     ):
         found = await gateway.look_up(key)

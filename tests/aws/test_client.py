@@ -1,4 +1,4 @@
-"""The shared Transfer clients: each call signed with the credentials it was given, or not at all."""
+"""The shared Transfer clients: each call is signed with the credentials given to it, or fails."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def describe(clients: TransferClients, key: ExecutionKey) -> str:
 
 
 async def test_fails_closed(aws: Emulator, world: World) -> None:
-    """Without credentials for the call nothing is sent, though the service has credentials of its own."""
+    """Without credentials for the call nothing is sent, although the service has credentials of its own."""
     key = place(world, HOME)
     async with TransferClients(CONNECTION) as clients:
         await clients.open([REGION])
@@ -47,7 +47,7 @@ async def test_fails_closed(aws: Emulator, world: World) -> None:
 
 
 async def test_concurrent_calls_keep_their_credentials(aws: Emulator, world: World) -> None:
-    """1,000 calls at once over 50 accounts: AWS sees each signed by its own account's key, none by another's."""
+    """1,000 concurrent calls for 50 accounts: each is signed with its own account's key."""
     keys = []
     for number in range(50):
         account_id = f"5{number:011}"
@@ -76,7 +76,7 @@ async def test_one_client_a_region(aws: Emulator) -> None:
 
 
 async def test_credentials_end_with_their_context(aws: Emulator, world: World) -> None:
-    """Credentials are in force inside `signed_with` only, whatever happens there."""
+    """Credentials apply only inside `signed_with`, whatever happens there."""
     user = world.keys.add_user(PLAIN, "reader")
     credentials = ReadOnlyCredentials(user.access_key_id, user.secret, None)
     key = place(world)
@@ -92,7 +92,7 @@ async def test_credentials_end_with_their_context(aws: Emulator, world: World) -
 
 @asynccontextmanager
 async def tls_in_front_of(aws: Emulator, authority: Authority, folder: Path) -> AsyncIterator[str]:
-    """The emulator's, by a certificate of that authority. Yields: its URL."""
+    """The emulator behind TLS, with a certificate of that CA. Yields: its URL."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*authority.server().write(folder, "aws"))
     host, _, port = aws.url.removeprefix("http://").partition(":")
@@ -116,7 +116,7 @@ async def tls_in_front_of(aws: Emulator, authority: Authority, folder: Path) -> 
 async def test_regions_share_what_they_trust(
     aws: Emulator, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over TLS, by the authorities that AWS's own variable names; read once, whichever region is asked first."""
+    """TLS with the CA file of AWS's own variable, which is read once, whichever region is called first."""
     keys = [place(world, PLAIN, region) for region in (REGION, "us-east-1")]
     user = world.keys.add_user(PLAIN, "reader")
     authority, bundle = Authority(), tmp_path / "authorities.pem"

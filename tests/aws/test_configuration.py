@@ -1,4 +1,4 @@
-"""AWS's own variables and files: what is wrong with them is told in one line, and nothing is started."""
+"""AWS's own variables and files: a problem is reported in one line, and the service does not start."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     ],
 )
 async def test_wrong_aws_configuration(accounts_file: Path, name: str, value: str, says: str) -> None:
-    """A profile, region, endpoint or mode that makes no sense ends `serve` with exit code 2 and says so."""
+    """An invalid profile, region, endpoint or mode ends `serve` with exit code 2 and the reason."""
     value = value.format(accounts_file=accounts_file)  # a file, but no configuration of AWS's
     environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file), name: value}
     code, out, err = await run("serve", "--http-port", "0", **environment)
@@ -38,7 +38,7 @@ async def test_wrong_aws_configuration(accounts_file: Path, name: str, value: st
 
 @pytest.mark.parametrize("name", ["AWS_DEFAULT_REGION", "TRANSFER_GATEWAY_STS_REGION"])
 async def test_sts_in_another_partition(aws: Emulator, accounts_file: Path, name: str) -> None:
-    """An STS from which no account's role can be had is refused."""
+    """An STS region that can assume no account's role is rejected."""
     environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
     code, _, err = await run("check-config", "--assume", **environment, **{name: "cn-north-1"})
     problem = "cn-north-1 is in partition aws-cn, but the accounts' eu-west-1 is in aws"

@@ -1,4 +1,4 @@
-"""What botocore is given to read of AWS is what it would read by itself, but for what nobody asks."""
+"""botocore's data without unused parts: equal to the original in everything that we use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CALLED = ("organizations", "sts", "transfer", "oidc", "portal.sso")
 
 @pytest.mark.parametrize("service", CALLED)
 def test_endpoints(service: str) -> None:
-    """In every region, and in regions that are yet to come, each service has the endpoint that botocore knows."""
+    """In every region, including future ones, each service has botocore's endpoint."""
     whole = Loader().load_data("endpoints")
     ours, theirs = EndpointResolver(data_loader().load_data("endpoints")), EndpointResolver(whole)
     regions = {region for partition in whole["partitions"] for region in partition["regions"]}
@@ -34,14 +34,14 @@ def test_endpoints(service: str) -> None:
 @pytest.mark.parametrize("service", ["organizations", "sts", "transfer", "sso"])
 @pytest.mark.parametrize("kind", ["service-2", "endpoint-rule-set-1"])
 def test_models(service: str, kind: str) -> None:
-    """They are botocore's, without their documentation."""
+    """The models are botocore's, without documentation."""
     found = data_loader().load_service_model(service, kind)
     assert found == without_words(Loader().load_service_model(service, kind))
     assert not [text for text in words(found) if isinstance(text, str)]
 
 
 def test_what_there_is_not() -> None:
-    """It is told as botocore tells it."""
+    """The error is botocore's own."""
     with pytest.raises(Exception, match="Unable to load data for: nothing") as told:
         data_loader().load_data("nothing")
     assert type(told.value).__module__ == "botocore.exceptions"

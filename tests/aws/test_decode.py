@@ -34,7 +34,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def executions() -> st.SearchStrategy[Any]:
-    """Any answer about the execution of `KEY`: which its model doesn't have to name."""
+    """Any response about the execution of `KEY`, whose id it may omit."""
 
     def unnamed(answer: dict[str, Any]) -> dict[str, Any]:
         return about_key(
@@ -45,7 +45,7 @@ def executions() -> st.SearchStrategy[Any]:
 
 
 def workflows() -> st.SearchStrategy[Any]:
-    """Any answer about the workflow of `KEY`."""
+    """Any response about the workflow of `KEY`."""
 
     def told(answer: dict[str, Any]) -> dict[str, Any]:
         named = {"WorkflowId": KEY.workflow_id} if "WorkflowId" in answer["Workflow"] else {}
@@ -55,7 +55,7 @@ def workflows() -> st.SearchStrategy[Any]:
 
 
 def about_key(execution: dict[str, Any]) -> dict[str, Any]:
-    """An answer of DescribeExecution about `KEY`."""
+    """A DescribeExecution response about `KEY`."""
     return {"WorkflowId": KEY.workflow_id, "Execution": execution}
 
 
@@ -68,7 +68,7 @@ def flat(value: Any) -> list[Any]:
 
 @given(executions())
 def test_nothing_is_lost(answer: dict[str, Any]) -> None:
-    """Every value that AWS sent is somewhere in the domain object."""
+    """Every value that AWS sent is in the domain object."""
     execution = decode_execution(answer, KEY, NOW)
     shown = repr(execution)
     assert [leaf for leaf in flat(answer["Execution"]) if repr(leaf) not in shown] == []
@@ -76,7 +76,7 @@ def test_nothing_is_lost(answer: dict[str, Any]) -> None:
 
 @given(workflows())
 def test_nothing_of_a_workflow_is_lost(answer: dict[str, Any]) -> None:
-    """The same of a workflow; and each step has the name that its details have."""
+    """The same for a workflow; and each step has its details' name."""
     workflow = decode_workflow(answer, KEY.workflow, NOW)
     shown = repr(workflow)
     sent = {name: value for name, value in answer["Workflow"].items() if name != "WorkflowId"}
@@ -88,7 +88,7 @@ def test_nothing_of_a_workflow_is_lost(answer: dict[str, Any]) -> None:
 
 @given(st.lists(st.text()))
 def test_nothing_of_listed_workflows_is_lost(descriptions: list[str]) -> None:
-    """Every workflow of a list is there, in the list's order, with all that the list says of it."""
+    """Every workflow of a list, in the list's order, with all of its fields."""
     sent = [
         {"WorkflowId": f"w-{at:017}", "Arn": f"{ARN[:-17]}{at:017}", "Description": description}
         for at, description in enumerate(descriptions)
@@ -102,7 +102,7 @@ def test_nothing_of_listed_workflows_is_lost(descriptions: list[str]) -> None:
 
 @given(executions())
 def test_each_result_knows_its_place(answer: dict[str, Any]) -> None:
-    """A step's result knows workflow and position; the same answer twice is equal, and hashes so."""
+    """A step's result knows its workflow and position; decoding a response twice gives equal objects and hashes."""
     execution = decode_execution(answer, KEY, NOW)
     again = decode_execution(answer, KEY, NOW)
     assert execution == again
@@ -129,7 +129,7 @@ def test_each_result_knows_its_place(answer: dict[str, Any]) -> None:
     ],
 )
 def test_what_aws_promises_of_a_workflow_must_be_there(answer: dict[str, Any], lacks: str) -> None:
-    """An answer without a member that AWS's model requires is refused, and the member named."""
+    """A response without a required member is rejected; the error names the member."""
     with pytest.raises(IncompleteAnswer, match=f"^{lacks}$"):
         decode_workflow(answer, KEY.workflow, NOW)
 
@@ -144,7 +144,7 @@ def test_what_aws_promises_of_a_workflow_must_be_there(answer: dict[str, Any], l
     ],
 )
 def test_listed_workflows_have_id_and_arn(answer: dict[str, Any], lacks: str) -> None:
-    """A list with an entry that lacks what callers are promised is refused."""
+    """A list with an incomplete entry is rejected."""
     with pytest.raises(IncompleteAnswer, match=f"^{lacks}$"):
         decode_listed_workflows(answer, KEY.target, NOW)
 
@@ -161,13 +161,13 @@ def test_listed_workflows_have_id_and_arn(answer: dict[str, Any], lacks: str) ->
     ],
 )
 def test_what_aws_promises_must_be_there(answer: dict[str, Any], lacks: str) -> None:
-    """An answer without a member that AWS's model requires is refused, and the member named."""
+    """A response without a required member is rejected; the error names the member."""
     with pytest.raises(IncompleteAnswer, match=f"^{lacks}$"):
         decode_execution(answer, KEY, NOW)
 
 
 def test_zero_is_a_value() -> None:
-    """Root's uid is 0 and an empty output is an output: neither is taken for missing."""
+    """Root's uid 0 and an empty output are values, not missing."""
     execution = decode_execution(
         about_key({"PosixProfile": {"Uid": 0, "Gid": 0}, "Results": {"Steps": [{"Outputs": ""}]}}),
         KEY,
@@ -236,13 +236,13 @@ OTHER = KEY.execution_id.replace("0", "1")
     ],
 )
 def test_an_answer_about_something_else_is_refused(decode: Callable[[], object], member: str) -> None:
-    """What AWS's answer says that it is about is compared with what was asked."""
+    """The ids in AWS's response are compared with the requested ones."""
     with pytest.raises(MismatchedAnswer, match=f"^{member}$"):
         decode()
 
 
 def test_an_id_in_the_other_case_is_the_same() -> None:
-    """AWS's pattern allows both cases in an execution's id."""
+    """AWS's pattern for execution ids allows both cases."""
     key = ExecutionKey(
         KEY.account_id, KEY.region, KEY.workflow_id, ExecutionId("ABCDEF00-0000-4000-8000-00000000000f")
     )

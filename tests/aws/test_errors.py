@@ -1,4 +1,4 @@
-"""The border's table is complete: what botocore can raise is either mapped or known to be a fault of ours."""
+"""The table of errors is complete: every error of botocore's is either mapped or known to be a bug of ours."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def is_mapped(kind: type[Exception]) -> bool:
 
 
 def test_every_exception_is_mapped_or_ours() -> None:
-    """An exception class that botocore gains, or loses, fails this test until somebody has decided."""
+    """A new or removed exception class of botocore fails this test until it is handled."""
     left = {
         kind.__name__
         for kind in exceptions_of(botocore.exceptions, botocore.parsers, aiobotocore.response)
@@ -73,7 +73,7 @@ def test_every_exception_is_mapped_or_ours() -> None:
 
 
 def test_every_exception_of_the_http_client_is_mapped() -> None:
-    """aiohttp's errors never leave unmapped, should aiobotocore let one through."""
+    """aiohttp's errors are mapped too, in case aiobotocore raises one."""
     clients = [kind for kind in exceptions_of(aiohttp) if issubclass(kind, aiohttp.ClientError)]
     assert len(clients) > 10
     assert [kind.__name__ for kind in clients if not is_mapped(kind)] == []
@@ -81,7 +81,7 @@ def test_every_exception_of_the_http_client_is_mapped() -> None:
 
 @pytest.mark.parametrize("service", [Service.TRANSFER, Service.STS, Service.LOGS])
 def test_every_modelled_code_is_mapped(service: Service) -> None:
-    """Every error shape of the services' models has its row, under the code that goes over the wire."""
+    """Every error shape of the services' models is in the table, by its code on the wire."""
     model = botocore.session.get_session().get_service_model(service)
     shapes = [model.shape_for(name) for name in model.shape_names]
     codes = {code_of(shape) for shape in shapes if shape.metadata.get("exception")}
@@ -90,7 +90,7 @@ def test_every_modelled_code_is_mapped(service: Service) -> None:
 
 @pytest.mark.parametrize("operation", LISTS)
 def test_every_code_of_organizations_in_use_is_mapped(operation: str) -> None:
-    """Of Organizations' many error shapes, those of each operation in use; and it lists what we say."""
+    """So are Organizations' error shapes, for the operations in use."""
     model = botocore.session.get_session().get_service_model(Service.ORGANIZATIONS)
     operation_model = model.operation_model(operation)
     assert {code_of(shape) for shape in operation_model.error_shapes} - set(CODES) == set()
@@ -102,7 +102,7 @@ def code_of(shape: Any) -> str:
 
 
 def test_every_retryable_code_of_botocore_is_retryable_here() -> None:
-    """What botocore itself would retry as throttled or transient is so in our table too."""
+    """Codes that botocore retries as throttled or transient are such in our table, too."""
     throttled = ThrottledRetryableChecker._THROTTLED_ERROR_CODES
     assert [code for code in throttled if CODES.get(code) is not Throttled] == []
     transient = TransientRetryableChecker._TRANSIENT_ERROR_CODES
@@ -111,7 +111,7 @@ def test_every_retryable_code_of_botocore_is_retryable_here() -> None:
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_sts_never_speaks_of_the_execution(code: str) -> None:
-    """Whatever STS refuses, it is the role that can't be assumed, or STS that can't answer for now."""
+    """Any error of STS means that the role can't be assumed, or that STS is unavailable."""
     assert kind_of(Service.STS, code, 400).code in {
         "ROLE_NOT_ASSUMABLE",
         "THROTTLED",
@@ -134,7 +134,7 @@ def test_sts_never_speaks_of_the_execution(code: str) -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
 )
 def test_exceptions_cross_the_border(error: Exception, code: str) -> None:
-    """Inside the border a foreign exception becomes ours, about the account, with the cause kept."""
+    """A foreign exception becomes ours, with the account and the cause."""
     with pytest.raises(GatewayError) as caught, foreign_errors(CALL):
         raise error
     assert (caught.value.code, caught.value.account_id) == (code, "111111111111")
@@ -142,7 +142,7 @@ def test_exceptions_cross_the_border(error: Exception, code: str) -> None:
 
 
 def test_faults_of_ours_pass() -> None:
-    """What is no failure of AWS's is not dressed up as one."""
+    """An error that AWS did not cause is not converted."""
     with pytest.raises(ZeroDivisionError), foreign_errors(CALL):
         _ = 1 / 0
 
@@ -157,7 +157,7 @@ def test_faults_of_ours_pass() -> None:
     ],
 )
 def test_retry_after(response: dict[str, Any], seconds: float | None) -> None:
-    """When AWS says how long to wait, callers are told."""
+    """If AWS returns a delay, callers get it."""
     answer = {"Error": {"Code": "ThrottlingException", "Message": ""}} | response
     with pytest.raises(Throttled) as caught, foreign_errors(CALL):
         raise botocore.exceptions.ClientError(answer, "DescribeExecution")
@@ -165,7 +165,7 @@ def test_retry_after(response: dict[str, Any], seconds: float | None) -> None:
 
 
 def test_aws_words_go_to_the_log_only() -> None:
-    """AWS's message may name roles, so it is in the detail, not in the message."""
+    """AWS's message may name roles, so it is in `detail`, not in `message`."""
     answer = {"Error": {"Code": "AccessDenied", "Message": "arn:aws:iam::1:role/Secret may not"}}
     with (
         pytest.raises(RoleNotAssumable) as caught,

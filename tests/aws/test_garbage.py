@@ -1,4 +1,4 @@
-"""What comes from something that is not AWS, or not itself today: UPSTREAM_UNAVAILABLE, remembered, never a fault."""
+"""Responses from something other than AWS, or from a broken AWS: UPSTREAM_UNAVAILABLE, cached, never a bug."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CREDENTIALS = (
 
 
 class Impostor:
-    """Answers every call with the same bytes, and counts them."""
+    """Answers every call with the same bytes, and counts the calls."""
 
     def __init__(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         self._answer = (status, body, headers)
@@ -93,7 +93,7 @@ async def test_garbage_from_transfer(
     status: int,
     body: bytes,
 ) -> None:
-    """Whatever an answer holds that the model doesn't allow, the caller is told that AWS gave none."""
+    """For any response that the model doesn't allow, callers get an error that says so."""
     key = to_input(place(aws.world))
     async with Impostor(status, body, {"Retry-After": "inf"}).running() as impostor:
         monkeypatch.setenv("AWS_ENDPOINT_URL_TRANSFER", impostor.url)
@@ -123,7 +123,7 @@ async def test_garbage_from_sts(
     status: int,
     body: bytes,
 ) -> None:
-    """STS's too: told as a failure of AWS's or of the role, remembered, and no credential is logged."""
+    """STS's too: reported as a failure of AWS or of the role, and cached; no credential is logged."""
     keys = [to_input(place(aws.world, GUARDED)) for _ in range(5)]
     async with Impostor(status, body).running() as impostor:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", impostor.url)
@@ -140,7 +140,7 @@ async def test_garbage_from_sts(
 async def test_a_session_that_is_over_already(
     aws: Emulator, settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock ahead of AWS's makes new sessions look expired: the role is not assumed anew for each request."""
+    """If our clock is ahead of AWS's, new sessions look expired: not every request assumes the role again."""
     body = XML.format(CREDENTIALS.format("2020-01-01T00:00:00Z")).encode()
     async with Impostor(200, body).running() as impostor:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", impostor.url)

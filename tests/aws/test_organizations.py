@@ -1,4 +1,4 @@
-"""Which accounts an organization has: against moto's, and against one that answers as told."""
+"""Listing an organization's accounts: from moto's, and from one with scripted responses."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_ous(
     exclude: str,
     expected: str,
 ) -> None:
-    """An OU is everything below it; what is excluded is so wherever it stands; closed accounts never count."""
+    """An OU includes everything below it; exclusions apply at any level; closed accounts are skipped."""
     wanted = discovery(
         role_arn=ROLE,
         include=[organization.ous[name] for name in include.split()],
@@ -99,7 +99,7 @@ async def test_the_role_signs(organization: Organization, monkeypatch: pytest.Mo
 async def test_an_unknown_ou_is_an_error(
     organization: Organization, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """A misspelt OU must not quietly mean fewer accounts, nor more."""
+    """An unknown OU is an error, rather than fewer or more accounts."""
     unknown = {where: ["ou-abcd-00000000"]}
     async with reading(monkeypatch, organization.url) as organizations:
         with pytest.raises(GatewayError) as refused:
@@ -109,7 +109,7 @@ async def test_an_unknown_ou_is_an_error(
 
 
 async def test_only_active_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`State` decides; where AWS sends only the older `Status`, that does."""
+    """`State` decides; if AWS sends only the older `Status`, that does."""
     states = [
         ({"State": "ACTIVE", "Status": "ACTIVE"}, True),
         ({"State": "ACTIVE"}, True),
@@ -129,7 +129,7 @@ async def test_only_active_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name has spaces for what would tear or fake logs and terminals; one of nothing else is none."""
+    """Control characters in a name become spaces; a name of nothing else is dropped."""
     names = [
         "Zahlungen, Köln",
         "",
@@ -169,7 +169,7 @@ async def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 async def test_half_an_answer_is_none(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
-    """What can't be the whole list is an error: taken for the list, it would remove accounts."""
+    """A response that may be incomplete is an error: used as the list, it would remove accounts."""
     async with telling(answer) as told, reading(monkeypatch, told.url) as organizations:
         with pytest.raises(UpstreamUnavailable):
             await organizations.list_members(discovery())
@@ -189,14 +189,14 @@ async def test_a_failure_on_a_later_page_is_one(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_throttling_is_waited_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AWS throttles organizations early; the reading goes on after a pause."""
+    """AWS throttles Organizations early; listing continues after a pause."""
     answers = denied("TooManyRequestsException"), accounts_page(A, B)
     async with telling(*answers) as told, reading(monkeypatch, told.url) as organizations:
         assert [member.id for member in await organizations.list_members(discovery())] == [A, B]
 
 
 async def test_few_calls_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One failed OU of many ends the reading; its siblings' calls don't go on."""
+    """One failed OU ends the listing; the calls for other OUs are cancelled."""
     many = [f"ou-abcd-{number:08}" for number in range(50)]
     async with telling(denied()) as told, reading(monkeypatch, told.url) as organizations:
         with pytest.raises(AccessDenied):
@@ -205,7 +205,7 @@ async def test_few_calls_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_refused_session_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session that AWS takes no longer is dropped, and the next reading uses another."""
+    """A session that AWS rejects is dropped, and the next listing uses a new one."""
     ahead_s = 0.0
     answers = accounts_page(A), denied("ExpiredTokenException"), accounts_page(A)
     async with telling(*answers) as told:
@@ -224,7 +224,7 @@ async def test_a_refused_session_is_replaced(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_signed_for_the_global_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Organizations lives in one region, whatever region the accounts use."""
+    """Organizations has one region, whatever the accounts' regions are."""
     async with telling(accounts_page(A)) as told, reading(monkeypatch, told.url) as organizations:
         await organizations.list_members(discovery())
     (scope,) = told.keys

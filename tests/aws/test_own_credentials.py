@@ -1,9 +1,8 @@
-"""The gateway's own credentials: what is wrong with them is told at once, in one line, and nobody is asked for any."""
+"""The gateway's own credentials: problems are reported at once, in one line, without prompts."""
 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from command import CLOSED_STDIN, run, run_on_terminal, started
+from command import CLOSED_STDIN, run, run_on_terminal, run_unprivileged, started
 from transfer_emulator import Emulator
 from wire import calling, place
 
@@ -22,7 +21,7 @@ LOOK_UP = (
 
 @pytest.fixture
 def profile(aws: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of AWS's profiles. There are no credentials but what it says."""
+    """AWS's profile file, the only source of credentials."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     path = tmp_path / "config"
@@ -147,7 +146,7 @@ PASSING = [
 async def test_what_no_wait_mends(
     profile: Path, accounts_file: Path, command: tuple[str, ...], text: str, says: str
 ) -> None:
-    """Configuration that can't become right ends the command with exit code 2, which says why."""
+    """Permanently invalid configuration ends the command with exit code 2 and the reason."""
     profile.write_text(text)
     code, _, err = await run(
         *command, redirected=CLOSED_STDIN, TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
@@ -158,7 +157,7 @@ async def test_what_no_wait_mends(
 
 
 async def test_nobody_is_asked_on_a_terminal(profile: Path, accounts_file: Path) -> None:
-    """Not even where somebody could answer."""
+    """Not even on a terminal."""
     profile.write_text(WITH_MFA)
     code, shown = await run_on_terminal(
         "check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
@@ -169,7 +168,7 @@ async def test_nobody_is_asked_on_a_terminal(profile: Path, accounts_file: Path)
 
 @pytest.mark.parametrize(("text", "says"), PASSING)
 async def test_check_config_says_why(profile: Path, accounts_file: Path, text: str, says: str) -> None:
-    """Credentials that may come are missed by check-config at once, once for all accounts, by their true reason."""
+    """check-config reports missing credentials at once, once for all accounts, with the actual reason."""
     profile.write_text(text)
     began = time.monotonic()
     code, out, err = await run(
@@ -187,7 +186,7 @@ async def test_check_config_says_why(profile: Path, accounts_file: Path, text: s
 async def test_serving_says_why(
     aws: Emulator, profile: Path, accounts_file: Path, text: str, says: str
 ) -> None:
-    """The service starts without them and logs the true reason at the start and for requests, never another."""
+    """The service starts without them, and logs the actual reason at start-up and for requests."""
     profile.write_text(text)
     key = place(aws.world)
     asked = {"accountId": key.account_id, "region": key.region, "workflowId": key.workflow_id}
@@ -208,7 +207,7 @@ async def test_serving_says_why(
 
 
 async def test_a_process_that_hangs_is_ended(profile: Path, accounts_file: Path, tmp_path: Path) -> None:
-    """A `credential_process` that does not end is told, and ended with all that it has started; it has no terminal."""
+    """A `credential_process` that does not end is reported, and killed with its children; it has no terminal."""
     told = tmp_path / "pid"
     program = tmp_path / "hang.py"
     program.write_text(
@@ -238,7 +237,7 @@ def is_running(pid: int) -> bool:
 
 
 async def test_a_folder_in_place_of_a_file(profile: Path, accounts_file: Path) -> None:
-    """botocore would take it for a file that is not there."""
+    """botocore would treat it as missing."""
     profile.mkdir()
     code, _, err = await run("check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file))
     assert (code, err) == (2, f"error: AWS configuration: {profile} is a directory\n")
@@ -248,17 +247,33 @@ async def test_a_file_that_may_not_be_read(profile: Path, accounts_file: Path) -
     """The same."""
     profile.write_text("[default]\n")
     profile.chmod(0)
-    if os.access(profile, os.R_OK):
-        pytest.skip("root may read every file")
-    code, _, err = await run("check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file))
+    code, _, err = await run_unprivileged(
+        "check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
+    )
     assert (code, err) == (2, f"error: AWS configuration: {profile} cannot be read: permission denied\n")
 
 
 async def test_a_process_with_credentials(aws: Emulator, profile: Path, accounts_file: Path) -> None:
-    """One that does as it should is used."""
+    """A valid one is used."""
     key = aws.world.home_key
     said = {"Version": 1, "AccessKeyId": key.access_key_id, "SecretAccessKey": key.secret}
     profile.write_text(f"[default]\n{printing(json.dumps(said))}\n")
     code, out, err = await run("check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file))
     assert (code, err) == (0, "")
     assert [line.split().count("ok") for line in out.splitlines()] == [1] * 7
+
+
+async def test_a_folder_that_may_not_be_searched(
+    profile: Path, accounts_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for a file in it."""
+    closed = profile.with_name("closed")
+    closed.mkdir(mode=0)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(closed / "config"))
+    code, _, err = await run_unprivileged(
+        "check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
+    )
+    assert (code, err) == (
+        2,
+        f"error: AWS configuration: {closed / 'config'} cannot be read: permission denied\n",
+    )

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pydantic_core import ValidationError
 
 from transfer_emulator import Clock, Emulator, Fault, FaultKind, LogSettings, World
-from transfer_gateway.aws.answer_schemas import reader
+from transfer_gateway.aws.answer_schemas import validator_of
 from transfer_gateway.aws.botocore_internals import ClientInternals
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, session, signed_with
 from transfer_gateway.aws.decode import IncompleteAnswer, required
@@ -74,7 +74,7 @@ def test_signatures_are_botocores(
 @asynccontextmanager
 async def clients(service: Service = Service.TRANSFER) -> AsyncIterator[list[Any]]:
     """One that sends so, and one that sends as botocore does, which it is left to where there are retries."""
-    connection = ConnectionSettings(connect_timeout_s=2, read_timeout_s=0.5)
+    connection = ConnectionSettings(connect_timeout_s=40, read_timeout_s=10)
     async with (
         RegionalClients(service, connection) as ours,
         RegionalClients(service, connection, attempts=2) as theirs,
@@ -84,6 +84,7 @@ async def clients(service: Service = Service.TRANSFER) -> AsyncIterator[list[Any
         yield [ours[Region("eu-west-1")], theirs[Region("eu-west-1")]]
 
 
+@pytest.mark.fast_time
 async def test_answers_are_botocores(aws: Emulator, world: World) -> None:
     """AWS takes the signature, and all that botocore tells of the answer is there, but for the time it was given."""
     user, key = world.keys.add_user(PLAIN, "reader"), place(world)
@@ -152,7 +153,7 @@ def test_a_member_of_another_type() -> None:
     shape = DenormalizedStructureBuilder().with_members(
         {"Id": {"type": "string"}, "New": {"type": "boolean"}}
     )
-    read = reader(shape.build_model())
+    read = validator_of(shape.build_model())
     assert read.validate_json('{"Id": "a", "New": true, "Other": 1}') == {"Id": "a", "New": True}
     with pytest.raises(ValidationError):
         read.validate_json('{"Id": 1, "New": true}')
@@ -167,7 +168,7 @@ def test_lists_and_texts_are_bounded(items: int, characters: int, *, fits: bool)
     steps = [{"Outputs": "x" * characters}, *[{}] * (items - 1)]
     body = json.dumps({"Execution": {"Results": {"Steps": steps}}})
     with nullcontext() if fits else pytest.raises(ValidationError, match=r"too_long"):
-        reader(model.output_shape).validate_json(body)
+        validator_of(model.output_shape).validate_json(body)
 
 
 @pytest.mark.parametrize(
@@ -179,13 +180,14 @@ def test_pages_of_logs_are_bounded(events: int, characters: int, *, fits: bool) 
     model = get_session().get_service_model("logs").operation_model("FilterLogEvents")
     body = json.dumps({"events": [{"message": "x" * characters}, *[{}] * (events - 1)]})
     with nullcontext() if fits else pytest.raises(ValidationError, match=r"too_long"):
-        reader(model.output_shape).validate_json(body)
+        validator_of(model.output_shape).validate_json(body)
 
 
 # What only the request's deadline ends, and what only our reading of the model bounds.
 NOT_BOTOCORES = {FaultKind.ENDLESS_CONTINUE, FaultKind.MANY_STEPS, FaultKind.DEEP, FaultKind.COMPRESSED_BODY}
 
 
+@pytest.mark.fast_time
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind not in NOT_BOTOCORES])
 async def test_failures_are_botocores(aws: Emulator, world: World, kind: FaultKind) -> None:
     """Whatever AWS or the network does, it is the same to us, with the same of AWS's words."""

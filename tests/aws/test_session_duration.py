@@ -1,4 +1,4 @@
-"""Sessions that AWS gives for a shorter time than configured: as STS refuses them, and as is told."""
+"""Sessions shorter than configured: how STS rejects the duration, and how that is reported."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def as_role(aws: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lifetimes(aws: Emulator) -> dict[str, int]:
-    """How long the sessions of each account last, in minutes."""
+    """The duration of each account's sessions, in minutes."""
     return {
         key.caller.account_id: round(((key.expires_at or 0) - time.time()) / 60)
         for key in aws.world.keys._sessions.values()
@@ -59,7 +59,7 @@ def lifetimes(aws: Emulator) -> dict[str, int]:
 
 
 async def test_a_role_allows_less(aws: Emulator, accounts_file: Path) -> None:
-    """Of the role that allows an hour sessions last an hour, and one is warned; those of the other last as asked."""
+    """If a role allows an hour only, its sessions last an hour, with one warning; other roles' last as configured."""
     environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
     code, out, err = await run("check-config", "--assume", **environment)
     assert (code, [line.split().count("ok") for line in out.splitlines()]) == (0, [1] * 5)
@@ -73,7 +73,7 @@ async def test_a_role_allows_less(aws: Emulator, accounts_file: Path) -> None:
 
 @pytest.mark.usefixtures("as_role")
 async def test_check_config_with_credentials_of_a_role(aws: Emulator, accounts_file: Path) -> None:
-    """AWS's limit for chained roles holds for every account: sessions last an hour, and one warning says so."""
+    """AWS's limit for chained roles applies to every account: sessions last an hour, with one warning."""
     environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
     code, out, err = await run("check-config", "--assume", **environment)
     assert (code, [line.split().count("ok") for line in out.splitlines()]) == (0, [1] * 5)
@@ -86,7 +86,7 @@ async def test_check_config_with_credentials_of_a_role(aws: Emulator, accounts_f
 
 @pytest.mark.usefixtures("as_role")
 async def test_serving_with_credentials_of_a_role(aws: Emulator, accounts_file: Path) -> None:
-    """The service answers for every account, and warns once."""
+    """The service serves every account, and warns once."""
     async with started(
         "serve", "--http-port", "0", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file)
     ) as serving:

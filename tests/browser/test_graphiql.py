@@ -21,7 +21,7 @@ TABS = ["InProgress", "ExecutionInFull", "SeveralExecutions", "FindExecution", "
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What came of a visit: see the script. Its screenshots are in pytest's temporary directory."""
+    """The browser's report: see the script. Its screenshots are in pytest's temporary directory."""
     return asyncio.run(visit(tmp_path_factory.mktemp("screenshots")))
 
 
@@ -36,18 +36,18 @@ async def visit(screenshots: Path) -> Any:
 
 
 def shown(text: str) -> str:
-    """The result pane's first lines, indented no more. The editor draws only lines in view."""
+    """The result pane's first lines, without indentation. The editor renders only visible lines."""
     return re.sub(r"\s+", " ", text)
 
 
 def test_loads_quietly(seen: dict[str, Any]) -> None:
-    """No request leaves the origin, none fails, and the console has neither errors nor breaches of the policy."""
+    """No request leaves the origin or fails, and the console has no errors or policy violations."""
     assert (seen["outside"], seen["failed"], seen["errors"]) == ([], [], [])
     assert seen["requests"] > 20
 
 
 def test_examples_work(seen: dict[str, Any]) -> None:
-    """Each tab's query answers with executions of the demo that are in progress now."""
+    """Each tab's query returns executions of the demo that are in progress."""
     assert seen["tabs"] == TABS
     assert re.search(
         r'"inProgressExecutions": { "edges": \[ { "node": { "id": "\d{12}/', shown(seen["first"])
@@ -59,7 +59,7 @@ def test_examples_work(seen: dict[str, Any]) -> None:
 
 
 def test_token_is_kept_in_memory_only(seen: dict[str, Any]) -> None:
-    """The token goes out with each request. Neither it nor one typed among the headers is kept anywhere."""
+    """The token is sent with each request. Neither it nor one entered in the headers is stored."""
     assert seen["authorizationAsTyped"]
     assert seen["headerSent"]
     assert not seen["tokenKept"]
@@ -68,5 +68,5 @@ def test_token_is_kept_in_memory_only(seen: dict[str, Any]) -> None:
 
 
 def test_tabs_are_there_again(seen: dict[str, Any]) -> None:
-    """After a reload the tabs are as they were, and no more of them."""
+    """After a reload the same tabs are open, and no others."""
     assert seen["tabsAgain"] == TABS

@@ -1,4 +1,4 @@
-"""The demo, as a person starts it."""
+"""The demo, started as a user would."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def demo() -> AsyncIterator[Started]:
 
 @pytest.fixture
 def key(demo: Started) -> dict[str, str]:
-    """The execution that the demo shows: in progress for a while."""
+    """The execution that the demo prints, in progress for a while."""
     body = re.search(r"^curl .* -d '(.*)'$", demo.printed, re.MULTILINE)
     assert body is not None
     shown: dict[str, Any] = json.loads(body[1])

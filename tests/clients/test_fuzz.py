@@ -1,4 +1,4 @@
-"""Queries that nobody would write. Run by `.ci/run fuzz`."""
+"""Generated queries. Run by `.ci/run fuzz`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEAST_CASES = 500
 
 
 async def schemathesis(url: str, key: dict[str, str], report: Path, *options: str) -> tuple[int | None, Any]:
-    """Its exit code and report. It is pinned by our lock file, and has an environment of its own."""
+    """Its exit code and report. It is pinned by our lockfile, and has its own environment."""
     seed = os.environ.get("SCHEMATHESIS_SEED", str(random.randrange(2**32)))  # noqa: S311  no secret
     process = await asyncio.create_subprocess_exec(
         "uv",
@@ -43,7 +43,7 @@ async def schemathesis(url: str, key: dict[str, str], report: Path, *options: st
 
 
 async def test_fuzzed(demo: Started, key: dict[str, str], tmp_path: Path) -> None:
-    """No query makes the service fail, hang, or answer without form; and enough of them were tried."""
+    """No query makes the service fail, hang, or return malformed JSON; and enough queries were tried."""
     code, report = await schemathesis(
         f"{demo.url}/graphql", key, tmp_path / "report.json", "--max-examples", str(CASES_PER_FIELD)
     )
@@ -69,7 +69,7 @@ FAULT = '{"data": null, "errors": [{"message": "Oh.", "extensions": {"code": "IN
 async def test_faults_are_seen(
     demo: Started, key: dict[str, str], tmp_path: Path, status: int, media_type: str, body: str
 ) -> None:
-    """The test above can fail: an answer that should not be is told, if only one field has it."""
+    """The test above can fail: an invalid response is reported, even if only one field has it."""
 
     async def stand_in(request: web.Request) -> web.Response:
         asked = await request.read()

@@ -1,4 +1,4 @@
-"""Clients of other makers against the GraphQL door. Run by `.ci/run clients`, which installs them."""
+"""Third-party clients against the GraphQL server. Run by `.ci/run clients`, which installs them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MISSING = {"data": {"execution": None}, "status": 200, "codes": ["EXECUTION_NOT_
 
 
 async def printed(*command: str | Path) -> Any:
-    """What a script printed, which is JSON."""
+    """A script's output, as JSON."""
     code, out = await output("node", *command)
     assert code == 0, out
     return json.loads(out)
@@ -34,7 +34,7 @@ async def printed(*command: str | Path) -> Any:
 
 @pytest.fixture(scope="module", autouse=True)
 def typescript() -> None:
-    """The clients in TypeScript: their types generated from the schema, checked, and compiled."""
+    """The TypeScript clients, type-checked and compiled with types generated from the schema."""
     for made in ("gql", "built"):
         shutil.rmtree(TYPESCRIPT / made, ignore_errors=True)
     for command in (("graphql-codegen", "--config", "codegen.ts"), ("tsc",)):
@@ -50,7 +50,7 @@ def typescript() -> None:
 
 
 async def test_audits(demo: Started) -> None:
-    """Every audit of GraphQL over HTTP is ok, and there are as many as ever: a new one wants a look."""
+    """Every audit of GraphQL over HTTP passes, and their number is unchanged: new ones need a review."""
     audits = await printed(NODE / "audit.mjs", f"{demo.url}/graphql")
     failed = [
         f"{audit['status']}: {audit['id']} {audit['name']}: {audit['reason']}"
@@ -62,7 +62,7 @@ async def test_audits(demo: Started) -> None:
 
 
 async def test_audits_fail(demo: Started) -> None:
-    """The test above can fail: no GraphQL is spoken elsewhere."""
+    """The test above can fail: GraphQL is served at no other path."""
     audits = await printed(NODE / "audit.mjs", f"{demo.url}/livez")
     outcomes = Counter(audit["status"] for audit in audits)
     assert outcomes.total() == 61
@@ -70,7 +70,7 @@ async def test_audits_fail(demo: Started) -> None:
 
 
 async def test_types_bite() -> None:
-    """What misuse.ts marks as errors are all that the compiler finds there, without the marks."""
+    """The compiler reports exactly the errors that misuse.ts marks, without the marks."""
     misuse = (TYPESCRIPT / "misuse.ts").read_text()
     marks = misuse.count("@ts-expect-error")
     unmarked = TYPESCRIPT / "unmarked.ts"
@@ -84,7 +84,7 @@ async def test_types_bite() -> None:
 
 
 def test_persisted_documents() -> None:
-    """The manifest has each query by its hash, whole and valid."""
+    """The manifest has each query by its hash, complete and valid."""
     schema = build_schema((NODE.parents[1] / "schema.graphql").read_text())
     manifest = json.loads((TYPESCRIPT / "gql/persisted-documents.json").read_text())
     assert len(manifest) == (TYPESCRIPT / "queries.ts").read_text().count("  query ")
@@ -94,7 +94,7 @@ def test_persisted_documents() -> None:
 
 
 async def test_urql(demo: Started, key: dict[str, str]) -> None:
-    """urql reads data, unions, fragments and pages; an error's code; and why a request was refused."""
+    """urql reads data, unions, fragments and pages; an error's code; and why a request failed."""
     read = await printed(TYPESCRIPT / "built/urql.js", f"{demo.url}/graphql", json.dumps(key))
     user = read["found"].removeprefix("IN_PROGRESS ")
     assert user != read["found"]
@@ -112,7 +112,7 @@ async def test_urql(demo: Started, key: dict[str, str]) -> None:
 
 
 async def test_apollo(demo: Started, key: dict[str, str]) -> None:
-    """So does Apollo Client, whose cache keeps each object once, by its type and global id."""
+    """So does Apollo Client, whose cache stores each object once, by type and global id."""
     read = await printed(TYPESCRIPT / "built/apollo.js", f"{demo.url}/graphql", json.dumps(key))
     assert read["found"].startswith("IN_PROGRESS ")
     assert read["missing"].startswith("ExecutionNotFound: AWS has no execution")
@@ -141,7 +141,7 @@ def trusting(mode: str) -> dict[str, str]:
 
 
 async def test_persisted_queries_are_not_supported(demo: Started) -> None:
-    """Apollo Client and urql, told so, send the text, and no hash from then on."""
+    """Apollo Client and urql, given that error, send the text, and no hash from then on."""
     read = await printed(TYPESCRIPT / "built/persisted.js", f"{demo.url}/graphql")
     assert [client["read"] for client in read.values()] == [[3, 2]] * 4
     assert {name: client["sent"] for name, client in read.items()} == {
@@ -153,7 +153,7 @@ async def test_persisted_queries_are_not_supported(demo: Started) -> None:
 
 
 async def test_persisted_queries_are_not_found() -> None:
-    """Beside trusted documents, they send the text with each hash that is unknown."""
+    """With trusted documents `allow`, they send the text for each unknown hash."""
     async with started("demo", "--http-port", "0", until="Ctrl-C", **trusting("allow")) as demo:
         read = await printed(TYPESCRIPT / "built/persisted.js", f"{demo.url}/graphql")
     assert [client["read"] for client in read.values()] == [[3, 2]] * 4
@@ -166,18 +166,18 @@ async def test_persisted_queries_are_not_found() -> None:
 
 
 async def through_trusted_documents() -> Any:
-    """What Apollo Client reads where only the manifest's documents may run."""
+    """Apollo Client's result if only the manifest's documents are allowed."""
     async with started("demo", "--http-port", "0", until="Ctrl-C", **trusting("only")) as demo:
         return await printed(TYPESCRIPT / "built/trusted.js", f"{demo.url}/graphql")
 
 
 async def test_trusted_documents() -> None:
-    """The code generator's manifest works as it is: Apollo Client sends the hash alone, and has its answer."""
+    """The code generator's manifest works unchanged: Apollo Client sends only the hash, and gets its response."""
     read = await through_trusted_documents()
     assert (read["accounts"], read["edges"]) == (3, 2)
     assert read["sent"] == ["extensions operationName variables"] * 2
 
 
 async def test_untrusted_document() -> None:
-    """A query's text is refused with a code that Apollo Client reads, not as a broken connection."""
+    """A query's text is rejected with a code that Apollo Client reads, not as a network error."""
     assert (await through_trusted_documents())["refused"] == ["FORBIDDEN"]

@@ -1,4 +1,4 @@
-"""Clients of other makers against the gRPC door. Run by `.ci/run clients`, which installs them."""
+"""Third-party clients against the gRPC server. Run by `.ci/run clients`, which installs them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def buf_curl(service: server.Service, path: str, *options: str) -> tuple[i
 
 
 async def test_buf_curl(service: server.Service, world: World) -> None:
-    """By reflection alone, buf lists the services, gets an execution, and reads why one isn't there."""
+    """With reflection alone, buf lists the services, gets an execution, and reads an error's details."""
     _, listed = await buf_curl(service, "", "--list-services")
     assert {SERVICE, "grpc.health.v1.Health"} <= set(listed.split())
     key = place(world)
@@ -43,7 +43,7 @@ async def test_buf_curl(service: server.Service, world: World) -> None:
 
 
 async def test_node(service: server.Service, world: World) -> None:
-    """A client in Node gets an execution, and reads a failure's details."""
+    """A Node client gets an execution, and reads an error's details."""
 
     async def get(key: dict[str, str]) -> Any:
         return json.loads((await output("node", NODE / "grpc_client.mjs", service.grpc, json.dumps(key)))[1])

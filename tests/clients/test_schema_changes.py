@@ -1,4 +1,4 @@
-"""What `.ci/run contracts` lets through: a schema may grow, but not break the clients of a released one."""
+"""`.ci/run contracts` accepts additions to the schema, but no change that breaks clients of a release."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ACCOUNTS = '"""The accounts that you may see, in the configured order."""\n  acc
     ],
 )
 async def test_changes(tmp_path: Path, before: str, after: str, told: str) -> None:
-    """A change that breaks clients fails; one that only adds is told."""
+    """A breaking change fails; an addition is reported."""
     released = RELEASED.read_text()
     assert before in released
     changed = tmp_path / "schema.graphql"
@@ -68,5 +68,5 @@ async def test_changes(tmp_path: Path, before: str, after: str, told: str) -> No
 
 
 async def test_no_change() -> None:
-    """A released schema breaks none of its own clients."""
+    """A released schema does not break its own clients."""
     assert await output("node", NODE / "schema_changes.mjs", RELEASED, RELEASED) == (0, "")

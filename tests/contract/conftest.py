@@ -1,4 +1,4 @@
-"""One service, both of its doors; and one that asks callers who they are."""
+"""A service with both servers, and one with authentication."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def policy_file(tmp_path: Path) -> Path:
 async def guarded(
     aws: Emulator, settings: Callable[..., Settings], issuer: LocalIssuer, policy_file: Path
 ) -> AsyncIterator[server.Service]:
-    """The service, as it is by default: callers are asked who they are."""
+    """The service with its default authentication."""
     async with server.running(
         settings(
             auth="oidc",

@@ -1,4 +1,4 @@
-"""What can be asked of both doors has the same answer at both, field by field."""
+"""Both servers return the same for every request, field by field."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ BARE: dict[str, Any] = {"Steps": []}
 
 
 async def same(doors: tuple[Door, Door], operation: str, *arguments: Any, **options: Any) -> Any:
-    """The answer, which is that of both doors."""
+    """The response, the same from both servers."""
     by_graphql, by_rpc = [await getattr(door, operation)(*arguments, **options) for door in doors]
     assert by_graphql == by_rpc
     return by_graphql
@@ -91,14 +91,14 @@ async def same(doors: tuple[Door, Door], operation: str, *arguments: Any, **opti
 
 @pytest.mark.parametrize("wire", [pytest.param(wire, id=name) for name, wire in EXECUTIONS.items()])
 async def test_execution(doors: tuple[GraphQLDoor, RpcDoor], world: World, wire: dict[str, Any]) -> None:
-    """Whatever AWS tells or leaves out of an execution."""
+    """Whatever AWS sends or omits of an execution."""
     key = place(world, execution=wire)
     found = await same(doors, "get", to_input(key))
     assert (found["id"], found["rawStatus"]) == (str(key), wire.get("Status"))
 
 
 async def test_values_of_tomorrow(doors: tuple[GraphQLDoor, RpcDoor], world: World, aws: Emulator) -> None:
-    """Every enum value unknown and every structure with a new member."""
+    """Unknown enum values and new members in every structure."""
     for kind in (FaultKind.UNKNOWN_ENUM, FaultKind.UNKNOWN_MEMBER):
         aws.faults.add(Fault(kind, operation="DescribeExecution"))
     found = await same(doors, "get", to_input(place(world)), max_age=0)
@@ -120,7 +120,7 @@ async def test_gone_and_unknown(doors: tuple[GraphQLDoor, RpcDoor], world: World
 
 
 async def test_batch(doors: tuple[GraphQLDoor, RpcDoor], world: World, aws: Emulator) -> None:
-    """Found, twice, gone, denied and not configured: each in its place, one AWS call for the same key."""
+    """Found, duplicate, gone, denied and not configured: each at its index, one AWS call for a duplicate key."""
     found, denied = place(world), place(world, GUARDED)
     gone = place(world)
     world.remove(PLAIN, gone.region, gone.workflow_id, gone.execution_id)
@@ -139,7 +139,7 @@ async def test_batch(doors: tuple[GraphQLDoor, RpcDoor], world: World, aws: Emul
 
 
 async def test_find(doors: tuple[GraphQLDoor, RpcDoor], world: World, aws: Emulator) -> None:
-    """By its id alone, by its workflow, in an account and region; and where it is not."""
+    """By id alone, by workflow, in an account and region; and a miss."""
     key = place(world, HOME)
     await same(doors, "get", to_input(key))  # so that both find it where it was seen
     for where in (
@@ -172,7 +172,7 @@ FILTERS: list[dict[str, Any]] = [
 
 
 async def test_lists_of_executions(doors: tuple[GraphQLDoor, RpcDoor], world: World) -> None:
-    """Page by page, with and without details; each filter; a page's token is the other door's cursor."""
+    """Page by page, with and without details; each filter; a page token is the other server's cursor."""
     for wire in EXECUTIONS.values():
         place(world, execution=wire)
     key = place(world, GUARDED, "us-east-1")
@@ -189,7 +189,7 @@ async def test_lists_of_executions(doors: tuple[GraphQLDoor, RpcDoor], world: Wo
 
 
 async def test_workflows(doors: tuple[GraphQLDoor, RpcDoor], world: World) -> None:
-    """A definition whole and bare; lists of them, filtered, with and without details."""
+    """A definition with and without details; lists of them, filtered, with and without details."""
     ids = [world.add_workflow(PLAIN, REGION, definition=wire) for wire in (WORKFLOW, BARE)]
     for workflow_id in ids:
         key = {"accountId": PLAIN, "region": REGION, "workflowId": workflow_id}
@@ -201,7 +201,7 @@ async def test_workflows(doors: tuple[GraphQLDoor, RpcDoor], world: World) -> No
 
 
 async def test_definitions(doors: tuple[GraphQLDoor, RpcDoor], world: World, aws: Emulator) -> None:
-    """Each step's result with its definition: joined, past the definition's end, or why it can't be had."""
+    """Each step's result with its definition: joined, past the definition's end, or the error."""
     results = {"Steps": [{"StepType": "DECRYPT"}] * 5, "OnExceptionSteps": [{"StepType": "DELETE"}]}
     execution = {"Status": "IN_PROGRESS", "Results": results}
     where = (PLAIN, REGION, world.add_workflow(PLAIN, REGION, definition=WORKFLOW))
@@ -228,5 +228,5 @@ async def test_definitions(doors: tuple[GraphQLDoor, RpcDoor], world: World, aws
 
 
 async def test_accounts(doors: tuple[GraphQLDoor, RpcDoor]) -> None:
-    """The configured accounts, in their order."""
+    """The configured accounts, in order."""
     assert [account["accountId"] for account in await same(doors, "accounts")] == [PLAIN, GUARDED, HOME]

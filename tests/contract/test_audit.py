@@ -1,4 +1,4 @@
-"""The audit has exactly the right lines for everything that can be asked; and nothing can be had past it."""
+"""Every request has exactly its audit lines, and no data is available without one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ALL = (PLAIN, GUARDED, HOME)
 
 
 class Asked(NamedTuple):
-    """Something to ask at one of the servers, and the lines that the audit has to have for it."""
+    """A request to one of the servers, and its expected audit lines."""
 
     what: str  # a root field, an RPC
     how: Any  # its selection with arguments; its request in JSON
@@ -145,7 +145,7 @@ def graphql(value: dict[str, str]) -> str:
 
 
 async def test_every_root_field_is_audited(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """Each field of Query, and `node` of each type and of what is none, has its lines and no others."""
+    """Each field of Query, and `node` of each type and of an invalid id, has exactly its lines."""
     assert GRAPHQL.query_type is not None
     asked = root_fields(world)
     assert {each.what for each in asked} == set(GRAPHQL.query_type.fields)
@@ -157,7 +157,7 @@ async def test_every_root_field_is_audited(aws: Emulator, world: World, accounts
 
 
 async def test_every_rpc_is_audited(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """Each method of the service has its lines and no others."""
+    """Each method of the service has exactly its lines."""
     methods = pb.DESCRIPTOR.services_by_name["ExecutionService"].methods_by_name
     asked = rpcs(world)
     assert {each.what for each in asked} == set(methods)
@@ -170,7 +170,7 @@ async def test_every_rpc_is_audited(aws: Emulator, world: World, accounts_file: 
 
 
 async def test_who_leaves_is_audited(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """A lookup, a search and a list whose caller does not wait for AWS."""
+    """A lookup, a search and a list whose caller leaves before AWS answers."""
     key = place(world)
     aws.faults.add(Fault(FaultKind.HANG))
     requests = {
@@ -196,11 +196,12 @@ async def test_who_leaves_is_audited(aws: Emulator, world: World, accounts_file:
 
 
 def test_servers_reach_no_accounts() -> None:
-    """Neither `scope.accounts` nor anything by that name is read above the core: import-linter has the modules."""
+    """`scope.accounts` and its like are read in the core only; import-linter checks the modules."""
     found = [
         f"{path.relative_to(SOURCE)}:{node.lineno}"
         for path in (SOURCE / "api").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute) and node.attr in {"accounts", "_accounts", "_sources", "_lookups"}
+        if isinstance(node, ast.Attribute)
+        and node.attr in {"accounts", "_accounts", "_sources", "_operations"}
     ]
     assert found == []

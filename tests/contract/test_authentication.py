@@ -1,4 +1,4 @@
-"""Who is let in, through either door, and for how long."""
+"""Authentication at both servers, and for how long it lasts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TOKENS: dict[str, Callable[[LocalIssuer], str | None]] = {
 async def test_bad_tokens(
     guarded: server.Service, issuer: LocalIssuer, aws: Emulator, world: World, kind: str
 ) -> None:
-    """Nobody comes in with less than a good token: UNAUTHENTICATED at both doors, and nothing is asked."""
+    """Without a valid token requests are UNAUTHENTICATED at both servers, and nothing is looked up."""
     async with both_doors(guarded, TOKENS[kind](issuer)) as doors:
         for door in doors:
             for ask, *arguments in (
@@ -76,9 +76,9 @@ async def test_bad_tokens(
     ],
 )
 async def test_headers(guarded: server.Service, authorization: str | None, says: str) -> None:
-    """A 401 says what is wrong, and how to ask; health is everybody's to know.
+    """A 401 has the reason and the scheme; health endpoints need no token.
 
-    A token may have 16 KB. Over HTTP that is for whoever keeps to HTTP_MAX_HEAD_BYTES: a larger head is 431, unread.
+    A token may have 16 KB. Over HTTP a head above HTTP_MAX_HEAD_BYTES gets 431 before the token is read.
     """
     headers = JSON | ({"authorization": authorization} if authorization else {})
     async with calling(guarded.url) as gateway:
@@ -92,7 +92,7 @@ async def test_headers(guarded: server.Service, authorization: str | None, says:
 
 
 async def refusals(service: server.Service, token: str) -> list[tuple[str, str]]:
-    """Code and message that each door refuses the token with."""
+    """The code and message with which each server rejects the token."""
     found = []
     async with both_doors(service, token) as doors:
         for door in doors:
@@ -104,7 +104,7 @@ async def refusals(service: server.Service, token: str) -> list[tuple[str, str]]
 
 @pytest.mark.parametrize("characters", [9_000, 16_384, 16_385, 30_000])
 async def test_long_tokens(guarded: server.Service, characters: int) -> None:
-    """Up to 32 KB of headers both doors refuse a long token alike, and more than 16,384 characters for their number."""
+    """With up to 32 KB of headers both servers reject a long token alike: above 16,384 characters, by its length."""
     http, rpc = await refusals(guarded, "x" * characters)
     assert http == rpc
     says = (
@@ -116,7 +116,7 @@ async def test_long_tokens(guarded: server.Service, characters: int) -> None:
 
 
 async def test_a_head_that_is_too_large(guarded: server.Service) -> None:
-    """More than 32 KB of headers are refused before a token is looked for: with 431, and RESOURCE_EXHAUSTED."""
+    """More than 32 KB of headers are rejected before the token is read: with 431, and RESOURCE_EXHAUSTED."""
     token = "x" * 40_000
     async with grpc.aio.insecure_channel(guarded.grpc) as channel:
         call: Any = ExecutionServiceStub(channel).ListAccounts(
@@ -132,7 +132,7 @@ async def test_a_head_that_is_too_large(guarded: server.Service) -> None:
 
 
 async def test_websocket(guarded: server.Service, issuer: LocalIssuer, world: World) -> None:
-    """Over WebSocket the first message has the token; without a good one the connection is closed with 4403."""
+    """Over WebSocket the first message has the token; without a valid one the connection is closed with 4403."""
     key = to_input(place(world, GUARDED))
     query = "query($key: ExecutionKey!) { executionOrError(key: $key) { __typename } }"
     for caller, expected in (("operator", "Execution"), ("payments", "AccountNotAvailable")):
@@ -155,7 +155,7 @@ async def test_websocket(guarded: server.Service, issuer: LocalIssuer, world: Wo
 
 
 async def test_open_websockets_are_judged_again(guarded: server.Service, issuer: LocalIssuer) -> None:
-    """An open connection ends as soon as HTTP refuses its token: when that expires, or its issuer withdraws the key."""
+    """An open connection ends as soon as HTTP would reject its token: on expiry, or when the key is withdrawn."""
     other = SigningKey("two", "ES256")
     issuer.publish(KEY, other)
     expired_soon = issuer.token(key=other, exp=int(time.time()) - LEEWAY_S + 4, **CALLERS["operator"])
@@ -184,7 +184,7 @@ async def test_open_websockets_are_judged_again(guarded: server.Service, issuer:
 
 
 async def test_keys_rotate(guarded: server.Service, issuer: LocalIssuer, world: World) -> None:
-    """Keys come and go, and the issuer with them: no request fails that has a good token."""
+    """Keys rotate, and the issuer goes down and comes back: no request with a valid token fails."""
     keys = [KEY, SigningKey("two", "ES256"), SigningKey("three", "EdDSA")]
     request = to_input(place(world))
     for old, new in itertools.pairwise(keys):
@@ -211,7 +211,7 @@ async def test_streams_are_judged_again(
     world: World,
     change: str,
 ) -> None:
-    """What a stream tells obeys the policy of the day and ends with the token, long before the stream's own end."""
+    """A stream follows the current policy and ends with its token, long before its own end."""
     keys = [place(world) for _ in range(300)]
     request = pb.BatchGetExecutionsRequest(
         keys=[

@@ -1,4 +1,4 @@
-"""What each caller sees, through either door: by real tokens of a real issuer, and a policy file."""
+"""What each caller sees at both servers: with real tokens of a real issuer, and a policy file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SEEN = {
 async def test_lookups(
     guarded: server.Service, issuer: LocalIssuer, world: World, aws: Emulator, caller: str, account_id: str
 ) -> None:
-    """By key: what is visible is found; what is forbidden is what there is not, and AWS isn't asked for it."""
+    """By key: visible executions are found; others look nonexistent, and AWS is not called for them."""
     key = to_input(place(world, account_id if account_id != UNKNOWN else PLAIN)) | {"accountId": account_id}
     workflow = {name: key[name] for name in ("accountId", "region", "workflowId")}
     visible = account_id in SEEN[caller]
@@ -72,7 +72,7 @@ async def test_lookups(
 
 @pytest.mark.parametrize("caller", CALLERS)
 async def test_searches(guarded: server.Service, issuer: LocalIssuer, world: World, caller: str) -> None:
-    """Without a key: only what is visible is searched, listed and counted, whatever is asked for."""
+    """Without a key: only visible targets are searched, listed and counted, whatever the filter."""
     keys = [
         place(world, account_id, region)
         for account_id in (PLAIN, GUARDED)
@@ -103,7 +103,7 @@ async def test_searches(guarded: server.Service, issuer: LocalIssuer, world: Wor
 
 
 async def test_hidden_fields(guarded: server.Service, issuer: LocalIssuer, world: World) -> None:
-    """What a policy hides is null by every way in, and can't be found out by filtering."""
+    """Fields hidden by a policy are null everywhere, and can't be inferred by filtering."""
     key = place(world)
     bucket = None
     async with doors_of(guarded, issuer, "operator") as doors:
@@ -130,7 +130,7 @@ async def test_hidden_fields(guarded: server.Service, issuer: LocalIssuer, world
 async def test_kept_answers_are_of_one_scope(
     guarded: server.Service, issuer: LocalIssuer, world: World, aws: Emulator
 ) -> None:
-    """Callers who see more and less take turns at one request, byte for byte: each is answered as it may see it."""
+    """Callers with different scopes alternate with the same request bytes: each gets its own response."""
     key = to_input(place(world))
     async with (
         doors_of(guarded, issuer, "operator") as all_seen,
@@ -146,7 +146,7 @@ async def test_kept_answers_are_of_one_scope(
 async def test_the_policy_changes(
     guarded: server.Service, issuer: LocalIssuer, world: World, policy_file: Path
 ) -> None:
-    """A new policy is followed, also where answers are at hand already; a bad one is refused and today's is kept."""
+    """A new policy applies at once, also to cached responses; an invalid one is rejected and the current one kept."""
     key = to_input(place(world))
     async with doors_of(guarded, issuer, "payments") as doors:
         for door in doors:
@@ -187,7 +187,7 @@ rules = st.lists(
 async def test_nothing_that_the_policy_denies(
     guarded: server.Service, issuer: LocalIssuer, world: World, rules: list[dict[str, Any]], order: list[str]
 ) -> None:
-    """Whatever the policy, and whatever others have asked before: no answer has an account that it denies."""
+    """For any policy and any previous requests, no response contains an account that is denied."""
     keys = [
         place(world, account_id, region)
         for account_id in (PLAIN, GUARDED)
@@ -228,7 +228,7 @@ async def test_nothing_that_the_policy_denies(
 
 
 def objects(answer: Any) -> Iterator[dict[str, Any]]:
-    """Every object in it, however deep, but for errors, which name what was asked for."""
+    """Every object in it, at any depth, except errors, which repeat what was requested."""
     if isinstance(answer, list):
         for item in answer:
             yield from objects(item)
@@ -240,7 +240,7 @@ def objects(answer: Any) -> Iterator[dict[str, Any]]:
 async def test_the_audit(
     aws: Emulator, accounts_file: Path, issuer: LocalIssuer, policy_file: Path, world: World
 ) -> None:
-    """Every lookup, by either door, is one event: who, from where, what, and what came of it; and never a token."""
+    """Every lookup at both servers is one event: who, from where, what, and the outcome; never a token."""
     key = place(world)
     forbidden = to_input(place(world, GUARDED))
     token = issuer.token(**CALLERS["payments"])

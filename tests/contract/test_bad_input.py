@@ -1,4 +1,4 @@
-"""Bad input is BAD_USER_INPUT at both doors, and names the field and the rule."""
+"""Invalid input is BAD_USER_INPUT at both servers, and names the field and the rule."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ CASES: list[tuple[str, Callable[[Door], Any], str, str]] = [
 async def test_bad_input(
     doors: tuple[GraphQLDoor, RpcDoor], aws: Emulator, ask: Callable[[Door], Any], field: str, rule: str
 ) -> None:
-    """The same code, the same rule, the field in each door's words; AWS is not asked."""
+    """The same code and rule, with each API's field name; AWS is not called."""
     for door in doors:
         with pytest.raises(Failed) as failed:
             await ask(door)
@@ -134,7 +134,7 @@ async def test_bad_input(
 
 
 async def test_tokens_of_another_list(doors: tuple[GraphQLDoor, RpcDoor], world: World) -> None:
-    """A token of one list is refused by the other; one that was cut or changed, by both."""
+    """Each list rejects the other's page tokens; both reject truncated or modified ones."""
     for _ in range(2):
         place(world)
     for door in doors:

@@ -1,4 +1,4 @@
-"""Every failure of AWS's, made on the wire, is the same at both doors."""
+"""Every failure of AWS, made on the wire, is the same at both servers."""
 
 from __future__ import annotations
 
@@ -102,9 +102,9 @@ RETRYABLE = {"THROTTLED", "UPSTREAM_UNAVAILABLE", "DEADLINE_EXCEEDED"}
 async def test_every_failure_has_its_code(
     graphql: GraphQLDoor, rpc: RpcDoor, world: World, aws: Emulator, fault: Fault, code: str
 ) -> None:
-    """Each row of AWS's errors arrives as its code, with account, region and AWS's request id.
+    """Each of AWS's errors is returned as its code, with account, region and AWS's request id.
 
-    Another account, asked at the same time, does not notice.
+    A concurrent request for another account is not affected.
     """
     # In a region each, so that neither meets the other's breaker.
     regions = {graphql: "eu-west-1", rpc: "us-east-1"}
@@ -130,7 +130,7 @@ async def test_every_failure_has_its_code(
 
 
 def elsewhere(failed: dict[str, Any], key: Any) -> dict[str, Any]:
-    """The failure without what differs from key to key."""
+    """The failure without the parts that differ from key to key."""
     message = failed["message"]
     for word in (key.region, key.workflow_id, key.execution_id):
         message = message.replace(word, "…")
@@ -145,7 +145,7 @@ def elsewhere(failed: dict[str, Any], key: Any) -> dict[str, Any]:
 async def test_failures_as_data(
     graphql: GraphQLDoor, rpc: RpcDoor, world: World, aws: Emulator, operation: str, kind: FaultKind
 ) -> None:
-    """Whatever is asked, a failing account is told alike."""
+    """Whatever the request, a failing account is reported alike."""
     key, other = to_input(place(world)), to_input(place(world, GUARDED))
     aws.faults.add(Fault(kind, account_id=PLAIN))
     asked: dict[str, Any] = {
@@ -164,7 +164,7 @@ async def test_failures_as_data(
 
 
 def without_counts(answer: Any) -> Any:
-    """Without what a breaker counts, and when it may be tried again."""
+    """Without the breaker's counts and retry times."""
     if isinstance(answer, list):
         return [without_counts(inner) for inner in answer]
     if not isinstance(answer, dict):
@@ -177,7 +177,7 @@ def without_counts(answer: Any) -> Any:
 async def test_invalid_request_is_the_callers(
     graphql: GraphQLDoor, rpc: RpcDoor, world: World, aws: Emulator
 ) -> None:
-    """What AWS itself calls invalid is BAD_USER_INPUT of the whole request, with AWS's words."""
+    """A request that AWS rejects as invalid is BAD_USER_INPUT as a whole, with AWS's message."""
     key = to_input(place(world))
     aws.faults.add(refusal(DESCRIBE, "InvalidRequestException"))
     for door in (graphql, rpc):
@@ -189,7 +189,7 @@ async def test_invalid_request_is_the_callers(
 
 
 def test_every_code_is_at_both_doors() -> None:
-    """The catalogue's codes, and no others, are in the schema and in the proto; each has a gRPC status."""
+    """The schema and the proto have exactly our error codes; each has a gRPC status."""
     of_graphql: GraphQLEnumType = GRAPHQL.type_map["ErrorCode"]  # type: ignore[assignment]  # an enum
     numbers = [value.number for value in error_pb2.ErrorCode.DESCRIPTOR.values if value.number]
     of_proto = {enum_value(error_pb2.ErrorCode.DESCRIPTOR, number) for number in numbers}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 async def test_upper_case_execution_ids(
     doors: tuple[GraphQLDoor, RpcDoor], gateway: Gateway, aws: Emulator, world: World
 ) -> None:
-    """AWS's pattern allows both cases: they are one execution, of one snapshot, and its id is in lower case."""
+    """AWS's pattern allows both cases: they are one execution with one snapshot, and its id is lower-case."""
     key = place(world)
     upper = to_input(key) | {"executionId": key.execution_id.upper()}
     assert upper["executionId"] != key.execution_id
@@ -43,7 +43,7 @@ async def test_upper_case_execution_ids(
 async def test_upper_case_of_other_ids(
     doors: tuple[GraphQLDoor, RpcDoor], aws: Emulator, world: World, field: str, value: str
 ) -> None:
-    """AWS's patterns of the others have lower case only: refused, with the field and the pattern."""
+    """AWS's patterns of other ids are lower-case only: others are rejected, with the field and the pattern."""
     key = to_input(place(world)) | {field: value}
     both: tuple[Door, ...] = doors
     for door, named in zip(both, (field, {"workflowId": "workflow_id"}.get(field, field)), strict=True):

@@ -1,4 +1,4 @@
-"""The proto, held against AWS's own model and against the GraphQL schema."""
+"""The proto, compared with AWS's own model and with the GraphQL schema."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from transfer_gateway.api.graphql.pages import EXECUTION_DETAILS, WORKFLOW_DETAI
 
 TRANSFER = botocore.session.get_session().get_service_model("transfer")
 
-# Filled in from the key that was asked with, whatever AWS leaves out.
+# From the requested key, whatever AWS omits.
 FROM_THE_KEY = {"DescribedExecution.ExecutionId", "DescribedWorkflow.WorkflowId"}
 KINDS = {"string": "STRING", "integer": "INT32", "long": "INT64"}
 
@@ -27,7 +27,7 @@ def snake(name: str) -> str:
 
 
 def differences(shape: Any, message: Any) -> list[str]:
-    """Where a message does not mirror a shape of botocore's model, member by member."""
+    """Where a message differs from a shape of botocore's model, member by member."""
     found: list[str] = []
     for member, inner in shape.members.items():
         place = f"{shape.name}.{member}"
@@ -62,12 +62,12 @@ def differences_of_values(place: str, shape: Any, field: Any) -> list[str]:
     [("DescribedExecution", execution_pb2.Execution), ("DescribedWorkflow", workflow_pb2.Workflow)],
 )
 def test_mirrors_what_aws_describes(shape: str, message: Any) -> None:
-    """Every member of AWS's shape is in the proto, with its presence and every enum value."""
+    """Every member of AWS's shape is in the proto, with its presence and all enum values."""
     assert differences(TRANSFER.shape_for(shape), message.DESCRIPTOR) == []
 
 
 def test_mirror_sees_what_is_missing() -> None:
-    """The test above can fail: against a message that lacks everything, it names every member."""
+    """The test above can fail: for a message without fields it names every member."""
     empty = pb.ListAccountsRequest.DESCRIPTOR
     assert len(differences(TRANSFER.shape_for("DescribedExecution"), empty)) == 8
 
@@ -123,12 +123,12 @@ def unlike(kind: Any, message: Any, seen: set[str]) -> list[str]:
 
 @pytest.mark.parametrize(("kind", "message"), [pytest.param(*pair, id=pair[0]) for pair in PAIRS])
 def test_both_doors_have_the_same_fields(kind: str, message: Any) -> None:
-    """What one door has, the other has, down to the last enum value."""
+    """Both APIs have the same types, down to the last enum value."""
     assert unlike(GRAPHQL.type_map[kind], message.DESCRIPTOR, set()) == []
 
 
 def test_every_message_is_compared() -> None:
-    """No message of the API but requests, answers and pages is left out of the comparison above."""
+    """Only requests, responses and pages are left out of the comparison above."""
     seen: set[str] = set()
     for kind, message in PAIRS:
         unlike(GRAPHQL.type_map[kind], message.DESCRIPTOR, seen)
@@ -144,7 +144,7 @@ def test_every_message_is_compared() -> None:
 
 
 def test_details_are_named() -> None:
-    """What `with_details` brings is what selecting brings in GraphQL, and its comments say so."""
+    """`with_details` adds the same fields as selecting them in GraphQL, and its comments say so."""
     proto = (Path(__file__).parents[2] / "proto/transfer_api/v1/execution_service.proto").read_text()
     for details in (EXECUTION_DETAILS, WORKFLOW_DETAILS):
         assert all(snake(name) in proto for name in details)

@@ -1,4 +1,4 @@
-"""The accounts in service through good and bad discoveries and changes of the file."""
+"""The accounts in service during successful and failed discoveries and file changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LISTED = Account(AccountId(C), "mine", (Region("eu-west-1"),), None, None, 900)
 
 @dataclass
 class Rig:
-    """A directory, the organization that it reads, and every list of accounts that it put in service."""
+    """A directory, its organization, and every list of accounts that it put in service."""
 
     directory: AccountDirectory
     organization: Told
@@ -50,7 +50,7 @@ async def rig(monkeypatch: pytest.MonkeyPatch, start: AccountSources, *answers: 
 
 
 async def test_changes_are_put_in_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Accounts that come and go do so here too; a discovery that finds no change changes nothing."""
+    """Accounts are added and removed as in the organization; a discovery without changes has no effect."""
     answers = accounts_page(A), accounts_page(A), accounts_page(A, B), accounts_page(B)
     async with rig(monkeypatch, sources(LISTED, wanted=discovery()), *answers) as it:
         for _ in answers:
@@ -61,7 +61,7 @@ async def test_changes_are_put_in_service(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 async def test_failure_keeps_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A discovery that fails changes nothing, is tried again soon, and later and later as it goes on failing."""
+    """A failed discovery changes nothing and is retried soon, then at growing intervals."""
     answers = accounts_page(A), denied()
     async with rig(monkeypatch, sources(wanted=discovery(refresh_s=30)), *answers) as it:
         await it.directory.discover()
@@ -78,7 +78,7 @@ async def test_failure_keeps_what_was_there(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_lack(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a single account there is nothing to serve, and it says why, until the first success."""
+    """Without any account the service is not ready, with the reason, until the first success."""
     answers = denied(), accounts_page(), denied()
     async with rig(monkeypatch, sources(wanted=discovery()), *answers) as it:
         assert it.directory.not_ready_reason == "no accounts discovered yet"
@@ -93,7 +93,7 @@ async def test_lack(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_listed_accounts_need_no_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A first discovery that fails leaves the listed accounts in service."""
+    """If the first discovery fails, the listed accounts stay in service."""
     async with rig(monkeypatch, sources(LISTED, wanted=discovery()), denied()) as it:
         await it.directory.discover()
         assert it.now == [C]
@@ -101,7 +101,7 @@ async def test_listed_accounts_need_no_discovery(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_new_file_waits_for_no_discovery(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the organization can't be read, what a new file lists is in service at once."""
+    """While the organization can't be read, accounts of a changed file are in service at once."""
     async with rig(monkeypatch, sources(wanted=discovery()), denied()) as it:
         await it.directory.discover()
         await it.directory.use_sources(sources(LISTED, wanted=discovery()))
@@ -110,7 +110,7 @@ async def test_a_new_file_waits_for_no_discovery(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_new_file_keeps_the_discovered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are merged anew, with the new defaults, before and without another discovery."""
+    """Discovered accounts are merged again, with the new defaults, without another discovery."""
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A, B), denied()) as it:
         await it.directory.discover()
         await it.directory.use_sources(
@@ -126,11 +126,11 @@ async def test_a_new_file_keeps_the_discovered(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_a_new_file_is_discovered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change of the file ends the rest until the next discovery; without one the rest is as long as told."""
+    """A file change ends the wait for the next discovery; otherwise it lasts as long as given."""
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A)) as it:
         await it.directory.discover()
         resting = asyncio.create_task(it.directory.rest(math.inf))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # in which it must not end
         assert not resting.done()
         await it.directory.use_sources(sources(wanted=discovery(include=["ou-abcd-00000000"])))
         async with asyncio.timeout(30):
@@ -139,7 +139,7 @@ async def test_a_new_file_is_discovered_at_once(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_discovery_ends_with_its_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without `discover` in the file the discovered accounts are gone; with it again, they are asked for anew."""
+    """Without `discover` in the file, discovered accounts are dropped; with it, discovery runs again."""
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A)) as it:
         await it.directory.discover()
         await it.directory.use_sources(sources(LISTED))
@@ -153,7 +153,7 @@ async def test_discovery_ends_with_its_configuration(monkeypatch: pytest.MonkeyP
 
 
 async def test_new_discovery_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that brings a discovery which fails: from then on its listed accounts, and no others, are in service."""
+    """If a changed file enables a discovery that fails, exactly its listed accounts are in service from then on."""
     async with rig(monkeypatch, sources(LISTED), denied()) as it:
         await it.directory.use_sources(sources(wanted=discovery()))
         assert it.now == [C]
@@ -163,7 +163,7 @@ async def test_new_discovery_that_fails(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_a_fault_of_ours_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody thought of neither ends the service nor takes accounts away."""
+    """An unexpected error neither ends the service nor removes accounts."""
     nonsense = {"Accounts": "none"}
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A), nonsense) as it:
         await it.directory.discover()
@@ -172,7 +172,7 @@ async def test_a_fault_of_ours_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_an_answer_to_an_older_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was asked before the file changed is not put in service; the new question is asked at once."""
+    """Results of a discovery that started before the file changed are dropped; discovery runs again at once."""
     async with rig(monkeypatch, sources(wanted=discovery()), accounts_page(A)) as it:
         asking = asyncio.create_task(it.directory.discover())
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Trouble with STS: what it costs the target's own limits, and other accounts. AWS is on the wire."""
+"""STS problems: their effect on the target's own limits and on other accounts. AWS is on the wire."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def code(service: server.Service, key: ExecutionKey, within_s: float = 10.
 
 
 def others(key: ExecutionKey, count: int) -> list[ExecutionKey]:
-    """Keys of executions that AWS doesn't have, in the same workflow."""
+    """Keys of executions that AWS doesn't have, in one workflow."""
     ids = (f"{number:08}-0000-4000-8000-000000000000" for number in range(count))
     return [
         type(key)(key.account_id, key.region, key.workflow_id, ExecutionId(execution_id))
@@ -49,7 +49,7 @@ def others(key: ExecutionKey, count: int) -> list[ExecutionKey]:
 async def test_a_denied_role_spends_no_limits(
     aws: Emulator, world: World, settings: Callable[..., Settings]
 ) -> None:
-    """200 different lookups of an account whose role can't be assumed are all told so at once."""
+    """200 different lookups of an account whose role can't be assumed all fail at once."""
     number = aws.faults.add(Fault(FaultKind.DENY, operation=ASSUME))
     key = place(world)
     async with server.running(settings()) as service:
@@ -67,7 +67,7 @@ async def test_a_denied_role_spends_no_limits(
 async def test_hanging_roles_of_many_accounts_holds_up_nobody(
     aws: Emulator, world: World, settings: Callable[..., Settings], accounts_file: Path
 ) -> None:
-    """20 accounts with 16 lookups each wait for STS: an account with a session does not notice."""
+    """20 accounts with 16 lookups each wait for STS: an account with a session is not affected."""
     sick = [f"5{number:011}" for number in range(20)]
     accounts_file.write_text(
         f"defaults: {{ regions: [{REGION}] }}\naccounts:\n"
@@ -81,9 +81,9 @@ async def test_hanging_roles_of_many_accounts_holds_up_nobody(
         for account_id in sick:
             aws.faults.add(Fault(FaultKind.HANG, operation=ASSUME, account_id=account_id))
         keys = [key for account_id in sick for key in others(place(world, account_id), 16)]
-        waiting = [asyncio.create_task(code(service, key, within_s=5)) for key in keys]
+        waiting = [asyncio.create_task(code(service, key, within_s=20)) for key in keys]
         await until(lambda: aws.calls.count(operation=ASSUME) == 1 + len(sick))
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(15):
             assert await code(service, healthy) == "ok"
         assert Counter(await asyncio.gather(*waiting)) == {"DEADLINE_EXCEEDED": 320}
 
@@ -91,7 +91,7 @@ async def test_hanging_roles_of_many_accounts_holds_up_nobody(
 async def test_a_hiccup_of_sts_is_not_noticed(
     aws: Emulator, world: World, settings: Callable[..., Settings]
 ) -> None:
-    """A role that STS throttles once is asked for again within the request's time."""
+    """An AssumeRole that STS throttles once is retried within the request's deadline."""
     aws.faults.add(Fault(FaultKind.THROTTLE, operation=ASSUME, times=1))
     async with server.running(settings()) as service:
         assert await code(service, place(world)) == "ok"

@@ -1,4 +1,4 @@
-"""Age by a clock that other processes understand, and validity by versions. Time is made up, AWS is on the wire."""
+"""Ages by a clock that other processes can compare, and validity by versions. Time is simulated, AWS is on the wire."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class MadeUp:
     happens=st.lists(st.tuples(st.sampled_from(["passes", "steps"]), st.floats(0.001, 10_000)), max_size=20)
 )
 def test_the_clock_counts_what_passes(happens: list[tuple[str, float]]) -> None:
-    """From the wall clock's time at its start, by what passes; whatever the wall clock is set to meanwhile."""
+    """The wall clock's time at start plus the time since, whatever the wall clock is set to meanwhile."""
     machine = MadeUp()
     expected = machine.wall_s
     for number, (what, seconds) in enumerate(happens):
@@ -84,7 +84,7 @@ async def describe(core: Gateway, key: ExecutionKey, max_age_s: float) -> Execut
 async def test_age_is_what_has_passed(
     aws: Emulator, world: World, settings: Callable[..., Settings], accounts_file: Path, step_s: float
 ) -> None:
-    """A wall clock that is set makes no snapshot older, and lets none live on."""
+    """Setting the wall clock makes no snapshot older or younger."""
     machine, key = MadeUp(), place(world)
     async with core_of(machine, settings, accounts_file) as core:
         first = await describe(core, key, 10)
@@ -116,7 +116,7 @@ async def test_not_found_is_forgotten_after_5_s(
 async def test_a_response_is_as_old_as_its_snapshots(
     aws: Emulator, world: World, settings: Callable[..., Settings], accounts_file: Path
 ) -> None:
-    """It is given again for as long as the request's `maxAge` allows, and not a moment longer."""
+    """A response is repeated for exactly as long as the request's `maxAge` allows."""
     machine, key, responses = MadeUp(), place(world), ResponseCache(100_000)
     async with core_of(machine, settings, accounts_file) as core:
         reader = core.reader(AUDIT)
@@ -134,13 +134,13 @@ async def test_a_response_is_as_old_as_its_snapshots(
 async def test_a_copy_of_a_snapshot_is_the_same(
     aws: Emulator, world: World, settings: Callable[..., Settings], accounts_file: Path
 ) -> None:
-    """One that was stored and read again, by this process or another; another answer of AWS's isn't, be it equal."""
+    """A snapshot that was stored and read again counts as the same; another answer of AWS does not, even if equal."""
     key, responses = place(world), ResponseCache(100_000)
     async with core_of(MadeUp(), settings, accounts_file) as core:
         reader = core.reader(AUDIT)
         execution = await reader.describe(key, max_age_s=10, deadline=float("inf"))
         responses.keep(b"asked", reader, b"response")
-        kept = core._lookups.executions._kept
+        kept = core._operations.executions._kept
         snapshot = kept.get(key)
         assert snapshot is not None
         kept.put(key, replace(snapshot, outcome=replace(execution)))

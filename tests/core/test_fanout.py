@@ -1,4 +1,4 @@
-"""Many at once: how many of them are under way, and that the slow ones hold nobody up."""
+"""Fan-out: how many calls run at once, and that slow ones don't delay others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MANY = range(1000)
 
 
 class Asked:
-    """Questions that take so long each, and how many of them were under way at most."""
+    """Calls that take that long each; records the maximum that ran at once."""
 
     def __init__(self, for_s: float) -> None:
         self._for_s = for_s
@@ -28,21 +28,21 @@ class Asked:
 
 
 async def test_no_more_than_help() -> None:
-    """Of a thousand questions that take a moment each, 256 are under way at a time."""
+    """Of a thousand calls that take a moment each, 256 run at a time."""
     ask = Asked(for_s=0.02)
     assert await outcomes(MANY, ask) == dict(zip(MANY, MANY, strict=True))
     assert 8 <= ask.most <= 256
 
 
 async def test_who_is_quick_is_not_asked_beside_others() -> None:
-    """Questions that are answered at once are in memory a few at a time."""
+    """Of calls that complete at once, only a few are in memory."""
     ask = Asked(for_s=0)
     await outcomes(MANY, ask)
     assert ask.most <= 32
 
 
 async def test_the_slow_hold_nobody_up() -> None:
-    """However many never answer, the others do, and soon."""
+    """However many calls hang, the others complete soon."""
     answered: list[tuple[int, object]] = []
 
     async def ask(number: int) -> None:
@@ -58,7 +58,7 @@ async def test_the_slow_hold_nobody_up() -> None:
 
 
 async def test_asks_no_faster_than_answers_are_taken() -> None:
-    """Of a thousand questions answered at once, few are put to whoever takes one answer and then no more."""
+    """Of a thousand calls that complete at once, few start if the consumer takes one outcome and then pauses."""
     asked = 0
 
     async def ask(_: int) -> None:
@@ -74,7 +74,7 @@ async def test_asks_no_faster_than_answers_are_taken() -> None:
 
 
 async def test_answers_under_way_have_room() -> None:
-    """Answers of questions put before nobody took any more are kept, not lost, and the rest is asked later."""
+    """Outcomes of calls started before the consumer paused are kept, and the remaining calls start later."""
     ask = Asked(for_s=0.02)
     coming = outcomes_as_completed(MANY, ask)
     first = await anext(coming)
@@ -84,7 +84,7 @@ async def test_answers_under_way_have_room() -> None:
 
 
 async def test_no_question_after_its_time() -> None:
-    """When the time is up nothing more is asked, however many places those that end then leave free."""
+    """From `until` on no call starts, even if running ones end."""
     until = asyncio.get_running_loop().time() + 10
     asked = 0
 

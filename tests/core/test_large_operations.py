@@ -1,4 +1,4 @@
-"""Turns of large operations: one at a time, with a rest after each, and callers in turn."""
+"""Large operations: one at a time, a pause after each, round-robin by caller."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.made_up_time
 
 
 class Worked:
-    """Who worked, and when."""
+    """Records who ran, and when."""
 
     def __init__(self, turns: LargeOperations) -> None:
         self._turns = turns
@@ -30,7 +30,7 @@ class Worked:
 
 
 async def test_each_rests_as_long_as_it_took() -> None:
-    """The next begins when as much time has passed again as the one before has taken."""
+    """The next one starts after a pause as long as the previous one took."""
     work = Worked(LargeOperations())
     async with asyncio.TaskGroup() as tasks:
         for _ in range(3):
@@ -39,7 +39,7 @@ async def test_each_rests_as_long_as_it_took() -> None:
 
 
 async def test_who_waits_for_aws_holds_nobody_up() -> None:
-    """An operation that takes long waits for something, and the next begins meanwhile."""
+    """An operation that takes long is waiting for AWS, so the next one starts meanwhile."""
     work = Worked(LargeOperations())
     async with asyncio.TaskGroup() as tasks:
         for _ in range(3):
@@ -48,7 +48,7 @@ async def test_who_waits_for_aws_holds_nobody_up() -> None:
 
 
 async def test_callers_take_turns() -> None:
-    """A caller with many large operations does not come before another with one."""
+    """A caller with many large operations does not delay another caller's single one."""
     work = Worked(LargeOperations())
     async with asyncio.TaskGroup() as tasks:
         for _ in range(5):
@@ -59,7 +59,7 @@ async def test_callers_take_turns() -> None:
 
 
 async def test_few_wait() -> None:
-    """Of one caller's, 20 wait at most; another's may still."""
+    """At most 20 operations of a caller wait; other callers' still may."""
     turns, done = LargeOperations(), asyncio.Event()
 
     async def work(caller: Caller) -> None:
@@ -78,7 +78,7 @@ async def test_few_wait() -> None:
 
 
 async def test_nobody_waits_beyond_its_deadline() -> None:
-    """Who gets no turn in time is told so, and keeps no place."""
+    """An operation that gets no slot in time fails, and holds none."""
     turns = LargeOperations()
     async with turns.take(ANNA, FOREVER):
         with pytest.raises(DeadlineExceeded):

@@ -1,4 +1,4 @@
-"""Pacing: one target's limits, retries and breaker, and that they are its own."""
+"""Pacing: limits, retries and circuit breaker of each target, independent of other targets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def now() -> float:
 
 
 class Aws:
-    """Answers with the outcomes it is given, then with "ok"; counts."""
+    """Returns the given outcomes, then "ok"; counts its calls."""
 
     def __init__(self, *outcomes: GatewayError, takes_s: float = 0.0) -> None:
         self._outcomes = list(outcomes)
@@ -66,14 +66,14 @@ async def code(
 
 
 async def test_rate() -> None:
-    """After the burst, calls go at the rate: the time that 30 take is given by it."""
+    """After the burst, calls follow the rate, which determines how long 30 take."""
     pace, aws, started = pacing(rate_per_s=100, burst=10), Aws(), now()
     await asyncio.gather(*(code(pace, aws) for _ in range(30)))
     assert now() - started >= 0.19
 
 
 async def test_who_leaves_the_line_costs_no_slot() -> None:
-    """Callers that give up while they wait for the rate leave their slots to others, who still keep to it."""
+    """Callers that leave while waiting for the rate use none of it; the others still keep to it."""
     pace, aws = pacing(rate_per_s=20, burst=1), Aws()
     await code(pace, aws)
     leaving = [asyncio.create_task(code(pace, aws, within_s=60)) for _ in range(90)]
@@ -90,7 +90,7 @@ async def test_who_leaves_the_line_costs_no_slot() -> None:
 
 
 async def test_no_room_within_the_time() -> None:
-    """A call that our limit would let through after the deadline only is THROTTLED at once, and told when to come."""
+    """A call that our rate limit would delay past the deadline is THROTTLED at once, with the delay."""
     pace, aws, started = pacing(rate_per_s=1, burst=2), Aws(), now()
     assert [await code(pace, aws, within_s=0.5) for _ in range(3)] == ["ok", "ok", "THROTTLED"]
     with pytest.raises(Throttled) as refused:
@@ -102,7 +102,7 @@ async def test_no_room_within_the_time() -> None:
 
 
 async def test_in_flight() -> None:
-    """No more calls at a time than allowed, for one target and over all."""
+    """Concurrent calls are limited per target and overall."""
     aws = Aws(takes_s=0.01)
     await asyncio.gather(*(code(pacing_, aws) for pacing_ in [pacing(max_in_flight=3)] for _ in range(20)))
     assert aws.most_at_once == 3
@@ -112,7 +112,7 @@ async def test_in_flight() -> None:
 
 
 async def test_no_place_within_the_time() -> None:
-    """Waiting for a place among the calls in flight past the deadline is THROTTLED too."""
+    """Waiting past the deadline for the target's concurrency limit is THROTTLED, too."""
     pace, slow = pacing(max_in_flight=1), Aws(takes_s=5)
     first = asyncio.create_task(code(pace, slow, within_s=0.3))
     await asyncio.sleep(0)
@@ -121,7 +121,7 @@ async def test_no_place_within_the_time() -> None:
 
 
 async def test_no_overall_place_within_the_time() -> None:
-    """So is waiting for the overall limit; that says nothing about the target, whose breaker stays closed."""
+    """So is waiting for the overall limit; the target's breaker stays closed."""
     pace, busy = pacing(overall=1), Aws(takes_s=0.4)
     first = asyncio.create_task(code(pace, busy, THERE))
     await asyncio.sleep(0)
@@ -135,7 +135,7 @@ async def test_no_overall_place_within_the_time() -> None:
 
 @pytest.mark.parametrize("sick", [16, 200])
 async def test_hanging_targets_leave_the_overall_limit_to_others(sick: int) -> None:
-    """However many targets hang, with all the calls they may have, a healthy one is served."""
+    """However many targets hang, with all the calls allowed, a healthy one is served."""
     pace, hanging = pacing(max_in_flight=16, overall=256), Aws(takes_s=60)
     targets = [Target(AccountId(f"{number:012}"), HERE.region) for number in range(sick)]
     busy = [asyncio.create_task(code(pace, hanging, target)) for target in targets for _ in range(20)]
@@ -150,7 +150,7 @@ async def test_hanging_targets_leave_the_overall_limit_to_others(sick: int) -> N
 
 @pytest.mark.parametrize("error", [Throttled, UpstreamUnavailable])
 async def test_retries(error: type[GatewayError]) -> None:
-    """What may pass is tried again, up to four times in all."""
+    """Transient failures are retried, up to four attempts in all."""
     aws = Aws(*(error("") for _ in range(3)))
     assert await code(pacing(), aws) == "ok"
     assert aws.calls == 4
@@ -161,21 +161,21 @@ async def test_retries(error: type[GatewayError]) -> None:
 
 @pytest.mark.parametrize("error", [AccessDenied, DeadlineExceeded])
 async def test_no_retries(error: type[GatewayError]) -> None:
-    """What won't pass is not tried again."""
+    """Permanent failures are not retried."""
     aws = Aws(error(""))
     assert await code(pacing(), aws) == error.code
     assert aws.calls == 1
 
 
 async def test_retries_end_with_the_time() -> None:
-    """A retry that would begin after the deadline is not waited for: the failure is told at once."""
+    """A retry that would start after the deadline is skipped: the failure is returned at once."""
     started = now()
     assert await code(pacing(), Aws(Throttled("", retry_after_s=5)), within_s=1) == "THROTTLED"
     assert now() - started < 0.5
 
 
 async def test_retry_budget() -> None:
-    """A target that fails every call is not asked four times as often for it."""
+    """A target that fails every call does not get four times as many."""
     pace, aws = pacing(), Aws(*(AccessDenied("") for _ in range(10_000)))
     calls = 0
     for _ in range(100):  # each a failure, then an answer, so that the breaker stays closed
@@ -186,7 +186,7 @@ async def test_retry_budget() -> None:
 
 
 async def test_breaker_opens_and_closes() -> None:
-    """After five failures in a row the target is left alone; a single probe finds out when AWS is back."""
+    """After five consecutive failures calls are rejected; a single probe detects when AWS is back."""
     pace = pacing()
     down = Aws(*(UpstreamUnavailable("") for _ in range(1000)))
     while down.calls < 5:
@@ -207,7 +207,7 @@ async def test_breaker_opens_and_closes() -> None:
 
 
 async def test_a_cancelled_probe_is_none() -> None:
-    """A probe whose caller leaves does not keep the breaker half-open for ever."""
+    """A probe whose caller leaves does not keep the breaker half-open."""
     pace, down = pacing(), Aws(*(UpstreamUnavailable("") for _ in range(1000)))
     while down.calls < 5:
         await code(pace, down)
@@ -220,7 +220,7 @@ async def test_a_cancelled_probe_is_none() -> None:
 
 
 async def test_a_burst_of_failures_opens_the_breaker_once() -> None:
-    """Calls that fail together open it for the first time's length; a probe's failure doubles that."""
+    """Concurrent failures open the breaker for its initial time; a failed probe doubles that."""
     pace, down = pacing(), Aws(*(UpstreamUnavailable("") for _ in range(1000)), takes_s=0.05)
     await asyncio.gather(*(code(pace, down) for _ in range(16)))
     assert 0 < await open_for_s(pace) <= 0.5
@@ -230,14 +230,14 @@ async def test_a_burst_of_failures_opens_the_breaker_once() -> None:
 
 
 async def open_for_s(pace: Pacing) -> float:
-    """How long the breaker says it stays open."""
+    """How long the breaker stays open, by its error."""
     with pytest.raises(UpstreamUnavailable) as refused:
         await pace.call(HERE, Aws(), deadline=now() + 10)
     return refused.value.retry_after_s or 0.0
 
 
 async def test_answers_keep_the_breaker_closed() -> None:
-    """A denial or a not-found is an answer: AWS is there."""
+    """A denial or a not-found is a response: AWS is up."""
     pace = pacing()
     for _ in range(20):
         assert await code(pace, Aws(AccessDenied(""))) == "ACCESS_DENIED"
@@ -245,7 +245,7 @@ async def test_answers_keep_the_breaker_closed() -> None:
 
 
 async def test_targets_share_nothing() -> None:
-    """One target throttled, full and broken: another region of the same account does not notice."""
+    """One target throttled, at its limits and failing: another region of the same account is not affected."""
     pace = pacing(rate_per_s=20, burst=5, max_in_flight=2)
     down = Aws(*(Throttled("") for _ in range(1000)))
     busy = [asyncio.create_task(code(pace, down, HERE, within_s=2)) for _ in range(20)]

@@ -1,4 +1,4 @@
-"""Which answers are repeatable: none, unless each of its use cases says so."""
+"""Which responses are repeatable: none, unless each of their use cases declares it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ OF_GRPC_ALONE = {"peek", "take_keys", "describe_each", "define_steps"}
 
 
 class Part(NamedTuple):
-    """What is selected beside something repeatable, and the line that each time it is really looked up writes."""
+    """A field selected beside a repeatable one, and the audit line of each of its lookups."""
 
     use_case: str
     selection: str
@@ -86,7 +86,7 @@ def unrepeatable(world: World) -> list[Part]:
 async def test_unrepeatable_responses_are_built_anew(
     aws: Emulator, world: World, accounts_file: Path
 ) -> None:
-    """Asked for twice beside what is repeatable, each is looked up twice."""
+    """Requested twice beside a repeatable field, each is looked up twice."""
     repeatable = place(world)
     parts = unrepeatable(world)
     one = f"one: execution(key: {graphql(to_input(repeatable))}, maxAge: 3600) {{ rawStatus }}"
@@ -103,7 +103,7 @@ async def test_unrepeatable_responses_are_built_anew(
 
 
 async def test_repeatable_responses_are_repeated(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """Executions from snapshots alone are: the audit has those of an answer that is given again in one line."""
+    """Executions from snapshots alone are; the audit has those of a repeated response in one line."""
     keys = [place(world), place(world)]
     one, other = (graphql(to_input(key)) for key in keys)
     ids = tuple(sorted(map(str, keys)))
@@ -124,7 +124,7 @@ async def test_repeatable_responses_are_repeated(aws: Emulator, world: World, ac
 
 
 def test_every_use_case_declares_whether_it_is_repeatable(world: World) -> None:
-    """One that is added to the Reader has to be added here, too."""
+    """A use case added to the Reader has to be added here, too."""
     use_cases = {name for name in vars(Reader) if not name.startswith("_")}
     assert use_cases == REPEATABLE | OF_GRPC_ALONE | {part.use_case for part in unrepeatable(world)}
 
@@ -138,7 +138,7 @@ async def core(
 
 
 async def test_a_new_use_case_is_not_repeatable(core: Gateway, world: World) -> None:
-    """One that says nothing, and be it beside one that does, makes its answer unrepeatable."""
+    """A use case that declares nothing makes the response unrepeatable, even beside one that does."""
 
     @counts_uses
     class Newer(Reader):
@@ -154,7 +154,7 @@ async def test_a_new_use_case_is_not_repeatable(core: Gateway, world: World) -> 
 
 
 async def test_what_the_quota_refuses_is_not_repeatable(core: Gateway, world: World) -> None:
-    """Nor is all else in its answer."""
+    """A throttled use case makes the whole response unrepeatable."""
     key, quota = place(world), Quota(QuotaLimits(1, 1, 1, 0.001, 1, 1, 1))
     reader = core.reader(AUDIT, quota=quota)
     await reader.describe(key, max_age_s=60, deadline=float("inf"))
@@ -164,7 +164,7 @@ async def test_what_the_quota_refuses_is_not_repeatable(core: Gateway, world: Wo
 
 
 async def test_rows_are_charged_again(core: Gateway, world: World) -> None:
-    """As many as when the answer was made: a key that is asked for twice has two."""
+    """As many as for the first response: a key requested three times counts three rows."""
     key = place(world)
     reader = core.reader(AUDIT)
     await reader.describe_all([key, key, key], max_age_s=60, deadline=float("inf"))
@@ -174,7 +174,7 @@ async def test_rows_are_charged_again(core: Gateway, world: World) -> None:
 
 
 def test_what_can_not_be_counted_is_no_use_case() -> None:
-    """A property would give what it has without being counted."""
+    """A property would return data without being counted."""
     with pytest.raises(TypeError, match="accounts must be a plain method"):
 
         @counts_uses

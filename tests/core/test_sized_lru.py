@@ -1,4 +1,4 @@
-"""SizedLru, held to cachetools' LRUCache."""
+"""SizedLru, compared with cachetools' LRUCache."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _steps = st.tuples(
 
 @given(st.lists(_steps, max_size=60))
 def test_it_keeps_what_an_lru_cache_keeps(steps: list[tuple[str, str, int]]) -> None:
-    """After any steps the same values and the same size; one that is too large by itself is not kept."""
+    """After any steps both have the same values and size; a value that is too large is not kept."""
     ours: SizedLru[str, int] = SizedLru(_MAX, lambda value: value)
     theirs: LRUCache[str, int] = LRUCache(_MAX, getsizeof=lambda value: value)
     for step, key, value in steps:

@@ -1,4 +1,4 @@
-"""The manifests of k8s/: right for Kubernetes, for checkov and for this service; and what is wrong gets caught."""
+"""The manifests of k8s/ are valid for Kubernetes, checkov and this service; and problems are detected."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ INSECURE = {
 
 @pytest.fixture
 def k8s(tmp_path: Path) -> Path:
-    """A copy of all manifests, to do with what a test likes."""
+    """A copy of all manifests, for a test to modify."""
     return Path(shutil.copytree(ROOT / "k8s", tmp_path / "k8s"))
 
 
 def choose(k8s: Path, components: tuple[str, ...]) -> Path:
-    """The production overlay with these components and no others."""
+    """The production overlay with exactly these components."""
     file = k8s / PRODUCTION / "kustomization.yaml"
     lines = "".join(f"  - ../../components/{name}\n" for name in components)
     text, found = re.subn(
@@ -83,13 +83,13 @@ def replace(file: Path, old: str, new: str) -> None:
 
 @pytest.mark.parametrize("overlay", [path.name for path in sorted((ROOT / "k8s" / "overlays").iterdir())])
 def test_overlays(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each overlay, as it is, has nothing wrong."""
+    """Each overlay has no problems."""
     rendered = manifests.render(ROOT / "k8s" / "overlays" / overlay)
     assert manifests.problems(rendered, monkeypatch) == []
 
 
 def test_components(k8s: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any of the components go together."""
+    """Any components can be combined."""
     assert len(CHOICES) >= 17
     before = (k8s / PRODUCTION / "kustomization.yaml").read_text()
     for chosen in CHOICES:
@@ -101,14 +101,14 @@ def test_components(k8s: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_broken_copies(
     file: str, old: str, new: str, said: str, k8s: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is broken is caught, and the message says what it is."""
+    """A broken manifest is detected, and the message names the problem."""
     replace(k8s / file, old, new)
     found = manifests.problems(manifests.render(choose(k8s, ("service-monitor",))), monkeypatch)
     assert any(said in problem for problem in found), found
 
 
 def test_checkov(k8s: Path, tmp_path: Path) -> None:
-    """checkov finds nothing, the exceptions of `.ci/checkov.yaml` aside; in each insecure copy it finds just that."""
+    """checkov finds only `.ci/checkov.yaml`'s exceptions; in each insecure copy, exactly that problem."""
     whole = choose(k8s, tuple(COMPONENTS))
     deployment = k8s / "base" / "deployment.yaml"
     secure, rendered = deployment.read_text(), tmp_path / "rendered"
@@ -134,7 +134,7 @@ def test_checkov(k8s: Path, tmp_path: Path) -> None:
 
 
 def checkov(folder: Path) -> Iterator[tuple[str, set[str]]]:
-    """The failed checks of each file, by its name."""
+    """The failed checks of each file, by name."""
     command = (
         "uvx",
         "checkov@3.3.30",
@@ -155,7 +155,7 @@ def checkov(folder: Path) -> Iterator[tuple[str, set[str]]]:
 
 
 async def test_paths(service: server.Service) -> None:
-    """The paths that manifests may name are there, on the service as it is."""
+    """The paths that manifests may use exist in the service."""
     import aiohttp  # noqa: PLC0415
 
     async with aiohttp.ClientSession(service.url) as http:
@@ -168,7 +168,7 @@ async def test_paths(service: server.Service) -> None:
 
 
 def test_images_are_of_this_version() -> None:
-    """The overlays name the images of the version that they come with."""
+    """The overlays use the images of their own version."""
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version
     for file in (ROOT / "k8s" / "overlays").glob("*/kustomization.yaml"):

@@ -1,4 +1,4 @@
-"""docs/architecture.md, held to the code."""
+"""docs/architecture.md matches the code."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ PAGE = (DOCS / "architecture.md").read_text(encoding="utf-8")
 
 
 def test_names_only_what_exists() -> None:
-    """Every module and package that the page names."""
+    """Every module and package named on the page exists."""
     named = re.findall(r"`([\w/]+(?:\.py|/))`", PAGE)
     assert len(named) > 30
     assert [name for name in named if not ((GATEWAY / name).exists() or (ROOT / name).exists())] == []
 
 
 def test_places_every_package() -> None:
-    """So that a new one cannot arrive without a word."""
+    """The page names every package, including new ones."""
     packages = {f"{package.parent.name}/" for package in GATEWAY.glob("*/__init__.py")}
     assert packages <= set(re.findall(r"`(\w+/)`", PAGE))
 

@@ -34,7 +34,7 @@ async def test_commands() -> None:
 
 
 def test_settings_named_on_other_pages() -> None:
-    """Every setting that a page names in full is one."""
+    """Every setting named in full on a page exists."""
     known = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
     for page in sorted(DOCS.rglob("*.md")):
         named = set(re.findall(rf"{ENV_PREFIX}[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""docs/graphql.md: queries, code and errors are those that there are."""
+"""docs/graphql.md: its queries, code and errors match the schema."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PAGE = DOCS / "graphql.md"
 
 
 def test_queries_fit_the_schema() -> None:
-    """Every query shown can be run."""
+    """Every query on the page is valid."""
     queries = fenced(PAGE.read_text(encoding="utf-8"), "graphql")
     assert queries
     for query in queries:
@@ -23,7 +23,7 @@ def test_queries_fit_the_schema() -> None:
 
 
 def test_fields_are_all_of_query() -> None:
-    """The table has every field of Query, with no argument that it lacks."""
+    """The table has every field of Query, with existing arguments only."""
     rows = re.findall(r"^\| (`.*?) \|", section(PAGE, "Look up an execution"), re.MULTILINE)
     shown = dict(re.findall(r"`(\w+)(?:\((\w+):\))?`", " ".join(rows)))
     query = build_schema()._schema.query_type
@@ -34,7 +34,7 @@ def test_fields_are_all_of_query() -> None:
 
 
 def test_typescript_is_what_runs() -> None:
-    """The TypeScript shown is part of what `.ci/run clients` compiles and runs."""
+    """The TypeScript on the page is part of what `.ci/run clients` compiles and runs."""
     run = "".join(path.read_text() for path in (ROOT / ".ci/node/typescript").glob("*.ts"))
     shown = fenced(section(PAGE, "From TypeScript"), "ts")
     assert len(shown) == 3

@@ -1,4 +1,4 @@
-"""docs/grpc.md: the methods that there are, and what clients of other protocols see."""
+"""docs/grpc.md: its methods exist, and clients of other protocols get the described errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_methods() -> None:
 
 
 async def test_connect_on_the_grpc_port(service: server.Service) -> None:
-    """A Connect or gRPC-Web client that speaks HTTP/1.1 reads a frame of HTTP/2, then the end."""
+    """A Connect or gRPC-Web client that uses HTTP/1.1 reads an HTTP/2 frame, then the end of the connection."""
     host, _, port = service.grpc.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(

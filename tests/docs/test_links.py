@@ -1,4 +1,4 @@
-"""Links in the documentation lead somewhere."""
+"""Links in the documentation are valid."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ LINK = re.compile(r"\]\(([^()\s]+)\)")
 
 
 def prose(page: Path) -> str:
-    """Without blocks of code, whose brackets are no links and whose comments are no headings."""
+    """Without code blocks, whose brackets are no links and whose comments are no headings."""
     return FENCE.sub("", page.read_text(encoding="utf-8"))
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings, as GitHub spells their anchors."""
+    """The headings' anchors, as on GitHub."""
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
         for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
@@ -35,7 +35,7 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_resolve(page: Path) -> None:
-    """Every relative link leads to a file or folder, and every anchor to a heading."""
+    """Every relative link leads to an existing file or directory, and every anchor to a heading."""
     for link in LINK.findall(prose(page)):
         if link.startswith(("https://", "http://")):
             continue
@@ -48,7 +48,7 @@ def test_links_resolve(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_named_exist(page: Path) -> None:
-    """Every path of Python in backticks is a file of the project, or of the package."""
+    """Every Python path in backticks is a file of the project or the package."""
     named = set(re.findall(r"`((?:\w+/)+\w+\.py)(?:::\w+(?:\[[\w-]+\])?)?`", prose(page)))
     assert {name for name in named if not any((root / name).exists() for root in (ROOT, PACKAGE))} == set()
 

@@ -1,4 +1,4 @@
-"""docs/operations.md names only what there is."""
+"""docs/operations.md names only existing things."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SETTING = re.compile(r"`(?:TRANSFER_GATEWAY_)?([A-Z]+(?:_[A-Z0-9]+)+)`")
 
 
 def test_files_and_tests() -> None:
-    """Every test and every script that proves something is there."""
+    """Every test and script named as evidence exists."""
     for path, name in re.findall(r"\b((?:tests|bench)/[\w/]+\.py)(?:::(\w+))?", TEXT):
         assert f"def {name}" in (ROOT / path).read_text(), (path, name)
 
 
 def test_settings_and_log_events() -> None:
-    """Every setting is one, and every event of the log is logged somewhere."""
+    """Every setting exists, and every log event is logged somewhere."""
     known = {name.upper() for name in Settings.model_fields}
     codes = {
         "DEADLINE_EXCEEDED",

@@ -27,7 +27,7 @@ def test_readme_is_short() -> None:
 
 
 def test_the_curl_command_sends_the_query_shown() -> None:
-    """The same selection, with ids of nothing in particular; and the answer shown has its form."""
+    """The same selection, with placeholder ids; and the response on the page has its structure."""
     text = section(README, "A query and its answer")
     (query,), (command,), (answer,) = fenced(text, "graphql"), fenced(text, "sh"), fenced(text, "json")
     sent = json.loads(re.findall(r"-d '(.*)'", command)[0])["query"]
@@ -37,7 +37,7 @@ def test_the_curl_command_sends_the_query_shown() -> None:
 
 
 def test_every_page_is_listed() -> None:
-    """With one line about it, so that a reader finds anything in two clicks."""
+    """Each page is linked with a line about it, so that everything is two clicks away."""
     listed = re.findall(
         r"^\| \[docs/([\w-]+\.md)\]\(docs/\1\) \| \S.* \|$", README.read_text(encoding="utf-8"), re.MULTILINE
     )

@@ -1,4 +1,4 @@
-"""docs/security.md names tests that there are."""
+"""docs/security.md names existing tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PAGE = DOCS / "security.md"
 
 
 def test_protections_have_their_tests() -> None:
-    """Each test that the page names is there, in the file that it names, and so is each of its cases."""
+    """Each test named on the page exists in the named file, and so does each of its cases."""
     named = re.findall(r"`tests/([\w/]+)\.py(?:::(\w+))?(?:\[([\w-]+)\])?`", PAGE.read_text(encoding="utf-8"))
     assert len(named) > 60
     for file, test, case in named:

@@ -1,4 +1,4 @@
-"""AWS's partitions, held to botocore's own data."""
+"""AWS's partitions, compared with botocore's own data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BOTOCORE = botocore.loaders.create_loader().load_data("partitions")["partitions"
 
 
 def test_the_same_as_botocores() -> None:
-    """Each partition of botocore's is here, with its regions' pattern and the home of its global services."""
+    """Each of botocore's partitions is here, with its regions' pattern and the region of its global services."""
     theirs = {
         (it["id"], it["regionRegex"].replace(r"\-", "-"), it["outputs"]["implicitGlobalRegion"])
         for it in BOTOCORE
@@ -24,12 +24,12 @@ def test_the_same_as_botocores() -> None:
 
 @pytest.mark.parametrize("partition", BOTOCORE, ids=lambda partition: partition["id"])
 def test_every_region(partition: dict[str, Any]) -> None:
-    """Each region that botocore knows, those of no place among them, is in its partition."""
+    """Each region that botocore knows, pseudo-regions included, is in its partition."""
     assert {partition_of(region).id for region in partition["regions"]} == {partition["id"]}
 
 
 def test_foreign_region() -> None:
-    """Regions of one partition are together; else the first that isn't is told. A new region is AWS's ordinary."""
+    """Regions of one partition pass; otherwise the first foreign one is returned. Unknown regions count as `aws`."""
     assert foreign_region(map(Region, ["eu-west-1", "us-east-1", "nz-north-1"])) is None
     assert foreign_region(map(Region, ["eu-west-1", "us-gov-west-1"])) == ("eu-west-1", "us-gov-west-1")
     assert foreign_region([]) is None

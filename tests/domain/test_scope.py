@@ -1,4 +1,4 @@
-"""A scope's version: the same wherever callers see the same."""
+"""A scope's version: equal if and only if callers see the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def version(*accounts: Account, hidden: dict[Target, frozenset[Hideable]] | None
 
 
 def test_equal_scopes_have_one_version() -> None:
-    """However they were made, and whatever of an account callers can't see."""
+    """However they were built, and regardless of account settings that callers can't see."""
     assert version(ONE, OTHER) == version(replace(ONE), replace(OTHER))
     assert version(ONE, hidden=HIDDEN) == version(ONE, hidden=dict(HIDDEN))
     unseen = replace(
@@ -48,7 +48,7 @@ def test_equal_scopes_have_one_version() -> None:
     ],
 )
 def test_other_scopes_have_other_versions(other: bytes) -> None:
-    """Whatever differs in what callers see."""
+    """Any difference in what callers see."""
     assert other not in {
         version(ONE, OTHER),
         version(ONE, OTHER, hidden={Target(OTHER.id, HERE): HIDDEN[TARGET]}),

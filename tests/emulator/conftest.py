@@ -1,4 +1,4 @@
-"""The emulator on a port, and AWS's own clients to drive it with."""
+"""The emulator on a port, and AWS's own clients."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ _CONFIG = Config(
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer as it was on the wire."""
+    """A response as it was on the wire."""
 
     status: int
     headers: Mapping[str, str]
@@ -47,7 +47,7 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The error's code, whichever protocol told it."""
+        """The error's code, in either protocol."""
         if self.body.startswith(b"{"):
             return str(json.loads(self.body)["__type"])
         return ET.fromstring(self.body).findtext(".//{*}Code", "")  # noqa: S314 - our own emulator's
@@ -95,12 +95,12 @@ class Aws:
         return client
 
     async def call(self, client: Any, operation: str, **asked: object) -> dict[str, Any]:
-        """One call by boto3, in a thread."""
+        """One boto3 call, in a thread."""
         answer = await asyncio.to_thread(getattr(client, operation), **asked)
         return dict(answer)
 
     async def refused(self, client: Any, operation: str, **asked: object) -> dict[str, Any]:
-        """The answer of a call that AWS refuses."""
+        """The error response of a failing call."""
         with pytest.raises(ClientError) as refusal:
             await self.call(client, operation, **asked)
         return dict(refusal.value.response)
@@ -122,7 +122,7 @@ class Aws:
         region: str = REGION,
         scope_service: str | None = None,
     ) -> AWSRequest:
-        """A request signed by botocore; what a test changes afterwards, the signature does not cover."""
+        """A request signed by botocore; later changes are not covered by the signature."""
         if service in _TARGET_PREFIXES:
             body = asked if isinstance(asked, bytes) else json.dumps(asked).encode()
             headers = {
@@ -143,7 +143,7 @@ class Aws:
         return request
 
     def resign(self, request: AWSRequest, service: str) -> None:
-        """Sign what a test has changed."""
+        """Sign a modified request."""
         for name in ("Authorization", "X-Amz-Date"):
             del request.headers[name]
         SigV4Auth(self.home_credentials, service, REGION).add_auth(request)
@@ -160,11 +160,11 @@ class Aws:
     async def raw(
         self, service: str, operation: str, asked: Mapping[str, object] | bytes, **how: Any
     ) -> Answer:
-        """One signed call, answered by what was on the wire."""
+        """Send a signed call. Returns: the response as it was on the wire."""
         return await self.send(self.signed(service, operation, asked, **how))
 
     async def exchange(self, sent: bytes) -> bytes:
-        """What comes back for these very bytes until the connection ends."""
+        """Send these bytes. Returns: everything received until the connection ends."""
         host, _, port = self.emulator.url.removeprefix("http://").partition(":")
         stream, writer = await asyncio.open_connection(host, int(port))
         try:
@@ -180,7 +180,7 @@ class Aws:
 
 @pytest.fixture
 def world() -> World:
-    """Two accounts in two regions; the second one's role demands an external id."""
+    """Two accounts in two regions; the second one's role requires an external id."""
     world = World(HOME, (REGION, "us-east-1"))
     world.add_account(ACCOUNT)
     world.add_account(
@@ -206,7 +206,7 @@ def aws(emulator: Emulator) -> Iterator[Aws]:
 
 @pytest.fixture
 def new_aws() -> Iterator[Any]:
-    """Make clients for an emulator that the test has started itself."""
+    """Create clients for an emulator that the test has started itself."""
     made: list[Aws] = []
 
     def make(emulator: Emulator) -> Aws:

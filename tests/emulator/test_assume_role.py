@@ -1,4 +1,4 @@
-"""STS: whom a role lets in, for how long, and what the session then is."""
+"""STS: who may assume a role, for how long, and the session's identity."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

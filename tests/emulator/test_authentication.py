@@ -1,4 +1,4 @@
-"""Who is let in: signatures, tokens, scopes and clocks, refused with AWS's own codes."""
+"""Signatures, tokens, scopes and clocks; invalid ones get AWS's own error codes."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is counted, and the control API over HTTP."""
+"""Call counts, and the control API over HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -48,9 +48,42 @@ async def test_calls_that_a_fault_prevents_are_counted(emulator: Emulator, aws: 
     assert emulator.calls.count(operation="ListWorkflows", account_id=HOME) == 1
 
 
+async def test_the_clock_never_goes_back(http: aiohttp.ClientSession) -> None:
+    """It may only be advanced, and by no more than makes sense."""
+    before = (await (await http.post("clock", json={"advance_s": 60})).json())["now"]
+    for advance_s in (-1, -0.001, 1e300):
+        async with http.post("clock", json={"advance_s": advance_s}) as answer:
+            assert (answer.status, "advance_s: must be from 0 to" in (await answer.json())["error"]) == (
+                400,
+                True,
+            )
+    assert (await (await http.post("clock", json={"advance_s": 0})).json())["now"] >= before
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (
+            {"operation": "DescribeExecutions"},
+            "operation: must be one of AssumeRole, GetCallerIdentity, Describe",
+        ),
+        ({"operation": "AssumeRole", "service": "transfer"}, "operation: must be one of DescribeExecution, "),
+        ({"service": "s3"}, "service: must be one of sts, transfer, logs; got 's3'"),
+    ],
+    ids=["operation", "of-another-service", "service"],
+)
+async def test_faults_that_match_no_call(
+    http: aiohttp.ClientSession, fault: dict[str, str], says: str
+) -> None:
+    """A fault for something that is not emulated is refused with the list of what is."""
+    async with http.post("faults", json={"kind": "deny"} | fault) as answer:
+        assert (answer.status, (await answer.json())["error"].startswith(says)) == (400, True)
+
+
+@pytest.mark.fast_time
 async def test_maximum_calls_in_flight(emulator: Emulator, aws: Any) -> None:
     """`max_in_flight` is the highest value of `in_flight`; connections are counted when they open."""
-    emulator.faults.add(Fault(FaultKind.LATENCY, seconds=0.1))
+    emulator.faults.add(Fault(FaultKind.LATENCY, seconds=20))
     async with asyncio.TaskGroup() as tasks:
         for _ in range(7):
             tasks.create_task(aws.raw("transfer", "ListWorkflows", {}))

@@ -1,4 +1,4 @@
-"""AWS's own command line against the emulator's, both as processes."""
+"""The AWS CLI against the emulator's command, both as processes."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""What goes wrong on request, as it looks on the wire and to AWS's own client."""
+"""Injected faults, as seen on the wire and by AWS's own client."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from transfer_emulator import (
     LogGroup,
     World,
 )
-from wire import until_in_flight
+from wire import becomes, until_in_flight
 
 ACCOUNT = "111111111111"
 HOME = "999999999999"
@@ -253,8 +253,11 @@ async def test_throttling_allows_its_rate(emulator: Emulator, aws: Any) -> None:
     passed = [call.result().status for call in calls].count(200)
     assert 5 <= passed <= 5 + 5 * (time.monotonic() - started_at)
     assert (await aws.raw("transfer", "ListWorkflows", {}, region="us-east-1")).status == 200
-    await asyncio.sleep(0.25)
-    assert (await aws.raw("transfer", "ListWorkflows", {})).status == 200
+
+    async def status() -> int:
+        return int((await aws.raw("transfer", "ListWorkflows", {})).status)
+
+    await becomes(status, 200)
 
 
 async def test_a_fault_applies_to_matching_calls(emulator: Emulator, aws: Any) -> None:

@@ -1,4 +1,4 @@
-"""STS as an independent emulator has it: moto's answers and ours have the same form."""
+"""STS compared with an independent emulator: moto's responses and ours have the same form."""
 
 import re
 from collections.abc import Iterator

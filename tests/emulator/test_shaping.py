@@ -1,4 +1,4 @@
-"""Input and output by the model: what we shape, botocore's own parser reads back as it was."""
+"""Input and output by the model: botocore's own parser reads back what we shape."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

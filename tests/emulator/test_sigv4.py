@@ -1,4 +1,4 @@
-"""The canonical form of a request, held against botocore's own signer."""
+"""The canonical form of a request, compared with botocore's own signer."""
 
 import string
 import time

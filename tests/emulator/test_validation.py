@@ -1,4 +1,4 @@
-"""Input is checked and output shaped by botocore's model; what cannot be read gets AWS's error."""
+"""Input is validated and output shaped by botocore's model; unreadable input gets AWS's error."""
 
 from typing import Any
 

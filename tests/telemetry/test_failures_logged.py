@@ -1,4 +1,4 @@
-"""What a request with many failures writes to the log and to the audit, at either door."""
+"""The log and audit lines of a request with many failures, at both servers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def many_targets(world: World, accounts_file: Path) -> str:
 async def test_a_search_that_fails_nearly_everywhere(
     aws: Emulator, accounts_file: Path, many_targets: str
 ) -> None:
-    """A few lines for each code, one line with all counts, and one line of the audit that names at most 1,000."""
+    """A few lines per code, one line with all counts, and one audit line that names at most 1,000."""
     aws.faults.add(
         Fault(FaultKind.ERROR, account_id=many_targets, service="transfer", code="AccessDeniedException")
     )
@@ -69,7 +69,7 @@ async def test_a_search_that_fails_nearly_everywhere(
 
 
 async def test_unknown_ids_are_no_news(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """A caller that asks for a hundred ids that there are not is not written about at all."""
+    """A request for a hundred nonexistent ids causes no such line."""
     keys = [to_input(place(world)) | {"executionId": UNKNOWN[:-3] + f"{number:03}"} for number in range(100)]
     environment = {
         "TRANSFER_GATEWAY_AUTH": "none",

@@ -1,4 +1,4 @@
-"""The log's lines, as a process of its own writes them to stderr."""
+"""Log lines, as written to stderr by a process of its own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def written(form: str) -> list[str]:
 
 
 def test_lines_are_json() -> None:
-    """One object a line, in the order in which they came: ours, the audit's, the libraries', each with its ids."""
+    """One object per line, in order: ours, the audit's, the libraries', each with its ids."""
     lines: list[dict[str, Any]] = [json.loads(line) for line in written("json")]
     now = datetime.now(UTC)
     for line in lines:
@@ -71,7 +71,7 @@ def test_lines_are_json() -> None:
 
 @pytest.mark.parametrize("event", ["outside", "within", "lookup", "it gone", "ValueError: wrong"])
 def test_lines_for_people(event: str) -> None:
-    """The same events where a terminal is read."""
+    """The same events on a terminal."""
     lines = written("console")
     assert any(event in line for line in lines)
     assert not any("unheard" in line for line in lines)
@@ -94,7 +94,7 @@ except ValueError:
 
 
 def test_no_token_is_in_a_librarys_line() -> None:
-    """Neither in its text nor in its exception; what grpc says of bytes that a client sent is no line at all."""
+    """Neither in its text nor in its exception; grpc's lines about bytes from a client are dropped."""
     ran = subprocess.run([sys.executable, "-c", TOKENS], check=True, capture_output=True, encoding="utf-8")  # noqa: S603  our own
     first, second, third = map(json.loads, ran.stderr.splitlines())
     assert first["event"] == "Strange: b'[hidden]', and more"

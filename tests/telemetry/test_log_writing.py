@@ -1,4 +1,4 @@
-"""What becomes of the service when its log can't be written: its reader is stuck or gone, the disk is full."""
+"""The service while its log can't be written: its reader is stuck or gone, or the disk is full."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ pytestmark = pytest.mark.usefixtures("aws")
 
 
 class Pipe:
-    """What stderr leads to: `writing` is the service's end of it."""
+    """A stderr: `writing` is the service's end."""
 
     def __init__(self) -> None:
         self.reading, self.writing = os.pipe()
 
     def fill(self) -> None:
-        """With a line, as long as the pipe has room: the next one to be written has none."""
+        """Fill the pipe with a line, so that there is no room for the next one."""
         os.set_blocking(self.writing, False)
         for size in (4096, 1):
             while True:
@@ -58,7 +58,7 @@ class Pipe:
         self.reading = -1
 
     async def read_to_end(self) -> list[dict[str, Any]]:
-        """All lines until the service ends, its own from the moment at which it is called."""
+        """All lines until the service ends. From this call on the reader keeps up."""
         if self.writing >= 0:
             os.close(self.writing)
             self.writing = -1
@@ -124,7 +124,7 @@ async def becomes_in_grpc(service: Started, status: bytes) -> None:
 
 
 async def check_refusals(service: Started, gateway: Gateway, world: World) -> None:
-    """Alive, not ready; requests are refused with the code at every door."""
+    """Live, not ready; requests are rejected with the code at both servers."""
     key = to_input(place(world))
     answer = await gateway.post({"query": LOOK_UP, "variables": {"key": key}})
     (error,) = answer.json()["errors"]
@@ -161,7 +161,7 @@ async def end(service: Started) -> None:
 
 
 async def test_reader_stuck_and_back(world: World, accounts_file: Path) -> None:
-    """Refused while it is stuck; answered when it reads again. Each answer has its line, and each line is whole."""
+    """Requests are rejected while it is stuck, and served when it reads again. All lines are complete."""
     with pipe() as log:
         async with serving(accounts_file, stderr=log.writing) as (service, gateway):
             log.fill()
@@ -191,7 +191,7 @@ async def test_reader_stuck_and_back(world: World, accounts_file: Path) -> None:
 
 
 async def test_reader_stuck_to_the_end(world: World, accounts_file: Path) -> None:
-    """gRPC's health checks follow, and SIGTERM ends it all the same."""
+    """gRPC's health checks agree, and SIGTERM still ends the service."""
     with pipe() as log:
         async with serving(accounts_file, stderr=log.writing) as (service, gateway):
             log.fill()
@@ -207,7 +207,7 @@ async def test_reader_stuck_to_the_end(world: World, accounts_file: Path) -> Non
 async def test_reader_stuck_and_served_all_the_same(
     world: World, accounts_file: Path, settings: dict[str, str]
 ) -> None:
-    """With `count`, or no audit, it goes on; what finds no room is counted, and told when lines flow again."""
+    """With `count`, or without audit, requests are served; dropped lines are counted and reported later."""
     with pipe() as log:
         async with serving(accounts_file, SMALL | settings, stderr=log.writing) as (
             service,
@@ -234,7 +234,7 @@ async def test_reader_stuck_and_served_all_the_same(
 
 
 async def test_no_answer_without_its_line(world: World, accounts_file: Path) -> None:
-    """What was let in, and finds no room for its line, is refused: nothing is told that the audit can't tell of."""
+    """A request in progress whose audit line finds no room fails: nothing is returned that the audit lacks."""
     keys = [to_input(place(world)) | {"executionId": f"00000000-0000-4000-8000-{n:012}"} for n in range(500)]
     quickly = {"target_burst": "1000"}
     with pipe() as log:
@@ -251,7 +251,7 @@ async def test_no_answer_without_its_line(world: World, accounts_file: Path) -> 
 
 
 async def test_reader_gone(world: World, accounts_file: Path) -> None:
-    """It can't come back, which readiness says."""
+    """A reader that is gone can't come back; readiness reports that."""
     with pipe() as log:
         async with serving(accounts_file, stderr=log.writing) as (service, gateway):
             await check_answers(gateway, world)
@@ -271,7 +271,7 @@ async def test_reader_gone(world: World, accounts_file: Path) -> None:
     ],
 )
 async def test_never_written(world: World, accounts_file: Path, redirected: str, number: int) -> None:
-    """From the start: it starts all the same, says why it isn't ready, and no connection becomes its stderr."""
+    """From the start: the service still starts, is not ready, and no connection becomes its stderr."""
     async with serving(accounts_file, redirected=redirected) as (service, gateway):
         await becomes_not_ready(gateway, f"stderr: {os.strerror(number)}")
         await check_refusals(service, gateway, world)
@@ -285,7 +285,7 @@ async def test_never_written(world: World, accounts_file: Path, redirected: str,
 async def test_never_written_and_served_all_the_same(
     world: World, accounts_file: Path, settings: dict[str, str]
 ) -> None:
-    """With `count`, or no audit, from the start."""
+    """With `count`, or without audit, from the start."""
     full = os.open("/dev/full", os.O_WRONLY)
     try:
         async with serving(accounts_file, settings, stderr=full) as (service, gateway):
@@ -296,7 +296,7 @@ async def test_never_written_and_served_all_the_same(
 
 
 async def test_disk_full_and_with_room_again(world: World, accounts_file: Path, tmp_path: Path) -> None:
-    """A file that can't grow; when it can, the rest of the line that was cut off comes first, and no line is lost."""
+    """A full disk; once there is space, the truncated line is completed first, and no line is lost."""
     path = tmp_path / "log"
     with path.open("wb") as log:
         async with serving(accounts_file, stderr=log.fileno()) as (service, gateway):
@@ -337,7 +337,7 @@ with lines_queued(65536):
 
 
 def test_nobody_else_waits_either() -> None:
-    """Libraries' lines and warnings are queued; what writes to descriptor 2 itself fails where it would wait."""
+    """Libraries' lines and warnings are queued; direct writes to descriptor 2 fail instead of blocking."""
     with pipe() as log:
         ran = subprocess.run(  # noqa: S603  our own
             [sys.executable, "-c", OTHERS], check=True, stdout=subprocess.PIPE, stderr=log.writing, timeout=50

@@ -1,4 +1,4 @@
-"""/metrics of a running service, read as Prometheus reads it, against what was really asked of it and of AWS."""
+"""/metrics of a running service, parsed as Prometheus does, compared with the actual requests and AWS calls."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LOOK_UP = "query Anything($key: ExecutionKey!) { executionOrError(key: $key) { _
 
 
 async def scrape(gateway: Gateway) -> dict[str, Metric]:
-    """Every metric by its name, as Prometheus has it."""
+    """Every metric by its Prometheus name."""
     answer = await gateway.send("GET", "/metrics")
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/plain; version=")
@@ -67,7 +67,7 @@ async def aws_calls(gateway: Gateway) -> dict[tuple[str, ...], float]:
 
 
 async def test_counts_are_those_of_the_calls_made(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """Calls to AWS by operation, account, region and code: as many as AWS has had."""
+    """AWS calls by operation, account, region and code: as many as AWS received."""
     keys = [place(world, PLAIN), place(world, PLAIN), place(world, GUARDED, "us-east-1"), place(world, HOME)]
     for key in keys:
         await gateway.look_up(key)
@@ -92,7 +92,7 @@ async def test_counts_are_those_of_the_calls_made(gateway: Gateway, aws: Emulato
 
 
 async def test_requests_at_both_doors(service: server.Service, gateway: Gateway, world: World) -> None:
-    """Requests by door, operation and code, which are the same at both doors; WebSocket's count as GraphQL's."""
+    """Requests by server, operation and code, which are the same at both; WebSocket operations count as GraphQL."""
     key, unknown = to_input(place(world)), to_input(place(world)) | {"accountId": "123123123123"}
     plain = "query($key: ExecutionKey!) { execution(key: $key) { id } }"
     await gateway.ask(LOOK_UP, key=key)
@@ -129,13 +129,13 @@ async def test_requests_at_both_doors(service: server.Service, gateway: Gateway,
     ],
 )
 async def test_operations_are_the_schemas(gateway: Gateway, query: str, expected: tuple[str, str]) -> None:
-    """A GraphQL request is counted by the field of Query that it asks for; no word of a caller's becomes a label."""
+    """A GraphQL request is counted by its field of Query; no text from callers becomes a label."""
     await gateway.ask(query)
     assert await requests(gateway) == {("graphql", *expected): 1}
 
 
 async def test_snapshots(gateway: Gateway, world: World, aws: Emulator) -> None:
-    """Of 20 lookups at once one is missed and 19 join it; one that takes what is there is a hit."""
+    """Of 20 concurrent lookups one is a miss and 19 join it; a later one is a hit."""
     key = place(world)
     await asyncio.gather(*(gateway.look_up(key, max_age=0) for _ in range(20)))
     assert aws.calls.count(operation="DescribeExecution") == 1
@@ -146,7 +146,7 @@ async def test_snapshots(gateway: Gateway, world: World, aws: Emulator) -> None:
 
 
 async def test_sessions(gateway: Gateway, world: World) -> None:
-    """When each role's session began and when it will expire."""
+    """When each role's session was assumed and when it expires."""
     await gateway.look_up(place(world))
     began = await values(gateway, "session_assumed_timestamp_seconds", "account", "role")
     expires = await values(gateway, "session_expiry_timestamp_seconds", "account", "role")
@@ -158,7 +158,7 @@ async def test_sessions(gateway: Gateway, world: World) -> None:
 async def test_accounts_that_leave(
     aws: Emulator, world: World, settings: Callable[..., Settings], accounts_file: Path
 ) -> None:
-    """With its account, what was counted of it goes; reloads and refusals of the file are counted."""
+    """With an account, its series are removed; reloads and rejected versions of the file are counted."""
     keys = [place(world, PLAIN), place(world, HOME)]
     async with server.running(settings(accounts_reload_s=0.1)) as service, calling(service.url) as gateway:
         for key in keys:
@@ -174,7 +174,7 @@ async def test_accounts_that_leave(
 
 
 async def test_breaker_and_refusals(gateway: Gateway, aws: Emulator, world: World) -> None:
-    """A target that fails again and again shows as open, its retries and failed calls are counted; others not."""
+    """A target that keeps failing has an open breaker, and its retries and failed calls are counted; others not."""
     aws.faults.add(Fault(FaultKind.SERVER_ERROR, account_id=PLAIN, operation="DescribeExecution"))
     for _ in range(3):
         await gateway.look_up(place(world, PLAIN))
@@ -187,7 +187,7 @@ async def test_breaker_and_refusals(gateway: Gateway, aws: Emulator, world: Worl
 
 
 async def test_openmetrics(gateway: Gateway, world: World) -> None:
-    """Readers that ask for OpenMetrics get it, well-formed."""
+    """Clients that accept OpenMetrics get it, well-formed."""
     await gateway.look_up(place(world))
     answer = await gateway.send(
         "GET", "/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"}
@@ -200,7 +200,7 @@ async def test_openmetrics(gateway: Gateway, world: World) -> None:
 async def guarded(
     aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
 ) -> AsyncIterator[tuple[server.Service, LocalIssuer]]:
-    """A service that asks callers who they are."""
+    """A service with authentication."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("rules: [{ callers: { subjects: [alice] }, accounts: { all: true } }]")
     async with LocalIssuer(time.time, SigningKey("one")) as issuer:
@@ -210,7 +210,7 @@ async def guarded(
 
 
 async def test_tokens(guarded: tuple[server.Service, LocalIssuer], world: World) -> None:
-    """Tokens by what came of them; who reads /metrics needs none."""
+    """Tokens by result; /metrics itself needs none."""
     service, issuer = guarded
     for token in (issuer.token(), issuer.token(), "nonsense", None):
         async with calling(service.url, token) as gateway:
@@ -226,7 +226,7 @@ async def test_tokens(guarded: tuple[server.Service, LocalIssuer], world: World)
 async def test_table_of_metrics(
     guarded: tuple[server.Service, LocalIssuer], world: World, pytestconfig: pytest.Config
 ) -> None:
-    """docs/telemetry.md has every metric with its labels and meaning, and no other."""
+    """docs/telemetry.md has exactly our metrics, with labels and meaning."""
     service, issuer = guarded
     async with calling(service.url, issuer.token()) as gateway:
         await gateway.look_up(place(world))
@@ -248,7 +248,7 @@ async def test_table_of_metrics(
 
 
 def labels(family: Metric, shown: str) -> str:
-    """A metric's labels for the table: as shown there, unless its samples have others."""
+    """A metric's labels for the table: those in the table, unless its samples have others."""
     names = {label for sample in family.samples for label in sample.labels} - {"le"}
     right = not family.samples or names == set(re.findall(r"`(\w+)`", shown))
     return shown if right else ", ".join(f"`{name}`" for name in sorted(names))
@@ -256,7 +256,7 @@ def labels(family: Metric, shown: str) -> str:
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 12) | st.sampled_from(BUCKETS_S)), max_size=30))
 def test_durations_are_as_prometheus_has_them(observed: list[tuple[str, float]]) -> None:
-    """The same bytes, in both of its forms, as its own histogram that was told the same."""
+    """The same bytes, in both formats, as prometheus_client's own histogram with the same observations."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # as the service does
     ours = Durations("request", "What.", ("of",), BUCKETS_S)
     theirs = Histogram(
@@ -275,7 +275,7 @@ def test_durations_are_as_prometheus_has_them(observed: list[tuple[str, float]])
 
 
 def test_accounts_appear_while_calls_are_read() -> None:
-    """A scrape is written in a thread, and the calls go on."""
+    """A scrape is formatted in a thread while calls continue."""
     calls, many = AwsCalls(), 20_000
     switches_s = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

@@ -1,4 +1,4 @@
-"""k8s/observability: alerts and dashboard ask for nothing that there isn't, and every alert is explained and tried."""
+"""k8s/observability: alerts and dashboard use existing metrics, and every alert is documented and tested."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Asked(list[promql_parser.VectorSelector]):
 
 @pytest.mark.parametrize("query", queries())
 def test_queries_ask_for_what_there_is(query: str) -> None:
-    """Each query is PromQL, and names metrics and labels that there are."""
+    """Each query is valid PromQL, with existing metrics and labels."""
     known, asked = metrics(), Asked(query)
     assert asked
     some = set[str]()
@@ -119,14 +119,14 @@ def test_queries_ask_for_what_there_is(query: str) -> None:
     ],
 )
 def test_other_queries_are_caught(query: str) -> None:
-    """A name, a label or a grouping that there isn't."""
+    """A nonexistent name, label or grouping."""
     with pytest.raises(AssertionError):
         test_queries_ask_for_what_there_is(query)
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: rule["alert"])
 def test_alerts_are_explained_and_tried(rule: dict[str, Any]) -> None:
-    """Each alert has a summary, a severity, a heading in docs/operations.md that its runbook leads to, and a case."""
+    """Each alert has a summary, a severity, a runbook in docs/operations.md, and a test case."""
     assert rule["labels"]["severity"] in {"critical", "warning"}
     assert rule["annotations"]["summary"]
     page, _, anchor = rule["annotations"]["runbook"].partition("#")
@@ -138,7 +138,7 @@ def test_alerts_are_explained_and_tried(rule: dict[str, Any]) -> None:
 
 
 def test_dashboard_can_be_imported() -> None:
-    """Every panel has a place of its own and a unit, and asks the data source that is chosen above."""
+    """Every panel has its own position and a unit, and uses the selected data source."""
     places = [tuple(panel["gridPos"].values()) for panel in DASHBOARD["panels"]]
     assert len(set(places)) == len(places)
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)

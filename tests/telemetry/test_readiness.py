@@ -1,12 +1,13 @@
-"""/readyz says why no requests should be sent here. What it says of accounts, test_discovery.py has."""
+"""/readyz gives the reason while the service is not ready. For reasons of the accounts see test_discovery.py."""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from command import started
-from wire import calling
+from wire import Gateway, becomes, calling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,8 +15,13 @@ if TYPE_CHECKING:
     from transfer_emulator import Emulator
 
 
+async def ready(gateway: Gateway) -> tuple[int, object]:
+    answer = await gateway.send("GET", "/readyz")
+    return answer.status, answer.json()
+
+
 async def test_while_it_ends(aws: Emulator, accounts_file: Path) -> None:
-    """After SIGTERM it is alive, not ready, and says why; /metrics can be read to the end."""
+    """After SIGTERM the service is live and not ready, with the reason; /metrics can still be read."""
     environment = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
         "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "100",
@@ -26,10 +32,7 @@ async def test_while_it_ends(aws: Emulator, accounts_file: Path) -> None:
     ):
         assert (await gateway.send("GET", "/readyz")).json() == {"status": "ready"}
         serving.signal()
-        async with asyncio.timeout(30):
-            while (answer := await gateway.send("GET", "/readyz")).status != 503:
-                await asyncio.sleep(0.02)
-        assert answer.json() == {"status": "not ready", "reason": "shutting down"}
+        await becomes(partial(ready, gateway), (503, {"status": "not ready", "reason": "shutting down"}))
         for path in ("/livez", "/metrics"):
             assert (await gateway.send("GET", path)).status == 200
         serving.signal()  # a second one doesn't wait

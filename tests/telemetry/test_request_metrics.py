@@ -1,4 +1,4 @@
-"""What a request tells of its calls to AWS."""
+"""A request's summary of its AWS calls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from transfer_gateway.telemetry.request import AwsCall
 
 
 def test_the_ten_slowest_calls_are_told() -> None:
-    """Of however many, in whatever order they come: the slowest first, and only those that AWS gave an id."""
+    """Of any number of calls, in any order: the slowest first, and only those with an id from AWS."""
     request = Requests(slow_s=1).begin("graphql", "executions", "mine")
     calls = [
         AwsCall("transfer:DescribeExecution", "", "", took_s=ms / 1000, request_id=f"aws-{ms}")

@@ -1,4 +1,4 @@
-"""Whose log lines a call to AWS has that several requests share."""
+"""Log ids of an AWS call that several requests share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DESCRIBE = "DescribeExecution"
 
 
 async def test_a_call_is_logged_as_its_beginners(aws: Emulator, world: World, accounts_file: Path) -> None:
-    """The request that joins names the one that began; a call that it begins later is logged as its own."""
+    """A request that joins names the one that started the call; calls that it starts later have its own id."""
     key = to_input(place(world))
     environment = {
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
@@ -51,3 +51,24 @@ async def test_a_call_is_logged_as_its_beginners(aws: Emulator, world: World, ac
     answered = {line["request_id"]: line for line in lines if line["event"] == "http_request"}
     assert answered["second"]["joined_requests"] == ["first"]
     assert "aws_calls" not in answered["second"]
+
+
+async def test_a_request_is_named_once(aws: Emulator, world: World, accounts_file: Path) -> None:
+    """However many of its calls another request waits for."""
+    keys = [to_input(place(world)) for _ in range(3)]
+    query = "query($keys: [ExecutionKey!]!) { executions(keys: $keys, maxAge: 60) { __typename } }"
+    environment = {
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_LOG_FORMAT": "json",
+    }
+    async with started("serve", "--http-port", "0", **environment) as service:
+        async with calling(service.url) as gateway, asyncio.TaskGroup() as tasks:
+            aws.faults.add(Fault(FaultKind.LATENCY, operation=DESCRIBE, seconds=2))
+            for name in ("first", "second"):
+                body = {"query": f"{query} # {name}", "variables": {"keys": keys}}
+                tasks.create_task(gateway.post(body, **{"x-request-id": name}))
+                await until_in_flight(aws, 3)
+        _, log = await service.stop()
+    lines = [json.loads(line) for line in log.splitlines()]
+    ends = [line for line in lines if line["event"] == "http_request" and "joined_requests" in line]
+    assert [(line["request_id"], line["joined_requests"]) for line in ends] == [("second", ["first"])]

@@ -1,4 +1,4 @@
-"""The trace that a caller tells, as W3C Trace Context has it."""
+"""The caller's trace, by W3C Trace Context."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     ],
 )
 def test_well_formed_ones_are_believed(told: str, trace_id: str | None) -> None:
-    """A well-formed one tells its trace, whatever later versions add; any other tells nothing."""
+    """A well-formed header gives its trace, whatever later versions add; any other gives none."""
     assert trace_id_of(told) == trace_id
 
 
 @given(st.text() | st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", fullmatch=True))
 def test_nothing_else_comes_out(told: str) -> None:
-    """Whatever is sent, what goes into the log is an id or nothing."""
+    """Whatever is sent, the log gets an id or nothing."""
     found = trace_id_of(told)
     assert found is None or (len(found) == 32 and int(found, 16) > 0)

@@ -148,7 +148,7 @@ async def test_nothing_secret_is_in_a_trace(
 
 async def test_who_joins_is_linked(aws: Emulator, world: World, accounts_file: Path, otlp: Receiver) -> None:
     """Of requests that share a call, the first has its span; the others are linked to it, and name it in the log."""
-    aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=1))
+    aws.faults.add(Fault(FaultKind.LATENCY, operation="DescribeExecution", seconds=2))
     key = unknown(world)
     slow = {"TRANSFER_GATEWAY_SLOW_REQUEST_S": "0.1"}
     async with serving(accounts_file, **slow, **otlp.environment) as service, calling(service.url) as gateway:

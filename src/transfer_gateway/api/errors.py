@@ -54,10 +54,10 @@ if _missing:
 
 
 def extensions_of(code: str) -> dict[str, Any]:
-    """What the `extensions` of every failure with that code say. One outside the catalogue is not retryable."""
+    """The `extensions` of any failure with that code. Codes that are not in the table are not retryable."""
     row = TABLE.get(code)  # type: ignore[call-overload]  # a code is a str
-    told = {"code": code, "retryable": row is not None and row.retryable}
-    return told if row is None or row.wait_s is None else told | {"retryAfter": row.wait_s}
+    extensions = {"code": code, "retryable": row is not None and row.retryable}
+    return extensions if row is None or row.wait_s is None else extensions | {"retryAfter": row.wait_s}
 
 
 def retry_after_s(error: GatewayError) -> float | None:

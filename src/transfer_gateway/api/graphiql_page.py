@@ -52,6 +52,14 @@ with Node and npm, build it with:</p>
 <p>Then reload this page.</p>
 </html>
 """
+_OVERVIEW = """transfer-gateway: executions of AWS Transfer Family's managed workflows, over many AWS accounts.
+
+/graphql          GraphQL; in a browser GraphiQL, with the schema and its documentation
+/livez, /readyz   health
+/metrics          metrics for Prometheus
+
+gRPC has its own port, with reflection. The rest is in the documentation: README.md and docs/ of the source.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ class GraphiqlPage:
         self._index = options.directory / "index.html"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not _is_visit(Request(scope)):
+        if not _wants_page(Request(scope)):
             await self._graphql(scope, receive, send)
             return
         if (request := current_request()) is not None:
@@ -97,7 +105,16 @@ def page_routes(options: GraphiqlOptions) -> list[Route]:
     async def get_asset(request: Request) -> Response:
         return await _asset(request, options.directory / "assets")
 
-    return [Route("/graphiql/config.json", get_config), Route("/graphiql/assets/{name}", get_asset)]
+    return [
+        Route("/", _get_overview),
+        Route("/graphiql/config.json", get_config),
+        Route("/graphiql/assets/{name}", get_asset),
+    ]
+
+
+async def _get_overview(_request: Request) -> Response:
+    """What there is, for people who open the address alone."""
+    return Response(_OVERVIEW, media_type="text/plain", headers=_HEADERS | {"cache-control": "no-cache"})
 
 
 async def _asset(request: Request, directory: Path) -> Response:
@@ -124,7 +141,7 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _is_visit(request: Request) -> bool:
+def _wants_page(request: Request) -> bool:
     """Whether the request has no GraphQL operation and prefers HTML to GraphQL's media types."""
     if request.method not in {"GET", "HEAD"} or request.query_params.keys() & _QUERY_PARAMETERS:
         return False

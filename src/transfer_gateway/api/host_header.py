@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _HOST = re.compile(rb"(\[[\w:.%~-]+\]|([\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(:[0-9]*)?")
 
@@ -15,8 +11,9 @@ class BadHost(Exception):
     """The message is for the client."""
 
 
-def check_host(headers: Iterable[tuple[bytes, bytes]], http_version: str) -> None:
-    """Raises: BadHost."""
+def check_host(headers: list[tuple[bytes, bytes]], http_version: str) -> None:
+    """Remove blanks after the host, which the parser leaves if they have a tab. Raises: BadHost."""
+    headers[:] = [(name, value.rstrip(b" \t") if name == b"host" else value) for name, value in headers]
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) > 1:
         raise BadHost("The request has more than one Host header.")

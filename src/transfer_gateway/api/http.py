@@ -45,7 +45,7 @@ _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNOR
 _PROBES = ("/livez", "/readyz", "/metrics")
 _HEADER = HEADER.encode()
 _PIECE_BYTES = 65_536
-_WRITTEN_TOO_LATE = "the handler is closed"  # uvloop's error before it reports a lost connection
+_CONNECTION_LOST = "the handler is closed"  # uvloop's error before it reports a lost connection
 _RPC_PATHS = ("/transfer_api.", "/grpc.")
 _NOT_GRPC = (
     "gRPC has its own port (TRANSFER_GATEWAY_GRPC_PORT), over HTTP/2. gRPC-Web and Connect are not supported."
@@ -122,14 +122,14 @@ def _not_grpc() -> Response:
 class DirectRoute:
     """Routes one path directly to its application, all others to FastAPI, whose routing takes 40 µs."""
 
-    def __init__(self, app_there: ASGIApp, path: str, app: ASGIApp) -> None:
-        self._app_there = app_there
+    def __init__(self, direct_app: ASGIApp, path: str, app: ASGIApp) -> None:
+        self._direct_app = direct_app
         self._path = path
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        there = scope["type"] == "http" and scope["path"] == self._path
-        await (self._app_there if there else self._app)(scope, receive, send)
+        is_direct = scope["type"] == "http" and scope["path"] == self._path
+        await (self._direct_app if is_direct else self._app)(scope, receive, send)
 
 
 class LoopbackHosts:
@@ -144,9 +144,8 @@ class LoopbackHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"}:
-            headers = scope["state"].get("headers") or RequestHeaders(
-                scope
-            )  # a WebSocket's are not parsed yet
+            # A WebSocket's headers are not parsed yet.
+            headers = scope["state"].get("headers") or RequestHeaders(scope)
             host = headers.get("host")
             if host is not None and not _LOOPBACK.fullmatch(host):
                 if scope["type"] == "websocket":
@@ -196,10 +195,10 @@ class RequestLog:
         try:
             await self._answer(scope, receive, send_with_id, head)
         finally:
-            told = {}
+            summary = {}
             if request is not None:
                 self._requests.end(request, str(head.status))
-                told = request.aws_summary()
+                summary = request.aws_summary()
             log = _log.debug if scope["path"] in _PROBES else _log.info
             log(
                 "http_request",
@@ -207,7 +206,7 @@ class RequestLog:
                 path=scope["path"],
                 status=head.status,
                 took_ms=round((time.perf_counter() - started) * 1000, 1),
-                **told,
+                **summary,
             )
 
     async def _send_in_pieces(self, message: Message, scope: Scope, send: Send) -> None:
@@ -241,7 +240,7 @@ class RequestLog:
                 await response(scope, receive, send)
             raise
         except Exception as error:  # callers see nothing of a bug but the request id
-            if isinstance(error, RuntimeError) and _WRITTEN_TOO_LATE in str(error):
+            if isinstance(error, RuntimeError) and _CONNECTION_LOST in str(error):
                 _give_up(head)
                 return
             log_fault(error)

@@ -86,9 +86,8 @@ class Http11Protocol(Http1Base):
         if self._takes_no_more:
             self._drop(len(data))
             return
-        if (
-            len(data) > self._max_head_bytes
-        ):  # httptools itself does not limit what it buffers before its first callback
+        # httptools itself does not limit what it buffers before its first callback.
+        if len(data) > self._max_head_bytes:
             for start in range(0, len(data), self._max_head_bytes):
                 self.data_received(data[start : start + self._max_head_bytes])
             return
@@ -113,7 +112,7 @@ class Http11Protocol(Http1Base):
             by_name = dict(self.headers)
             if len(by_name) != len(self.headers) or by_name.get(b"host") != self._good_host:
                 check_host(self.headers, self.parser.get_http_version())
-                self._good_host = by_name.get(b"host", _NO_HOST)
+                self._good_host = dict(self.headers).get(b"host", _NO_HOST)
             self._good_headers = self.headers if self._good_host is not _NO_HOST else None
         self._fed = self._chunks = 0
         self._reads_head = False

@@ -181,9 +181,7 @@ class HttpServer(uvicorn.Server):
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             await loop.connect_accepted_socket(protocol, accepted, ssl=self.config.ssl, **timeouts)
-        except (
-            OSError
-        ) as error:  # failed or slow TLS handshake, or disconnected: includes TimeoutError and SSLError
+        except OSError as error:  # the TLS handshake failed or timed out, or the client disconnected
             _log.debug("connection_not_opened", error=str(error))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-_CLIENTS_FAULTS = {  # logged as errors by uvicorn
+_CLIENT_ERRORS = {  # logged as errors by uvicorn
     "ASGI callable returned without completing response.",
     "Invalid UTF-8 sequence received from client.",
 }
@@ -18,4 +18,4 @@ def filter_log() -> None:
 def _is_relevant(record: logging.LogRecord) -> bool:
     """False for cancelled requests, which `RequestLog` has logged, and for errors caused by clients."""
     cancelled = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
-    return not (cancelled or record.msg in _CLIENTS_FAULTS)
+    return not (cancelled or record.msg in _CLIENT_ERRORS)

@@ -118,7 +118,7 @@ def _as_unavailable(error: SessionExpired) -> UpstreamUnavailable:
 
 def _mismatched(call: Call, error: MismatchedAnswer, aws_request_id: str | None) -> UpstreamUnavailable:
     _log.error(
-        "aws_answered_about_another",
+        "aws_response_mismatch",
         action=call.action,
         account=call.account_id,
         region=call.region,

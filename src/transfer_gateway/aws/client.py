@@ -22,6 +22,7 @@ from transfer_gateway.aws.botocore_data import data_loader
 from transfer_gateway.aws.errors import Service, foreign_configuration
 from transfer_gateway.aws.receiving import MAX_ANSWER_BYTES, bounded_http
 from transfer_gateway.aws.sending import send_directly
+from transfer_gateway.aws.urls import check_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -110,6 +111,7 @@ class RegionalClients:
                         self._service.value, region_name=region, config=self._config
                     )
                     opened = await self._open.enter_async_context(client)
+                check_urls(opened)
                 if self._sends_directly is not False:
                     untested = self._sends_directly is None
                     self._sends_directly = await send_directly(opened, self_test=untested)
@@ -138,14 +140,14 @@ def session(credential_provider: object) -> AioSession:
     """A session with that credential provider, and a data loader shared by all sessions."""
     made = AioSession()
     made.register_component("credential_provider", credential_provider)
-    made.lazy_register_component(
-        "data_loader", _data
-    )  # lazily, because it reads configuration that may be invalid
+    # Lazily, because it reads configuration that may be invalid.
+    made.lazy_register_component("data_loader", data)
     return made
 
 
 @cache
-def _data() -> Loader:
+def data() -> Loader:
+    """The loader of botocore's data files."""
     return data_loader()
 
 

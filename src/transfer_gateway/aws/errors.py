@@ -186,16 +186,16 @@ EXCEPTIONS: tuple[tuple[tuple[type[Exception], ...], type[GatewayError]], ...] =
 )
 
 _MESSAGES: dict[type[GatewayError], str] = {
-    WorkflowNotFound: "AWS has no such workflow in {place}.",
-    AccessDenied: "AWS denied {action} in {place}: the gateway's role there lacks the permission.",
-    SessionRejected: "AWS denied {action} in {place}: it does not accept the role's session.",
-    SessionExpired: "AWS denied {action} in {place}: the role's session has expired or was revoked.",
+    WorkflowNotFound: "AWS has no such workflow in {target}.",
+    AccessDenied: "AWS denied {action} in {target}: the gateway's role there lacks the permission.",
+    SessionRejected: "AWS denied {action} in {target}: it does not accept the role's session.",
+    SessionExpired: "AWS denied {action} in {target}: the role's session has expired or was revoked.",
     BadUserInput: "AWS rejected the request as invalid: {aws}",
-    RoleNotAssumable: "The gateway's role in {place} cannot be assumed.",
-    DurationRejected: "The gateway's role in {place} cannot be assumed for as long as configured.",
-    ChainedDurationRejected: "The gateway's role in {place} cannot be assumed for as long as configured.",
-    Throttled: "AWS throttles {action} in {place}.",
-    UpstreamUnavailable: "AWS could not answer {action} in {place}.",
+    RoleNotAssumable: "The gateway's role in {target} cannot be assumed.",
+    DurationRejected: "The gateway's role in {target} cannot be assumed for as long as configured.",
+    ChainedDurationRejected: "The gateway's role in {target} cannot be assumed for as long as configured.",
+    Throttled: "AWS throttles {action} in {target}.",
+    UpstreamUnavailable: "AWS could not answer {action} in {target}.",
     InternalServerError: "AWS could not read the gateway's request.",
 }
 
@@ -225,7 +225,7 @@ class Call:
                 return not_found(self.key, aws_request_id=known.get("aws_request_id"))
             kind = WorkflowNotFound
         message = _MESSAGES[kind].format(
-            action=self.action, place=self._target_label, aws=_shown(aws_message)
+            action=self.action, target=self._target_label, aws=_shown(aws_message)
         )
         if (detail := known.pop("detail", None)) is not None:
             known["detail"] = _shown(detail)
@@ -243,8 +243,8 @@ class Call:
 
     @property
     def _target_label(self) -> str:
-        place = f"account {self.account_id}" if self.account_id else "the organization"
-        return place + (f", region {self.region}" if self.region else "")
+        account = f"account {self.account_id}" if self.account_id else "the organization"
+        return account + (f", region {self.region}" if self.region else "")
 
 
 _MAX_DETAIL_CHARACTERS = 2000

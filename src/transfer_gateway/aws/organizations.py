@@ -14,7 +14,7 @@ from transfer_gateway.domain.discovery import Member
 from transfer_gateway.domain.errors import BadUserInput, UpstreamUnavailable
 from transfer_gateway.domain.identity import AccountId
 from transfer_gateway.domain.partition import partition_of
-from transfer_gateway.domain.text import without_control_characters
+from transfer_gateway.domain.text import is_blank, without_control_characters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +51,13 @@ class Organizations:
         self._sessions = sessions
         self._calls = calls
 
+    async def open(self, discovery: Discovery) -> Region:
+        """Open the client that discovery needs. Returns: its region. Raises: ConfigurationError."""
+        # The partition's region with Organizations. botocore knows it too, but not for custom endpoints.
+        region = partition_of(discovery.region).global_region
+        await self._clients.open([region])
+        return region
+
     async def list_members(self, discovery: Discovery) -> tuple[Member, ...]:
         """All active accounts in the configured OUs, sorted by id. Never a partial list.
 
@@ -59,10 +66,7 @@ class Organizations:
         """
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                # The partition's region with Organizations. botocore knows it too, but not for custom endpoints.
-                region = partition_of(discovery.region).global_region
-                await self._clients.open([region])
-                return await self._list_members(discovery, region)
+                return await self._list_members(discovery, await self.open(discovery))
         except TimeoutError as error:
             raise UpstreamUnavailable(
                 f"AWS did not list the organization's accounts within {_TIMEOUT_S:g} s."
@@ -181,7 +185,7 @@ def _decode_member(wire: dict[str, Any]) -> Member | None:
             return None
         # An account's name is outside our control, so it is sanitized instead of rejected.
         name = without_control_characters(wire.get("Name", ""))[:_MAX_NAME_CHARACTERS]
-        return Member(AccountId(wire["Id"]), name or None)
+        return Member(AccountId(wire["Id"]), None if is_blank(name) else name)
     except KeyError as error:
         raise _incomplete("ListAccounts", str(error.args[0])) from error
     except BadUserInput as error:

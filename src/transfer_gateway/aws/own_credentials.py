@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import stat
 from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import suppress
 from pathlib import Path
@@ -114,9 +115,15 @@ class OwnCredentials(AioCredentials):  # type: ignore[misc]  # botocore is untyp
     def _check_files(self) -> None:
         """Raises: InvalidConfigError. botocore treats unreadable files as missing."""
         for path in self._files():
-            if path.is_dir():
+            try:
+                is_directory = stat.S_ISDIR(path.stat().st_mode)
+            except PermissionError:  # a directory above it cannot be searched
+                is_directory = False
+            except OSError:
+                continue  # missing
+            if is_directory:
                 raise boto.InvalidConfigError(error_msg=f"{path} is a directory")
-            if path.exists() and not os.access(path, os.R_OK):
+            if not os.access(path, os.R_OK):
                 raise boto.InvalidConfigError(error_msg=f"{path} cannot be read: permission denied")
 
     def _not_found_message(self) -> str:

@@ -61,18 +61,18 @@ class _BoundedAnswer(aiohttp.ClientResponse):
         return self._content
 
     async def _read_bounded(self) -> bytes:
-        most = self.max_bytes if self.status < _FAILED else min(self.max_bytes, MAX_SMALL_ANSWER_BYTES)
+        max_bytes = self.max_bytes if self.status < _FAILED else min(self.max_bytes, MAX_SMALL_ANSWER_BYTES)
         content = self.content
         body = await content.readany()
         if not content.at_eof():
-            if (self.content_length or 0) > most:
-                raise self._rejection(f"is larger than {most} bytes")
+            if (self.content_length or 0) > max_bytes:
+                raise self._rejection(f"is larger than {max_bytes} bytes")
             pieces = bytearray(body)
-            while len(pieces) <= most and not content.at_eof():
+            while len(pieces) <= max_bytes and not content.at_eof():
                 pieces += await content.readany()
             body = bytes(pieces)
-        if len(body) > most:
-            raise self._rejection(f"is larger than {most} bytes")
+        if len(body) > max_bytes:
+            raise self._rejection(f"is larger than {max_bytes} bytes")
         if len(body) > MAX_SMALL_ANSWER_BYTES and _has_more_values(body, self.max_bytes // _BYTES_PER_VALUE):
             raise self._rejection(f"has more than {self.max_bytes // _BYTES_PER_VALUE} values")
         return body

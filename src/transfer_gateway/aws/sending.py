@@ -25,7 +25,7 @@ from botocore.utils import parse_timestamp
 from pydantic_core import ValidationError
 from yarl import URL
 
-from transfer_gateway.aws.answer_schemas import reader
+from transfer_gateway.aws.answer_schemas import validator_of
 from transfer_gateway.aws.botocore_internals import ClientInternals, parser_of, sign, text_to_sign
 from transfer_gateway.aws.decode import IncompleteAnswer
 from transfer_gateway.aws.receiving import AnswerRejected
@@ -202,7 +202,7 @@ class DirectSender:
                 response | {"status_code": 200, "body": sample.answer}, model.output_shape
             )
             read.pop("ResponseMetadata")
-            same = reader(model.output_shape).validate_json(sample.answer) == read
+            same = validator_of(model.output_shape).validate_json(sample.answer) == read
             expect("an answer is read differently", holds=same)
         error = await parser.parse(response | {"status_code": 400, "body": sample.error}, model.output_shape)
         expect("an error is read differently", holds=error["Error"]["Code"] == _SAMPLE_CODE)
@@ -230,7 +230,7 @@ class DirectSender:
             session,
             proxy,
             self._writer(model),
-            reader(model.output_shape) if is_json else None,
+            validator_of(model.output_shape) if is_json else None,
             parser_of(service.resolved_protocol, _timestamp),
         )
 

@@ -14,6 +14,7 @@ from transfer_gateway.aws.errors import Call, Service, foreign_configuration, fo
 from transfer_gateway.aws.own_credentials import PERMANENT, OwnCredentials
 from transfer_gateway.aws.receiving import MAX_SMALL_ANSWER_BYTES, AnswerRejected
 from transfer_gateway.aws.sending import send_directly
+from transfer_gateway.aws.urls import check_urls
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.settings import ConfigurationError
 from transfer_gateway.telemetry import get_logger
@@ -99,6 +100,15 @@ class Sts:
                 credentials["Expiration"].timestamp(),
             )
 
+    async def own_account(self) -> str:
+        """The account of the service's own credentials, which needs no permission.
+
+        Raises: RoleNotAssumable, Throttled, UpstreamUnavailable. Source: STS GetCallerIdentity.
+        """
+        with foreign_errors(Call(Service.STS, "GetCallerIdentity", None)):
+            answer = await self._client.get_caller_identity()
+            return str(answer["Account"])
+
     async def own_credentials(
         self, account_id: AccountId | None = None, region: Region | None = None
     ) -> ReadOnlyCredentials:
@@ -121,6 +131,7 @@ class Sts:
         with foreign_configuration():
             client = self._session.create_client("sts", region_name=region, config=self._config)
             self._client = await self._open.enter_async_context(client)
+        check_urls(self._client)
         await send_directly(self._client)
         try:
             await self.own_credentials()

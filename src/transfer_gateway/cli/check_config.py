@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from transfer_gateway.cli.output import printing, say, tell
 from transfer_gateway.cli.program import load_settings, or_exit, run
 from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.domain.partition import partition_of
 from transfer_gateway.settings import (
     AccountsFile,
     ConfigurationError,
@@ -74,11 +75,24 @@ def _check_files(settings: Settings) -> AccountSources:
         AccountsFile(settings.accounts_file).load, partial(_listed, settings)
     )
     if sources is not None:
+        _warn_of_unknown_regions(settings, sources)
         checked(partial(check_sts_region, settings, sources, AwsCalls()), lambda _: None)
     if refused or sources is None:
         hints = dict.fromkeys(hint for error in refused for hint in error.hints)
         raise ConfigurationError([line for error in refused for line in error.problems], hints=tuple(hints))
     return sources
+
+
+def _warn_of_unknown_regions(settings: Settings, sources: AccountSources) -> None:
+    """AWS rejects the credentials in a region that is none, which looks like missing permissions."""
+    from transfer_gateway.aws.known_regions import unknown_regions  # noqa: PLC0415  as above
+
+    given = [*sources.regions(), *([settings.sts_region] if settings.sts_region else [])]
+    for region in unknown_regions(given):
+        tell(
+            f"warning: region {region} is not in botocore's list of partition {partition_of(region).id}: "
+            "it is misspelt, or newer than this release"
+        )
 
 
 def _certificate(files: TlsFiles, tls: DoorTls) -> str:
@@ -111,11 +125,13 @@ async def _check_targets(settings: Settings, sources: AccountSources, *, history
             say(f"AWS credentials: {error.code}: {error.detail or error.message}")
             sys.exit(1)
         accounts, discovered = await _discover(core, sources)
+        own_account = await _own_account(core, accounts)
         targets = sum(len(account.regions) for account in accounts)
         with check_report.progress(targets) as advance:
             checks = await check_targets(
                 accounts,
                 core.transfer,
+                own_account=own_account,
                 on_checked=lambda _: advance(),
                 history=HistoryAws(core.transfer, core.servers, core.logs) if core.logs else None,
             )
@@ -125,6 +141,20 @@ async def _check_targets(settings: Settings, sources: AccountSources, *, history
         tell(f"warning: {warning}")
     if not (issuers and discovered) or any(checked.failure for checked in checks):
         sys.exit(1)
+
+
+async def _own_account(core: Core, accounts: Accounts) -> str | None:
+    """The account of the gateway's own credentials, if an account is read with them and AWS says it."""
+    if all(account.role_arn is not None for account in accounts):
+        return None
+    try:
+        return await core.sts.own_account()
+    except GatewayError as error:
+        tell(
+            f"warning: the account of the gateway's own credentials is not known, so accounts with role_arn null "
+            f"are not compared with it: {error.code}: {error.detail or error.message}"
+        )
+        return None
 
 
 async def _try_issuers(settings: Settings) -> bool:

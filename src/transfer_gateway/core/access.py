@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from transfer_gateway.core.audit import AuditTrail
-    from transfer_gateway.core.aws_operations import Lookups
+    from transfer_gateway.core.aws_operations import AwsOperations
     from transfer_gateway.core.executions_in_progress import InProgress
     from transfer_gateway.core.find import Finder
     from transfer_gateway.core.quota import Quota
@@ -34,7 +34,7 @@ V = TypeVar("V", Execution, Workflow)
 class Sources(NamedTuple):
     """What use cases read from. Shared by all callers."""
 
-    lookups: Lookups
+    operations: AwsOperations
     finder: Finder
     in_progress: InProgress
     workflows: Workflows
@@ -48,7 +48,7 @@ class Access:
     def __init__(self, audit: AuditTrail, scope: Scope, quota: Quota | None, sources: Sources) -> None:
         self.caller = audit.caller
         self.scope = scope  # a stream gets a new one when its caller's rights change
-        self.replay = Replay(audit, quota, sources.lookups.executions)
+        self.replay = Replay(audit, quota, sources.operations.executions)
         self._audit = audit
         self._quota = quota
         self._sources = sources
@@ -103,7 +103,7 @@ class Access:
         self, keys: Iterable[ExecutionKey], max_age_s: float
     ) -> dict[ExecutionKey, Execution | GatewayError]:
         """Outcomes that need no AWS call. One audit event for all snapshots, one for all unavailable accounts."""
-        executions = self._sources.lookups.executions
+        executions = self._sources.operations.executions
         found: dict[ExecutionKey, Execution | GatewayError] = {}
         cached: list[tuple[ExecutionKey, str | None]] = []
         unavailable: list[ExecutionKey] = []

@@ -36,10 +36,10 @@ _TARGETS_CACHED = _DEFINITIONS_CACHED = 10_000
 _MIN_ROWS_PER_PAGE = 100  # on average; we request 1,000
 
 
-class Lookups:
+class AwsOperations:
     """The snapshots of each operation. `account_of` returns a target's account, or raises AccountNotAvailable.
 
-    Only for the Reader and the classes it uses: lookups check no scope and write no audit event.
+    Only for the Reader and the classes it uses: nothing here checks a scope or writes an audit event.
     """
 
     def __init__(

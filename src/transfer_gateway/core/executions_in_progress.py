@@ -11,7 +11,7 @@ from transfer_gateway.domain.errors import GatewayError, WorkflowNotFound
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from transfer_gateway.core.aws_operations import Lookups
+    from transfer_gateway.core.aws_operations import AwsOperations
     from transfer_gateway.core.cursors import Cursors
     from transfer_gateway.core.paging import Row
     from transfer_gateway.domain.execution import Execution
@@ -26,8 +26,8 @@ _WORKFLOWS_MAX_AGE_S = 5.0  # executions of a new workflow may be missing from t
 class InProgress:
     """Pages of executions in progress."""
 
-    def __init__(self, lookups: Lookups, cursors: Cursors[ExecutionKey]) -> None:
-        self._lookups = lookups
+    def __init__(self, operations: AwsOperations, cursors: Cursors[ExecutionKey]) -> None:
+        self._operations = operations
         self._pager: Pager[ExecutionKey, Execution] = Pager(cursors, self._describe)
 
     async def page(
@@ -61,12 +61,12 @@ class InProgress:
         self, target: Target, wanted: ExecutionFilter, scope: Scope, deadline: float
     ) -> tuple[list[Row[ExecutionKey, Execution]], list[GatewayError]]:
         """A target's matching executions, and the failures of its workflows."""
-        workflows = await self._lookups.workflows.get(
+        workflows = await self._operations.workflows.get(
             target, max_age_s=_WORKFLOWS_MAX_AGE_S, deadline=deadline
         )
         listed = await outcomes(
             [workflow.key for workflow in workflows if wanted.matches_workflow(workflow.key.workflow_id)],
-            lambda key: self._lookups.running.get(key, max_age_s=_MAX_AGE_S, deadline=deadline),
+            lambda key: self._operations.running.get(key, max_age_s=_MAX_AGE_S, deadline=deadline),
         )
         rows: list[Row[ExecutionKey, Execution]] = [
             row
@@ -84,4 +84,4 @@ class InProgress:
         return rows, failed
 
     async def _describe(self, key: ExecutionKey, deadline: float) -> Execution:
-        return await self._lookups.executions.get(key, max_age_s=_MAX_AGE_S, deadline=deadline)
+        return await self._operations.executions.get(key, max_age_s=_MAX_AGE_S, deadline=deadline)

@@ -4,7 +4,8 @@
     outcomes_as_completed  the same, each as soon as it completes
     outcomes_in_window     started in the items' order, few at first, and only until there are enough
 
-A call that takes longer than half a second no longer counts towards these limits.
+A call that takes longer than half a second no longer counts towards these limits, so calls that hang don't block the
+others.
 """
 
 from __future__ import annotations
@@ -115,9 +116,8 @@ async def outcomes_in_window(
 ) -> AsyncGenerator[tuple[K, V | GatewayError]]:
     """The outcome of `call` for each item, as soon as it completes.
 
-    Calls start in the items' order, as many at a time as have completed so far: 8 to 128. A call that takes longer than
-    half a second no longer counts, so calls that hang don't block the others. No call starts once `is_enough`, or from
-    `until` on, in the loop's time. Closing the generator cancels the calls in progress.
+    Calls start in the items' order, as many at a time as have completed so far: 8 to 128. No call starts once
+    `is_enough`, or from `until` on, in the loop's time. Closing the generator cancels the calls in progress.
     """
     loop = asyncio.get_running_loop()
     waiting, answered = deque(items), 0

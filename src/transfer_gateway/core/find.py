@@ -15,7 +15,7 @@ from transfer_gateway.domain.page import FindResult, limit_failures
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from transfer_gateway.core.aws_operations import Lookups
+    from transfer_gateway.core.aws_operations import AwsOperations
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionId, Target, WorkflowId
 
@@ -32,8 +32,8 @@ _SeenLookup: TypeAlias = "asyncio.Task[Execution | None]"
 class Finder:
     """Looks first in the target where the execution was last seen, then in all targets."""
 
-    def __init__(self, lookups: Lookups) -> None:
-        self._lookups = lookups
+    def __init__(self, operations: AwsOperations) -> None:
+        self._operations = operations
         self._seen: SizedLru[ExecutionId, ExecutionKey] = SizedLru(_CACHED)
 
     def remember(self, key: ExecutionKey) -> None:
@@ -114,14 +114,14 @@ class Finder:
         """The execution, None if the target certainly doesn't have it, or the error that leaves it open."""
         if workflow_id is not None:
             return await self._search_in([workflow_id], target, execution_id, deadline)
-        started = self._lookups.now()
+        started = self._operations.now()
         try:
             known = await self._workflow_ids(target, _WORKFLOWS_MAX_AGE_S, deadline)
             outcome = await self._search_in(known, target, execution_id, deadline)
             if outcome is not None and not isinstance(outcome, GatewayError):
                 return outcome
             # It may run in a workflow created after that list. A list requested since `started` is fresh enough.
-            current = await self._workflow_ids(target, self._lookups.now() - started, deadline)
+            current = await self._workflow_ids(target, self._operations.now() - started, deadline)
         except GatewayError as error:
             return error
         new = [workflow for workflow in current if workflow not in known]
@@ -146,8 +146,8 @@ class Finder:
         return failure
 
     async def _workflow_ids(self, target: Target, max_age_s: float, deadline: float) -> list[WorkflowId]:
-        workflows = await self._lookups.workflows.get(target, max_age_s=max_age_s, deadline=deadline)
+        workflows = await self._operations.workflows.get(target, max_age_s=max_age_s, deadline=deadline)
         return [workflow.key.workflow_id for workflow in workflows]
 
     async def _describe(self, key: ExecutionKey, deadline: float) -> Execution:
-        return await self._lookups.executions.get(key, max_age_s=_MAX_AGE_S, deadline=deadline)
+        return await self._operations.executions.get(key, max_age_s=_MAX_AGE_S, deadline=deadline)

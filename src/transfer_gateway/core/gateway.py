@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from transfer_gateway.core.access import Sources
-from transfer_gateway.core.aws_operations import Lookups
+from transfer_gateway.core.aws_operations import AwsOperations
 from transfer_gateway.core.cursors import Cursors
 from transfer_gateway.core.executions_in_progress import InProgress
 from transfer_gateway.core.find import Finder
@@ -60,7 +60,7 @@ class Gateway:
         self._sessions = sessions
         self._pacing = pacing
         self._calls = calls
-        self._lookups = Lookups(
+        self._operations = AwsOperations(
             lambda target: self._accounts.get(target),  # noqa: PLW0108  the current accounts, not those at start
             transfer,
             pacing,
@@ -72,12 +72,13 @@ class Gateway:
             max_bytes=snapshots_max_bytes,
         )
         self._sources = Sources(
-            self._lookups,
-            Finder(self._lookups),
+            self._operations,
+            Finder(self._operations),
             InProgress(
-                self._lookups, Cursors(cursor_secret, of="executions in progress", parse=ExecutionKey.parse)
+                self._operations,
+                Cursors(cursor_secret, of="executions in progress", parse=ExecutionKey.parse),
             ),
-            Workflows(self._lookups, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)),
+            Workflows(self._operations, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)),
         )
 
     def scope_of(self, caller: Caller, policy: Policy) -> Scope:
@@ -91,7 +92,7 @@ class Gateway:
     def collect(self) -> Iterator[Metric]:
         yield gauge("accounts", "Configured and discovered accounts.", values=len(self._accounts))
         yield gauge("targets", "Targets: each region of each account.", values=self._accounts.count_targets())
-        yield from self._lookups.collect()
+        yield from self._operations.collect()
 
     async def use_accounts(self, accounts: Accounts) -> None:
         """Replace the accounts in service. Requests in progress keep the scope that they started with."""

@@ -106,11 +106,10 @@ class Snapshots(Generic[K, V]):
         self._tasks = shared_tasks
         self.now = clock.now
         self._size_of = size_of
-        least_bytes = (
-            max_bytes // max_entries
-        )  # counting each entry as at least this also bounds their number
+        # Counting each entry as at least this also limits their number.
+        min_bytes = max_bytes // max_entries
         self._kept: SizedLru[K, _Snapshot[V]] = SizedLru(
-            max_bytes, lambda snapshot: max(least_bytes, snapshot.size_bytes)
+            max_bytes, lambda snapshot: max(min_bytes, snapshot.size_bytes)
         )
         self._not_found: TTLCache[K, _Snapshot[_NotFound]] = TTLCache(
             _NOT_FOUND_MAX_ENTRIES, _NOT_FOUND_FOR_S, timer=clock.now

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.core.fanout import outcomes
 from transfer_gateway.core.history_check import check_history
-from transfer_gateway.domain.errors import AccessDenied, ExecutionNotFound, GatewayError, WorkflowNotFound
+from transfer_gateway.domain.errors import (
+    AccessDenied,
+    ExecutionNotFound,
+    GatewayError,
+    RoleNotAssumable,
+    WorkflowNotFound,
+)
 from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, Target, WorkflowId
 
 if TYPE_CHECKING:
@@ -41,13 +47,13 @@ async def check_targets(
     accounts: Iterable[Account],
     transfer: Transfer,
     *,
+    own_account: str | None,
     on_checked: Callable[[Checked], None],
     history: HistoryAws | None = None,
 ) -> list[Checked]:
     """Check every region of every account, at most 64 at a time; `on_checked` is called as each one completes.
 
-    `history`: check also that what ends is logged.
-
+    `own_account`: that of the gateway's own credentials, if known. `history`: check also that what ends is logged.
     Returns: all results, in the order of the accounts and their regions.
     """
     accounts_by_target = {
@@ -55,15 +61,29 @@ async def check_targets(
     }
 
     async def check(target: Target) -> Checked:
-        checked = await _check(transfer, accounts_by_target[target], target.region)
+        account = accounts_by_target[target]
+        failure = _foreign_credentials(account, target.region, own_account)
+        checked = (
+            Checked(account, target.region, failure)
+            if failure
+            else await _check(transfer, account, target.region)
+        )
         if history is not None and (checked.failure is None or checked.denied):
-            found = await check_history(history, checked.account, target.region)
+            found = await check_history(history, account, target.region)
             checked = replace(checked, history=found)
         on_checked(checked)
         return checked
 
     checks = await outcomes(accounts_by_target, check, max_concurrency=_MAX_CONCURRENCY)
     return [checked for checked in checks.values() if isinstance(checked, Checked)]
+
+
+def _foreign_credentials(account: Account, region: Region, own_account: str | None) -> GatewayError | None:
+    """With the credentials of another account AWS would answer, but about that one."""
+    if account.role_arn is not None or own_account in {None, account.id}:
+        return None
+    message = f"role_arn is null, but the gateway's own credentials are of account {own_account}"
+    return RoleNotAssumable(message, account_id=account.id, region=region)
 
 
 async def _check(transfer: Transfer, account: Account, region: Region) -> Checked:

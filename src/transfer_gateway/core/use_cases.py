@@ -43,8 +43,8 @@ DEFAULT_PAGE = 50
 class Reader(Access):
     """The use cases for one request of one caller.
 
-    Each public method is a use case and tells `replay` whether its response may be repeated. An account out of scope
-    is treated like one that doesn't exist.
+    Each public method is a use case. It declares to `replay` what makes its response repeatable, if anything. An
+    account out of scope is treated like one that doesn't exist.
 
     `deadline` is in the running loop's time; there is one per request. `max_age_s` is the maximum age of AWS's answer;
     0 means no older than this request.
@@ -74,7 +74,7 @@ class Reader(Access):
             raise _bad_max_age(max_age_s)
         self._take_rows(1)
         execution = await self._look_up(
-            "get_execution", self._sources.lookups.executions, key, max_age_s=max_age_s, deadline=deadline
+            "get_execution", self._sources.operations.executions, key, max_age_s=max_age_s, deadline=deadline
         )
         if max_age_s:  # with 0 the answer must be no older than the request, which a repeated one never is
             self.replay.declare((Described(key, max_age_s, execution.version),), 1)
@@ -82,7 +82,7 @@ class Reader(Access):
 
     def peek(self, key: ExecutionKey, *, max_age_s: float) -> Execution | None:
         """What `describe` would return from a snapshot; None if it would call AWS or raise. Raises: Throttled."""
-        executions = self._sources.lookups.executions
+        executions = self._sources.operations.executions
         if not self.scope.accounts.cover(key):
             return None
         execution = executions.peek(key, max_age_s=max_age_s)
@@ -232,7 +232,7 @@ class Reader(Access):
             raise _bad_max_age(max_age_s)
         self._take_rows(1)
         return await self._look_up(
-            "get_workflow", self._sources.lookups.definitions, key, max_age_s=max_age_s, deadline=deadline
+            "get_workflow", self._sources.operations.definitions, key, max_age_s=max_age_s, deadline=deadline
         )
 
     async def define_step(self, ref: StepRef, *, deadline: float) -> WorkflowStep | None:
@@ -242,7 +242,7 @@ class Reader(Access):
 
         Raises: GatewayError, with account and region, if the definition is unavailable.
         """
-        definitions = self._sources.lookups.definitions
+        definitions = self._sources.operations.definitions
         workflow = await self._look_up_once(
             "get_workflow", definitions, ref.workflow, max_age_s=_STEPS_MAX_AGE_S, deadline=deadline
         )
@@ -284,7 +284,7 @@ class Reader(Access):
 
     def _execution(self, key: ExecutionKey, max_age_s: float, deadline: float) -> Awaitable[Execution]:
         return self._look_up(
-            "get_execution", self._sources.lookups.executions, key, max_age_s=max_age_s, deadline=deadline
+            "get_execution", self._sources.operations.executions, key, max_age_s=max_age_s, deadline=deadline
         )
 
     def _shown(self, outcome: Execution | GatewayError) -> Execution | GatewayError:

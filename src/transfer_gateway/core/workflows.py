@@ -9,7 +9,7 @@ from transfer_gateway.core.paging import Pager
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from transfer_gateway.core.aws_operations import Lookups
+    from transfer_gateway.core.aws_operations import AwsOperations
     from transfer_gateway.core.cursors import Cursors
     from transfer_gateway.core.paging import Row
     from transfer_gateway.domain.errors import GatewayError
@@ -24,8 +24,8 @@ _LIST_MAX_AGE_S = 1.0
 class Workflows:
     """Pages of workflows."""
 
-    def __init__(self, lookups: Lookups, cursors: Cursors[WorkflowKey]) -> None:
-        self._lookups = lookups
+    def __init__(self, operations: AwsOperations, cursors: Cursors[WorkflowKey]) -> None:
+        self._operations = operations
         self._pager: Pager[WorkflowKey, Workflow] = Pager(cursors, self._describe)
 
     async def page(
@@ -54,7 +54,9 @@ class Workflows:
     async def _in_target(
         self, target: Target, deadline: float
     ) -> tuple[list[Row[WorkflowKey, Workflow]], list[GatewayError]]:
-        return [*await self._lookups.workflows.get(target, max_age_s=_LIST_MAX_AGE_S, deadline=deadline)], []
+        return [
+            *await self._operations.workflows.get(target, max_age_s=_LIST_MAX_AGE_S, deadline=deadline)
+        ], []
 
     async def _describe(self, key: WorkflowKey, deadline: float) -> Workflow:
-        return await self._lookups.definitions.get(key, max_age_s=_MAX_AGE_S, deadline=deadline)
+        return await self._operations.definitions.get(key, max_age_s=_MAX_AGE_S, deadline=deadline)

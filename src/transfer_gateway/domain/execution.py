@@ -217,9 +217,8 @@ class Execution:
     raw_status: str | None
     results: ExecutionResults | None
     observed_at: datetime
-    aws_request_id: str | None = field(
-        default=None, repr=False, compare=False
-    )  # of the DescribeExecution call
+    # Of the DescribeExecution call.
+    aws_request_id: str | None = field(default=None, repr=False, compare=False)
     started_at: datetime | None = None
     ended_at: datetime | None = None
     ending: bool = False

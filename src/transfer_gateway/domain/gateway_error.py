@@ -1,4 +1,4 @@
-"""What all failures that a caller may see have in common, and the one that ids raise. `errors.py` has the others."""
+"""The base class of all errors that a caller may see, and the error that ids raise. `errors.py` has the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _QUOTED_CHARACTERS = 80
 
 
 def quote(value: object) -> str:
-    """A caller's value in messages: as JSON, cut after 80 characters."""
+    """A caller's value for a message: JSON, at most 80 characters."""
     text = ""
     # Piece by piece: of a large value only the beginning is encoded.
     for piece in _JSON.iterencode(value[:_QUOTED_CHARACTERS] if isinstance(value, str) else value):

@@ -1,4 +1,4 @@
-"""AWS's partitions: separate clouds, such as China's. Credentials of one are worth nothing in another.
+"""AWS's partitions: separate clouds, such as China's. Credentials of one are not valid in another.
 
 Source: botocore's `partitions.json`; a test compares the two.
 """
@@ -40,7 +40,7 @@ PARTITIONS = tuple(
 
 
 def partition_of(region: str) -> Partition:
-    """Of a region, or of a name such as `aws-global`; the first for what is newer than this list, as in botocore."""
+    """The partition of a region, or of a name such as `aws-global`; for unknown ones the first, as in botocore."""
     for partition in PARTITIONS:
         if partition.regions.fullmatch(region) or region == f"{partition.id}-global":
             return partition
@@ -48,7 +48,7 @@ def partition_of(region: str) -> Partition:
 
 
 def foreign_region(regions: Iterable[Region]) -> tuple[Region, Region] | None:
-    """The first region, and the first that is not in its partition; None where all are in one."""
+    """The first region, and the first one in another partition; None if all are in the same."""
     first = None
     for region in regions:
         first = first or region

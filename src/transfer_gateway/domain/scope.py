@@ -42,9 +42,8 @@ class Scope:
 
     accounts: Accounts
     hidden: Mapping[Target, frozenset[Hideable]] = field(default_factory=dict)
-    version: bytes = field(
-        init=False, repr=False, compare=False
-    )  # a digest of all of it that an answer can show
+    # A digest of everything that a response can show.
+    version: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         digest = sha256()

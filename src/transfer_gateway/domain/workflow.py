@@ -152,9 +152,8 @@ class Workflow:
     tags: tuple[Tag, ...] | None
     structured_log_destinations: tuple[str, ...] | None
     observed_at: datetime
-    aws_request_id: str | None = field(
-        default=None, repr=False, compare=False
-    )  # of the DescribeWorkflow call
+    # Of the DescribeWorkflow call.
+    aws_request_id: str | None = field(default=None, repr=False, compare=False)
 
     def step_at(self, ref: StepRef) -> WorkflowStep | None:
         """The definition of a step; None if the workflow has fewer steps."""

@@ -1,12 +1,12 @@
 """Settings and the files that they name: the only readers of the environment.
 
-Everything is checked before anything starts, and every problem is told at once, each with its place: the
+Everything is checked before the service starts. All problems are reported at once, each with its location: the
 variable's name, or the file's line and column.
 """
 
 from transfer_gateway.settings.accounts_file import AccountsFile, parse_accounts
 from transfer_gateway.settings.configuration_error import ConfigurationError
-from transfer_gateway.settings.documents_file import load_documents
+from transfer_gateway.settings.documents_file import document_key, load_documents
 from transfer_gateway.settings.environment import Settings, exports_traces, shown_default
 from transfer_gateway.settings.groups.group import ENV_PREFIX
 from transfer_gateway.settings.misspelt import unknown_settings
@@ -22,6 +22,7 @@ __all__ = [
     "PolicyFile",
     "Settings",
     "TlsFiles",
+    "document_key",
     "environment_secrets",
     "exports_traces",
     "load_documents",

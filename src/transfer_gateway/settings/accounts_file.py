@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeAlias
 
-from pydantic import Field, PlainValidator, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from transfer_gateway.domain.account import Account, Accounts
 from transfer_gateway.domain.discovery import AccountDefaults, AccountSources, Discovery, OuId
 from transfer_gateway.domain.identity import AccountId, Region
 from transfer_gateway.domain.partition import foreign_region, partition_of, partition_of_arn
+from transfer_gateway.domain.text import is_blank
 from transfer_gateway.settings.configuration_error import ConfigurationError, RegionField
-from transfer_gateway.settings.yaml_file import Strict, WatchedFile, parse_yaml, place
+from transfer_gateway.settings.yaml_file import Strict, WatchedFile, check_model, place, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from pydantic import ValidatorFunctionWrapHandler
 
 _Place: TypeAlias = "tuple[int | str, ...]"
 _Problem: TypeAlias = "tuple[_Place, str]"
@@ -27,6 +41,12 @@ def _twelve_digits(value: object) -> AccountId:
             "must be 12 digits in quotes: YAML reads bare digits as a number and drops leading zeros"
         )
     return AccountId(value)
+
+
+def _visible(alias: str) -> str:
+    if is_blank(alias) or alias != alias.strip():
+        raise ValueError("must have a visible character, and no space at its beginning or end")
+    return alias
 
 
 AccountIdField = Annotated[AccountId, PlainValidator(_twelve_digits)]
@@ -59,7 +79,7 @@ class _Defaults(Strict):
 
 class _Entry(Strict):
     id: AccountIdField
-    alias: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    alias: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_visible)] | None = None
     regions: _RegionsField | None = None
     role_arn: _RoleArnField | None = None
     external_id: _ExternalIdField | None = None
@@ -167,29 +187,61 @@ class AccountsFile(WatchedFile[AccountSources]):
 
 def parse_accounts(text: bytes, *, name: str) -> AccountSources:
     """Read an accounts file's text; `name` is what messages call it. Raises: ConfigurationError."""
-    parsed, document = parse_yaml(text, _Document, name=name, key="accounts")
-    _check_together(parsed, document, name)
+    document = read_yaml(text, name=name, key="accounts")
+    together = [f"{name}{place(document, loc)}{problem}" for loc, problem in _problems(document)]
+    try:
+        parsed = check_model(document, _Document, name=name)
+    except ConfigurationError as error:
+        raise ConfigurationError([*error.problems, *together]) from error
+    if together:
+        raise ConfigurationError(together)
     return parsed.to_sources()
 
 
-def _check_together(parsed: _Document, document: object, name: str) -> None:
-    """Rules that span entries: nobody without a region, no id and no alias twice, one partition, no OU in and out."""
-    problems = [f"{name}{place(document, loc)}{problem}" for loc, problem in _problems(parsed)]
-    if problems:
-        raise ConfigurationError(problems)
+def _or_none(value: Any, check: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401  any YAML
+    try:
+        return check(value)
+    except ValidationError:  # `_Document` has reported it
+        return None
 
 
-def _problems(parsed: _Document) -> Iterator[_Problem]:
-    """Each with its place."""
-    defaults = parsed.defaults.regions or []
-    yield from _partition_problems(("defaults",), defaults)
+class _ValidParts(BaseModel):
+    """What is valid of a file that may be invalid, so that one mistake does not hide those between other entries."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    defaults: Annotated[_Defaults | None, WrapValidator(_or_none)] = _Defaults()
+    discover: Annotated[_Discover | None, WrapValidator(_or_none)] = None
+    accounts: Annotated[
+        list[Annotated[_Entry | None, WrapValidator(_or_none)]] | None, WrapValidator(_or_none)
+    ] = None
+
+
+def _problems(document: object) -> Iterator[_Problem]:
+    """Rules that span entries: nobody without a region, no id and no alias twice, one partition, no OU in and out.
+
+    Each with its place.
+    """
+    parsed = _ValidParts.model_validate(document)
+    defaults = None if parsed.defaults is None else parsed.defaults.regions or []  # None: not known
+    yield from _partition_problems(("defaults",), defaults or [])
     if parsed.discover is not None:
         yield from _discovery_problems(parsed.discover.organizations, defaults)
+    home = defaults[0] if defaults and parsed.discover is not None else None
     seen: dict[str, int] = {}
     for index, entry in enumerate(parsed.accounts or ()):
+        if entry is None:
+            continue
         at = ("accounts", index)
-        if not entry.regions and not defaults:
+        regions = entry.regions or defaults
+        if regions is not None and not regions:
             yield at, "needs regions, here or in defaults"
+        home = home or (regions[0] if regions else None)
+        if home and regions and partition_of(home) is not partition_of(regions[0]):
+            yield (
+                (*at, "regions", 0),
+                f"{_located(regions[0])}, but {_located(home)}: the gateway's credentials are of one partition",
+            )
         for field, value in (("id", entry.id), ("alias", entry.alias)):
             if value is not None and seen.setdefault(f"{field} {value}", index) != index:
                 yield (*at, field), f"{value} is listed twice"
@@ -198,25 +250,29 @@ def _problems(parsed: _Document) -> Iterator[_Problem]:
             of = entry.role_arn.split(":")[4]
             if of != entry.id:
                 yield (*at, "role_arn"), f"is a role of account {of}, not of {entry.id}"
-            yield from _role_problems((*at, "role_arn"), entry.role_arn, entry.regions or defaults)
+            yield from _role_problems((*at, "role_arn"), entry.role_arn, regions or [])
 
 
-def _discovery_problems(wanted: _Organizations, defaults: Sequence[Region]) -> Iterator[_Problem]:
+def _discovery_problems(wanted: _Organizations, defaults: Sequence[Region] | None) -> Iterator[_Problem]:
     at = ("discover", "organizations")
     for index, ou in enumerate(wanted.exclude_ous):
         if ou in (wanted.include_ous or ()):
             yield (*at, "exclude_ous", index), f"{ou} is in include_ous too"
-    if not defaults:
+    if defaults is not None and not defaults:
         yield at, "needs regions in defaults: those of discovered accounts"
     if wanted.role_arn is not None:
-        yield from _role_problems((*at, "role_arn"), wanted.role_arn, defaults)
+        yield from _role_problems((*at, "role_arn"), wanted.role_arn, defaults or [])
 
 
 def _partition_problems(at: _Place, regions: Sequence[Region]) -> Iterator[_Problem]:
     """Credentials of one partition are worth nothing in another, and an account is in one of them."""
     if (found := foreign_region(regions)) is not None:
-        one, other = (f"{region} is in partition {partition_of(region).id}" for region in found)
+        one, other = map(_located, found)
         yield (*at, "regions", regions.index(found[1])), f"{other}, but {one}: an account is in one partition"
+
+
+def _located(region: Region) -> str:
+    return f"{region} is in partition {partition_of(region).id}"
 
 
 def _role_problems(at: _Place, role_arn: str, regions: Sequence[Region]) -> Iterator[_Problem]:

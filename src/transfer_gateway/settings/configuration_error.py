@@ -1,4 +1,4 @@
-"""How wrong configuration is told: every problem at once, each with its place."""
+"""Configuration errors: all problems at once, each with its location."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RegionField = Annotated[Region, PlainValidator(Region)]
 
 
 class ConfigurationError(Exception):
-    """What is wrong with the configuration: one line a problem, each naming its place. `hints` name ways out."""
+    """The configuration is invalid. `problems`: one line each, with its location. `hints`: how to fix or avoid them."""
 
     def __init__(self, problems: Sequence[str], *, hints: Sequence[str] = ()) -> None:
         super().__init__("\n".join(problems))
@@ -41,7 +41,7 @@ _RULES = {
 
 
 def say(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails, whose message is always text
-    """The rule that was broken."""
+    """The violated rule, as a message."""
     if rule := _RULES.get(problem["type"]):
         return rule
     if problem["type"] == "too_short":
@@ -51,7 +51,7 @@ def say(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails, whose me
 
 
 def control_character_problem(text: str) -> str | None:
-    """What is wrong with a text that has a character which no name may have."""
+    """The problem of a text with a character that names may not contain; None without one."""
     at = control_character(text)
     if at is None:
         return None

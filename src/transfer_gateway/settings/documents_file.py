@@ -1,9 +1,10 @@
-"""The trusted documents: a directory of `.graphql` files, or a manifest that a frontend's build has made."""
+"""The trusted documents: a directory of `.graphql` files, or a manifest from a frontend's build."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -14,13 +15,15 @@ from transfer_gateway.settings.configuration_error import ConfigurationError, co
 if TYPE_CHECKING:
     from pathlib import Path
 
+_SHA256 = re.compile("[0-9a-fA-F]{64}")
+
 
 def load_documents(path: Path) -> dict[str, str]:
     """Each document's text by its hash.
 
-    A file's hash is the SHA-256 of its text; a manifest has hashes of its own choice. Two forms of manifest are
-    known: an object of hash and text (graphql-codegen's `persistedDocuments`, Relay's `persistConfig`), and
-    Apollo's persisted query manifest. Raises: ConfigurationError.
+    A `.graphql` file's hash is the SHA-256 of its text; a manifest contains the hashes, of any algorithm. Two formats
+    of manifest are supported: an object of hash and text (graphql-codegen's `persistedDocuments`, Relay's
+    `persistConfig`), and Apollo's persisted query manifest. Raises: ConfigurationError.
     """
     try:
         if path.is_dir():
@@ -39,6 +42,8 @@ def load_documents(path: Path) -> dict[str, str]:
                 for problem in error.errors(include_url=False)
             ]
         ) from error
+    except RecursionError as error:
+        raise ConfigurationError([f"{path}: is nested too deeply"]) from error
     except ValueError as error:  # not JSON, or not UTF-8
         raise ConfigurationError([f"{path}: {error}"]) from error
     problems = [
@@ -50,9 +55,13 @@ def load_documents(path: Path) -> dict[str, str]:
         raise ConfigurationError(problems)
     if not documents:
         raise ConfigurationError([f"{path}: has no document"])
-    return {
-        name.removeprefix("sha256:"): text for name, text in documents.items()
-    }  # as requests may spell it
+    return {document_key(name): text for name, text in documents.items()}
+
+
+def document_key(name: str) -> str:
+    """A document's id as a key: a SHA-256 in lower case and without its prefix, as requests may spell it otherwise."""
+    plain = name.removeprefix("sha256:")
+    return plain.lower() if _SHA256.fullmatch(plain) else plain
 
 
 class _Operation(BaseModel):

@@ -1,4 +1,4 @@
-"""Settings: environment variables, one for each field. `groups` has the fields."""
+"""Settings: one environment variable per field. `groups` has the fields."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from transfer_gateway.settings.groups.timeouts import TimeoutSettings
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-# What who starts it for the first time does not know yet, by the first of the fields that are wrong then.
+# Hints for a first start, by the first setting that is missing then.
 _HINTS = {
     "accounts_file": "docs/accounts.md has an example of an accounts file; `transfer-gateway demo` needs none",
     "oidc_issuers": f"to try it on this machine without tokens, set {ENV_PREFIX}AUTH=none; "
@@ -32,7 +32,7 @@ _HINTS = {
 
 
 def exports_traces() -> bool:
-    """Whether OpenTelemetry's own variables say where traces go. All else that they say, its SDK reads."""
+    """Whether OpenTelemetry's own variables configure an endpoint for traces. Its SDK reads all others."""
     given = os.environ.get
     return (
         bool(given("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or given("OTEL_EXPORTER_OTLP_ENDPOINT"))
@@ -42,7 +42,7 @@ def exports_traces() -> bool:
 
 
 def shown_default(field: FieldInfo) -> str:
-    """A setting's default as its variable would say it; nothing where there is none."""
+    """A setting's default, as it would be written in the variable; empty without one."""
     if field.default is None:
         return ""
     return (
@@ -66,14 +66,14 @@ class Settings(
 ):
     """One field, one environment variable: `TRANSFER_GATEWAY_` and the field's name in capitals.
 
-    pydantic puts the last base's fields first: they are documented and checked from the accounts to the log.
+    pydantic puts the last base's fields first, so documentation and checks start with the accounts.
     """
 
     model_config = ConfigDict(defer_build=False)
 
     @classmethod
     def from_environment(cls, **overrides: object) -> Self:
-        """Read and check the environment; `overrides` (from the command line) win over it. An empty variable is none.
+        """Read and check the environment. Options of the command line are `overrides`. Empty variables count as unset.
 
         Raises: ConfigurationError.
         """

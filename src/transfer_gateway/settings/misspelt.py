@@ -1,4 +1,4 @@
-"""Variables that look like settings and are none: a misspelt one would else be ignored without a word."""
+"""Finds variables that look like settings but are not: a misspelt one would be ignored silently."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from difflib import get_close_matches
 from transfer_gateway.settings.environment import Settings
 from transfer_gateway.settings.groups.group import ENV_PREFIX
 
-# What Kubernetes sets for a Service called transfer-gateway, or one whose name begins so: the name, or the value.
+# Variables that Kubernetes sets for a Service whose name starts with transfer-gateway, by their name or value.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP|SCTP)|=(tcp|udp|sctp)://", re.IGNORECASE)
 
 
 def unknown_settings() -> dict[str, str | None]:
-    """Each such variable of the environment, with the setting whose name is nearest, if any is near."""
+    """Each such environment variable, with the most similar setting, if any is similar."""
     known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
     unknown = sorted(
         name

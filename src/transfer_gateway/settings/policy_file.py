@@ -1,4 +1,4 @@
-"""The policy file: YAML, a list of rules, each saying who sees which accounts."""
+"""The policy file: a YAML list of rules, each of which grants callers access to accounts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _Accounts(Strict):
 
 
 def _to_hideable(word: str) -> Hideable:
-    """The class itself would do, but for pydantic, which from Python 3.12 on can't tell what an enum's class takes."""
+    """Replaces the class itself, whose parameters pydantic can't determine since Python 3.12."""
     try:
         return Hideable(word)
     except ValueError:
@@ -101,8 +101,8 @@ class PolicyFile(WatchedFile[Policy]):
 
 
 def parse_policy(text: bytes, *, name: str) -> Policy:
-    """Read a policy file's text; `name` is what messages call it. Raises: ConfigurationError."""
-    parsed, _ = parse_yaml(text, _Document, name=name, key="rules")
+    """Parse a policy file; `name` is the file's name in messages. Raises: ConfigurationError."""
+    parsed = parse_yaml(text, _Document, name=name, key="rules")
     return Policy([rule.to_rule() for rule in parsed.rules])
 
 

@@ -1,4 +1,4 @@
-"""Which values of the environment are secrets, so that they can be kept out of logs and output."""
+"""Finds secrets in the environment, so that logs and output can redact them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,8 @@ def _secrets(name: str, value: str) -> Iterator[str]:
         elif name.endswith("_HEADERS"):
             for header in value.split(","):
                 content = header.partition("=")[2].strip()
-                yield from (
-                    content,
-                    re.split(r"\s|%20|\+", content)[-1],
-                )  # also without a scheme such as Basic
+                # With and without a scheme such as Basic.
+                yield from (content, re.split(r"\s|%20|\+", content)[-1])
         elif "//" in value:
             for url in value.split(","):
                 yield from _of_userinfo(url)
@@ -43,9 +41,9 @@ def _secrets(name: str, value: str) -> Iterator[str]:
 
 
 def _of_userinfo(url: str) -> Iterator[str]:
-    """The password, or the user where there is no password: it is a token then. A proxy may come without a scheme.
+    """The userinfo and its password, or its user if that is a token. A proxy's URL may have no scheme.
 
-    Up to the last @, as passwords are not always encoded.
+    Ends at the last @, since passwords are not always encoded.
     """
     userinfo = url.strip().rpartition("@")[0].rpartition("//" if "//" in url else "\0")[2]
     user, colon, password = userinfo.partition(":")

@@ -1,4 +1,4 @@
-"""The files of a door's TLS: its certificate and key, and whom its clients' certificates must be of."""
+"""The TLS files of a server: its certificate and key, and the CA certificates for its clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from transfer_gateway.settings.environment import Settings
 
-# What OpenSSL says of a key, where it is the certificate that is too weak for it.
+# OpenSSL's reasons for a certificate that is too weak; it reports them for the key.
 _WEAK = {"CA_KEY_TOO_SMALL", "CA_MD_TOO_WEAK", "EE_KEY_TOO_SMALL"}
 _MISMATCH = {"KEY_TYPE_MISMATCH", "KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
 _CURVES_OF_GRPC = {"secp256r1", "secp384r1", "secp521r1"}
@@ -26,19 +26,19 @@ _CURVES_OF_GRPC = {"secp256r1", "secp384r1", "secp521r1"}
 
 @dataclass(frozen=True, slots=True)
 class DoorTls:
-    """One version of the files: ready for a server in `context`, and as they are, which gRPC wants."""
+    """One version of the files: as an SSL context, and their content, which gRPC needs."""
 
     context: ssl.SSLContext
-    certificates: bytes  # the door's own first, then those between it and its authority
+    certificates: bytes  # the server's own first, then the intermediates
     key: bytes = field(repr=False)
     client_authorities: bytes | None  # None: clients need no certificate
     valid_until: datetime
 
 
 class TlsFiles:
-    """The files of one door on disk. Compared by content, all at once, so that every way of replacing them is noticed.
+    """One server's files. Compared by content, all together, so that every way of replacing them is detected.
 
-    Whatever is wrong is told by the setting's name. Dates are not: a certificate that is not valid yet may soon be.
+    Problems name the setting. Validity dates are not checked: a certificate that is not valid yet may soon be.
     """
 
     def __init__(self, certificate: Path, key: Path, client_ca: Path | None, *, door: str) -> None:
@@ -51,7 +51,7 @@ class TlsFiles:
 
     @classmethod
     def of(cls, settings: Settings, door: Literal["http", "grpc"]) -> Self | None:
-        """None: that door has no TLS, or is not opened."""
+        """None: that server has no TLS, or is disabled."""
         if door == "http":
             certificate, key, client_ca = settings.http_tls_cert_file, settings.http_tls_key_file, None
         elif settings.grpc:
@@ -66,7 +66,7 @@ class TlsFiles:
         return self._parse(self._read())
 
     def load_if_changed(self) -> DoorTls | None:
-        """What is in the files when any has changed since they were last looked at, else None.
+        """The files, if any has changed since the last read, else None.
 
         Raises: ConfigurationError, once for each bad version.
         """
@@ -75,7 +75,7 @@ class TlsFiles:
         return None if found == seen else self._parse(found)
 
     def _read(self) -> Mapping[str, bytes | str]:
-        """Each file's content, or why there is none."""
+        """Each file's content, or why it can't be read."""
         found: dict[str, bytes | str] = {}
         for name, path in self._paths.items():
             try:
@@ -86,9 +86,9 @@ class TlsFiles:
         return found
 
     def _parse(self, found: Mapping[str, bytes | str]) -> DoorTls:
-        from cryptography import x509  # noqa: PLC0415  8 MB that doors without TLS do not need
+        from cryptography import x509  # noqa: PLC0415  takes 8 MB, and is needed only with TLS
 
-        problems = [self._told(name, text) for name, text in found.items() if isinstance(text, str)]
+        problems = [self._problem(name, text) for name, text in found.items() if isinstance(text, str)]
         texts = {name: text for name, text in found.items() if isinstance(text, bytes)}
         certificates: dict[str, list[x509.Certificate]] = {}
         for name in ("TLS_CERT_FILE", "CLIENT_CA_FILE"):
@@ -96,9 +96,9 @@ class TlsFiles:
                 try:
                     certificates[name] = x509.load_pem_x509_certificates(texts[name])
                 except ValueError:
-                    problems.append(self._told(name, "contains no certificates in PEM format"))
+                    problems.append(self._problem(name, "contains no certificates in PEM format"))
         if not problems and self.door == "grpc" and not _fits_grpc(certificates["TLS_CERT_FILE"][0]):
-            problems.append(self._told("TLS_CERT_FILE", "has a key on a curve that gRPC can't use"))
+            problems.append(self._problem("TLS_CERT_FILE", "has a key on a curve that gRPC can't use"))
         if problems:
             raise ConfigurationError(problems)
         return DoorTls(
@@ -110,41 +110,41 @@ class TlsFiles:
         )
 
     def _context(self) -> ssl.SSLContext:
-        """Reads the files once more. What came between is there at the next look, as another change."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # create_default_context would heed SSLKEYLOGFILE
+        """Reads the files again. A change since the first read is detected by the next `load_if_changed`."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # create_default_context would obey SSLKEYLOGFILE
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
             context.load_cert_chain(
                 self._paths["TLS_CERT_FILE"], self._paths["TLS_KEY_FILE"], password=_no_passphrase
             )
         except _EncryptedError:
-            problem = self._told("TLS_KEY_FILE", "is encrypted; a key without a passphrase is required")
+            problem = self._problem("TLS_KEY_FILE", "is encrypted; a key without a passphrase is required")
         except ssl.SSLError as error:
             if error.reason in _MISMATCH:
-                problem = self._told("TLS_KEY_FILE", f"is not the key of {self.certificate}")
+                problem = self._problem("TLS_KEY_FILE", f"is not the key of {self.certificate}")
             elif error.reason in _WEAK:
-                problem = self._told("TLS_CERT_FILE", f"is too weak: {error.reason}")
+                problem = self._problem("TLS_CERT_FILE", f"is too weak: {error.reason}")
             else:
                 reason = f": {error.reason}" if error.reason else ""
-                problem = self._told("TLS_KEY_FILE", f"contains no private key in PEM format{reason}")
+                problem = self._problem("TLS_KEY_FILE", f"contains no private key in PEM format{reason}")
         except OSError as error:
-            problem = self._told("TLS_KEY_FILE", f"cannot be read: {error.strerror}")
+            problem = self._problem("TLS_KEY_FILE", f"cannot be read: {error.strerror}")
         else:
             return context
         raise ConfigurationError([problem])
 
-    def _told(self, name: str, problem: str) -> str:
+    def _problem(self, name: str, problem: str) -> str:
         return f"{ENV_PREFIX}{self.door.upper()}_{name}: {self._paths[name]}: {problem}"
 
 
 def _fits_grpc(certificate: x509.Certificate) -> bool:
-    """Its library is not OpenSSL, which else says what is wrong, and of this it says that the port can't be had."""
+    """gRPC uses BoringSSL, which supports fewer curves than OpenSSL, and would report that it can't bind the port."""
     curve = getattr(certificate.public_key(), "curve", None)
     return curve is None or curve.name in _CURVES_OF_GRPC
 
 
 class _EncryptedError(Exception):
-    """The key has a passphrase. Without this OpenSSL would ask for it on the terminal, and wait."""
+    """The key has a passphrase. Without this callback, OpenSSL would prompt for it on the terminal."""
 
 
 def _no_passphrase() -> NoReturn:

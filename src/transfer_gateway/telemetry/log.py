@@ -17,7 +17,7 @@ import orjson
 from transfer_gateway.telemetry.log_writer import LogWriter
 from transfer_gateway.telemetry.metrics import counter, gauge
 from transfer_gateway.telemetry.plain_structlog import structlog
-from transfer_gateway.telemetry.redaction import HIDDEN, redacted_line
+from transfer_gateway.telemetry.redaction import HIDDEN, redacted, redacted_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -145,7 +145,7 @@ class _StderrLogger:
 
 class _Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        _WRITER.put(redacted_line(_as_bytes(_SECRETS.sub(HIDDEN, self.format(record)))))
+        _WRITER.put(_as_bytes(redacted(_SECRETS.sub(HIDDEN, self.format(record)))))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""Redacts secrets in logs, output and responses: by pattern in URLs, and by value if they are known.
+"""Redacts secrets in logs, output and responses: by pattern in URLs and headers, and by value if they are known.
 
-The pattern does not suffice: a password may contain any character, and a library may quote only a part of a URL.
+Patterns do not suffice: a password may contain any character, and a library may quote only a part of a URL. Values do
+not suffice either: those of assumed roles change all the time, and a proxy's error page may echo what it was sent.
 """
 
 from __future__ import annotations
@@ -19,6 +20,17 @@ _MIN_CHARACTERS = 6  # minimum length of a known secret: shorter ones occur in o
 _USERINFO = r"""//[^\s/"'<>]+@"""
 _IN_TEXT, _IN_LINE = re.compile(_USERINFO), re.compile(_USERINFO.encode())
 _SHOWN, _SHOWN_LINE = f"//{HIDDEN}@", f"//{HIDDEN}@".encode()
+# A name, what separates it from its value in a header, JSON, XML or HTML, and the value up to a quote, tag or space.
+_FIELD = r"""(?ix)
+    (?<!</) (?P<name> (?: x[-_]amz[-_]security[-_]token | (?:proxy[-_])?authorization | signature
+        | (?:aws[-_]?)? (?:session[-_]?token | secret[-_]?access[-_]?key) )
+    (?= [\s"'\\]{0,8} (?: [:=<>&] | %3[AD] ) )
+    (?: [:=>\s"'\\] | %3[AD] | %20 | &\#?\w{1,6}; | </?\w{1,12}> ){1,12}+
+    (?: (?: basic | bearer | negotiate ) (?: \s | %20 | \+ ){1,4} )? )
+    [^\s"'<>\\,;&]+
+"""
+_SHOWN_FIELD = rf"\g<name>{HIDDEN}".encode()
+_FIELD_IN_TEXT, _FIELD_IN_LINE = re.compile(_FIELD), re.compile(_FIELD.encode())
 
 _known: tuple[str, ...] = ()
 _known_in_lines: tuple[bytes, ...] = ()
@@ -36,6 +48,7 @@ def redacted(text: str) -> str:
     """The text with secrets redacted."""
     if "//" in text and "@" in text:
         text = _IN_TEXT.sub(_SHOWN, text)
+    text = _FIELD_IN_TEXT.sub(rf"\g<name>{HIDDEN}", text)
     for secret in _known:
         if secret in text:
             text = text.replace(secret, HIDDEN)
@@ -46,6 +59,9 @@ def redacted_line(line: bytes) -> bytes:
     """As `redacted`, for an encoded line."""
     if b"//" in line and b"@" in line:
         line = _IN_LINE.sub(_SHOWN_LINE, line)
+    # The pattern alone is slow. Foreign text that has none of these went through `redacted` before.
+    if b"oken" in line or b"uthorization" in line:
+        line = _FIELD_IN_LINE.sub(_SHOWN_FIELD, line)
     for secret in _known_in_lines:
         if secret in line:
             line = line.replace(secret, HIDDEN.encode())

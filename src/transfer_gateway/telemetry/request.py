@@ -126,6 +126,8 @@ class Request:
         """Record that this request waits for an AWS call that the other one started."""
         if other is None or other is self or len(self.joined) >= _CALLS_LISTED:
             return
+        if other.id in self.joined:  # it has started several of them
+            return
         self.joined.append(other.id)
         if self.span is not None and other.span is not None:
             self.span.add_link(other.span.get_span_context())

@@ -119,9 +119,7 @@ class _SourceWriter:
                 continue
             field = parent.fields.get(node.name.value)
             strawberrys = field and declared(field)
-            if (
-                field is None or field.args or strawberrys is None
-            ):  # introspection fields are not Strawberry's
+            if field is None or field.args or strawberrys is None:  # not Strawberry's: introspection
                 raise Unusual
             value = self._variable()
             read = self._read(strawberrys, var)

@@ -18,11 +18,11 @@ Info = strawberry.Info[Context, None]
 _UNRECOGNIZED = "A value that this version doesn't know. The raw companion field has it."
 
 
-def answers(domain: type, description: str) -> Callable[[type[T]], type[T]]:
+def domain_type(domain: type, description: str) -> Callable[[type[T]], type[T]]:
     """Declare a GraphQL type whose values are objects of a domain class."""
 
     def declare(cls: type[T]) -> type[T]:
-        cls.is_type_of = staticmethod(lambda answer, _info: isinstance(answer, domain))  # type: ignore[attr-defined]  # Strawberry's hook
+        cls.is_type_of = staticmethod(lambda value, _info: isinstance(value, domain))  # type: ignore[attr-defined]  # Strawberry's hook
         return strawberry.type(description=description)(cls)
 
     return declare

@@ -19,7 +19,7 @@ from graphql import (
 from transfer_gateway.api.graphql.compiled import Compiled
 from transfer_gateway.api.graphql.limits import check, check_document
 from transfer_gateway.api.graphql.overlap import OverlappingFields
-from transfer_gateway.domain.errors import BadUserInput
+from transfer_gateway.domain.errors import BadUserInput, quote
 
 if TYPE_CHECKING:
     from graphql import DocumentNode, GraphQLSchema
@@ -123,5 +123,5 @@ def operation_of(document: DocumentNode, name: str | None) -> OperationDefinitio
             )
         return next(iter(operations.values()))
     if name not in operations:
-        raise Refused(BadUserInput(f'Unknown operation named "{name}".'))
+        raise Refused(BadUserInput(f"Unknown operation named {quote(name)}."))
     return operations[name]

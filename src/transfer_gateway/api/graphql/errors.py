@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import strawberry
@@ -15,6 +16,7 @@ from transfer_gateway.api.graphql.types import Execution
 from transfer_gateway.api.graphql.workflows import Workflow
 from transfer_gateway.domain.errors import BadUserInput, ErrorCode, GatewayError
 from transfer_gateway.domain.identity import AccountId, Region  # noqa: TC001  Strawberry reads the annotations
+from transfer_gateway.domain.text import shortened
 from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 
 _USE_TARGET = "Use `target {{ {0} }}`: this one conflicts with `{0}` of an execution or workflow."
 _NOT_NONE = "not to be None."
+# graphql-core's frame around the message of a scalar's rule, which repeats the value in Python's words.
+_FOREIGN_VALUE = re.compile(
+    r"(|Variable .{1,300}?: )Expected value of type '[^']*', but encountered error '", re.DOTALL
+)
+_MAX_CHARACTERS = 500  # of a message, which may quote any name or value of the request
 
 declare_enum(
     ErrorCode,
@@ -194,7 +201,7 @@ def to_answer(result: ExecutionResult, request_id: str) -> GraphQLHTTPResponse:
 
 def to_extensions(error: GatewayError) -> dict[str, Any]:
     """A failure's `extensions`, without unknown values."""
-    told = {
+    extensions = {
         "code": error.code,
         "retryable": TABLE[error.code].retryable,
         "retryAfter": retry_after_s(error),
@@ -202,7 +209,7 @@ def to_extensions(error: GatewayError) -> dict[str, Any]:
         "region": error.region,
         "awsRequestId": error.aws_request_id,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in extensions.items() if value is not None}
 
 
 def to_errors(result: ExecutionResult, request_id: str) -> list[dict[str, Any]]:
@@ -222,14 +229,16 @@ def _is_about_input(error: GraphQLError) -> bool:
 
 
 def _formatted(error: GraphQLError, extensions: dict[str, Any]) -> dict[str, Any]:
-    message, cause = error.message, error.original_error
+    message, cause = error.message, _origin(error)
     if extensions["code"] == ErrorCode.INTERNAL_SERVER_ERROR:
         message = "Internal server error."
     elif isinstance(cause, BadUserInput) and cause.field is not None:
         message = cause.message_with(to_camel_case)
+    elif isinstance(cause, BadUserInput) and (before := _FOREIGN_VALUE.match(message)):
+        message = f"{before[1]}{cause.message}"
     elif message.endswith(_NOT_NONE):  # graphql-core's message about a literal or a variable in an argument
         message = f"{message.removesuffix(_NOT_NONE)}not to be null."
-    formatted: dict[str, Any] = {"message": message}
+    formatted: dict[str, Any] = {"message": shortened(message, _MAX_CHARACTERS)}
     if error.locations:
         formatted["locations"] = [location.formatted for location in error.locations]
     if error.path:
@@ -237,18 +246,23 @@ def _formatted(error: GraphQLError, extensions: dict[str, Any]) -> dict[str, Any
     return formatted | {"extensions": extensions}
 
 
+def _origin(error: GraphQLError) -> BaseException:
+    cause: BaseException = error
+    while isinstance(cause, GraphQLError) and cause.original_error is not None:
+        cause = cause.original_error
+    return cause
+
+
 def _extensions(
     error: GraphQLError, result: ExecutionResult, request_id: str, logged: set[object]
 ) -> dict[str, Any]:
-    cause: BaseException | None = error
-    while isinstance(cause, GraphQLError) and cause.original_error is not None:
-        cause = cause.original_error
+    cause = _origin(error)
     if isinstance(cause, GatewayError) and cause.code != ErrorCode.INTERNAL_SERVER_ERROR:
-        told = to_extensions(cause)
-        if (failure := (cause.message, *told.values())) not in logged:
+        extensions = to_extensions(cause)
+        if (failure := (cause.message, *extensions.values())) not in logged:
             logged.add(failure)
             log_failure(cause)
-        return told
+        return extensions
     if isinstance(cause, GraphQLSyntaxError):
         return extensions_of("GRAPHQL_PARSE_FAILED")
     if isinstance(cause, GraphQLError) and isinstance(result, PreExecutionError):

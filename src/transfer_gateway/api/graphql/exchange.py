@@ -31,12 +31,11 @@ if TYPE_CHECKING:
 _MIN_COMPRESSED, _MIN_IN_THREAD, _COMPRESSION = 8192, 131_072, 4  # bytes, bytes, of zlib's 9 levels
 _WATCH_AFTER_S = 0.25
 _LONG_BODY = 16_384  # bytes
-_ZERO_QUALITY = re.compile(
-    r"(^|;)\s*q\s*=\s*0(\.0*)?\s*(;|$)"
-)  # a media range's parameters, with q=0 among them
+# A media range's parameters that contain q=0.
+_ZERO_QUALITY = re.compile(r"(^|;)\s*q\s*=\s*0(\.0*)?\s*(;|$)")
 
 
-def asked_timeout_s(header: str | None) -> float:
+def requested_timeout_s(header: str | None) -> float:
     """The timeout that the caller requests. Raises: HTTPException."""
     try:
         timeout_s = float(header) if header is not None else math.inf

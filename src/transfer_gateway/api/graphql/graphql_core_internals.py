@@ -102,13 +102,13 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> list[dict[str, Any]]:
         """The response of a list of objects, whose classes determine their types."""
         by_class: dict[type, Selection] = {}
-        told, written = Info(self.context_value), []
+        context, written = Info(self.context_value), []
         for item in items:
             selection = by_class.get(item.__class__)
             if selection is None:
                 selection = self._selection_for(compiled, kind, field_details_list, info, item)
                 by_class[item.__class__] = selection
-            written.append(selection(item, told))
+            written.append(selection(item, context))
         return written
 
     def _selection_for(

@@ -104,9 +104,8 @@ class OverlappingFields(ValidationRule):
         filled = [part for part in parts if part.selections.fields]
         distinct = dict.fromkeys(part.selections for part in filled)
         if len(filled) == len(distinct) * len({part.lineage for part in filled}):
-            return [
-                _Part(selections, _ROOT) for selections in distinct
-            ]  # a common part does not distinguish them
+            # A lineage that all have does not distinguish them.
+            return [_Part(selections, _ROOT) for selections in distinct]
         return filled
 
     def _distinguished(self, group: list[_Member]) -> list[_Member]:

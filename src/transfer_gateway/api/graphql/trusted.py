@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 from transfer_gateway.domain.errors import BadUserInput, Forbidden, quote
+from transfer_gateway.settings import document_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +57,8 @@ class TrustedDocuments:
             return self._named(document_id, query)
         if extensions and (persisted_query := extensions.get("persistedQuery")) is not None:
             return self._persisted(persisted_query, query)
+        if document_id and query is None:
+            raise BadUserInput("`documentId` is not supported, as trusted documents are off: send `query`.")
         return query if self.mode == "off" else self._as_text(query)
 
     def _persisted(self, persisted_query: object, query: str | None) -> str | None:
@@ -63,11 +66,11 @@ class TrustedDocuments:
         found = persisted_query.get("sha256Hash") if isinstance(persisted_query, dict) else None
         if not isinstance(found, str):
             raise BadUserInput("`extensions.persistedQuery.sha256Hash` must be a string.")
-        if self.mode != "off" and found.removeprefix("sha256:") in self.texts:
+        if self.mode != "off" and document_key(found) in self.texts:
             return self._named(found, query)
         if query is not None:
             # Clients may use another hash algorithm, whose hashes can't be checked.
-            given = found.removeprefix("sha256:").lower()
+            given = document_key(found)
             if _SHA256.fullmatch(given) and given != sha256(query.encode()).hexdigest():
                 raise BadUserInput("`extensions.persistedQuery.sha256Hash` is not the SHA-256 of `query`.")
             return self._as_text(query)
@@ -80,7 +83,7 @@ class TrustedDocuments:
                 return self._named(found, query)
 
     def _named(self, document_id: str, query: str | None) -> str:
-        text = self.texts.get(document_id.removeprefix("sha256:"))
+        text = self.texts.get(document_key(document_id))
         if text is None:
             raise BadUserInput(f"documentId {quote(document_id)} is not among the trusted documents.")
         if query not in {None, text}:

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import strawberry
 
-from transfer_gateway.api.graphql.declare import Info, answers, declare_enum
+from transfer_gateway.api.graphql.declare import Info, declare_enum, domain_type
 from transfer_gateway.api.graphql.scalars import Long  # noqa: TC001  as above
 from transfer_gateway.api.graphql.steps import EfsFileLocation, WorkflowStep
 from transfer_gateway.domain import account, execution
@@ -45,7 +45,7 @@ class Node:
     id: strawberry.ID = strawberry.field(description="Global id; `node(id:)` finds the object again.")
 
 
-@answers(account.Account, "An AWS account that the gateway reads.")
+@domain_type(account.Account, "An AWS account that the gateway reads.")
 class Account(Node):
     id: strawberry.ID = strawberry.field(description="Global id: the account's id.")
     alias: str | None = strawberry.field(
@@ -118,7 +118,7 @@ class ExecutionStepResult:
         "can't be read. Cached for an hour: AWS never changes a workflow.",
         graphql_type=WorkflowStep | None,
     )
-    async def definition(self, info: Info) -> Any:  # noqa: ANN401  a domain step, see answers
+    async def definition(self, info: Info) -> Any:  # noqa: ANN401  a domain step, see domain_type
         return await info.context.reader.define_step(self.ref, deadline=info.context.deadline)
 
 
@@ -130,7 +130,7 @@ class ExecutionResults:
     )
 
 
-@answers(
+@domain_type(
     execution.Execution, "One run of a workflow on one file, as AWS describes it while it is in progress."
 )
 class Execution(Node):
@@ -158,7 +158,7 @@ class Execution(Node):
     observed_at: datetime = strawberry.field(description="When AWS returned this.")
 
     @strawberry.field(description="The account it runs in.", graphql_type=Account)
-    def account(self, info: Info) -> Any:  # noqa: ANN401  a domain account, see answers
+    def account(self, info: Info) -> Any:  # noqa: ANN401  a domain account, see domain_type
         return info.context.reader.scope.account_of(cast("execution.Execution", self))
 
 

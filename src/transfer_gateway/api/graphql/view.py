@@ -24,11 +24,11 @@ from transfer_gateway.api.graphql.context import Context
 from transfer_gateway.api.graphql.errors import to_answer, to_extensions
 from transfer_gateway.api.graphql.exchange import (
     address,
-    asked_timeout_s,
     compressed,
     error_response,
     named,
     read_body,
+    requested_timeout_s,
     while_client_waits,
 )
 from transfer_gateway.api.graphql.execution_check import executes_directly
@@ -124,11 +124,11 @@ class GraphQLView:
             response.headers.update(_HEADERS.get(error.status_code, {}))
         except GatewayError as error:
             log_failure(error)
-            status, told = TABLE[error.code].http_status, to_extensions(error)
-            response = error_response(status, error.message, **told)
+            status, extensions = TABLE[error.code].http_status, to_extensions(error)
+            response = error_response(status, error.message, **extensions)
             response.headers.update(_HEADERS.get(status, {}))
-            if "retryAfter" in told:
-                response.headers["retry-after"] = str(math.ceil(told["retryAfter"]))
+            if "retryAfter" in extensions:
+                response.headers["retry-after"] = str(math.ceil(extensions["retryAfter"]))
         if response.status_code >= _FAILED and _RESPONSE_JSON in named(
             scope["state"]["headers"].get("accept")
         ):
@@ -140,7 +140,7 @@ class GraphQLView:
         state = request.scope["state"]
         headers: RequestHeaders = state["headers"]
         self._reject_foreign_pages(headers)
-        timeout_s = asked_timeout_s(headers.get("x-request-timeout"))
+        timeout_s = requested_timeout_s(headers.get("x-request-timeout"))
         reader = await self.admission.enter(
             lambda: headers.get("authorization"),
             "graphql",
@@ -151,23 +151,23 @@ class GraphQLView:
         accepts = named(headers.get("accept"))
         modern = _RESPONSE_JSON in accepts
         media_type = _RESPONSE_JSON if modern else _JSON
-        asked = await self._asked(request, headers, receive)
-        kept = self._answers.get(asked, reader)
+        payload = await self._payload(request, headers, receive)
+        kept = self._answers.get(payload, reader)
         if kept is not None:
             return _response(kept, media_type)
         context = self.context_of(reader, state["request_id"], timeout_s)
-        is_large = len(asked) > LARGE_BYTES
-        turn = (
+        is_large = len(payload) > LARGE_BYTES
+        slot = (
             self.operations.large_operations.take(reader.caller, context.deadline) if is_large else _NO_SLOT
         )
         async with while_client_waits(receive):
-            kept = await self._answers.wait_for_concurrent(asked, reader, context.deadline)
+            kept = await self._answers.wait_for_concurrent(payload, reader, context.deadline)
             if kept is not None:
                 return _response(kept, media_type)
-            with self._answers.sharing(asked, reader):
-                async with turn:
+            with self._answers.sharing(payload, reader):
+                async with slot:
                     data = self.read(
-                        _parameters(request) if isinstance(asked, str) else _json(asked, "The body")
+                        _parameters(request) if isinstance(payload, str) else _json(payload, "The body")
                     )
                     result = await self.operations.run(data, context, has_slot=is_large)
                     if is_large:
@@ -175,7 +175,7 @@ class GraphQLView:
                     answer = to_answer(result, context.request_id)
                     text = orjson.dumps(answer)
                 if "errors" not in answer:
-                    self._answers.keep(asked, reader, text)
+                    self._answers.keep(payload, reader, text)
         refused = "data" not in answer and (modern or _JSON not in accepts)
         return _response(text, media_type, 400 if refused else 200)
 
@@ -193,8 +193,8 @@ class GraphQLView:
         timeout_s = min(self._options.request_timeout_s, timeout_s)
         return Context(reader, asyncio.get_running_loop().time() + timeout_s, request_id)
 
-    async def _asked(self, request: Request, headers: RequestHeaders, receive: Receive) -> bytes | str:
-        """A POST's body; a GET's parameters as text, so that no body can pass for them in the response cache.
+    async def _payload(self, request: Request, headers: RequestHeaders, receive: Receive) -> bytes | str:
+        """A POST's body; a GET's parameters as text, so that the response cache never confuses the two.
 
         Raises: HTTPException, ClientDisconnect.
         """
@@ -258,9 +258,15 @@ def _parameters(request: Request) -> dict[str, Any]:
     """The parameters of a GET, without empty ones. Raises: HTTPException."""
     try:
         text: str = request.scope["query_string"].decode()
-        parameters: dict[str, Any] = dict(parse_qsl(text, errors="strict"))
+        given = parse_qsl(text, errors="strict")
     except UnicodeDecodeError:
         raise HTTPException(400, "The URL's query must be UTF-8.") from None
+    parameters: dict[str, Any] = dict(given)
+    if len(parameters) != len(given):
+        names = [name for name, _ in given]
+        twice = [name for name, _, _ in _PARAMETERS if names.count(name) > 1]
+        if twice:
+            raise HTTPException(400, f"`{twice[0]}` is given more than once.")
     return parameters | {
         name: _json(parameters[name], f"`{name}`") for name in _JSON_PARAMETERS if name in parameters
     }

@@ -51,7 +51,9 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _OPERATIONS_PER_SOCKET, _LARGE_PER_SOCKET = 50, 4  # concurrent
-_JUDGE_EVERY_S = 2.0
+_CHECK_TOKEN_EVERY_S = 2.0
+_WITH_ID = ("subscribe", "complete")
+_MESSAGE_TYPES = ("connection_init", "ping", "pong", *_WITH_ID)
 _REASON_CHARACTERS = 120  # in a close frame: RFC 6455, section 5.5
 _SMALL_BYTES = 16_384  # smaller messages are not limited: at most 50 wait per connection
 
@@ -123,8 +125,8 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  Strawberry's
         super().__init__(*args, **options)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._large_ones = 0  # each keeps its keys in memory
-        self._turn_of_large_ones = asyncio.Lock()
+        self._large = 0  # each keeps its keys in memory
+        self._large_lock = asyncio.Lock()
 
     async def handle(self) -> None:
         checking = asyncio.create_task(self._check_token())
@@ -137,13 +139,12 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
     async def _check_token(self) -> None:
         """Close the connection when its token becomes invalid: expired, or its key withdrawn."""
         while True:
-            await asyncio.sleep(_JUDGE_EVERY_S)
+            await asyncio.sleep(_CHECK_TOKEN_EVERY_S)
             if not self.connection_acknowledged:
                 continue
             try:
-                with suppress(
-                    UpstreamUnavailable
-                ):  # the issuer's keys can't be fetched: the last result stays valid
+                # If the issuer's keys can't be fetched, the last result stays valid.
+                with suppress(UpstreamUnavailable):
                     await self.view.door.admission.caller(self._connection.authorization)
             except Unauthenticated as error:
                 log_failure(error)
@@ -158,7 +159,7 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
     async def handle_subscribe(self, message: Any) -> None:  # noqa: ANN401  JSON
         """Limits operations ourselves: Strawberry does not count one whose last message is unread."""
         is_large = has_long_list(message["payload"]["query"].get("variables"))
-        if is_large and self._large_ones >= _LARGE_PER_SOCKET:
+        if is_large and self._large >= _LARGE_PER_SOCKET:
             await self._reject(message["id"], f"{_LARGE_PER_SOCKET} large operations at a time")
             return
         if len(self._tasks) >= _OPERATIONS_PER_SOCKET:
@@ -170,11 +171,11 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
             self._tasks.add(operation.task)
             operation.task.add_done_callback(self._tasks.discard)
             if is_large:
-                self._large_ones += 1
-                operation.task.add_done_callback(self._large_one_ended)
+                self._large += 1
+                operation.task.add_done_callback(self._large_ended)
 
-    def _large_one_ended(self, _task: asyncio.Task[None]) -> None:
-        self._large_ones -= 1
+    def _large_ended(self, _task: asyncio.Task[None]) -> None:
+        self._large -= 1
 
     async def _reject(self, operation_id: str, allowed: str) -> None:
         refusal = error_body(f"A connection may have {allowed}.", ErrorCode.THROTTLED)
@@ -182,12 +183,13 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def handle_message(self, message: Any) -> None:  # noqa: ANN401  any JSON
         """Check the message's structure, which Strawberry assumes."""
-        payload = message.get("payload", {}) if isinstance(message, dict) else None
-        if not isinstance(payload, dict) or not isinstance(message.get("id", ""), str):
-            await self.handle_invalid_message("Failed to parse message")
+        if (problem := _problem(message)) is not None:
+            await self.handle_invalid_message(problem)
             return
-        if message.get("type") == "subscribe":  # pass all of it to the operation: see `_answer`
-            message["payload"] = {"query": payload}
+        if message["type"] == "subscribe":  # pass all of it to the operation: see `_answer`
+            message["payload"] = {"query": message["payload"]}
+        elif message.get("payload", {}) is None:  # as if absent
+            del message["payload"]
         await super().handle_message(message)
 
     @property
@@ -197,7 +199,7 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
     async def run_operation(self, operation: Operation[Context, None]) -> None:
         """A large operation runs only after the previous one's response has been read."""
         request: Any = operation.query  # the whole message: see `handle_message`
-        async with self._turn_of_large_ones if has_long_list(request.get("variables")) else nullcontext():
+        async with self._large_lock if has_long_list(request.get("variables")) else nullcontext():
             await self._run_operation(operation)
 
     async def _run_operation(self, operation: Operation[Context, None]) -> None:
@@ -249,6 +251,20 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
             return error_body(error.message, **to_extensions(error))
         context = door.context_of(reader, request_id)
         return to_answer(await door.operations.run(request, context), request_id)
+
+
+def _problem(message: Any) -> str | None:  # noqa: ANN401  JSON
+    """What is wrong with a client's message. Source: the graphql-transport-ws protocol, Message types."""
+    if not isinstance(message, dict):
+        return "A message must be a JSON object"
+    kind, payload = message.get("type"), message.get("payload")
+    if not isinstance(kind, str) or kind not in _MESSAGE_TYPES:
+        return f"`type` must be one of {', '.join(_MESSAGE_TYPES)}"
+    if kind in _WITH_ID and not isinstance(message.get("id"), str):
+        return "`id` must be a string"
+    if not isinstance(payload, dict) and (payload is not None or kind == "subscribe"):
+        return "`payload` must be an object"
+    return None
 
 
 class Sockets(GraphQL[Context, None]):

@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import strawberry
 
-from transfer_gateway.api.graphql.declare import Info, answers
+from transfer_gateway.api.graphql.declare import Info, domain_type
 from transfer_gateway.api.graphql.steps import Tag, WorkflowStep  # noqa: TC001  as above
 from transfer_gateway.api.graphql.types import Account, Node
 from transfer_gateway.domain import workflow
 from transfer_gateway.domain.identity import AccountId, Region, WorkflowId, WorkflowKey
 
 
-@answers(workflow.Workflow, "A workflow: the steps that run on each uploaded file.")
+@domain_type(workflow.Workflow, "A workflow: the steps that run on each uploaded file.")
 class Workflow(Node):
     id: strawberry.ID = strawberry.field(description="Global id: `accountId/region/workflowId`.")
     account_id: AccountId = strawberry.field(description="The account it belongs to.")
@@ -35,7 +35,7 @@ class Workflow(Node):
     observed_at: datetime = strawberry.field(description="When AWS returned this.")
 
     @strawberry.field(description="The account it belongs to.", graphql_type=Account)
-    def account(self, info: Info) -> Any:  # noqa: ANN401  a domain account, see answers
+    def account(self, info: Info) -> Any:  # noqa: ANN401  a domain account, see domain_type
         return info.context.reader.scope.account_of(cast("workflow.Workflow", self))
 
 

@@ -64,7 +64,7 @@ class Call:
     dropped = False
     is_stream = False  # of responses
     is_public = False
-    is_long_lived = False  # is_long_lived until its client disconnects
+    is_long_lived = False  # open until its client disconnects: a health watch
     answered = False  # the handler has returned
 
     first_seen: float | None = None  # loop time; set by `observe`

@@ -39,9 +39,8 @@ class Lookup:
         """Raises: DecodeError."""
         self.message = message
         self._request = pb.GetExecutionRequest.FromString(message)
-        self.response_of: tuple[Version, bytes] | None = (
-            None  # versions of the execution and of the caller's scope
-        )
+        # The versions of the execution and of the caller's scope.
+        self.response_of: tuple[Version, bytes] | None = None
         self.response = b""
         self._parameters: LookupParameters | None = None
 

@@ -1,1 +1,1 @@
-"""The fields of `Settings`, a file for each group of them."""
+"""The fields of `Settings`, one file per group."""

@@ -1,4 +1,4 @@
-"""Who may call, and what they see."""
+"""Authentication of callers, and the access policy."""
 
 from __future__ import annotations
 

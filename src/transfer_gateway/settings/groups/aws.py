@@ -1,4 +1,4 @@
-"""Calls to AWS, the roles assumed for them, and what is kept of the answers."""
+"""AWS calls, the roles assumed for them, and the cache of their responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one caller may use, and the audit log of what it asked."""
+"""Limits of each caller, and the audit log."""
 
 from __future__ import annotations
 

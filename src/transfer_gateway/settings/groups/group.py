@@ -1,4 +1,4 @@
-"""What every group of settings is made of."""
+"""The base of all groups of settings."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ CommaSeparated = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class Group(BaseModel):
-    """Only `Settings`, which has the fields of all groups, is ever made."""
+    """Only `Settings`, which has the fields of all groups, is instantiated."""
 
     model_config = ConfigDict(frozen=True, validate_default=True, defer_build=True)

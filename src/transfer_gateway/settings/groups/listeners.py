@@ -1,4 +1,4 @@
-"""The addresses that are served, and their certificates."""
+"""Addresses and TLS certificates of both servers."""
 
 from __future__ import annotations
 

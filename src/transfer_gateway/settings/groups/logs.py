@@ -1,4 +1,4 @@
-"""What is logged, and how."""
+"""Logging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The time of a request, and of shutting down."""
+"""Timeouts of requests and of the shutdown."""
 
 from __future__ import annotations
 
