@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -26,20 +28,27 @@ from transfer_emulator import (
 )
 from transfer_gateway.aws.decode_log import LogDecoder
 from transfer_gateway.aws.logs import WORKFLOW_ENTRIES, Logs, entries_of
-from transfer_gateway.domain.errors import AccessDenied, LogGroupNotFound, Throttled
+from transfer_gateway.build import build_core
+from transfer_gateway.domain.account import Accounts
+from transfer_gateway.domain.errors import AccessDenied, GatewayError, LogGroupNotFound, Throttled
 from transfer_gateway.domain.event import EventKind, ExecutionEvent
 from transfer_gateway.domain.execution import Source
 from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, Target, WorkflowId
 from transfer_gateway.domain.log_group import LogGroup, LogGroupKey
 from transfer_gateway.domain.log_page import DropReason, LogPage
 from transfer_gateway.domain.record import record_of
-from transfer_gateway.telemetry import configure_logging
+from transfer_gateway.settings import AccountsFile
+from transfer_gateway.telemetry import AwsCalls, configure_logging
 from wire import PLAIN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from transfer_emulator import Upload
     from transfer_gateway.build import Core
     from transfer_gateway.domain.account import Account
+    from transfer_gateway.settings import Settings
 
 NOW = 1_767_225_600.0
 NOW_MS = int(NOW * 1000)
@@ -331,8 +340,6 @@ def logs(core: Core) -> Logs:
 
 @pytest.fixture
 def account(core: Core, world: World, settings: Any) -> Account:
-    from transfer_gateway.settings import AccountsFile  # noqa: PLC0415
-
     found = AccountsFile(settings().accounts_file).load().listed.find(PLAIN)
     assert found is not None
     return found
@@ -474,6 +481,47 @@ async def test_failures(
     with pytest.raises(error) as caught:
         await read(logs, account, "mine")
     assert "logs:FilterLogEvents" in str(caught.value)
+
+
+# Only the request's deadline ends these.
+WITHOUT_END = {FaultKind.HANG, FaultKind.DRIP, FaultKind.ENDLESS_CONTINUE}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind not in WITHOUT_END])
+@pytest.mark.parametrize("call", ["FilterLogEvents", "DescribeLogGroups"])
+async def test_whatever_is_answered(
+    aws: Emulator, logs: Logs, account: Account, world: World, kind: FaultKind, call: str
+) -> None:
+    """Is read, or a failure that has a code; the next call is answered as ever."""
+    world.add_log_group(PLAIN, "eu-west-1", "mine").put("s", json.dumps(ENTRY), NOW_MS - 1000)
+    end = datetime.fromtimestamp(NOW, UTC)
+
+    async def ask() -> object:
+        if call == "DescribeLogGroups":
+            return await logs.describe_group(account, TARGET, "mine")
+        return await logs.filter_events(account, TARGET, "mine", start=end - timedelta(minutes=1), end=end)
+
+    aws.faults.add(Fault(kind, service="logs", operation=call, code="InvalidParameterException"))
+    with suppress(GatewayError):
+        assert isinstance(await ask(), LogPage | LogGroup)
+    aws.faults.clear()
+    assert isinstance(await ask(), LogPage | LogGroup)
+
+
+@pytest.mark.usefixtures("aws")
+async def test_a_region_that_is_added(
+    accounts_file: Path, settings: Callable[..., Settings], world: World
+) -> None:
+    """Logs are read there as soon as the accounts are in use."""
+    world.add_log_group(PLAIN, "us-east-1", "mine")
+    target, made = Target(GROUP.account_id, Region("us-east-1")), settings()
+    accounts_file.write_text(f'accounts: [{{ id: "{PLAIN}", regions: [eu-west-1] }}]')
+    sources = AccountsFile(accounts_file).load()
+    async with build_core(made, sources, AwsCalls(), history=True) as core:
+        (account,) = (replace(it, regions=(target.region,)) for it in sources.listed)
+        await core.gateway.use_accounts(Accounts([account]))
+        assert core.logs is not None
+        assert (await core.logs.describe_group(account, target, "mine")).name == "mine"
 
 
 async def test_a_page_full_of_commas(logs: Logs, account: Account, world: World) -> None:
