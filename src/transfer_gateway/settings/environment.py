@@ -15,6 +15,7 @@ from transfer_gateway.settings.groups.callers import CallerSettings
 from transfer_gateway.settings.groups.graphql import GraphQLSettings
 from transfer_gateway.settings.groups.group import ENV_PREFIX
 from transfer_gateway.settings.groups.grpc import GrpcSettings
+from transfer_gateway.settings.groups.history import HistorySettings
 from transfer_gateway.settings.groups.http import HttpSettings
 from transfer_gateway.settings.groups.listeners import ListenerSettings
 from transfer_gateway.settings.groups.logs import LogSettings
@@ -56,6 +57,7 @@ class Settings(
     LogSettings,
     AwsSettings,
     TimeoutSettings,
+    HistorySettings,
     GrpcSettings,
     GraphQLSettings,
     CallerSettings,

@@ -1,0 +1,14 @@
+"""What is remembered of executions: an index of CloudWatch Logs that can be rebuilt. The only package that knows SQL.
+
+`values` has what goes in and out; `store` the store itself, whose libraries take 25 MB: import it only if there is one.
+"""
+
+from transfer_gateway.history.values import (
+    GroupProgress,
+    LogMechanism,
+    StoredExecution,
+    Targets,
+    WorkflowLog,
+)
+
+__all__ = ["GroupProgress", "LogMechanism", "StoredExecution", "Targets", "WorkflowLog"]
