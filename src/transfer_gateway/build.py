@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.unread import UnreadBytes
     from transfer_gateway.auth import Oidc
     from transfer_gateway.domain.discovery import AccountSources
+    from transfer_gateway.history.store import HistoryStore
     from transfer_gateway.settings import DoorTls, Settings
     from transfer_gateway.telemetry import AwsCalls, Requests
     from transfer_gateway.telemetry.tracing import Tracing
@@ -144,6 +145,25 @@ def _limits(settings: Settings) -> PacingLimits:
         max_in_flight=settings.target_max_in_flight,
         max_in_flight_overall=settings.aws_max_in_flight,
     )
+
+
+@asynccontextmanager
+async def build_history(settings: Settings) -> AsyncIterator[HistoryStore | None]:
+    """The history's store, which is not connected to before its first use. Raises: ConfigurationError."""
+    if settings.history_url == "off":
+        yield None
+        return
+    from transfer_gateway.history.store import open_store  # noqa: PLC0415  takes 25 MB
+
+    async with open_store(
+        settings.history_url,
+        password_file=settings.history_password_file,
+        max_bytes=settings.history_max_bytes,
+        retention_days=settings.history_retention_days,
+        pool_size=settings.history_pool_size,
+        timeout_s=settings.history_timeout_s,
+    ) as store:
+        yield store
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 `values` has what goes in and out; `store` the store itself, whose libraries take 25 MB: import it only if there is one.
 """
 
+from transfer_gateway.history.files import check_history_files
 from transfer_gateway.history.values import (
     GroupProgress,
     LogMechanism,
@@ -11,4 +12,11 @@ from transfer_gateway.history.values import (
     WorkflowLog,
 )
 
-__all__ = ["GroupProgress", "LogMechanism", "StoredExecution", "Targets", "WorkflowLog"]
+__all__ = [
+    "GroupProgress",
+    "LogMechanism",
+    "StoredExecution",
+    "Targets",
+    "WorkflowLog",
+    "check_history_files",
+]

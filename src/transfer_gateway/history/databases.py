@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import URL, AsyncAdaptedQueuePool, event, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from transfer_gateway.history.failures import NotConnected
 from transfer_gateway.history.tables import events, executions
-from transfer_gateway.settings import ENV_PREFIX, ConfigurationError
 from transfer_gateway.telemetry import get_logger, hide
 
 if TYPE_CHECKING:
@@ -269,18 +266,6 @@ class TemporaryFile:
     def __exit__(self, *_: object) -> None:
         if self._folder is not None:
             self._folder.cleanup()
-
-
-def sqlite_file(url: str) -> Path:
-    """The file of `sqlite:///path`, made if it is missing, for its owner alone. Raises: ConfigurationError."""
-    path = Path("/" + unquote(urlsplit(url).path).lstrip("/"))
-    if not path.parent.is_dir():
-        raise ConfigurationError([f"{ENV_PREFIX}HISTORY_URL: there is no directory {path.parent}"])
-    if path.is_dir():
-        raise ConfigurationError([f"{ENV_PREFIX}HISTORY_URL: {path} is a directory"])
-    with suppress(OSError):  # then it is read-only, which the first use says
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    return path
 
 
 def default_max_bytes(url: str) -> int:

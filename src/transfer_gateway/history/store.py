@@ -34,8 +34,8 @@ from transfer_gateway.history.databases import (
     Sqlite,
     TemporaryFile,
     default_max_bytes,
-    sqlite_file,
 )
+from transfer_gateway.history.files import check_history_files, sqlite_file
 from transfer_gateway.history.operations import Operations
 from transfer_gateway.history.retention import Retention, Retentive
 from transfer_gateway.history.statements import statements_of
@@ -80,8 +80,9 @@ async def open_store(
 ) -> AsyncIterator[HistoryStore]:
     """The store of a checked `history_url`. It does not connect before it is used.
 
-    Raises: ConfigurationError if the directory of the SQLite file does not exist.
+    Raises: ConfigurationError if the directory of the SQLite file, or the password's file, does not exist.
     """
+    check_history_files(url, password_file)
     max_bytes = max_bytes or default_max_bytes(url)
     with ExitStack() as stack:
         database: Database
