@@ -30,6 +30,10 @@ _HEADROOM = 1.25  # a file's hard limit above its maximum size, for what arrives
 _CACHE_KIBIBYTES = 8192
 _WAL_MAX_BYTES = 64 * 2**20
 _READERS = 2
+_FREE_KEPT, _VACUUM_PAGES = (
+    0.1,
+    1000,
+)  # the part of a file that may be free, and how much is given back at once
 _INDEXED_BYTES = 120  # what an index entry and a row's header take in PostgreSQL, a row
 _RECYCLE_S = 1800  # connections move to a new primary or proxy after this
 
@@ -51,8 +55,8 @@ class Database(Protocol):
         """The rows of a table."""
         ...
 
-    async def shrink(self, connection: AsyncConnection) -> None:
-        """Give the space of deleted rows back, a part at a time."""
+    async def shrink(self, connection: AsyncConnection) -> bool:
+        """Give a part of the space of deleted rows back. Returns: whether there is more to give."""
         ...
 
     async def start_anew(self) -> None:
@@ -125,8 +129,19 @@ class Sqlite:
     async def count(self, connection: AsyncConnection, table: Table) -> int:
         return await connection.scalar(select(func.count()).select_from(table)) or 0
 
-    async def shrink(self, connection: AsyncConnection) -> None:
-        await connection.execute(text("PRAGMA incremental_vacuum(1000)"))
+    async def shrink(self, connection: AsyncConnection) -> bool:
+        """Only a good part of the file: what is deleted by size is soon used again."""
+        pages, free = (
+            await connection.execute(
+                text("SELECT page_count, freelist_count FROM pragma_page_count, pragma_freelist_count")
+            )
+        ).one()
+        if free <= pages * _FREE_KEPT:
+            return False
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        # SQLite frees a page with each row, and rows without columns are read by `executescript` alone, which commits.
+        await raw.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+        return True
 
     async def start_anew(self) -> None:
         """The damaged file is kept as `….damaged`; an older one of that name is overwritten."""
@@ -232,8 +247,9 @@ class Postgresql:
         )
         return max(0, int(rows or 0))
 
-    async def shrink(self, connection: AsyncConnection) -> None:
+    async def shrink(self, connection: AsyncConnection) -> bool:
         """Autovacuum does."""
+        return False
 
     async def start_anew(self) -> None:
         """Not ours to do."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from sqlalchemy.exc import DBAPIError
@@ -40,6 +40,10 @@ class NotConnected(Exception):
     """No connection could be made. The message is what an operator is told after *the history store*."""
 
 
+class Replaced(Exception):
+    """The database has been replaced meanwhile."""
+
+
 class Kind(Enum):
     DOWN = auto()  # nothing works
     FAILED = auto()  # this operation did not
@@ -61,23 +65,30 @@ class Failure:
         )
 
 
-def failure_of(error: Exception, timeout_s: float) -> Failure | None:
-    """None: not the database's, but a bug."""
-    down: tuple[str, object] | None = None
+REPLACED = Failure(Kind.DAMAGED, "was damaged and has been started anew", "replaced")
+
+
+FAILURES = (DBAPIError, NoConnectionFree, TimeoutError, NotConnected, SchemaProblem, OSError, Replaced)
+
+
+def failure_of(error: Exception, timeout_s: float) -> Failure:
+    """`error`: one of FAILURES. Everything else is a bug."""
     match error:
         case DBAPIError():
             return _of_database(error)
+        case Replaced():
+            return REPLACED
         case NoConnectionFree():
             return Failure(Kind.FAILED, "has no free connection", "pool")
         case TimeoutError():
-            down = f"did not answer within {timeout_s:g} s", "timeout"
+            reason, detail = f"did not answer within {timeout_s:g} s", "timeout"
         case NotConnected():
-            down = str(error), repr(error.__cause__)
+            reason, detail = str(error), repr(error.__cause__)
         case SchemaProblem():
-            down = str(error), "schema"
-        case OSError():
-            down = "can't be reached", repr(error)
-    return down and Failure(Kind.DOWN, down[0], str(down[1]))
+            reason, detail = str(error), "schema"
+        case _:
+            reason, detail = "can't be reached", repr(error)
+    return Failure(Kind.DOWN, reason, detail)
 
 
 def _of_database(error: DBAPIError) -> Failure:
@@ -86,7 +97,7 @@ def _of_database(error: DBAPIError) -> Failure:
         # Errors of the module itself, such as a closed connection, have no code.
         code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if code & 0xFF in _DAMAGED or code == _MOVED:
-            return Failure(Kind.DAMAGED, "was damaged and has been started anew", detail)
+            return replace(REPLACED, detail=detail)
         if error.connection_invalidated:
             return Failure(Kind.TRANSIENT, "closed the connection", detail)
         return Failure(Kind.FAILED, _BY_SQLITE.get(code & 0xFF, "failed"), detail)

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.history import schema
 from transfer_gateway.history.databases import Postgresql, Sqlite, default_max_bytes
-from transfer_gateway.history.failures import failure_of
+from transfer_gateway.history.failures import FAILURES, failure_of
 from transfer_gateway.history.files import sqlite_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from transfer_gateway.domain.errors import UpstreamUnavailable
     from transfer_gateway.history.databases import Database
 
 _SQLITE_TIMEOUT_S = 60.0
@@ -49,12 +48,7 @@ async def _open(url: str, password_file: Path | None, timeout_s: float | None) -
     )
     try:
         yield database
-    except Exception as error:
-        raise _told(error, timeout_s or 0) from error
+    except FAILURES as error:
+        raise failure_of(error, timeout_s or 0).error() from error
     finally:
         await database.close()
-
-
-def _told(error: Exception, timeout_s: float) -> UpstreamUnavailable | Exception:
-    failure = failure_of(error, timeout_s)
-    return error if failure is None else failure.error()

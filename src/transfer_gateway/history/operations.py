@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.history import schema
-from transfer_gateway.history.failures import RETRY_S, Failure, Kind, failure_of
+from transfer_gateway.history.failures import FAILURES, REPLACED, RETRY_S, Failure, Kind, Replaced, failure_of
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
-    from typing import Any
 
     from prometheus_client.core import Metric
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -41,6 +40,7 @@ class Operations:
         self._making_schema = asyncio.Lock()
         self._replacing = asyncio.Lock()
         self._replacements = 0
+        self._running: set[asyncio.Task[Any]] = set()
         self._down: Failure | None = None
         self._try_at = 0.0
         self._failing: dict[str, str] = {}  # the reason by operation, logged once
@@ -85,30 +85,41 @@ class Operations:
         return result
 
     async def _attempts(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        for left in reversed(range(_ATTEMPTS)):
-            replacements = self._replacements
+        failure = REPLACED
+        for _ in range(_ATTEMPTS):
+            async with self._replacing:
+                replacements = self._replacements
             try:
-                if not self._has_schema:
-                    await self._within_time(self._ensure_schema)
-                return await self._within_time(attempt)
-            except Exception as error:
-                failure = failure_of(error, self._timeout_s)
-                if failure is None:
-                    raise
-                if failure.kind is Kind.DAMAGED:
-                    await self._replace(replacements, failure)
-                elif failure.kind is not Kind.TRANSIENT:
-                    raise _Failed(failure) from error
-                if not left:
-                    raise _Failed(failure) from error
-        raise AssertionError
+                return await self._attempt(attempt, replacements)
+            except FAILURES as error:
+                failure = await self._passing(error, replacements)
+        raise _Failed(failure)
+
+    async def _attempt(self, attempt: Callable[[], Coroutine[Any, Any, T]], replacements: int) -> T:
+        if not self._has_schema:
+            await self._within_time(self._ensure_schema)
+        if replacements != self._replacements:
+            raise Replaced
+        return await self._within_time(attempt)
+
+    async def _passing(self, error: Exception, replacements: int) -> Failure:
+        """Returns: what has passed, so that another attempt may help. Raises: _Failed."""
+        failure = failure_of(error, self._timeout_s)
+        if failure.kind is Kind.DAMAGED:
+            await self._replace(replacements, failure)
+        elif failure.kind is not Kind.TRANSIENT:
+            raise _Failed(failure) from error
+        return failure
 
     async def _within_time(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """In a task of its own: a driver's clean-up may hang as the database does. Raises: TimeoutError."""
+        replacements = self._replacements
         task = self._tasks.start(attempt(), name="history")
+        self._running.add(task)
         try:
             await asyncio.wait({task}, timeout=self._timeout_s)
         finally:
+            self._running.discard(task)
             if not task.done():
                 task.cancel()
         if not task.done():
@@ -117,7 +128,7 @@ class Operations:
                 task.cancel()  # the driver then drops the connection
             raise TimeoutError
         if task.cancelled():
-            raise TimeoutError
+            raise Replaced if replacements != self._replacements else TimeoutError
         return task.result()
 
     async def _ensure_schema(self) -> None:
@@ -143,6 +154,11 @@ class Operations:
             )
             self._replacements += 1
             self._has_schema = False
+            running = set(self._running)  # they use the old one, or wait for its connections
+            for task in running:
+                task.cancel()
+            if running:
+                await asyncio.wait(running, timeout=_LEAVE_S)
             await self._within_time(self.database.start_anew)
 
     def _refuse_if_down(self) -> None:

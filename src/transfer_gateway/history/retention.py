@@ -28,6 +28,7 @@ _log = get_logger(__name__)
 _DAY_MS = 86_400_000
 _BATCH = 200  # executions of one transaction
 _FILLED = 0.95  # of the maximum size is left after deleting by size
+_SHRINKS = 256  # 1 GiB at once, at most
 _EVERY_S = 30.0
 _NEVER_MS = 2**62
 
@@ -72,7 +73,11 @@ class Retentive:
             excess = 1 - max_bytes * _FILLED / self._size_bytes
             deleted += await self._delete("size", _NEVER_MS, max(1, int(self._executions * excess)))
         if deleted:
-            await self._measure()
+            await self._shrink()
+            # Not measured again: PostgreSQL's statistics come later.
+            left = max(0, self._executions - deleted)
+            self._size_bytes = self._size_bytes * left // max(1, self._executions)
+            self._executions = left
         return deleted
 
     async def _delete(self, why: str, before_ms: int, at_most: int | None) -> int:
@@ -90,6 +95,11 @@ class Retentive:
             _log.info("history_pruned", why=why, executions=deleted)
         return deleted
 
+    async def _shrink(self) -> None:
+        for _ in range(_SHRINKS):
+            if not await self._operations.write("shrink", self._operations.database.shrink):
+                return
+
     async def _delete_batch(self, connection: AsyncConnection, *, before_ms: int, first: int) -> int:
         found = await connection.execute(self._statements.oldest, {"before": before_ms, "first": first})
         rows = found.all()
@@ -100,7 +110,6 @@ class Retentive:
         await connection.execute(self._statements.delete_executions, given)
         kept_since = max(row.last_at for row in rows) + 1
         await connection.execute(self._statements.save_kept_since, {"kept_since": kept_since})
-        await self._operations.database.shrink(connection)
         return len(rows)
 
     async def _measure(self) -> None:

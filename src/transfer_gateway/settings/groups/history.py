@@ -40,7 +40,7 @@ class HistorySettings(Group):
         le=2**50,
         description=(
             "Maximum size of the history; the oldest executions are deleted first. "
-            "Default: 1 GiB in SQLite, 64 GiB in PostgreSQL. 1 GiB holds about 500,000 executions."
+            "Default: 1 GiB in SQLite, 64 GiB in PostgreSQL. 1 GiB holds about 300,000 executions."
         ),
     )
     history_backfill_hours: float = Field(
@@ -70,7 +70,8 @@ class HistorySettings(Group):
             return value
         try:
             url = urlsplit(value)
-            _ = url.port
+            for host in url.netloc.rpartition("@")[2].split(","):
+                _ = urlsplit(f"//{host}").port
         except ValueError:
             raise ValueError(f"is not a URL: {_FORMS}; encode special characters of a password") from None
         if url.scheme == "sqlite":
