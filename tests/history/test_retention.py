@@ -53,10 +53,9 @@ async def test_the_oldest_are_deleted_when_the_history_is_too_large(url: str) ->
         ]
         await store.append(events)
 
-        pruned = await store.prune()
-        while not pruned:  # PostgreSQL's statistics come a little later
-            await asyncio.sleep(0.1)
-            pruned = await store.prune()
+        async with asyncio.timeout(60):
+            while not await store.prune():  # PostgreSQL's statistics come a little later
+                await asyncio.sleep(0.1)
         left = set(await store.records(keys))
         assert 100 < len(left) < 700
         assert left == set(keys[-len(left) :])
@@ -64,11 +63,8 @@ async def test_the_oldest_are_deleted_when_the_history_is_too_large(url: str) ->
         kept_since = await store.kept_since()
         assert kept_since is not None
         assert kept_since > START
-        await store._retentive._measure()
-        while value(store, "store_executions") != len(left):  # as above
-            await asyncio.sleep(0.1)
-            await store._retentive._measure()
-        assert await store.prune() == 0
+        if url.startswith("sqlite"):  # which knows its size to the page
+            assert await store.prune() == 0
         assert value(store, "appended_events_total") == len(events)
 
 

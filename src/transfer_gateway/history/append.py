@@ -95,7 +95,7 @@ async def _lock(
     stored = {key_of(row[2:]): _Stored(row[0], row[1]) for row in locked}
     by_id = {one.id: (key, one) for key, one in stored.items() if one.event_count}
     if by_id:
-        found = await connection.execute(statements.events_of, {"rows": dump([{"id": id_} for id_ in by_id])})
+        found = await connection.execute(statements.events_of, {"ids": statements.ids(by_id)})
         for at, (id_, seq, event_id, occurred_at, body) in enumerate(found):
             key, one = by_id[id_]
             one.seqs[event_id] = seq

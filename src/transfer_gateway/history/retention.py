@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.backoff import jittered
 from transfer_gateway.domain.errors import UpstreamUnavailable
-from transfer_gateway.history.codec import dump
 from transfer_gateway.history.tables import executions
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
@@ -105,7 +104,7 @@ class Retentive:
         rows = found.all()
         if not rows:
             return 0
-        given = {"rows": dump([{"id": row.id} for row in rows])}
+        given = {"ids": self._statements.ids(row.id for row in rows)}
         await connection.execute(self._statements.delete_events, given)
         await connection.execute(self._statements.delete_executions, given)
         kept_since = max(row.last_at for row in rows) + 1

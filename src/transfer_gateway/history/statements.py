@@ -1,4 +1,4 @@
-"""The SQL, for one of the two databases. Each is prepared once: many rows go in as one JSON array, `rows`."""
+"""The SQL, for one of the two databases. Each is prepared once: many rows or ids go in as one parameter."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from transfer_gateway.history.codec import dump
 from transfer_gateway.history.tables import events, executions, log_groups, retention, workflow_logs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy.sql.elements import ColumnElement
 
     Insert = postgresql.Insert | sqlite.Insert
@@ -28,15 +31,20 @@ UPLOAD = ("user_name", "server_id", "session_id", "file_location")  # both the e
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Parameters in parentheses. `rows` is text: a JSON array of objects with the columns that are named."""
+    """Parameters in parentheses. `rows` is text: a JSON array of objects with the columns that are named.
+
+    `ids` is what the method of that name makes. PostgreSQL plans by the length of an array, but not by that of JSON.
+    """
+
+    dialect: str
 
     lock: sa.Executable  # (rows: key, last_at) → id, event_count, key
-    events_of: sa.Executable  # (rows: id) → execution, seq, event_id, occurred_at, body
+    events_of: sa.Executable  # (ids) → execution, seq, event_id, occurred_at, body
     add_events: sa.Executable  # (rows: execution, event_id, occurred_at, body)
     replace_events: sa.Executable  # (rows: seq, event_id, body)
     set_records: sa.Executable  # (rows: id, added, the columns of the record)
     observe: sa.Executable  # (rows: key, observed, …)
-    record: sa.Executable  # (rows: key) → key, id, event_count, observed
+    record: sa.Executable  # (ids: AWS's) → key, id, event_count, observed
     timeline: sa.Executable  # (key, after, first) → seq, event_id, occurred_at, body
     find: sa.Executable  # (execution_id, workflow_id, targets, first) → key
     save_progress: sa.Executable  # (a row)
@@ -44,9 +52,12 @@ class Statements:
     save_workflow_logs: sa.Executable  # (rows)
     workflow_logs: sa.Executable  # (account_id, region)
     oldest: sa.Executable  # (before, first) → id, last_at; skips what a writer has locked
-    delete_events: sa.Executable  # (rows: id)
-    delete_executions: sa.Executable  # (rows: id)
+    delete_events: sa.Executable  # (ids)
+    delete_executions: sa.Executable  # (ids)
     save_kept_since: sa.Executable  # (kept_since)
+
+    def ids(self, ids: Iterable[int | str]) -> list[int | str] | str:
+        return list(ids) if self.dialect == "postgresql" else dump(list(ids))
 
 
 def statements_of(dialect: str) -> Statements:
@@ -56,10 +67,12 @@ def statements_of(dialect: str) -> Statements:
 
 class _Build:
     def __init__(self, dialect: str) -> None:
+        self._dialect = dialect
         self._postgresql = dialect == "postgresql"
 
     def all(self) -> Statements:
         return Statements(
+            dialect=self._dialect,
             lock=self._lock(),
             events_of=self._events_of(),
             add_events=self._add_events(),
@@ -74,8 +87,8 @@ class _Build:
             save_workflow_logs=self._save_workflow_logs(),
             workflow_logs=_of_target(workflow_logs),
             oldest=self._oldest(),
-            delete_events=self._delete(events, events.c.execution),
-            delete_executions=self._delete(executions, executions.c.id),
+            delete_events=sa.delete(events).where(self._is_one_of(events.c.execution)),
+            delete_executions=sa.delete(executions).where(self._is_one_of(executions.c.id)),
             save_kept_since=self._save_kept_since(),
         )
 
@@ -99,6 +112,13 @@ class _Build:
             .select_from(each)
             .subquery("given")
         )
+
+    def _is_one_of(self, column: sa.Column[Any]) -> ColumnElement[bool]:
+        if self._postgresql:
+            ids = sa.bindparam("ids", type_=postgresql.ARRAY(column.type))
+            return column == sa.func.any(ids)
+        each = sa.func.json_each(sa.bindparam("ids", type_=sa.Text)).table_valued("value", name="each")
+        return column.in_(sa.select(each.c.value))
 
     def _insert(self, table: sa.Table, given: sa.FromClause | None = None, **constants: int) -> Insert:
         insert = (postgresql.insert if self._postgresql else sqlite.insert)(table)
@@ -128,10 +148,9 @@ class _Build:
         ).returning(executions.c.id, executions.c.event_count, *(executions.c[name] for name in _KEY))
 
     def _events_of(self) -> sa.Executable:
-        given = self._rows(executions.c.id)
         return sa.select(
             events.c.execution, events.c.seq, events.c.event_id, events.c.occurred_at, events.c.body
-        ).join_from(given, events, events.c.execution == given.c.id)
+        ).where(self._is_one_of(events.c.execution))
 
     def _add_events(self) -> sa.Executable:
         given = self._rows(*(events.c[name] for name in ("execution", "event_id", "occurred_at", "body")))
@@ -176,14 +195,13 @@ class _Build:
         )
 
     def _record(self) -> sa.Executable:
-        given = self._rows(*(executions.c[name] for name in _KEY))
-        same = [executions.c[name] == given.c[name] for name in _KEY]
+        """By AWS's ids, which are hardly ever those of several executions."""
         return sa.select(
             *(executions.c[name] for name in _KEY),
             executions.c.id,
             executions.c.event_count,
             executions.c.observed,
-        ).join_from(given, executions, sa.and_(*same))
+        ).where(self._is_one_of(executions.c.execution_id))
 
     def _find(self) -> sa.Executable:
         """The targets are one text: looking for a piece of it needs no parsing, however many they are."""
@@ -244,10 +262,6 @@ class _Build:
             .limit(sa.bindparam("first"))
         )
         return oldest.with_for_update(skip_locked=True) if self._postgresql else oldest
-
-    def _delete(self, table: sa.Table, column: sa.Column[Any]) -> sa.Executable:
-        given = self._rows(executions.c.id)
-        return sa.delete(table).where(column.in_(sa.select(given.c.id)))
 
     def _save_kept_since(self) -> sa.Executable:
         insert = self._insert(retention).values(id=1, kept_since=sa.bindparam("kept_since"))

@@ -161,29 +161,30 @@ class HistoryStore:
 
     async def records(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, StoredExecution]:
         """What is stored of these executions, up to 1,000; what is unknown is missing."""
-        given = {"rows": dump([key._asdict() for key in dict.fromkeys(keys)])}
-        return await self._operations.read("records", partial(self._records, given=given))
+        wanted = set(keys)
+        return await self._operations.read("records", partial(self._records, wanted=wanted))
 
     async def _records(
-        self, connection: AsyncConnection, given: Mapping[str, str]
+        self, connection: AsyncConnection, *, wanted: set[ExecutionKey]
     ) -> dict[ExecutionKey, StoredExecution]:
-        rows = (await connection.execute(self._statements.record, given)).all()
-        by_id: dict[int, tuple[ExecutionKey, list[ExecutionEvent]]] = {
-            row.id: (key_of(row[:4]), []) for row in rows
+        ids = self._statements.ids({key.execution_id for key in wanted})
+        found = (await connection.execute(self._statements.record, {"ids": ids})).all()
+        rows = {row.id: row for row in found if tuple(row[:4]) in wanted}
+        events: dict[int, list[ExecutionEvent]] = {id_: [] for id_, row in rows.items() if row.event_count}
+        keys = {id_: key_of(row[:4]) for id_, row in rows.items()}
+        if events:
+            logged = await connection.execute(
+                self._statements.events_of, {"ids": self._statements.ids(events)}
+            )
+            for id_, _seq, event_id, occurred_at, body in logged:
+                events[id_].append(event_from(keys[id_], event_id, occurred_at, body))
+        return {
+            keys[id_]: StoredExecution(
+                tuple(sorted(events.get(id_, ()), key=lambda event: (event.occurred_at, event.event_id))),
+                None if row.observed is None else observed_from(keys[id_], row.observed),
+            )
+            for id_, row in rows.items()
         }
-        logged = [{"id": row.id} for row in rows if row.event_count]
-        if logged:
-            found = await connection.execute(self._statements.events_of, {"rows": dump(logged)})
-            for id_, _seq, event_id, occurred_at, body in found:
-                key, events = by_id[id_]
-                events.append(event_from(key, event_id, occurred_at, body))
-        stored = {}
-        for row in rows:
-            key, events = by_id[row.id]
-            events.sort(key=lambda event: (event.occurred_at, event.event_id))
-            observed = None if row.observed is None else observed_from(key, row.observed)
-            stored[key] = StoredExecution(tuple(events), observed)
-        return stored
 
     async def events(
         self, key: ExecutionKey, *, first: int, after: int | None = None
