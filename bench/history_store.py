@@ -136,4 +136,5 @@ async def _main() -> None:
             )
 
 
-asyncio.run(_main())
+if __name__ == "__main__":
+    asyncio.run(_main())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.domain.event import ENDS, EventKind
 from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
-from transfer_gateway.domain.record import in_order, record_of
+from transfer_gateway.domain.record import record_of
 from transfer_gateway.history.codec import (
     dump,
     event_body,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from transfer_gateway.domain.event import ExecutionEvent
+    from transfer_gateway.domain.record import Record
     from transfer_gateway.history.statements import Statements
 
 MAX_EVENTS = 1000  # of one execution; AWS writes some dozens. Starts and ends are kept beyond it, up to 1,100
@@ -139,7 +140,9 @@ def _add(added: _Added, stored: _Stored, arrived: Iterable[ExecutionEvent]) -> N
             replaced = True
     if not new and not replaced:
         return
-    for event in in_order(new.values()) if new else ():
+    record = record_of(kept.values())
+    place = {id(event): at for at, event in enumerate(record.events)}  # repetitions are not among them
+    for event in sorted(new.values(), key=lambda event: (event.occurred_at, place.get(id(event), 0))):
         added.new.append(event)
         added.events.append(
             {
@@ -149,7 +152,7 @@ def _add(added: _Added, stored: _Stored, arrived: Iterable[ExecutionEvent]) -> N
                 "body": event_body(event),
             }
         )
-    added.records.append({"id": stored.id, "added": len(new)} | record_columns(kept.values()))
+    added.records.append({"id": stored.id, "added": len(new)} | _record_columns(record))
 
 
 def _content(event: ExecutionEvent) -> Content:
@@ -160,9 +163,7 @@ def _stored_id(event: ExecutionEvent) -> str:
     return plain(event.event_id, _EVENT_ID_CHARACTERS) or ""
 
 
-def record_columns(events: Iterable[ExecutionEvent]) -> dict[str, Any]:
-    """The columns of an execution's row that its events tell."""
-    record = record_of(events)
+def _record_columns(record: Record) -> dict[str, Any]:
     upload, error, file = record.upload, record.error, record.initial_file_location
     return {
         "started_at": None if record.started_at is None else to_ms(record.started_at),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -64,7 +65,10 @@ def plain(text: str | None, max_characters: int = 1000) -> str | None:
     """For a column: cut, and without what neither database's text can hold."""
     if text is None:
         return None
-    return text[:max_characters].encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    text = text[:max_characters]
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def event_body(event: ExecutionEvent) -> str:
@@ -90,7 +94,9 @@ def event_body(event: ExecutionEvent) -> str:
     return dump(body)
 
 
+@lru_cache(maxsize=4096)
 def event_from(key: ExecutionKey, event_id: str, occurred_at_ms: int, body: str) -> ExecutionEvent:
+    """Cached: while an execution runs, its events are read again with each that is added."""
     read = load(body)
     raw_step_type, file, error = read.get("step_type"), read.get("file"), read.get("error")
     upload = read.get("upload")

@@ -10,7 +10,6 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.history import schema
 from transfer_gateway.history.failures import FAILURES, REPLACED, RETRY_S, Failure, Kind, Replaced, failure_of
 from transfer_gateway.telemetry import counter, gauge, get_logger
@@ -71,9 +70,6 @@ class Operations:
         started_at = time.perf_counter()
         try:
             result = await self._attempts(attempt)
-        except UpstreamUnavailable:
-            self._errors[operation,] = self._errors.get((operation,), 0) + 1
-            raise
         except _Failed as failed:
             self._errors[operation,] = self._errors.get((operation,), 0) + 1
             self._note(operation, failed.failure)
@@ -159,7 +155,10 @@ class Operations:
                 task.cancel()
             if running:
                 await asyncio.wait(running, timeout=_LEAVE_S)
-            await self._within_time(self.database.start_anew)
+            try:
+                await self._within_time(self.database.start_anew)
+            except FAILURES as error:
+                raise _Failed(failure_of(error, self._timeout_s)) from error
 
     def _refuse_if_down(self) -> None:
         if self._down is None:

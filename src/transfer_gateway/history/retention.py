@@ -28,7 +28,7 @@ _DAY_MS = 86_400_000
 _BATCH = 200  # executions of one transaction
 _FILLED = 0.95  # of the maximum size is left after deleting by size
 _SHRINKS = 256  # 1 GiB at once, at most
-_EVERY_S = 30.0
+_EVERY_S, _DOWN_EVERY_S = 30.0, 5.0
 _NEVER_MS = 2**62
 
 
@@ -53,11 +53,11 @@ class Retentive:
         self._size_bytes = self._executions = 0
 
     async def maintain(self) -> None:
-        """Measure and delete every 30 s until cancelled. It also finds that the store is down, or back."""
+        """Measure and delete every 30 s until cancelled. So it is also known that the store is down, or back."""
         while True:
             with suppress(UpstreamUnavailable):  # logged
                 await self.prune()
-            await asyncio.sleep(jittered(_EVERY_S))
+            await asyncio.sleep(jittered(_EVERY_S if self._operations.problem is None else _DOWN_EVERY_S))
 
     async def prune(self) -> int:
         """Delete what is too old, and the oldest of what is too much. Returns: executions deleted.

@@ -121,6 +121,8 @@ class HistoryStore:
         In transactions of 500 events; the progress is saved in the last. An event is the same if its id is, or its
         content. Of one execution at most 1,000 are kept, but for starts and ends.
         """
+        if not events and progress is None:
+            return []
         new: list[ExecutionEvent] = []
         batches = [events[at : at + _BATCH] for at in range(0, len(events), _BATCH)] or [()]
         for batch in batches:
