@@ -112,7 +112,7 @@ class PostgresServer:
             try:
                 return await asyncpg.connect(self.url(database))
             except (OSError, asyncpg.CannotConnectNowError):
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # between attempts, while it starts
 
     async def create_database(self, *, migrated: bool = True) -> str:
         """Its URL."""

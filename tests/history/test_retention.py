@@ -55,7 +55,7 @@ async def test_the_oldest_are_deleted_when_the_history_is_too_large(url: str) ->
 
         async with asyncio.timeout(60):
             while not await store.prune():  # PostgreSQL's statistics come a little later
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # between attempts
         left = set(await store.records(keys))
         assert 100 < len(left) < 700
         assert left == set(keys[-len(left) :])

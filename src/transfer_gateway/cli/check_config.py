@@ -70,7 +70,10 @@ def _check_files(settings: Settings) -> AccountSources:
     for door in ("http", "grpc"):
         if (files := TlsFiles.of(settings, door)) is not None:
             checked(files.load, partial(_certificate, files))
-    checked(lambda: check_history_files(settings.history_url, settings.history_password_file), str)
+    checked(
+        lambda: check_history_files(settings.history_url, settings.history_password_file),
+        lambda file: file,
+    )
     sources: AccountSources | None = checked(
         AccountsFile(settings.accounts_file).load, partial(_listed, settings)
     )
