@@ -71,6 +71,8 @@ def _start(directory: Path) -> None:
     command, there = str(directory / "venv" / "bin" / "transfer-gateway"), {"PATH": os.defpath}
     told = tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"]
     assert _run(command, "version", cwd=directory, env=there).strip() == told
+    settings = {"TRANSFER_GATEWAY_HISTORY_URL": f"sqlite://{directory}/history.db"}
+    assert "→" in _run(command, "migrate", cwd=directory, env=there | settings)
     ports = ("--http-port", "0", "--grpc-port", "0")
     with subprocess.Popen(
         (command, "demo", *ports), cwd=directory, env=there, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -68,30 +68,19 @@ async def rig(
     session_lifetime_s: float | None = None,
     transfer_url: str | None = None,
     prefix: Sequence[str] = (),
+    world: World | None = None,
     **settings: str,
 ) -> AsyncIterator[Rig]:
     """Start both. `settings` are the gateway's, without their prefix; `session_lifetime_s` is the emulator's.
 
-    Every target has that many `executions`. `transfer_url` replaces the emulator's Transfer. `prefix` precedes the
-    gateway's command, as in `prlimit --nofile=256 transfer-gateway serve`.
+    Every target has that many `executions`, unless there is a `world`. `transfer_url` replaces the emulator's Transfer.
+    `prefix` precedes the gateway's command, as in `prlimit --nofile=256 transfer-gateway serve`.
     """
-    world = World(HOME, tuple(regions))
-    keys = []
-    for number in range(accounts):
-        account_id = f"{number + 1:012}"
-        world.add_account(account_id, [Role("TransferGatewayReader", (f"arn:aws:iam::{HOME}:root",))])
-        for region in regions:
-            workflow_id = world.add_workflow(account_id, region)
-            keys += [
-                {
-                    "accountId": account_id,
-                    "region": region,
-                    "workflowId": workflow_id,
-                    "executionId": world.place(account_id, region, workflow_id),
-                }
-                for _ in range(executions)
-            ]
-    listed = "".join(f'  - {{ id: "{number + 1:012}" }}\n' for number in range(accounts))
+    if world is None:
+        world, keys = _sample(accounts, regions, executions)
+    else:
+        keys = []
+    listed = "".join(f'  - {{ id: "{account.account_id}" }}\n' for account in world.accounts())
     with tempfile.TemporaryDirectory() as directory:
         accounts_file, log = Path(directory, "accounts.yaml"), Path(directory, "log")
         accounts_file.write_text(f"defaults: {{ regions: [{', '.join(regions)}] }}\naccounts:\n{listed}")
@@ -101,6 +90,7 @@ async def rig(
             settings = {
                 "SHUTDOWN_DELAY_S": "0",
                 "AUTH": "none",
+                "HISTORY_URL": "off",  # bench/history.py is about it
                 "ACCOUNTS_FILE": str(accounts_file),
             } | settings
             environment |= {f"TRANSFER_GATEWAY_{name}": value for name, value in settings.items()}
@@ -132,6 +122,25 @@ async def rig(
                 if process.returncode is None:
                     process.terminate()
                 await process.wait()
+
+
+def _sample(accounts: int, regions: Sequence[str], executions: int) -> tuple[World, list[dict[str, str]]]:
+    world, keys = World(HOME, tuple(regions)), []
+    for number in range(accounts):
+        account_id = f"{number + 1:012}"
+        world.add_account(account_id, [Role("TransferGatewayReader", (f"arn:aws:iam::{HOME}:root",))])
+        for region in regions:
+            workflow_id = world.add_workflow(account_id, region)
+            keys += [
+                {
+                    "accountId": account_id,
+                    "region": region,
+                    "workflowId": workflow_id,
+                    "executionId": world.place(account_id, region, workflow_id),
+                }
+                for _ in range(executions)
+            ]
+    return world, keys
 
 
 def codes(found: Sequence[dict[str, Any]]) -> str:

@@ -56,8 +56,12 @@ class Audited:
 
 @asynccontextmanager
 async def audited(accounts_file: Path, **environment: str) -> AsyncIterator[Audited]:
-    given = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file), "TRANSFER_GATEWAY_LOG_FORMAT": "json"}
-    async with started("serve", "--http-port", "0", **given, **environment) as service:
+    given = {
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_LOG_FORMAT": "json",
+        "TRANSFER_GATEWAY_HISTORY_URL": "off",  # its followers read the same snapshots in between
+    }
+    async with started("serve", "--http-port", "0", **given | environment) as service:
         async with calling(service.url) as gateway, grpc.aio.insecure_channel(service.grpc) as channel:
             asked = Audited(gateway, ExecutionServiceStub(channel))
             yield asked

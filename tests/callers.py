@@ -37,7 +37,7 @@ CALLERS: dict[str, dict[str, Any]] = {
 
 @asynccontextmanager
 async def doors_of(
-    service: server.Service, issuer: LocalIssuer, caller: str
+    service: server.Service, issuer: LocalIssuer, caller: str, *, history: bool = False
 ) -> AsyncIterator[tuple[Door, ...]]:
-    async with both_doors(service, issuer.token(**CALLERS[caller])) as doors:
+    async with both_doors(service, issuer.token(**CALLERS[caller]), history=history) as doors:
         yield doors

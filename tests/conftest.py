@@ -76,6 +76,8 @@ def _clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("AWS_", "OTEL_", "TRANSFER_GATEWAY_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("TRANSFER_GATEWAY_AUTH", "none")
+    # Its followers call AWS in between; tests of it switch it on.
+    monkeypatch.setenv("TRANSFER_GATEWAY_HISTORY_URL", "off")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1,localhost,::1")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -35,11 +36,23 @@ if TYPE_CHECKING:
 
 GRAPHQL: GraphQLSchema = build_schema()._schema
 
-ERROR = "code message retryable retryAfter target { accountId region } awsRequestId"
+ERROR = (
+    "code message retryable retryAfter target { accountId region } awsRequestId "
+    "... on ExecutionNotFound { reason remedy }"
+)
 _DETAILS = {
     "Execution": {"executionRole", "loggingConfiguration", "posixProfile", "results"},
     "Workflow": {"steps", "onExceptionSteps", "tags", "structuredLogDestinations"},
+    "Server": set[str](),
 }
+# Of executions in progress only the history has these. Selecting them reads it.
+_HISTORY = {
+    "Execution": {"startedAt", "endedAt", "durationS", "ending", "recordedBy"},
+    "ExecutionStepResult": {"name", "startedAt", "endedAt", "durationS", "fileLocation"},
+}
+_TIMES = {"startedAt", "endedAt", "occurredAt"}
+# Each is a method of its own in gRPC.
+JOINED = {("Execution", "events"), ("Execution", "server"), ("Execution", "workflow")}
 
 
 class Failed(Exception):
@@ -51,80 +64,136 @@ class Failed(Exception):
         self.status = status
 
 
-def selection(kind: str, *, definitions: bool, details: bool = True) -> str:
+def selection(kind: str, *, definitions: bool = False, details: bool = True, history: bool = False) -> str:
     """Every field of a type and of its nested types."""
     found = GRAPHQL.type_map[kind]
     assert isinstance(found, GraphQLObjectType)
     fields = []
     for name, field in found.fields.items():
         inner = get_named_type(field.type)
-        if (name == "definition" and not definitions) or (name in _DETAILS.get(kind, ()) and not details):
+        if (
+            (name == "definition" and not definitions)
+            or (name in _DETAILS.get(kind, ()) and not details)
+            or (name in _HISTORY.get(kind, ()) and not history)
+            or (kind, name) in JOINED
+        ):
             continue
         if isinstance(inner, GraphQLScalarType | GraphQLEnumType):
             fields.append(name)
         elif inner.name == "Error":
             fields.append(f"{name} {{ {ERROR} }}")
         else:
-            fields.append(f"{name} {{ {selection(inner.name, definitions=definitions, details=details)} }}")
+            below = selection(inner.name, definitions=definitions, details=details, history=history)
+            fields.append(f"{name} {{ {below} }}")
     return " ".join(fields)
 
 
 class GraphQLDoor:
-    """Everything that both servers can do, through GraphQL."""
+    """Everything that both servers can do, through GraphQL. `history`: with what only the history has."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Gateway, *, history: bool = False) -> None:
+        self.gateway = gateway
+        self._history = history
 
     async def get(
-        self, key: dict[str, str], max_age: float | None = None, *, definitions: bool = False
+        self,
+        key: dict[str, str],
+        max_age: float | None = None,
+        *,
+        definitions: bool = False,
+        in_progress_only: bool = False,
     ) -> Any:
         found = await self._ask(
-            "query($key: ExecutionKey!, $maxAge: Float) { found: executionOrError(key: $key, maxAge: $maxAge) "
-            f"{{ {_or_error('Execution', definitions=definitions)} }} }}",
+            "query($key: ExecutionKey!, $maxAge: Float, $only: Boolean) { found: executionOrError("
+            "key: $key, maxAge: $maxAge, inProgressOnly: $only) "
+            f"{{ {self._or_error('Execution', definitions=definitions)} }} }}",
             key=key,
             maxAge=max_age,
+            only=in_progress_only,
         )
-        return _even(found)
+        return self._even(found)
 
     async def batch(
-        self, keys: Sequence[dict[str, str]], max_age: float | None = None, *, definitions: bool = False
+        self,
+        keys: Sequence[dict[str, str]],
+        max_age: float | None = None,
+        *,
+        definitions: bool = False,
+        in_progress_only: bool = False,
     ) -> list[Any]:
         found = await self._ask(
-            "query($keys: [ExecutionKey!]!, $maxAge: Float) { found: executions(keys: $keys, maxAge: $maxAge) "
-            f"{{ {_or_error('Execution', definitions=definitions)} }} }}",
+            "query($keys: [ExecutionKey!]!, $maxAge: Float, $only: Boolean) { found: executions("
+            "keys: $keys, maxAge: $maxAge, inProgressOnly: $only) "
+            f"{{ {self._or_error('Execution', definitions=definitions)} }} }}",
             keys=keys,
             maxAge=max_age,
+            only=in_progress_only,
         )
-        return [_even(item) for item in found]
+        return [self._even(item) for item in found]
 
-    async def find(self, execution_id: str, *, definitions: bool = False, **where: Any) -> Any:
-        fields = selection("FindExecutionResult", definitions=definitions)
+    async def find(
+        self, execution_id: str, *, definitions: bool = False, in_progress_only: bool = False, **where: Any
+    ) -> Any:
+        fields = selection("FindExecutionResult", definitions=definitions, history=self._history)
         found = await self._ask(
             "query($executionId: ExecutionId!, $workflowId: WorkflowId, $accountIds: [AccountId!], "
-            "$regions: [Region!]) { found: findExecution(executionId: $executionId, workflowId: $workflowId, "
-            f"accountIds: $accountIds, regions: $regions) {{ {fields} }} }}",
+            "$regions: [Region!], $only: Boolean) { found: findExecution(executionId: $executionId, "
+            "workflowId: $workflowId, accountIds: $accountIds, regions: $regions, inProgressOnly: $only) "
+            f"{{ {fields} }} }}",
             executionId=execution_id,
+            only=in_progress_only,
             **where,
         )
-        return _even(found)
+        return self._even(found)
+
+    async def events(self, key: dict[str, str], first: int | None = None, after: str | None = None) -> Any:
+        """A page of an execution's events; None if the execution itself is not found."""
+        fields = selection("ExecutionEvent")
+        found = await self._ask(
+            "query($key: ExecutionKey!, $first: Int! = 100, $after: String) { found: execution(key: $key) { "
+            f"events(first: $first, after: $after) {{ edges {{ cursor node {{ {fields} }} }} "
+            "pageInfo { endCursor hasNextPage } } } }",
+            key=key,
+            after=after,
+            **({} if first is None else {"first": first}),
+        )
+        page = found["events"]
+        return {
+            "events": [self._even(edge["node"]) for edge in page["edges"]],
+            "next": page["pageInfo"]["endCursor"] if page["pageInfo"]["hasNextPage"] else None,
+        }
+
+    async def list_servers(self, **page: Any) -> Any:
+        fields = selection("ServerConnection")
+        found = await self._ask(
+            "query($filter: ServerFilter, $first: Int, $after: String) { found: servers("
+            f"filter: $filter, first: $first, after: $after) {{ {fields} }} }}",
+            **page,
+        )
+        return self._page(found)
 
     async def list_executions(self, *, details: bool = False, definitions: bool = False, **page: Any) -> Any:
-        fields = selection("ExecutionConnection", definitions=definitions, details=details or definitions)
+        fields = selection(
+            "ExecutionConnection",
+            definitions=definitions,
+            details=details or definitions,
+            history=self._history,
+        )
         found = await self._ask(
             "query($filter: ExecutionFilter, $first: Int, $after: String) { found: inProgressExecutions("
             f"filter: $filter, first: $first, after: $after) {{ {fields} }} }}",
             **page,
         )
-        return _page(found)
+        return self._page(found)
 
     async def get_workflow(self, key: dict[str, str], max_age: float | None = None) -> Any:
         found = await self._ask(
             "query($key: WorkflowKey!, $maxAge: Float) { found: workflowOrError(key: $key, maxAge: $maxAge) "
-            f"{{ {_or_error('Workflow')} }} }}",
+            f"{{ {self._or_error('Workflow')} }} }}",
             key=key,
             maxAge=max_age,
         )
-        return _even(found)
+        return self._even(found)
 
     async def list_workflows(self, *, details: bool = False, **page: Any) -> Any:
         fields = selection("WorkflowConnection", definitions=False, details=details)
@@ -133,13 +202,13 @@ class GraphQLDoor:
             f"filter: $filter, first: $first, after: $after) {{ {fields} }} }}",
             **page,
         )
-        return _page(found)
+        return self._page(found)
 
     async def accounts(self) -> Any:
-        return _even(await self._ask("{ found: accounts { accountId alias regions } }"))
+        return self._even(await self._ask("{ found: accounts { accountId alias regions } }"))
 
     async def _ask(self, query: str, **variables: Any) -> Any:
-        answer = await self._gateway.ask(query, **variables)
+        answer = await self.gateway.ask(query, **variables)
         errors = answer.get("errors", [])
         told = [error for error in errors if "definition" not in error.get("path", ())]
         if told:
@@ -152,54 +221,116 @@ class GraphQLDoor:
             step["definitionError"] = {"message": error["message"]} | error["extensions"]
         return found
 
+    def _or_error(self, kind: str, *, definitions: bool = False) -> str:
+        fields = selection(kind, definitions=definitions, history=self._history)
+        return f"__typename ... on {kind} {{ {fields} }} ... on Error {{ {ERROR} }}"
+
+    def _even(self, value: Any) -> Any:
+        return _even(value, history=self._history)
+
+    def _page(self, found: dict[str, Any]) -> Any:
+        return {
+            "entries": [
+                {
+                    "node": _whole(self._even(edge["node"])),
+                    "detailsError": self._even(edge.get("detailsError")),
+                }
+                for edge in found["edges"]
+            ],
+            "next": found["pageInfo"]["endCursor"] if found["pageInfo"]["hasNextPage"] else None,
+            "failures": self._even(found["targetFailures"]),
+        }
+
 
 class RpcDoor:
     """The same, through gRPC."""
 
-    def __init__(self, stub: ExecutionServiceAsyncStub) -> None:
+    def __init__(self, stub: ExecutionServiceAsyncStub, *, history: bool = False) -> None:
         self.stub = stub
+        self._history = history
 
     async def get(
-        self, key: dict[str, str], max_age: float | None = None, *, definitions: bool = False
+        self,
+        key: dict[str, str],
+        max_age: float | None = None,
+        *,
+        definitions: bool = False,
+        in_progress_only: bool = False,
     ) -> Any:
         request = pb.GetExecutionRequest(
-            key=_execution_key(key), max_age=_duration(max_age), with_definitions=definitions
+            key=_execution_key(key),
+            max_age=_duration(max_age),
+            with_definitions=definitions,
+            with_history=self._history,
+            in_progress_only=in_progress_only,
         )
         try:
-            return _even(to_json((await _ask(self.stub.GetExecution(request))).execution))
+            return self._even(to_json((await _ask(self.stub.GetExecution(request))).execution))
         except Failed as failed:
             return _failure_as_even(failed)
 
     async def batch(
-        self, keys: Sequence[dict[str, str]], max_age: float | None = None, *, definitions: bool = False
+        self,
+        keys: Sequence[dict[str, str]],
+        max_age: float | None = None,
+        *,
+        definitions: bool = False,
+        in_progress_only: bool = False,
     ) -> list[Any]:
         request = pb.BatchGetExecutionsRequest(
             keys=[_execution_key(key) for key in keys],
             max_age=_duration(max_age),
             with_definitions=definitions,
+            with_history=self._history,
+            in_progress_only=in_progress_only,
         )
         found: dict[int, Any] = {}
         try:
             async for answer in self.stub.BatchGetExecutions(request):
                 assert answer.index not in found
-                found[answer.index] = _even(
+                found[answer.index] = self._even(
                     to_json(answer.error if answer.HasField("error") else answer.execution)
                 )
         except grpc.aio.AioRpcError as error:
             raise _failed(error) from error
         return [found[index] for index in range(len(keys))]
 
-    async def find(self, execution_id: str, *, definitions: bool = False, **where: Any) -> Any:
+    async def find(
+        self, execution_id: str, *, definitions: bool = False, in_progress_only: bool = False, **where: Any
+    ) -> Any:
         request = pb.FindExecutionRequest(
-            execution_id=execution_id, with_definitions=definitions, **_snake(where)
+            execution_id=execution_id,
+            with_definitions=definitions,
+            with_history=self._history,
+            in_progress_only=in_progress_only,
+            **_snake(where),
         )
-        return _even(to_json(await _ask(self.stub.FindExecution(request))))
+        return self._even(to_json(await _ask(self.stub.FindExecution(request))))
+
+    async def events(self, key: dict[str, str], first: int | None = None, after: str | None = None) -> Any:
+        request = pb.ListExecutionEventsRequest(
+            key=_execution_key(key), **_page_request({"first": first, "after": after}, None)
+        )
+        found = to_json(await _ask(self.stub.ListExecutionEvents(request)))
+        return {
+            "events": [self._even(event) for event in found["events"]],
+            "next": found["nextPageToken"],
+        }
+
+    async def list_servers(self, **page: Any) -> Any:
+        request = pb.ListServersRequest(**_page_request(page, pb.ServerFilter))
+        found = to_json(await _ask(self.stub.ListServers(request)))
+        found["servers"] = [{"server": server, "detailsError": None} for server in found["servers"]]
+        return _rpc_page(self._even(found), "servers", "server")
 
     async def list_executions(self, *, details: bool = False, definitions: bool = False, **page: Any) -> Any:
         request = pb.ListExecutionsRequest(
-            **_page_request(page, pb.ExecutionFilter), with_details=details, with_definitions=definitions
+            **_page_request(page, pb.ExecutionFilter),
+            with_details=details,
+            with_definitions=definitions,
+            with_history=self._history,
         )
-        found = _even(to_json(await _ask(self.stub.ListExecutions(request))))
+        found = self._even(to_json(await _ask(self.stub.ListExecutions(request))))
         return _rpc_page(found, "executions", "execution")
 
     async def get_workflow(self, key: dict[str, str], max_age: float | None = None) -> Any:
@@ -207,17 +338,20 @@ class RpcDoor:
             key=workflow_pb2.WorkflowKey(**_snake(key)), max_age=_duration(max_age)
         )
         try:
-            return _even(to_json((await _ask(self.stub.GetWorkflow(request))).workflow))
+            return self._even(to_json((await _ask(self.stub.GetWorkflow(request))).workflow))
         except Failed as failed:
             return _failure_as_even(failed)
 
     async def list_workflows(self, *, details: bool = False, **page: Any) -> Any:
         request = pb.ListWorkflowsRequest(**_page_request(page, pb.WorkflowFilter), with_details=details)
-        found = _even(to_json(await _ask(self.stub.ListWorkflows(request))))
+        found = self._even(to_json(await _ask(self.stub.ListWorkflows(request))))
         return _rpc_page(found, "workflows", "workflow")
 
     async def accounts(self) -> Any:
-        return _even(to_json(await _ask(self.stub.ListAccounts(pb.ListAccountsRequest()))))["accounts"]
+        return self._even(to_json(await _ask(self.stub.ListAccounts(pb.ListAccountsRequest()))))["accounts"]
+
+    def _even(self, value: Any) -> Any:
+        return _even(value, history=self._history)
 
 
 Door = GraphQLDoor | RpcDoor
@@ -225,10 +359,10 @@ Door = GraphQLDoor | RpcDoor
 
 @asynccontextmanager
 async def both_doors(
-    service: server.Service | Started, token: str | None = None
+    service: server.Service | Started, token: str | None = None, *, history: bool = False
 ) -> AsyncIterator[tuple[GraphQLDoor, RpcDoor]]:
     async with calling(service.url, token) as gateway, rpc(service, token) as stub:
-        yield GraphQLDoor(gateway), RpcDoor(stub)
+        yield GraphQLDoor(gateway, history=history), RpcDoor(stub, history=history)
 
 
 @asynccontextmanager
@@ -298,6 +432,8 @@ def told(error: grpc.aio.AioRpcError) -> dict[str, Any]:
     assert info.domain == "transfer-gateway"
     told: dict[str, Any] = {"code": info.reason, "message": error.details(), **info.metadata}
     told["retryable"] = info.metadata["retryable"] == "true"
+    if "notFoundReason" in told:
+        told["reason"] = told.pop("notFoundReason")
     if "RetryInfo" in found:
         told["retryAfter"] = found["RetryInfo"].retry_delay.ToNanoseconds() / 1e9
     if "BadRequest" in found:
@@ -324,7 +460,7 @@ def _value(field: Any, value: Any) -> Any:
     if field.enum_type is not None:
         return enum_value(field.enum_type, value)
     if isinstance(value, Timestamp):
-        return value.ToDatetime().isoformat()
+        return value.ToDatetime(UTC).isoformat()
     if isinstance(value, Duration):
         return value.ToNanoseconds() / 1e9
     return to_json(value) if field.message_type is not None else value
@@ -336,38 +472,30 @@ def enum_value(kind: EnumDescriptor, number: int) -> str:
     )
 
 
-def _even(value: Any) -> Any:
+def _even(value: Any, *, history: bool) -> Any:
     """Without inherent differences: gRPC has no absent lists, and times and ids differ from call to call."""
     if isinstance(value, list):
-        return [_even(inner) for inner in value] or None
+        return [_even(inner, history=history) for inner in value] or None
     if not isinstance(value, dict):
         return value
     renamed = value | (value["target"] or {}) if "target" in value and "code" in value else value
     if "code" in renamed:
-        renamed = dict.fromkeys(("accountId", "region", "retryAfter", "awsRequestId")) | renamed
+        missing = dict.fromkeys(("accountId", "region", "retryAfter", "awsRequestId", "reason", "remedy"))
+        renamed = missing | renamed
         renamed["awsRequestId"] = bool(renamed["awsRequestId"])
         renamed.pop("requestId", None)
+    kind = "Execution" if "executionId" in value else "ExecutionStepResult" if "outputs" in value else ""
+    left_out = set() if history else _HISTORY.get(kind, set())
     evened = {
-        name: _even(inner)
+        name: _even(datetime.fromisoformat(inner) if name in _TIMES and inner else inner, history=history)
         for name, inner in renamed.items()
-        if name not in {"observedAt", "__typename", "cursor", "target"}
+        if name not in {"observedAt", "__typename", "cursor", "target"} | left_out
     }
-    if "rawStepType" in evened:
+    if "rawStepType" in evened and "outputs" in evened:
         evened = {"definition": None, "definitionError": None} | evened
     if "alias" in evened:
         evened.pop("id", None)  # an account's, its account id again
     return evened
-
-
-def _page(found: dict[str, Any]) -> Any:
-    return {
-        "entries": [
-            {"node": _whole(_even(edge["node"])), "detailsError": _even(edge["detailsError"])}
-            for edge in found["edges"]
-        ],
-        "next": found["pageInfo"]["endCursor"] if found["pageInfo"]["hasNextPage"] else None,
-        "failures": _even(found["targetFailures"]),
-    }
 
 
 def _rpc_page(found: dict[str, Any], entries: str, node: str) -> Any:
@@ -383,27 +511,23 @@ def _rpc_page(found: dict[str, Any], entries: str, node: str) -> Any:
 
 def _whole(node: dict[str, Any]) -> dict[str, Any]:
     """Fields that GraphQL did not request are absent in gRPC."""
-    kind = "Execution" if "executionId" in node else "Workflow"
+    kind = "Execution" if "executionId" in node else "Server" if "serverId" in node else "Workflow"
     return dict.fromkeys(_DETAILS[kind]) | node
 
 
 def _failure_as_even(failed: Failed) -> Any:
     if failed.error["code"] in {"BAD_USER_INPUT", "UNAUTHENTICATED", "FORBIDDEN", "INTERNAL_SERVER_ERROR"}:
         raise failed
-    return _even(failed.error)
-
-
-def _or_error(kind: str, *, definitions: bool = False) -> str:
-    return f"__typename ... on {kind} {{ {selection(kind, definitions=definitions)} }} ... on Error {{ {ERROR} }}"
+    return _even(failed.error, history=True)
 
 
 def _execution_key(key: dict[str, str]) -> execution_pb2.ExecutionKey:
     return execution_pb2.ExecutionKey(**_snake(key))
 
 
-def _page_request(page: dict[str, Any], kind: type[Any]) -> dict[str, Any]:
+def _page_request(page: dict[str, Any], kind: type[Any] | None) -> dict[str, Any]:
     request: dict[str, Any] = {}
-    if page.get("filter") is not None:
+    if kind is not None and page.get("filter") is not None:
         wanted = _snake(page["filter"])
         if "statuses" in wanted:
             wanted["statuses"] = [f"EXECUTION_STATUS_{status}" for status in wanted["statuses"]]

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
 
     import pytest
 
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 _TIMES_FASTER = 20
+_A_MOMENT_S = 0.01
 
 
 class MadeUpTime(asyncio.SelectorEventLoop):
@@ -72,8 +76,58 @@ class _Hurrying(selectors.DefaultSelector):
         return happened
 
 
+class DrivenTime(asyncio.SelectorEventLoop):
+    """For real connections and hours that pass in milliseconds: time leaps to the next timer once nothing happens.
+
+    It stands still while `is_busy` says that something is under way that the loop doesn't see, such as a database's
+    answer, and while the loop's executor works.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        self._in_threads: set[asyncio.Future[Any]] = set()
+        self.is_busy: Callable[[], bool] = lambda: False
+        super().__init__(_Idling(self._waits, self._leap))
+
+    def time(self) -> float:
+        return self._now
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        future = super().run_in_executor(executor, func, *args)
+        self._in_threads.add(future)
+        future.add_done_callback(self._in_threads.discard)
+        return future
+
+    def _waits(self) -> bool:
+        return bool(self._in_threads) or self.is_busy()
+
+    def _leap(self, by_s: float) -> None:
+        self._now += by_s
+
+
+class _Idling(selectors.DefaultSelector):
+    def __init__(self, waits: Callable[[], bool], leap: Callable[[float], None]) -> None:
+        super().__init__()
+        self._waits, self._leap = waits, leap
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        happened = super().select(0)
+        if happened or timeout == 0:
+            return happened
+        if timeout is None or self._waits():
+            return super().select(_A_MOMENT_S)
+        happened = super().select(_A_MOMENT_S / 20)  # connections within the process need no more
+        if not happened:
+            self._leap(timeout)
+        return happened
+
+
 def loop_factory(item: pytest.Item) -> Callable[[], asyncio.AbstractEventLoop]:
     """The loop class for a test's marker."""
     if item.get_closest_marker("made_up_time"):
         return MadeUpTime
+    if item.get_closest_marker("driven_time"):
+        return DrivenTime
     return FastTime if item.get_closest_marker("fast_time") else asyncio.new_event_loop

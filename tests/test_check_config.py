@@ -6,6 +6,8 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from command import run, run_on_terminal
 from issuer import AUDIENCE, LocalIssuer, SigningKey
 from organization import denied, founded, telling
@@ -26,12 +28,12 @@ async def test_check_config(aws: Emulator, accounts_file: Path) -> None:
     code, out, err = await run("check-config", "--assume", **environment)
     assert (code, err) == (0, "")
     assert out.splitlines()[1:] == [
-        "111111111111  payments-prod  eu-west-1  ok",
-        "111111111111  payments-prod  us-east-1  ok",
-        "222222222222  claims         eu-west-1  ok",
-        "222222222222  claims         us-east-1  ok",
-        "999999999999  home           eu-west-1  ok",
-        "999999999999  home           us-east-1  ok",
+        "111111111111  payments-prod  eu-west-1  ok  no workflows",
+        "111111111111  payments-prod  us-east-1  ok  no workflows",
+        "222222222222  claims         eu-west-1  ok  no workflows",
+        "222222222222  claims         us-east-1  ok  no workflows",
+        "999999999999  home           eu-west-1  ok  no workflows",
+        "999999999999  home           us-east-1  ok  no workflows",
     ]
     assert aws.calls.count(operation="AssumeRole") == 2
 
@@ -45,7 +47,7 @@ async def test_check_config(aws: Emulator, accounts_file: Path) -> None:
     aws.faults.add(Fault(FaultKind.DENY, account_id=HOME, region="eu-west-1", operation="DescribeWorkflow"))
     code, out, err = await run("check-config", "--assume", **environment)
     assert (code, err) == (1, "")
-    lines = [line.split("  ")[-1] for line in out.splitlines()[1:]]
+    lines = [re.split(" {2,}", line)[3] for line in out.splitlines()[1:]]
     assert all(
         "ROLE_NOT_ASSUMABLE: AccessDenied: User: arn:aws:iam::999999999999" in line for line in lines[:2]
     )
@@ -54,6 +56,46 @@ async def test_check_config(aws: Emulator, accounts_file: Path) -> None:
     assert lines[3].startswith(f"ACCESS_DENIED transfer:DescribeExecution transfer:ListExecutions: {says}")
     assert lines[4].startswith("ACCESS_DENIED transfer:DescribeWorkflow: ")
     assert lines[5] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        pytest.param(
+            Fault(FaultKind.DENY, operation="ListServers"),
+            r"AccessDeniedException: .*transfer:ListServers.*: update the role from iam/reader-role\.yaml",
+            id="servers",
+        ),
+        pytest.param(
+            Fault(FaultKind.DENY, operation="FilterLogEvents"),
+            r"3 of 4 workflows logged .*; AccessDeniedException: .*logs:FilterLogEvents.*: update the role .*",
+            id="logs",
+        ),
+        pytest.param(
+            Fault(FaultKind.NO_LOG_GROUP, operation="FilterLogEvents"),
+            r"3 of 4 .*; log group /\S+, where w-\w+, w-\w+ should log, does not exist: create it",
+            id="group",
+        ),
+        pytest.param(
+            Fault(FaultKind.THROTTLE, operation="DescribeServer"),
+            r"THROTTLED: ThrottlingException: .*",
+            id="throttled",
+        ),
+    ],
+)
+async def test_history_that_cannot_be_read(tmp_path: Path, fault: Fault, told: str) -> None:
+    """Is said, with what to do about it, and fails nothing: roles made for an earlier version go on working."""
+    accounts_file = tmp_path / "accounts.yaml"
+    async with Emulator(demo_world(seed=7, accounts=1, regions=("eu-west-1",))) as emulator:
+        async with calling(emulator.url) as control:
+            accounts_file.write_bytes((await control.send("GET", "/_emulator/accounts.yaml")).body)
+        emulator.faults.add(fault)
+        environment = emulator.environment() | {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
+        code, out, err = await run("check-config", "--assume", **environment)
+    assert (code, err) == (0, "")
+    *_, outcome, history = re.split(" {2,}", out.splitlines()[1])
+    assert outcome == "ok"
+    assert re.fullmatch(told, history), history
 
 
 async def test_check_config_tries_issuers(aws: Emulator, accounts_file: Path, tmp_path: Path) -> None:
@@ -92,12 +134,19 @@ async def test_the_emulators_accounts_file(tmp_path: Path) -> None:
         environment = emulator.environment() | {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
         code, out, err = await run("check-config", "--assume", **environment)
     assert (code, err) == (0, "")
-    assert out.splitlines()[1:] == [
-        "111111111111  payments-prod  eu-west-1  ok",
-        "222222222222  claims         eu-west-1  ok",
-        "333333333333  logistics      eu-west-1  ok",
-        "444444444444  -              eu-west-1  ok",
+    lines = [re.split(" {2,}", line) for line in out.splitlines()[1:]]
+    assert [line[:4] for line in lines] == [
+        ["111111111111", "payments-prod", "eu-west-1", "ok"],
+        ["222222222222", "claims", "eu-west-1", "ok"],
+        ["333333333333", "logistics", "eu-west-1", "ok"],
+        ["444444444444", "-", "eu-west-1", "ok"],
     ]
+    for *_, history in lines:  # each account has a server that logs nothing
+        assert re.fullmatch(
+            r"3 of 4 workflows logged \(2 by servers, 2 by themselves\); "
+            r"server s-\w+, which starts workflow w-\w+, logs nothing: give it a logging role",
+            history,
+        )
 
 
 async def test_check_config_on_a_terminal(aws: Emulator, accounts_file: Path) -> None:
@@ -110,7 +159,7 @@ async def test_check_config_on_a_terminal(aws: Emulator, accounts_file: Path) ->
     assert "checking targets" in shown
     assert "6/6" in shown
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
-    assert re.search(r"│ 999999999999 │ home +│ us-east-1 │ ok +│", text)
+    assert re.search(r"│ 999999999999 │ home +│ us-east-1 │ ok +│ no workflows │", text)
     assert re.search(
         r"│ 111111111111 │ payments-prod +│ eu-west-1 │ ROLE_NOT_ASSUMABLE: AccessDenied: User:", text
     )
@@ -137,8 +186,8 @@ async def test_check_config_discovers(aws: Emulator, world: World, accounts_file
         code, out, _ = await run("check-config", "--assume", **environment)
     lines = out.splitlines()[1:]
     assert (code, lines[0]) == (1, "discovery: 2 more accounts: ok")
-    assert lines[1] == f"{PLAIN}  -         eu-west-1  ok"
-    assert f"{added}  payments  eu-west-1  ok" in lines[2:]
+    assert lines[1] == f"{PLAIN}  -         eu-west-1  ok  no workflows"
+    assert f"{added}  payments  eu-west-1  ok  no workflows" in lines[2:]
     assert any(
         line.startswith("123456789012  master    eu-west-1  ROLE_NOT_ASSUMABLE: ") for line in lines[2:]
     )
@@ -149,7 +198,7 @@ async def test_check_config_discovers(aws: Emulator, world: World, accounts_file
     assert code == 1
     assert out.splitlines()[1:] == [
         "discovery: ACCESS_DENIED: AccessDeniedException: AccessDeniedException, said AWS",
-        f"{PLAIN}  -  eu-west-1  ok",
+        f"{PLAIN}  -  eu-west-1  ok  no workflows",
     ]
 
 
@@ -163,12 +212,15 @@ async def test_own_credentials_of_another_account(aws: Emulator, accounts_file: 
     code, out, err = await run("check-config", "--assume", **environment)
     assert (code, err) == (1, "")
     problem = f"ROLE_NOT_ASSUMABLE: role_arn is null, but the gateway's own credentials are of account {HOME}"
-    assert out.splitlines()[1:] == [f"{PLAIN}  -  eu-west-1  {problem}", f"{HOME}  -  eu-west-1  ok"]
+    assert out.splitlines()[1:] == [
+        f"{PLAIN}  -  eu-west-1  {problem}  -",
+        f"{HOME}  -  eu-west-1  ok  no workflows",
+    ]
     assert aws.calls.count(operation="GetCallerIdentity") == 1
 
     aws.faults.add(Fault(FaultKind.DENY, operation="GetCallerIdentity"))
     code, out, err = await run("check-config", "--assume", **environment)
-    assert (code, [line.split("  ")[-1] for line in out.splitlines()[1:]]) == (0, ["ok", "ok"])
+    assert (code, [re.split(" {2,}", line)[3] for line in out.splitlines()[1:]]) == (0, ["ok", "ok"])
     assert err.startswith("warning: the account of the gateway's own credentials is not known")
 
 
@@ -186,4 +238,4 @@ async def test_unknown_regions(aws: Emulator, accounts_file: Path) -> None:
     assert out.endswith(": ok\n")
     code, out, err = await run("check-config", "--assume", **environment)
     assert (code, err.splitlines()) == (1, warnings[:1])
-    assert [line.split("  ")[-1][:14] for line in out.splitlines()[1:]] == ["ok", "ACCESS_DENIED "]
+    assert [re.split(" {2,}", line)[3][:14] for line in out.splitlines()[1:]] == ["ok", "ACCESS_DENIED "]

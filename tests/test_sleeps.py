@@ -10,7 +10,7 @@ from pages import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DRIVEN = {"fast_time", "made_up_time"}
+DRIVEN = {"driven_time", "fast_time", "made_up_time"}
 
 
 def sleeps(node: ast.AST) -> Iterator[ast.Call]:

@@ -5,6 +5,7 @@ import asyncio
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -12,6 +13,7 @@ from typing import TypeVar
 from botocore.session import Session
 
 from transfer_emulator.scenario import demo_world
+from transfer_emulator.scripted_executions import ScenarioSettings
 from transfer_emulator.server import Emulator
 
 if sys.platform == "win32":  # has no uvloop
@@ -20,6 +22,8 @@ else:
     from uvloop import run
 
 Number = TypeVar("Number", int, float)
+# The logs begin so long before the start.
+PAST_S = 3600.0
 _KINDS = {int: "an integer", float: "a number"}
 
 
@@ -88,7 +92,8 @@ def _regions(text: str) -> tuple[str, ...]:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    world = demo_world(arguments.seed, arguments.accounts, arguments.regions)
+    settings = ScenarioSettings(history_from=time.time() - PAST_S)
+    world = demo_world(arguments.seed, arguments.accounts, arguments.regions, settings)
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
+from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import web
@@ -23,6 +24,9 @@ _NUMBERS = {
     "status": (int,),
 }
 _ALIASES = ("payments-prod", "claims", "logistics")
+HOUR_S = 3600.0
+MAX_HISTORY = 10_000
+_HISTORY_IDS = ("account_id", "region", "workflow_id", "execution_id")
 _TEXTS = {"account_id", "region", "operation", "service", "code", "message"}
 
 
@@ -36,10 +40,10 @@ class Control:
     faults: Faults
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
-        name = request.raw_path.removeprefix(PREFIX).partition("?")[0]
+        name, _, query = request.raw_path.removeprefix(PREFIX).partition("?")
         if (request.method, name) == ("GET", "accounts.yaml"):
             return web.Response(text=accounts_yaml(self.world), content_type="application/yaml")
-        act = self._routes().get((request.method, name))
+        act = self._routes(query).get((request.method, name))
         if act is None:
             return _json({"error": f"unknown endpoint: {request.method} {PREFIX}{name}"}, status=404)
         try:
@@ -47,7 +51,7 @@ class Control:
         except ValueError as error:
             return _json({"error": str(error)}, status=400)
 
-    def _routes(self) -> dict[tuple[str, str], Callable[[bytes], object]]:
+    def _routes(self, query: str) -> dict[tuple[str, str], Callable[[bytes], object]]:
         return {
             ("GET", "health"): lambda _body: {"status": "ok"},
             ("GET", "calls"): self._show_calls,
@@ -57,6 +61,9 @@ class Control:
             ("DELETE", "faults"): lambda _body: self.faults.clear(),
             ("POST", "clock"): self._advance,
             ("GET", "executions"): self._show_executions,
+            ("GET", "history"): lambda _body: self._show_history(
+                dict(parse_qsl(query, keep_blank_values=True))
+            ),
         }
 
     def _show_calls(self, _body: bytes) -> object:
@@ -88,6 +95,51 @@ class Control:
         names = ("account_id", "region", "workflow_id", "execution_id", "status", "seconds_left")
         running = self.world.running(self.clock.now())
         return {"executions": [dict(zip(names, _finite(row), strict=True)) for row in running]}
+
+    def _show_history(self, asked: dict[str, str]) -> object:
+        if unknown := asked.keys() - {*_HISTORY_IDS, "since", "until", "limit"}:
+            raise ValueError(f"{min(unknown)}: unknown parameter")
+        now = self.clock.now()
+        until = min(_number("until", asked.get("until"), now), now)
+        since = _number("since", asked.get("since"), until - HOUR_S)
+        limit = _number("limit", asked.get("limit"), MAX_HISTORY)
+        if not 1 <= limit <= MAX_HISTORY:
+            raise ValueError(f"limit: must be between 1 and {MAX_HISTORY:,}")
+        account_id, region = asked.get("account_id"), asked.get("region")
+        if account_id is not None and self.world.find_account(account_id) is None:
+            raise ValueError(f"account_id: unknown account {account_id!r}")
+        if region is not None and region not in self.world.regions:
+            raise ValueError(f"region: unknown region {region!r}")
+        wanted = {name: asked[name] for name in ("workflow_id", "execution_id") if name in asked}
+        # Computing them takes time, in which nothing else is answered.
+        found = list(islice(self.world.history(since, until, account_id, region), MAX_HISTORY + 1))
+        if len(found) > MAX_HISTORY:
+            raise ValueError(
+                f"since: more than {MAX_HISTORY:,} uploads; ask for a shorter time or one account"
+            )
+        uploads = [
+            upload
+            for upload in found
+            if all(getattr(upload, name) == value for name, value in wanted.items())
+        ]
+        uploads.sort(key=lambda upload: upload.started_at, reverse=True)
+        return {
+            "now": now,
+            "count": len(uploads),
+            "uploads": [upload.told(now) for upload in uploads[: int(limit)]],
+        }
+
+
+def _number(name: str, text: str | None, default: float) -> float:
+    if text is None:
+        return default
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name}: must be a number, not {text!r}")
+    return number
 
 
 def accounts_yaml(world: World) -> str:

@@ -16,6 +16,7 @@ from transfer_emulator.response_shaper import Wire
 
 UNKNOWN_ENUM_VALUE = "NOT_KNOWN_YET"
 UNKNOWN_MEMBER_NAME = "NotKnownYet"
+_MEMBERS_WITH_IDS = {"WorkflowId", "ExecutionId", "ServerId", "Arn", "logStreamName", "message"}
 _CHUNK_BYTES = 65_536
 _OTHER_DIGITS = str.maketrans("0123456789", "1234567890")
 _HTML_502 = (
@@ -126,11 +127,12 @@ def with_many_steps(wire: Wire) -> Wire:
 
 
 def with_other_ids(value: object) -> object:
-    """`value` with every digit in its ids and ARNs replaced."""
+    """`value` with every digit in its ids, ARNs and log messages replaced."""
     if isinstance(value, dict):
         return {
             name: item.translate(_OTHER_DIGITS)
-            if name in {"WorkflowId", "ExecutionId", "Arn"} and isinstance(item, str)
+            if name in {"WorkflowId", "ExecutionId", "ServerId", "Arn", "logStreamName", "message"}
+            and isinstance(item, str)
             else with_other_ids(item)
             for name, item in value.items()
         }

@@ -7,34 +7,34 @@ import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from aiohttp import web
 
 from transfer_emulator import corrupt_responses
 from transfer_emulator.calls import Call, Calls
 from transfer_emulator.clock import Clock
-from transfer_emulator.errors import (
-    BAD_SIGNATURE,
-    INTERNAL,
-    THROTTLED,
-    UNAVAILABLE,
-    UNKNOWN_OPERATION,
-    AwsError,
-    Failure,
-    expired_token,
-    not_authorized,
+from transfer_emulator.errors import BAD_SIGNATURE, INTERNAL, UNKNOWN_OPERATION, AwsError, expired_token
+from transfer_emulator.fault_effects import (
+    apply_content_fault,
+    changes_tokens,
+    raise_error_fault,
+    without_tokens,
 )
 from transfer_emulator.faults import Fault, FaultKind, Faults
 from transfer_emulator.identity import AccessKey
+from transfer_emulator.logs import Logs, LogSettings
 from transfer_emulator.model import Operation, Service, load_service
 from transfer_emulator.query_protocol import parse_form
 from transfer_emulator.response_shaper import Wire
 from transfer_emulator.sigv4 import Authorization, SignedRequest, authorization_of, legible, verify
 from transfer_emulator.sts import Sts, account_of_role
 from transfer_emulator.transfer import Transfer
-from transfer_emulator.world import World
+from transfer_emulator.world import Target, World
 
 _log = logging.getLogger(__name__)
+
+JsonOperation: TypeAlias = Callable[[Target, Wire, float], Wire]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +69,33 @@ class Dispatcher:
         faults: Faults,
         wall_time: Callable[[], float],
         session_lifetime_s: float | None,
+        log_settings: LogSettings,
     ) -> None:
         self._world, self._clock, self._calls, self._faults = world, clock, calls, faults
         self._wall_time = wall_time
         self._transfer, self._sts = load_service("transfer"), load_service("sts")
+        self._json_services = {
+            service.target_prefix: service for service in (self._transfer, load_service("logs"))
+        }
         sts, transfer = Sts(world, wall_time, session_lifetime_s), Transfer(self._transfer)
+        self._logs = Logs(log_settings, world.home_key.secret)
         self._sts_operations = {
             "AssumeRole": sts.assume_role,
             "GetCallerIdentity": sts.get_caller_identity,
         }
-        self._transfer_operations = {
-            "DescribeExecution": transfer.describe_execution,
-            "DescribeWorkflow": transfer.describe_workflow,
-            "ListExecutions": transfer.list_executions,
-            "ListWorkflows": transfer.list_workflows,
+        self._json_operations: dict[str, dict[str, JsonOperation]] = {
+            "transfer": {
+                "DescribeExecution": transfer.describe_execution,
+                "DescribeServer": transfer.describe_server,
+                "DescribeWorkflow": transfer.describe_workflow,
+                "ListExecutions": transfer.list_executions,
+                "ListServers": transfer.list_servers,
+                "ListWorkflows": transfer.list_workflows,
+            },
+            "logs": {
+                "DescribeLogGroups": self._logs.describe_log_groups,
+                "FilterLogEvents": self._logs.filter_log_events,
+            },
         }
         self.closing = asyncio.Event()
 
@@ -114,8 +127,9 @@ class Dispatcher:
         if "X-Amz-Target" in request.headers or "json" in content_type:
             target = legible(request.headers.get("X-Amz-Target", ""))
             prefix, _, operation = target.rpartition(".")
-            known = prefix == self._transfer.target_prefix and request.method == "POST"
-            return ParsedRequest(self._transfer, operation if known else target, body)
+            service = self._json_services.get(prefix, self._transfer)
+            known = prefix in self._json_services and request.method == "POST"
+            return ParsedRequest(service, operation if known else target, body)
         try:
             query = request.raw_path.partition("?")[2]
             form = parse_form(query.encode("utf-8", "surrogateescape")) | parse_form(body)
@@ -178,7 +192,8 @@ class Dispatcher:
             case FaultKind.REDIRECT:
                 return corrupt_responses.redirect(request)
             case _:
-                _raise_error_fault(fault, parsed, signer, call)
+                caller = signer.key.caller.arn if signer.key else "anonymous"
+                raise_error_fault(fault, call, caller, parsed.form.get("RoleArn", ""))
         return None
 
     async def _apply_late_faults(
@@ -222,14 +237,16 @@ class Dispatcher:
             output = self._sts_operations[operation.name](key, operation.parse_form(parsed.form))
         else:
             target = self._world.target(key.caller.account_id, signer.region)
-            perform = self._transfer_operations[operation.name]
+            if operation.name == "FilterLogEvents":
+                self._logs.take_call(target.account_id, target.region)
+            perform = self._json_operations[parsed.service.name][operation.name]
             parameters = operation.parse_json(parsed.body)
-            if _changes_tokens(faults):
-                parameters.pop("NextToken", None)
+            if changes_tokens(faults):
+                parameters = without_tokens(parameters)
             output = perform(target, parameters, self._clock.now())
         wire = operation.shape_output(output)
         for fault in faults:
-            wire = _apply_content_fault(fault, operation, wire)
+            wire = apply_content_fault(fault, operation, wire)
         return parsed.service.response_body(operation, wire, request_id)
 
     def _operation(self, parsed: ParsedRequest) -> Operation:
@@ -242,7 +259,7 @@ class Dispatcher:
             if parsed.operation not in self._sts_operations or version != self._sts.api_version:
                 message = f"Could not find operation {parsed.operation} for version {version or 'NO_VERSION_SPECIFIED'}"
                 raise AwsError(UNKNOWN_OPERATION, message)
-        elif parsed.operation not in self._transfer_operations:
+        elif parsed.operation not in self._json_operations[parsed.service.name]:
             detail = None if operation is None else f"{parsed.operation} exists, but is not emulated"
             raise AwsError(UNKNOWN_OPERATION, detail)
         if operation is None:
@@ -255,56 +272,6 @@ def _call(parsed: ParsedRequest, signer: Signer) -> Call:
     if signer.key and parsed.operation == "AssumeRole":
         account_id = account_of_role(parsed.form.get("RoleArn", "")) or account_id
     return Call(parsed.service.name, parsed.operation, account_id, signer.region)
-
-
-def _raise_error_fault(fault: Fault, parsed: ParsedRequest, signer: Signer, call: Call) -> None:
-    match fault.kind:
-        case FaultKind.THROTTLE:
-            raise AwsError(THROTTLED, "Rate exceeded")
-        case FaultKind.REVOKED:
-            raise expired_token()
-        case FaultKind.DENY:
-            raise _denial(parsed, signer, call)
-        case FaultKind.SERVER_ERROR:
-            failure = UNAVAILABLE if fault.status == UNAVAILABLE.json_status else INTERNAL
-            raise AwsError(failure, fault.message or "The service could not complete the request")
-        case FaultKind.ERROR:
-            raise AwsError(Failure.of(fault.code or "", fault.status or 400), fault.message)
-
-
-def _denial(parsed: ParsedRequest, signer: Signer, call: Call) -> AwsError:
-    caller = signer.key.caller.arn if signer.key else "anonymous"
-    if call.operation == "AssumeRole":
-        return not_authorized(caller, "sts:AssumeRole", parsed.form.get("RoleArn", "*"))
-    action = f"{call.service}:{call.operation}"
-    resource = f"arn:aws:{call.service}:{call.region}:{call.account_id}:workflow/*"
-    return not_authorized(
-        caller, action, resource, f" because no identity-based policy allows the {action} action"
-    )
-
-
-def _changes_tokens(faults: list[Fault]) -> bool:
-    return any(fault.kind in {FaultKind.REPEATED_TOKEN, FaultKind.FRESH_TOKENS} for fault in faults)
-
-
-def _apply_content_fault(fault: Fault, operation: Operation, wire: Wire) -> Wire:
-    """Apply a fault that changes the response's content."""
-    changed: object = wire
-    match fault.kind:
-        case FaultKind.UNKNOWN_ENUM:
-            changed = corrupt_responses.with_unknown_enums(operation.output_shape, wire)
-        case FaultKind.UNKNOWN_MEMBER:
-            changed = corrupt_responses.with_unknown_members(operation.output_shape, wire)
-        case FaultKind.MANY_STEPS:
-            changed = corrupt_responses.with_many_steps(wire)
-        case FaultKind.OTHER_ANSWER:
-            changed = corrupt_responses.with_other_ids(wire)
-        case FaultKind.REPEATED_TOKEN | FaultKind.FRESH_TOKENS if (
-            "NextToken" in operation.output_shape.members
-        ):
-            repeats = fault.kind is FaultKind.REPEATED_TOKEN
-            changed = wire | {"NextToken": "again" if repeats else str(uuid.uuid4())}
-    return changed if isinstance(changed, dict) else wire
 
 
 def _error_response(service: Service, error: AwsError, request_id: str) -> web.Response:

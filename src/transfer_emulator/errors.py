@@ -51,6 +51,7 @@ INTERNAL = Failure("InternalServiceError", 500, "InternalFailure", 500)
 UNAVAILABLE = Failure("ServiceUnavailableException", 503, "ServiceUnavailable", 503)
 
 INVALID_NEXT_TOKEN = Failure.of("InvalidNextTokenException", 400)
+INVALID_PARAMETER = Failure.of("InvalidParameterException", 400)
 RESOURCE_NOT_FOUND = Failure.of("ResourceNotFoundException", 400)
 
 
@@ -75,3 +76,7 @@ def not_found(resource_type: str, resource: str) -> AwsError:
         Resource=resource,
         ResourceType=resource_type,
     )
+
+
+def no_log_group() -> AwsError:
+    return AwsError(RESOURCE_NOT_FOUND, "The specified log group does not exist.")

@@ -8,6 +8,7 @@ from itertools import count
 
 from transfer_emulator.calls import Call
 from transfer_emulator.identity import AccessKey
+from transfer_emulator.token_bucket import TokenBucket
 
 
 class FaultKind(StrEnum):
@@ -39,7 +40,9 @@ class FaultKind(StrEnum):
     DEEP = "deep"
     REPEATED_TOKEN = "repeated_token"  # noqa: S105  no password
     FRESH_TOKENS = "fresh_tokens"
+    EMPTY_PAGES = "empty_pages"
     OTHER_ANSWER = "other_answer"
+    NO_LOG_GROUP = "no_log_group"
 
 
 MEANINGS = {
@@ -69,13 +72,23 @@ MEANINGS = {
     FaultKind.DEEP: "an unknown member, nested 100,000 levels deep",
     FaultKind.REPEATED_TOKEN: "every page of a list has the same NextToken",
     FaultKind.FRESH_TOKENS: "every page has a new NextToken and the first page's rows",
+    FaultKind.EMPTY_PAGES: "every page of a list is empty and has a new NextToken",
     FaultKind.OTHER_ANSWER: "another execution, workflow or account than the requested one",
+    FaultKind.NO_LOG_GROUP: "FilterLogEvents: the log group does not exist",
 }
 
 # Every emulated operation, by service.
 OPERATIONS = {
     "sts": ("AssumeRole", "GetCallerIdentity"),
-    "transfer": ("DescribeExecution", "DescribeWorkflow", "ListExecutions", "ListWorkflows"),
+    "transfer": (
+        "DescribeExecution",
+        "DescribeServer",
+        "DescribeWorkflow",
+        "ListExecutions",
+        "ListServers",
+        "ListWorkflows",
+    ),
+    "logs": ("DescribeLogGroups", "FilterLogEvents"),
 }
 
 
@@ -95,6 +108,7 @@ _FINAL = frozenset(FaultKind) - {
     FaultKind.DEEP,
     FaultKind.REPEATED_TOKEN,
     FaultKind.FRESH_TOKENS,
+    FaultKind.EMPTY_PAGES,
     FaultKind.OTHER_ANSWER,
 }
 
@@ -188,7 +202,7 @@ class _Active:
     fault: Fault
     left: int | None = field(init=False)
     added_ns: int = field(default_factory=time.monotonic_ns)
-    budgets: dict[tuple[str, str], "_Budget"] = field(default_factory=dict)
+    budgets: dict[tuple[str, str], TokenBucket] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.left = self.fault.times
@@ -209,29 +223,5 @@ class _Active:
 
     def _within_rate(self, call: Call) -> bool:
         # AWS's rate limits are per account and region: one account's calls do not throttle another's.
-        budget = self.budgets.setdefault((call.account_id, call.region), _Budget(self.fault.rate_per_s))
+        budget = self.budgets.setdefault((call.account_id, call.region), TokenBucket(self.fault.rate_per_s))
         return budget.take()
-
-
-@dataclass(slots=True)
-class _Budget:
-    """A token bucket of one second's calls (at least one call, if the rate is not zero)."""
-
-    rate_per_s: float
-    tokens: float = field(init=False)
-    filled_at: float = field(default_factory=time.monotonic)
-
-    def __post_init__(self) -> None:
-        self.tokens = self._size()
-
-    def take(self) -> bool:
-        now = time.monotonic()
-        self.tokens = min(self._size(), self.tokens + (now - self.filled_at) * self.rate_per_s)
-        self.filled_at = now
-        if self.tokens < 1:
-            return False
-        self.tokens -= 1
-        return True
-
-    def _size(self) -> float:
-        return max(1.0, self.rate_per_s) if self.rate_per_s else 0.0

@@ -9,7 +9,7 @@ import orjson
 from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel, Shape, StructureShape
 
-from transfer_emulator.errors import MALFORMED, AwsError
+from transfer_emulator.errors import INVALID_INPUT, INVALID_PARAMETER, MALFORMED, AwsError, Failure
 from transfer_emulator.query_protocol import escaped, nested, xml_of
 from transfer_emulator.request_parser import Parser, compile_parser, parse_input
 from transfer_emulator.response_shaper import Shaper, Wire, compile_shaper, epoch_time, iso_time
@@ -24,14 +24,15 @@ class Operation:
     output_shape: Shape
     parse: Parser
     shape: Shaper
+    invalid_input: Failure = INVALID_INPUT
 
     def parse_json(self, body: bytes) -> Wire:
-        """Raises: AwsError (MALFORMED, INVALID_INPUT)."""
+        """Raises: AwsError (MALFORMED, and the service's error for invalid input)."""
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise AwsError(MALFORMED) from error
-        return cast("Wire", parse_input(self.parse, value))
+        return cast("Wire", parse_input(self.parse, value, self.invalid_input))
 
     def parse_form(self, form: Mapping[str, str]) -> Wire:
         """Raises: AwsError (MALFORMED, INVALID_INPUT)."""
@@ -52,6 +53,7 @@ class Service:
         self.api_version = str(self.model.api_version)
         self.target_prefix = str(self.model.metadata.get("targetPrefix", ""))
         self._namespace = str(self.model.metadata.get("xmlNamespace", ""))
+        self._invalid_input = INVALID_PARAMETER if name == "logs" else INVALID_INPUT
         self._operations: dict[str, Operation] = {}
 
     def operation(self, name: str) -> Operation | None:
@@ -101,7 +103,12 @@ class Service:
         output, input_ = model.output_shape or empty, model.input_shape or empty
         format_time = epoch_time if self.uses_json else iso_time
         return Operation(
-            model.name, input_, output, compile_parser(input_), compile_shaper(output, format_time)
+            model.name,
+            input_,
+            output,
+            compile_parser(input_),
+            compile_shaper(output, format_time),
+            self._invalid_input,
         )
 
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 
-from transfer_emulator.errors import INVALID_INPUT, MALFORMED, AwsError
+from transfer_emulator.errors import INVALID_INPUT, MALFORMED, AwsError, Failure
 
 Problems: TypeAlias = list[str]
 Parser: TypeAlias = Callable[[object, str, Problems], object]
@@ -31,13 +31,13 @@ def compile_parser(shape: Shape) -> Parser:
     return _scalar(shape)
 
 
-def parse_input(parse: Parser, value: object) -> object:
-    """Parse a whole input. Raises: AwsError (MALFORMED, INVALID_INPUT)."""
+def parse_input(parse: Parser, value: object, invalid: Failure = INVALID_INPUT) -> object:
+    """Parse a whole input. Raises: AwsError (MALFORMED, `invalid`)."""
     problems: Problems = []
     result = parse(value, "", problems)
     if problems:
         count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected: "
-        raise AwsError(INVALID_INPUT, count + "; ".join(problems))
+        raise AwsError(invalid, count + "; ".join(problems))
     return result
 
 

@@ -57,6 +57,10 @@ class StoredFile:
             "etag": self.etag,
         }
 
+    def log_location(self) -> Wire:
+        """The file as in a log entry of an execution's start, which lacks the backing store."""
+        return {name: value for name, value in self.output().items() if name != "backingStore"}
+
     def moved_to(self, home: str, folder: str, rng: SeededRandom, *, decrypted: bool = False) -> "StoredFile":
         name = self.path.rpartition("/")[2]
         if decrypted:
@@ -100,24 +104,34 @@ class Resources:
     def function_arn(self, name: str) -> str:
         return f"arn:aws:lambda:{self.region}:{self.account_id}:function:{name}"
 
-    def described(self, execution_id: str, file: StoredFile, user_name: str, rng: SeededRandom) -> Wire:
-        """The members of an execution that do not change while it runs."""
-        uid = rng.randint(1001, 1999)
+    def server_of(self, subject: str) -> str:
+        """The server that receives the files of one workflow."""
+        return f"s-{SeededRandom('server', self.account_id, self.region, subject).hex(17)}"
+
+    def log_group_arn(self, name: str) -> str:
+        return f"arn:aws:logs:{self.region}:{self.account_id}:log-group:{name}"
+
+    def logging_by_role(self, server_id: str) -> Wire:
+        """LoggingConfiguration of an execution that is logged by its server's role."""
+        return {"LoggingRole": self.role_arn("transfer-logging"), "LogGroupName": server_log_group(server_id)}
+
+    def described(self, execution_id: str, file: StoredFile, user: Wire, logging: Wire) -> Wire:
+        """The members of an execution that do not change while it runs.
+
+        `user`: UserDetails. `logging`: LoggingConfiguration; left out if empty.
+        """
+        uid = 1001 + int(user["SessionId"][:4], 16) % 999
         posix = {"Uid": uid, "Gid": uid, "SecondaryGids": [2000, 2001]}
         return {
             "ExecutionId": execution_id,
             "InitialFileLocation": file.location(),
-            "ServiceMetadata": {
-                "UserDetails": {
-                    "UserName": user_name,
-                    "ServerId": self.server_id,
-                    "SessionId": rng.hex(16),
-                }
-            },
+            "ServiceMetadata": {"UserDetails": user},
             "ExecutionRole": self.role_arn("transfer-workflow-execution"),
-            "LoggingConfiguration": {
-                "LoggingRole": self.role_arn("transfer-logging"),
-                "LogGroupName": f"/aws/transfer/{self.server_id}",
-            },
+            **({"LoggingConfiguration": logging} if logging else {}),
             **({"PosixProfile": posix} if file.store == "EFS" else {}),
         }
+
+
+def server_log_group(server_id: str) -> str:
+    """The group that a server with a logging role writes to; AWS fixes its name."""
+    return f"/aws/transfer/{server_id}"

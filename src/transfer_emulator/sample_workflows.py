@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from enum import StrEnum
 
 from transfer_emulator.response_shaper import Wire
 from transfer_emulator.sample_data import Resources, SeededRandom, Store, StoredFile
@@ -18,17 +19,34 @@ PARTNERS = (
 )
 
 
+class Logging(StrEnum):
+    """Where a workflow's executions are logged.
+
+    WORKFLOW: to the workflow's StructuredLogDestinations. SERVER: to its server's group, by the server's LoggingRole.
+    """
+
+    WORKFLOW = "workflow"
+    SERVER = "server"
+    BOTH = "both"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class WorkflowScript:
-    """A sample workflow: which files arrive, how often, and the steps that process them."""
+    """A sample workflow: which files arrive, how often, the steps that process them, and who logs that.
+
+    `partial_from`: the subject of the workflow whose server starts this one for incomplete uploads.
+    """
 
     description: str
     store: Store
     subject: str
     suffix: str
-    every_s: int
+    every_s: float
+    logging: Logging
     steps: tuple[StepScript, ...]
     on_exception: tuple[StepScript, ...] = ()
+    partial_from: str | None = None
 
     def definition(self, resources: Resources) -> Wire:
         """As returned by DescribeWorkflow, without id and ARN."""
@@ -59,6 +77,7 @@ WORKFLOWS = (
         subject="payments",
         suffix="xml.pgp",
         every_s=17,
+        logging=Logging.BOTH,
         steps=(
             StepScript("DECRYPT", "decrypt-pgp", "clear"),
             StepScript("CUSTOM", "validate-iso20022", "validate-payments"),
@@ -74,6 +93,7 @@ WORKFLOWS = (
         subject="claims",
         suffix="zip.pgp",
         every_s=23,
+        logging=Logging.WORKFLOW,
         steps=(
             StepScript("DECRYPT", "decrypt-pgp", "clear"),
             StepScript("CUSTOM", "virus-scan", "scan-for-viruses"),
@@ -88,12 +108,14 @@ WORKFLOWS = (
         subject="trades",
         suffix="csv",
         every_s=29,
+        logging=Logging.SERVER,
         steps=(
             StepScript("CUSTOM", "virus-scan", "scan-for-viruses"),
             StepScript("TAG", "tag-as-clean", "clean"),
             StepScript("COPY", "to-data-lake", "data-lake"),
         ),
         on_exception=(QUARANTINE, StepScript("DELETE", "delete-infected")),
+        partial_from="payments",
     ),
     WorkflowScript(
         description="Distribute EDI orders",
@@ -101,6 +123,7 @@ WORKFLOWS = (
         subject="orders",
         suffix="edi",
         every_s=37,
+        logging=Logging.NONE,
         steps=(
             StepScript("COPY", "to-erp", "erp-inbox"),
             StepScript("COPY", "to-warehouse", "warehouse-inbox"),
@@ -124,10 +147,11 @@ def sample_execution(account_id: str, region: str, execution_id: str) -> Wire:
     rng = SeededRandom(execution_id)
     resources = Resources.of(account_id, region)
     file, user_name = WORKFLOWS[0].arriving_file(resources, rng)
-    wire = resources.described(execution_id, file, user_name, rng)
+    user = {"UserName": user_name, "ServerId": resources.server_id, "SessionId": rng.hex(16)}
+    wire = resources.described(execution_id, file, user, resources.logging_by_role(resources.server_id))
     results = []
     for step in WORKFLOWS[0].steps[:2]:
-        result, file = step.run(file, resources, rng)
-        results.append(result)
+        outputs, file = step.run(file, resources, rng)
+        results.append({"StepType": step.step_type, "Outputs": outputs})
     posix = {"Uid": 1001, "Gid": 1001, "SecondaryGids": [2000, 2001]}
     return {**wire, "PosixProfile": posix, "Status": "IN_PROGRESS", "Results": {"Steps": results}}

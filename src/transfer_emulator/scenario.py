@@ -1,139 +1,149 @@
-"""Scripted executions that start, progress and end as a function of time.
+"""The sample scenario: each target's servers, workflows and log groups, with scripted executions."""
 
-Nothing runs in the background. A workflow's executions are a function of (seed, target, workflow, time slot), and an
-execution's state is a function of (its plan, now). So the same seed gives the same data at the same time.
-"""
-
-from bisect import bisect_right
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from itertools import accumulate
 
 from transfer_emulator.identity import DEFAULT_ROLE_NAME, Role
+from transfer_emulator.log_groups import CREATED_AT, LogGroup
 from transfer_emulator.response_shaper import Wire
-from transfer_emulator.sample_data import Resources, SeededRandom, StoredFile
-from transfer_emulator.sample_workflows import WORKFLOWS, WorkflowScript
-from transfer_emulator.world import ScriptedExecution, Workflow, World
+from transfer_emulator.sample_data import Resources, SeededRandom, server_log_group
+from transfer_emulator.sample_workflows import WORKFLOWS, Logging, WorkflowScript
+from transfer_emulator.scripted_executions import Route, ScenarioSettings, ScriptedExecutions
+from transfer_emulator.uploads import Destination, Mechanism
+from transfer_emulator.world import Target, Workflow, World
 
-MIN_DURATION_S, USUAL_DURATION_S, MAX_DURATION_S = 20.0, 60.0, 180.0
-FAILING_SHARE = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One execution from start to end.
-
-    `results`: of the steps, then of the on-exception steps (from index `handling_from` on). `done_at`: when each result
-    appears; the execution disappears at the last one.
-    """
-
-    execution_id: str
-    started_at: float
-    constant: Wire
-    results: list[Wire]
-    handling_from: int
-    done_at: list[float]
-
-    @property
-    def ends_at(self) -> float:
-        return self.done_at[-1]
-
-    def wire(self, now: float) -> Wire:
-        """As returned by DescribeExecution at `now`, which is between start and end."""
-        done = bisect_right(self.done_at, now)
-        steps = self.results[: min(done, self.handling_from)]
-        handled = self.results[self.handling_from : done]
-        handling = self.handling_from < len(self.results) and done >= self.handling_from
-        # The model does not allow an empty list of steps.
-        results = ({"Steps": steps} if steps else {}) | ({"OnExceptionSteps": handled} if handled else {})
-        status = "HANDLING_EXCEPTION" if handling else "IN_PROGRESS"
-        return {**self.constant, "Status": status, "Results": results}
-
-
-@dataclass(slots=True)
-class ScriptedExecutions:
-    """A workflow's executions: one starts at a random time in each slot of `script.every_s` seconds."""
-
-    seed: int
-    resources: Resources
-    script: WorkflowScript
-    _plans: dict[int, Plan] = field(default_factory=dict)  # by slot; without ended ones
-    _running: dict[str, ScriptedExecution] = field(default_factory=dict)
-    _running_from: float = 0.0
-    _running_until: float = 0.0
-
-    def running(self, now: float) -> dict[str, ScriptedExecution]:
-        """Executions in progress at `now`, by id; recomputed only after one has started or ended."""
-        if not self._running_from <= now < self._running_until:
-            every_s = self.script.every_s
-            slots = range(int((now - MAX_DURATION_S) // every_s) - 1, int(now // every_s) + 1)
-            self._plans = {slot: self._plans.get(slot) or self._plan(slot) for slot in slots}
-            plans = self._plans.values()
-            self._running = {
-                plan.execution_id: plan for plan in plans if plan.started_at <= now < plan.ends_at
-            }
-            changes = [time for plan in plans for time in (plan.started_at, plan.ends_at) if time > now]
-            self._running_from, self._running_until = now, min([*changes, slots.stop * every_s])
-        return self._running
-
-    def _plan(self, slot: int) -> Plan:
-        rng = SeededRandom(
-            self.seed, self.resources.account_id, self.resources.region, self.script.subject, slot
-        )
-        execution_id = rng.uuid()
-        started_at = (slot + rng.random()) * self.script.every_s
-        first_file, user_name = self.script.arriving_file(self.resources, rng)
-        results, handling_from = self._outcome(first_file, rng)
-        weights = [rng.uniform(0.5, 1.5) for _ in results]
-        duration_s = rng.triangular(MIN_DURATION_S, MAX_DURATION_S, USUAL_DURATION_S)
-        return Plan(
-            execution_id=execution_id,
-            started_at=started_at,
-            constant=self.resources.described(execution_id, first_file, user_name, rng),
-            results=results,
-            handling_from=handling_from,
-            done_at=[started_at + duration_s * part / sum(weights) for part in accumulate(weights)],
-        )
-
-    def _outcome(self, file: StoredFile, rng: SeededRandom) -> tuple[list[Wire], int]:
-        """The results of all steps that will run, and how many of them precede the on-exception steps."""
-        steps, results = self.script.steps, []
-        failing = rng.randrange(len(steps)) if rng.random() < FAILING_SHARE else None
-        for step in steps[:failing]:
-            result, file = step.run(file, self.resources, rng)
-            results.append(result)
-        if failing is None:
-            return results, len(results)
-        results.append(steps[failing].fail(rng))
-        handling_from = len(results)
-        for step in self.script.on_exception:
-            result, file = step.run(file, self.resources, rng)
-            results.append(result)
-        return results, handling_from
+# Several workflows share it.
+WORKFLOWS_LOG_GROUP = "/aws/vendedlogs/transfer/workflows"
 
 
 @dataclass(frozen=True, slots=True)
 class SampleScenario:
-    """The same four workflows in every target, with different ids, files and executions."""
+    """The same workflows in every target, with different ids, files and executions, each with a server."""
 
     seed: int
+    scripts: Sequence[WorkflowScript] = WORKFLOWS
+    settings: ScenarioSettings = field(default_factory=ScenarioSettings)
 
-    def workflows(self, account_id: str, region: str) -> list[Workflow]:
-        resources = Resources.of(account_id, region)
-        return [self._workflow(resources, script) for script in WORKFLOWS]
+    def fill(self, target: Target) -> None:
+        """Create the target's servers, workflows and log groups."""
+        resources = Resources.of(target.account_id, target.region)
+        workflow_ids = {
+            script.subject: self._workflow_id(resources, script.subject) for script in self.scripts
+        }
+        routes = {script.subject: [_route(resources, script)] for script in self.scripts}
+        for script in self.scripts:
+            partial_id = None
+            for other in self.scripts:
+                if other.partial_from == script.subject:
+                    partial_id = workflow_ids[other.subject]
+                    route = _route(resources, script, other)
+                    routes[other.subject].append(replace(route, is_partial=True))
+            server_id = resources.server_of(script.subject)
+            target.servers[server_id] = _server(
+                resources, server_id, script, workflow_ids[script.subject], partial_id
+            )
+        idle_id = resources.server_of("idle")
+        target.servers[idle_id] = _server(resources, idle_id)
+        for script in self.scripts:
+            self._add_workflow(
+                target, resources, script, workflow_ids[script.subject], tuple(routes[script.subject])
+            )
 
-    def _workflow(self, resources: Resources, script: WorkflowScript) -> Workflow:
-        workflow_id = (
-            f"w-{SeededRandom(self.seed, resources.account_id, resources.region, script.subject).hex(17)}"
-        )
-        arn = f"arn:aws:transfer:{resources.region}:{resources.account_id}:workflow/{workflow_id}"
-        definition = {"WorkflowId": workflow_id, "Arn": arn, **script.definition(resources)}
-        return Workflow(workflow_id, definition, ScriptedExecutions(self.seed, resources, script))
+    def _workflow_id(self, resources: Resources, subject: str) -> str:
+        return f"w-{SeededRandom(self.seed, resources.account_id, resources.region, subject).hex(17)}"
+
+    def _add_workflow(
+        self,
+        target: Target,
+        resources: Resources,
+        script: WorkflowScript,
+        workflow_id: str,
+        routes: tuple[Route, ...],
+    ) -> None:
+        definition = {
+            "WorkflowId": workflow_id,
+            "Arn": f"arn:aws:transfer:{resources.region}:{resources.account_id}:workflow/{workflow_id}",
+            **script.definition(resources),
+        }
+        if script.logging in {Logging.WORKFLOW, Logging.BOTH}:
+            definition["StructuredLogDestinations"] = _log_destinations(resources)
+        executions = ScriptedExecutions(self.seed, resources, script, workflow_id, routes, self.settings)
+        target.workflows[workflow_id] = Workflow(workflow_id, definition, executions)
+        names = {destination.group_name for route in routes for destination in route.destinations}
+        for name in sorted(names):
+            created_at = max(CREATED_AT, self.settings.history_from)
+            group = target.log_groups.setdefault(name, LogGroup(name, self.settings.retention_s, created_at))
+            group.sources.append(executions)
 
 
-def demo_world(seed: int, accounts: int, regions: tuple[str, ...]) -> World:
+def _route(resources: Resources, at: WorkflowScript, of: WorkflowScript | None = None) -> Route:
+    """Of files that arrive at the server of `at` for the workflow `of` (default: the same)."""
+    server_id = resources.server_of(at.subject)
+    destinations: list[Destination] = []
+    if (of or at).logging in {Logging.WORKFLOW, Logging.BOTH}:
+        destinations.append(Destination(WORKFLOWS_LOG_GROUP, Mechanism.WORKFLOW))
+    if at.logging in {Logging.SERVER, Logging.BOTH}:
+        group_name = server_log_group(server_id)
+        destinations.append(Destination(group_name, Mechanism.SERVER))
+        destinations.append(Destination(group_name, Mechanism.SESSIONS))
+    if at.logging is Logging.WORKFLOW:  # such a server's own setting is for sessions
+        destinations.append(Destination(WORKFLOWS_LOG_GROUP, Mechanism.SESSIONS))
+    return Route(server_id, tuple(destinations))
+
+
+def _log_destinations(resources: Resources) -> list[str]:
+    return [resources.log_group_arn(WORKFLOWS_LOG_GROUP) + ":*"]
+
+
+def _server(
+    resources: Resources,
+    server_id: str,
+    script: WorkflowScript | None = None,
+    workflow_id: str | None = None,
+    partial_id: str | None = None,
+) -> Wire:
+    """As returned by DescribeServer. Without `script`: a server without workflow and without logs."""
+    role = resources.role_arn("transfer-workflow-execution")
+    attached = {"OnUpload": workflow_id, "OnPartialUpload": partial_id}
+    details = {
+        name: [{"WorkflowId": attached_id, "ExecutionRole": role}]
+        for name, attached_id in attached.items()
+        if attached_id is not None
+    }
+    logging = script.logging if script else Logging.NONE
+    server: Wire = {
+        "Arn": f"arn:aws:transfer:{resources.region}:{resources.account_id}:server/{server_id}",
+        "Domain": script.store if script else "S3",
+        "EndpointType": "PUBLIC",
+        "HostKeyFingerprint": "SHA256:AAAAB3NzaC1yc2EAAAADAQABAAABAQ",
+        "IdentityProviderType": "SERVICE_MANAGED",
+        "Protocols": ["SFTP"],
+        "SecurityPolicyName": "TransferSecurityPolicy-2024-01",
+        "ServerId": server_id,
+        "State": "ONLINE",
+        "UserCount": 7,
+        "Tags": [{"Key": "cost-centre", "Value": "4711"}],
+    }
+    if details:
+        server["WorkflowDetails"] = details
+    if logging in {Logging.SERVER, Logging.BOTH}:
+        server["LoggingRole"] = resources.role_arn("transfer-logging")
+    if logging is Logging.WORKFLOW:
+        server["StructuredLogDestinations"] = _log_destinations(resources)
+    return server
+
+
+def demo_world(
+    seed: int,
+    accounts: int,
+    regions: tuple[str, ...],
+    settings: ScenarioSettings | None = None,
+    scripts: Sequence[WorkflowScript] = WORKFLOWS,
+) -> World:
     """A world with executions in all accounts. The second account's role requires the external id "x-42"."""
-    world = World("999999999999", regions, SampleScenario(seed))
+    scenario = SampleScenario(seed, scripts, settings or ScenarioSettings())
+    world = World("999999999999", regions, scenario)
     for number in range(1, accounts + 1):
         external_id = "x-42" if number == 2 else None  # noqa: PLR2004 - the only one with an external id
         trusted = (f"arn:aws:iam::{world.home_account_id}:root",)

@@ -1,4 +1,4 @@
-"""The HTTP server: one port for both services, every region and the control API."""
+"""The HTTP server: one port for all services, every region and the control API."""
 
 import asyncio
 import time
@@ -14,6 +14,7 @@ from transfer_emulator.clock import Clock
 from transfer_emulator.control import PREFIX, Control
 from transfer_emulator.dispatch import Dispatcher
 from transfer_emulator.faults import Faults
+from transfer_emulator.logs import LogSettings
 from transfer_emulator.world import World
 
 # Calls delayed by a fault are released at once; nothing else takes that long.
@@ -24,7 +25,7 @@ class Emulator:
     """Serves a world over HTTP. An async context manager; or call `start` and `stop`.
 
     `session_lifetime_s`: lifetime of assumed-role sessions if set, even below AWS's minimum.
-    `clock` drives the executions; `wall_time` is used to check signatures and sessions.
+    `clock` drives the executions and their logs; `wall_time` is used to check signatures and sessions.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Emulator:
         clock: Clock | None = None,
         session_lifetime_s: float | None = None,
         wall_time: Callable[[], float] = time.time,
+        log_settings: LogSettings | None = None,
     ) -> None:
         self.world = world
         self.clock = clock or Clock()
@@ -43,6 +45,7 @@ class Emulator:
         self.calls = Calls()
         self.host, self.port = host, port
         self._session_lifetime_s, self._wall_time = session_lifetime_s, wall_time
+        self._log_settings = log_settings or LogSettings()
         self._dispatcher: Dispatcher | None = None
         self._runner: web.ServerRunner | None = None
 
@@ -56,6 +59,7 @@ class Emulator:
         return {
             "AWS_ENDPOINT_URL_TRANSFER": self.url,
             "AWS_ENDPOINT_URL_STS": self.url,
+            "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": self.url,
             "AWS_ACCESS_KEY_ID": self.world.home_key.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.world.home_key.secret,
             "AWS_REGION": region,
@@ -71,6 +75,7 @@ class Emulator:
             faults=self.faults,
             wall_time=self._wall_time,
             session_lifetime_s=self._session_lifetime_s,
+            log_settings=self._log_settings,
         )
         control = Control(self.world, self.clock, self.calls, self.faults)
 

@@ -58,8 +58,8 @@ class StepScript:
                 details["SourceFileLocation"] = "${original.file}"
         return {"Type": self.step_type, f"{self.step_type.capitalize()}StepDetails": details}
 
-    def run(self, file: StoredFile, resources: Resources, rng: SeededRandom) -> tuple[Wire, StoredFile]:
-        """The step's result, and the file for the next step."""
+    def run(self, file: StoredFile, resources: Resources, rng: SeededRandom) -> tuple[str, StoredFile]:
+        """The step's outputs, and the file for the next step."""
         outputs: Wire = {}
         match self.step_type:
             case "COPY" | "DECRYPT":
@@ -71,12 +71,11 @@ class StepScript:
                 outputs = {"status": "SUCCESS", "function": self.target, "requestId": rng.uuid()}
             case "TAG":
                 outputs = {"tags": [{"key": tag["Key"], "value": tag["Value"]} for tag in [self._tag()]]}
-        return {"StepType": self.step_type, "Outputs": orjson.dumps(outputs).decode()}, file
+        return orjson.dumps(outputs).decode(), file
 
-    def fail(self, rng: SeededRandom) -> Wire:
-        """The step's result if it fails."""
-        kind, message = rng.choice(_FAILURES[self.step_type])
-        return {"StepType": self.step_type, "Outputs": "{}", "Error": {"Type": kind, "Message": message}}
+    def fail(self, rng: SeededRandom) -> tuple[str, str]:
+        """The type and message of the step's error if it fails."""
+        return rng.choice(_FAILURES[self.step_type])
 
     def _tag(self) -> Wire:
         return {"Key": "transfer-status", "Value": self.target}

@@ -1,4 +1,4 @@
-"""Transfer Family: the four read operations that the gateway uses."""
+"""Transfer Family: the read operations of workflows, executions and servers."""
 
 import base64
 import binascii
@@ -50,6 +50,19 @@ class Transfer:
     def describe_workflow(self, target: Target, parameters: Wire, _now: float) -> Wire:
         """Raises: AwsError (RESOURCE_NOT_FOUND)."""
         return {"Workflow": _workflow(target, parameters["WorkflowId"]).definition}
+
+    def list_servers(self, target: Target, parameters: Wire, _now: float) -> Wire:
+        """Raises: AwsError (INVALID_NEXT_TOKEN)."""
+        page, token = _page(target.servers, parameters, "servers")
+        pick = self._picker("ListServers", "Servers")
+        return {"Servers": [pick(server) for server in page], **token}
+
+    def describe_server(self, target: Target, parameters: Wire, _now: float) -> Wire:
+        """Raises: AwsError (RESOURCE_NOT_FOUND)."""
+        server = target.servers.get(parameters["ServerId"])
+        if server is None:
+            raise not_found("Server", parameters["ServerId"])
+        return {"Server": server}
 
     def _picker(self, operation: str, listing: str) -> Callable[[Wire], Wire]:
         """A function that reduces a described object to the members of its listed shape."""

@@ -2,37 +2,39 @@
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from transfer_emulator.identity import DEFAULT_ROLE_NAME, Account, KeyRing, Role
+from transfer_emulator.log_groups import CREATED_AT, DAY_S, LogGroup
 from transfer_emulator.response_shaper import Wire
 from transfer_emulator.sample_workflows import new_workflow_id, sample_definition, sample_execution
+from transfer_emulator.uploads import Outcome, Upload
 
 Running: TypeAlias = tuple[str, str, str, str, str, float]
-
-
-class ScriptedExecution(Protocol):
-    """An execution whose state depends only on the time."""
-
-    @property
-    def execution_id(self) -> str: ...
-    @property
-    def ends_at(self) -> float: ...
-    def wire(self, now: float) -> Wire: ...
 
 
 class ExecutionSource(Protocol):
     """A workflow's scripted executions."""
 
-    def running(self, now: float) -> dict[str, ScriptedExecution]: ...
+    def running(self, now: float) -> dict[str, Upload]: ...
+    def uploads(self, since: float, until: float) -> Iterator[Upload]: ...
+    def upload(
+        self,
+        at: float,
+        *,
+        outcome: Outcome,
+        duration_s: float | None,
+        failing_step: int | None,
+        seed: object,
+    ) -> Upload: ...
 
 
 class Scenario(Protocol):
-    """Creates a target's workflows on first access."""
+    """Creates a target's servers, workflows and log groups on first access."""
 
-    def workflows(self, account_id: str, region: str) -> "list[Workflow]": ...
+    def fill(self, target: "Target") -> None: ...
 
 
 @dataclass(slots=True)
@@ -66,9 +68,13 @@ class Workflow:
 
 @dataclass(slots=True)
 class Target:
-    """An account in a region."""
+    """An account in a region. `servers`: as returned by DescribeServer."""
 
+    account_id: str
+    region: str
     workflows: dict[str, Workflow] = field(default_factory=dict)
+    servers: dict[str, Wire] = field(default_factory=dict)
+    log_groups: dict[str, LogGroup] = field(default_factory=dict)
 
 
 class World:
@@ -106,10 +112,35 @@ class World:
         if key not in self._targets:
             if account_id not in self._accounts or region not in self.regions:
                 raise KeyError(key)
-            scripted = account_id != self.home_account_id and self._scenario
-            workflows = scripted.workflows(account_id, region) if scripted else []
-            self._targets[key] = Target({workflow.workflow_id: workflow for workflow in workflows})
+            target = Target(account_id, region)
+            if self._scenario is not None and account_id != self.home_account_id:
+                self._scenario.fill(target)
+            self._targets[key] = target
         return self._targets[key]
+
+    def add_server(self, account_id: str, region: str, definition: Wire | None = None) -> str:
+        """Add a server. Returns: its id.
+
+        `definition`: as returned by DescribeServer; ServerId and Arn are filled in if missing.
+        """
+        server_id = (definition or {}).get("ServerId") or f"s-{uuid.uuid4().hex[:17]}"
+        arn = f"arn:aws:transfer:{region}:{account_id}:server/{server_id}"
+        known = {"ServerId": server_id, "Arn": arn}
+        self.target(account_id, region).servers[server_id] = known | (definition or {})
+        return server_id
+
+    def add_log_group(
+        self,
+        account_id: str,
+        region: str,
+        name: str,
+        retention_s: float = DAY_S,
+        created_at: float = CREATED_AT,
+    ) -> LogGroup:
+        """Add a log group, whose `put` adds events."""
+        group = LogGroup(name, retention_s, created_at)
+        self.target(account_id, region).log_groups[name] = group
+        return group
 
     def add_workflow(
         self, account_id: str, region: str, workflow_id: str | None = None, definition: Wire | None = None
@@ -160,3 +191,62 @@ class World:
             for execution_id, wire in workflow.executions(now).items()
             for left in [workflow.ends_at(execution_id, now) - now]
         ]
+
+    def upload(
+        self,
+        account_id: str,
+        region: str,
+        workflow_id: str,
+        at: float,
+        *,
+        outcome: Outcome = Outcome.EXECUTED,
+        duration_s: float | None = None,
+        failing_step: int | None = None,
+        seed: object = "",
+    ) -> Upload:
+        """Upload a file for a scripted workflow; its execution starts at `at` (seconds since 1970).
+
+        `duration_s`: default: random. `failing_step`: index of the step that fails; None: none. `seed`: distinguishes
+        uploads at the same time. Raises: KeyError for an unknown workflow; ValueError for one without script.
+        """
+        scripted = self.target(account_id, region).workflows[workflow_id].scripted
+        if scripted is None:
+            raise ValueError(f"{workflow_id} has no script")
+        return scripted.upload(
+            at, outcome=outcome, duration_s=duration_s, failing_step=failing_step, seed=seed
+        )
+
+    def history(
+        self, since: float, until: float, account_id: str | None = None, region: str | None = None
+    ) -> Iterator[Upload]:
+        """What truly happened: the uploads whose executions started or ended between two times, in no order.
+
+        `account_id`, `region`: None matches any. Placed executions are not included.
+        """
+        for an_account in self._accounts if account_id is None else [account_id]:
+            for a_region in self.regions if region is None else [region]:
+                for workflow in self.target(an_account, a_region).workflows.values():
+                    if workflow.scripted is not None:
+                        for upload in workflow.scripted.uploads(since, until):
+                            if upload.started_at <= until and upload.ended_at >= since:
+                                yield upload
+
+    def end_readable_at(self, upload: Upload, group_name: str) -> float | None:
+        """When the intact entry of the execution's end can be read first in a log group; None if it is never there."""
+        ended_ms = round(upload.ended_at * 1000)
+        group = self.target(upload.resources.account_id, upload.resources.region).log_groups[group_name]
+        kind = "ExecutionErrored" if upload.is_failed else "ExecutionCompleted"
+        parts = (
+            f'"type":"{kind}"',
+            f'"executionId":"{upload.execution_id}"',
+            f'"workflowId":"{upload.workflow_id}"',
+        )
+        times = [
+            event.ingested_ms
+            for source in group.sources
+            for event in source.events(group_name, ended_ms, ended_ms)
+            if event.timestamp_ms == ended_ms
+            and event.message.endswith("}}")
+            and all(part in event.message for part in parts)
+        ]
+        return min(times) / 1000 if times else None

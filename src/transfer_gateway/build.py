@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,13 @@ from transfer_gateway.api.graphql.view import GraphQLOptions
 from transfer_gateway.aws.assumed_roles import SessionCache
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
 from transfer_gateway.aws.errors import Service as AwsService
+from transfer_gateway.aws.logs import Logs
 from transfer_gateway.aws.organizations import ATTEMPTS, MAX_ANSWER_BYTES, Organizations
+from transfer_gateway.aws.servers import Servers
 from transfer_gateway.aws.sts import Sts
 from transfer_gateway.aws.transfer import Transfer
 from transfer_gateway.core.clock import Clock
+from transfer_gateway.core.follower import FollowerOptions
 from transfer_gateway.core.gateway import Gateway
 from transfer_gateway.core.pacing import Pacing, PacingLimits
 from transfer_gateway.core.quota import QuotaLimits, Quotas
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.unread import UnreadBytes
     from transfer_gateway.auth import Oidc
     from transfer_gateway.domain.discovery import AccountSources
+    from transfer_gateway.history.store import HistoryStore
     from transfer_gateway.settings import DoorTls, Settings
     from transfer_gateway.telemetry import AwsCalls, Requests
     from transfer_gateway.telemetry.tracing import Tracing
@@ -46,29 +51,41 @@ _KEYS_MAX_AGE_S = 30.0  # how long a withdrawn key stays valid
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The parts that both servers and `check-config` use."""
+    """The parts that both servers and `check-config` use. `logs` None: without history."""
 
     gateway: Gateway
     sts: Sts
     sessions: SessionCache
     transfer: Transfer
+    servers: Servers
+    logs: Logs | None
     organizations: Organizations
     collectors: tuple[Collector, ...]  # of its metrics
 
 
 @asynccontextmanager
 async def build_core(
-    settings: Settings, sources: AccountSources, calls: AwsCalls, clock: Clock | None = None
+    settings: Settings,
+    sources: AccountSources,
+    calls: AwsCalls,
+    clock: Clock | None = None,
+    *,
+    with_history: bool = True,
 ) -> AsyncIterator[Core]:
-    """The core with its AWS clients, which are closed last. `calls` records its AWS calls."""
+    """The core with its AWS clients, which are closed last. `calls` records its AWS calls.
+
+    `with_history`: keep a history, if the settings don't switch it off.
+    """
     connection = _connection(settings)
     sts = _build_sts(settings, sources, calls)
     async with (
         sts,
+        build_history(settings) if with_history else nullcontext() as store,
         TransferClients(connection) as clients,
         RegionalClients(
             AwsService.ORGANIZATIONS, connection, attempts=ATTEMPTS, max_answer_bytes=MAX_ANSWER_BYTES
         ) as organizations_clients,
+        RegionalClients(AwsService.LOGS, connection) as logs_clients,
         SharedTasks() as shared_tasks,
     ):
         sessions = SessionCache(
@@ -81,13 +98,21 @@ async def build_core(
         )
         organizations = Organizations(organizations_clients, sts, sessions, calls)
         await check_sources(sources, sts, organizations)
-        await clients.open(sources.regions())
-        transfer = Transfer(clients, sessions, calls)
+        reads_logs = settings.history_url != "off"
+        regional = (clients, logs_clients) if reads_logs else (clients,)
+        for each in regional:
+            await each.open(sources.regions())
+        if store is not None:
+            shared_tasks.start(store.maintain(), name="maintain the history")
+        transfer, servers = Transfer(clients, sessions, calls), Servers(clients, sessions, calls)
+        logs = Logs(logs_clients, sessions, calls)
         pacing = Pacing(_limits(settings))
         gateway = Gateway(
             sources.listed,
             transfer=transfer,
-            clients=clients,
+            servers=servers,
+            logs=logs,
+            clients=regional,
             sessions=sessions,
             pacing=pacing,
             calls=calls,
@@ -98,8 +123,23 @@ async def build_core(
             snapshots_max_entries=settings.snapshots_max_entries,
             snapshots_max_bytes=settings.snapshots_max_bytes,
             cursor_secret=settings.cursor_secret.get_secret_value() if settings.cursor_secret else None,
+            store=store,
+            following=FollowerOptions(
+                interval_s=settings.history_interval_s,
+                backfill=timedelta(hours=settings.history_backfill_hours),
+                max_reads_per_s=settings.history_max_reads_per_s,
+            ),
         )
-        yield Core(gateway, sts, sessions, transfer, organizations, (gateway, calls, sessions, pacing))
+        yield Core(
+            gateway,
+            sts,
+            sessions,
+            transfer,
+            servers,
+            logs if reads_logs else None,
+            organizations,
+            (gateway, calls, sessions, pacing),
+        )
 
 
 def _build_sts(settings: Settings, sources: AccountSources, calls: AwsCalls) -> Sts:
@@ -144,6 +184,25 @@ def _limits(settings: Settings) -> PacingLimits:
         max_in_flight=settings.target_max_in_flight,
         max_in_flight_overall=settings.aws_max_in_flight,
     )
+
+
+@asynccontextmanager
+async def build_history(settings: Settings) -> AsyncIterator[HistoryStore | None]:
+    """The history's store, which is not connected to before its first use. Raises: ConfigurationError."""
+    if settings.history_url == "off":
+        yield None
+        return
+    from transfer_gateway.history.store import open_store  # noqa: PLC0415  takes 25 MB
+
+    async with open_store(
+        settings.history_url,
+        password_file=settings.history_password_file,
+        max_bytes=settings.history_max_bytes,
+        retention_days=settings.history_retention_days,
+        pool_size=settings.history_pool_size,
+        timeout_s=settings.history_timeout_s,
+    ) as store:
+        yield store
 
 
 @asynccontextmanager

@@ -193,6 +193,13 @@ ACCOUNTS = Accounts([account(PLAIN, REGION, "us-east-1"), account(GUARDED, REGIO
             id="a-page-of-one-account",
         ),
         pytest.param(
+            "{ inProgressExecutions(first: 10) { edges { node { ...a server { id } } } } } "
+            "fragment a on Execution { workflow { id } server { serverId } events(first: 500) { edges { cursor } } }",
+            {},
+            36,
+            id="servers-and-workflows-of-executions",
+        ),
+        pytest.param(
             FILTERED,
             {"f": {"accountIds": ["nonsense"], "regions": 5}},
             50,
@@ -204,6 +211,35 @@ def test_cost(query: str, variables: dict[str, Any], calls: int) -> None:
     """An operation's cost depends on its root fields and their arguments, whether literals, variables or defaults."""
     document = parse(query)
     assert cost.cost_of(document, operation_of(document, None), variables, Scope(ACCOUNTS)).aws_calls == calls
+
+
+@pytest.mark.parametrize(
+    ("events", "rows"),
+    [
+        pytest.param("", 10, id="none"),
+        pytest.param("events { edges { cursor } }", 1010, id="the-default"),
+        pytest.param("events(first: $n) { edges { cursor } }", 5010, id="a-variable"),
+        pytest.param(
+            "a: events { edges { cursor } } b: events(first: 7) { edges { cursor } }", 1080, id="two"
+        ),
+    ],
+)
+def test_events_are_rows(events: str, rows: int) -> None:
+    """Each event that may be returned counts, for each execution."""
+    document = parse(
+        f"query($n: Int! = 500) {{ inProgressExecutions(first: 10) {{ edges {{ node {{ id {events} }} }} }} }}"
+    )
+    assert cost.cost_of(document, operation_of(document, None), {}, Scope(ACCOUNTS)).rows == rows
+
+
+async def test_too_many_rows_are_refused(gateway: Gateway) -> None:
+    """All events of 1,000 executions at once are refused before anything is looked up."""
+    answer = await gateway.ask(
+        "{ inProgressExecutions(first: 1000) { edges { node { events(first: 1000) { edges { cursor } } } } } }"
+    )
+    (error,) = answer["errors"]
+    assert error["message"].startswith("The operation may have 1001000 rows, more than 100000")
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
 def test_every_field_has_its_cost() -> None:

@@ -170,6 +170,8 @@ async def test_finished_execution_both_ways(gateway: Gateway, world: World) -> N
         "retryable": False,
         "accountId": PLAIN,
         "region": "eu-west-1",
+        "reason": "HISTORY_OFF",
+        "remedy": "Ask the operator to switch the history on: TRANSFER_GATEWAY_HISTORY_URL.",
     }
 
 

@@ -79,9 +79,9 @@ def test_every_exception_of_the_http_client_is_mapped() -> None:
     assert [kind.__name__ for kind in clients if not is_mapped(kind)] == []
 
 
-@pytest.mark.parametrize("service", [Service.TRANSFER, Service.STS])
+@pytest.mark.parametrize("service", [Service.TRANSFER, Service.STS, Service.LOGS])
 def test_every_modelled_code_is_mapped(service: Service) -> None:
-    """Every error shape of both services' models is in the table, by its code on the wire."""
+    """Every error shape of the services' models is in the table, by its code on the wire."""
     model = botocore.session.get_session().get_service_model(service)
     shapes = [model.shape_for(name) for name in model.shape_names]
     codes = {code_of(shape) for shape in shapes if shape.metadata.get("exception")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -19,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import ValidationError
 
-from transfer_emulator import Emulator, Fault, FaultKind, World
+from transfer_emulator import Clock, Emulator, Fault, FaultKind, LogSettings, World
 from transfer_gateway.aws.answer_schemas import validator_of
 from transfer_gateway.aws.botocore_internals import ClientInternals
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, session, signed_with
@@ -71,12 +72,12 @@ def test_signatures_are_botocores(
 
 
 @asynccontextmanager
-async def clients() -> AsyncIterator[list[Any]]:
+async def clients(service: Service = Service.TRANSFER) -> AsyncIterator[list[Any]]:
     """One that sends so, and one that sends as botocore does, which it is left to where there are retries."""
     connection = ConnectionSettings(connect_timeout_s=40, read_timeout_s=10)
     async with (
-        RegionalClients(Service.TRANSFER, connection) as ours,
-        RegionalClients(Service.TRANSFER, connection, attempts=2) as theirs,
+        RegionalClients(service, connection) as ours,
+        RegionalClients(service, connection, attempts=2) as theirs,
     ):
         for each in (ours, theirs):
             await each.open([Region("eu-west-1")])
@@ -98,6 +99,36 @@ async def test_answers_are_botocores(aws: Emulator, world: World) -> None:
             for operation, what in asked.items():
                 ours, theirs = [_without_chance(await getattr(client, operation)(**what)) for client in both]
                 assert ours == theirs, operation
+
+
+async def test_logs_are_botocores(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The requests, whether their members are plain or lists; and the answers."""
+    user = world.keys.add_user(PLAIN, "reader")
+    world.add_log_group(PLAIN, "eu-west-1", "mine").put("a/b", 'räksmörgås \\ "🚚"', 1_767_225_600_000)
+    asked: list[dict[str, Any]] = [
+        {"logGroupName": "mine", "startTime": 1_767_225_500_000, "startFromHead": True, "limit": 10},
+        {
+            "logGroupName": "mine",
+            "startTime": 1_767_225_500_000,
+            "filterPattern": '?"räk" ?"x"',
+            "logStreamNames": ["a/b"],
+        },
+    ]
+    frozen, limits = Clock.frozen(1_767_225_601.0), LogSettings(calls_per_s=math.inf, empty_page_share=0.0)
+    async with Emulator(world, clock=frozen, log_settings=limits) as emulator:
+        for name, value in emulator.environment().items():
+            monkeypatch.setenv(name, value)
+        async with clients(Service.LOGS) as both:
+            model = both[1].meta.service_model.operation_model("FilterLogEvents")
+            with signed_with(ReadOnlyCredentials(user.access_key_id, user.secret, None)):
+                for what in asked:
+                    written = both[1]._serializer.serialize_to_request(what, model)["body"]
+                    assert DirectSender(ClientInternals(both[0]))._writer(model)(what) == written
+                    ours, theirs = [
+                        _without_chance(await client.filter_log_events(**what)) for client in both
+                    ]
+                    assert ours == theirs
+                    assert len(ours["events"]) == 1
 
 
 async def test_forms_are_botocores(aws: Emulator) -> None:
@@ -136,6 +167,18 @@ def test_lists_and_texts_are_bounded(items: int, characters: int, *, fits: bool)
     model = get_session().get_service_model("transfer").operation_model("DescribeExecution")
     steps = [{"Outputs": "x" * characters}, *[{}] * (items - 1)]
     body = json.dumps({"Execution": {"Results": {"Steps": steps}}})
+    with nullcontext() if fits else pytest.raises(ValidationError, match=r"too_long"):
+        validator_of(model.output_shape).validate_json(body)
+
+
+@pytest.mark.parametrize(
+    ("events", "characters", "fits"),
+    [(40_000, 1, True), (40_001, 1, False), (1, 4_194_304, True), (1, 4_194_305, False)],
+)
+def test_pages_of_logs_are_bounded(events: int, characters: int, *, fits: bool) -> None:
+    """By four times what AWS documents, as its model has no limits: 10,000 entries, of 1 MiB each."""
+    model = get_session().get_service_model("logs").operation_model("FilterLogEvents")
+    body = json.dumps({"events": [{"message": "x" * characters}, *[{}] * (events - 1)]})
     with nullcontext() if fits else pytest.raises(ValidationError, match=r"too_long"):
         validator_of(model.output_shape).validate_json(body)
 

@@ -19,9 +19,11 @@ from wire import GUARDED, HOME, PLAIN, REGION, place, to_input, until
 
 if TYPE_CHECKING:
     from transfer_emulator import Emulator, World
+    from transfer_gateway.domain.identity import ExecutionKey
 
 SOURCE = Path(__file__).parents[2] / "src" / "transfer_gateway"
 UNKNOWN_ACCOUNT = "444444444444"
+NO_SERVER = "s-00000000000000000"
 UNKNOWN_ID = ExecutionId("00000000-0000-4000-8000-000000000000")
 ALL = (PLAIN, GUARDED, HOME)
 
@@ -34,8 +36,17 @@ class Asked(NamedTuple):
     lines: list[Line]
 
 
+def place_on_server(world: World) -> tuple[ExecutionKey, str]:
+    """An execution, and the id of the server that started it."""
+    server_id = world.add_server(PLAIN, REGION)
+    user = {"UserName": "bob", "ServerId": server_id, "SessionId": "0123456789abcdef"}
+    steps = {"Steps": [{"StepType": "COPY"}]}
+    key = place(world, execution={"Results": steps, "ServiceMetadata": {"UserDetails": user}})
+    return key, f"{PLAIN}/{REGION}/{server_id}"
+
+
 def root_fields(world: World) -> list[Asked]:
-    key = place(world, execution={"Results": {"Steps": [{"StepType": "COPY"}]}})
+    key, server = place_on_server(world)
     gone = key._replace(execution_id=UNKNOWN_ID)
     foreign = f"{UNKNOWN_ACCOUNT}/{REGION}/{key.workflow_id}"
     one, other = graphql(to_input(key)), graphql(to_input(gone))
@@ -76,6 +87,38 @@ def root_fields(world: World) -> list[Asked]:
             "(first: 5) { edges { node { id } } }",
             [Line("list_workflows", (str(key.workflow),), "OK")],
         ),
+        Asked(
+            "executions",
+            f"(keys: [{one}, {one}], maxAge: 3600) {{ ... on Execution {{ workflow {{ id }} server {{ id }} }} }}",
+            [
+                found._replace(source="snapshot"),
+                definition._replace(source="snapshot"),
+                Line("get_server", (server,), "OK", "aws"),
+            ],
+        ),
+        Asked(
+            "execution",
+            f"(key: {one}, maxAge: 3600) {{ events {{ edges {{ cursor }} }} }}",
+            [found._replace(source="snapshot"), Line("list_events", (str(key),), "OK", "history")],
+        ),
+        Asked("servers", "{ edges { node { id } } }", [Line("list_servers", (server,), "OK")]),
+        Asked("node", f'(id: "{server}") {{ id }}', [Line("get_server", (server,), "OK", "snapshot")]),
+        Asked(
+            "node",
+            f'(id: "{PLAIN}/{REGION}/{NO_SERVER}") {{ id }}',
+            [Line("get_server", (f"{PLAIN}/{REGION}/{NO_SERVER}",), "SERVER_NOT_FOUND")],
+        ),
+        Asked(
+            "node",
+            f'(id: "{UNKNOWN_ACCOUNT}/{REGION}/{NO_SERVER}") {{ id }}',
+            [Line("get_server", (f"{UNKNOWN_ACCOUNT}/{REGION}/{NO_SERVER}",), not_available)],
+        ),
+        Asked("node", f'(id: "{key}/7") {{ id }}', [Line("get_event", (f"{key}/7",), "OK", "history")]),
+        Asked(
+            "node",
+            f'(id: "{foreign}/{UNKNOWN_ID}/7") {{ id }}',
+            [Line("get_event", (f"{foreign}/{UNKNOWN_ID}/7",), not_available)],
+        ),
         Asked("accounts", "{ id }", [Line("list_accounts", ALL, "OK")]),
         Asked("node", f'(id: "{PLAIN}") {{ id }}', [Line("get_account", (PLAIN,), "OK")]),
         Asked(
@@ -94,13 +137,13 @@ def root_fields(world: World) -> list[Asked]:
         # What is no id is refused before anything is looked up.
         *(
             Asked("node", f'(id: "{text}") {{ id }}', [])
-            for text in ("", "1", "a/b", "a/b/c", "a/b/c/d", "a/b/c/d/e")
+            for text in ("", "1", "a/b", "a/b/c", "a/b/c/d", "a/b/c/d/e", "a/b/c/d/e/f")
         ),
     ]
 
 
 def rpcs(world: World) -> list[Asked]:
-    key = place(world, execution={"Results": {"Steps": [{"StepType": "COPY"}]}})
+    key, server = place_on_server(world)
     gone = key._replace(execution_id=UNKNOWN_ID)
     one, other = to_input(key), to_input(gone)
     workflow = {name: one[name] for name in ("accountId", "region", "workflowId")}
@@ -136,6 +179,13 @@ def rpcs(world: World) -> list[Asked]:
         Asked("ListExecutions", {}, [Line("list_executions", (str(key),), "OK")]),
         Asked("GetWorkflow", {"key": workflow, "maxAge": "0s"}, [definition]),
         Asked("ListWorkflows", {}, [Line("list_workflows", (str(key.workflow),), "OK")]),
+        Asked("ListExecutionEvents", {"key": one}, [Line("list_events", (str(key),), "OK", "history")]),
+        Asked(
+            "ListExecutionEvents",
+            {"key": one | {"accountId": UNKNOWN_ACCOUNT}},
+            [Line("list_events", (str(key).replace(PLAIN, UNKNOWN_ACCOUNT),), "ACCOUNT_NOT_AVAILABLE")],
+        ),
+        Asked("ListServers", {}, [Line("list_servers", (server,), "OK")]),
         Asked("ListAccounts", {}, [Line("list_accounts", ALL, "OK")]),
     ]
 

@@ -39,6 +39,7 @@ VALUES = {
     "cluster_arn": "arn:aws:eks:eu-west-1:123456789012:cluster/main",
     "external_id": "x-42",
     "gateway_role_arn": "arn:aws:iam::123456789012:role/TransferGateway",
+    "log_group_prefix": "/aws/vendedlogs/transfer/",
     "namespace": "files",
     "oidc_provider": "oidc.eks.eu-west-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF",
     "organization_id": "o-0123456789",
@@ -112,14 +113,29 @@ def called(service: str) -> set[str]:
 
 
 def test_reader_may_do_what_the_code_does(make: Callable[..., tuple[Policy, Policy]]) -> None:
-    """Exactly the Transfer operations in use; those with a resource only for workflows."""
+    """Exactly the operations that the code calls, each on the narrowest resource that AWS knows for it."""
     trust, permissions = make("reader-role.yaml", *READER)
-    assert len(called("transfer")) == 4
-    assert actions(permissions) == called("transfer")
-    on = {frozenset(actions({"Statement": [one]})): one["Resource"] for one in permissions["Statement"]}
-    assert on.pop(frozenset({"transfer:ListWorkflows"})) == "*"
-    assert list(on.values()) == ["arn:aws:transfer:*:123456789012:workflow/*"]
-    assert actions(trust) == called("sts") == {"sts:AssumeRole"}
+    assert (len(called("transfer")), len(called("logs"))) == (6, 2)
+    assert actions(permissions) == called("transfer") | called("logs")
+    on = {
+        action: one["Resource"]
+        for one in permissions["Statement"]
+        for action in actions({"Statement": [one]})
+    }
+    workflows = "arn:aws:transfer:*:123456789012:workflow/*"
+    assert on == {
+        "transfer:DescribeExecution": workflows,
+        "transfer:DescribeServer": "arn:aws:transfer:*:123456789012:server/*",
+        "transfer:DescribeWorkflow": workflows,
+        "transfer:ListExecutions": workflows,
+        "transfer:ListServers": "*",
+        "transfer:ListWorkflows": "*",
+        "logs:DescribeLogGroups": "arn:aws:logs:*:123456789012:log-group:*",
+        "logs:FilterLogEvents": "arn:aws:logs:*:123456789012:log-group:/aws/transfer/*",
+    }
+    assert (
+        actions(trust) == called("sts") - {"sts:GetCallerIdentity"} == {"sts:AssumeRole"}
+    )  # needs no permission
 
 
 def test_gateway_may_do_what_the_code_does(make: Callable[..., tuple[Policy, Policy]]) -> None:
@@ -156,7 +172,7 @@ def test_what_is_set_is_allowed(make: Callable[..., tuple[Policy, Policy]]) -> N
     ("name", "template", "values", "parameters", "which"),
     [
         ("reader-trust", "reader-role.yaml", (*READER, "source_identity"), {"AllowSessionTags": "true"}, 0),
-        ("reader-permissions", "reader-role.yaml", READER, {}, 1),
+        ("reader-permissions", "reader-role.yaml", (*READER, "log_group_prefix"), {}, 1),
         ("organization-trust", "organization-role.yaml", READER, {}, 0),
         ("organization-permissions", "organization-role.yaml", READER, {}, 1),
         ("gateway-trust-irsa", "gateway-role.yaml", (*GATEWAY, "oidc_provider"), {}, 0),

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pages import DOCS, fenced, section
+from pages import DOCS, ROOT, fenced, section
 from shell import PATIENCE_S, commands, shell, to_end
 from transfer_gateway.aws.organizations import LISTS
+from transfer_gateway.aws.servers import Servers
 from transfer_gateway.aws.transfer import Transfer
 from transfer_gateway.domain.caller import Caller
 from transfer_gateway.settings import parse_accounts, parse_policy
@@ -28,9 +29,15 @@ ACCESS, ACCOUNTS = DOCS / "access.md", DOCS / "accounts.md"
 def test_permissions_of_the_role() -> None:
     """The role's permissions are the operations in use."""
     operations = {
-        name.title().replace("_", "") for name in vars(Transfer) if name.startswith(("describe_", "list_"))
+        name.title().replace("_", "")
+        for calls in (Transfer, Servers)
+        for name in vars(calls)
+        if name.startswith(("describe_", "list_"))
     }
-    assert set(re.findall(r"`transfer:(\w+)`", section(ACCOUNTS, "Accounts file"))) == operations
+    shown = section(ACCOUNTS, "Accounts file")
+    assert set(re.findall(r"`transfer:(\w+)`", shown)) == operations
+    granted = (ROOT / "iam" / "policies" / "reader-permissions.json").read_text()
+    assert set(re.findall(r"`(logs:\w+)`", shown)) == set(re.findall(r'"(logs:\w+)"', granted))
 
 
 def test_accounts_file_example() -> None:

@@ -6,11 +6,11 @@ import asyncio
 import json
 import re
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pages import DOCS, check_table
+from pages import DOCS, check_table, fenced, section
 from shell import PATIENCE_S, commands, shell, to_end
 from transfer_emulator.faults import MEANINGS, FaultKind
 
@@ -41,6 +41,25 @@ async def test_the_aws_cli_describes_an_execution(emulator_env: Path) -> None:
             break
     assert code == 0, err
     assert json.loads(out)["Execution"]["ServiceMetadata"]["UserDetails"]
+
+
+async def test_the_aws_cli_reads_the_log(emulator_env: Path) -> None:
+    """In the terminal of the section before: the last ten minutes have executions that ended."""
+    script = (
+        commands(PAGE, "Use the AWS CLI")[0].partition("EXECUTION=")[0] + commands(PAGE, "Read the logs")[0]
+    )
+    code, out, err = await to_end(script, emulator_env)
+    assert code == 0, err
+    kinds = {json.loads(line.partition("\t")[2])["type"] for line in out.splitlines()}
+    assert {"ExecutionStarted", "ExecutionCompleted", "ExecutionErrored"} <= kinds
+
+
+async def test_the_example_of_a_test_passes() -> None:
+    """As written on the page."""
+    (block,) = fenced(section(PAGE, "Use it in tests"), "python")
+    names: dict[str, Any] = {}
+    exec(block, names)  # noqa: S102 - the page's own code
+    await names["test_an_execution"]()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")

@@ -68,7 +68,7 @@ async def test_the_clock_never_goes_back(http: aiohttp.ClientSession) -> None:
             "operation: must be one of AssumeRole, GetCallerIdentity, Describe",
         ),
         ({"operation": "AssumeRole", "service": "transfer"}, "operation: must be one of DescribeExecution, "),
-        ({"service": "s3"}, "service: must be one of sts, transfer; got 's3'"),
+        ({"service": "s3"}, "service: must be one of sts, transfer, logs; got 's3'"),
     ],
     ids=["operation", "of-another-service", "service"],
 )

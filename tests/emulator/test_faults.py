@@ -10,16 +10,34 @@ import pytest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from transfer_emulator import UNKNOWN_ENUM_VALUE, UNKNOWN_MEMBER_NAME, Emulator, Fault, FaultKind, World
+from transfer_emulator import (
+    UNKNOWN_ENUM_VALUE,
+    UNKNOWN_MEMBER_NAME,
+    Emulator,
+    Fault,
+    FaultKind,
+    LogGroup,
+    World,
+)
 from wire import becomes, until_in_flight
 
 ACCOUNT = "111111111111"
 HOME = "999999999999"
 REGION = "eu-west-1"
 READER = {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/TransferGatewayReader", "RoleSessionName": "tests"}
-BOTH = pytest.mark.parametrize(
-    ("service", "operation"), [("transfer", "ListWorkflows"), ("sts", "AssumeRole")]
+LOG: dict[str, Any] = {"logGroupName": "/faults", "startTime": 1_767_225_600_000}
+EACH_SERVICE = pytest.mark.parametrize(
+    ("service", "operation"),
+    [("transfer", "ListWorkflows"), ("logs", "FilterLogEvents"), ("sts", "AssumeRole")],
 )
+
+
+@pytest.fixture(autouse=True)
+def group(world: World) -> LogGroup:
+    """A log group in the home account, with an event."""
+    group = world.add_log_group(HOME, REGION, LOG["logGroupName"])
+    group.put("w-1/x", '{"workflowId":"w-12"}', int(time.time() * 1000))
+    return group
 
 
 @pytest.fixture
@@ -31,8 +49,9 @@ def execution(world: World) -> dict[str, str]:
     return {"WorkflowId": workflow_id, "ExecutionId": world.place(HOME, REGION, workflow_id, wire)}
 
 
-def asked_by(operation: str) -> dict[str, str]:
-    return READER if operation == "AssumeRole" else {}
+def asked_by(operation: str) -> dict[str, Any]:
+    asked: dict[str, dict[str, Any]] = {"AssumeRole": READER, "FilterLogEvents": LOG}
+    return asked.get(operation, {})
 
 
 @pytest.mark.parametrize(
@@ -77,6 +96,7 @@ async def test_an_aws_error(
     """Every code that a gateway must handle is available in both protocols, until the fault is cleared."""
     for service, operation, expected in [
         ("transfer", "ListWorkflows", in_json),
+        ("logs", "FilterLogEvents", in_json),
         ("sts", "AssumeRole", in_query),
     ]:
         emulator.faults.add(fault)
@@ -97,7 +117,7 @@ async def test_a_denial_names_caller_and_action(emulator: Emulator, aws: Any) ->
     assert answer.message.endswith(f"sts:AssumeRole on resource: {READER['RoleArn']}")
 
 
-@BOTH
+@EACH_SERVICE
 async def test_an_html_502(emulator: Emulator, aws: Any, service: str, operation: str) -> None:
     """A load balancer's page: AWS's client reports it as code '502'."""
     emulator.faults.add(Fault(FaultKind.HTML_502))
@@ -108,7 +128,7 @@ async def test_an_html_502(emulator: Emulator, aws: Any, service: str, operation
     assert told["Error"]["Code"] == "502"
 
 
-@BOTH
+@EACH_SERVICE
 async def test_an_empty_429(emulator: Emulator, aws: Any, service: str, operation: str) -> None:
     """A status and nothing else."""
     emulator.faults.add(Fault(FaultKind.EMPTY_429))
@@ -164,7 +184,7 @@ async def test_a_reset_is_a_tcp_reset(emulator: Emulator, aws: Any) -> None:
     assert emulator.calls.in_flight == 0
 
 
-@BOTH
+@EACH_SERVICE
 async def test_a_truncated_body_is_a_complete_200(
     emulator: Emulator, aws: Any, service: str, operation: str
 ) -> None:
@@ -176,7 +196,7 @@ async def test_a_truncated_body_is_a_complete_200(
     assert int(cut.headers["Content-Length"]) == len(cut.body) == len(whole.body) // 2
 
 
-@BOTH
+@EACH_SERVICE
 async def test_a_short_body_breaks_off(emulator: Emulator, aws: Any, service: str, operation: str) -> None:
     """The connection ends before Content-Length is reached."""
     emulator.faults.add(Fault(FaultKind.SHORT_BODY))
@@ -220,6 +240,7 @@ async def test_members_of_a_later_model(emulator: Emulator, aws: Any, execution:
     answer = await aws.call(aws.client("transfer"), "describe_execution", **execution)
     assert answer["Execution"] == plain["Execution"]
     assert UNKNOWN_MEMBER_NAME.encode() in (await aws.raw("sts", "AssumeRole", READER)).body
+    assert UNKNOWN_MEMBER_NAME.encode() in (await aws.raw("logs", "FilterLogEvents", LOG)).body
     await aws.session()
 
 
@@ -315,3 +336,10 @@ async def test_a_client_error_is_what_boto3_raises(emulator: Emulator, aws: Any)
     with pytest.raises(ClientError) as refusal:
         await aws.call(client, "describe_workflow", WorkflowId="w-0123456789abcdef0")
     assert isinstance(refusal.value, client.exceptions.ServiceUnavailableException)
+
+
+async def test_another_logs_entries(emulator: Emulator, aws: Any) -> None:
+    """Streams and messages with other ids than those asked for."""
+    emulator.faults.add(Fault(FaultKind.OTHER_ANSWER, service="logs"))
+    (event,) = json.loads((await aws.raw("logs", "FilterLogEvents", LOG)).body)["events"]
+    assert (event["logStreamName"], event["message"]) == ("w-2/x", '{"workflowId":"w-23"}')

@@ -9,7 +9,7 @@ import pytest
 from transfer_emulator import Clock, Emulator, World, demo_world
 from transfer_emulator.model import load_service
 from transfer_emulator.request_parser import compile_parser
-from transfer_emulator.scenario import ScriptedExecutions
+from transfer_emulator.scripted_executions import ScriptedExecutions
 
 REGIONS = ("eu-west-1", "us-east-1")
 START = 1_767_225_600.0
@@ -126,15 +126,18 @@ def test_results_match_the_workflows_definition(world: World) -> None:
 
 
 def test_all_data_satisfies_awss_constraints(world: World) -> None:
-    """Lengths, patterns, enums and required members of the model hold for definitions and executions."""
+    """Lengths, patterns, enums and required members of the model hold for servers, definitions and executions."""
     model = load_service("transfer").model
-    check_execution, check_workflow = (
-        compile_parser(model.shape_for(name)) for name in ("DescribedExecution", "DescribedWorkflow")
+    check_execution, check_workflow, check_server = (
+        compile_parser(model.shape_for(name))
+        for name in ("DescribedExecution", "DescribedWorkflow", "DescribedServer")
     )
     problems: list[str] = []
     for account in world.accounts():
         for workflow in world.target(account.account_id, "eu-west-1").workflows.values():
             assert check_workflow(workflow.definition, "", problems) == workflow.definition
+        for server in world.target(account.account_id, "eu-west-1").servers.values():
+            assert check_server(server, "", problems) == server
     workflow_id = world.add_workflow("111111111111", "eu-west-1")
     world.place("111111111111", "eu-west-1", workflow_id)
     for now in moments(3, every_s=30):
@@ -150,7 +153,7 @@ def test_ended_executions_are_freed(world: World) -> None:
         world.running(now)
         for workflow in world.target("111111111111", "eu-west-1").workflows.values():
             assert isinstance(workflow.scripted, ScriptedExecutions)
-            assert len(workflow.scripted._plans) < 20
+            assert len(workflow.scripted._slots) < 40
 
 
 async def test_a_driven_clock_moves_executions(world: World, new_aws: Any) -> None:

@@ -1,4 +1,4 @@
-"""Transfer's four read operations, as boto3 sees them."""
+"""Transfer's read operations, as boto3 sees them."""
 
 from typing import Any
 
@@ -142,3 +142,31 @@ async def test_an_unknown_workflow_is_not_found(aws: Any, operation: str) -> Non
     answer = await aws.refused(transfer, operation, WorkflowId="w-0123456789abcdef0")
     assert answer["Error"]["Code"] == "ResourceNotFoundException"
     assert (answer["ResourceType"], answer["Resource"]) == ("Workflow", "w-0123456789abcdef0")
+
+
+async def test_servers_are_listed_and_described(world: World, aws: Any) -> None:
+    """DescribeServer adds what ListServers lacks, such as the workflows; the home account has none of them."""
+    role = f"arn:aws:iam::{ACCOUNT}:role/logging"
+    ids = {world.add_server(ACCOUNT, REGION, {"LoggingRole": role, "Protocols": ["SFTP"]}) for _ in range(3)}
+    transfer = aws.client("transfer", await aws.session())
+    page = await aws.call(transfer, "list_servers", MaxResults=2)
+    rest = await aws.call(transfer, "list_servers", MaxResults=2, NextToken=page["NextToken"])
+    listed = page["Servers"] + rest["Servers"]
+    assert {server["ServerId"] for server in listed} == ids
+    assert all(server.keys() == {"ServerId", "Arn", "LoggingRole"} for server in listed)
+    server = (await aws.call(transfer, "describe_server", ServerId=min(ids)))["Server"]
+    assert server == {
+        "ServerId": min(ids),
+        "Arn": f"arn:aws:transfer:{REGION}:{ACCOUNT}:server/{min(ids)}",
+        "LoggingRole": role,
+        "Protocols": ["SFTP"],
+    }
+    assert (await aws.call(aws.client("transfer"), "list_servers"))["Servers"] == []
+
+
+async def test_an_unknown_server_is_not_found(aws: Any) -> None:
+    """ResourceNotFoundException, naming the server."""
+    transfer = aws.client("transfer", await aws.session())
+    answer = await aws.refused(transfer, "describe_server", ServerId="s-0123456789abcdef0")
+    assert answer["Error"]["Code"] == "ResourceNotFoundException"
+    assert (answer["ResourceType"], answer["Resource"]) == ("Server", "s-0123456789abcdef0")

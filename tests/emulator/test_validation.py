@@ -109,7 +109,7 @@ async def test_unknown_members_are_ignored(aws: Any, world: World) -> None:
     ("service", "operation", "code"),
     [
         ("transfer", "DescribeNothing", "UnknownOperationException"),
-        ("transfer", "ListServers", "UnknownOperationException"),
+        ("transfer", "ListUsers", "UnknownOperationException"),
         ("transfer", "", "UnknownOperationException"),
         ("sts", "AssumeNothing", "InvalidAction"),
         ("sts", "GetSessionToken", "InvalidAction"),

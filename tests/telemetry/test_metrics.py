@@ -200,12 +200,12 @@ async def test_openmetrics(gateway: Gateway, world: World) -> None:
 async def guarded(
     aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
 ) -> AsyncIterator[tuple[server.Service, LocalIssuer]]:
-    """A service with authentication."""
+    """A service with authentication, and with a history."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("rules: [{ callers: { subjects: [alice] }, accounts: { all: true } }]")
     async with LocalIssuer(time.time, SigningKey("one")) as issuer:
         oidc = {"auth": "oidc", "oidc_issuers": issuer.url, "oidc_audiences": AUDIENCE, "policy_file": policy}
-        async with server.running(settings(**oidc)) as service:
+        async with server.running(settings(history_url="sqlite://", **oidc)) as service:
             yield service, issuer
 
 

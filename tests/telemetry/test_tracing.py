@@ -48,6 +48,7 @@ async def otlp() -> AsyncIterator[Receiver]:
 @asynccontextmanager
 async def serving(accounts_file: Path, **environment: str) -> AsyncIterator[Started]:
     given = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file), "TRANSFER_GATEWAY_LOG_FORMAT": "json"}
+    given["TRANSFER_GATEWAY_HISTORY_URL"] = "off"  # its followers assume the roles beforehand
     async with started("serve", "--http-port", "0", **given, **environment) as service:
         yield service
 

@@ -94,6 +94,49 @@ fragment step on ExecutionStepResult {
 }
 `;
 
+const HISTORY = `# What became of an execution, also after it has ended:
+# run it again then. All of this comes from its log.
+query WhatHappened($key: ExecutionKey!) {
+  executionOrError(key: $key) {
+    __typename
+    ... on Execution {
+      status
+      ending
+      startedAt
+      endedAt
+      durationS
+      recordedBy
+      results {
+        steps { ...timed }
+        onExceptionSteps { ...timed }
+      }
+      events(first: 50) {
+        edges {
+          node {
+            occurredAt
+            kind
+            stepName
+            error { type message }
+          }
+        }
+      }
+      server { serverId logGroup }
+    }
+    # Why there is no record of it, and what to change.
+    ... on ExecutionNotFound { reason remedy }
+    ... on Error { code message }
+  }
+}
+
+fragment timed on ExecutionStepResult {
+  name
+  stepType
+  startedAt
+  durationS
+  error { type message }
+}
+`;
+
 const SEVERAL = `# Up to 1,000 at once, answered in this order. One that
 # fails never spoils the rest.
 query SeveralExecutions($keys: [ExecutionKey!]!) {
@@ -153,6 +196,7 @@ export function examples(keys: Key[]): Example[] {
   return [
     example(IN_PROGRESS, { first: 10 }),
     example(IN_FULL, { key: first }),
+    example(HISTORY, { key: first }),
     example(SEVERAL, { keys: keys.length > 0 ? keys : [PLACEHOLDER] }),
     example(FIND, { executionId: first.executionId }),
     example(ACCOUNTS),

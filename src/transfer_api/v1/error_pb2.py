@@ -25,15 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btransfer_api/v1/error.proto\x12\x0ftransfer_api.v1\x1a\x1egoogle/protobuf/duration.proto\"\x92\x02\n\x05\x45rror\x12(\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1a.transfer_api.v1.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\x12\x33\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x17\n\naccount_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06region\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x1b\n\x0e\x61ws_request_id\x18\x07 \x01(\tH\x03\x88\x01\x01\x42\x0e\n\x0c_retry_afterB\r\n\x0b_account_idB\t\n\x07_regionB\x11\n\x0f_aws_request_id*\xdb\x03\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\"\n\x1e\x45RROR_CODE_EXECUTION_NOT_FOUND\x10\x01\x12!\n\x1d\x45RROR_CODE_WORKFLOW_NOT_FOUND\x10\x02\x12$\n ERROR_CODE_ACCOUNT_NOT_AVAILABLE\x10\x03\x12\x1c\n\x18\x45RROR_CODE_ACCESS_DENIED\x10\x04\x12!\n\x1d\x45RROR_CODE_ROLE_NOT_ASSUMABLE\x10\x05\x12\x18\n\x14\x45RROR_CODE_THROTTLED\x10\x06\x12#\n\x1f\x45RROR_CODE_UPSTREAM_UNAVAILABLE\x10\x07\x12 \n\x1c\x45RROR_CODE_DEADLINE_EXCEEDED\x10\x08\x12\x1d\n\x19\x45RROR_CODE_BAD_USER_INPUT\x10\t\x12\x1e\n\x1a\x45RROR_CODE_UNAUTHENTICATED\x10\n\x12\x18\n\x14\x45RROR_CODE_FORBIDDEN\x10\x0b\x12$\n ERROR_CODE_INTERNAL_SERVER_ERROR\x10\x0c\x12$\n ERROR_CODE_AUDIT_LOG_UNAVAILABLE\x10\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btransfer_api/v1/error.proto\x12\x0ftransfer_api.v1\x1a\x1egoogle/protobuf/duration.proto\"\xf3\x02\n\x05\x45rror\x12(\n\x04\x63ode\x18\x01 \x01(\x0e\x32\x1a.transfer_api.v1.ErrorCode\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\x12\x33\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x17\n\naccount_id\x18\x05 \x01(\tH\x01\x88\x01\x01\x12\x13\n\x06region\x18\x06 \x01(\tH\x02\x88\x01\x01\x12\x1b\n\x0e\x61ws_request_id\x18\x07 \x01(\tH\x03\x88\x01\x01\x12\x34\n\x06reason\x18\x08 \x01(\x0e\x32\x1f.transfer_api.v1.NotFoundReasonH\x04\x88\x01\x01\x12\x13\n\x06remedy\x18\t \x01(\tH\x05\x88\x01\x01\x42\x0e\n\x0c_retry_afterB\r\n\x0b_account_idB\t\n\x07_regionB\x11\n\x0f_aws_request_idB\t\n\x07_reasonB\t\n\x07_remedy*\xdc\x01\n\x0eNotFoundReason\x12 \n\x1cNOT_FOUND_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1eNOT_FOUND_REASON_NEVER_EXISTED\x10\x01\x12\x1c\n\x18NOT_FOUND_REASON_EXPIRED\x10\x02\x12\x1f\n\x1bNOT_FOUND_REASON_NOT_LOGGED\x10\x03\x12#\n\x1fNOT_FOUND_REASON_LOG_UNREADABLE\x10\x04\x12 \n\x1cNOT_FOUND_REASON_HISTORY_OFF\x10\x05*\xa0\x04\n\tErrorCode\x12\x1a\n\x16\x45RROR_CODE_UNSPECIFIED\x10\x00\x12\"\n\x1e\x45RROR_CODE_EXECUTION_NOT_FOUND\x10\x01\x12!\n\x1d\x45RROR_CODE_WORKFLOW_NOT_FOUND\x10\x02\x12$\n ERROR_CODE_ACCOUNT_NOT_AVAILABLE\x10\x03\x12\x1c\n\x18\x45RROR_CODE_ACCESS_DENIED\x10\x04\x12!\n\x1d\x45RROR_CODE_ROLE_NOT_ASSUMABLE\x10\x05\x12\x18\n\x14\x45RROR_CODE_THROTTLED\x10\x06\x12#\n\x1f\x45RROR_CODE_UPSTREAM_UNAVAILABLE\x10\x07\x12 \n\x1c\x45RROR_CODE_DEADLINE_EXCEEDED\x10\x08\x12\x1d\n\x19\x45RROR_CODE_BAD_USER_INPUT\x10\t\x12\x1e\n\x1a\x45RROR_CODE_UNAUTHENTICATED\x10\n\x12\x18\n\x14\x45RROR_CODE_FORBIDDEN\x10\x0b\x12$\n ERROR_CODE_INTERNAL_SERVER_ERROR\x10\x0c\x12$\n ERROR_CODE_AUDIT_LOG_UNAVAILABLE\x10\r\x12\x1f\n\x1b\x45RROR_CODE_SERVER_NOT_FOUND\x10\x0e\x12\"\n\x1e\x45RROR_CODE_LOG_GROUP_NOT_FOUND\x10\x0f\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'transfer_api.v1.error_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ERRORCODE']._serialized_start=358
-  _globals['_ERRORCODE']._serialized_end=833
+  _globals['_NOTFOUNDREASON']._serialized_start=455
+  _globals['_NOTFOUNDREASON']._serialized_end=675
+  _globals['_ERRORCODE']._serialized_start=678
+  _globals['_ERRORCODE']._serialized_end=1222
   _globals['_ERROR']._serialized_start=81
-  _globals['_ERROR']._serialized_end=355
+  _globals['_ERROR']._serialized_end=452
 # @@protoc_insertion_point(module_scope)

@@ -18,6 +18,42 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _NotFoundReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NotFoundReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NotFoundReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NOT_FOUND_REASON_UNSPECIFIED: _NotFoundReason.ValueType  # 0
+    """Never sent."""
+    NOT_FOUND_REASON_NEVER_EXISTED: _NotFoundReason.ValueType  # 1
+    """There never was one: its log has no entry of it, and keeps all entries."""
+    NOT_FOUND_REASON_EXPIRED: _NotFoundReason.ValueType  # 2
+    """Unknown: it never existed, or it ended before the log's oldest entry."""
+    NOT_FOUND_REASON_NOT_LOGGED: _NotFoundReason.ValueType  # 3
+    """Unknown: its workflow logs nothing."""
+    NOT_FOUND_REASON_LOG_UNREADABLE: _NotFoundReason.ValueType  # 4
+    """Unknown: its log can't be read at present."""
+    NOT_FOUND_REASON_HISTORY_OFF: _NotFoundReason.ValueType  # 5
+    """Unknown: the history is switched off, or AWS's view alone was asked for."""
+
+class NotFoundReason(_NotFoundReason, metaclass=_NotFoundReasonEnumTypeWrapper):
+    """Why the gateway has no record of an execution that AWS doesn't have in progress."""
+
+NOT_FOUND_REASON_UNSPECIFIED: NotFoundReason.ValueType  # 0
+"""Never sent."""
+NOT_FOUND_REASON_NEVER_EXISTED: NotFoundReason.ValueType  # 1
+"""There never was one: its log has no entry of it, and keeps all entries."""
+NOT_FOUND_REASON_EXPIRED: NotFoundReason.ValueType  # 2
+"""Unknown: it never existed, or it ended before the log's oldest entry."""
+NOT_FOUND_REASON_NOT_LOGGED: NotFoundReason.ValueType  # 3
+"""Unknown: its workflow logs nothing."""
+NOT_FOUND_REASON_LOG_UNREADABLE: NotFoundReason.ValueType  # 4
+"""Unknown: its log can't be read at present."""
+NOT_FOUND_REASON_HISTORY_OFF: NotFoundReason.ValueType  # 5
+"""Unknown: the history is switched off, or AWS's view alone was asked for."""
+Global___NotFoundReason: _TypeAlias = NotFoundReason  # noqa: Y015
+
 class _ErrorCode:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -27,7 +63,7 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     ERROR_CODE_UNSPECIFIED: _ErrorCode.ValueType  # 0
     """Never sent."""
     ERROR_CODE_EXECUTION_NOT_FOUND: _ErrorCode.ValueType  # 1
-    """AWS has no such execution in progress. It may have finished: AWS drops executions when they end."""
+    """AWS has no such execution in progress, and the history has no record of it. `reason` says why."""
     ERROR_CODE_WORKFLOW_NOT_FOUND: _ErrorCode.ValueType  # 2
     """AWS has no such workflow."""
     ERROR_CODE_ACCOUNT_NOT_AVAILABLE: _ErrorCode.ValueType  # 3
@@ -52,6 +88,10 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """An internal error. The gateway's log has the details under the request ID."""
     ERROR_CODE_AUDIT_LOG_UNAVAILABLE: _ErrorCode.ValueType  # 13
     """The audit log can't be written, so requests are rejected."""
+    ERROR_CODE_SERVER_NOT_FOUND: _ErrorCode.ValueType  # 14
+    """AWS has no such server."""
+    ERROR_CODE_LOG_GROUP_NOT_FOUND: _ErrorCode.ValueType  # 15
+    """CloudWatch Logs has no such log group."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """What went wrong. Codes are never renamed."""
@@ -59,7 +99,7 @@ class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
 ERROR_CODE_UNSPECIFIED: ErrorCode.ValueType  # 0
 """Never sent."""
 ERROR_CODE_EXECUTION_NOT_FOUND: ErrorCode.ValueType  # 1
-"""AWS has no such execution in progress. It may have finished: AWS drops executions when they end."""
+"""AWS has no such execution in progress, and the history has no record of it. `reason` says why."""
 ERROR_CODE_WORKFLOW_NOT_FOUND: ErrorCode.ValueType  # 2
 """AWS has no such workflow."""
 ERROR_CODE_ACCOUNT_NOT_AVAILABLE: ErrorCode.ValueType  # 3
@@ -84,13 +124,17 @@ ERROR_CODE_INTERNAL_SERVER_ERROR: ErrorCode.ValueType  # 12
 """An internal error. The gateway's log has the details under the request ID."""
 ERROR_CODE_AUDIT_LOG_UNAVAILABLE: ErrorCode.ValueType  # 13
 """The audit log can't be written, so requests are rejected."""
+ERROR_CODE_SERVER_NOT_FOUND: ErrorCode.ValueType  # 14
+"""AWS has no such server."""
+ERROR_CODE_LOG_GROUP_NOT_FOUND: ErrorCode.ValueType  # 15
+"""CloudWatch Logs has no such log group."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final
 class Error(_message.Message):
     """A failure as data: one item of a response failed, the others did not. A call that fails as a whole carries
     the same fields as status details: google.rpc.ErrorInfo has the code's name (without its prefix) as reason,
-    and retryable, accountId, region, awsRequestId and requestId as metadata; google.rpc.RetryInfo has retry_after.
+    and retryable, accountId, region, awsRequestId, requestId, notFoundReason and remedy as metadata; google.rpc.RetryInfo has retry_after.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -102,6 +146,8 @@ class Error(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     AWS_REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
     code: Global___ErrorCode.ValueType
     """Machine-readable code: match on this."""
     message: _builtins.str
@@ -114,6 +160,10 @@ class Error(_message.Message):
     """The region concerned."""
     aws_request_id: _builtins.str
     """AWS request ID, for AWS Support."""
+    reason: Global___NotFoundReason.ValueType
+    """With ERROR_CODE_EXECUTION_NOT_FOUND: why there is no record of the execution."""
+    remedy: _builtins.str
+    """With ERROR_CODE_EXECUTION_NOT_FOUND: what an operator can change, if anything."""
     @_builtins.property
     def retry_after(self) -> _duration_pb2.Duration:
         """How long to wait before a retry, if known."""
@@ -128,17 +178,23 @@ class Error(_message.Message):
         account_id: _builtins.str | None = ...,
         region: _builtins.str | None = ...,
         aws_request_id: _builtins.str | None = ...,
+        reason: Global___NotFoundReason.ValueType | None = ...,
+        remedy: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_account_id", b"_account_id", "_aws_request_id", b"_aws_request_id", "_region", b"_region", "_retry_after", b"_retry_after", "account_id", b"account_id", "aws_request_id", b"aws_request_id", "region", b"region", "retry_after", b"retry_after"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_account_id", b"_account_id", "_aws_request_id", b"_aws_request_id", "_reason", b"_reason", "_region", b"_region", "_remedy", b"_remedy", "_retry_after", b"_retry_after", "account_id", b"account_id", "aws_request_id", b"aws_request_id", "reason", b"reason", "region", b"region", "remedy", b"remedy", "retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_account_id", b"_account_id", "_aws_request_id", b"_aws_request_id", "_region", b"_region", "_retry_after", b"_retry_after", "account_id", b"account_id", "aws_request_id", b"aws_request_id", "code", b"code", "message", b"message", "region", b"region", "retry_after", b"retry_after", "retryable", b"retryable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_account_id", b"_account_id", "_aws_request_id", b"_aws_request_id", "_reason", b"_reason", "_region", b"_region", "_remedy", b"_remedy", "_retry_after", b"_retry_after", "account_id", b"account_id", "aws_request_id", b"aws_request_id", "code", b"code", "message", b"message", "reason", b"reason", "region", b"region", "remedy", b"remedy", "retry_after", b"retry_after", "retryable", b"retryable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__account_id: _TypeAlias = _typing.Literal["account_id"]  # noqa: Y015
     _WhichOneofArgType__account_id: _TypeAlias = _typing.Literal["_account_id", b"_account_id"]  # noqa: Y015
     _WhichOneofReturnType__aws_request_id: _TypeAlias = _typing.Literal["aws_request_id"]  # noqa: Y015
     _WhichOneofArgType__aws_request_id: _TypeAlias = _typing.Literal["_aws_request_id", b"_aws_request_id"]  # noqa: Y015
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
     _WhichOneofReturnType__region: _TypeAlias = _typing.Literal["region"]  # noqa: Y015
     _WhichOneofArgType__region: _TypeAlias = _typing.Literal["_region", b"_region"]  # noqa: Y015
+    _WhichOneofReturnType__remedy: _TypeAlias = _typing.Literal["remedy"]  # noqa: Y015
+    _WhichOneofArgType__remedy: _TypeAlias = _typing.Literal["_remedy", b"_remedy"]  # noqa: Y015
     _WhichOneofReturnType__retry_after: _TypeAlias = _typing.Literal["retry_after"]  # noqa: Y015
     _WhichOneofArgType__retry_after: _TypeAlias = _typing.Literal["_retry_after", b"_retry_after"]  # noqa: Y015
     @_typing.overload
@@ -146,7 +202,11 @@ class Error(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__aws_request_id) -> _WhichOneofReturnType__aws_request_id | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__region) -> _WhichOneofReturnType__region | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__remedy) -> _WhichOneofReturnType__remedy | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_after) -> _WhichOneofReturnType__retry_after | None: ...
 

@@ -23,6 +23,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Source:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Source.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SOURCE_UNSPECIFIED: _Source.ValueType  # 0
+    """Never sent."""
+    SOURCE_AWS: _Source.ValueType  # 1
+    """AWS's answer."""
+    SOURCE_LOG: _Source.ValueType  # 2
+    """The log in CloudWatch Logs."""
+    SOURCE_OBSERVED: _Source.ValueType  # 3
+    """An earlier answer of AWS."""
+
+class Source(_Source, metaclass=_SourceEnumTypeWrapper):
+    """What something is known from."""
+
+SOURCE_UNSPECIFIED: Source.ValueType  # 0
+"""Never sent."""
+SOURCE_AWS: Source.ValueType  # 1
+"""AWS's answer."""
+SOURCE_LOG: Source.ValueType  # 2
+"""The log in CloudWatch Logs."""
+SOURCE_OBSERVED: Source.ValueType  # 3
+"""An earlier answer of AWS."""
+Global___Source: _TypeAlias = Source  # noqa: Y015
+
 class _ExecutionStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -43,7 +71,7 @@ class _ExecutionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Execu
     """A value that this version doesn't know: see raw_status."""
 
 class ExecutionStatus(_ExecutionStatus, metaclass=_ExecutionStatusEnumTypeWrapper):
-    """Status of an execution. AWS describes only executions in progress, so COMPLETED and EXCEPTION are rare."""
+    """Status of an execution. COMPLETED and EXCEPTION are final."""
 
 EXECUTION_STATUS_UNSPECIFIED: ExecutionStatus.ValueType  # 0
 """Never sent."""
@@ -111,6 +139,54 @@ STEP_ERROR_TYPE_UNRECOGNIZED: StepErrorType.ValueType  # 9
 """A value that this version doesn't know: see raw_type."""
 Global___StepErrorType: _TypeAlias = StepErrorType  # noqa: Y015
 
+class _EventKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EVENT_KIND_UNSPECIFIED: _EventKind.ValueType  # 0
+    """Never sent."""
+    EVENT_KIND_EXECUTION_STARTED: _EventKind.ValueType  # 1
+    """The execution started."""
+    EVENT_KIND_STEP_STARTED: _EventKind.ValueType  # 2
+    """A step started."""
+    EVENT_KIND_STEP_COMPLETED: _EventKind.ValueType  # 3
+    """A step succeeded."""
+    EVENT_KIND_STEP_ERRORED: _EventKind.ValueType  # 4
+    """A step failed: error says why."""
+    EVENT_KIND_EXECUTION_COMPLETED: _EventKind.ValueType  # 5
+    """The execution ended; all its steps have succeeded."""
+    EVENT_KIND_EXECUTION_ERRORED: _EventKind.ValueType  # 6
+    """The execution ended; a step has failed."""
+    EVENT_KIND_EXECUTION_THROTTLED: _EventKind.ValueType  # 7
+    """The execution was dropped: too many started at once."""
+    EVENT_KIND_UNRECOGNIZED: _EventKind.ValueType  # 8
+    """A value that this version doesn't know: see raw_kind."""
+
+class EventKind(_EventKind, metaclass=_EventKindEnumTypeWrapper):
+    """What happened to an execution."""
+
+EVENT_KIND_UNSPECIFIED: EventKind.ValueType  # 0
+"""Never sent."""
+EVENT_KIND_EXECUTION_STARTED: EventKind.ValueType  # 1
+"""The execution started."""
+EVENT_KIND_STEP_STARTED: EventKind.ValueType  # 2
+"""A step started."""
+EVENT_KIND_STEP_COMPLETED: EventKind.ValueType  # 3
+"""A step succeeded."""
+EVENT_KIND_STEP_ERRORED: EventKind.ValueType  # 4
+"""A step failed: error says why."""
+EVENT_KIND_EXECUTION_COMPLETED: EventKind.ValueType  # 5
+"""The execution ended; all its steps have succeeded."""
+EVENT_KIND_EXECUTION_ERRORED: EventKind.ValueType  # 6
+"""The execution ended; a step has failed."""
+EVENT_KIND_EXECUTION_THROTTLED: EventKind.ValueType  # 7
+"""The execution was dropped: too many started at once."""
+EVENT_KIND_UNRECOGNIZED: EventKind.ValueType  # 8
+"""A value that this version doesn't know: see raw_kind."""
+Global___EventKind: _TypeAlias = EventKind  # noqa: Y015
+
 @_typing.final
 class ExecutionKey(_message.Message):
     """Identifies an execution. AWS's IDs name neither account nor region, so all four are required."""
@@ -147,8 +223,8 @@ Global___ExecutionKey: _TypeAlias = ExecutionKey  # noqa: Y015
 
 @_typing.final
 class Execution(_message.Message):
-    """One run of a workflow on one file, as AWS describes it while it is in progress. Mirrors DescribedExecution:
-    a field without a value is one that AWS left out.
+    """One run of a workflow on one file: as AWS describes it while it is in progress, then as its log recorded it.
+    Mirrors DescribedExecution: a field without a value is one that AWS left out, or that was not recorded.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -168,6 +244,11 @@ class Execution(_message.Message):
     RAW_STATUS_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
     OBSERVED_AT_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    DURATION_S_FIELD_NUMBER: _builtins.int
+    ENDING_FIELD_NUMBER: _builtins.int
+    RECORDED_BY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Global id: account_id/region/workflow_id/execution_id."""
     account_id: _builtins.str
@@ -181,9 +262,13 @@ class Execution(_message.Message):
     execution_role: _builtins.str
     """ARN of the role that the steps use."""
     status: Global___ExecutionStatus.ValueType
-    """Current status."""
+    """Current status. Absent if it has ended and how is not recorded, or not yet: see ending."""
     raw_status: _builtins.str
     """Current status, as AWS spells it."""
+    duration_s: _builtins.float
+    """Seconds from its start to its end."""
+    ending: _builtins.bool
+    """Whether AWS has just forgotten it, and its end is not in the log yet."""
     @_builtins.property
     def account(self) -> _account_pb2.Account:
         """The account it runs in, as configured."""
@@ -210,7 +295,19 @@ class Execution(_message.Message):
 
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """When AWS returned this."""
+        """When AWS returned this; for an execution that has ended, when the history was read."""
+
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When it started, from the log. While it is in progress, only in answers to requests with with_history."""
+
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ended, from the log."""
+
+    @_builtins.property
+    def recorded_by(self) -> _containers.RepeatedScalarFieldContainer[Global___Source.ValueType]:
+        """What this is known from."""
 
     def __init__(
         self,
@@ -230,11 +327,20 @@ class Execution(_message.Message):
         raw_status: _builtins.str | None = ...,
         results: Global___ExecutionResults | None = ...,
         observed_at: _timestamp_pb2.Timestamp | None = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+        duration_s: _builtins.float | None = ...,
+        ending: _builtins.bool = ...,
+        recorded_by: _abc.Iterable[Global___Source.ValueType] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_execution_role", b"_execution_role", "_initial_file_location", b"_initial_file_location", "_logging_configuration", b"_logging_configuration", "_posix_profile", b"_posix_profile", "_raw_status", b"_raw_status", "_results", b"_results", "_service_metadata", b"_service_metadata", "_status", b"_status", "account", b"account", "execution_role", b"execution_role", "initial_file_location", b"initial_file_location", "logging_configuration", b"logging_configuration", "observed_at", b"observed_at", "posix_profile", b"posix_profile", "raw_status", b"raw_status", "results", b"results", "service_metadata", b"service_metadata", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "_ended_at", b"_ended_at", "_execution_role", b"_execution_role", "_initial_file_location", b"_initial_file_location", "_logging_configuration", b"_logging_configuration", "_posix_profile", b"_posix_profile", "_raw_status", b"_raw_status", "_results", b"_results", "_service_metadata", b"_service_metadata", "_started_at", b"_started_at", "_status", b"_status", "account", b"account", "duration_s", b"duration_s", "ended_at", b"ended_at", "execution_role", b"execution_role", "initial_file_location", b"initial_file_location", "logging_configuration", b"logging_configuration", "observed_at", b"observed_at", "posix_profile", b"posix_profile", "raw_status", b"raw_status", "results", b"results", "service_metadata", b"service_metadata", "started_at", b"started_at", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_execution_role", b"_execution_role", "_initial_file_location", b"_initial_file_location", "_logging_configuration", b"_logging_configuration", "_posix_profile", b"_posix_profile", "_raw_status", b"_raw_status", "_results", b"_results", "_service_metadata", b"_service_metadata", "_status", b"_status", "account", b"account", "account_id", b"account_id", "execution_id", b"execution_id", "execution_role", b"execution_role", "id", b"id", "initial_file_location", b"initial_file_location", "logging_configuration", b"logging_configuration", "observed_at", b"observed_at", "posix_profile", b"posix_profile", "raw_status", b"raw_status", "region", b"region", "results", b"results", "service_metadata", b"service_metadata", "status", b"status", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "_ended_at", b"_ended_at", "_execution_role", b"_execution_role", "_initial_file_location", b"_initial_file_location", "_logging_configuration", b"_logging_configuration", "_posix_profile", b"_posix_profile", "_raw_status", b"_raw_status", "_results", b"_results", "_service_metadata", b"_service_metadata", "_started_at", b"_started_at", "_status", b"_status", "account", b"account", "account_id", b"account_id", "duration_s", b"duration_s", "ended_at", b"ended_at", "ending", b"ending", "execution_id", b"execution_id", "execution_role", b"execution_role", "id", b"id", "initial_file_location", b"initial_file_location", "logging_configuration", b"logging_configuration", "observed_at", b"observed_at", "posix_profile", b"posix_profile", "raw_status", b"raw_status", "recorded_by", b"recorded_by", "region", b"region", "results", b"results", "service_metadata", b"service_metadata", "started_at", b"started_at", "status", b"status", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duration_s: _TypeAlias = _typing.Literal["duration_s"]  # noqa: Y015
+    _WhichOneofArgType__duration_s: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s"]  # noqa: Y015
+    _WhichOneofReturnType__ended_at: _TypeAlias = _typing.Literal["ended_at"]  # noqa: Y015
+    _WhichOneofArgType__ended_at: _TypeAlias = _typing.Literal["_ended_at", b"_ended_at"]  # noqa: Y015
     _WhichOneofReturnType__execution_role: _TypeAlias = _typing.Literal["execution_role"]  # noqa: Y015
     _WhichOneofArgType__execution_role: _TypeAlias = _typing.Literal["_execution_role", b"_execution_role"]  # noqa: Y015
     _WhichOneofReturnType__initial_file_location: _TypeAlias = _typing.Literal["initial_file_location"]  # noqa: Y015
@@ -249,8 +355,14 @@ class Execution(_message.Message):
     _WhichOneofArgType__results: _TypeAlias = _typing.Literal["_results", b"_results"]  # noqa: Y015
     _WhichOneofReturnType__service_metadata: _TypeAlias = _typing.Literal["service_metadata"]  # noqa: Y015
     _WhichOneofArgType__service_metadata: _TypeAlias = _typing.Literal["_service_metadata", b"_service_metadata"]  # noqa: Y015
+    _WhichOneofReturnType__started_at: _TypeAlias = _typing.Literal["started_at"]  # noqa: Y015
+    _WhichOneofArgType__started_at: _TypeAlias = _typing.Literal["_started_at", b"_started_at"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_s) -> _WhichOneofReturnType__duration_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ended_at) -> _WhichOneofReturnType__ended_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__execution_role) -> _WhichOneofReturnType__execution_role | None: ...
     @_typing.overload
@@ -265,6 +377,8 @@ class Execution(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__results) -> _WhichOneofReturnType__results | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__service_metadata) -> _WhichOneofReturnType__service_metadata | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__started_at) -> _WhichOneofReturnType__started_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
 
@@ -519,12 +633,23 @@ class ExecutionStepResult(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     DEFINITION_FIELD_NUMBER: _builtins.int
     DEFINITION_ERROR_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
+    DURATION_S_FIELD_NUMBER: _builtins.int
+    FILE_LOCATION_FIELD_NUMBER: _builtins.int
     step_type: _workflow_pb2.StepType.ValueType
     """Type of the step."""
     raw_step_type: _builtins.str
     """Type of the step, as AWS spells it."""
     outputs: _builtins.str
     """Output of the step: text, usually JSON."""
+    name: _builtins.str
+    """The step's name, from the log. This and what follows: while the execution is in progress, only in answers to
+    requests with with_history.
+    """
+    duration_s: _builtins.float
+    """Seconds from its start to its end."""
     @_builtins.property
     def error(self) -> Global___StepError:
         """Set when the step failed."""
@@ -540,6 +665,18 @@ class ExecutionStepResult(_message.Message):
     def definition_error(self) -> _error_pb2.Error:
         """Why the requested definition could not be read."""
 
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp:
+        """When the step started, from the log."""
+
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """When the step ended, from the log. Absent while it runs."""
+
+    @_builtins.property
+    def file_location(self) -> Global___FileLocation:
+        """The file that the step processed, from the log."""
+
     def __init__(
         self,
         *,
@@ -549,21 +686,36 @@ class ExecutionStepResult(_message.Message):
         error: Global___StepError | None = ...,
         definition: _workflow_pb2.WorkflowStep | None = ...,
         definition_error: _error_pb2.Error | None = ...,
+        name: _builtins.str | None = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
+        duration_s: _builtins.float | None = ...,
+        file_location: Global___FileLocation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_definition", b"_definition", "_definition_error", b"_definition_error", "_error", b"_error", "_outputs", b"_outputs", "_raw_step_type", b"_raw_step_type", "_step_type", b"_step_type", "definition", b"definition", "definition_error", b"definition_error", "error", b"error", "outputs", b"outputs", "raw_step_type", b"raw_step_type", "step_type", b"step_type"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_definition", b"_definition", "_definition_error", b"_definition_error", "_duration_s", b"_duration_s", "_ended_at", b"_ended_at", "_error", b"_error", "_file_location", b"_file_location", "_name", b"_name", "_outputs", b"_outputs", "_raw_step_type", b"_raw_step_type", "_started_at", b"_started_at", "_step_type", b"_step_type", "definition", b"definition", "definition_error", b"definition_error", "duration_s", b"duration_s", "ended_at", b"ended_at", "error", b"error", "file_location", b"file_location", "name", b"name", "outputs", b"outputs", "raw_step_type", b"raw_step_type", "started_at", b"started_at", "step_type", b"step_type"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_definition", b"_definition", "_definition_error", b"_definition_error", "_error", b"_error", "_outputs", b"_outputs", "_raw_step_type", b"_raw_step_type", "_step_type", b"_step_type", "definition", b"definition", "definition_error", b"definition_error", "error", b"error", "outputs", b"outputs", "raw_step_type", b"raw_step_type", "step_type", b"step_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_definition", b"_definition", "_definition_error", b"_definition_error", "_duration_s", b"_duration_s", "_ended_at", b"_ended_at", "_error", b"_error", "_file_location", b"_file_location", "_name", b"_name", "_outputs", b"_outputs", "_raw_step_type", b"_raw_step_type", "_started_at", b"_started_at", "_step_type", b"_step_type", "definition", b"definition", "definition_error", b"definition_error", "duration_s", b"duration_s", "ended_at", b"ended_at", "error", b"error", "file_location", b"file_location", "name", b"name", "outputs", b"outputs", "raw_step_type", b"raw_step_type", "started_at", b"started_at", "step_type", b"step_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__definition: _TypeAlias = _typing.Literal["definition"]  # noqa: Y015
     _WhichOneofArgType__definition: _TypeAlias = _typing.Literal["_definition", b"_definition"]  # noqa: Y015
     _WhichOneofReturnType__definition_error: _TypeAlias = _typing.Literal["definition_error"]  # noqa: Y015
     _WhichOneofArgType__definition_error: _TypeAlias = _typing.Literal["_definition_error", b"_definition_error"]  # noqa: Y015
+    _WhichOneofReturnType__duration_s: _TypeAlias = _typing.Literal["duration_s"]  # noqa: Y015
+    _WhichOneofArgType__duration_s: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s"]  # noqa: Y015
+    _WhichOneofReturnType__ended_at: _TypeAlias = _typing.Literal["ended_at"]  # noqa: Y015
+    _WhichOneofArgType__ended_at: _TypeAlias = _typing.Literal["_ended_at", b"_ended_at"]  # noqa: Y015
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    _WhichOneofReturnType__file_location: _TypeAlias = _typing.Literal["file_location"]  # noqa: Y015
+    _WhichOneofArgType__file_location: _TypeAlias = _typing.Literal["_file_location", b"_file_location"]  # noqa: Y015
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     _WhichOneofReturnType__outputs: _TypeAlias = _typing.Literal["outputs"]  # noqa: Y015
     _WhichOneofArgType__outputs: _TypeAlias = _typing.Literal["_outputs", b"_outputs"]  # noqa: Y015
     _WhichOneofReturnType__raw_step_type: _TypeAlias = _typing.Literal["raw_step_type"]  # noqa: Y015
     _WhichOneofArgType__raw_step_type: _TypeAlias = _typing.Literal["_raw_step_type", b"_raw_step_type"]  # noqa: Y015
+    _WhichOneofReturnType__started_at: _TypeAlias = _typing.Literal["started_at"]  # noqa: Y015
+    _WhichOneofArgType__started_at: _TypeAlias = _typing.Literal["_started_at", b"_started_at"]  # noqa: Y015
     _WhichOneofReturnType__step_type: _TypeAlias = _typing.Literal["step_type"]  # noqa: Y015
     _WhichOneofArgType__step_type: _TypeAlias = _typing.Literal["_step_type", b"_step_type"]  # noqa: Y015
     @_typing.overload
@@ -571,11 +723,21 @@ class ExecutionStepResult(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__definition_error) -> _WhichOneofReturnType__definition_error | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_s) -> _WhichOneofReturnType__duration_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ended_at) -> _WhichOneofReturnType__ended_at | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__file_location) -> _WhichOneofReturnType__file_location | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__outputs) -> _WhichOneofReturnType__outputs | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__raw_step_type) -> _WhichOneofReturnType__raw_step_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__started_at) -> _WhichOneofReturnType__started_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__step_type) -> _WhichOneofReturnType__step_type | None: ...
 
@@ -610,3 +772,100 @@ class StepError(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StepError: _TypeAlias = StepError  # noqa: Y015
+
+@_typing.final
+class ExecutionEvent(_message.Message):
+    """One entry of an execution's log."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    OBSERVED_AT_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    RAW_KIND_FIELD_NUMBER: _builtins.int
+    STEP_TYPE_FIELD_NUMBER: _builtins.int
+    RAW_STEP_TYPE_FIELD_NUMBER: _builtins.int
+    STEP_NAME_FIELD_NUMBER: _builtins.int
+    FILE_LOCATION_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Global id: the execution's, and the event's own."""
+    source: Global___Source.ValueType
+    """What it is known from."""
+    kind: Global___EventKind.ValueType
+    """What happened."""
+    raw_kind: _builtins.str
+    """What happened, as AWS spells it."""
+    step_type: _workflow_pb2.StepType.ValueType
+    """Type of the step, if it is about one."""
+    raw_step_type: _builtins.str
+    """Type of the step, as AWS spells it."""
+    step_name: _builtins.str
+    """Name of the step."""
+    details: _builtins.str
+    """AWS's own details, as JSON."""
+    @_builtins.property
+    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """When it happened."""
+
+    @_builtins.property
+    def observed_at(self) -> _timestamp_pb2.Timestamp:
+        """When CloudWatch Logs received the entry."""
+
+    @_builtins.property
+    def file_location(self) -> Global___FileLocation:
+        """The file that it is about."""
+
+    @_builtins.property
+    def error(self) -> Global___StepError:
+        """Why the step failed."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        observed_at: _timestamp_pb2.Timestamp | None = ...,
+        source: Global___Source.ValueType = ...,
+        kind: Global___EventKind.ValueType = ...,
+        raw_kind: _builtins.str = ...,
+        step_type: _workflow_pb2.StepType.ValueType | None = ...,
+        raw_step_type: _builtins.str | None = ...,
+        step_name: _builtins.str | None = ...,
+        file_location: Global___FileLocation | None = ...,
+        error: Global___StepError | None = ...,
+        details: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_details", b"_details", "_error", b"_error", "_file_location", b"_file_location", "_raw_step_type", b"_raw_step_type", "_step_name", b"_step_name", "_step_type", b"_step_type", "details", b"details", "error", b"error", "file_location", b"file_location", "observed_at", b"observed_at", "occurred_at", b"occurred_at", "raw_step_type", b"raw_step_type", "step_name", b"step_name", "step_type", b"step_type"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_details", b"_details", "_error", b"_error", "_file_location", b"_file_location", "_raw_step_type", b"_raw_step_type", "_step_name", b"_step_name", "_step_type", b"_step_type", "details", b"details", "error", b"error", "file_location", b"file_location", "id", b"id", "kind", b"kind", "observed_at", b"observed_at", "occurred_at", b"occurred_at", "raw_kind", b"raw_kind", "raw_step_type", b"raw_step_type", "source", b"source", "step_name", b"step_name", "step_type", b"step_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__details: _TypeAlias = _typing.Literal["details"]  # noqa: Y015
+    _WhichOneofArgType__details: _TypeAlias = _typing.Literal["_details", b"_details"]  # noqa: Y015
+    _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
+    _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    _WhichOneofReturnType__file_location: _TypeAlias = _typing.Literal["file_location"]  # noqa: Y015
+    _WhichOneofArgType__file_location: _TypeAlias = _typing.Literal["_file_location", b"_file_location"]  # noqa: Y015
+    _WhichOneofReturnType__raw_step_type: _TypeAlias = _typing.Literal["raw_step_type"]  # noqa: Y015
+    _WhichOneofArgType__raw_step_type: _TypeAlias = _typing.Literal["_raw_step_type", b"_raw_step_type"]  # noqa: Y015
+    _WhichOneofReturnType__step_name: _TypeAlias = _typing.Literal["step_name"]  # noqa: Y015
+    _WhichOneofArgType__step_name: _TypeAlias = _typing.Literal["_step_name", b"_step_name"]  # noqa: Y015
+    _WhichOneofReturnType__step_type: _TypeAlias = _typing.Literal["step_type"]  # noqa: Y015
+    _WhichOneofArgType__step_type: _TypeAlias = _typing.Literal["_step_type", b"_step_type"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__details) -> _WhichOneofReturnType__details | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__file_location) -> _WhichOneofReturnType__file_location | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__raw_step_type) -> _WhichOneofReturnType__raw_step_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__step_name) -> _WhichOneofReturnType__step_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__step_type) -> _WhichOneofReturnType__step_type | None: ...
+
+Global___ExecutionEvent: _TypeAlias = ExecutionEvent  # noqa: Y015

@@ -26,54 +26,65 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from transfer_api.v1 import account_pb2 as transfer__api_dot_v1_dot_account__pb2
 from transfer_api.v1 import error_pb2 as transfer__api_dot_v1_dot_error__pb2
 from transfer_api.v1 import execution_pb2 as transfer__api_dot_v1_dot_execution__pb2
+from transfer_api.v1 import server_pb2 as transfer__api_dot_v1_dot_server__pb2
 from transfer_api.v1 import workflow_pb2 as transfer__api_dot_v1_dot_workflow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'transfer_api/v1/execution_service.proto\x12\x0ftransfer_api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dtransfer_api/v1/account.proto\x1a\x1btransfer_api/v1/error.proto\x1a\x1ftransfer_api/v1/execution.proto\x1a\x1etransfer_api/v1/workflow.proto\"\x98\x01\n\x13GetExecutionRequest\x12*\n\x03key\x18\x01 \x01(\x0b\x32\x1d.transfer_api.v1.ExecutionKey\x12/\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x18\n\x10with_definitions\x18\x03 \x01(\x08\x42\n\n\x08_max_age\"E\n\x14GetExecutionResponse\x12-\n\texecution\x18\x01 \x01(\x0b\x32\x1a.transfer_api.v1.Execution\"\x9f\x01\n\x19\x42\x61tchGetExecutionsRequest\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.transfer_api.v1.ExecutionKey\x12/\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x18\n\x10with_definitions\x18\x03 \x01(\x08\x42\n\n\x08_max_age\"\x90\x01\n\x1a\x42\x61tchGetExecutionsResponse\x12\r\n\x05index\x18\x01 \x01(\x05\x12/\n\texecution\x18\x02 \x01(\x0b\x32\x1a.transfer_api.v1.ExecutionH\x00\x12\'\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x00\x42\t\n\x07outcome\"\x96\x01\n\x14\x46indExecutionRequest\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x18\n\x0bworkflow_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x03 \x03(\t\x12\x0f\n\x07regions\x18\x04 \x03(\t\x12\x18\n\x10with_definitions\x18\x05 \x01(\x08\x42\x0e\n\x0c_workflow_id\"\xa9\x01\n\x15\x46indExecutionResponse\x12\x32\n\texecution\x18\x01 \x01(\x0b\x32\x1a.transfer_api.v1.ExecutionH\x00\x88\x01\x01\x12\x15\n\rtargets_asked\x18\x02 \x01(\x05\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x0c\n\n_execution\"Z\n\rTargetFailure\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.transfer_api.v1.Error\"\x97\x03\n\x0f\x45xecutionFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07regions\x18\x02 \x03(\t\x12\x14\n\x0cworkflow_ids\x18\x03 \x03(\t\x12\x32\n\x08statuses\x18\x04 \x03(\x0e\x32 .transfer_api.v1.ExecutionStatus\x12\x16\n\tserver_id\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tuser_name\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nsession_id\x18\x07 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06\x62ucket\x18\x08 \x01(\tH\x03\x88\x01\x01\x12\x17\n\nkey_prefix\x18\t \x01(\tH\x04\x88\x01\x01\x12\x1b\n\x0e\x66ile_system_id\x18\n \x01(\tH\x05\x88\x01\x01\x12\x18\n\x0bpath_prefix\x18\x0b \x01(\tH\x06\x88\x01\x01\x42\x0c\n\n_server_idB\x0c\n\n_user_nameB\r\n\x0b_session_idB\t\n\x07_bucketB\r\n\x0b_key_prefixB\x11\n\x0f_file_system_idB\x0e\n\x0c_path_prefix\"\xd7\x01\n\x15ListExecutionsRequest\x12\x35\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .transfer_api.v1.ExecutionFilterH\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x0cwith_details\x18\x04 \x01(\x08\x12\x18\n\x10with_definitions\x18\x05 \x01(\x08\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xb9\x01\n\x16ListExecutionsResponse\x12\x34\n\nexecutions\x18\x01 \x03(\x0b\x32 .transfer_api.v1.ListedExecution\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x12\n\x10_next_page_token\"\x86\x01\n\x0fListedExecution\x12-\n\texecution\x18\x01 \x01(\x0b\x32\x1a.transfer_api.v1.Execution\x12\x32\n\rdetails_error\x18\x02 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x00\x88\x01\x01\x42\x10\n\x0e_details_error\"|\n\x12GetWorkflowRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.transfer_api.v1.WorkflowKey\x12/\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x42\n\n\x08_max_age\"B\n\x13GetWorkflowResponse\x12+\n\x08workflow\x18\x01 \x01(\x0b\x32\x19.transfer_api.v1.Workflow\"6\n\x0eWorkflowFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07regions\x18\x02 \x03(\t\"\xbb\x01\n\x14ListWorkflowsRequest\x12\x34\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.transfer_api.v1.WorkflowFilterH\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x0cwith_details\x18\x04 \x01(\x08\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xb6\x01\n\x15ListWorkflowsResponse\x12\x32\n\tworkflows\x18\x01 \x03(\x0b\x32\x1f.transfer_api.v1.ListedWorkflow\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x12\n\x10_next_page_token\"\x83\x01\n\x0eListedWorkflow\x12+\n\x08workflow\x18\x01 \x01(\x0b\x32\x19.transfer_api.v1.Workflow\x12\x32\n\rdetails_error\x18\x02 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x00\x88\x01\x01\x42\x10\n\x0e_details_error\"\x15\n\x13ListAccountsRequest\"B\n\x14ListAccountsResponse\x12*\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x18.transfer_api.v1.Account2\xba\x05\n\x10\x45xecutionService\x12[\n\x0cGetExecution\x12$.transfer_api.v1.GetExecutionRequest\x1a%.transfer_api.v1.GetExecutionResponse\x12o\n\x12\x42\x61tchGetExecutions\x12*.transfer_api.v1.BatchGetExecutionsRequest\x1a+.transfer_api.v1.BatchGetExecutionsResponse0\x01\x12^\n\rFindExecution\x12%.transfer_api.v1.FindExecutionRequest\x1a&.transfer_api.v1.FindExecutionResponse\x12\x61\n\x0eListExecutions\x12&.transfer_api.v1.ListExecutionsRequest\x1a\'.transfer_api.v1.ListExecutionsResponse\x12X\n\x0bGetWorkflow\x12#.transfer_api.v1.GetWorkflowRequest\x1a$.transfer_api.v1.GetWorkflowResponse\x12^\n\rListWorkflows\x12%.transfer_api.v1.ListWorkflowsRequest\x1a&.transfer_api.v1.ListWorkflowsResponse\x12[\n\x0cListAccounts\x12$.transfer_api.v1.ListAccountsRequest\x1a%.transfer_api.v1.ListAccountsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'transfer_api/v1/execution_service.proto\x12\x0ftransfer_api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dtransfer_api/v1/account.proto\x1a\x1btransfer_api/v1/error.proto\x1a\x1ftransfer_api/v1/execution.proto\x1a\x1ctransfer_api/v1/server.proto\x1a\x1etransfer_api/v1/workflow.proto\"\xc8\x01\n\x13GetExecutionRequest\x12*\n\x03key\x18\x01 \x01(\x0b\x32\x1d.transfer_api.v1.ExecutionKey\x12/\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x18\n\x10with_definitions\x18\x03 \x01(\x08\x12\x18\n\x10in_progress_only\x18\x04 \x01(\x08\x12\x14\n\x0cwith_history\x18\x05 \x01(\x08\x42\n\n\x08_max_age\"E\n\x14GetExecutionResponse\x12-\n\texecution\x18\x01 \x01(\x0b\x32\x1a.transfer_api.v1.Execution\"\xcf\x01\n\x19\x42\x61tchGetExecutionsRequest\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.transfer_api.v1.ExecutionKey\x12/\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x18\n\x10with_definitions\x18\x03 \x01(\x08\x12\x18\n\x10in_progress_only\x18\x04 \x01(\x08\x12\x14\n\x0cwith_history\x18\x05 \x01(\x08\x42\n\n\x08_max_age\"\x90\x01\n\x1a\x42\x61tchGetExecutionsResponse\x12\r\n\x05index\x18\x01 \x01(\x05\x12/\n\texecution\x18\x02 \x01(\x0b\x32\x1a.transfer_api.v1.ExecutionH\x00\x12\'\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x00\x42\t\n\x07outcome\"\xc6\x01\n\x14\x46indExecutionRequest\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x18\n\x0bworkflow_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x03 \x03(\t\x12\x0f\n\x07regions\x18\x04 \x03(\t\x12\x18\n\x10with_definitions\x18\x05 \x01(\x08\x12\x18\n\x10in_progress_only\x18\x06 \x01(\x08\x12\x14\n\x0cwith_history\x18\x07 \x01(\x08\x42\x0e\n\x0c_workflow_id\"\xa9\x01\n\x15\x46indExecutionResponse\x12\x32\n\texecution\x18\x01 \x01(\x0b\x32\x1a.transfer_api.v1.ExecutionH\x00\x88\x01\x01\x12\x15\n\rtargets_asked\x18\x02 \x01(\x05\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x0c\n\n_execution\"Z\n\rTargetFailure\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.transfer_api.v1.Error\"\x97\x03\n\x0f\x45xecutionFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07regions\x18\x02 \x03(\t\x12\x14\n\x0cworkflow_ids\x18\x03 \x03(\t\x12\x32\n\x08statuses\x18\x04 \x03(\x0e\x32 .transfer_api.v1.ExecutionStatus\x12\x16\n\tserver_id\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tuser_name\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nsession_id\x18\x07 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06\x62ucket\x18\x08 \x01(\tH\x03\x88\x01\x01\x12\x17\n\nkey_prefix\x18\t \x01(\tH\x04\x88\x01\x01\x12\x1b\n\x0e\x66ile_system_id\x18\n \x01(\tH\x05\x88\x01\x01\x12\x18\n\x0bpath_prefix\x18\x0b \x01(\tH\x06\x88\x01\x01\x42\x0c\n\n_server_idB\x0c\n\n_user_nameB\r\n\x0b_session_idB\t\n\x07_bucketB\r\n\x0b_key_prefixB\x11\n\x0f_file_system_idB\x0e\n\x0c_path_prefix\"\xed\x01\n\x15ListExecutionsRequest\x12\x35\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .transfer_api.v1.ExecutionFilterH\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x0cwith_details\x18\x04 \x01(\x08\x12\x18\n\x10with_definitions\x18\x05 \x01(\x08\x12\x14\n\x0cwith_history\x18\x06 \x01(\x08\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xb9\x01\n\x16ListExecutionsResponse\x12\x34\n\nexecutions\x18\x01 \x03(\x0b\x32 .transfer_api.v1.ListedExecution\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x12\n\x10_next_page_token\"\x86\x01\n\x0fListedExecution\x12-\n\texecution\x18\x01 \x01(\x0b\x32\x1a.transfer_api.v1.Execution\x12\x32\n\rdetails_error\x18\x02 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x00\x88\x01\x01\x42\x10\n\x0e_details_error\"|\n\x12GetWorkflowRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.transfer_api.v1.WorkflowKey\x12/\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x42\n\n\x08_max_age\"B\n\x13GetWorkflowResponse\x12+\n\x08workflow\x18\x01 \x01(\x0b\x32\x19.transfer_api.v1.Workflow\"6\n\x0eWorkflowFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07regions\x18\x02 \x03(\t\"\xbb\x01\n\x14ListWorkflowsRequest\x12\x34\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.transfer_api.v1.WorkflowFilterH\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x0cwith_details\x18\x04 \x01(\x08\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xb6\x01\n\x15ListWorkflowsResponse\x12\x32\n\tworkflows\x18\x01 \x03(\x0b\x32\x1f.transfer_api.v1.ListedWorkflow\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x12\n\x10_next_page_token\"\x83\x01\n\x0eListedWorkflow\x12+\n\x08workflow\x18\x01 \x01(\x0b\x32\x19.transfer_api.v1.Workflow\x12\x32\n\rdetails_error\x18\x02 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x00\x88\x01\x01\x42\x10\n\x0e_details_error\"\x15\n\x13ListAccountsRequest\"B\n\x14ListAccountsResponse\x12*\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x18.transfer_api.v1.Account\"\x96\x01\n\x1aListExecutionEventsRequest\x12*\n\x03key\x18\x01 \x01(\x0b\x32\x1d.transfer_api.v1.ExecutionKey\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\x80\x01\n\x1bListExecutionEventsResponse\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.transfer_api.v1.ExecutionEvent\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_next_page_token\"4\n\x0cServerFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07regions\x18\x02 \x03(\t\"\xa1\x01\n\x12ListServersRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.transfer_api.v1.ServerFilterH\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x02\x88\x01\x01\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xaa\x01\n\x13ListServersResponse\x12(\n\x07servers\x18\x01 \x03(\x0b\x32\x17.transfer_api.v1.Server\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x12\n\x10_next_page_token2\x86\x07\n\x10\x45xecutionService\x12[\n\x0cGetExecution\x12$.transfer_api.v1.GetExecutionRequest\x1a%.transfer_api.v1.GetExecutionResponse\x12o\n\x12\x42\x61tchGetExecutions\x12*.transfer_api.v1.BatchGetExecutionsRequest\x1a+.transfer_api.v1.BatchGetExecutionsResponse0\x01\x12^\n\rFindExecution\x12%.transfer_api.v1.FindExecutionRequest\x1a&.transfer_api.v1.FindExecutionResponse\x12\x61\n\x0eListExecutions\x12&.transfer_api.v1.ListExecutionsRequest\x1a\'.transfer_api.v1.ListExecutionsResponse\x12X\n\x0bGetWorkflow\x12#.transfer_api.v1.GetWorkflowRequest\x1a$.transfer_api.v1.GetWorkflowResponse\x12^\n\rListWorkflows\x12%.transfer_api.v1.ListWorkflowsRequest\x1a&.transfer_api.v1.ListWorkflowsResponse\x12p\n\x13ListExecutionEvents\x12+.transfer_api.v1.ListExecutionEventsRequest\x1a,.transfer_api.v1.ListExecutionEventsResponse\x12X\n\x0bListServers\x12#.transfer_api.v1.ListServersRequest\x1a$.transfer_api.v1.ListServersResponse\x12[\n\x0cListAccounts\x12$.transfer_api.v1.ListAccountsRequest\x1a%.transfer_api.v1.ListAccountsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'transfer_api.v1.execution_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETEXECUTIONREQUEST']._serialized_start=218
-  _globals['_GETEXECUTIONREQUEST']._serialized_end=370
-  _globals['_GETEXECUTIONRESPONSE']._serialized_start=372
-  _globals['_GETEXECUTIONRESPONSE']._serialized_end=441
-  _globals['_BATCHGETEXECUTIONSREQUEST']._serialized_start=444
-  _globals['_BATCHGETEXECUTIONSREQUEST']._serialized_end=603
-  _globals['_BATCHGETEXECUTIONSRESPONSE']._serialized_start=606
-  _globals['_BATCHGETEXECUTIONSRESPONSE']._serialized_end=750
-  _globals['_FINDEXECUTIONREQUEST']._serialized_start=753
-  _globals['_FINDEXECUTIONREQUEST']._serialized_end=903
-  _globals['_FINDEXECUTIONRESPONSE']._serialized_start=906
-  _globals['_FINDEXECUTIONRESPONSE']._serialized_end=1075
-  _globals['_TARGETFAILURE']._serialized_start=1077
-  _globals['_TARGETFAILURE']._serialized_end=1167
-  _globals['_EXECUTIONFILTER']._serialized_start=1170
-  _globals['_EXECUTIONFILTER']._serialized_end=1577
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=1580
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=1795
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=1798
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=1983
-  _globals['_LISTEDEXECUTION']._serialized_start=1986
-  _globals['_LISTEDEXECUTION']._serialized_end=2120
-  _globals['_GETWORKFLOWREQUEST']._serialized_start=2122
-  _globals['_GETWORKFLOWREQUEST']._serialized_end=2246
-  _globals['_GETWORKFLOWRESPONSE']._serialized_start=2248
-  _globals['_GETWORKFLOWRESPONSE']._serialized_end=2314
-  _globals['_WORKFLOWFILTER']._serialized_start=2316
-  _globals['_WORKFLOWFILTER']._serialized_end=2370
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=2373
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=2560
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=2563
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=2745
-  _globals['_LISTEDWORKFLOW']._serialized_start=2748
-  _globals['_LISTEDWORKFLOW']._serialized_end=2879
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=2881
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=2902
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=2904
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=2970
-  _globals['_EXECUTIONSERVICE']._serialized_start=2973
-  _globals['_EXECUTIONSERVICE']._serialized_end=3671
+  _globals['_GETEXECUTIONREQUEST']._serialized_start=248
+  _globals['_GETEXECUTIONREQUEST']._serialized_end=448
+  _globals['_GETEXECUTIONRESPONSE']._serialized_start=450
+  _globals['_GETEXECUTIONRESPONSE']._serialized_end=519
+  _globals['_BATCHGETEXECUTIONSREQUEST']._serialized_start=522
+  _globals['_BATCHGETEXECUTIONSREQUEST']._serialized_end=729
+  _globals['_BATCHGETEXECUTIONSRESPONSE']._serialized_start=732
+  _globals['_BATCHGETEXECUTIONSRESPONSE']._serialized_end=876
+  _globals['_FINDEXECUTIONREQUEST']._serialized_start=879
+  _globals['_FINDEXECUTIONREQUEST']._serialized_end=1077
+  _globals['_FINDEXECUTIONRESPONSE']._serialized_start=1080
+  _globals['_FINDEXECUTIONRESPONSE']._serialized_end=1249
+  _globals['_TARGETFAILURE']._serialized_start=1251
+  _globals['_TARGETFAILURE']._serialized_end=1341
+  _globals['_EXECUTIONFILTER']._serialized_start=1344
+  _globals['_EXECUTIONFILTER']._serialized_end=1751
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=1754
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=1991
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=1994
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=2179
+  _globals['_LISTEDEXECUTION']._serialized_start=2182
+  _globals['_LISTEDEXECUTION']._serialized_end=2316
+  _globals['_GETWORKFLOWREQUEST']._serialized_start=2318
+  _globals['_GETWORKFLOWREQUEST']._serialized_end=2442
+  _globals['_GETWORKFLOWRESPONSE']._serialized_start=2444
+  _globals['_GETWORKFLOWRESPONSE']._serialized_end=2510
+  _globals['_WORKFLOWFILTER']._serialized_start=2512
+  _globals['_WORKFLOWFILTER']._serialized_end=2566
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=2569
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=2756
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=2759
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=2941
+  _globals['_LISTEDWORKFLOW']._serialized_start=2944
+  _globals['_LISTEDWORKFLOW']._serialized_end=3075
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=3077
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=3098
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=3100
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=3166
+  _globals['_LISTEXECUTIONEVENTSREQUEST']._serialized_start=3169
+  _globals['_LISTEXECUTIONEVENTSREQUEST']._serialized_end=3319
+  _globals['_LISTEXECUTIONEVENTSRESPONSE']._serialized_start=3322
+  _globals['_LISTEXECUTIONEVENTSRESPONSE']._serialized_end=3450
+  _globals['_SERVERFILTER']._serialized_start=3452
+  _globals['_SERVERFILTER']._serialized_end=3504
+  _globals['_LISTSERVERSREQUEST']._serialized_start=3507
+  _globals['_LISTSERVERSREQUEST']._serialized_end=3668
+  _globals['_LISTSERVERSRESPONSE']._serialized_start=3671
+  _globals['_LISTSERVERSRESPONSE']._serialized_end=3841
+  _globals['_EXECUTIONSERVICE']._serialized_start=3844
+  _globals['_EXECUTIONSERVICE']._serialized_end=4746
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from transfer_api.v1 import account_pb2 as _account_pb2
 from transfer_api.v1 import error_pb2 as _error_pb2
 from transfer_api.v1 import execution_pb2 as _execution_pb2
+from transfer_api.v1 import server_pb2 as _server_pb2
 from transfer_api.v1 import workflow_pb2 as _workflow_pb2
 import builtins as _builtins
 import sys
@@ -32,8 +33,14 @@ class GetExecutionRequest(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
     WITH_DEFINITIONS_FIELD_NUMBER: _builtins.int
+    IN_PROGRESS_ONLY_FIELD_NUMBER: _builtins.int
+    WITH_HISTORY_FIELD_NUMBER: _builtins.int
     with_definitions: _builtins.bool
     """Include each step's definition: one more AWS call per workflow and hour."""
+    in_progress_only: _builtins.bool
+    """AWS's view alone: an execution that has ended is not found."""
+    with_history: _builtins.bool
+    """Add what the history knows of an execution in progress: times, names and files."""
     @_builtins.property
     def key(self) -> _execution_pb2.ExecutionKey:
         """Which execution."""
@@ -48,10 +55,12 @@ class GetExecutionRequest(_message.Message):
         key: _execution_pb2.ExecutionKey | None = ...,
         max_age: _duration_pb2.Duration | None = ...,
         with_definitions: _builtins.bool = ...,
+        in_progress_only: _builtins.bool = ...,
+        with_history: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "key", b"key", "max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "key", b"key", "max_age", b"max_age", "with_definitions", b"with_definitions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "in_progress_only", b"in_progress_only", "key", b"key", "max_age", b"max_age", "with_definitions", b"with_definitions", "with_history", b"with_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_age: _TypeAlias = _typing.Literal["max_age"]  # noqa: Y015
     _WhichOneofArgType__max_age: _TypeAlias = _typing.Literal["_max_age", b"_max_age"]  # noqa: Y015
@@ -92,8 +101,14 @@ class BatchGetExecutionsRequest(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
     WITH_DEFINITIONS_FIELD_NUMBER: _builtins.int
+    IN_PROGRESS_ONLY_FIELD_NUMBER: _builtins.int
+    WITH_HISTORY_FIELD_NUMBER: _builtins.int
     with_definitions: _builtins.bool
     """Include each step's definition: one more AWS call per workflow and hour."""
+    in_progress_only: _builtins.bool
+    """AWS's view alone: an execution that has ended is not found."""
+    with_history: _builtins.bool
+    """Add what the history knows of an execution in progress: times, names and files."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.ExecutionKey]:
         """Up to 1,000 keys. Duplicates are looked up once."""
@@ -108,10 +123,12 @@ class BatchGetExecutionsRequest(_message.Message):
         keys: _abc.Iterable[_execution_pb2.ExecutionKey] | None = ...,
         max_age: _duration_pb2.Duration | None = ...,
         with_definitions: _builtins.bool = ...,
+        in_progress_only: _builtins.bool = ...,
+        with_history: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "keys", b"keys", "max_age", b"max_age", "with_definitions", b"with_definitions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "in_progress_only", b"in_progress_only", "keys", b"keys", "max_age", b"max_age", "with_definitions", b"with_definitions", "with_history", b"with_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_age: _TypeAlias = _typing.Literal["max_age"]  # noqa: Y015
     _WhichOneofArgType__max_age: _TypeAlias = _typing.Literal["_max_age", b"_max_age"]  # noqa: Y015
@@ -166,12 +183,18 @@ class FindExecutionRequest(_message.Message):
     ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
     REGIONS_FIELD_NUMBER: _builtins.int
     WITH_DEFINITIONS_FIELD_NUMBER: _builtins.int
+    IN_PROGRESS_ONLY_FIELD_NUMBER: _builtins.int
+    WITH_HISTORY_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """The execution."""
     workflow_id: _builtins.str
     """Its workflow, if known: one AWS call per target instead of several."""
     with_definitions: _builtins.bool
     """Include each step's definition: one more AWS call per workflow and hour."""
+    in_progress_only: _builtins.bool
+    """AWS's view alone: an execution that has ended is not found."""
+    with_history: _builtins.bool
+    """Add what the history knows of an execution in progress: times, names and files."""
     @_builtins.property
     def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Search only these accounts. Empty: all."""
@@ -188,10 +211,12 @@ class FindExecutionRequest(_message.Message):
         account_ids: _abc.Iterable[_builtins.str] | None = ...,
         regions: _abc.Iterable[_builtins.str] | None = ...,
         with_definitions: _builtins.bool = ...,
+        in_progress_only: _builtins.bool = ...,
+        with_history: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_workflow_id", b"_workflow_id", "workflow_id", b"workflow_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_workflow_id", b"_workflow_id", "account_ids", b"account_ids", "execution_id", b"execution_id", "regions", b"regions", "with_definitions", b"with_definitions", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_workflow_id", b"_workflow_id", "account_ids", b"account_ids", "execution_id", b"execution_id", "in_progress_only", b"in_progress_only", "regions", b"regions", "with_definitions", b"with_definitions", "with_history", b"with_history", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__workflow_id: _TypeAlias = _typing.Literal["workflow_id"]  # noqa: Y015
     _WhichOneofArgType__workflow_id: _TypeAlias = _typing.Literal["_workflow_id", b"_workflow_id"]  # noqa: Y015
@@ -212,7 +237,9 @@ class FindExecutionResponse(_message.Message):
     """Number of targets searched: pairs of account and region."""
     @_builtins.property
     def execution(self) -> _execution_pb2.Execution:
-        """Absent if no target has it in progress. Conclusive only if target_failures is empty."""
+        """Absent if no target has it in progress and the history doesn't know it. Conclusive only if target_failures is
+        empty.
+        """
 
     @_builtins.property
     def target_failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetFailure]:
@@ -377,6 +404,7 @@ class ListExecutionsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     WITH_DETAILS_FIELD_NUMBER: _builtins.int
     WITH_DEFINITIONS_FIELD_NUMBER: _builtins.int
+    WITH_HISTORY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Page size: 1 to 1,000. Default: 50."""
     page_token: _builtins.str
@@ -387,6 +415,8 @@ class ListExecutionsRequest(_message.Message):
     """
     with_definitions: _builtins.bool
     """Include each step's definition: one more AWS call per workflow and hour. Implies with_details."""
+    with_history: _builtins.bool
+    """Add what the history knows: times, names and files."""
     @_builtins.property
     def filter(self) -> Global___ExecutionFilter:
         """Filter. Default: all."""
@@ -399,10 +429,11 @@ class ListExecutionsRequest(_message.Message):
         page_token: _builtins.str | None = ...,
         with_details: _builtins.bool = ...,
         with_definitions: _builtins.bool = ...,
+        with_history: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "with_definitions", b"with_definitions", "with_details", b"with_details"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "with_definitions", b"with_definitions", "with_details", b"with_details", "with_history", b"with_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__filter: _TypeAlias = _typing.Literal["filter"]  # noqa: Y015
     _WhichOneofArgType__filter: _TypeAlias = _typing.Literal["_filter", b"_filter"]  # noqa: Y015
@@ -732,3 +763,181 @@ class ListAccountsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAccountsResponse: _TypeAlias = ListAccountsResponse  # noqa: Y015
+
+@_typing.final
+class ListExecutionEventsRequest(_message.Message):
+    """Request for a page of an execution's events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Page size: 1 to 1,000. Default: 100."""
+    page_token: _builtins.str
+    """next_page_token of the previous page. Default: the first page."""
+    @_builtins.property
+    def key(self) -> _execution_pb2.ExecutionKey:
+        """Which execution."""
+
+    def __init__(
+        self,
+        *,
+        key: _execution_pb2.ExecutionKey | None = ...,
+        page_size: _builtins.int | None = ...,
+        page_token: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "_page_token", b"_page_token", "key", b"key", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_page_size", b"_page_size", "_page_token", b"_page_token", "key", b"key", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    _WhichOneofReturnType__page_token: _TypeAlias = _typing.Literal["page_token"]  # noqa: Y015
+    _WhichOneofArgType__page_token: _TypeAlias = _typing.Literal["_page_token", b"_page_token"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_token) -> _WhichOneofReturnType__page_token | None: ...
+
+Global___ListExecutionEventsRequest: _TypeAlias = ListExecutionEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListExecutionEventsResponse(_message.Message):
+    """A page of events, in the order in which they happened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Absent on the last page."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.ExecutionEvent]:
+        """The events of this page. Empty if the history has none."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_execution_pb2.ExecutionEvent] | None = ...,
+        next_page_token: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token", "events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__next_page_token: _TypeAlias = _typing.Literal["next_page_token"]  # noqa: Y015
+    _WhichOneofArgType__next_page_token: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next_page_token) -> _WhichOneofReturnType__next_page_token | None: ...
+
+Global___ListExecutionEventsResponse: _TypeAlias = ListExecutionEventsResponse  # noqa: Y015
+
+@_typing.final
+class ServerFilter(_message.Message):
+    """Selects servers that match every given field. An empty list matches all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In these accounts."""
+
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In these regions."""
+
+    def __init__(
+        self,
+        *,
+        account_ids: _abc.Iterable[_builtins.str] | None = ...,
+        regions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_ids", b"account_ids", "regions", b"regions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServerFilter: _TypeAlias = ServerFilter  # noqa: Y015
+
+@_typing.final
+class ListServersRequest(_message.Message):
+    """Request for a page of servers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Page size: 1 to 1,000. Default: 50."""
+    page_token: _builtins.str
+    """next_page_token of the previous page. Default: the first page. Send the same filter again."""
+    @_builtins.property
+    def filter(self) -> Global___ServerFilter:
+        """Filter. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___ServerFilter | None = ...,
+        page_size: _builtins.int | None = ...,
+        page_token: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__filter: _TypeAlias = _typing.Literal["filter"]  # noqa: Y015
+    _WhichOneofArgType__filter: _TypeAlias = _typing.Literal["_filter", b"_filter"]  # noqa: Y015
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    _WhichOneofReturnType__page_token: _TypeAlias = _typing.Literal["page_token"]  # noqa: Y015
+    _WhichOneofArgType__page_token: _TypeAlias = _typing.Literal["_page_token", b"_page_token"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__filter) -> _WhichOneofReturnType__filter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_token) -> _WhichOneofReturnType__page_token | None: ...
+
+Global___ListServersRequest: _TypeAlias = ListServersRequest  # noqa: Y015
+
+@_typing.final
+class ListServersResponse(_message.Message):
+    """A page of servers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVERS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TARGET_FAILURES_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Absent on the last page."""
+    @_builtins.property
+    def servers(self) -> _containers.RepeatedCompositeFieldContainer[_server_pb2.Server]:
+        """The servers of this page."""
+
+    @_builtins.property
+    def target_failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetFailure]:
+        """Accounts and regions whose servers are missing from this page, and why."""
+
+    def __init__(
+        self,
+        *,
+        servers: _abc.Iterable[_server_pb2.Server] | None = ...,
+        next_page_token: _builtins.str | None = ...,
+        target_failures: _abc.Iterable[Global___TargetFailure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token", "next_page_token", b"next_page_token", "servers", b"servers", "target_failures", b"target_failures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__next_page_token: _TypeAlias = _typing.Literal["next_page_token"]  # noqa: Y015
+    _WhichOneofArgType__next_page_token: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next_page_token) -> _WhichOneofReturnType__next_page_token | None: ...
+
+Global___ListServersResponse: _TypeAlias = ListServersResponse  # noqa: Y015

@@ -71,6 +71,16 @@ class ExecutionServiceStub:
                 request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListWorkflowsRequest.SerializeToString,
                 response_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.ListWorkflowsResponse.FromString,
                 _registered_method=True)
+        self.ListExecutionEvents = channel.unary_unary(
+                '/transfer_api.v1.ExecutionService/ListExecutionEvents',
+                request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionEventsRequest.SerializeToString,
+                response_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionEventsResponse.FromString,
+                _registered_method=True)
+        self.ListServers = channel.unary_unary(
+                '/transfer_api.v1.ExecutionService/ListServers',
+                request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListServersRequest.SerializeToString,
+                response_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.ListServersResponse.FromString,
+                _registered_method=True)
         self.ListAccounts = channel.unary_unary(
                 '/transfer_api.v1.ExecutionService/ListAccounts',
                 request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListAccountsRequest.SerializeToString,
@@ -89,7 +99,7 @@ class ExecutionServiceServicer:
     """
 
     def GetExecution(self, request, context):
-        """An execution in progress.
+        """An execution, in progress or ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,8 +114,8 @@ class ExecutionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FindExecution(self, request, context):
-        """Finds an execution by its ID, with or without its workflow: first where it was last seen, then in all
-        accounts and regions at once. Answers as soon as it is found.
+        """Finds an execution by its ID, with or without its workflow: first in the history and where it was last seen,
+        then in all accounts and regions at once. Answers as soon as it is found.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,6 +137,20 @@ class ExecutionServiceServicer:
 
     def ListWorkflows(self, request, context):
         """All workflows, paginated, in a stable order: account, region, workflow.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListExecutionEvents(self, request, context):
+        """What happened to an execution, in order: the entries of its log, paginated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListServers(self, request, context):
+        """All servers, with their workflows and where they log, paginated, in a stable order: account, region, server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,6 +195,16 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.ListWorkflows,
                     request_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.ListWorkflowsRequest.FromString,
                     response_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListWorkflowsResponse.SerializeToString,
+            ),
+            'ListExecutionEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExecutionEvents,
+                    request_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionEventsRequest.FromString,
+                    response_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionEventsResponse.SerializeToString,
+            ),
+            'ListServers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListServers,
+                    request_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.ListServersRequest.FromString,
+                    response_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListServersResponse.SerializeToString,
             ),
             'ListAccounts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAccounts,
@@ -347,6 +381,60 @@ class ExecutionService:
             '/transfer_api.v1.ExecutionService/ListWorkflows',
             transfer__api_dot_v1_dot_execution__service__pb2.ListWorkflowsRequest.SerializeToString,
             transfer__api_dot_v1_dot_execution__service__pb2.ListWorkflowsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExecutionEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/transfer_api.v1.ExecutionService/ListExecutionEvents',
+            transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionEventsRequest.SerializeToString,
+            transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListServers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/transfer_api.v1.ExecutionService/ListServers',
+            transfer__api_dot_v1_dot_execution__service__pb2.ListServersRequest.SerializeToString,
+            transfer__api_dot_v1_dot_execution__service__pb2.ListServersResponse.FromString,
             options,
             channel_credentials,
             insecure,

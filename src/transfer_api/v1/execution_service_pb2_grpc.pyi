@@ -41,14 +41,14 @@ class ExecutionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExecutionServiceAsyncStub: ...
     GetExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.GetExecutionResponse]
-    """An execution in progress."""
+    """An execution, in progress or ended."""
     BatchGetExecutions: _grpc.UnaryStreamMultiCallable[_execution_service_pb2.BatchGetExecutionsRequest, _execution_service_pb2.BatchGetExecutionsResponse]
     """Up to 1,000 executions. Each result is sent as soon as it is known, in no particular order. A failure
     affects only its own key.
     """
     FindExecution: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.FindExecutionRequest, _execution_service_pb2.FindExecutionResponse]
-    """Finds an execution by its ID, with or without its workflow: first where it was last seen, then in all
-    accounts and regions at once. Answers as soon as it is found.
+    """Finds an execution by its ID, with or without its workflow: first in the history and where it was last seen,
+    then in all accounts and regions at once. Answers as soon as it is found.
     """
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]
     """All executions in progress, paginated, in a stable order: account, region, workflow, execution."""
@@ -56,6 +56,10 @@ class ExecutionServiceStub:
     """A workflow's definition."""
     ListWorkflows: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListWorkflowsRequest, _execution_service_pb2.ListWorkflowsResponse]
     """All workflows, paginated, in a stable order: account, region, workflow."""
+    ListExecutionEvents: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionEventsRequest, _execution_service_pb2.ListExecutionEventsResponse]
+    """What happened to an execution, in order: the entries of its log, paginated."""
+    ListServers: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListServersRequest, _execution_service_pb2.ListServersResponse]
+    """All servers, with their workflows and where they log, paginated, in a stable order: account, region, server."""
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListAccountsRequest, _execution_service_pb2.ListAccountsResponse]
     """The accounts the caller may see, in configured order."""
 
@@ -72,14 +76,14 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetExecutionRequest, _execution_service_pb2.GetExecutionResponse]  # type: ignore[assignment]
-    """An execution in progress."""
+    """An execution, in progress or ended."""
     BatchGetExecutions: _aio.UnaryStreamMultiCallable[_execution_service_pb2.BatchGetExecutionsRequest, _execution_service_pb2.BatchGetExecutionsResponse]  # type: ignore[assignment]
     """Up to 1,000 executions. Each result is sent as soon as it is known, in no particular order. A failure
     affects only its own key.
     """
     FindExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.FindExecutionRequest, _execution_service_pb2.FindExecutionResponse]  # type: ignore[assignment]
-    """Finds an execution by its ID, with or without its workflow: first where it was last seen, then in all
-    accounts and regions at once. Answers as soon as it is found.
+    """Finds an execution by its ID, with or without its workflow: first in the history and where it was last seen,
+    then in all accounts and regions at once. Answers as soon as it is found.
     """
     ListExecutions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]  # type: ignore[assignment]
     """All executions in progress, paginated, in a stable order: account, region, workflow, execution."""
@@ -87,6 +91,10 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """A workflow's definition."""
     ListWorkflows: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListWorkflowsRequest, _execution_service_pb2.ListWorkflowsResponse]  # type: ignore[assignment]
     """All workflows, paginated, in a stable order: account, region, workflow."""
+    ListExecutionEvents: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionEventsRequest, _execution_service_pb2.ListExecutionEventsResponse]  # type: ignore[assignment]
+    """What happened to an execution, in order: the entries of its log, paginated."""
+    ListServers: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListServersRequest, _execution_service_pb2.ListServersResponse]  # type: ignore[assignment]
+    """All servers, with their workflows and where they log, paginated, in a stable order: account, region, server."""
     ListAccounts: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListAccountsRequest, _execution_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
     """The accounts the caller may see, in configured order."""
 
@@ -106,7 +114,7 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.GetExecutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.GetExecutionResponse, _abc.Awaitable[_execution_service_pb2.GetExecutionResponse]]:
-        """An execution in progress."""
+        """An execution, in progress or ended."""
 
     @_abc_1.abstractmethod
     def BatchGetExecutions(
@@ -124,8 +132,8 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.FindExecutionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.FindExecutionResponse, _abc.Awaitable[_execution_service_pb2.FindExecutionResponse]]:
-        """Finds an execution by its ID, with or without its workflow: first where it was last seen, then in all
-        accounts and regions at once. Answers as soon as it is found.
+        """Finds an execution by its ID, with or without its workflow: first in the history and where it was last seen,
+        then in all accounts and regions at once. Answers as soon as it is found.
         """
 
     @_abc_1.abstractmethod
@@ -151,6 +159,22 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.ListWorkflowsResponse, _abc.Awaitable[_execution_service_pb2.ListWorkflowsResponse]]:
         """All workflows, paginated, in a stable order: account, region, workflow."""
+
+    @_abc_1.abstractmethod
+    def ListExecutionEvents(
+        self,
+        request: _execution_service_pb2.ListExecutionEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.ListExecutionEventsResponse, _abc.Awaitable[_execution_service_pb2.ListExecutionEventsResponse]]:
+        """What happened to an execution, in order: the entries of its log, paginated."""
+
+    @_abc_1.abstractmethod
+    def ListServers(
+        self,
+        request: _execution_service_pb2.ListServersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.ListServersResponse, _abc.Awaitable[_execution_service_pb2.ListServersResponse]]:
+        """All servers, with their workflows and where they log, paginated, in a stable order: account, region, server."""
 
     @_abc_1.abstractmethod
     def ListAccounts(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from transfer_gateway.domain.errors import ErrorCode, GatewayError
+from transfer_gateway.domain.errors import ErrorCode, ExecutionNotFound, GatewayError, NotFoundReason
 from transfer_gateway.telemetry import EXPECTED_CODES, current_request, get_logger
 
 _log = get_logger(__name__)
@@ -29,6 +29,8 @@ class ErrorMapping:
 TABLE: dict[ErrorCode, ErrorMapping] = {
     ErrorCode.EXECUTION_NOT_FOUND: ErrorMapping("ExecutionNotFound", 404, "NOT_FOUND", retryable=False),
     ErrorCode.WORKFLOW_NOT_FOUND: ErrorMapping("WorkflowNotFound", 404, "NOT_FOUND", retryable=False),
+    ErrorCode.SERVER_NOT_FOUND: ErrorMapping(None, 404, "NOT_FOUND", retryable=False),
+    ErrorCode.LOG_GROUP_NOT_FOUND: ErrorMapping(None, 404, "NOT_FOUND", retryable=False),
     ErrorCode.ACCOUNT_NOT_AVAILABLE: ErrorMapping("AccountNotAvailable", 404, "NOT_FOUND", retryable=False),
     ErrorCode.ACCESS_DENIED: ErrorMapping("AccessDenied", 502, "FAILED_PRECONDITION", retryable=False),
     ErrorCode.ROLE_NOT_ASSUMABLE: ErrorMapping(
@@ -61,6 +63,13 @@ def extensions_of(code: str) -> dict[str, Any]:
 def retry_after_s(error: GatewayError) -> float | None:
     """Seconds to wait before retrying; None if unknown."""
     return TABLE[error.code].wait_s if error.retry_after_s is None else error.retry_after_s
+
+
+def not_found_reason(error: GatewayError) -> tuple[NotFoundReason | None, str | None]:
+    """Why there is no record of an execution that was not found, and the remedy; None for other errors."""
+    if not isinstance(error, ExecutionNotFound):
+        return None, None
+    return error.reason or NotFoundReason.HISTORY_OFF, error.remedy
 
 
 def log_failure(error: GatewayError) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _MODEL_LIMIT_FACTOR = 4
 _MIN_ITEMS, _ITEMS = 100, 1000
 _MIN_CHARACTERS, _CHARACTERS = 4096, 65_536
+_DOCUMENTED = {"FilteredLogEvents": 10_000, "EventMessage": 1_048_576}  # AWS's limits that its model lacks
 
 
 def validator_of(shape: Shape) -> SchemaValidator:
@@ -34,16 +35,14 @@ def _schema(shape: Shape) -> core_schema.CoreSchema:
             }
             return core_schema.typed_dict_schema(members, total=False)
         case "list":
-            max_items = (
-                max(_MIN_ITEMS, _MODEL_LIMIT_FACTOR * shape.metadata["max"])
-                if "max" in shape.metadata
-                else _ITEMS
-            )
+            limit = shape.metadata.get("max", _DOCUMENTED.get(shape.name))
+            max_items = _ITEMS if limit is None else max(_MIN_ITEMS, _MODEL_LIMIT_FACTOR * limit)
             return core_schema.list_schema(
                 _schema(shape.member), max_length=max_items, strict=True, fail_fast=True
             )
         case "string":
-            longest = shape.metadata.get("max", 0 if "enum" in shape.metadata else _CHARACTERS)
+            limit = shape.metadata.get("max", _DOCUMENTED.get(shape.name))
+            longest = limit if limit is not None else 0 if "enum" in shape.metadata else _CHARACTERS
             return core_schema.str_schema(
                 max_length=max(_MIN_CHARACTERS, _MODEL_LIMIT_FACTOR * longest), strict=True
             )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from botocore.loaders import Loader
 
 # By endpoint name: the services that we call, and those that botocore calls for the gateway's own credentials.
-_CALLED = {"organizations", "sts", "transfer"} | {"oidc", "portal.sso", "signin", "sso"}
+_CALLED = {"logs", "organizations", "sts", "transfer"} | {"oidc", "portal.sso", "signin", "sso"}
 _SUFFIXES: dict[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open}
 
 

@@ -1,6 +1,6 @@
-"""Decodes executions from wire dicts, and has the shared decoding functions; `decode_workflow` decodes workflows.
+"""Decodes executions from wire dicts, and has what decoding shares: `decode_workflow`, `decode_server`, `decode_log`.
 
-Only these two modules use PascalCase keys. The JSON is parsed already, without members that the model doesn't have.
+Only these modules use AWS's keys. The JSON is parsed already, without members that the model doesn't have.
 If a member that the model requires is missing, the whole response is rejected, since our schema guarantees that field.
 """
 
@@ -28,6 +28,7 @@ from transfer_gateway.domain.execution import (
     UserDetails,
 )
 from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, Identifier
+from transfer_gateway.domain.workflow import Tag
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -124,6 +125,12 @@ def identifier(kind: type[Id], wire: Wire, member: str) -> Id:
         return kind(required(wire, member))
     except BadUserInput as error:  # the response violates AWS's own pattern
         raise IncompleteAnswer(f"a well-formed {member}") from error
+
+
+def tags(wire: list[Wire] | None) -> tuple[Tag, ...] | None:
+    if wire is None:
+        return None
+    return tuple(Tag(key=required(tag, "Key"), value=required(tag, "Value")) for tag in wire)
 
 
 def _file_location(wire: Wire | None) -> FileLocation | None:

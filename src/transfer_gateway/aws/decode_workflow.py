@@ -12,6 +12,7 @@ from transfer_gateway.aws.decode import (
     identifier,
     request_id,
     required,
+    tags,
 )
 from transfer_gateway.domain.execution import StepType
 from transfer_gateway.domain.identity import WorkflowId, WorkflowKey
@@ -24,7 +25,6 @@ from transfer_gateway.domain.workflow import (
     InputFileLocation,
     OverwriteExisting,
     S3InputFileLocation,
-    Tag,
     TagStepDetails,
     Workflow,
     WorkflowStep,
@@ -49,7 +49,7 @@ def decode_workflow(answer: Wire, key: WorkflowKey, observed_at: datetime) -> Wo
         description=wire.get("Description"),
         steps=_steps(wire.get("Steps")),
         on_exception_steps=_steps(wire.get("OnExceptionSteps")),
-        tags=_tags(wire.get("Tags")),
+        tags=tags(wire.get("Tags")),
         structured_log_destinations=None if destinations is None else tuple(destinations),
         observed_at=observed_at,
         aws_request_id=request_id(answer),
@@ -130,7 +130,7 @@ def _tag(wire: Wire | None) -> TagStepDetails | None:
         return None
     return TagStepDetails(
         name=wire.get("Name"),
-        tags=_tags(wire.get("Tags")),
+        tags=tags(wire.get("Tags")),
         source_file_location=wire.get("SourceFileLocation"),
     )
 
@@ -159,9 +159,3 @@ def _input_file_location(wire: Wire) -> InputFileLocation:
         else S3InputFileLocation(bucket=s3.get("Bucket"), key=s3.get("Key")),
         efs_file_location=efs_file_location(wire.get("EfsFileLocation")),
     )
-
-
-def _tags(wire: list[Wire] | None) -> tuple[Tag, ...] | None:
-    if wire is None:
-        return None
-    return tuple(Tag(key=required(tag, "Key"), value=required(tag, "Value")) for tag in wire)

@@ -1,7 +1,7 @@
 """Maps botocore's errors to GatewayErrors: a table of error codes, a table of exceptions, and a context manager.
 
 Errors are matched by code, never by botocore's exception class, since AWS returns codes that its own model lacks.
-Sources: botocore's models of Transfer, STS and Organizations; AWS's lists of common errors.
+Sources: botocore's models of Transfer, STS, Organizations and CloudWatch Logs; AWS's lists of common errors.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from transfer_gateway.domain.errors import (
     Throttled,
     UpstreamUnavailable,
     WorkflowNotFound,
+    not_found,
 )
-from transfer_gateway.domain.identity import WorkflowKey
 from transfer_gateway.settings import ConfigurationError
 from transfer_gateway.telemetry import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region
+    from transfer_gateway.domain.errors import Key
+    from transfer_gateway.domain.identity import AccountId, Region
 
 
 class SessionRejected(AccessDenied):
@@ -59,11 +60,13 @@ class Service(StrEnum):
     TRANSFER = "transfer"
     STS = "sts"
     ORGANIZATIONS = "organizations"
+    LOGS = "logs"
 
 
 CODES: dict[str, type[GatewayError]] = {
     "ResourceNotFoundException": ExecutionNotFound,
     # Our ids match AWS's patterns, so only the caller can correct what AWS still rejects.
+    "InvalidParameterException": BadUserInput,
     "InvalidRequestException": BadUserInput,
     "ValidationException": BadUserInput,
     "ValidationError": BadUserInput,
@@ -110,6 +113,7 @@ CODES: dict[str, type[GatewayError]] = {
     "RequestLimitExceeded": Throttled,
     "RequestThrottled": Throttled,
     "RequestThrottledException": Throttled,
+    "ServiceQuotaExceededException": Throttled,
     "SlowDown": Throttled,
     "ThrottledException": Throttled,
     "Throttling": Throttled,
@@ -118,6 +122,7 @@ CODES: dict[str, type[GatewayError]] = {
     "TransactionInProgressException": Throttled,
     "InternalFailure": UpstreamUnavailable,
     "InternalServerError": UpstreamUnavailable,
+    "InternalServerException": UpstreamUnavailable,
     "InternalServiceError": UpstreamUnavailable,
     "ServiceException": UpstreamUnavailable,
     "RequestTimeout": UpstreamUnavailable,
@@ -126,9 +131,19 @@ CODES: dict[str, type[GatewayError]] = {
     "ServiceUnavailableException": UpstreamUnavailable,
     # Never returned by the operations that we call, so the endpoint is probably not AWS.
     "ConflictException": UpstreamUnavailable,
+    "DataAlreadyAcceptedException": UpstreamUnavailable,
+    "InternalStreamingException": UpstreamUnavailable,
     "InvalidAction": UpstreamUnavailable,
     "InvalidNextTokenException": UpstreamUnavailable,  # AWS issued the token a moment ago
+    "InvalidOperationException": UpstreamUnavailable,
+    "InvalidSequenceTokenException": UpstreamUnavailable,
+    "MalformedQueryException": UpstreamUnavailable,
+    "OperationAbortedException": UpstreamUnavailable,
+    "ResourceAlreadyExistsException": UpstreamUnavailable,
     "ResourceExistsException": UpstreamUnavailable,
+    "SessionStreamingException": UpstreamUnavailable,
+    "SessionTimeoutException": UpstreamUnavailable,
+    "TooManyTagsException": UpstreamUnavailable,
     "UnknownOperationException": UpstreamUnavailable,
     "SerializationException": InternalServerError,
 }
@@ -189,14 +204,14 @@ _MESSAGES: dict[type[GatewayError], str] = {
 class Call:
     """An AWS call: the operation and its target. No account means the organization.
 
-    `key` is set if the call is about one execution or one workflow.
+    `key` is set if the call is about one object, such as an execution.
     """
 
     service: Service
     operation: str
     account_id: AccountId | None
     region: Region | None = None
-    key: ExecutionKey | WorkflowKey | None = None
+    key: Key | None = None
 
     @property
     def action(self) -> str:
@@ -205,11 +220,9 @@ class Call:
 
     def failed(self, kind: type[GatewayError], *, aws_message: str = "", **known: Any) -> GatewayError:  # noqa: ANN401  GatewayError's own
         """The error for callers, with our message. AWS's message goes into `detail`, since it may name roles."""
-        if kind is ExecutionNotFound and self.key is not None:
-            if isinstance(self.key, WorkflowKey):  # workflow operations return the same code
-                return WorkflowNotFound.of(self.key, aws_request_id=known.get("aws_request_id"))
-            return ExecutionNotFound.of(self.key, aws_request_id=known.get("aws_request_id"))
         if kind is ExecutionNotFound:
+            if self.key is not None:
+                return not_found(self.key, aws_request_id=known.get("aws_request_id"))
             kind = WorkflowNotFound
         message = _MESSAGES[kind].format(
             action=self.action, target=self._target_label, aws=_shown(aws_message)

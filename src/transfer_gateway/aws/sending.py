@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
 
 _FAILED = 300  # and above, as in botocore
+_PLAIN_TYPES = {"string", "integer", "long", "boolean"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,12 @@ _SAMPLES = {
         b'{"__type": "SampleException", "message": "sample"}',
         b'{"WorkflowId": "w-0123456789abcdef0", "Execution": {"Results": {"Steps": [{"StepType": "COPY"}]}}}',
     ),
+    "logs": _Sample(
+        "FilterLogEvents",
+        {"logGroupName": "/aws/transfer/s-0123456789abcdef0", "startTime": 1, "startFromHead": True},
+        b'{"__type": "SampleException", "message": "sample"}',
+        b'{"events": [{"eventId": "1", "timestamp": 1, "message": "{\\"type\\": \\"sample\\"}"}], "nextToken": "t"}',
+    ),
     "sts": _Sample(
         "AssumeRole",
         {"RoleArn": "arn:aws:iam::111111111111:role/a", "RoleSessionName": "a@b", "DurationSeconds": 900},
@@ -68,7 +75,9 @@ _SAMPLES = {
 
 
 async def send_directly(client: Any, *, self_test: bool = True) -> bool:  # noqa: ANN401  botocore's clients are untyped
-    """Make a Transfer or STS client use the direct sender, unless the self-test fails. Returns: whether it does.
+    """Make a client of a service in `_SAMPLES` use the direct sender, unless the self-test fails.
+
+    Returns: whether it does.
 
     Only for clients without retries, which the direct sender does not support. Pass `self_test=False` if another
     client of the service has passed the test.
@@ -231,9 +240,11 @@ class DirectSender:
 
     def _writer(self, model: OperationModel) -> Callable[[dict[str, Any]], bytes]:
         """The function that serializes a call's parameters."""
-        if self._service.resolved_protocol == "json" and not _is_nested(model):
-            return _json
-        return partial(_body, self.internals.serialize, model)
+        by_botocore = partial(_body, self.internals.serialize, model)
+        if self._service.resolved_protocol != "json":
+            return by_botocore
+        members, plain = model.input_shape.members, _plain_members(model)
+        return _json if plain == members.keys() else partial(_json_if_plain, plain, by_botocore)
 
     async def _parsed(
         self, operation: _Operation, response: aiohttp.ClientResponse, content: bytes
@@ -275,10 +286,16 @@ def _body(
     return form.encode()
 
 
-def _is_nested(model: OperationModel) -> bool:
-    """Whether the input has members other than strings and integers with their own names."""
-    members = model.input_shape.members.values()
-    return any(member.type_name not in {"string", "integer"} or member.serialization for member in members)
+def _json_if_plain(
+    plain: frozenset[str], otherwise: Callable[[dict[str, Any]], bytes], api_params: dict[str, Any]
+) -> bytes:
+    return _json(api_params) if plain >= api_params.keys() else otherwise(api_params)
+
+
+def _plain_members(model: OperationModel) -> frozenset[str]:
+    """The input's members that are written as they are, under their own names."""
+    members = model.input_shape.members.items()
+    return frozenset(name for name, it in members if it.type_name in _PLAIN_TYPES and not it.serialization)
 
 
 def _timestamp(value: Any) -> datetime:  # noqa: ANN401  any wire value

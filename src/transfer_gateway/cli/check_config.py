@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from transfer_gateway.cli.output import printing, say, tell
 from transfer_gateway.cli.program import load_settings, or_exit, run
-from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.domain.errors import GatewayError, UpstreamUnavailable
 from transfer_gateway.domain.partition import partition_of
+from transfer_gateway.history import check_history_files
 from transfer_gateway.settings import (
     AccountsFile,
     ConfigurationError,
@@ -69,6 +70,10 @@ def _check_files(settings: Settings) -> AccountSources:
     for door in ("http", "grpc"):
         if (files := TlsFiles.of(settings, door)) is not None:
             checked(files.load, partial(_certificate, files))
+    checked(
+        lambda: check_history_files(settings.history_url, settings.history_password_file),
+        lambda path: path and str(path),
+    )
     sources: AccountSources | None = checked(
         AccountsFile(settings.accounts_file).load, partial(_listed, settings)
     )
@@ -108,13 +113,17 @@ def _count(count: int, noun: str) -> str:
 
 
 async def _check_targets(settings: Settings, sources: AccountSources) -> None:
-    """Check every target and print one row each; exit code 1 if any check failed."""
+    """Check every target and print one row each; exit code 1 if any check failed.
+
+    With a history, also check whether what ends is logged and can be read. What is missing for it is no failure.
+    """
     from transfer_gateway.build import build_core  # noqa: PLC0415
     from transfer_gateway.cli import check_report  # noqa: PLC0415  keeps its libraries out of the service's memory
+    from transfer_gateway.core.history_check import HistoryAws  # noqa: PLC0415
     from transfer_gateway.core.target_check import check_targets  # noqa: PLC0415
 
-    issuers = await _try_issuers(settings)
-    async with build_core(settings, sources, AwsCalls()) as core:
+    issuers, history = await _try_issuers(settings), await _try_history(settings)
+    async with build_core(settings, sources, AwsCalls(), with_history=False) as core:
         if (error := core.sts.startup_error) is not None:  # every account would fail for the same reason
             say(f"AWS credentials: {error.code}: {error.detail or error.message}")
             sys.exit(1)
@@ -123,13 +132,17 @@ async def _check_targets(settings: Settings, sources: AccountSources) -> None:
         targets = sum(len(account.regions) for account in accounts)
         with check_report.progress(targets) as advance:
             checks = await check_targets(
-                accounts, core.transfer, own_account=own_account, on_checked=lambda _: advance()
+                accounts,
+                core.transfer,
+                own_account=own_account,
+                on_checked=lambda _: advance(),
+                history=HistoryAws(core.transfer, core.servers, core.logs) if core.logs else None,
             )
     with printing():
         check_report.print_checked(checks)
     for warning in core.sessions.warnings(accounts):
         tell(f"warning: {warning}")
-    if not (issuers and discovered) or any(checked.failure for checked in checks):
+    if not (issuers and history and discovered) or any(checked.failure for checked in checks):
         sys.exit(1)
 
 
@@ -159,6 +172,21 @@ async def _try_issuers(settings: Settings) -> bool:
     for issuer, result in tried.items():
         say(f"{issuer}: {_count(result, 'key') + ': ok' if isinstance(result, int) else result}")
     return all(isinstance(result, int) for result in tried.values())
+
+
+async def _try_history(settings: Settings) -> bool:
+    """Connect to the history's database and print the result. Returns: whether it can be used."""
+    if settings.history_url in {"off", "sqlite://"}:
+        return True
+    from transfer_gateway.history.migrate import try_history  # noqa: PLC0415  slow to import
+
+    try:
+        await try_history(settings.history_url, settings.history_password_file, settings.history_timeout_s)
+    except UpstreamUnavailable as error:
+        say(f"history: {error.code}: {error.message} {error.detail}")
+        return False
+    say("history: ok")
+    return True
 
 
 async def _discover(core: Core, sources: AccountSources) -> tuple[Accounts, bool]:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from transfer_gateway.core.target_check import Checked
 
-_COLUMNS = ("account", "alias", "region", "outcome")
+_COLUMNS = ("account", "alias", "region", "outcome", "history")
+_ALIGNED = 3  # the columns whose values are short
+_MAX_LINE = 2000  # characters
 
 
 @contextmanager
@@ -32,34 +34,49 @@ def progress(total: int) -> Iterator[Callable[[], None]]:
 
 
 def print_checked(checks: Sequence[Checked]) -> None:
-    """One row per target: account, alias, region, and `ok` or the code, the denied operations and AWS's message."""
+    """One row per target: account, alias, region, and `ok` or the code, the denied operations and AWS's message.
+
+    Where history was checked, then what of it is covered, and what is missing.
+    """
+    has_history = any(checked.history is not None for checked in checks)
     rows = [
-        (checked.account.id, escaped(checked.account.alias or "-"), checked.region, _outcome(checked))
+        (
+            checked.account.id,
+            escaped(checked.account.alias or "-"),
+            checked.region,
+            _outcome(checked),
+            *([_line(str(checked.history or "-"))] if has_history else []),
+        )
         for checked in checks
     ]
     if sys.stdout.isatty():
-        _print_table(rows)
+        _print_table(rows, _COLUMNS if has_history else _COLUMNS[:-1])
         return
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(len(_COLUMNS) - 1)]
-    for *cells, outcome in rows:
-        aligned = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
-        sys.stdout.write("  ".join([*aligned, outcome]) + "\n")
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(_ALIGNED)]
+    for row in rows:
+        aligned = [cell.ljust(width) for cell, width in zip(row[:_ALIGNED], widths, strict=True)]
+        sys.stdout.write("  ".join([*aligned, *row[_ALIGNED:]]) + "\n")
 
 
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+def _print_table(rows: Sequence[tuple[str, ...]], columns: Sequence[str]) -> None:
     table = Table()
-    for column in _COLUMNS:
+    for column in columns:
         table.add_column(column, no_wrap=column in {"account", "region"}, overflow="fold")
-    for *cells, outcome in rows:
+    for account, alias, region, outcome, *history in rows:
         # Text, not str: brackets in AWS's messages are not markup.
-        table.add_row(*map(Text, cells), Text(outcome, style="green" if outcome == "ok" else "red"))
+        told = Text(outcome, style="green" if outcome == "ok" else "red")
+        table.add_row(Text(account), Text(alias), Text(region), told, *map(Text, history))
     Console().print(table)
 
 
 def _outcome(checked: Checked) -> str:
-    """One line of printable characters, whatever AWS's message contains."""
     if checked.failure is None:
         return "ok"
-    message = redacted(" ".join((checked.failure.detail or checked.failure.message).split()))
     denied = "".join(f" transfer:{operation}" for operation in checked.denied)
-    return f"{checked.failure.code}{denied}: {''.join(filter(str.isprintable, message))}"
+    return f"{checked.failure.code}{denied}: {_line(checked.failure.detail or checked.failure.message)}"
+
+
+def _line(text: str) -> str:
+    """One line of printable characters, whatever AWS's message contains."""
+    printable = "".join(filter(str.isprintable, redacted(" ".join(text.split()))))
+    return printable if len(printable) <= _MAX_LINE else f"{printable[:_MAX_LINE]}…"

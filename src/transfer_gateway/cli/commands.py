@@ -10,6 +10,7 @@ from shutil import get_terminal_size
 
 from transfer_gateway.cli.check_config import check_config
 from transfer_gateway.cli.demo import demo
+from transfer_gateway.cli.migrate import migrate
 from transfer_gateway.cli.output import print_fault, printing, say
 from transfer_gateway.cli.serve import serve
 from transfer_gateway.settings import ENV_PREFIX, Settings, environment_secrets, shown_default
@@ -44,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         (demo, [ports], None),
         (serve, [ports], _settings_help()),
         (check_config, [targets], _settings_help()),
+        (migrate, [], None),
         (export_schema, [], None),
         (version, [], None),
     ):

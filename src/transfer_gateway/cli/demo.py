@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from transfer_emulator.world import Running
     from transfer_gateway.server import Service
 
+_PAST_S = 3600.0  # the emulated logs begin so long before the start
+
 
 def demo(http_port: int | None, grpc_port: int | None) -> None:
     """Run the service with an emulated AWS, whose executions start, progress, fail and end."""
@@ -37,10 +39,15 @@ async def _demo(
     http_port: int | None, grpc_port: int | None, serve_until_signal: Callable[..., Awaitable[None]]
 ) -> None:
     """The same service as `serve`; only AWS's environment variables and the accounts file point it at the emulator."""
-    from transfer_emulator import Emulator, demo_world  # noqa: PLC0415  `serve` must not load it
+    from transfer_emulator import Emulator, ScenarioSettings, demo_world  # noqa: PLC0415  `serve` must not load it
     from transfer_emulator.control import accounts_yaml  # noqa: PLC0415
 
-    world = demo_world(seed=random.randrange(2**32), accounts=3, regions=("eu-west-1", "us-east-1"))  # noqa: S311  sample data
+    world = demo_world(
+        seed=random.randrange(2**32),  # noqa: S311  sample data
+        accounts=3,
+        regions=("eu-west-1", "us-east-1"),
+        settings=ScenarioSettings(history_from=time.time() - _PAST_S),
+    )
     with tempfile.NamedTemporaryFile("w", suffix="-accounts.yaml") as accounts_file:
         accounts_file.write(accounts_yaml(world))
         accounts_file.flush()
@@ -83,17 +90,18 @@ query Demo($key: ExecutionKey!) {
   executionOrError(key: $key) {
     __typename
     ... on Execution {
-      id account { alias } status
+      id account { alias } status ending startedAt endedAt durationS recordedBy
       initialFileLocation { s3FileLocation { bucket key versionId etag } efsFileLocation { fileSystemId path } }
       serviceMetadata { userDetails { userName serverId sessionId } }
       executionRole loggingConfiguration { loggingRole logGroupName } posixProfile { uid gid secondaryGids }
       results { steps { ...step } onExceptionSteps { ...step } }
       observedAt
     }
+    ... on ExecutionNotFound { reason remedy }
     ... on Error { code message retryable awsRequestId }
   }
 }
-fragment step on ExecutionStepResult { stepType outputs error { type message } }
+fragment step on ExecutionStepResult { name stepType startedAt endedAt outputs error { type message } }
 """
 
 
@@ -118,8 +126,8 @@ transfer-gateway demo: {len(world.accounts())} accounts x {len(world.regions)} r
   gRPC     {service.grpc}  (transfer_api.v1.ExecutionService, with reflection)
   AWS      {aws_url}  (emulated; its executions: {aws_url}/_emulator/executions)
 
-This query describes an execution that is in progress for another {seconds_left:.0f} s. After it has ended,
-the answer is EXECUTION_NOT_FOUND, as with AWS.
+This query describes an execution that is in progress for another {seconds_left:.0f} s. Send it again after it has
+ended: AWS has forgotten it then, and the gateway answers from its log.
 
 curl -s {url}/graphql -H 'content-type: application/json' -d '{body}'
 

@@ -7,25 +7,38 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from transfer_gateway.core.response_replay import Replay
-from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError
-from transfer_gateway.domain.execution import Execution
+from transfer_gateway.domain.errors import (
+    AccountNotAvailable,
+    BadUserInput,
+    ExecutionNotFound,
+    GatewayError,
+    NotFoundReason,
+    ServerNotFound,
+    quote,
+)
+from transfer_gateway.domain.execution import Execution, Source
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.domain.workflow import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from transfer_gateway.core.audit import AuditTrail
     from transfer_gateway.core.aws_operations import AwsOperations
     from transfer_gateway.core.executions_in_progress import InProgress
     from transfer_gateway.core.find import Finder
+    from transfer_gateway.core.history import History
     from transfer_gateway.core.quota import Quota
+    from transfer_gateway.core.servers import ServerList
     from transfer_gateway.core.snapshot_cache import Snapshots
     from transfer_gateway.core.workflows import Workflows
     from transfer_gateway.domain.page import Page, TargetFilter
     from transfer_gateway.domain.scope import Scope
+    from transfer_gateway.domain.server import Server, ServerKey
 
 MAX_KEYS = 1000
+_SERVERS_MAX_AGE_S = 300.0
+_SWITCH_ON = "Ask the operator to switch the history on: TRANSFER_GATEWAY_HISTORY_URL."
 
 K = TypeVar("K", ExecutionKey, WorkflowKey)
 V = TypeVar("V", Execution, Workflow)
@@ -38,12 +51,16 @@ class Sources(NamedTuple):
     finder: Finder
     in_progress: InProgress
     workflows: Workflows
+    servers: ServerList
+    history: History | None  # None: switched off
 
 
 class Access:
     """What one request of one caller may access."""
 
+    with_records = False
     _looked_up: frozenset[WorkflowKey] = frozenset()
+    _servers_audited: frozenset[ServerKey] = frozenset()
 
     def __init__(self, audit: AuditTrail, scope: Scope, quota: Quota | None, sources: Sources) -> None:
         self.caller = audit.caller
@@ -54,9 +71,19 @@ class Access:
         self._sources = sources
 
     async def _look_up(
-        self, operation: str, snapshots: Snapshots[K, V], key: K, *, max_age_s: float, deadline: float
+        self,
+        operation: str,
+        snapshots: Snapshots[K, V],
+        key: K,
+        *,
+        max_age_s: float,
+        deadline: float,
+        get: Callable[..., Awaitable[V]] | None = None,
     ) -> V:
-        """Look up one key: check the scope, read a snapshot or call AWS, audit. Raises: GatewayError."""
+        """Look up one key: check the scope, read a snapshot or call AWS, audit. Raises: GatewayError.
+
+        `get`: called instead of `snapshots.get`, if there is no snapshot.
+        """
         if not self.scope.accounts.cover(key):
             refusal = AccountNotAvailable.of(key.account_id, key.region)
             self._audit.looked_up(operation, key, refusal)
@@ -67,17 +94,37 @@ class Access:
             self._audit.looked_up(operation, key, kept, source="snapshot")
             return kept
         try:
-            outcome = await snapshots.get(key, max_age_s=max_age_s, deadline=deadline)
+            outcome = await (get or snapshots.get)(key, max_age_s=max_age_s, deadline=deadline)
         except asyncio.CancelledError:
             self._audit.cancelled(operation, [str(key)])
             raise
         except GatewayError as error:
             self._audit.looked_up(operation, key, error)
-            raise
-        self._audit.looked_up(operation, key, outcome)
-        if isinstance(key, ExecutionKey):
-            self._sources.finder.remember(key)
+            raise self.scope.redact_error(error) from error
+        if isinstance(outcome, Execution):
+            self._audit.looked_up(operation, key, outcome, source=_source_of(outcome))
+            self._sources.finder.remember(outcome.key)
+        else:
+            self._audit.looked_up(operation, key, outcome)
         return outcome
+
+    async def _known(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
+        """An execution in progress from AWS, otherwise from the history. Raises: GatewayError."""
+        history = self._sources.history
+        if history is not None and (ended := history.ended(key)) is not None:
+            return ended  # no later answer differs
+        try:
+            return await self._sources.operations.executions.get(key, max_age_s=max_age_s, deadline=deadline)
+        except ExecutionNotFound as error:
+            if history is None:
+                raise error.because(NotFoundReason.HISTORY_OFF, error.message, _SWITCH_ON) from error
+            aws_request_id = error.aws_request_id
+        try:
+            return await history.forgotten.get(key, max_age_s=max_age_s, deadline=deadline)
+        except ExecutionNotFound as error:
+            own = error.copy()
+            own.aws_request_id = aws_request_id
+            raise own from error
 
     async def _look_up_once(
         self,
@@ -119,6 +166,38 @@ class Access:
         executions.hits += len(cached)
         return found
 
+    async def _look_up_server(self, key: ServerKey, *, deadline: float) -> Server:
+        """One server, with one audit event per server and request. Raises: GatewayError."""
+        servers = self._sources.operations.servers
+        with self._audited_unless_found("get_server", key):
+            if not self.scope.accounts.cover(key.target):
+                raise AccountNotAvailable.of(key.account_id, key.region)
+            kept = servers.peek(key.target, max_age_s=_SERVERS_MAX_AGE_S)
+            known = kept
+            if known is None:
+                known = await servers.get(key.target, max_age_s=_SERVERS_MAX_AGE_S, deadline=deadline)
+            found = next((server for server in known if server.key == key), None)
+            if found is None:
+                raise ServerNotFound.of(key)
+        if key not in self._servers_audited:
+            self._servers_audited |= {key}
+            self._audit.looked_up("get_server", key, found, source="aws" if kept is None else "snapshot")
+        return found
+
+    @contextmanager
+    def _audited_unless_found(self, operation: str, key: ServerKey | str) -> Iterator[None]:
+        """A context whose failure or cancellation is written to the audit; invalid input is not."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._audit.cancelled(operation, [str(key)])
+            raise
+        except BadUserInput:
+            raise
+        except GatewayError as error:
+            self._audit.looked_up(operation, key, error)
+            raise
+
     @contextmanager
     def _audited_if_cancelled(self, operation: str, **criteria: object) -> Iterator[None]:
         """A context whose cancellation is written to the audit."""
@@ -137,7 +216,9 @@ class Access:
         if self._quota is not None:
             self._quota.take_rows(count)
 
-    def _listed(self, operation: str, wanted: TargetFilter, page: Page[Execution] | Page[Workflow]) -> None:
+    def _listed(
+        self, operation: str, wanted: TargetFilter, page: Page[Execution] | Page[Workflow] | Page[Server]
+    ) -> None:
         if self._quota is not None:
             self._quota.charge_rows(len(page.entries) + len(page.failures))
         self._audit.listed(
@@ -148,3 +229,11 @@ class Access:
             account_ids=list(wanted.account_ids),
             regions=list(wanted.regions),
         )
+
+
+def bad_max_age(max_age_s: float) -> BadUserInput:
+    return BadUserInput.of("max_age", f"must be 0 or more seconds; got {quote(max_age_s)}.")
+
+
+def _source_of(execution: Execution) -> str:
+    return "aws" if Source.AWS in execution.recorded_by else "history"

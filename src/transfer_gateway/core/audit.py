@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.caller import Caller
     from transfer_gateway.domain.errors import GatewayError
     from transfer_gateway.domain.execution import Execution
-    from transfer_gateway.domain.identity import AccountId, ExecutionKey, WorkflowKey
+    from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
     from transfer_gateway.domain.page import TargetFailure
+    from transfer_gateway.domain.server import Server, ServerKey
     from transfer_gateway.domain.workflow import Workflow
 
 
@@ -37,8 +38,8 @@ class AuditTrail(NamedTuple):
     def looked_up(
         self,
         operation: str,
-        key: ExecutionKey | WorkflowKey | AccountId,
-        outcome: Execution | Workflow | Account | GatewayError,
+        key: ExecutionKey | WorkflowKey | ServerKey | str,
+        outcome: Execution | Workflow | Server | Account | GatewayError,
         *,
         source: str = "aws",
     ) -> None:
@@ -75,6 +76,10 @@ class AuditTrail(NamedTuple):
                 source="snapshot",
                 aws_request_ids=[request_id for _, request_id in found],
             )
+
+    def read(self, operation: str, ids: Sequence[str]) -> None:
+        """These were read from the history."""
+        self._event(operation, ids, outcome="OK", source="history", aws_request_id=None)
 
     def unavailable(self, operation: str, keys: Sequence[ExecutionKey]) -> None:
         """These keys are in accounts that the caller may not see. One event for all."""

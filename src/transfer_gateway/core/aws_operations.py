@@ -8,8 +8,9 @@ from functools import partial
 from sys import getsizeof
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from transfer_gateway.core.fanout import outcomes
 from transfer_gateway.core.snapshot_cache import SharedCall, Snapshots
-from transfer_gateway.domain.errors import UpstreamUnavailable
+from transfer_gateway.domain.errors import GatewayError, ServerNotFound, UpstreamUnavailable
 from transfer_gateway.telemetry import counter, gauge
 
 if TYPE_CHECKING:
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from transfer_gateway.aws.servers import Servers
     from transfer_gateway.aws.transfer import Transfer
     from transfer_gateway.core.clock import Clock
     from transfer_gateway.core.pacing import Pacing
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.execution import Execution, ExecutionSummary
     from transfer_gateway.domain.identity import ExecutionKey, Target, WorkflowKey
+    from transfer_gateway.domain.server import Server, ServerSummary
     from transfer_gateway.domain.workflow import Workflow, WorkflowSummary
     from transfer_gateway.shared_tasks import SharedTasks
 
@@ -32,6 +35,7 @@ V = TypeVar("V")
 # Measured, without long strings.
 _EXECUTION_BYTES, _SUMMARY_BYTES = 3300, 1400
 _WORKFLOW_BYTES, _WORKFLOW_STEP_BYTES, _TAG_BYTES, _WORKFLOW_SUMMARY_BYTES = 1000, 600, 200, 350
+_SERVER_BYTES = 1000
 _TARGETS_CACHED = _DEFINITIONS_CACHED = 10_000
 _MIN_ROWS_PER_PAGE = 100  # on average; we request 1,000
 
@@ -46,17 +50,21 @@ class AwsOperations:
         self,
         account_of: Callable[[Target], Account],
         transfer: Transfer,
+        servers: Servers,
+        *,
         pacing: Pacing,
         shared_tasks: SharedTasks,
         clock: Clock,
-        *,
         request_timeout_s: float,
         max_list_rows: int,
         max_entries: int,
         max_bytes: int,
+        on_described: Callable[[Execution], None] = lambda _: None,
     ) -> None:
+        self._on_described = on_described
         self._account_of = account_of
         self._transfer = transfer
+        self._servers = servers
         self._pacing = pacing
         self._request_timeout_s = request_timeout_s
         self._max_list_rows = max_list_rows
@@ -65,7 +73,7 @@ class AwsOperations:
             self._describe,
             shared_tasks,
             clock,
-            size_of=_execution_bytes,
+            size_of=execution_bytes,
             max_entries=max_entries,
             max_bytes=max_bytes * 3 // 4,
         )
@@ -93,6 +101,14 @@ class AwsOperations:
             max_entries=_DEFINITIONS_CACHED,
             max_bytes=_DEFINITIONS_CACHED * 5000,  # seven steps each
         )
+        self.servers: Snapshots[Target, tuple[Server, ...]] = Snapshots(
+            self._list_servers,
+            shared_tasks,
+            clock,
+            size_of=_servers_bytes,
+            max_entries=_TARGETS_CACHED,
+            max_bytes=_TARGETS_CACHED * 5000,
+        )
 
     def collect(self) -> Iterator[Metric]:
         kinds: dict[str, Snapshots[Any, Any]] = {
@@ -100,6 +116,7 @@ class AwsOperations:
             "executions_of_workflow": self.running,
             "workflows_of_target": self.workflows,
             "workflow": self.definitions,
+            "servers_of_target": self.servers,
         }
         yield counter(
             "snapshot_lookups",
@@ -130,13 +147,15 @@ class AwsOperations:
 
     async def _describe(self, key: ExecutionKey, shared: SharedCall[Execution]) -> Execution:
         account = self._account_of(key.target)
-        return await self._paced(
+        execution = await self._paced(
             account,
             key.target,
             shared,
             lambda: self._transfer.describe_execution(account, key),
             self._deadline(),
         )
+        self._on_described(execution)
+        return execution
 
     async def _list_executions(
         self, key: WorkflowKey, shared: SharedCall[tuple[ExecutionSummary, ...]]
@@ -163,6 +182,32 @@ class AwsOperations:
             lambda: self._transfer.describe_workflow(account, key),
             self._deadline(),
         )
+
+    async def _list_servers(
+        self, target: Target, shared: SharedCall[tuple[Server, ...]]
+    ) -> tuple[Server, ...]:
+        """Every server, described: the list itself has neither the workflows nor where they log."""
+        account = self._account_of(target)
+        # A separate object: what the list's pages are shared by is another type.
+        listing: SharedCall[tuple[ServerSummary, ...]] = SharedCall(shared.started_by)
+        listed = await self._all_pages(
+            account, target, listing, lambda token: self._servers.list_servers(account, target, token)
+        )
+        deadline = self._deadline()
+        described = await outcomes(
+            [server.key for server in listed],
+            lambda key: self._paced(
+                account, target, shared, lambda: self._servers.describe_server(account, key), deadline
+            ),
+        )
+        servers = []
+        for outcome in described.values():
+            if isinstance(outcome, ServerNotFound):
+                continue  # deleted a moment ago
+            if isinstance(outcome, GatewayError):
+                raise outcome.copy()
+            servers.append(outcome)
+        return tuple(servers)
 
     async def _all_pages(
         self,
@@ -226,7 +271,8 @@ def _endless(target: Target, problem: str) -> UpstreamUnavailable:
     )
 
 
-def _execution_bytes(execution: Execution) -> int:
+def execution_bytes(execution: Execution) -> int:
+    """Approximate memory of an execution."""
     texts = [execution.execution_role, *_listed_texts(execution)]
     if (logging := execution.logging_configuration) is not None:
         texts += (logging.logging_role, logging.log_group_name)
@@ -236,6 +282,10 @@ def _execution_bytes(execution: Execution) -> int:
             if step.error is not None:
                 texts += (step.error.message, step.error.raw_type)
     return _EXECUTION_BYTES + _texts_bytes(texts)
+
+
+def _servers_bytes(servers: Sequence[Server]) -> int:
+    return _SERVER_BYTES * (1 + len(servers)) + _texts_bytes(_texts_in(tuple(servers)))
 
 
 def _summaries_bytes(summaries: Sequence[ExecutionSummary]) -> int:

@@ -9,27 +9,39 @@ from transfer_gateway.core.aws_operations import AwsOperations
 from transfer_gateway.core.cursors import Cursors
 from transfer_gateway.core.executions_in_progress import InProgress
 from transfer_gateway.core.find import Finder
+from transfer_gateway.core.followers import Followers
+from transfer_gateway.core.history import History
+from transfer_gateway.core.log_calls import LogCalls
+from transfer_gateway.core.observations import Observations
+from transfer_gateway.core.servers import ServerList
 from transfer_gateway.core.use_cases import Reader
 from transfer_gateway.core.workflows import Workflows
+from transfer_gateway.domain.event import EventPosition
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.domain.scope import Scope
+from transfer_gateway.domain.server import ServerKey
 from transfer_gateway.telemetry import gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
 
     from transfer_gateway.aws.assumed_roles import SessionCache
-    from transfer_gateway.aws.client import TransferClients
+    from transfer_gateway.aws.client import RegionalClients
+    from transfer_gateway.aws.logs import Logs
+    from transfer_gateway.aws.servers import Servers
     from transfer_gateway.aws.transfer import Transfer
     from transfer_gateway.core.audit import AuditTrail
     from transfer_gateway.core.clock import Clock
+    from transfer_gateway.core.follower import FollowerOptions
     from transfer_gateway.core.pacing import Pacing
     from transfer_gateway.core.quota import Quota
     from transfer_gateway.domain.account import Accounts
     from transfer_gateway.domain.caller import Caller
     from transfer_gateway.domain.policy import Policy
+    from transfer_gateway.history.store import HistoryStore
     from transfer_gateway.shared_tasks import SharedTasks
     from transfer_gateway.telemetry import AwsCalls
 
@@ -42,7 +54,9 @@ class Gateway:
         accounts: Accounts,
         *,
         transfer: Transfer,
-        clients: TransferClients,
+        servers: Servers,
+        logs: Logs,
+        clients: Sequence[RegionalClients],
         sessions: SessionCache,
         pacing: Pacing,
         calls: AwsCalls,
@@ -53,7 +67,12 @@ class Gateway:
         snapshots_max_entries: int,
         snapshots_max_bytes: int,
         cursor_secret: str | None = None,
+        store: HistoryStore | None = None,
+        following: FollowerOptions | None = None,
     ) -> None:
+        """`store` None: no history. `following` None: no logs are followed, as in check-config."""
+        observations = Observations(store) if store is not None else None
+        self._collectors: tuple[Collector, ...] = ()
         self._accounts = accounts
         self._everything = Scope(accounts)
         self._clients = clients
@@ -63,14 +82,39 @@ class Gateway:
         self._operations = AwsOperations(
             lambda target: self._accounts.get(target),  # noqa: PLW0108  the current accounts, not those at start
             transfer,
-            pacing,
-            shared_tasks,
-            clock,
+            servers,
+            pacing=pacing,
+            shared_tasks=shared_tasks,
+            clock=clock,
             request_timeout_s=request_timeout_s,
             max_list_rows=max_list_rows,
             max_entries=snapshots_max_entries,
             max_bytes=snapshots_max_bytes,
+            on_described=observations.add if observations is not None else lambda _: None,
         )
+        self._history: History | None = None
+        if store is not None and observations is not None and following is not None:
+            calls_to_logs = LogCalls(
+                lambda target: self._accounts.get(target),  # noqa: PLW0108  as above
+                logs,
+                transfer,
+                self._operations,
+                call_timeout_s=request_timeout_s,
+            )
+            followers = Followers(calls_to_logs, store, shared_tasks, clock, following)
+            self._history = History(
+                store,
+                followers,
+                calls_to_logs,
+                shared_tasks=shared_tasks,
+                clock=clock,
+                cursors=Cursors(cursor_secret, of="events", parse=EventPosition.parse),
+                waiting=observations.waiting,
+                request_timeout_s=request_timeout_s,
+            )
+            followers.follow(accounts)
+            shared_tasks.start(observations.run(), name="store observations")
+            self._collectors = (store, followers, observations)
         self._sources = Sources(
             self._operations,
             Finder(self._operations),
@@ -79,6 +123,8 @@ class Gateway:
                 Cursors(cursor_secret, of="executions in progress", parse=ExecutionKey.parse),
             ),
             Workflows(self._operations, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)),
+            ServerList(self._operations, Cursors(cursor_secret, of="servers", parse=ServerKey.parse)),
+            self._history,
         )
 
     def scope_of(self, caller: Caller, policy: Policy) -> Scope:
@@ -93,12 +139,17 @@ class Gateway:
         yield gauge("accounts", "Configured and discovered accounts.", values=len(self._accounts))
         yield gauge("targets", "Targets: each region of each account.", values=self._accounts.count_targets())
         yield from self._operations.collect()
+        for collector in self._collectors:
+            yield from collector.collect()
 
     async def use_accounts(self, accounts: Accounts) -> None:
         """Replace the accounts in service. Requests in progress keep the scope that they started with."""
-        await self._clients.open(accounts.regions())
+        for clients in self._clients:
+            await clients.open(accounts.regions())
         self._accounts = accounts
         self._everything = Scope(accounts)
         self._sessions.keep_only(accounts)
         self._pacing.keep_only(set(accounts.targets()))
+        if self._history is not None:
+            self._history.followers.follow(accounts)
         self._calls.keep_only({account.id for account in accounts})

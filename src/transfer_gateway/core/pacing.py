@@ -8,7 +8,7 @@ deadline and the target's retry budget allow.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from transfer_gateway.core.breaker import CircuitBreaker
@@ -44,10 +44,11 @@ class PacingLimits:
 
 
 class Pacing:
-    """The limits of every target, created at its first call."""
+    """The limits of every target, created at its first call. `rate_of`: of one target, if it has its own."""
 
-    def __init__(self, limits: PacingLimits) -> None:
+    def __init__(self, limits: PacingLimits, rate_of: Callable[[Target], float] | None = None) -> None:
         self._limits = limits
+        self._rate_of = rate_of or (lambda _: limits.rate_per_s)
         self._overall = FairLimiter(limits.max_in_flight_overall)
         self._targets: dict[Target, _TargetPace] = {}
 
@@ -59,9 +60,13 @@ class Pacing:
         """
         pace = self._targets.get(target)
         if pace is None:
-            pace = self._targets[target] = _TargetPace(target, self._limits, self._overall)
+            pace = self._targets[target] = self._new_pace(target)
         pace.retries.save()
         return await with_retries(lambda: pace.call(send, deadline), deadline, pace.retries)
+
+    def _new_pace(self, target: Target) -> _TargetPace:
+        limits = replace(self._limits, rate_per_s=self._rate_of(target))
+        return _TargetPace(target, limits, self._overall)
 
     @staticmethod
     async def prepare(target: Target, get: Callable[[], Awaitable[object]], *, deadline: float) -> None:

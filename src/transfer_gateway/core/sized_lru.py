@@ -49,6 +49,10 @@ class SizedLru(Generic[K, V]):
         while self.size > self.max_size:
             self.size -= self._entries.popitem(last=False)[1][1]
 
+    def clear(self) -> None:
+        self._entries.clear()
+        self.size = 0
+
     def discard(self, key: K) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from transfer_gateway.core.fanout import outcomes
+from transfer_gateway.core.history_check import check_history
 from transfer_gateway.domain.errors import (
     AccessDenied,
     ExecutionNotFound,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from transfer_gateway.aws.transfer import Transfer
+    from transfer_gateway.core.history_check import HistoryAws, HistoryChecked
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.identity import Region
 
@@ -29,12 +31,16 @@ _NO_WORKFLOW = WorkflowId("w-00000000000000000")
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A target's result: the failure, if any; `denied` names the operations that failed with AccessDenied."""
+    """A target's result: the failure, if any; `denied` names the operations that failed with AccessDenied.
+
+    `history` None: not checked. Its gaps are no failure, since executions in progress can be read.
+    """
 
     account: Account
     region: Region
     failure: GatewayError | None
     denied: tuple[str, ...] = ()
+    history: HistoryChecked | None = None
 
 
 async def check_targets(
@@ -43,10 +49,11 @@ async def check_targets(
     *,
     own_account: str | None,
     on_checked: Callable[[Checked], None],
+    history: HistoryAws | None = None,
 ) -> list[Checked]:
     """Check every region of every account, at most 64 at a time; `on_checked` is called as each one completes.
 
-    `own_account`: that of the gateway's own credentials, if known.
+    `own_account`: that of the gateway's own credentials, if known. `history`: check also that what ends is logged.
     Returns: all results, in the order of the accounts and their regions.
     """
     accounts_by_target = {
@@ -61,6 +68,9 @@ async def check_targets(
             if failure
             else await _check(transfer, account, target.region)
         )
+        if history is not None and (checked.failure is None or checked.denied):
+            found = await check_history(history, account, target.region)
+            checked = replace(checked, history=found)
         on_checked(checked)
         return checked
 

@@ -4,50 +4,49 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from transfer_gateway.core.access import Access
+from transfer_gateway.core.access import bad_max_age
 from transfer_gateway.core.fanout import outcomes, outcomes_as_completed
+from transfer_gateway.core.history_use_cases import HistoryUseCases
 from transfer_gateway.core.response_replay import Described, counts_uses
-from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, GatewayError, quote
-from transfer_gateway.domain.page import TargetFilter
+from transfer_gateway.core.workflow_use_cases import Definitions, WorkflowUseCases
+from transfer_gateway.domain.errors import (
+    AccountNotAvailable,
+    GatewayError,
+)
+from transfer_gateway.domain.page import FindResult, TargetFilter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Sequence
 
     from transfer_gateway.domain.account import Account
-    from transfer_gateway.domain.execution import Execution, StepRef
+    from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import (
         AccountId,
         ExecutionId,
         ExecutionKey,
         Region,
+        Target,
         WorkflowId,
-        WorkflowKey,
     )
-    from transfer_gateway.domain.page import ExecutionFilter, FindResult, Page
-    from transfer_gateway.domain.workflow import Workflow, WorkflowStep
-
-Definitions: TypeAlias = "Mapping[StepRef, WorkflowStep | GatewayError | None]"
+    from transfer_gateway.domain.page import ExecutionFilter, Page
 
 _SNAPSHOTS_AT_ONCE = 32
 _NO_DEFINITIONS: Definitions = {}
-# AWS creates and deletes workflows but never changes their steps.
-_STEPS_MAX_AGE_S = 3600.0
 DEFAULT_MAX_AGE_S = 1.0
-DEFAULT_WORKFLOW_MAX_AGE_S = 300.0
 DEFAULT_PAGE = 50
 
 
 @counts_uses
-class Reader(Access):
+class Reader(WorkflowUseCases, HistoryUseCases):
     """The use cases for one request of one caller.
 
     Each public method is a use case. It declares to `replay` what makes its response repeatable, if anything. An
     account out of scope is treated like one that doesn't exist.
 
     `deadline` is in the running loop's time; there is one per request. `max_age_s` is the maximum age of AWS's answer;
-    0 means no older than this request.
+    0 means no older than this request. `with_records`: whether executions in progress get what the history adds.
     """
 
     def list_accounts(self) -> list[Account]:
@@ -68,15 +67,24 @@ class Reader(Access):
         self._audit.looked_up("get_account", account_id, account)
         return account
 
-    async def describe(self, key: ExecutionKey, *, max_age_s: float, deadline: float) -> Execution:
-        """An execution in progress. Raises: GatewayError, with account and region."""
+    async def describe(
+        self, key: ExecutionKey, *, max_age_s: float, deadline: float, in_progress_only: bool = False
+    ) -> Execution:
+        """An execution, in progress or ended; or only AWS's own view. Raises: GatewayError, with account and region."""
         if not max_age_s >= 0:  # so that NaN is refused too
-            raise _bad_max_age(max_age_s)
+            raise bad_max_age(max_age_s)
         self._take_rows(1)
         execution = await self._look_up(
-            "get_execution", self._sources.operations.executions, key, max_age_s=max_age_s, deadline=deadline
+            "get_execution",
+            self._sources.operations.executions,
+            key,
+            max_age_s=max_age_s,
+            deadline=deadline,
+            get=None if in_progress_only else self._known,
         )
-        if max_age_s:  # with 0 the answer must be no older than the request, which a repeated one never is
+        if self.with_records:
+            (execution,) = await self._with_records([execution])
+        elif max_age_s:  # with 0 the answer must be no older than the request, which a repeated one never is
             self.replay.declare((Described(key, max_age_s, execution.version),), 1)
         return self.scope.redact(execution)
 
@@ -94,21 +102,30 @@ class Reader(Access):
         return self.scope.redact(execution)
 
     async def describe_all(
-        self, keys: Sequence[ExecutionKey], *, max_age_s: float, deadline: float
+        self,
+        keys: Sequence[ExecutionKey],
+        *,
+        max_age_s: float,
+        deadline: float,
+        in_progress_only: bool = False,
     ) -> list[Execution | GatewayError]:
         """The execution or the error of each key, in the order of the keys.
 
         Raises: BadUserInput for more than 1,000 keys, Throttled.
         """
         if not max_age_s >= 0:  # so that NaN is refused too
-            raise _bad_max_age(max_age_s)
+            raise bad_max_age(max_age_s)
         self._take_keys(len(keys))
         distinct = dict.fromkeys(keys)
         found = self._from_snapshots(distinct, max_age_s)
         found |= await outcomes(
             [key for key in distinct if key not in found],
-            lambda key: self._execution(key, max_age_s, deadline),
+            lambda key: self._execution(key, max_age_s, deadline, in_progress_only=in_progress_only),
         )
+        if self.with_records:
+            executions = [outcome for outcome in found.values() if not isinstance(outcome, GatewayError)]
+            found |= {execution.key: execution for execution in await self._with_records(executions)}
+            return [self._shown(found[key]) for key in keys]
         parts = tuple(
             Described(key, max_age_s, outcome.version)
             for key, outcome in found.items()
@@ -126,19 +143,25 @@ class Reader(Access):
         self._take_keys(count)
 
     async def describe_each(
-        self, keys: Sequence[ExecutionKey], *, max_age_s: float, with_definitions: bool, deadline: float
+        self,
+        keys: Sequence[ExecutionKey],
+        *,
+        max_age_s: float,
+        with_definitions: bool,
+        deadline: float,
+        in_progress_only: bool = False,
     ) -> AsyncGenerator[tuple[int, tuple[Execution, Definitions] | GatewayError]]:
         """As `describe_all`, but each outcome with its key's index as soon as it is available, and with `define_steps`.
 
         `take_keys` has charged the keys. Applies backpressure: see `outcomes_as_completed`. Raises: BadUserInput.
         """
         if not max_age_s >= 0:  # so that NaN is refused too
-            raise _bad_max_age(max_age_s)
+            raise bad_max_age(max_age_s)
         indexes: dict[ExecutionKey, list[int]] = {}
         for index, key in enumerate(keys):
             indexes.setdefault(key, []).append(index)
         to_describe = list(indexes)
-        if not with_definitions:
+        if not with_definitions and not self.with_records:
             distinct, to_describe = to_describe, []
             for start in range(0, len(distinct), _SNAPSHOTS_AT_ONCE):
                 part = distinct[start : start + _SNAPSHOTS_AT_ONCE]
@@ -150,7 +173,8 @@ class Reader(Access):
                 to_describe += [key for key in part if key not in found]
 
         async def describe(key: ExecutionKey) -> tuple[Execution, Definitions]:
-            execution = await self._execution(key, max_age_s, deadline)
+            execution = await self._execution(key, max_age_s, deadline, in_progress_only=in_progress_only)
+            (execution,) = await self._with_records([execution])
             return self.scope.redact(execution), await self.define_steps(
                 [execution] if with_definitions else [], deadline=deadline
             )
@@ -169,8 +193,11 @@ class Reader(Access):
         regions: Sequence[Region] | None,
         *,
         deadline: float,
+        in_progress_only: bool = False,
     ) -> FindResult:
         """An execution by its id, in all targets or in those of the accounts and regions named.
+
+        What the history knows needs no search.
 
         Raises: AccountNotAvailable for a named account that is not configured, or not in any of these regions;
         BadUserInput for a region that is not configured for any of these accounts.
@@ -185,7 +212,9 @@ class Reader(Access):
         try:
             targets = self.scope.targets_named(wanted)
             with self._audited_if_cancelled("find_execution", **criteria):
-                found = await self._sources.finder.find(execution_id, workflow_id, targets, deadline=deadline)
+                found = await self._find_known(
+                    execution_id, workflow_id, targets, deadline=deadline, in_progress_only=in_progress_only
+                ) or await self._sources.finder.find(execution_id, workflow_id, targets, deadline=deadline)
         except GatewayError as error:
             self._audit.refused("find_execution", error, **criteria)
             raise
@@ -198,7 +227,8 @@ class Reader(Access):
         )
         if found.execution is None:
             return found
-        return replace(found, execution=self.scope.redact(found.execution))
+        (execution,) = await self._with_records([found.execution])
+        return replace(found, execution=self.scope.redact(execution))
 
     async def in_progress(
         self,
@@ -224,72 +254,57 @@ class Reader(Access):
         for entry in page.entries:
             self._sources.finder.remember(entry.node.key)
         self._listed("list_executions", wanted, page)
-        return page
-
-    async def describe_workflow(self, key: WorkflowKey, *, max_age_s: float, deadline: float) -> Workflow:
-        """A workflow's definition. Raises: GatewayError, with account and region."""
-        if not max_age_s >= 0:  # so that NaN is refused too
-            raise _bad_max_age(max_age_s)
-        self._take_rows(1)
-        return await self._look_up(
-            "get_workflow", self._sources.operations.definitions, key, max_age_s=max_age_s, deadline=deadline
+        if not self.with_records:
+            return page
+        found = await self._with_records([entry.node for entry in page.entries])
+        return replace(
+            page,
+            entries=tuple(
+                replace(entry, node=self.scope.redact(execution))
+                for entry, execution in zip(page.entries, found, strict=True)
+            ),
         )
 
-    async def define_step(self, ref: StepRef, *, deadline: float) -> WorkflowStep | None:
-        """The definition of a step; None past the definition's end.
-
-        Writes one audit event per workflow and request, however many of its steps are selected.
-
-        Raises: GatewayError, with account and region, if the definition is unavailable.
-        """
-        definitions = self._sources.operations.definitions
-        workflow = await self._look_up_once(
-            "get_workflow", definitions, ref.workflow, max_age_s=_STEPS_MAX_AGE_S, deadline=deadline
-        )
-        return workflow.step_at(ref)
-
-    async def define_steps(self, executions: Iterable[Execution], *, deadline: float) -> Definitions:
-        """The definition of every step that has a result, None, or the error."""
-        refs = [
-            step.ref
-            for execution in executions
-            if execution.results is not None
-            for steps in (execution.results.steps, execution.results.on_exception_steps)
-            for step in steps or ()
-        ]
-        return await outcomes(refs, lambda ref: self.define_step(ref, deadline=deadline))
-
-    async def list_workflows(
-        self,
-        wanted: TargetFilter,
-        *,
-        first: int,
-        after: str | None,
-        with_details: bool,
-        deadline: float,
-    ) -> Page[Workflow]:
-        """A page of all workflows that match. Raises: BadUserInput, Throttled."""
-        self._take_rows(0)
-        with self._audited_if_cancelled("list_workflows"):
-            page = await self._sources.workflows.page(
-                self.scope.accounts.targets(),
-                wanted,
-                first=first,
-                after=after,
-                with_details=with_details,
-                deadline=deadline,
-            )
-        self._listed("list_workflows", wanted, page)
-        return page
-
-    def _execution(self, key: ExecutionKey, max_age_s: float, deadline: float) -> Awaitable[Execution]:
+    def _execution(
+        self, key: ExecutionKey, max_age_s: float, deadline: float, *, in_progress_only: bool
+    ) -> Awaitable[Execution]:
         return self._look_up(
-            "get_execution", self._sources.operations.executions, key, max_age_s=max_age_s, deadline=deadline
+            "get_execution",
+            self._sources.operations.executions,
+            key,
+            max_age_s=max_age_s,
+            deadline=deadline,
+            get=None if in_progress_only else self._known,
         )
+
+    async def _with_records(self, executions: list[Execution]) -> list[Execution]:
+        """With what the history adds, if the request wants it. AWS's answers stand if the store can't be read."""
+        history = self._sources.history
+        if not self.with_records or history is None:
+            return executions
+        return await history.add_records(executions)
+
+    async def _find_known(
+        self,
+        execution_id: ExecutionId,
+        workflow_id: WorkflowId | None,
+        targets: Sequence[Target],
+        *,
+        deadline: float,
+        in_progress_only: bool,
+    ) -> FindResult | None:
+        """The execution, if the history knows where it ran; None if a search has to tell."""
+        history = self._sources.history
+        if history is None or in_progress_only:
+            return None
+        key = await history.find(execution_id, workflow_id, targets)
+        if key is None:
+            return None
+        try:
+            execution = await self._known(key, max_age_s=DEFAULT_MAX_AGE_S, deadline=deadline)
+        except GatewayError:  # the search reports it
+            return None
+        return FindResult(execution, targets_asked=1, failures=())
 
     def _shown(self, outcome: Execution | GatewayError) -> Execution | GatewayError:
         return outcome if isinstance(outcome, GatewayError) else self.scope.redact(outcome)
-
-
-def _bad_max_age(max_age_s: float) -> BadUserInput:
-    return BadUserInput.of("max_age", f"must be 0 or more seconds; got {quote(max_age_s)}.")

@@ -3,6 +3,8 @@
     GatewayError
     ├── ExecutionNotFound      AWS has no such execution in progress
     ├── WorkflowNotFound       AWS has no such workflow
+    ├── ServerNotFound         AWS has no such server
+    ├── LogGroupNotFound       CloudWatch Logs has no such log group
     ├── AccountNotAvailable    not configured, or not visible to the caller
     ├── AccessDenied           AWS denied the call with the assumed role
     ├── RoleNotAssumable       STS denied AssumeRole
@@ -21,12 +23,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from transfer_gateway.domain.gateway_error import BadUserInput, ErrorCode, GatewayError, quote
+from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
+from transfer_gateway.domain.log_group import LogGroupKey
+from transfer_gateway.domain.server import ServerKey
 
 if TYPE_CHECKING:
-    from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target, WorkflowKey
+    from transfer_gateway.domain.identity import AccountId, Region, Target
 
 __all__ = [
     "AccessDenied",
@@ -39,14 +44,20 @@ __all__ = [
     "Forbidden",
     "GatewayError",
     "InternalServerError",
+    "Key",
+    "LogGroupNotFound",
     "NotFoundReason",
     "RoleNotAssumable",
+    "ServerNotFound",
     "Throttled",
     "Unauthenticated",
     "UpstreamUnavailable",
     "WorkflowNotFound",
+    "not_found",
     "quote",
 ]
+
+Key: TypeAlias = ExecutionKey | WorkflowKey | ServerKey | LogGroupKey  # what AWS may not have
 
 
 class NotFoundReason(StrEnum):
@@ -63,21 +74,39 @@ class ExecutionNotFound(GatewayError):
     """AWS has no such execution in progress. It does not distinguish finished executions from unknown ones.
 
     `reason`: why the history doesn't have it either; None: it was not asked. `remedy`: what an operator can change.
+    `unnamed`: message and remedy without the servers and log groups that the others name; None: they name none.
     """
 
     code = ErrorCode.EXECUTION_NOT_FOUND
     reason: NotFoundReason | None = None
     remedy: str | None = None
+    unnamed: tuple[str, str | None] | None = None
 
-    def because(self, reason: NotFoundReason, message: str, remedy: str | None = None) -> ExecutionNotFound:
+    def because(
+        self,
+        reason: NotFoundReason,
+        message: str,
+        remedy: str | None = None,
+        *,
+        unnamed: tuple[str, str | None] | None = None,
+    ) -> ExecutionNotFound:
         """The same error with the reason."""
         error = self.copy()
-        error.message, error.reason, error.remedy = message, reason, remedy
+        error.message, error.reason, error.remedy, error.unnamed = message, reason, remedy, unnamed
+        return error
+
+    def without_names(self) -> ExecutionNotFound:
+        """For callers who may not see servers or log groups. Operators see them in the log, as `detail`."""
+        if self.unnamed is None:
+            return self
+        error = self.copy()
+        error.detail = self.detail or self.message
+        (error.message, error.remedy), error.unnamed = self.unnamed, None
         return error
 
     def copy(self, *, region: str | None = None, retry_after_s: float | None = None) -> Self:
         copied = super().copy(region=region, retry_after_s=retry_after_s)
-        copied.reason, copied.remedy = self.reason, self.remedy
+        copied.reason, copied.remedy, copied.unnamed = self.reason, self.remedy, self.unnamed
         return copied
 
     @classmethod
@@ -104,6 +133,49 @@ class WorkflowNotFound(GatewayError):
             aws_request_id=aws_request_id,
             resource=str(key),
         )
+
+
+class ServerNotFound(GatewayError):
+    code = ErrorCode.SERVER_NOT_FOUND
+
+    @classmethod
+    def of(cls, key: ServerKey, *, aws_request_id: str | None = None) -> ServerNotFound:
+        return cls(
+            f"AWS has no server {key.server_id} in {key.target.label}.",
+            account_id=key.account_id,
+            region=key.region,
+            aws_request_id=aws_request_id,
+            resource=str(key),
+        )
+
+
+class LogGroupNotFound(GatewayError):
+    """Says nothing of the server or workflow that logs there: nothing may have been logged yet, or it was deleted."""
+
+    code = ErrorCode.LOG_GROUP_NOT_FOUND
+
+    @classmethod
+    def of(cls, key: LogGroupKey, *, aws_request_id: str | None = None) -> LogGroupNotFound:
+        return cls(
+            f"CloudWatch Logs has no log group {key.name} in {key.target.label}.",
+            account_id=key.account_id,
+            region=key.region,
+            aws_request_id=aws_request_id,
+            resource=str(key),
+        )
+
+
+def not_found(key: Key, *, aws_request_id: str | None = None) -> GatewayError:
+    """The error for AWS's one code for all of them."""
+    match key:
+        case ExecutionKey():
+            return ExecutionNotFound.of(key, aws_request_id=aws_request_id)
+        case WorkflowKey():
+            return WorkflowNotFound.of(key, aws_request_id=aws_request_id)
+        case ServerKey():
+            return ServerNotFound.of(key, aws_request_id=aws_request_id)
+        case LogGroupKey():
+            return LogGroupNotFound.of(key, aws_request_id=aws_request_id)
 
 
 class AccountNotAvailable(GatewayError):

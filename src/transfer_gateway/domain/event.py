@@ -7,15 +7,15 @@ Source: the workflow entries that Transfer writes to CloudWatch Logs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
 
 from transfer_gateway.domain.execution import AwsEnum
+from transfer_gateway.domain.gateway_error import BadUserInput
+from transfer_gateway.domain.identity import ExecutionKey
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from transfer_gateway.domain.execution import FileLocation, Source, StepError, StepType
-    from transfer_gateway.domain.identity import ExecutionKey
 
 
 class EventKind(AwsEnum):
@@ -67,6 +67,42 @@ class ExecutionEvent:
     details: str | None = None
 
     @property
+    def id(self) -> str:
+        """The global id: the execution's, and the event's own."""
+        return f"{self.key}/{self.event_id}"
+
+    @property
     def content(self) -> tuple[ExecutionKey, str, str | None, str | None, datetime]:
         """What two entries about the same thing have in common: two logs of one execution repeat each other."""
         return self.key, self.raw_kind, self.raw_step_type, self.step_name, self.occurred_at
+
+
+class EventPosition(NamedTuple):
+    """A place in an execution's events: after this one, or where it was.
+
+    `about`: its kind and step, by which its copy in another log is found.
+    """
+
+    key: ExecutionKey
+    occurred_at: datetime
+    event_id: str
+    about: str
+
+    @classmethod
+    def of(cls, event: ExecutionEvent) -> EventPosition:
+        about = f"{event.raw_kind}/{event.raw_step_type or ''}/{event.step_name or ''}"
+        return cls(event.key, event.occurred_at, event.event_id, about)
+
+    @classmethod
+    def parse(cls, text: str) -> EventPosition:
+        """Parse the string form. Raises: BadUserInput."""
+        key, _, rest = text.partition("@")
+        milliseconds, _, rest = rest.partition("/")
+        event_id, _, about = rest.partition("/")
+        if not milliseconds.isdecimal():
+            raise BadUserInput("An event's position has the form execution@milliseconds/eventId/about.")
+        occurred_at = datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+        return cls(ExecutionKey.parse(key), occurred_at, event_id, about)
+
+    def __str__(self) -> str:
+        return f"{self.key}@{round(self.occurred_at.timestamp() * 1000)}/{self.event_id}/{self.about}"

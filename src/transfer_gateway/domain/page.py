@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from transfer_gateway.domain.errors import GatewayError
+    from transfer_gateway.domain.event import ExecutionEvent
     from transfer_gateway.domain.execution import Execution, ExecutionStatus, ExecutionSummary
     from transfer_gateway.domain.identity import AccountId, Region, Target, WorkflowId
 
@@ -118,6 +119,14 @@ class Page(Generic[V]):
 
     entries: tuple[Entry[V], ...]
     failures: tuple[TargetFailure, ...]
+    has_next: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A page of an execution's events, in order. Each with its cursor."""
+
+    entries: tuple[tuple[str, ExecutionEvent], ...]
     has_next: bool
 
 

@@ -7,15 +7,18 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput
+from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, ExecutionNotFound, GatewayError
 from transfer_gateway.domain.execution import Execution, ExecutionResults, ExecutionSummary
+from transfer_gateway.domain.identity import ExecutionKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from transfer_gateway.domain.account import Account, Accounts
-    from transfer_gateway.domain.identity import ExecutionKey, Target
+    from transfer_gateway.domain.event import ExecutionEvent
+    from transfer_gateway.domain.identity import Target
     from transfer_gateway.domain.page import TargetFilter
+    from transfer_gateway.domain.server import Server
     from transfer_gateway.domain.workflow import Workflow
 
 E = TypeVar("E", Execution, ExecutionSummary)
@@ -30,6 +33,12 @@ class Hideable(StrEnum):
     LOGGING_CONFIGURATION = "loggingConfiguration"
     POSIX_PROFILE = "posixProfile"
     STEP_OUTPUTS = "stepOutputs"
+
+
+_IN_STEPS = frozenset({Hideable.STEP_OUTPUTS, Hideable.INITIAL_FILE_LOCATION})
+_IN_DETAILS = _IN_STEPS | {Hideable.SERVICE_METADATA}
+# A log group is often called after its server.
+_IN_NOT_FOUND = frozenset({Hideable.LOGGING_CONFIGURATION, Hideable.SERVICE_METADATA})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ class Scope:
         """Whether the caller may see the key's account and region."""
         return self.accounts.cover(key)
 
-    def account_of(self, found: Execution | Workflow) -> Account | None:
+    def account_of(self, found: Execution | Workflow | Server) -> Account | None:
         """The account of an execution or workflow; None if it is no longer in scope."""
         return self.accounts.find(found.account_id)
 
@@ -100,16 +109,66 @@ class Scope:
         redacted: dict[str, Any] = {
             each.name.lower(): None for each in hidden if hasattr(execution, each.name.lower())
         }
-        if Hideable.STEP_OUTPUTS in hidden and isinstance(execution, Execution):
-            redacted["results"] = _without_outputs(execution.results)
+        if hidden & _IN_STEPS and isinstance(execution, Execution):
+            redacted["results"] = _redacted_results(execution.results, hidden)
         return replace(execution, **redacted)
 
+    def redact_event(self, event: ExecutionEvent) -> ExecutionEvent:
+        """The event without hidden fields, wherever in it they are."""
+        hidden = self.hidden.get(event.key.target)
+        if not hidden:
+            return event
+        return replace(
+            event,
+            file_location=None if Hideable.INITIAL_FILE_LOCATION in hidden else event.file_location,
+            upload=None if Hideable.SERVICE_METADATA in hidden else event.upload,
+            # The details have files, outputs and users, in whatever form.
+            details=None if hidden & _IN_DETAILS else event.details,
+        )
 
-def _without_outputs(results: ExecutionResults | None) -> ExecutionResults | None:
+    def redact_server(self, server: Server) -> Server:
+        """The server without hidden fields."""
+        hidden = self.hidden.get(server.key.target)
+        if not hidden:
+            return server
+        redacted: dict[str, Any] = {}
+        if Hideable.LOGGING_CONFIGURATION in hidden:
+            redacted |= {"logging_role": None, "structured_log_destinations": None}
+        if Hideable.EXECUTION_ROLE in hidden:
+            redacted |= {
+                "on_upload": tuple(replace(started, execution_role=None) for started in server.on_upload),
+                "on_partial_upload": tuple(
+                    replace(started, execution_role=None) for started in server.on_partial_upload
+                ),
+            }
+        return replace(server, **redacted)
+
+    def redact_workflow(self, workflow: Workflow) -> Workflow:
+        """The workflow without hidden fields."""
+        if Hideable.LOGGING_CONFIGURATION not in self.hidden.get(workflow.key.target, ()):
+            return workflow
+        return replace(workflow, structured_log_destinations=None)
+
+    def redact_error(self, error: GatewayError) -> GatewayError:
+        """The error without the names of servers and log groups, if these are hidden."""
+        if not isinstance(error, ExecutionNotFound) or error.unnamed is None:
+            return error
+        hidden = self.hidden.get(ExecutionKey.parse(error.resource).target) if error.resource else None
+        return error.without_names() if hidden and hidden & _IN_NOT_FOUND else error
+
+
+def _redacted_results(
+    results: ExecutionResults | None, hidden: frozenset[Hideable]
+) -> ExecutionResults | None:
     if results is None:
         return None
+    redacted: dict[str, Any] = {}
+    if Hideable.STEP_OUTPUTS in hidden:
+        redacted["outputs"] = None
+    if Hideable.INITIAL_FILE_LOCATION in hidden:
+        redacted["file_location"] = None
     steps, on_exception_steps = (
-        None if steps is None else tuple(replace(step, outputs=None) for step in steps)
+        None if steps is None else tuple(replace(step, **redacted) for step in steps)
         for steps in (results.steps, results.on_exception_steps)
     )
     return ExecutionResults(steps, on_exception_steps)

@@ -7,7 +7,7 @@ variable's name, or the file's line and column.
 from transfer_gateway.settings.accounts_file import AccountsFile, parse_accounts
 from transfer_gateway.settings.configuration_error import ConfigurationError
 from transfer_gateway.settings.documents_file import document_key, load_documents
-from transfer_gateway.settings.environment import Settings, exports_traces, shown_default
+from transfer_gateway.settings.environment import MigrationSettings, Settings, exports_traces, shown_default
 from transfer_gateway.settings.groups.group import ENV_PREFIX
 from transfer_gateway.settings.misspelt import unknown_settings
 from transfer_gateway.settings.policy_file import PolicyFile, parse_policy
@@ -19,6 +19,7 @@ __all__ = [
     "AccountsFile",
     "ConfigurationError",
     "DoorTls",
+    "MigrationSettings",
     "PolicyFile",
     "Settings",
     "TlsFiles",

@@ -13,8 +13,9 @@ from transfer_gateway.settings.groups.accounts import AccountsSettings
 from transfer_gateway.settings.groups.aws import AwsSettings
 from transfer_gateway.settings.groups.callers import CallerSettings
 from transfer_gateway.settings.groups.graphql import GraphQLSettings
-from transfer_gateway.settings.groups.group import ENV_PREFIX
+from transfer_gateway.settings.groups.group import ENV_PREFIX, Group
 from transfer_gateway.settings.groups.grpc import GrpcSettings
+from transfer_gateway.settings.groups.history import HistorySettings
 from transfer_gateway.settings.groups.http import HttpSettings
 from transfer_gateway.settings.groups.listeners import ListenerSettings
 from transfer_gateway.settings.groups.logs import LogSettings
@@ -52,24 +53,8 @@ def shown_default(field: FieldInfo) -> str:
     )
 
 
-class Settings(
-    LogSettings,
-    AwsSettings,
-    TimeoutSettings,
-    GrpcSettings,
-    GraphQLSettings,
-    CallerSettings,
-    HttpSettings,
-    ListenerSettings,
-    AccessSettings,
-    AccountsSettings,
-):
-    """One field, one environment variable: `TRANSFER_GATEWAY_` and the field's name in capitals.
-
-    pydantic puts the last base's fields first, so documentation and checks start with the accounts.
-    """
-
-    model_config = ConfigDict(defer_build=False)
+class FromEnvironment(Group):
+    """One field, one environment variable: `TRANSFER_GATEWAY_` and the field's name in capitals."""
 
     @classmethod
     def from_environment(cls, **overrides: object) -> Self:
@@ -96,3 +81,31 @@ class Settings(
                     _HINTS[field] for field in _HINTS if any(field in problem["loc"] for problem in problems)
                 ],
             ) from None
+
+
+class Settings(
+    FromEnvironment,
+    LogSettings,
+    AwsSettings,
+    TimeoutSettings,
+    HistorySettings,
+    GrpcSettings,
+    GraphQLSettings,
+    CallerSettings,
+    HttpSettings,
+    ListenerSettings,
+    AccessSettings,
+    AccountsSettings,
+):
+    """All of them.
+
+    pydantic puts the last base's fields first, so documentation and checks start with the accounts.
+    """
+
+    model_config = ConfigDict(defer_build=False)
+
+
+class MigrationSettings(FromEnvironment, LogSettings, HistorySettings):
+    """What `migrate` needs, so that it runs where the accounts are not known."""
+
+    model_config = ConfigDict(defer_build=False)

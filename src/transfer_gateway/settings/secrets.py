@@ -34,6 +34,8 @@ def _secrets(name: str, value: str) -> Iterator[str]:
                 content = header.partition("=")[2].strip()
                 # With and without a scheme such as Basic.
                 yield from (content, re.split(r"\s|%20|\+", content)[-1])
+        elif name == f"{ENV_PREFIX}HISTORY_URL":
+            yield from _of_database(value)
         elif "//" in value:
             for url in value.split(","):
                 yield from _of_userinfo(url)
@@ -50,8 +52,19 @@ def _of_userinfo(url: str) -> Iterator[str]:
     yield from (userinfo, password if colon else user)
 
 
+def _of_database(url: str) -> Iterator[str]:
+    """Its password. User and parameters are ordinary words, which must stay readable elsewhere."""
+    userinfo = url.strip().rpartition("@")[0].rpartition("//")[2]
+    yield userinfo.partition(":")[2]
+    yield from (value for name, value in _query(url) if _SECRET_NAME.search(name.upper()))
+
+
 def _of_query(url: str) -> Iterator[str]:
+    yield from (value for _, value in _query(url))
+
+
+def _query(url: str) -> list[tuple[str, str]]:
     try:
-        yield from (value for _, value in parse_qsl(urlsplit(url.strip()).query))
+        return parse_qsl(urlsplit(url.strip()).query)
     except ValueError:  # not a URL
-        return
+        return []

@@ -26,7 +26,18 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor, ProcessorReturnValue
 
 # At DEBUG these log headers and bodies, including credentials.
-_TALKATIVE = ("_cygrpc", "aiobotocore", "aiohttp", "asyncio", "botocore", "grpc", "urllib3")
+_TALKATIVE = (
+    "_cygrpc",
+    "aiobotocore",
+    "aiohttp",
+    "aiosqlite",
+    "asyncio",
+    "asyncpg",
+    "botocore",
+    "grpc",
+    "sqlalchemy",
+    "urllib3",
+)
 # Errors with tracebacks in grpc's log that any client can cause: metadata that is not UTF-8, with a token's value; and
 # a connection closed before the response.
 _CLIENT_ERRORS = ("Invalid encoding on ", "ExecuteBatchError raised in core")

@@ -38,6 +38,8 @@ _NAME_CHARACTERS = 100  # of an operation name, which the caller chooses
 _CALLER_ERRORS = {  # correct responses to callers' mistakes: the span has not failed
     ErrorCode.EXECUTION_NOT_FOUND,
     ErrorCode.WORKFLOW_NOT_FOUND,
+    ErrorCode.SERVER_NOT_FOUND,
+    ErrorCode.LOG_GROUP_NOT_FOUND,
     ErrorCode.ACCOUNT_NOT_AVAILABLE,
     ErrorCode.BAD_USER_INPUT,
     ErrorCode.UNAUTHENTICATED,

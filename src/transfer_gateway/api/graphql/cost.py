@@ -2,7 +2,8 @@
 
 A lookup costs one call per key. A field that reads every target costs two per target: a list of workflows, and a list
 of the executions of one workflow. The estimate ignores AssumeRole, and snapshots, which may save calls. Details of
-listed items cost one call per item of the page.
+listed items cost one call per item of the page; so do an execution's server and workflow. Its events cost no call, but
+each is a row.
 """
 
 from __future__ import annotations
@@ -11,18 +12,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, value_from_ast_untyped
 
+from transfer_gateway.core.history_use_cases import DEFAULT_EVENTS
 from transfer_gateway.core.use_cases import DEFAULT_PAGE
+from transfer_gateway.domain.errors import BadUserInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from graphql import DocumentNode, OperationDefinitionNode, SelectionSetNode
 
+    from transfer_gateway.api.graphql.limits import Limits
     from transfer_gateway.domain.scope import Scope
 
     Arguments = Mapping[str, Any]
 
 _LISTS_PER_TARGET = 2
+MAX_ROWS = 100_000  # of executions with their events: about 100 MB
+_JOINED = frozenset({"server", "workflow"})
 
 
 class Cost(NamedTuple):
@@ -37,8 +43,13 @@ def cost_of(
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
     scope: Scope,
+    *,
+    has_joins: bool = True,
 ) -> Cost:
-    """The document must be valid; the variables may be invalid."""
+    """The document must be valid; the variables may be invalid.
+
+    `has_joins`: whether it may select an execution's server, workflow or events.
+    """
     fragments = {
         definition.name.value: definition
         for definition in document.definitions
@@ -59,6 +70,9 @@ def cost_of(
                 for argument in field.arguments or ()
             }
             aws_calls, rows = cost(arguments, scope)
+            if has_joins and field.selection_set is not None:
+                joined, events = _joins(field.selection_set, fragments, known)
+                aws_calls, rows = aws_calls + rows * len(joined), rows * (1 + events)
             total_calls, total_rows = total_calls + aws_calls, total_rows + rows
     return Cost(total_calls, total_rows)
 
@@ -73,6 +87,43 @@ def _root_fields(
             yield from _root_fields(fragments[selection.name.value].selection_set, fragments)
         else:  # an inline fragment
             yield from _root_fields(selection.selection_set, fragments)  # type: ignore[attr-defined]  # it has one
+
+
+def too_expensive(cost: Cost, limits: Limits) -> BadUserInput:
+    """The error for a cost above `max_aws_calls` or MAX_ROWS."""
+    if cost.aws_calls > limits.max_aws_calls:
+        return BadUserInput(
+            f"The operation may need {cost.aws_calls} AWS calls, more than {limits.max_aws_calls} "
+            "(limit: max_aws_calls)."
+        )
+    return BadUserInput(
+        f"The operation may have {cost.rows} rows, more than {MAX_ROWS}: "
+        "select fewer executions, or fewer of their events."
+    )
+
+
+def _joins(
+    selection_set: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode], variables: Arguments
+) -> tuple[frozenset[str], int]:
+    """Which other objects are selected with each execution, and how many of its events."""
+    joined, events = frozenset[str](), 0
+    for field in _root_fields(selection_set, fragments):
+        if field.selection_set is None:
+            continue
+        name = field.name.value
+        if name in _JOINED:
+            joined |= {name}
+        elif name == "events":
+            given = {
+                argument.name.value: value_from_ast_untyped(argument.value, dict(variables))
+                for argument in field.arguments or ()
+            }
+            first = given.get("first", DEFAULT_EVENTS)
+            events += first if isinstance(first, int) and first > 0 else DEFAULT_EVENTS
+        else:
+            inner, more = _joins(field.selection_set, fragments, variables)
+            joined, events = joined | inner, events + more
+    return joined, events
 
 
 def _lookup(_arguments: Arguments, _scope: Scope) -> Cost:
@@ -111,6 +162,7 @@ _COSTS: Mapping[str, Callable[[Arguments, Scope], Cost]] = {
     "findExecution": _find,
     "inProgressExecutions": _list,
     "workflows": _list,
+    "servers": _list,
 }
 
 

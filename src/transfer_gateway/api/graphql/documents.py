@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,13 @@ from graphql import (
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OverlappingFieldsCanBeMergedRule,
+    TypeInfo,
+    TypeInfoVisitor,
+    Visitor,
     parse,
     specified_rules,
     validate,
+    visit,
 )
 
 from transfer_gateway.api.graphql.compiled import Compiled
@@ -22,11 +27,17 @@ from transfer_gateway.api.graphql.overlap import OverlappingFields
 from transfer_gateway.domain.errors import BadUserInput, quote
 
 if TYPE_CHECKING:
-    from graphql import DocumentNode, GraphQLSchema
+    from graphql import DocumentNode, FieldNode, GraphQLSchema
 
     from transfer_gateway.api.graphql.limits import Limits
 
 _KEPT_CHARACTERS = 262_144  # of text; a parsed document takes up to 200 bytes per character
+_RECORD_FIELDS = {
+    "Execution": {"startedAt", "endedAt", "durationS", "recordedBy"},
+    "ExecutionStepResult": {"name", "startedAt", "endedAt", "durationS", "fileLocation"},
+}
+_RECORD_FIELD = re.compile(rf"\b({'|'.join(sorted(set().union(*_RECORD_FIELDS.values())))})\b")
+_JOINED_FIELD = re.compile(r"\b(events|server|workflow)\b")
 _MAX_ERRORS = 5  # each may quote a good part of the document
 
 
@@ -43,11 +54,17 @@ class Refused(Exception):
 
 @dataclass(eq=False, slots=True)
 class Document:
-    """A valid document, and its compiled selections, if compilation is enabled."""
+    """A valid document, and its compiled selections, if compilation is enabled.
+
+    `with_records`: it selects fields of executions that only the history has. `has_joins`: it may select an execution's
+    server, workflow or events.
+    """
 
     node: DocumentNode
     characters: int
     compiled: Compiled | None
+    with_records: bool
+    has_joins: bool
 
 
 class Documents:
@@ -86,7 +103,15 @@ class Documents:
         except KeyError:
             pass
         compiles = self._compiles and "@" not in text  # directives may depend on variables
-        document = Document(self._checked(text), len(text), Compiled() if compiles else None)
+        node = self._checked(text)
+        document = Document(
+            node,
+            len(text),
+            Compiled() if compiles else None,
+            # Most documents have none of the names.
+            with_records=_RECORD_FIELD.search(text) is not None and selects_records(node, self._schema),
+            has_joins=_JOINED_FIELD.search(text) is not None,
+        )
         if len(text) <= _KEPT_CHARACTERS:
             self._kept[text] = document
         return document
@@ -107,6 +132,28 @@ class Documents:
         if errors:
             raise Refused(*errors)
         return document
+
+
+def selects_records(document: DocumentNode, schema: GraphQLSchema) -> bool:
+    """Whether the valid document selects fields of executions that only the history has."""
+    types = TypeInfo(schema)
+    found = _RecordFields(types)
+    visit(document, TypeInfoVisitor(types, found))
+    return found.any
+
+
+class _RecordFields(Visitor):
+    """Whether any field visited is one that only the history has."""
+
+    def __init__(self, types: TypeInfo) -> None:
+        super().__init__()
+        self._types = types
+        self.any = False
+
+    def enter_field(self, node: FieldNode, *_: object) -> None:
+        parent = self._types.get_parent_type()
+        if parent is not None and node.name.value in _RECORD_FIELDS.get(parent.name, ()):
+            self.any = True
 
 
 def operation_of(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

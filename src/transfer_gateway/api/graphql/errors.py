@@ -10,11 +10,18 @@ from graphql import GraphQLError, GraphQLSyntaxError, ValueNode
 from strawberry.types.execution import PreExecutionError
 from strawberry.utils.str_converters import to_camel_case
 
-from transfer_gateway.api.errors import TABLE, extensions_of, log_failure, log_fault, retry_after_s
+from transfer_gateway.api.errors import (
+    TABLE,
+    extensions_of,
+    log_failure,
+    log_fault,
+    not_found_reason,
+    retry_after_s,
+)
 from transfer_gateway.api.graphql.declare import declare_enum
 from transfer_gateway.api.graphql.types import Execution
 from transfer_gateway.api.graphql.workflows import Workflow
-from transfer_gateway.domain.errors import BadUserInput, ErrorCode, GatewayError
+from transfer_gateway.domain.errors import BadUserInput, ErrorCode, GatewayError, NotFoundReason
 from transfer_gateway.domain.identity import AccountId, Region  # noqa: TC001  Strawberry reads the annotations
 from transfer_gateway.domain.text import shortened
 from transfer_gateway.telemetry import current_request
@@ -34,8 +41,10 @@ _MAX_CHARACTERS = 500  # of a message, which may quote any name or value of the 
 declare_enum(
     ErrorCode,
     "What went wrong. Codes are never renamed.",
-    EXECUTION_NOT_FOUND="AWS has no such execution in progress.",
+    EXECUTION_NOT_FOUND="AWS has no such execution in progress, and the history has no record of it.",
     WORKFLOW_NOT_FOUND="AWS has no such workflow.",
+    SERVER_NOT_FOUND="AWS has no such server. In `errors[]` only.",
+    LOG_GROUP_NOT_FOUND="CloudWatch Logs has no such log group. In `errors[]` only.",
     ACCOUNT_NOT_AVAILABLE="The account or region is not configured, or not visible to you.",
     ACCESS_DENIED="AWS denied the call.",
     ROLE_NOT_ASSUMABLE="The gateway's role in that account could not be assumed.",
@@ -47,6 +56,17 @@ declare_enum(
     FORBIDDEN="The caller is not allowed to do this. In `errors[]` only.",
     AUDIT_LOG_UNAVAILABLE="The audit log can't be written, so requests are rejected. In `errors[]` only.",
     INTERNAL_SERVER_ERROR="An internal error. In `errors[]` only.",
+)
+
+
+declare_enum(
+    NotFoundReason,
+    "Why the gateway has no record of an execution that AWS doesn't have in progress.",
+    NEVER_EXISTED="There never was one: its log has no entry of it, and keeps all entries.",
+    EXPIRED="Unknown: it never existed, or it ended before the log's oldest entry.",
+    NOT_LOGGED="Unknown: its workflow logs nothing.",
+    LOG_UNREADABLE="Unknown: its log can't be read at present.",
+    HISTORY_OFF="Unknown: the history is switched off, or AWS's view alone was asked for.",
 )
 
 
@@ -73,11 +93,12 @@ class Error:
 
 
 @strawberry.type(
-    description="AWS has no such execution in progress. AWS forgets executions when they end, "
-    "so it may have finished or never existed."
+    description="AWS has no such execution in progress, and the history has no record of it. `reason` says why: only "
+    "NEVER_EXISTED means that there never was one."
 )
 class ExecutionNotFound(Error):
-    pass
+    reason: NotFoundReason = strawberry.field(description="Why there is no record of it.")
+    remedy: str | None = strawberry.field(description="What an operator can change, if anything.")
 
 
 @strawberry.type(description="AWS has no such workflow.")
@@ -182,7 +203,14 @@ def _data(error: GatewayError, kind: type[Error]) -> Error:
         account_id=account_id,
         region=region,
         aws_request_id=error.aws_request_id,
+        **_reason_of(error),
     )
+
+
+def _reason_of(error: GatewayError) -> dict[str, Any]:
+    """The fields that only ExecutionNotFound has."""
+    reason, remedy = not_found_reason(error)
+    return {} if reason is None else {"reason": reason, "remedy": remedy}
 
 
 def to_answer(result: ExecutionResult, request_id: str) -> GraphQLHTTPResponse:
@@ -206,7 +234,7 @@ def to_extensions(error: GatewayError) -> dict[str, Any]:
         "accountId": error.account_id,
         "region": error.region,
         "awsRequestId": error.aws_request_id,
-    }
+    } | _reason_of(error)
     return {name: value for name, value in extensions.items() if value is not None}
 
 

@@ -12,12 +12,12 @@ from graphql import GraphQLError, GraphQLSchema, build_schema, execute
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from transfer_gateway.api.graphql.cost import cost_of
+from transfer_gateway.api.graphql.cost import MAX_ROWS, cost_of, too_expensive
 from transfer_gateway.api.graphql.documents import Documents, Refused, operation_of
 from transfer_gateway.api.graphql.graphql_core_internals import CompilingExecutor
 from transfer_gateway.api.graphql.inputs import Inputs
 from transfer_gateway.api.graphql.large_operations import LARGE_ROWS, LargeOperations
-from transfer_gateway.api.graphql.limits import check, check_variables
+from transfer_gateway.api.graphql.limits import check_variables
 from transfer_gateway.api.graphql.naming import name_request
 from transfer_gateway.api.graphql.strawberry_internals import core_schema, optimized_is_awaitable
 from transfer_gateway.api.graphql.variable_errors import variable_errors
@@ -93,15 +93,12 @@ class Operations:
 
         Large operations wait for a slot; `has_slot`: the caller has one.
         """
-        waits = not has_slot and has_long_list(request.variables)
         try:
-            async with (
-                asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S),
-                self.large_operations.take(context.reader.caller, context.deadline)
-                if waits
-                else nullcontext(),
-            ):
-                return await self._run(request, context, has_slot=has_slot or waits)
+            async with asyncio.timeout_at(context.deadline + _AFTER_DEADLINE_S):
+                if has_slot or not has_long_list(request.variables):
+                    return await self._run(request, context, has_slot=has_slot)
+                async with self.large_operations.take(context.reader.caller, context.deadline):
+                    return await self._run(request, context, has_slot=True)
         except TimeoutError:
             return _failed(DeadlineExceeded("The request's deadline has passed."))
         except GatewayError as error:  # no slot
@@ -116,17 +113,17 @@ class Operations:
             variables = request.variables or {}
             try:
                 check_variables(request.variables, self._limits)
-                cost = cost_of(document.node, operation, variables, context.reader.scope)
-                check(
-                    self._limits,
-                    "max_aws_calls",
-                    cost.aws_calls,
-                    f"The operation may need {cost.aws_calls} AWS calls, more than {{}}",
+                cost = cost_of(
+                    document.node, operation, variables, context.reader.scope, has_joins=document.has_joins
                 )
+                if cost.aws_calls > self._limits.max_aws_calls or cost.rows > MAX_ROWS:
+                    raise too_expensive(cost, self._limits)
             except BadUserInput as error:
                 raise Refused(error) from error
         except Refused as refused:
             return PreExecutionError(data=None, errors=refused.errors)
+        if document.with_records:
+            context.reader.with_records = True
         lists = self._inputs.take_lists(operation, variables)
         if has_slot:
             await asyncio.sleep(0)  # let other tasks run in between

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 import strawberry
 
 from transfer_gateway.api.graphql.errors import Error, to_item
+from transfer_gateway.api.graphql.nodes import PageInfo
+from transfer_gateway.api.graphql.servers import Server  # noqa: TC001  as below
 from transfer_gateway.api.graphql.types import Execution  # noqa: TC001  as below
 from transfer_gateway.api.graphql.workflows import Workflow  # noqa: TC001  as below
 from transfer_gateway.domain import page
@@ -16,7 +18,7 @@ from transfer_gateway.domain.identity import AccountId, Region, WorkflowId  # no
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from transfer_gateway.domain import execution, workflow
+    from transfer_gateway.domain import execution, server, workflow
 
 # Fields that only DescribeExecution or DescribeWorkflow returns; AWS's lists have the rest.
 EXECUTION_DETAILS = frozenset({"executionRole", "loggingConfiguration", "posixProfile", "results"})
@@ -35,7 +37,8 @@ class TargetFailure:
 @strawberry.type(description="The execution, if found, and how far the search got.")
 class FindExecutionResult:
     execution: Execution | None = strawberry.field(
-        description="Null if no target has it in progress. Conclusive only if `targetFailures` is empty."
+        description="Null if no target has it in progress and the history doesn't know it. Conclusive only if "
+        "`targetFailures` is empty."
     )
     targets_asked: int = strawberry.field(
         description="Number of targets searched: pairs of account and region."
@@ -53,14 +56,6 @@ class ExecutionEdge:
         description="Why selected fields that AWS's list operations omit are null. "
         "Most often the execution has just finished."
     )
-
-
-@strawberry.type(description="Where a page is in the list, as Relay defines it.")
-class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether more items follow this page.")
-    has_previous_page: bool = strawberry.field(description="Whether this page was requested with `after`.")
-    start_cursor: str | None = strawberry.field(description="Cursor of the first edge.")
-    end_cursor: str | None = strawberry.field(description="Cursor of the last edge, for the next page.")
 
 
 @strawberry.type(
@@ -90,6 +85,32 @@ class WorkflowConnection:
     target_failures: list[TargetFailure] = strawberry.field(
         description="Accounts and regions whose workflows are missing from this page, and why."
     )
+
+
+@strawberry.type(description="One item of the list.")
+class ServerEdge:
+    cursor: str = strawberry.field(description="Cursor of this server: pass it as `after`.")
+    node: Server = strawberry.field(description="The server.")
+
+
+@strawberry.type(description="Servers, in a stable order: account, region, server.")
+class ServerConnection:
+    edges: list[ServerEdge] = strawberry.field(description="The servers of this page.")
+    page_info: PageInfo = strawberry.field(description="Position of this page in the list.")
+    target_failures: list[TargetFailure] = strawberry.field(
+        description="Accounts and regions whose servers are missing from this page, and why."
+    )
+
+
+@strawberry.input(
+    description="Selects servers that match every given field. A list matches any of its values."
+)
+class ServerFilter:
+    account_ids: list[AccountId] | None = strawberry.field(default=None, description="In these accounts.")
+    regions: list[Region] | None = strawberry.field(default=None, description="In these regions.")
+
+    def to_domain(self) -> page.TargetFilter:
+        return page.TargetFilter(account_ids=tuple(self.account_ids or ()), regions=tuple(self.regions or ()))
 
 
 @strawberry.input(
@@ -167,6 +188,18 @@ def to_workflow_connection(found: page.Page[workflow.Workflow], *, continued: bo
         for entry in found.entries
     ]
     return WorkflowConnection(
+        edges=edges,
+        page_info=_page_info(found, continued=continued),
+        target_failures=_failures(found.failures),
+    )
+
+
+def to_server_connection(found: page.Page[server.Server], *, continued: bool) -> ServerConnection:
+    edges = [
+        ServerEdge(cursor=entry.cursor, node=cast("Server", entry.node))  # as above
+        for entry in found.entries
+    ]
+    return ServerConnection(
         edges=edges,
         page_info=_page_info(found, continued=continued),
         target_failures=_failures(found.failures),

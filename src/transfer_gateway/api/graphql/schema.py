@@ -13,23 +13,28 @@ from strawberry.schema.config import StrawberryConfig
 from transfer_gateway.api.graphql.declare import Info  # noqa: TC001  Strawberry reads the annotations
 from transfer_gateway.api.graphql.direct import call_directly
 from transfer_gateway.api.graphql.errors import ExecutionOrError, WorkflowOrError, to_data, to_item
+from transfer_gateway.api.graphql.nodes import Account, Node
 from transfer_gateway.api.graphql.pages import (
     EXECUTION_DETAILS,
     WORKFLOW_DETAILS,
     ExecutionConnection,
     ExecutionFilter,
     FindExecutionResult,
+    ServerConnection,
+    ServerFilter,
     WorkflowConnection,
     WorkflowFilter,
     to_execution_connection,
     to_find_result,
+    to_server_connection,
     to_workflow_connection,
     wants_any,
 )
 from transfer_gateway.api.graphql.scalars import SCALARS
-from transfer_gateway.api.graphql.types import Account, Execution, ExecutionKeyInput, Node
+from transfer_gateway.api.graphql.types import Execution, ExecutionKeyInput
 from transfer_gateway.api.graphql.workflows import WorkflowKeyInput
-from transfer_gateway.core.use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
+from transfer_gateway.core.use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE
+from transfer_gateway.core.workflow_use_cases import DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.errors import BadUserInput, GatewayError
 from transfer_gateway.domain.identity import (
     AccountId,
@@ -39,6 +44,7 @@ from transfer_gateway.domain.identity import (
     WorkflowId,
     WorkflowKey,
 )
+from transfer_gateway.domain.server import ServerKey
 
 _Key = Annotated[ExecutionKeyInput, strawberry.argument(description="Which execution.")]
 _WorkflowKey = Annotated[WorkflowKeyInput, strawberry.argument(description="Which workflow.")]
@@ -47,6 +53,10 @@ _MaxAge = Annotated[
     strawberry.argument(
         description="Maximum age of AWS's answer, in seconds. 0: at least as fresh as this request."
     ),
+]
+_InProgressOnly = Annotated[
+    bool | None,
+    strawberry.argument(description="AWS's view alone: an execution that has ended is not found."),
 ]
 _First = Annotated[int | None, strawberry.argument(description="Page size: 1 to 1,000.")]
 _After = Annotated[str | None, strawberry.argument(description="Cursor to continue after.")]
@@ -59,24 +69,42 @@ def _seconds(max_age: float | None, default_s: float = DEFAULT_MAX_AGE_S) -> flo
 @strawberry.type(description="All queries.")
 class Query:
     @strawberry.field(
-        description="An execution in progress. Null on failure, with the code in `errors[].extensions`.",
+        description="An execution, in progress or ended. Null on failure, with the code in `errors[].extensions`.",
         graphql_type=Execution | None,
     )
-    async def execution(self, info: Info, key: _Key, max_age: _MaxAge = DEFAULT_MAX_AGE_S) -> Any:  # noqa: ANN401  a domain execution
+    async def execution(
+        self,
+        info: Info,
+        key: _Key,
+        max_age: _MaxAge = DEFAULT_MAX_AGE_S,
+        in_progress_only: _InProgressOnly = False,  # noqa: FBT002  an argument of the schema
+    ) -> Any:  # noqa: ANN401  a domain execution
         context = info.context
         return await context.reader.describe(
-            key.to_key(), max_age_s=_seconds(max_age), deadline=context.deadline
+            key.to_key(),
+            max_age_s=_seconds(max_age),
+            deadline=context.deadline,
+            in_progress_only=bool(in_progress_only),
         )
 
     @strawberry.field(
-        description="An execution in progress, or an error as data.",
+        description="An execution, in progress or ended, or an error as data.",
         graphql_type=ExecutionOrError,
     )
-    async def execution_or_error(self, info: Info, key: _Key, max_age: _MaxAge = DEFAULT_MAX_AGE_S) -> Any:  # noqa: ANN401  as above, or an Error
+    async def execution_or_error(
+        self,
+        info: Info,
+        key: _Key,
+        max_age: _MaxAge = DEFAULT_MAX_AGE_S,
+        in_progress_only: _InProgressOnly = False,  # noqa: FBT002  an argument of the schema
+    ) -> Any:  # noqa: ANN401  as above, or an Error
         context = info.context
         try:
             return await context.reader.describe(
-                key.to_key(), max_age_s=_seconds(max_age), deadline=context.deadline
+                key.to_key(),
+                max_age_s=_seconds(max_age),
+                deadline=context.deadline,
+                in_progress_only=bool(in_progress_only),
             )
         except GatewayError as error:
             return to_data(error)
@@ -91,18 +119,22 @@ class Query:
         info: Info,
         keys: Annotated[list[ExecutionKeyInput], strawberry.argument(description="Which executions.")],
         max_age: _MaxAge = DEFAULT_MAX_AGE_S,
+        in_progress_only: _InProgressOnly = False,  # noqa: FBT002  an argument of the schema
     ) -> Any:  # noqa: ANN401  domain executions and Errors
         context = info.context
         found = await context.reader.describe_all(
-            [key.to_key() for key in keys], max_age_s=_seconds(max_age), deadline=context.deadline
+            [key.to_key() for key in keys],
+            max_age_s=_seconds(max_age),
+            deadline=context.deadline,
+            in_progress_only=bool(in_progress_only),
         )
         return [to_item(outcome) if isinstance(outcome, GatewayError) else outcome for outcome in found]
 
     @strawberry.field(
-        description="Finds an execution by its ID, with or without its workflow: first where it was last seen, "
-        "then in all accounts and regions at once. Answers as soon as it is found."
+        description="Finds an execution by its ID, with or without its workflow: first in the history and where it was "
+        "last seen, then in all accounts and regions at once. Answers as soon as it is found."
     )
-    async def find_execution(
+    async def find_execution(  # noqa: PLR0917  a query's arguments are all named
         self,
         info: Info,
         execution_id: Annotated[ExecutionId, strawberry.argument(description="The execution.")],
@@ -118,11 +150,17 @@ class Query:
         regions: Annotated[
             list[Region] | None, strawberry.argument(description="Search only these regions.")
         ] = None,
+        in_progress_only: _InProgressOnly = False,  # noqa: FBT002  an argument of the schema
     ) -> FindExecutionResult:
         context = info.context
         return to_find_result(
             await context.reader.find(
-                execution_id, workflow_id, account_ids, regions, deadline=context.deadline
+                execution_id,
+                workflow_id,
+                account_ids,
+                regions,
+                deadline=context.deadline,
+                in_progress_only=bool(in_progress_only),
             )
         )
 
@@ -191,13 +229,34 @@ class Query:
         return to_workflow_connection(found, continued=after is not None)
 
     @strawberry.field(
+        description="All servers, with their workflows and where they log, paginated. At most one minute old."
+    )
+    async def servers(
+        self,
+        info: Info,
+        filter: Annotated[  # noqa: A002  as above
+            ServerFilter | None, strawberry.argument(description="Filter. Default: all.")
+        ] = None,
+        first: _First = DEFAULT_PAGE,
+        after: _After = None,
+    ) -> ServerConnection:
+        context = info.context
+        found = await context.reader.list_servers(
+            (filter or ServerFilter()).to_domain(),
+            first=DEFAULT_PAGE if first is None else first,
+            after=after,
+            deadline=context.deadline,
+        )
+        return to_server_connection(found, continued=after is not None)
+
+    @strawberry.field(
         description="The accounts you may see, in configured order.", graphql_type=list[Account]
     )
     async def accounts(self, info: Info) -> Any:  # noqa: ANN401  domain accounts
         return info.context.reader.list_accounts()
 
     @strawberry.field(
-        description="The object with this global id: an account, a workflow or an execution.",
+        description="The object with this global id: an account, server, workflow, execution or event.",
         graphql_type=Node | None,
     )
     async def node(
@@ -209,6 +268,8 @@ class Query:
         match id.count("/"):
             case 0:
                 return reader.get_account(AccountId(id))
+            case 2 if id.rpartition("/")[2].startswith("s-"):
+                return await reader.get_server(ServerKey.parse(id), deadline=info.context.deadline)
             case 2:
                 return await reader.describe_workflow(
                     WorkflowKey.parse(id),
@@ -219,8 +280,14 @@ class Query:
                 return await reader.describe(
                     ExecutionKey.parse(id), max_age_s=DEFAULT_MAX_AGE_S, deadline=info.context.deadline
                 )
+            case 4:
+                key, _, event_id = id.rpartition("/")
+                return await reader.get_event(ExecutionKey.parse(key), event_id)
             case _:
-                raise BadUserInput("id must be accountId, or accountId/region/workflowId[/executionId].")
+                raise BadUserInput(
+                    "id must be accountId, accountId/region/serverId, or "
+                    "accountId/region/workflowId[/executionId[/eventId]]."
+                )
 
 
 class _QuietSchema(strawberry.Schema):

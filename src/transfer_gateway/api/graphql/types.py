@@ -7,69 +7,31 @@ attribute of the same name.
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003  Strawberry reads the annotations
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import strawberry
 
 from transfer_gateway.api.graphql.declare import Info, declare_enum, domain_type
+from transfer_gateway.api.graphql.events import ExecutionEventConnection, to_event_connection
+from transfer_gateway.api.graphql.files import FileLocation, StepError  # noqa: TC001  as above
+from transfer_gateway.api.graphql.nodes import Account, Node
 from transfer_gateway.api.graphql.scalars import Long  # noqa: TC001  as above
-from transfer_gateway.api.graphql.steps import EfsFileLocation, WorkflowStep
-from transfer_gateway.domain import account, execution
-from transfer_gateway.domain.execution import ExecutionStatus, StepErrorType, StepRef, StepType
+from transfer_gateway.api.graphql.servers import Server
+from transfer_gateway.api.graphql.steps import WorkflowStep
+from transfer_gateway.api.graphql.workflows import Workflow
+from transfer_gateway.core.history_use_cases import DEFAULT_EVENTS
+from transfer_gateway.domain import execution
+from transfer_gateway.domain.execution import ExecutionStatus, Source, StepRef, StepType
 from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
 
 declare_enum(
     ExecutionStatus,
-    "Status of an execution. AWS describes only executions in progress, so COMPLETED and EXCEPTION are rare.",
+    "Status of an execution. COMPLETED and EXCEPTION are final.",
     IN_PROGRESS="Its steps are running.",
     HANDLING_EXCEPTION="A step failed; the workflow's on-exception steps are running.",
     COMPLETED="All its steps have succeeded.",
     EXCEPTION="A step failed, and the on-exception steps are done.",
 )
-declare_enum(
-    StepErrorType,
-    "Why a step failed.",
-    PERMISSION_DENIED="The workflow's role lacks a permission that the step needs.",
-    CUSTOM_STEP_FAILED="The Lambda function reported a failure.",
-    THROTTLED="Executions started faster than AWS allows: one per second for each workflow.",
-    ALREADY_EXISTS="The destination file exists and overwriting is off.",
-    NOT_FOUND="Something the step needs, such as the source file, doesn't exist.",
-    BAD_REQUEST="The step isn't possible, such as tagging a file on EFS.",
-    TIMEOUT="The step timed out.",
-    INTERNAL_SERVER_ERROR="Any other cause.",
-)
-
-
-@strawberry.interface(description="An object with a global id, as Relay defines it.")
-class Node:
-    id: strawberry.ID = strawberry.field(description="Global id; `node(id:)` finds the object again.")
-
-
-@domain_type(account.Account, "An AWS account that the gateway reads.")
-class Account(Node):
-    id: strawberry.ID = strawberry.field(description="Global id: the account's id.")
-    alias: str | None = strawberry.field(
-        description="Alias from the accounts file, or the account's name in the organization."
-    )
-    regions: list[Region] = strawberry.field(description="The regions that the gateway reads.")
-
-    @strawberry.field(description="The 12-digit account ID.")
-    def account_id(self) -> AccountId:
-        return AccountId(self.id)
-
-
-@strawberry.type(description="A file on Amazon S3.")
-class S3FileLocation:
-    bucket: str | None = strawberry.field(description="The bucket.")
-    key: str | None = strawberry.field(description="The object's key.")
-    version_id: str | None = strawberry.field(description="The object's version.")
-    etag: str | None = strawberry.field(description="The object's ETag.")
-
-
-@strawberry.type(description="Location of a file: on S3 or on EFS.")
-class FileLocation:
-    s3_file_location: S3FileLocation | None = strawberry.field(description="Set for a file on S3.")
-    efs_file_location: EfsFileLocation | None = strawberry.field(description="Set for a file on EFS.")
 
 
 @strawberry.type(description="The user whose upload started the execution.")
@@ -97,19 +59,21 @@ class PosixProfile:
     secondary_gids: list[Long] | None = strawberry.field(description="Further group ids.")
 
 
-@strawberry.type(description="Why a workflow step failed. Part of the data, not an error of this API.")
-class StepError:
-    type: StepErrorType = strawberry.field(description="Error type.")
-    raw_type: str = strawberry.field(description="Error type, as AWS spells it.")
-    message: str = strawberry.field(description="AWS's description of the failure.")
-
-
 @strawberry.type(description="Result of one step.")
 class ExecutionStepResult:
     step_type: StepType | None = strawberry.field(description="Type of the step.")
     raw_step_type: str | None = strawberry.field(description="Type of the step, as AWS spells it.")
     outputs: str | None = strawberry.field(description="Output of the step: text, usually JSON.")
     error: StepError | None = strawberry.field(description="Set when the step failed.")
+    name: str | None = strawberry.field(description="The step's name, from the log.")
+    started_at: datetime | None = strawberry.field(description="When the step started, from the log.")
+    ended_at: datetime | None = strawberry.field(
+        description="When the step ended, from the log. Null while it runs."
+    )
+    duration_s: float | None = strawberry.field(description="Seconds from its start to its end.")
+    file_location: FileLocation | None = strawberry.field(
+        description="The file that the step processed, from the log."
+    )
     ref: strawberry.Private[StepRef]
 
     @strawberry.field(
@@ -131,7 +95,8 @@ class ExecutionResults:
 
 
 @domain_type(
-    execution.Execution, "One run of a workflow on one file, as AWS describes it while it is in progress."
+    execution.Execution,
+    "One run of a workflow on one file: as AWS describes it while it is in progress, then as its log recorded it.",
 )
 class Execution(Node):
     id: strawberry.ID = strawberry.field(description="Global id: `accountId/region/workflowId/executionId`.")
@@ -152,10 +117,53 @@ class Execution(Node):
         description="Where AWS logs the execution."
     )
     posix_profile: PosixProfile | None = strawberry.field(description="The POSIX identity, for files on EFS.")
-    status: ExecutionStatus | None = strawberry.field(description="Current status.")
+    status: ExecutionStatus | None = strawberry.field(
+        description="Current status. Null if it has ended and how is not recorded, or not yet: see `ending`."
+    )
     raw_status: str | None = strawberry.field(description="Current status, as AWS spells it.")
     results: ExecutionResults | None = strawberry.field(description="Results of the steps so far.")
-    observed_at: datetime = strawberry.field(description="When AWS returned this.")
+    observed_at: datetime = strawberry.field(
+        description="When AWS returned this; for an execution that has ended, when the history was read."
+    )
+    started_at: datetime | None = strawberry.field(description="When it started, from the log.")
+    ended_at: datetime | None = strawberry.field(description="When it ended, from the log.")
+    duration_s: float | None = strawberry.field(description="Seconds from its start to its end.")
+    ending: bool = strawberry.field(
+        description="Whether AWS has just forgotten it, and its end is not in the log yet."
+    )
+    recorded_by: list[Source] = strawberry.field(description="What this is known from.")
+
+    @strawberry.field(
+        description="What happened to it, in order: the entries of its log.",
+        graphql_type=ExecutionEventConnection,
+    )
+    async def events(
+        self,
+        info: Info,
+        first: Annotated[int, strawberry.argument(description="Page size: 1 to 1,000.")] = DEFAULT_EVENTS,
+        after: Annotated[str | None, strawberry.argument(description="Cursor to continue after.")] = None,
+    ) -> Any:  # noqa: ANN401  domain events, see domain_type
+        key = cast("execution.Execution", self).key
+        found = await info.context.reader.list_events(key, first=first, after=after)
+        return to_event_connection(found, continued=after is not None)
+
+    @strawberry.field(
+        description="The server that the file was uploaded to. Null if unknown or deleted.",
+        graphql_type=Server | None,
+    )
+    async def server(self, info: Info) -> Any:  # noqa: ANN401  a domain server, see domain_type
+        return await info.context.reader.server_of(
+            cast("execution.Execution", self), deadline=info.context.deadline
+        )
+
+    @strawberry.field(
+        description="The workflow's definition. Null with an error in `errors[]` if it can't be read or was deleted.",
+        graphql_type=Workflow | None,
+    )
+    async def workflow(self, info: Info) -> Any:  # noqa: ANN401  a domain workflow, see domain_type
+        return await info.context.reader.workflow_of(
+            cast("execution.Execution", self), deadline=info.context.deadline
+        )
 
     @strawberry.field(description="The account it runs in.", graphql_type=Account)
     def account(self, info: Info) -> Any:  # noqa: ANN401  a domain account, see domain_type

@@ -8,8 +8,8 @@ from typing import Any, cast
 import strawberry
 
 from transfer_gateway.api.graphql.declare import Info, domain_type
+from transfer_gateway.api.graphql.nodes import Account, Node
 from transfer_gateway.api.graphql.steps import Tag, WorkflowStep  # noqa: TC001  as above
-from transfer_gateway.api.graphql.types import Account, Node
 from transfer_gateway.domain import workflow
 from transfer_gateway.domain.identity import AccountId, Region, WorkflowId, WorkflowKey
 

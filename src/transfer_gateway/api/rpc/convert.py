@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from transfer_api.v1 import account_pb2, execution_pb2, execution_service_pb2, workflow_pb2
+from transfer_api.v1 import account_pb2, execution_pb2, execution_service_pb2, server_pb2, workflow_pb2
 from transfer_gateway.api.rpc.errors import to_error
 from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.domain.event import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,19 +25,24 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
     from google.protobuf.message import Message
 
-    from transfer_gateway.core.use_cases import Definitions
+    from transfer_gateway.core.workflow_use_cases import Definitions
     from transfer_gateway.domain import page
     from transfer_gateway.domain.account import Account
+    from transfer_gateway.domain.event import ExecutionEvent
     from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.server import Server
     from transfer_gateway.domain.workflow import Workflow, WorkflowStep
 
 # Fields that are not part of AWS's response.
 _JOINED = {
     ("Execution", "account"),
     ("Workflow", "account"),
+    ("Server", "account"),
     ("ExecutionStepResult", "definition"),
     ("ExecutionStepResult", "definition_error"),
 }
+# Enums whose values are not their names.
+_NAMED_OTHERWISE: dict[str, type[Enum]] = {"EventKind": EventKind}
 
 
 def to_account(account: Account) -> account_pb2.Account:
@@ -64,6 +70,18 @@ def to_workflow(workflow: Workflow, account: Account | None) -> workflow_pb2.Wor
     message: workflow_pb2.Workflow = _converter(workflow_pb2.Workflow.DESCRIPTOR)(workflow)
     if account is not None:
         message.account.CopyFrom(to_account(account))
+    return message
+
+
+def to_server(server: Server, account: Account | None) -> server_pb2.Server:
+    message: server_pb2.Server = _converter(server_pb2.Server.DESCRIPTOR)(server)
+    if account is not None:
+        message.account.CopyFrom(to_account(account))
+    return message
+
+
+def to_event(event: ExecutionEvent) -> execution_pb2.ExecutionEvent:
+    message: execution_pb2.ExecutionEvent = _converter(execution_pb2.ExecutionEvent.DESCRIPTOR)(event)
     return message
 
 
@@ -120,7 +138,9 @@ def _value_converter(field: FieldDescriptor) -> Callable[[Any], Any]:
 def _numbers(kind: EnumDescriptor) -> dict[Enum | str, int]:
     """Numbers by the domain's enum value. Protobuf prefixes each value's name with the enum's name."""
     prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.name).upper() + "_"
-    return {value.name.removeprefix(prefix): value.number for value in kind.values}
+    numbers: dict[Enum | str, int] = {value.name.removeprefix(prefix): value.number for value in kind.values}
+    domain = _NAMED_OTHERWISE.get(kind.name)
+    return numbers if domain is None else {value: numbers[value.name] for value in domain}
 
 
 def _timestamp(value: datetime) -> Timestamp:

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from transfer_api.v1 import error_pb2
-from transfer_gateway.api.errors import TABLE, log_failure, retry_after_s
+from transfer_gateway.api.errors import TABLE, log_failure, not_found_reason, retry_after_s
 from transfer_gateway.domain.errors import BadUserInput, ErrorCode, GatewayError
 from transfer_gateway.telemetry import current_request
 
@@ -32,7 +32,7 @@ def to_duration(seconds: float) -> Duration:
 def to_error(error: GatewayError) -> error_pb2.Error:
     """The error as data."""
     log_failure(error)
-    wait_s = retry_after_s(error)
+    wait_s, (reason, remedy) = retry_after_s(error), not_found_reason(error)
     return error_pb2.Error(
         code=error_pb2.ErrorCode.Value(f"ERROR_CODE_{error.code}"),
         message=_message(error),
@@ -41,6 +41,8 @@ def to_error(error: GatewayError) -> error_pb2.Error:
         account_id=error.account_id,
         region=error.region,
         aws_request_id=error.aws_request_id,
+        reason=None if reason is None else error_pb2.NotFoundReason.Value(f"NOT_FOUND_REASON_{reason}"),
+        remedy=remedy,
     )
 
 
@@ -53,12 +55,15 @@ def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, st
         request.code = error.code
     code = _STATUS[error.code]
     message = _message(error)
+    reason, remedy = not_found_reason(error)
     metadata = {
         "retryable": str(TABLE[error.code].retryable).lower(),
         "accountId": error.account_id,
         "region": error.region,
         "awsRequestId": error.aws_request_id,
         "requestId": request_id,
+        "notFoundReason": reason,
+        "remedy": remedy,
     }
     details: list[Message] = [
         error_details_pb2.ErrorInfo(

@@ -28,6 +28,8 @@ class LookupParameters(NamedTuple):
     key: ExecutionKey
     max_age_s: float
     with_definitions: bool
+    with_history: bool
+    in_progress_only: bool
 
 
 class Lookup:
@@ -52,6 +54,8 @@ class Lookup:
                 parse.execution_key(self._request.key, "key"),
                 parse.max_age_s(self._request, DEFAULT_MAX_AGE_S),
                 self._request.with_definitions,
+                self._request.with_history,
+                self._request.in_progress_only,
             )
             del self._request
         return self._parameters

@@ -63,6 +63,15 @@ def workflow_key(key: workflow_pb2.WorkflowKey, field: str) -> WorkflowKey:
     )
 
 
+def target_filter(
+    message: execution_service_pb2.WorkflowFilter | execution_service_pb2.ServerFilter,
+) -> page.TargetFilter:
+    return page.TargetFilter(
+        account_ids=identifiers(AccountId, message.account_ids, "filter.account_ids"),
+        regions=identifiers(Region, message.regions, "filter.regions"),
+    )
+
+
 def require(request: Any, field: str) -> None:  # noqa: ANN401  any message that has the field
     """Raises: BadUserInput."""
     if not request.HasField(field):
@@ -84,13 +93,6 @@ def execution_filter(message: execution_service_pb2.ExecutionFilter) -> page.Exe
         workflow_ids=identifiers(WorkflowId, message.workflow_ids, "filter.workflow_ids"),
         statuses=tuple(_status(number, index) for index, number in enumerate(message.statuses)),
         **{field.name: text for field, text in message.ListFields() if field.has_presence},
-    )
-
-
-def workflow_filter(message: execution_service_pb2.WorkflowFilter) -> page.TargetFilter:
-    return page.TargetFilter(
-        account_ids=identifiers(AccountId, message.account_ids, "filter.account_ids"),
-        regions=identifiers(Region, message.regions, "filter.regions"),
     )
 
 

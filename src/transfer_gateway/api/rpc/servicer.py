@@ -12,12 +12,21 @@ from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceServicer
 from transfer_gateway.api.loop_budget import LoopBudget
 from transfer_gateway.api.rpc import parse
 from transfer_gateway.api.rpc.active_calls import LARGE_BYTES
-from transfer_gateway.api.rpc.convert import to_account, to_execution, to_failures, to_workflow
+from transfer_gateway.api.rpc.convert import (
+    to_account,
+    to_event,
+    to_execution,
+    to_failures,
+    to_server,
+    to_workflow,
+)
 from transfer_gateway.api.rpc.errors import to_error
 from transfer_gateway.api.rpc.lookup_cache import LookupCache
 from transfer_gateway.api.rpc.stream_queue import StreamQueue
 from transfer_gateway.api.rpc.tls import certificate_name
-from transfer_gateway.core.use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE, DEFAULT_WORKFLOW_MAX_AGE_S
+from transfer_gateway.core.history_use_cases import DEFAULT_EVENTS
+from transfer_gateway.core.use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE
+from transfer_gateway.core.workflow_use_cases import DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError
 from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
@@ -28,13 +37,15 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from transfer_api.v1 import execution_pb2, workflow_pb2
+    from transfer_api.v1 import execution_pb2, server_pb2, workflow_pb2
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.rpc.lookup_cache import Lookup
-    from transfer_gateway.core.use_cases import Definitions, Reader
+    from transfer_gateway.core.use_cases import Reader
+    from transfer_gateway.core.workflow_use_cases import Definitions
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.domain.page import Entry
+    from transfer_gateway.domain.server import Server
     from transfer_gateway.domain.workflow import Workflow
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -73,14 +84,20 @@ class ExecutionService(ExecutionServiceServicer):
         self, request: Lookup, context: Context
     ) -> pb.GetExecutionResponse | bytes:
         reader = await self._admit(context)
-        key, max_age_s, with_definitions = request.parameters()
-        execution = None if with_definitions else reader.peek(key, max_age_s=max_age_s)
+        key, max_age_s, with_definitions, with_history, in_progress_only = request.parameters()
+        joined = with_definitions or with_history
+        execution = None if joined else reader.peek(key, max_age_s=max_age_s)
         if execution is None:
             deadline = self._deadline(context)
-            execution = await reader.describe(key, max_age_s=max_age_s, deadline=deadline)
-            if with_definitions:
+            reader.with_records = with_history
+            execution = await reader.describe(
+                key, max_age_s=max_age_s, deadline=deadline, in_progress_only=in_progress_only
+            )
+            if joined:
                 self._set_caller(reader.caller.name, 0)
-                definitions = await reader.define_steps([execution], deadline=deadline)
+                definitions = await reader.define_steps(
+                    [execution] if with_definitions else (), deadline=deadline
+                )
                 return pb.GetExecutionResponse(execution=_execution(execution, reader, definitions))
         response = self.lookups.respond(request, execution, reader.scope)
         if len(response) > LARGE_BYTES:
@@ -98,11 +115,13 @@ class ExecutionService(ExecutionServiceServicer):
             slot = self.stream_queue.slot(reader.caller.name, deadline=deadline)
         async with slot:
             keys = await self._loop_budget.map(parse.indexed_execution_key, enumerate(request.keys))
+            reader.with_records = request.with_history
             outcomes = reader.describe_each(
                 keys,
                 max_age_s=parse.max_age_s(request, DEFAULT_MAX_AGE_S),
                 with_definitions=request.with_definitions,
                 deadline=deadline,
+                in_progress_only=request.in_progress_only,
             )
             del request  # with many keys, the largest object held while the client does not read
             authenticated_at = asyncio.get_running_loop().time()
@@ -122,12 +141,14 @@ class ExecutionService(ExecutionServiceServicer):
         workflow_id = None
         if request.HasField("workflow_id"):
             workflow_id = parse.identifier(WorkflowId, request.workflow_id, "workflow_id")
+        reader.with_records = request.with_history
         found = await reader.find(
             parse.identifier(ExecutionId, request.execution_id, "execution_id"),
             workflow_id,
             parse.identifiers(AccountId, request.account_ids, "account_ids"),
             parse.identifiers(Region, request.regions, "regions"),
             deadline=deadline,
+            in_progress_only=request.in_progress_only,
         )
         execution = found.execution
         definitions = await _definitions(reader, request, [execution] if execution else [], deadline)
@@ -141,6 +162,7 @@ class ExecutionService(ExecutionServiceServicer):
         self, request: pb.ListExecutionsRequest, context: Context
     ) -> pb.ListExecutionsResponse:
         reader, deadline = await self._admit_counted(context), self._deadline(context)
+        reader.with_records = request.with_history
         page = await reader.in_progress(
             parse.execution_filter(request.filter),
             **_page(request),
@@ -176,7 +198,7 @@ class ExecutionService(ExecutionServiceServicer):
     ) -> pb.ListWorkflowsResponse:
         reader, deadline = await self._admit_counted(context), self._deadline(context)
         page = await reader.list_workflows(
-            parse.workflow_filter(request.filter),
+            parse.target_filter(request.filter),
             **_page(request),
             with_details=request.with_details,
             deadline=deadline,
@@ -190,6 +212,34 @@ class ExecutionService(ExecutionServiceServicer):
 
         return pb.ListWorkflowsResponse(
             workflows=await self._loop_budget.map(listed, page.entries),
+            next_page_token=page.entries[-1].cursor if page.has_next else None,
+            target_failures=to_failures(page.failures),
+        )
+
+    async def ListExecutionEvents(
+        self, request: pb.ListExecutionEventsRequest, context: Context
+    ) -> pb.ListExecutionEventsResponse:
+        reader = await self._admit_counted(context)
+        parse.require(request, "key")
+        page = await reader.list_events(
+            parse.execution_key(request.key, "key"), **_page(request, DEFAULT_EVENTS)
+        )
+        return pb.ListExecutionEventsResponse(
+            events=await self._loop_budget.map(to_event, [event for _, event in page.entries]),
+            next_page_token=page.entries[-1][0] if page.has_next else None,
+        )
+
+    async def ListServers(self, request: pb.ListServersRequest, context: Context) -> pb.ListServersResponse:
+        reader, deadline = await self._admit_counted(context), self._deadline(context)
+        page = await reader.list_servers(
+            parse.target_filter(request.filter), **_page(request), deadline=deadline
+        )
+
+        def listed(entry: Entry[Server]) -> server_pb2.Server:
+            return to_server(entry.node, reader.scope.account_of(entry.node))
+
+        return pb.ListServersResponse(
+            servers=await self._loop_budget.map(listed, page.entries),
             next_page_token=page.entries[-1].cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
         )
@@ -264,9 +314,9 @@ async def _definitions(
     return await reader.define_steps(executions if request.with_definitions else (), deadline=deadline)
 
 
-def _page(request: Any) -> dict[str, Any]:  # noqa: ANN401  any that has pages
+def _page(request: Any, default: int = DEFAULT_PAGE) -> dict[str, Any]:  # noqa: ANN401  any that has pages
     return {
-        "first": request.page_size if request.HasField("page_size") else DEFAULT_PAGE,
+        "first": request.page_size if request.HasField("page_size") else default,
         "after": request.page_token if request.HasField("page_token") else None,
     }
 

@@ -1,0 +1,36 @@
+"""`transfer-gateway migrate`."""
+
+from __future__ import annotations
+
+import sys
+
+from transfer_gateway.cli.output import say, tell
+from transfer_gateway.cli.program import or_exit, run
+from transfer_gateway.domain.errors import UpstreamUnavailable
+from transfer_gateway.settings import MigrationSettings
+from transfer_gateway.telemetry import configure_logging
+
+
+def migrate() -> None:
+    """Create or update the history's tables in PostgreSQL. Safe to repeat, and to run in several places at once."""
+    settings: MigrationSettings = or_exit(MigrationSettings.from_environment)
+    configure_logging(settings.log_level, settings.log_format)
+    if settings.history_url in {"off", "sqlite://"}:
+        say("history: nothing to migrate")
+        return
+    run(lambda: _migrate(settings))
+
+
+async def _migrate(settings: MigrationSettings) -> None:
+    from transfer_gateway.history.migrate import migrate_history  # noqa: PLC0415  slow to import
+
+    try:
+        before, after = await migrate_history(settings.history_url, settings.history_password_file)
+    except UpstreamUnavailable as error:
+        tell(f"error: {error.message} {error.detail}")
+        sys.exit(1)
+    say(
+        f"history: revision {after}, up to date"
+        if before == after
+        else f"history: {before or 'empty'} → {after}"
+    )

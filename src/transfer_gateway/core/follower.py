@@ -1,0 +1,290 @@
+"""Keeps one target's history current: finds out where its workflows log, and reads those logs.
+
+Each target has its own task, rate and problems, so a target that hangs or is denied costs the others nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from transfer_gateway.backoff import Backoff, jittered
+from transfer_gateway.core.fanout import outcomes
+from transfer_gateway.core.log_reader import LogReader, ReadPage
+from transfer_gateway.domain.coverage import Coverage
+from transfer_gateway.domain.errors import GatewayError, LogGroupNotFound
+from transfer_gateway.domain.identity import WorkflowKey
+from transfer_gateway.history import LogMechanism, WorkflowLog
+from transfer_gateway.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Container
+
+    from transfer_gateway.core.clock import Clock
+    from transfer_gateway.core.log_calls import LogCalls
+    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.domain.log_page import LogPage
+    from transfer_gateway.domain.log_sources import LogSources
+    from transfer_gateway.history.store import HistoryStore
+
+_log = get_logger(__name__)
+
+_SOURCES_FOR_S = 300.0
+_ACTIVE_FOR_S = 30.0  # after an event
+_WATCHED_FOR_S = 60.0  # after a question
+_STAGGER_S = 2.0
+_IDLE_GROWTH, _MAX_IDLE_S = 1.5, 60.0
+_FOLLOWED_FOR = timedelta(days=2)  # a group of a workflow or server that was deleted
+_RETRY = Backoff(2.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerOptions:
+    """`interval_s`: between reads of a log in which something happens. `backfill`: how much of the past to read.
+
+    `max_reads_per_s`: of all logs together; with more active logs than that allows, each is read less often.
+    """
+
+    interval_s: float
+    backfill: timedelta
+    max_reads_per_s: float
+
+
+@dataclass(slots=True)
+class _Problem:
+    """Why something failed, how often in a row, and when to try again, in the clock's time."""
+
+    error: GatewayError
+    failures: int
+    retry_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What may fail: to find out where the target logs (`group` None), or to read what is new in a log, or its past."""
+
+    group: str | None = None
+    past: bool = False
+
+
+class Follower:
+    """One target's follower. `run` it in a task of its own."""
+
+    def __init__(
+        self,
+        target: Target,
+        calls: LogCalls,
+        store: HistoryStore,
+        clock: Clock,
+        *,
+        options: FollowerOptions,
+        least_interval_s: Callable[[], float],
+    ) -> None:
+        self.target = target
+        self.sources: LogSources | None = None
+        self.logs: list[WorkflowLog] = []
+        self.readers: dict[str, LogReader] = {}
+        self._calls, self._store, self._clock, self._options = calls, store, clock, options
+        self._least_interval_s = least_interval_s
+        self._problems: dict[_Work, _Problem] = {}
+        self._sources_at = self._asked_at = -1e9
+        self._idle_s = options.interval_s
+        self._wake = asyncio.Event()
+        self._reading = asyncio.Lock()
+        self._generation = store.generation
+        self.reads = 0
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(jittered(_STAGGER_S, 0.0, 1.0))  # so that targets don't read in step
+        while True:
+            async with self._reading:
+                await self._read()
+            due = loop.time() + self._pause_s()
+            while loop.time() < due and await self._read_past():
+                pass
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._wake.wait()
+
+    async def catch_up(self) -> None:
+        """Read what is new now, because somebody asks. Problems are in `problem_of`."""
+        self._asked_at = self._clock.now()
+        before = self.reads
+        async with self._reading:
+            if self.reads == before:  # nobody has read while this waited
+                await self._read()
+        self._wake.set()
+
+    def problem_of(self, group: str | None = None) -> GatewayError | None:
+        """Why the group, or where the target logs, could not be read last."""
+        problem = self._problems.get(_Work(group))
+        return None if problem is None else problem.error
+
+    @property
+    def has_problem(self) -> bool:
+        """Whether what is new, or where it is logged, could not be read last."""
+        return any(not work.past for work in self._problems)
+
+    @property
+    def coverage(self) -> Coverage:
+        readers = [reader for reader in self.readers.values() if not self._awaits_first_entry(reader.group)]
+        problem = next(
+            (it.error for work, it in self._problems.items() if not self._awaits_first_entry(work.group)),
+            None,
+        )
+        unlogged = len(self.sources.unlogged) if self.sources else 0
+        if not readers or self._sources_at < 0:
+            return Coverage(self.target, None, None, problem, unlogged)
+        return Coverage(
+            self.target,
+            max(reader.progress.complete_since for reader in readers),
+            min(reader.progress.read_until for reader in readers),
+            problem,
+            unlogged,
+        )
+
+    def _awaits_first_entry(self, group: str | None) -> bool:
+        """Whether the group is missing because it is a server's: AWS makes it when there is something to log."""
+        if group is None or self.sources is None or not isinstance(self.problem_of(group), LogGroupNotFound):
+            return False
+        source = self.sources.groups.get(group)
+        return source is not None and source.server_id is not None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it reads at the short interval."""
+        return self._is_watched or any(reader.is_active(_ACTIVE_FOR_S) for reader in self.readers.values())
+
+    @property
+    def _is_watched(self) -> bool:
+        return self._clock.now() - self._asked_at < _WATCHED_FOR_S
+
+    async def _read(self) -> None:
+        """Where to read, at most every five minutes, and what is new there."""
+        self.reads += 1
+        if self._generation != (generation := self._store.generation):
+            self._sources_at = -1e9
+            self._generation = generation
+            self._problems.clear()  # those of the store are gone
+        if self._clock.now() - self._sources_at >= _SOURCES_FOR_S:
+            await self._try(_Work(), self._find_sources)
+        verify = self._is_watched  # what the answer rests on
+
+        async def read(reader: LogReader) -> bool:
+            return await self._try(_Work(reader.group), lambda: reader.read_new(verify=verify))
+
+        await outcomes(self.readers.values(), read)
+
+    async def _read_past(self) -> bool:
+        """Read a window of the past of each log. Returns: whether any is left."""
+        left = False
+        for reader in list(self.readers.values()):
+            if not reader.progress.backfilled and _Work(reader.group) not in self._problems:
+                left |= await self._try(_Work(reader.group, past=True), reader.read_past)
+        return left
+
+    async def _try(self, work: _Work, read: Callable[[], Awaitable[object]]) -> bool:
+        """Unless it failed a moment ago. Returns: whether it worked."""
+        before = self._problems.get(work)
+        if before is not None and self._clock.now() < before.retry_at:
+            return False
+        try:
+            await read()
+        except GatewayError as error:
+            failures = before.failures + 1 if before else 1
+            retry_at = self._clock.now() + max(_RETRY.after(failures), error.retry_after_s or 0.0)
+            self._problems[work] = _Problem(error.copy(), failures, retry_at)
+            if before is None or before.error.code is not error.code:
+                log = _log.info if self._awaits_first_entry(work.group) else _log.warning
+                log(
+                    "log_not_read",
+                    account=self.target.account_id,
+                    region=self.target.region,
+                    group=work.group,
+                    code=error.code,
+                    detail=error.detail or error.message,
+                )
+            return False
+        self._problems.pop(work, None)
+        return True
+
+    async def _find_sources(self) -> None:
+        """Which groups to read: those of today's workflows and servers, and those seen in the last days.
+
+        Go on from what the store has, which may be less than what was saved if it was restored from a backup.
+        """
+        found = await self._calls.find_sources(self.target)
+        now = datetime.fromtimestamp(self._clock.now(), UTC)
+        await self._store.save_workflow_logs(_workflow_logs(self.target, found, now))
+        self.logs = await self._store.workflow_logs(self.target)
+        progress = await self._store.progress(self.target)
+        groups = found.groups.keys() | {
+            log.group for log in self.logs if log.group is not None and now - log.last_seen_at < _FOLLOWED_FOR
+        }
+        for group in groups:
+            reader = self.readers.get(group)
+            if reader is None:
+                self.readers[group] = LogReader(
+                    self.target,
+                    group,
+                    self._page_reader(group),
+                    self._store,
+                    self._clock,
+                    backfill=self._options.backfill,
+                    progress=progress.get(group),
+                )
+            else:
+                reader.check(progress.get(group))
+        for group in self.readers.keys() - groups:
+            del self.readers[group]
+            self._problems = {work: it for work, it in self._problems.items() if work.group != group}
+        self.sources, self._sources_at = found, self._clock.now()
+        await outcomes(self.readers.values(), self._describe)
+
+    async def _describe(self, reader: LogReader) -> None:
+        """Without the permission, how long the group keeps entries stays unknown."""
+        reader.described = await self._calls.describe_group(self.target, reader.group)
+
+    def _page_reader(self, group: str) -> ReadPage:
+        async def read_page(
+            start: datetime, end: datetime, *, newest_first: bool, token: str | None, skip: Container[str]
+        ) -> LogPage:
+            return await self._calls.read(
+                self.target, group, start, end, newest_first=newest_first, token=token, skip=skip
+            )
+
+        return read_page
+
+    def _pause_s(self) -> float:
+        """Short while something happens or somebody asks, then longer."""
+        if self.is_active or self._sources_at < 0:
+            self._idle_s = self._options.interval_s
+        else:
+            self._idle_s = min(_MAX_IDLE_S, self._idle_s * _IDLE_GROWTH)
+        return jittered(max(self._idle_s, self._least_interval_s()), 0.9, 1.0)
+
+
+def _workflow_logs(target: Target, sources: LogSources, now: datetime) -> list[WorkflowLog]:
+    """Where each workflow logs, to be remembered when it has been deleted."""
+    return [
+        WorkflowLog(
+            WorkflowKey(*target, workflow_id),
+            None if source.server_id is None else str(source.server_id),
+            name,
+            LogMechanism.WORKFLOW,
+            now,
+        )
+        for name, source in sources.groups.items()
+        for workflow_id in source.workflow_ids
+    ] + [
+        WorkflowLog(WorkflowKey(*target, workflow_id), str(source.server_id), name, LogMechanism.SERVER, now)
+        for name, source in sources.groups.items()
+        if source.server_id is not None
+        for workflow_id in sources.by_server
+    ]

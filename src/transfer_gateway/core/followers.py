@@ -1,0 +1,137 @@
+"""The followers of all targets: one task each, started and ended as accounts come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from transfer_gateway.core.follower import Follower
+from transfer_gateway.telemetry import counter, gauge, get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.core import Metric
+
+    from transfer_gateway.core.clock import Clock
+    from transfer_gateway.core.follower import FollowerOptions
+    from transfer_gateway.core.log_calls import LogCalls
+    from transfer_gateway.domain.account import Accounts
+    from transfer_gateway.domain.coverage import Coverage
+    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.history.store import HistoryStore
+    from transfer_gateway.shared_tasks import SharedTasks
+
+_log = get_logger(__name__)
+
+_RESTART_S = 5.0
+
+
+class Followers:
+    """Their tasks are shared tasks, which end with the service."""
+
+    def __init__(
+        self,
+        calls: LogCalls,
+        store: HistoryStore,
+        shared_tasks: SharedTasks,
+        clock: Clock,
+        options: FollowerOptions,
+    ) -> None:
+        self._calls, self._store, self._tasks, self._clock = calls, store, shared_tasks, clock
+        self._options = options
+        self._followers: dict[Target, Follower] = {}
+        self._running: dict[Target, asyncio.Task[None]] = {}
+        self._least_interval_s = 0.0
+        self._counted_at = -1.0
+
+    def follow(self, accounts: Accounts) -> None:
+        """Follow the targets of these accounts, and no others."""
+        targets = set(accounts.targets())
+        for target in self._followers.keys() - targets:
+            self._running.pop(target).cancel()
+            del self._followers[target]
+        for target in targets - self._followers.keys():
+            follower = Follower(
+                target,
+                self._calls,
+                self._store,
+                self._clock,
+                options=self._options,
+                least_interval_s=self.least_interval_s,
+            )
+            self._followers[target] = follower
+            self._running[target] = self._tasks.start(self._run(follower), name=f"follow {target.label}")
+        self._calls.keep_only(targets)
+
+    def of(self, target: Target) -> Follower | None:
+        """None if the target is not configured any more."""
+        return self._followers.get(target)
+
+    def coverage(self) -> Iterator[Coverage]:
+        """Of each target."""
+        for follower in list(self._followers.values()):
+            yield follower.coverage
+
+    def least_interval_s(self) -> float:
+        """Between reads of one log, so that all together stay below the limit. Counted once a second."""
+        now = time.monotonic()
+        if now - self._counted_at > 1.0:
+            active = sum(len(each.readers) for each in self._followers.values() if each.is_active)
+            self._least_interval_s, self._counted_at = active / self._options.max_reads_per_s, now
+        return self._least_interval_s
+
+    async def _run(self, follower: Follower) -> None:
+        while True:
+            try:
+                await follower.run()
+            except Exception:  # a background task's failure must not end the others  # noqa: BLE001
+                _log.exception(
+                    "follower_failed", account=follower.target.account_id, region=follower.target.region
+                )
+                await asyncio.sleep(_RESTART_S)
+
+    def collect(self) -> Iterator[Metric]:
+        labels = ("account", "region")
+        since: dict[tuple[str, ...], float] = {}
+        age: dict[tuple[str, ...], float] = {}
+        lag: dict[tuple[str, ...], float] = {}
+        unlogged: dict[tuple[str, ...], float] = {}
+        problems: dict[tuple[str, ...], float] = {}
+        unreadable = 0
+        now = self._clock.now()
+        for target, follower in list(self._followers.items()):
+            coverage = follower.coverage
+            if coverage.since is not None and coverage.complete_until is not None:
+                since[target] = coverage.since.timestamp()
+                age[target] = max(0.0, now - coverage.complete_until.timestamp())
+            if follower.readers:
+                lag[target] = max(reader.lag_s for reader in follower.readers.values())
+            unreadable += sum(reader.unreadable for reader in follower.readers.values())
+            if coverage.unlogged:
+                unlogged[target] = coverage.unlogged
+            if coverage.problem is not None:
+                problems[*target, coverage.problem.code.value] = 1
+        yield gauge(
+            "history_complete_since_timestamp_seconds", "Start of a target's complete history.", labels, since
+        )
+        yield gauge(
+            "history_age_seconds", "Time since a target's logs were last read completely.", labels, age
+        )
+        yield gauge(
+            "history_ingestion_lag_seconds",
+            "Largest delay between an entry's time and its arrival in the log.",
+            labels,
+            lag,
+        )
+        yield gauge("history_unlogged_workflows", "Workflows that log nothing, by target.", labels, unlogged)
+        yield gauge(
+            "history_problem",
+            "1 for each target whose logs can't be read at present.",
+            (*labels, "code"),
+            problems,
+        )
+        yield counter(
+            "history_unreadable_entries", "Log entries that could not be parsed.", values=unreadable
+        )

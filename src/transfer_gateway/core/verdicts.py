@@ -1,0 +1,92 @@
+"""Why the history has no record of an execution: what is told instead. Never a guess."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transfer_gateway.domain.errors import AccessDenied, NotFoundReason, UpstreamUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transfer_gateway.core.follower import Follower
+    from transfer_gateway.core.log_reader import LogReader
+    from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError
+    from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.domain.log_sources import LogSources
+
+UNKNOWN = "AWS does not have the execution in progress, and whether it ended is unknown."
+
+
+def absent(
+    key: ExecutionKey, readers: Sequence[LogReader], follower: Follower, forgotten: ExecutionNotFound
+) -> ExecutionNotFound:
+    """No log has it: it never existed, or it was too long ago for the log, or it was not logged."""
+    sources = follower.sources
+    if sources is not None and (not sources.knows(key.workflow_id) or sources.gap_of(key.workflow_id)):
+        return unlogged(key, sources, forgotten)
+    groups = " and ".join(reader.group for reader in readers)
+    if all(reader.keeps_everything for reader in readers):
+        never = (
+            f"There never was an execution {key.execution_id} of workflow {key.workflow_id} in {key.target.label}: "
+            "AWS does not have it in progress, and the log"
+        )
+        return forgotten.because(
+            NotFoundReason.NEVER_EXISTED,
+            f"{never} ({groups}) has no entry of it.",
+            unnamed=(f"{never} has no entry of it.", None),
+        )
+    since = max(reader.oldest for reader in readers)
+    none = (
+        f"has no entry of it since {since:%Y-%m-%d %H:%M} UTC, and keeps none for longer. "
+        "Either it ended before, or it never existed."
+    )
+    keep = "or keep the gateway's history for longer."
+    return forgotten.because(
+        NotFoundReason.EXPIRED,
+        f"{UNKNOWN} The log ({groups}) {none}",
+        f"Raise the retention of log group {groups}, {keep}",
+        unnamed=(f"{UNKNOWN} The log {none}", f"Raise the retention of its log group, {keep}"),
+    )
+
+
+def unlogged(key: ExecutionKey, sources: LogSources, forgotten: ExecutionNotFound) -> ExecutionNotFound:
+    """Its workflow logs nothing, or not all, or is unknown."""
+    gap = sources.gap_of(key.workflow_id)
+    if gap is None:
+        return forgotten.because(
+            NotFoundReason.NOT_LOGGED,
+            f"{UNKNOWN} AWS has no workflow {key.workflow_id} in {key.target.label} any more, "
+            "and no log there has an entry of the execution.",
+        )
+    return forgotten.because(
+        NotFoundReason.NOT_LOGGED,
+        f"{UNKNOWN} {_sentence(gap.because)}",
+        _sentence(gap.remedy),
+        unnamed=(
+            f"{UNKNOWN} Executions of workflow {key.workflow_id} in {key.target.label} are not all logged.",
+            None,
+        ),
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def unreadable(key: ExecutionKey, problem: GatewayError | None, forgotten: ExecutionNotFound) -> GatewayError:
+    """A log that would have it can't be read; `problem` None: it has not been read yet."""
+    if isinstance(problem, UpstreamUnavailable) and problem.account_id is None:
+        return problem.copy()  # the store's, which could not take what the log has
+    why = problem.message if problem else f"The log of {key.target.label} has not been read yet."
+    remedy = (
+        "Update the role that the gateway assumes there from iam/: it needs the permissions to read the logs."
+        if isinstance(problem, AccessDenied)
+        else None
+    )
+    return forgotten.because(
+        NotFoundReason.LOG_UNREADABLE,
+        f"{UNKNOWN} {why}",
+        remedy,
+        unnamed=(f"{UNKNOWN} The log of {key.target.label} can't be read at present.", remedy),
+    )

@@ -1,0 +1,178 @@
+"""Adding events to executions: idempotent, in whatever order and however often they arrive, from several replicas too.
+
+An execution is locked, its events are read, and its row is what `record_of` tells of them all: so the row depends on
+what is stored and not on how it came in. Of two events with the same content the lesser id is kept, as there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from transfer_gateway.domain.event import ENDS, EventKind
+from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
+from transfer_gateway.domain.record import record_of
+from transfer_gateway.history.codec import (
+    dump,
+    event_body,
+    event_from,
+    file_json,
+    plain,
+    to_ms,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from transfer_gateway.domain.event import ExecutionEvent
+    from transfer_gateway.domain.record import Record
+    from transfer_gateway.history.statements import Statements
+
+MAX_EVENTS = 1000  # of one execution; AWS writes some dozens. Starts and ends are kept beyond it, up to 1,100
+_HARD_MAX_EVENTS = 1100
+_ALWAYS_KEPT = ENDS | {EventKind.EXECUTION_STARTED}
+_SLICE = 50  # executions between two chances for others to use the event loop
+_EVENT_ID_CHARACTERS = 200  # CloudWatch's have 56
+
+Content = tuple[str, str | None, str | None, int]
+
+
+@dataclass(slots=True)
+class _Added:
+    """What is written at once, for many executions: the rows of each statement."""
+
+    events: list[dict[str, Any]] = field(default_factory=list)
+    replaced: list[dict[str, Any]] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    new: list[ExecutionEvent] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Stored:
+    id: int
+    event_count: int
+    seqs: dict[str, int] = field(default_factory=dict)  # by event id
+    events: list[ExecutionEvent] = field(default_factory=list)
+
+
+async def append_events(
+    connection: AsyncConnection, statements: Statements, events: Sequence[ExecutionEvent]
+) -> list[ExecutionEvent]:
+    """Within the connection's transaction. Returns: those that were not stored yet."""
+    by_key: defaultdict[ExecutionKey, list[ExecutionEvent]] = defaultdict(list)
+    for event in events:
+        by_key[event.key].append(event)
+    stored = await _lock(connection, statements, by_key)
+    added = _Added()
+    for at, key in enumerate(sorted(by_key)):
+        _add(added, stored[key], by_key[key])
+        if at % _SLICE == _SLICE - 1:
+            await asyncio.sleep(0)
+    for statement, rows in (
+        (statements.replace_events, added.replaced),
+        (statements.add_events, added.events),
+        (statements.set_records, added.records),
+    ):
+        if rows:
+            await connection.execute(statement, {"rows": dump(rows)})
+    return added.new
+
+
+async def _lock(
+    connection: AsyncConnection,
+    statements: Statements,
+    by_key: dict[ExecutionKey, list[ExecutionEvent]],
+) -> dict[ExecutionKey, _Stored]:
+    """Lock the executions, in an order that all writers share, and read the events that they have."""
+    rows = [
+        {**key._asdict(), "last_at": max(to_ms(event.occurred_at) for event in by_key[key])}
+        for key in sorted(by_key)
+    ]
+    locked = await connection.execute(statements.lock, {"rows": dump(rows)})
+    stored = {key_of(row[2:]): _Stored(row[0], row[1]) for row in locked}
+    by_id = {one.id: (key, one) for key, one in stored.items() if one.event_count}
+    if by_id:
+        found = await connection.execute(statements.events_of, {"ids": statements.ids(by_id)})
+        for at, (id_, seq, event_id, occurred_at, body) in enumerate(found):
+            key, one = by_id[id_]
+            one.seqs[event_id] = seq
+            one.events.append(event_from(key, event_id, occurred_at, body))
+            if at % (_SLICE * 10) == _SLICE * 10 - 1:
+                await asyncio.sleep(0)
+    return stored
+
+
+def key_of(row: Sequence[str]) -> ExecutionKey:
+    """From what has been checked before it was stored."""
+    account_id, region, workflow_id, execution_id = row
+    return ExecutionKey(
+        str.__new__(AccountId, account_id),
+        str.__new__(Region, region),
+        str.__new__(WorkflowId, workflow_id),
+        str.__new__(ExecutionId, execution_id),
+    )
+
+
+def _add(added: _Added, stored: _Stored, arrived: Iterable[ExecutionEvent]) -> None:
+    """Decide for one execution what is new."""
+    kept = {_content(event): event for event in stored.events}
+    ids, new = set(stored.seqs), {}
+    replaced = False
+    for event in sorted(arrived, key=lambda event: event.event_id):
+        content, event_id = _content(event), _stored_id(event)
+        if event_id in ids:
+            continue
+        known = kept.get(content)
+        if known is None:
+            if len(kept) >= MAX_EVENTS and (event.kind not in _ALWAYS_KEPT or len(kept) >= _HARD_MAX_EVENTS):
+                continue
+            kept[content] = new[content] = event
+            ids.add(event_id)
+        elif content not in new and event_id < (known_id := _stored_id(known)):
+            seq = stored.seqs.pop(known_id)
+            stored.seqs[event_id] = seq
+            added.replaced.append({"seq": seq, "event_id": event_id, "body": event_body(event)})
+            kept[content] = event
+            replaced = True
+    if not new and not replaced:
+        return
+    record = record_of(kept.values())
+    place = {id(event): at for at, event in enumerate(record.events)}  # repetitions are not among them
+    for event in sorted(new.values(), key=lambda event: (event.occurred_at, place.get(id(event), 0))):
+        added.new.append(event)
+        added.events.append(
+            {
+                "execution": stored.id,
+                "event_id": _stored_id(event),
+                "occurred_at": to_ms(event.occurred_at),
+                "body": event_body(event),
+            }
+        )
+    added.records.append({"id": stored.id, "added": len(new)} | _record_columns(record))
+
+
+def _content(event: ExecutionEvent) -> Content:
+    return event.raw_kind, event.raw_step_type, event.step_name, to_ms(event.occurred_at)
+
+
+def _stored_id(event: ExecutionEvent) -> str:
+    return plain(event.event_id, _EVENT_ID_CHARACTERS) or ""
+
+
+def _record_columns(record: Record) -> dict[str, Any]:
+    upload, error, file = record.upload, record.error, record.initial_file_location
+    return {
+        "started_at": None if record.started_at is None else to_ms(record.started_at),
+        "ended_at": None if record.ended_at is None else to_ms(record.ended_at),
+        "status": record.status,
+        "user_name": None if upload is None else plain(upload.user_name),
+        "server_id": None if upload is None else plain(upload.server_id),
+        "session_id": None if upload is None else plain(upload.session_id),
+        "file_location": None if file is None else dump(file_json(file)),
+        "error_type": None if error is None else plain(error.raw_type),
+        "error_message": None if error is None else plain(error.message),
+    }

@@ -1,0 +1,83 @@
+"""Appends that wait for the writer share its next transaction: one costs about as much as a hundred events.
+
+No append waits for others to come. Those that come while a transaction runs are in the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from transfer_gateway.domain.errors import GatewayError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
+
+    from transfer_gateway.domain.event import ExecutionEvent
+    from transfer_gateway.history.values import GroupProgress
+    from transfer_gateway.shared_tasks import SharedTasks
+
+MAX_EVENTS = 500  # of one transaction: so long others wait
+
+
+@dataclass(eq=False, slots=True)
+class Append:
+    """Events, at most 500, and the progress of the group that they came from. `lost`: see HistoryStore.append."""
+
+    events: Sequence[ExecutionEvent]
+    progress: GroupProgress | None = None
+    saved_until: datetime | None = None
+    lost: bool = False
+    new: list[ExecutionEvent] = field(default_factory=list)
+
+
+class AppendQueue:
+    """`write` writes appends in one transaction, and sets their results; it may be called again with the same ones."""
+
+    def __init__(self, write: Callable[[Sequence[Append]], Awaitable[None]], tasks: SharedTasks) -> None:
+        self._write, self._tasks = write, tasks
+        self._waiting: deque[tuple[Append, asyncio.Future[None]]] = deque()
+        self._running = False
+
+    async def put(self, append: Append) -> None:
+        """Raises: what `write` raises."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((append, done))
+        if not self._running:
+            self._running = True
+            self._tasks.start(self._write_all(), name="append to the history")
+        await done
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                await self._write_next()
+        finally:
+            self._running = False
+            for _, done in self._waiting:  # only if the service ends
+                done.cancel()
+            self._waiting.clear()
+
+    async def _write_next(self) -> None:
+        batch: list[tuple[Append, asyncio.Future[None]]] = []
+        count = 0
+        while self._waiting and (not batch or count + len(self._waiting[0][0].events) <= MAX_EVENTS):
+            append, done = self._waiting.popleft()
+            if not done.done():  # whoever left may have been part of the cause for this to take long
+                batch.append((append, done))
+                count += len(append.events)
+        failure: Exception | None = None
+        try:
+            await self._write([append for append, _ in batch])
+        except Exception as error:  # noqa: BLE001  it belongs to those who wait
+            failure = error
+        for _, done in batch:
+            if done.done():
+                continue
+            if failure is None:
+                done.set_result(None)
+            else:
+                done.set_exception(failure.copy() if isinstance(failure, GatewayError) else failure)

@@ -1,0 +1,294 @@
+"""The two databases: how each is connected to, how large it is, and what to do when a file is damaged."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
+
+from sqlalchemy import URL, AsyncAdaptedQueuePool, event, func, select, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from transfer_gateway.history.failures import NotConnected
+from transfer_gateway.history.tables import events, executions
+from transfer_gateway.telemetry import get_logger, hide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import aiosqlite
+    import asyncpg
+    from sqlalchemy import Table
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+_log = get_logger(__name__)
+_GIBIBYTE = 2**30
+_MEMORY_MAX_BYTES = 64 * 2**20
+_PAGE_BYTES = 4096
+_HEADROOM = 1.25  # a file's hard limit above its maximum size, for what arrives before the oldest is deleted
+_CACHE_KIBIBYTES = 8192
+_WAL_MAX_BYTES = 64 * 2**20
+_READERS = 2
+_FREE_KEPT, _VACUUM_PAGES = (
+    0.1,
+    1000,
+)  # the part of a file that may be free, and how much is given back at once
+_INDEXED_BYTES = 120  # what an index entry and a row's header take in PostgreSQL, a row
+_RECYCLE_S = 1800  # connections move to a new primary or proxy after this
+
+
+class Database(Protocol):
+    """`writer` and `reader`: engines, the same one where the database needs no single writer."""
+
+    dialect: str
+    writer: AsyncEngine
+    reader: AsyncEngine
+    migrates_itself: bool
+    max_bytes: int
+
+    async def size_bytes(self, connection: AsyncConnection) -> int:
+        """What the history takes, without the space that deleted rows have left."""
+        ...
+
+    async def count(self, connection: AsyncConnection, table: Table) -> int:
+        """The rows of a table."""
+        ...
+
+    async def shrink(self, connection: AsyncConnection) -> bool:
+        """Give a part of the space of deleted rows back. Returns: whether there is more to give."""
+        ...
+
+    async def start_anew(self) -> None:
+        """Replace what is damaged with what is empty."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Sqlite:
+    """One connection writes, two read, each in a thread of its own."""
+
+    dialect = "sqlite"
+    migrates_itself = True
+
+    def __init__(self, path: Path | None, *, max_bytes: int, timeout_s: float) -> None:
+        """`path` None: in memory, at most 64 MiB, where one connection does all."""
+        self.path = path
+        self.max_bytes = max_bytes if path else min(max_bytes, _MEMORY_MAX_BYTES)
+        self._busy_s = timeout_s * 0.8  # so that it is SQLite that says that it is locked
+        self._timeout_s = timeout_s
+        self._connections: WeakSet[aiosqlite.Connection] = WeakSet()
+        self._open()
+
+    def _open(self) -> None:
+        self.writer = self._engine(1, "BEGIN IMMEDIATE", self._prepare_writer)
+        self.reader = self.writer if self.path is None else self._engine(_READERS, "BEGIN", _prepare_reader)
+
+    def _engine(self, connections: int, begin: str, prepare: Callable[[Any], None]) -> AsyncEngine:
+        engine = create_async_engine(
+            URL.create("sqlite+aiosqlite", database=str(self.path or ":memory:")),
+            connect_args={"timeout": self._busy_s, "isolation_level": None},
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=self._timeout_s,
+            hide_parameters=True,
+        )
+
+        @event.listens_for(engine.sync_engine, "connect")
+        def connected(connection: Any, _record: object) -> None:  # noqa: ANN401  the library's own adapter
+            self._connections.add(connection.driver_connection)
+            cursor = connection.cursor()
+            prepare(cursor)
+            cursor.close()
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def begun(connection: Any) -> None:  # noqa: ANN401  as above
+            connection.exec_driver_sql(begin)
+
+        return engine
+
+    def _prepare_writer(self, cursor: Any) -> None:  # noqa: ANN401  as above
+        max_pages = int(self.max_bytes * _HEADROOM) // _PAGE_BYTES
+        for pragma in (
+            f"page_size = {_PAGE_BYTES}",
+            "auto_vacuum = INCREMENTAL",  # only before the first table
+            *(["journal_mode = WAL"] if self.path else []),
+            "synchronous = NORMAL",
+            f"max_page_count = {max_pages}",
+            f"journal_size_limit = {_WAL_MAX_BYTES}",
+            f"cache_size = -{_CACHE_KIBIBYTES}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+
+    async def size_bytes(self, connection: AsyncConnection) -> int:
+        pages = await connection.scalar(
+            text("SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count")
+        )
+        return int(pages or 0) * _PAGE_BYTES
+
+    async def count(self, connection: AsyncConnection, table: Table) -> int:
+        return await connection.scalar(select(func.count()).select_from(table)) or 0
+
+    async def shrink(self, connection: AsyncConnection) -> bool:
+        """Only a good part of the file: what is deleted by size is soon used again."""
+        pages, free = (
+            await connection.execute(
+                text("SELECT page_count, freelist_count FROM pragma_page_count, pragma_freelist_count")
+            )
+        ).one()
+        if free <= pages * _FREE_KEPT:
+            return False
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+        # SQLite frees a page with each row, and rows without columns are read by `executescript` alone, which commits.
+        await raw.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
+        return True
+
+    async def start_anew(self) -> None:
+        """The damaged file is kept as `….damaged`; an older one of that name is overwritten."""
+        await self.close()
+        if self.path is not None:
+            await asyncio.to_thread(_put_aside, self.path)
+        self._open()
+
+    async def close(self) -> None:
+        await self.writer.dispose()
+        await self.reader.dispose()
+        for connection in list(self._connections):  # those that an operation still has: each has a thread
+            await connection.close()
+
+
+def _put_aside(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        path.replace(f"{path}.damaged")
+    for rest in ("-wal", "-shm"):
+        Path(f"{path}{rest}").unlink(missing_ok=True)
+
+
+def _prepare_reader(cursor: Any) -> None:  # noqa: ANN401  as above
+    cursor.execute("PRAGMA query_only = ON")
+    cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
+
+
+class Postgresql:
+    dialect = "postgresql"
+    migrates_itself = False
+
+    def __init__(
+        self, url: str, *, password_file: Path | None, max_bytes: int, pool_size: int, timeout_s: float | None
+    ) -> None:
+        """`timeout_s` None: none, for migrations."""
+        self.max_bytes = max_bytes
+        self._url, self._password_file, self._timeout_s = url, password_file, timeout_s
+        self.writer = self.reader = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=timeout_s or 60,
+            pool_recycle=_RECYCLE_S,
+            pool_use_lifo=True,
+            hide_parameters=True,
+        )
+
+    async def _connect(self) -> asyncpg.Connection[Any]:
+        import asyncpg  # noqa: PLC0415  only for PostgreSQL
+
+        timeout_ms = str(int((self._timeout_s or 0) * 1000))
+        try:
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(
+                self._url,
+                timeout=self._timeout_s or 60,
+                password=await self._password(),
+                server_settings={
+                    "statement_timeout": timeout_ms,
+                    "lock_timeout": timeout_ms,
+                    "idle_in_transaction_session_timeout": "60000",
+                    "jit": "off",
+                }
+                | ({} if "application_name=" in self._url else {"application_name": "transfer-gateway"}),
+            )
+        except asyncpg.InvalidAuthorizationSpecificationError as error:
+            raise NotConnected("refused the gateway's login") from error
+        except asyncpg.InvalidCatalogNameError as error:
+            raise NotConnected("has no such database") from error
+        except asyncpg.TooManyConnectionsError as error:
+            raise NotConnected("has too many connections") from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
+            raise NotConnected("can't be reached") from error
+        return connection
+
+    async def _password(self) -> str | None:
+        if self._password_file is None:
+            return None  # asyncpg takes the URL's
+        password = (await asyncio.to_thread(self._password_file.read_text)).rstrip("\r\n")
+        hide([password])
+        return password
+
+    async def size_bytes(self, connection: AsyncConnection) -> int:
+        """Estimated by the rows that live and the width of the latest: deleted ones leave the files as large."""
+        total = 0.0
+        for table, latest in ((executions, executions.c.id), (events, events.c.seq)):
+            rows = await self.count(connection, table)
+            width = await connection.scalar(
+                text(
+                    "SELECT avg(pg_column_size(latest)) FROM "  # noqa: S608  our tables
+                    f"(SELECT * FROM {table.name} ORDER BY {latest.name} DESC LIMIT 1000) AS latest"
+                )
+            )
+            total += rows * (float(width or 0) + _INDEXED_BYTES)
+        return int(total)
+
+    async def count(self, connection: AsyncConnection, table: Table) -> int:
+        """Estimated, too; statistics are empty after a crash."""
+        rows = await connection.scalar(
+            text(
+                "SELECT CASE WHEN n_live_tup > 0 THEN n_live_tup ELSE reltuples END FROM pg_class "
+                "JOIN pg_stat_user_tables ON relid = oid WHERE oid = CAST(:name AS text)::regclass"
+            ),
+            {"name": table.name},
+        )
+        return max(0, int(rows or 0))
+
+    async def shrink(self, connection: AsyncConnection) -> bool:
+        """Autovacuum does."""
+        return False
+
+    async def start_anew(self) -> None:
+        """Not ours to do."""
+
+    async def close(self) -> None:
+        await self.writer.dispose()
+
+
+class TemporaryFile:
+    """The directory of the default database. `path` is None if no file can be written. Left, it is removed."""
+
+    def __init__(self) -> None:
+        self.path: Path | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Path | None:
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="transfer-gateway-", ignore_cleanup_errors=True)
+            self.path = Path(self._folder.name) / "history.db"
+            self.path.touch(0o600)
+        except OSError as error:
+            self.path = None
+            _log.warning(
+                "history_in_memory",
+                detail=f"no temporary file can be written: {error}",
+                max_bytes=_MEMORY_MAX_BYTES,
+            )
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def default_max_bytes(url: str) -> int:
+    return _GIBIBYTE if url.startswith("sqlite:") else 64 * _GIBIBYTE

@@ -1,0 +1,46 @@
+"""The files that the settings of the history name."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from transfer_gateway.settings import ENV_PREFIX, ConfigurationError
+
+
+def check_history_files(url: str, password_file: Path | None) -> str | None:
+    """Returns: the file that is good, if there is one. Raises: ConfigurationError."""
+    if url.startswith("sqlite:///"):
+        return str(_checked_path(url))
+    if password_file is not None:
+        check_password_file(password_file)
+        return str(password_file)
+    return None
+
+
+def check_password_file(path: Path) -> None:
+    """Raises: ConfigurationError."""
+    try:
+        path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is not text"
+        raise ConfigurationError([f"{ENV_PREFIX}HISTORY_PASSWORD_FILE: {path}: {why}"]) from None
+
+
+def sqlite_file(url: str) -> Path:
+    """The file of `sqlite:///path`, made if it is missing, for its owner alone. Raises: ConfigurationError."""
+    path = _checked_path(url)
+    with suppress(OSError):  # then it is read-only, which the first use says
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    return path
+
+
+def _checked_path(url: str) -> Path:
+    path = Path("/" + unquote(urlsplit(url).path).lstrip("/"))
+    if not path.parent.is_dir():
+        raise ConfigurationError([f"{ENV_PREFIX}HISTORY_URL: there is no directory {path.parent}"])
+    if path.is_dir():
+        raise ConfigurationError([f"{ENV_PREFIX}HISTORY_URL: {path} is a directory"])
+    return path

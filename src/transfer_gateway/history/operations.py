@@ -1,0 +1,246 @@
+"""Running operations on the database: bounded in time, done again once if that helps, failing with one error.
+
+The schema is checked, or made, before the first one. While the database is down, one operation a second tries it and
+the others fail at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from transfer_gateway.history import schema
+from transfer_gateway.history.failures import FAILURES, REPLACED, RETRY_S, Failure, Kind, Replaced, failure_of
+from transfer_gateway.telemetry import counter, gauge, get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
+
+    from prometheus_client.core import Metric
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from transfer_gateway.history.databases import Database
+    from transfer_gateway.shared_tasks import SharedTasks
+
+T = TypeVar("T")
+
+_log = get_logger(__name__)
+_ATTEMPTS = 2
+_LEAVE_S = 0.5  # how long an operation that is cancelled may take to clean up before it is left
+
+
+class Operations:
+    """`generation`: another number means that the database may be another one, with less in it."""
+
+    def __init__(self, database: Database, tasks: SharedTasks, *, timeout_s: float) -> None:
+        self.database = database
+        self._tasks = tasks
+        self._timeout_s = timeout_s
+        self._has_schema = False
+        self._making_schema = asyncio.Lock()
+        self._replacing = asyncio.Lock()
+        self.generation = 0
+        self._replacements = 0
+        self._running: set[asyncio.Task[Any]] = set()
+        self._down: Failure | None = None
+        self._try_at = 0.0
+        self._failing: dict[str, str] = {}  # the reason by operation, logged once
+        self._done: dict[tuple[str], int] = {}
+        self._took_s: dict[tuple[str], float] = {}
+        self._errors: dict[tuple[str], int] = {}
+
+    async def read(self, operation: str, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Raises: UpstreamUnavailable."""
+
+        async def attempt() -> T:
+            async with self.database.reader.connect() as connection:
+                return await work(connection)
+
+        return await self._run(operation, attempt)
+
+    async def write(self, operation: str, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """In a transaction. Raises: UpstreamUnavailable.
+
+        With a single writer, its timeout says nothing of reads: it may have waited for others.
+        """
+
+        async def attempt() -> T:
+            async with self.database.writer.begin() as connection:
+                return await work(connection)
+
+        return await self._run(operation, attempt, in_line=self.database.writer is not self.database.reader)
+
+    async def _run(
+        self, operation: str, attempt: Callable[[], Coroutine[Any, Any, T]], *, in_line: bool = False
+    ) -> T:
+        self._refuse_if_down()
+        started_at = time.perf_counter()
+        try:
+            result = await self._attempts(attempt)
+        except _Failed as failed:
+            self._errors[operation,] = self._errors.get((operation,), 0) + 1
+            is_alone = in_line and isinstance(failed.__cause__, TimeoutError)
+            self._note(operation, replace(failed.failure, kind=Kind.FAILED) if is_alone else failed.failure)
+            raise failed.failure.error() from failed.__cause__
+        self._worked(operation)
+        of = (operation,)
+        self._done[of] = self._done.get(of, 0) + 1
+        self._took_s[of] = self._took_s.get(of, 0.0) + time.perf_counter() - started_at
+        return result
+
+    async def _attempts(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        failure = REPLACED
+        for _ in range(_ATTEMPTS):
+            async with self._replacing:
+                replacements = self._replacements
+            try:
+                return await self._attempt(attempt, replacements)
+            except FAILURES as error:
+                failure = await self._passing(error, replacements)
+        raise _Failed(failure)
+
+    async def _attempt(self, attempt: Callable[[], Coroutine[Any, Any, T]], replacements: int) -> T:
+        if not self._has_schema:
+            await self._within_time(self._ensure_schema)
+        if replacements != self._replacements:
+            raise Replaced
+        return await self._within_time(attempt)
+
+    async def _passing(self, error: Exception, replacements: int) -> Failure:
+        """Returns: what has passed, so that another attempt may help. Raises: _Failed."""
+        failure = failure_of(error, self._timeout_s)
+        if failure.kind is Kind.DAMAGED:
+            await self._replace(replacements, failure)
+        elif failure.kind is not Kind.TRANSIENT:
+            raise _Failed(failure) from error
+        return failure
+
+    async def _within_time(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """In a task of its own: a driver's clean-up may hang as the database does. Raises: TimeoutError."""
+        replacements = self._replacements
+        task = self._tasks.start(attempt(), name="history")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            await asyncio.wait({task}, timeout=self._timeout_s)
+        except asyncio.CancelledError:
+            # It goes on: a driver whose operation is cancelled in the middle may lose its connection, and hang.
+            asyncio.get_running_loop().call_later(self._timeout_s, task.cancel)
+            raise
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_LEAVE_S)
+            if not task.done():
+                task.cancel()  # the driver then drops the connection
+            raise TimeoutError
+        if task.cancelled():
+            raise Replaced if replacements != self._replacements else TimeoutError
+        return task.result()
+
+    async def _ensure_schema(self) -> None:
+        async with self._making_schema:
+            if self._has_schema:
+                return
+            if self.database.migrates_itself:
+                async with self.database.writer.begin() as connection:
+                    before, after = await schema.migrate(connection)
+                if before not in {None, after}:
+                    _log.info("history_migrated", before=before, after=after)
+            else:
+                async with self.database.reader.connect() as connection:
+                    await schema.check(connection)
+            self._has_schema = True
+
+    async def _replace(self, replacements: int, failure: Failure) -> None:
+        async with self._replacing:
+            if replacements != self._replacements:
+                return  # another operation has
+            _log.error(
+                "history_store_damaged", detail=failure.detail, effect="a new one is filled from the logs"
+            )
+            self._replacements += 1
+            self.generation += 1
+            self._has_schema = False
+            running = set(self._running)  # they use the old one, or wait for its connections
+            for task in running:
+                task.cancel()
+            if running:
+                await asyncio.wait(running, timeout=_LEAVE_S)
+            try:
+                await self._within_time(self.database.start_anew)
+            except FAILURES as error:
+                raise _Failed(failure_of(error, self._timeout_s)) from error
+
+    def _refuse_if_down(self) -> None:
+        if self._down is None:
+            return
+        now = time.monotonic()
+        if now < self._try_at:
+            raise self._down.error()
+        self._try_at = now + RETRY_S + self._timeout_s  # this one tries
+
+    def _note(self, operation: str, failure: Failure) -> None:
+        """Log a reason once, until it changes or is gone."""
+        if failure.kind is Kind.DOWN:
+            if self._down is None or self._down.reason != failure.reason:
+                _log.error("history_store_unavailable", reason=failure.reason, detail=failure.detail)
+            self._down, self._try_at = failure, time.monotonic() + RETRY_S
+        elif self._failing.get(operation) != failure.reason:
+            self._failing[operation] = failure.reason
+            _log.error(
+                "history_operation_failed",
+                operation=operation,
+                reason=failure.reason,
+                detail=failure.detail,
+            )
+
+    def _worked(self, operation: str) -> None:
+        if self._down is not None:
+            self._down = None
+            self.generation += 1
+            _log.info("history_store_available")
+        if self._failing.pop(operation, None) is not None:
+            _log.info("history_operation_works", operation=operation)
+
+    @property
+    def problem(self) -> str | None:
+        """Why nothing can be read or written, to continue *the history store*; None: it can, as far as is known."""
+        return None if self._down is None else self._down.reason
+
+    async def close(self) -> None:
+        """What runs may end first, within the timeout."""
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=self._timeout_s)
+        task = self._tasks.start(self.database.close(), name="history closes")
+        await asyncio.wait({task}, timeout=self._timeout_s)
+
+    def collect(self) -> Iterator[Metric]:
+        yield gauge(
+            "history_store_up",
+            "0 while the history store can't be used; else 1.",
+            (),
+            float(self._down is None),
+        )
+        yield counter(
+            "history_operations", "Operations of the history store that worked.", ("operation",), self._done
+        )
+        yield counter(
+            "history_operation_seconds",
+            "Time that these operations took, in total.",
+            ("operation",),
+            self._took_s,
+        )
+        yield counter(
+            "history_operation_errors",
+            "Operations of the history store that failed.",
+            ("operation",),
+            self._errors,
+        )
+
+
+class _Failed(Exception):
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure

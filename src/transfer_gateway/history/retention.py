@@ -1,0 +1,142 @@
+"""How long executions are kept: by age and by size, the oldest deleted first, a few at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from transfer_gateway.backoff import jittered
+from transfer_gateway.domain.errors import UpstreamUnavailable
+from transfer_gateway.history.tables import executions
+from transfer_gateway.telemetry import counter, gauge, get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from prometheus_client.core import Metric
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from transfer_gateway.history.operations import Operations
+    from transfer_gateway.history.statements import Statements
+
+_log = get_logger(__name__)
+_DAY_MS = 86_400_000
+_BATCH = 200  # executions of one transaction
+_FILLED = 0.95  # of the maximum size is left after deleting by size
+_SHRINKS = 256  # 1 GiB at once, at most
+_EVERY_S, _DOWN_EVERY_S = 30.0, 5.0
+_NEVER_MS = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """`days`: after the last event or answer of AWS. The maximum size is the database's."""
+
+    days: float
+
+
+class Retentive:
+    def __init__(
+        self,
+        operations: Operations,
+        statements: Statements,
+        retention: Retention,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._operations, self._statements, self._retention = operations, statements, retention
+        self._now_s = now_s
+        self._deleted = {("age",): 0, ("size",): 0}
+        self._size_bytes = self._executions = 0
+
+    async def maintain(self) -> None:
+        """Measure and delete every 30 s until cancelled. So it is also known that the store is down, or back."""
+        while True:
+            with suppress(UpstreamUnavailable):  # logged
+                await self.prune()
+            await asyncio.sleep(jittered(_EVERY_S if self._operations.problem is None else _DOWN_EVERY_S))
+
+    async def prune(self) -> int:
+        """Delete what is too old, and the oldest of what is too much. Returns: executions deleted.
+
+        Raises: UpstreamUnavailable.
+        """
+        await self._measure()
+        before_ms = int(self._now_s() * 1000 - self._retention.days * _DAY_MS)
+        deleted = await self._delete("age", before_ms, None)
+        max_bytes = self._operations.database.max_bytes
+        if self._size_bytes > max_bytes:
+            excess = 1 - max_bytes * _FILLED / self._size_bytes
+            deleted += await self._delete("size", _NEVER_MS, max(1, int(self._executions * excess)))
+        if deleted:
+            await self._shrink()
+            # Not measured again: PostgreSQL's statistics come later.
+            left = max(0, self._executions - deleted)
+            self._size_bytes = self._size_bytes * left // max(1, self._executions)
+            self._executions = left
+        return deleted
+
+    async def _delete(self, why: str, before_ms: int, at_most: int | None) -> int:
+        deleted = 0
+        while at_most is None or deleted < at_most:
+            first = _BATCH if at_most is None else min(_BATCH, at_most - deleted)
+            delete = partial(self._delete_batch, before_ms=before_ms, first=first)
+            gone = await self._operations.write("prune", delete)
+            deleted += gone
+            self._deleted[why,] += gone
+            if gone < first:
+                break
+            await asyncio.sleep(0)
+        if deleted:
+            _log.info("history_pruned", why=why, executions=deleted)
+        return deleted
+
+    async def _shrink(self) -> None:
+        for _ in range(_SHRINKS):
+            if not await self._operations.write("shrink", self._operations.database.shrink):
+                return
+
+    async def _delete_batch(self, connection: AsyncConnection, *, before_ms: int, first: int) -> int:
+        found = await connection.execute(self._statements.oldest, {"before": before_ms, "first": first})
+        rows = found.all()
+        if not rows:
+            return 0
+        given = {"ids": self._statements.ids(row.id for row in rows)}
+        await connection.execute(self._statements.delete_events, given)
+        await connection.execute(self._statements.delete_executions, given)
+        kept_since = max(row.last_at for row in rows) + 1
+        await connection.execute(self._statements.save_kept_since, {"kept_since": kept_since})
+        return len(rows)
+
+    async def _measure(self) -> None:
+        async def measure(connection: AsyncConnection) -> tuple[int, int]:
+            size = await self._operations.database.size_bytes(connection)
+            return size, await self._operations.database.count(connection, executions)
+
+        self._size_bytes, self._executions = await self._operations.read("measure", measure)
+
+    def collect(self) -> Iterator[Metric]:
+        yield gauge(
+            "history_store_size_bytes",
+            "Size of the history, measured every 30 s; in PostgreSQL estimated, without the space of deleted rows.",
+            (),
+            self._size_bytes,
+        )
+        yield gauge(
+            "history_store_max_bytes", "Maximum size of the history.", (), self._operations.database.max_bytes
+        )
+        yield gauge(
+            "history_store_executions",
+            "Executions in the history, measured every 30 s.",
+            (),
+            self._executions,
+        )
+        yield counter(
+            "history_pruned_executions",
+            "Executions deleted from the history, by reason.",
+            ("reason",),
+            self._deleted,
+        )

@@ -1,0 +1,76 @@
+"""The revision of a database: found out, and brought up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import inspect, select, text
+
+from transfer_gateway.history.tables import HEAD, REVISION_TABLE, metadata, revision
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_ADVISORY_LOCK = 7_310_045_221  # an arbitrary number: of two migrations at once, one waits for the other
+
+
+class SchemaProblem(Exception):
+    """The database can't be used as it is. The message is for operators."""
+
+
+async def check(connection: AsyncConnection) -> None:
+    """Raises: SchemaProblem unless the database has this version's tables."""
+    found = await connection.run_sync(_revision)
+    if found is None:
+        raise SchemaProblem("has no tables yet; run `transfer-gateway migrate`")
+    if found < HEAD:
+        raise SchemaProblem(f"has revision {found}, but {HEAD} is needed; run `transfer-gateway migrate`")
+    _check_not_newer(found)
+
+
+def _check_not_newer(found: str) -> None:
+    if found > HEAD:
+        raise SchemaProblem(
+            f"has revision {found} of a newer version of the gateway; this one knows {HEAD}, and does not downgrade"
+        )
+
+
+async def migrate(connection: AsyncConnection) -> tuple[str | None, str]:
+    """Bring the tables up to date, in the connection's transaction. Returns: the revision before and after.
+
+    Raises: SchemaProblem if the database is newer.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+    found = await connection.run_sync(_revision)
+    if found is None:
+        await connection.run_sync(_create)
+    else:
+        _check_not_newer(found)
+        if found != HEAD:
+            await connection.run_sync(upgrade)
+    return found, HEAD
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(REVISION_TABLE):
+        return None
+    return connection.scalar(select(revision.c.version_num))
+
+
+def _create(connection: Connection) -> None:
+    metadata.create_all(connection, checkfirst=False)
+    revision.create(connection)
+    connection.execute(revision.insert().values(version_num=HEAD))
+
+
+def upgrade(connection: Connection, to: str = "head") -> None:
+    """Run Alembic's revisions."""
+    from alembic import command  # noqa: PLC0415  takes 13 MB
+    from alembic.config import Config  # noqa: PLC0415  as above
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    command.upgrade(config, to)

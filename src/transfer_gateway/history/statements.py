@@ -1,0 +1,295 @@
+"""The SQL, for one of the two databases. Each is prepared once: many rows or ids go in as one parameter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from transfer_gateway.history.codec import dump
+from transfer_gateway.history.tables import events, executions, log_groups, retention, workflow_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy.sql.elements import ColumnElement
+
+    Insert = postgresql.Insert | sqlite.Insert
+
+_KEY = ("account_id", "region", "workflow_id", "execution_id")
+RECORD = (
+    "started_at",
+    "ended_at",
+    "status",
+    "error_type",
+    "error_message",
+)  # only the events tell
+UPLOAD = ("user_name", "server_id", "session_id", "file_location")  # both the events and AWS tell
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Parameters in parentheses. `rows` is text: a JSON array of objects with the columns that are named.
+
+    `ids` is what the method of that name makes. PostgreSQL plans by the length of an array, but not by that of JSON.
+    """
+
+    dialect: str
+
+    lock: sa.Executable  # (rows: key, last_at) → id, event_count, key
+    events_of: sa.Executable  # (ids) → execution, seq, event_id, occurred_at, body
+    add_events: sa.Executable  # (rows: execution, event_id, occurred_at, body)
+    replace_events: sa.Executable  # (rows: seq, event_id, body)
+    set_records: sa.Executable  # (rows: id, added, the columns of the record)
+    observe: sa.Executable  # (rows: key, observed, …)
+    record: sa.Executable  # (ids: AWS's) → key, id, event_count, observed
+    timeline: sa.Executable  # (key, after, first) → seq, event_id, occurred_at, body
+    find: sa.Executable  # (execution_id, workflow_id, targets, first) → key
+    save_progress: sa.Executable  # (a row)
+    progress: sa.Executable  # (account_id, region)
+    save_workflow_logs: sa.Executable  # (rows)
+    workflow_logs: sa.Executable  # (account_id, region)
+    oldest: sa.Executable  # (before, first) → id, last_at; skips what a writer has locked
+    delete_events: sa.Executable  # (ids)
+    delete_executions: sa.Executable  # (ids)
+    save_kept_since: sa.Executable  # (kept_since)
+
+    def ids(self, ids: Iterable[int | str]) -> list[int | str] | str:
+        return list(ids) if self.dialect == "postgresql" else dump(list(ids))
+
+
+def statements_of(dialect: str) -> Statements:
+    """`dialect`: postgresql or sqlite."""
+    return _Build(dialect).all()
+
+
+class _Build:
+    def __init__(self, dialect: str) -> None:
+        self._dialect = dialect
+        self._postgresql = dialect == "postgresql"
+
+    def all(self) -> Statements:
+        return Statements(
+            dialect=self._dialect,
+            lock=self._lock(),
+            events_of=self._events_of(),
+            add_events=self._add_events(),
+            replace_events=self._replace_events(),
+            set_records=self._set_records(),
+            observe=self._observe(),
+            record=self._record(),
+            timeline=_timeline(),
+            find=self._find(),
+            save_progress=self._save_progress(),
+            progress=_of_target(log_groups),
+            save_workflow_logs=self._save_workflow_logs(),
+            workflow_logs=_of_target(workflow_logs),
+            oldest=self._oldest(),
+            delete_events=sa.delete(events).where(self._is_one_of(events.c.execution)),
+            delete_executions=sa.delete(executions).where(self._is_one_of(executions.c.id)),
+            save_kept_since=self._save_kept_since(),
+        )
+
+    def _rows(self, *columns: sa.Column[Any]) -> sa.FromClause:
+        """The JSON array as a table, which has the types of these columns."""
+        rows = sa.bindparam("rows", type_=sa.Text)
+        if self._postgresql:
+            typed: list[Any] = [sa.column(column.name, column.type) for column in columns]
+            of_json = sa.func.json_to_recordset(sa.cast(rows, postgresql.JSON))
+            return of_json.table_valued(*typed, name="given").render_derived(with_types=True)
+        each = sa.func.json_each(rows).table_valued("value", name="each")
+        return (
+            sa.select(
+                *(
+                    sa.func.json_extract(each.c.value, f"$.{column.name}", type_=column.type).label(
+                        column.name
+                    )
+                    for column in columns
+                )
+            )
+            .select_from(each)
+            .subquery("given")
+        )
+
+    def _is_one_of(self, column: sa.Column[Any]) -> ColumnElement[bool]:
+        if self._postgresql:
+            ids = sa.bindparam("ids", type_=postgresql.ARRAY(column.type))
+            return column == sa.func.any(ids)
+        each = sa.func.json_each(sa.bindparam("ids", type_=sa.Text)).table_valued("value", name="each")
+        return column.in_(sa.select(each.c.value))
+
+    def _insert(self, table: sa.Table, given: sa.FromClause | None = None, **constants: int) -> Insert:
+        insert = (postgresql.insert if self._postgresql else sqlite.insert)(table)
+        if given is None:
+            return insert
+        rows = sa.select(*given.c, *(sa.literal(value, sa.BigInteger) for value in constants.values())).where(
+            sa.text("1 = 1")
+        )  # without it, SQLite takes ON CONFLICT for a join's
+        return insert.from_select([*given.c.keys(), *constants], rows)
+
+    def _greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+        """The greater of two; of one and NULL, the one."""
+        greatest = sa.func.greatest if self._postgresql else sa.func.max
+        return greatest(sa.func.coalesce(one, other), sa.func.coalesce(other, one))
+
+    def _least(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+        least = sa.func.least if self._postgresql else sa.func.min
+        return least(sa.func.coalesce(one, other), sa.func.coalesce(other, one))
+
+    def _lock(self) -> sa.Executable:
+        """Add the executions that are new, and lock all until the end of the transaction."""
+        given = self._rows(*(executions.c[name] for name in (*_KEY, "last_at")))
+        insert = self._insert(executions, given, event_count=0)
+        return insert.on_conflict_do_update(
+            index_elements=[executions.c[name] for name in reversed(_KEY)],
+            set_={"last_at": self._greatest(executions.c.last_at, insert.excluded.last_at)},
+        ).returning(executions.c.id, executions.c.event_count, *(executions.c[name] for name in _KEY))
+
+    def _events_of(self) -> sa.Executable:
+        return sa.select(
+            events.c.execution, events.c.seq, events.c.event_id, events.c.occurred_at, events.c.body
+        ).where(self._is_one_of(events.c.execution))
+
+    def _add_events(self) -> sa.Executable:
+        given = self._rows(*(events.c[name] for name in ("execution", "event_id", "occurred_at", "body")))
+        return self._insert(events, given).on_conflict_do_nothing()
+
+    def _replace_events(self) -> sa.Executable:
+        given = self._rows(events.c.seq, events.c.event_id, events.c.body)
+        return (
+            sa.update(events)
+            .values(event_id=given.c.event_id, body=given.c.body)
+            .where(events.c.seq == given.c.seq)
+        )
+
+    def _set_records(self) -> sa.Executable:
+        added = sa.Column("added", sa.BigInteger)
+        given = self._rows(executions.c.id, added, *(executions.c[name] for name in (*RECORD, *UPLOAD)))
+        values: dict[str, Any] = {name: given.c[name] for name in RECORD}
+        values |= {name: sa.func.coalesce(given.c[name], executions.c[name]) for name in UPLOAD}
+        values["event_count"] = executions.c.event_count + given.c.added
+        return sa.update(executions).values(values).where(executions.c.id == given.c.id)
+
+    def _observe(self) -> sa.Executable:
+        seen = ("observed_first_at", "observed_last_at")
+        names = (*_KEY, "last_at", *UPLOAD, "observed", *seen)
+        insert = self._insert(executions, self._rows(*(executions.c[name] for name in names)), event_count=0)
+        old, new = executions.c, insert.excluded
+        is_newer = sa.or_(
+            old.observed_last_at.is_(None),
+            new.observed_last_at > old.observed_last_at,
+            sa.and_(new.observed_last_at == old.observed_last_at, new.observed > old.observed),
+        )
+        values: dict[str, Any] = {name: sa.func.coalesce(old[name], new[name]) for name in UPLOAD}
+        return insert.on_conflict_do_update(
+            index_elements=[executions.c[name] for name in reversed(_KEY)],
+            set_=values
+            | {
+                "observed": sa.case((is_newer, new.observed), else_=old.observed),
+                "observed_last_at": sa.case((is_newer, new.observed_last_at), else_=old.observed_last_at),
+                "observed_first_at": self._least(old.observed_first_at, new.observed_first_at),
+                "last_at": self._greatest(old.last_at, new.last_at),
+            },
+        )
+
+    def _record(self) -> sa.Executable:
+        """By AWS's ids, which are hardly ever those of several executions."""
+        return sa.select(
+            *(executions.c[name] for name in _KEY),
+            executions.c.id,
+            executions.c.event_count,
+            executions.c.observed,
+        ).where(self._is_one_of(executions.c.execution_id))
+
+    def _find(self) -> sa.Executable:
+        """The targets are one text: looking for a piece of it needs no parsing, however many they are."""
+        workflow, targets = (sa.bindparam(name, type_=sa.Text) for name in ("workflow_id", "targets"))
+        target = sa.literal(" ") + executions.c.account_id + "/" + executions.c.region + " "
+        position = sa.func.strpos if self._postgresql else sa.func.instr
+        return (
+            sa.select(*(executions.c[name] for name in _KEY))
+            .where(
+                executions.c.execution_id == sa.bindparam("execution_id"),
+                sa.or_(workflow.is_(None), executions.c.workflow_id == workflow),
+                sa.or_(targets.is_(None), position(targets, target) > 0),
+            )
+            .order_by(*(executions.c[name] for name in _KEY))
+            .limit(sa.bindparam("first"))
+        )
+
+    def _save_progress(self) -> sa.Executable:
+        """As `GroupProgress.united`."""
+        insert = self._insert(log_groups)
+        old, new = log_groups.c, insert.excluded
+        replaced, kept = old.read_until < new.complete_since, new.read_until < old.complete_since
+
+        def merged(name: str, united: ColumnElement[Any]) -> ColumnElement[Any]:
+            return sa.case((replaced, new[name]), (kept, old[name]), else_=united)
+
+        return insert.on_conflict_do_update(
+            index_elements=[old.account_id, old.region, old.group_name],
+            set_={
+                "read_until": merged("read_until", self._greatest(old.read_until, new.read_until)),
+                "complete_since": merged(
+                    "complete_since", self._least(old.complete_since, new.complete_since)
+                ),
+                "backfill_until": merged(
+                    "backfill_until", self._least(old.backfill_until, new.backfill_until)
+                ),
+            },
+        )
+
+    def _save_workflow_logs(self) -> sa.Executable:
+        insert = self._insert(workflow_logs, self._rows(*workflow_logs.c))
+        old, new = workflow_logs.c, insert.excluded
+        return insert.on_conflict_do_update(
+            index_elements=list(workflow_logs.primary_key),
+            set_={
+                "mechanism": sa.case(
+                    (new.last_seen_at >= old.last_seen_at, new.mechanism), else_=old.mechanism
+                ),
+                "last_seen_at": self._greatest(old.last_seen_at, new.last_seen_at),
+            },
+        )
+
+    def _oldest(self) -> sa.Executable:
+        oldest = (
+            sa.select(executions.c.id, executions.c.last_at)
+            .where(executions.c.last_at < sa.bindparam("before"))
+            .order_by(executions.c.last_at)
+            .limit(sa.bindparam("first"))
+        )
+        return oldest.with_for_update(skip_locked=True) if self._postgresql else oldest
+
+    def _save_kept_since(self) -> sa.Executable:
+        insert = self._insert(retention).values(id=1, kept_since=sa.bindparam("kept_since"))
+        return insert.on_conflict_do_update(
+            index_elements=[retention.c.id],
+            set_={"kept_since": self._greatest(retention.c.kept_since, insert.excluded.kept_since)},
+        )
+
+
+def _timeline() -> sa.Executable:
+    after = sa.bindparam("after", type_=sa.BigInteger)
+    passed = events.alias("passed")
+    passed_at = sa.select(passed.c.occurred_at).where(passed.c.seq == after).scalar_subquery()
+    return (
+        sa.select(events.c.seq, events.c.event_id, events.c.occurred_at, events.c.body)
+        .join_from(executions, events, events.c.execution == executions.c.id)
+        .where(
+            *(executions.c[name] == sa.bindparam(name) for name in _KEY),
+            sa.or_(
+                after.is_(None), sa.tuple_(events.c.occurred_at, events.c.seq) > sa.tuple_(passed_at, after)
+            ),
+        )
+        .order_by(events.c.occurred_at, events.c.seq)
+        .limit(sa.bindparam("first"))
+    )
+
+
+def _of_target(table: sa.Table) -> sa.Executable:
+    return sa.select(table).where(
+        table.c.account_id == sa.bindparam("account_id"), table.c.region == sa.bindparam("region")
+    )

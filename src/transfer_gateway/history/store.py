@@ -1,0 +1,340 @@
+"""The store: what followers write, and what use cases read.
+
+    async with open_store(url, retention=Retention(...)) as store:   # never waits for the database
+        new = await store.append(events, progress)
+        stored = await store.records(keys)
+
+It may be down at the start, come back, hang, be full, be damaged. Every method then raises UpstreamUnavailable, within
+about the timeout, with a message that names the history store and what is wrong; while it is down, at once. All that
+can be written may be written again. `maintain` is to run beside it.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from transfer_gateway.domain.identity import WorkflowKey
+from transfer_gateway.history.append import append_events, key_of
+from transfer_gateway.history.append_queue import MAX_EVENTS, Append, AppendQueue
+from transfer_gateway.history.codec import (
+    dump,
+    event_from,
+    file_json,
+    from_ms,
+    observed_from,
+    observed_json,
+    plain,
+    to_ms,
+)
+from transfer_gateway.history.databases import (
+    Postgresql,
+    Sqlite,
+    TemporaryFile,
+    default_max_bytes,
+)
+from transfer_gateway.history.files import check_history_files, sqlite_file
+from transfer_gateway.history.operations import Operations
+from transfer_gateway.history.retention import Retention, Retentive
+from transfer_gateway.history.statements import statements_of
+from transfer_gateway.history.tables import retention as retention_table
+from transfer_gateway.history.values import (
+    GroupProgress,
+    LogMechanism,
+    ProgressLost,
+    StoredExecution,
+    Targets,
+    WorkflowLog,
+)
+from transfer_gateway.shared_tasks import SharedTasks
+from transfer_gateway.telemetry import counter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from prometheus_client.core import Metric
+    from sqlalchemy import Executable
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from transfer_gateway.domain.event import ExecutionEvent
+    from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, Target, WorkflowId
+    from transfer_gateway.history.databases import Database
+
+_FOUND = 1000  # executions of one id, at most
+
+
+@asynccontextmanager
+async def open_store(
+    url: str,
+    *,
+    password_file: Path | None = None,
+    max_bytes: int | None = None,
+    retention_days: float = 90.0,
+    pool_size: int = 4,
+    timeout_s: float = 3.0,
+) -> AsyncIterator[HistoryStore]:
+    """The store of a checked `history_url`. It does not connect before it is used.
+
+    Raises: ConfigurationError if the directory of the SQLite file, or the password's file, does not exist.
+    """
+    check_history_files(url, password_file)
+    max_bytes = max_bytes or default_max_bytes(url)
+    with ExitStack() as stack:
+        database: Database
+        if url.startswith("sqlite:"):
+            path = stack.enter_context(TemporaryFile()) if url == "sqlite://" else sqlite_file(url)
+            database = Sqlite(path, max_bytes=max_bytes, timeout_s=timeout_s)
+        else:
+            database = Postgresql(
+                url,
+                password_file=password_file,
+                max_bytes=max_bytes,
+                pool_size=pool_size,
+                timeout_s=timeout_s,
+            )
+        async with SharedTasks() as tasks:
+            operations = Operations(database, tasks, timeout_s=timeout_s)
+            try:
+                yield HistoryStore(operations, Retention(days=retention_days), tasks)
+            finally:
+                await operations.close()
+
+
+class HistoryStore:
+    def __init__(self, operations: Operations, retention: Retention, tasks: SharedTasks) -> None:
+        self._operations = operations
+        self._statements = statements_of(operations.database.dialect)
+        self._retentive = Retentive(operations, self._statements, retention)
+        self._appends = AppendQueue(self._write_appends, tasks)
+        self._appended = 0
+        self.prune, self.maintain = self._retentive.prune, self._retentive.maintain
+
+    @property
+    def generation(self) -> int:
+        """Changes when the store may have lost what was written: it is new, or was down and may have been restored."""
+        return self._operations.generation
+
+    async def append(
+        self,
+        events: Sequence[ExecutionEvent],
+        progress: GroupProgress | None = None,
+        *,
+        saved_until: datetime | None = None,
+    ) -> list[ExecutionEvent]:
+        """Store events, then the progress of the group that they came from. Returns: those that were not stored yet.
+
+        In transactions of 500 events; the progress is saved in the last. An event is the same if its id is, or its
+        content. Of one execution at most 1,000 are kept, but for starts and ends.
+
+        Raises: ProgressLost, if the group's stored progress does not reach `saved_until`. Then the new progress is not
+        saved, because it would cover what was lost.
+        """
+        if not events and progress is None:
+            return []
+        new: list[ExecutionEvent] = []
+        batches = [events[at : at + MAX_EVENTS] for at in range(0, len(events), MAX_EVENTS)] or [()]
+        for batch in batches:
+            append = Append(batch, progress if batch is batches[-1] else None, saved_until)
+            await self._appends.put(append)
+            if append.lost:
+                self._operations.generation += 1
+                raise ProgressLost
+            new += append.new
+        self._appended += len(new)
+        return new
+
+    async def _write_appends(self, appends: Sequence[Append]) -> None:
+        await self._operations.write("append", lambda connection: self._append(connection, appends))
+
+    async def _append(self, connection: AsyncConnection, appends: Sequence[Append]) -> None:
+        for append in appends:
+            append.lost = (
+                append.progress is not None
+                and append.saved_until is not None
+                and not await self._reaches(connection, append.progress, to_ms(append.saved_until))
+            )
+        current = [append for append in appends if not append.lost]
+        events = [event for append in current for event in append.events]
+        new = await append_events(connection, self._statements, events) if events else []
+        stored = {id(event): event for event in new}
+        for append in current:  # of the same event in two appends, it is new in the first
+            append.new = [
+                event for each in append.events if (event := stored.pop(id(each), None)) is not None
+            ]
+        rows = [_progress_row(append.progress) for append in current if append.progress is not None]
+        if rows:
+            await connection.execute(self._statements.save_progress, rows)
+
+    async def _reaches(
+        self, connection: AsyncConnection, progress: GroupProgress, saved_until_ms: int
+    ) -> bool:
+        """Whether the group's stored progress reaches what was saved."""
+        of_target = {"account_id": progress.account_id, "region": progress.region}
+        stored = await connection.execute(self._statements.progress, of_target)
+        return any(row[2] == progress.group and row[3] >= saved_until_ms for row in stored)
+
+    async def observe(self, executions: Sequence[Execution]) -> None:
+        """Keep AWS's answers; of each execution the one with the latest `observed_at`."""
+        by_key: dict[ExecutionKey, Execution] = {}
+        for execution in sorted(executions, key=lambda execution: execution.observed_at):
+            by_key[execution.key] = execution
+        rows = [_observed_row(by_key[key]) for key in sorted(by_key)]
+        for at in range(0, len(rows), MAX_EVENTS):
+            given = {"rows": dump(rows[at : at + MAX_EVENTS])}
+            await self._operations.write("observe", partial(_execute, self._statements.observe, given))
+
+    async def records(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, StoredExecution]:
+        """What is stored of these executions, up to 1,000; what is unknown is missing."""
+        wanted = set(keys)
+        return await self._operations.read("records", partial(self._records, wanted=wanted))
+
+    async def _records(
+        self, connection: AsyncConnection, *, wanted: set[ExecutionKey]
+    ) -> dict[ExecutionKey, StoredExecution]:
+        ids = self._statements.ids({key.execution_id for key in wanted})
+        found = (await connection.execute(self._statements.record, {"ids": ids})).all()
+        rows = {row.id: row for row in found if tuple(row[:4]) in wanted}
+        events: dict[int, list[ExecutionEvent]] = {id_: [] for id_, row in rows.items() if row.event_count}
+        keys = {id_: key_of(row[:4]) for id_, row in rows.items()}
+        if events:
+            logged = await connection.execute(
+                self._statements.events_of, {"ids": self._statements.ids(events)}
+            )
+            for id_, _seq, event_id, occurred_at, body in logged:
+                events[id_].append(event_from(keys[id_], event_id, occurred_at, body))
+        return {
+            keys[id_]: StoredExecution(
+                tuple(sorted(events.get(id_, ()), key=lambda event: (event.occurred_at, event.event_id))),
+                None if row.observed is None else observed_from(keys[id_], row.observed),
+            )
+            for id_, row in rows.items()
+        }
+
+    async def events(
+        self, key: ExecutionKey, *, first: int, after: int | None = None
+    ) -> tuple[list[tuple[int, ExecutionEvent]], bool]:
+        """A page of an execution's events by time, each with its `seq`; `after`: the last one's of the page before.
+
+        Returns also: whether there are more.
+        """
+        given = key._asdict() | {"after": after, "first": first + 1}
+        rows = await self._operations.read("events", partial(_all, self._statements.timeline, given))
+        page = [(seq, event_from(key, event_id, at, body)) for seq, event_id, at, body in rows[:first]]
+        return page, len(rows) > first
+
+    async def find(
+        self, execution_id: ExecutionId, *, workflow_id: WorkflowId | None = None, targets: Targets
+    ) -> list[ExecutionKey]:
+        """The executions of an id in these targets, in order, at most 1,000."""
+        given = {
+            "execution_id": execution_id,
+            "workflow_id": workflow_id,
+            "targets": targets.listed,
+            "first": _FOUND,
+        }
+        rows = await self._operations.read("find", partial(_all, self._statements.find, given))
+        return [key_of(row) for row in rows]
+
+    async def progress(self, target: Target) -> dict[str, GroupProgress]:
+        """What has been read of the target's log groups, by group."""
+        rows = await self._operations.read(
+            "progress", partial(_all, self._statements.progress, target._asdict())
+        )
+        return {
+            group: GroupProgress(
+                target.account_id,
+                target.region,
+                group,
+                from_ms(read_until),
+                from_ms(complete_since),
+                None if backfill_until is None else from_ms(backfill_until),
+            )
+            for _, _, group, read_until, complete_since, backfill_until in rows
+        }
+
+    async def kept_since(self) -> datetime | None:
+        """Executions whose last event is older may have been deleted here; None: none has."""
+        kept_since = await self._operations.read(
+            "kept_since", lambda it: it.scalar(select(retention_table.c.kept_since))
+        )
+        return None if kept_since is None else from_ms(kept_since)
+
+    async def save_workflow_logs(self, logs: Sequence[WorkflowLog]) -> None:
+        """Note where workflows log. What is no longer seen stays, so that a deleted workflow's group is known."""
+        rows = {
+            (log.workflow, log.server_id, log.group): {
+                **log.workflow._asdict(),
+                "server_id": plain(log.server_id) or "",
+                "group_name": plain(log.group) or "",
+                "mechanism": log.mechanism,
+                "last_seen_at": to_ms(log.last_seen_at),
+            }
+            for log in sorted(logs, key=lambda log: log.last_seen_at)
+        }
+        given = {"rows": dump([rows[of] for of in sorted(rows, key=str)])}
+        await self._operations.write(
+            "save_workflow_logs", partial(_execute, self._statements.save_workflow_logs, given)
+        )
+
+    async def workflow_logs(self, target: Target) -> list[WorkflowLog]:
+        rows = await self._operations.read(
+            "workflow_logs", partial(_all, self._statements.workflow_logs, target._asdict())
+        )
+        return [
+            WorkflowLog(
+                WorkflowKey(target.account_id, target.region, workflow_id),
+                server_id or None,
+                group or None,
+                None if mechanism is None else LogMechanism(mechanism),
+                from_ms(last_seen_at),
+            )
+            for _, _, workflow_id, server_id, group, mechanism, last_seen_at in rows
+        ]
+
+    def collect(self) -> Iterator[Metric]:
+        yield counter("history_appended_events", "Events added to the history.", (), self._appended)
+        yield from self._operations.collect()
+        yield from self._retentive.collect()
+
+
+async def _execute(statement: Executable, given: Mapping[str, Any], connection: AsyncConnection) -> None:
+    await connection.execute(statement, given)
+
+
+async def _all(statement: Executable, given: Mapping[str, Any], connection: AsyncConnection) -> Sequence[Any]:
+    return (await connection.execute(statement, given)).all()
+
+
+def _progress_row(progress: GroupProgress) -> dict[str, Any]:
+    goal = progress.backfill_until
+    return {
+        "account_id": progress.account_id,
+        "region": progress.region,
+        "group_name": progress.group,
+        "read_until": to_ms(progress.read_until),
+        "complete_since": to_ms(progress.complete_since),
+        "backfill_until": None if goal is None else to_ms(goal),
+    }
+
+
+def _observed_row(execution: Execution) -> dict[str, Any]:
+    metadata, file = execution.service_metadata, execution.initial_file_location
+    user = None if metadata is None else metadata.user_details
+    at = to_ms(execution.observed_at)
+    return {
+        **execution.key._asdict(),
+        "last_at": at,
+        "user_name": None if user is None else plain(user.user_name),
+        "server_id": None if user is None else plain(user.server_id),
+        "session_id": None if user is None else plain(user.session_id),
+        "file_location": None if file is None else dump(file_json(file)),
+        "observed": observed_json(execution),
+        "observed_first_at": at,
+        "observed_last_at": at,
+    }

@@ -1,0 +1,102 @@
+"""What is remembered of executions, and where."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003  pydantic reads the annotations
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from transfer_gateway.settings.groups.group import ENV_PREFIX, Group
+
+_FORMS = (
+    "must be `off`, `sqlite://`, `sqlite:///` with a file's absolute path, "
+    "or `postgresql://` with user, host and database"
+)
+
+
+class HistorySettings(Group):
+    history_url: str = Field(
+        "sqlite://",
+        repr=False,
+        description=(
+            "Where executions are remembered: `sqlite://` is a temporary file, `sqlite:///var/lib/history.db` that "
+            "file, `postgresql://user@host/database` a database that replicas share; libpq's parameters are "
+            "accepted. `off`: nothing is remembered."
+        ),
+    )
+    history_password_file: Path | None = Field(
+        None, description="File with the password for PostgreSQL. Read again for each connection."
+    )
+    history_retention_days: float = Field(
+        90.0,
+        ge=0.01,
+        le=36_500,
+        description="Days after their last event after which executions are deleted.",
+    )
+    history_max_bytes: int | None = Field(
+        None,
+        ge=16_777_216,
+        le=2**50,
+        description=(
+            "Maximum size of the history; the oldest executions are deleted first. "
+            "Default: 1 GiB in SQLite, 64 GiB in PostgreSQL. 1 GiB holds about 300,000 executions."
+        ),
+    )
+    history_backfill_hours: float = Field(
+        24.0,
+        ge=0,
+        le=24 * 3650,
+        description="How far back the logs are read when the history is empty, in hours.",
+    )
+    history_interval_s: float = Field(
+        2.0,
+        ge=0.1,
+        le=60,
+        description="How often a log is read in which something happens, in seconds. A quiet one is read less often.",
+    )
+    history_max_reads_per_s: float = Field(
+        500.0,
+        ge=1,
+        le=100_000,
+        description="Reads of all logs together, per second. With more active logs, each is read less often.",
+    )
+    history_pool_size: int = Field(
+        4, ge=1, le=1000, description="Maximum connections of one replica to the history's database."
+    )
+    history_timeout_s: float = Field(
+        3.0,
+        ge=0.1,
+        le=60,
+        description=(
+            "Timeout for an operation of the history's database, in seconds. "
+            "After it, the history is UPSTREAM_UNAVAILABLE."
+        ),
+    )
+
+    @field_validator("history_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        """The message must not have the URL: it may have a password."""
+        if value in {"off", "sqlite://"}:
+            return value
+        try:
+            url = urlsplit(value)
+            for host in url.netloc.rpartition("@")[2].split(","):
+                _ = urlsplit(f"//{host}").port
+        except ValueError:
+            raise ValueError(f"is not a URL: {_FORMS}; encode special characters of a password") from None
+        if url.scheme == "sqlite":
+            if url.netloc or url.query or url.fragment or url.path in {"", "/"} or url.path.endswith("/"):
+                raise ValueError(_FORMS)
+        elif url.scheme not in {"postgresql", "postgres"}:
+            raise ValueError(_FORMS)
+        return value
+
+    @field_validator("history_password_file")
+    @classmethod
+    def _check_password(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        url = urlsplit(info.data.get("history_url", ""))
+        if value is not None and (not url.scheme.startswith("postgres") or url.password):
+            raise ValueError(f"needs {ENV_PREFIX}HISTORY_URL to be `postgresql://`, without a password")
+        return value

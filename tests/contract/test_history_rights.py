@@ -1,0 +1,233 @@
+"""What the history tells callers, for any policy: nothing of what is denied, and nothing that is hidden."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from callers import CALLERS, doors_of
+from doors import Failed, GraphQLDoor
+from issuer import AUDIENCE, LocalIssuer
+from recorded import REMEMBERS, id_of, key_of, recorded_world, uploaded
+from transfer_gateway import server
+from transfer_gateway.domain.scope import Hideable
+from transfer_gateway.settings import parse_policy
+from wire import GUARDED, PLAIN, REGION
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from doors import Door
+    from transfer_emulator import Emulator, Upload, World
+    from transfer_gateway.settings import Settings
+
+TARGETS = ((PLAIN, REGION), (GUARDED, "us-east-1"))
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def world() -> World:
+    return recorded_world()
+
+
+@pytest.fixture
+async def remembering(
+    aws: Emulator, settings: Callable[..., Settings], issuer: LocalIssuer, policy_file: Path
+) -> AsyncIterator[server.Service]:
+    async with server.running(
+        settings(
+            **REMEMBERS,
+            auth="oidc",
+            oidc_issuers=issuer.url,
+            oidc_audiences=AUDIENCE,
+            policy_file=policy_file,
+            accounts_reload_s=3600,
+        )
+    ) as service:
+        yield service
+
+
+@pytest.fixture
+def uploads(world: World) -> dict[tuple[str, str], list[Upload]]:
+    """In each target: a failed execution on S3, one on EFS, one in progress, and one that nothing logs."""
+    return {
+        target: [
+            uploaded(world, subject, account_id=target[0], region=target[1], **options)
+            for subject, options in (
+                ("payments", {"failing_step": 1}),
+                ("claims", {}),
+                ("payments", {"ago_s": 100, "duration_s": 3000}),
+                ("orders", {}),
+            )
+        ]
+        for target in TARGETS
+    }
+
+
+rules = st.lists(
+    st.fixed_dictionaries(
+        {
+            "callers": st.sampled_from(["ops", "payments"]).map(lambda group: {"groups": [group]}),
+            "accounts": st.sampled_from([PLAIN, GUARDED]).map(lambda account: {"ids": [account]}),
+            "regions": st.lists(st.sampled_from([REGION, "us-east-1"]), min_size=1, max_size=2, unique=True),
+            "hide": st.lists(st.sampled_from([*map(str, Hideable)]), max_size=4, unique=True),
+        }
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+def hidden_from(
+    caller: str, target: tuple[str, str], rules: list[dict[str, Any]]
+) -> frozenset[Hideable] | None:
+    """The fields that are hidden in a target; None if all of it is. What one rule shows, no other hides."""
+    granting = [
+        frozenset(map(Hideable, rule["hide"]))
+        for rule in rules
+        if set(rule["callers"]["groups"]) & set(CALLERS[caller]["groups"])
+        and target[0] in rule["accounts"]["ids"]
+        and target[1] in rule["regions"]
+    ]
+    return frozenset.intersection(*granting) if granting else None
+
+
+JOINED = """
+query($key: ExecutionKey!, $execution: ID!, $server: ID!, $event: ID!) {
+  execution(key: $key) {
+    status server { id arn loggingRole logGroup structuredLogDestinations onUpload { executionRole } }
+    workflow { id structuredLogDestinations }
+    events { edges { cursor node { id details fileLocation { s3FileLocation { key versionId } } } } }
+  }
+  of: node(id: $execution) { ... on Execution { initialFileLocation { s3FileLocation { key } } } }
+  event: node(id: $event) { ... on ExecutionEvent { details fileLocation { s3FileLocation { key versionId } } } }
+  on: node(id: $server) { ... on Server { loggingRole logGroup onUpload { executionRole } } }
+}
+"""
+
+
+async def asked(ask: Any) -> Any:
+    """An answer, or the error."""
+    try:
+        return await ask
+    except Failed as failed:
+        return failed.error
+
+
+async def answers_about(door: Door, uploads: list[Upload], event_ids: dict[str, str]) -> dict[str, Any]:
+    """Everything that a server tells of these, by what it was asked for."""
+    keys = [key_of(upload) for upload in uploads]
+    never = keys[0] | {"executionId": UNKNOWN_ID}
+    where = {"accountIds": [keys[0]["accountId"]], "regions": [keys[0]["region"]]}
+    workflow = {name: keys[0][name] for name in ("accountId", "region", "workflowId")}
+    questions: dict[str, Any] = {
+        "get": door.batch([*keys, never], 3600, definitions=False),
+        "list": door.list_executions(filter=where, details=True),
+        "workflows": door.list_workflows(filter=where, details=True),
+        "workflow": door.get_workflow(workflow),
+        "servers": door.list_servers(filter=where),
+    }
+    for number, upload in enumerate(uploads):
+        questions[f"find {number}"] = door.find(upload.execution_id)
+        questions[f"events {number}"] = door.events(key_of(upload))
+    if isinstance(door, GraphQLDoor):
+        for number, (key, upload) in enumerate(zip(keys, uploads, strict=True)):
+            place = f"{key['accountId']}/{key['region']}"
+            questions[f"joined {number}"] = door.gateway.ask(
+                JOINED,
+                key=key,
+                execution=id_of(key),
+                server=f"{place}/{upload.server_id}",
+                event=event_ids.get(id_of(key), f"{id_of(key)}/1"),
+            )
+    found = await asyncio.gather(*map(asked, questions.values()))
+    return dict(zip(questions, found, strict=True))
+
+
+def secrets_of(upload: Upload) -> dict[Hideable, set[str]]:
+    """Texts that a hidden field must hide wherever they occur. Outputs have the file's later places."""
+    execution = upload.wire(upload.started_at)
+    return {
+        Hideable.INITIAL_FILE_LOCATION: {upload.file.path, upload.file.version_id},
+        Hideable.SERVICE_METADATA: {upload.session_id},
+        Hideable.EXECUTION_ROLE: {execution["ExecutionRole"]},
+        Hideable.LOGGING_CONFIGURATION: {
+            "transfer-logging",
+            "/aws/transfer/",
+            "/aws/vendedlogs/transfer",
+        },
+        Hideable.POSIX_PROFILE: {'"uid"'},
+        Hideable.STEP_OUTPUTS: {"backingStore"},
+    }
+
+
+@hypothesis_settings(max_examples=8, phases=[Phase.generate])  # each takes seconds: no failure is shrunk
+@given(rules=rules)
+async def test_nothing_that_is_denied_or_hidden(
+    remembering: server.Service,
+    issuer: LocalIssuer,
+    uploads: dict[tuple[str, str], list[Upload]],
+    rules: list[dict[str, Any]],
+) -> None:
+    """No record, event, cursor, server, workflow or error, through either server."""
+    everyone = [{"callers": {"groups": ["ops"]}, "accounts": {"all": True}}]
+    remembering.admission.policy = parse_policy(json.dumps({"rules": everyone}).encode(), name="policy.yaml")
+    event_ids: dict[str, str] = {}
+    async with doors_of(remembering, issuer, "operator", history=True) as (graphql, _):
+        for upload in (upload for found in uploads.values() for upload in found):
+            key = key_of(upload)
+            await graphql.get(key, 3600)
+            events = (await graphql.events(key))["events"] if upload.told(0)["log_groups"] else []
+            if events:
+                event_ids[id_of(key)] = events[0]["id"]
+    assert event_ids
+    remembering.admission.policy = parse_policy(json.dumps({"rules": rules}).encode(), name="policy.yaml")
+    for caller in ("operator", "payments"):
+        async with doors_of(remembering, issuer, caller, history=True) as doors:
+            for target, here in uploads.items():
+                hidden = hidden_from(caller, target, rules)
+                for door in doors:
+                    answers = await answers_about(door, here, event_ids)
+                    check(answers, here, hidden)
+
+
+def check(answers: dict[str, Any], uploads: list[Upload], hidden: frozenset[Hideable] | None) -> None:
+    for what, answer in answers.items():
+        told = json.dumps(answer, default=str)
+        for upload in uploads:
+            for field, secrets in secrets_of(upload).items():
+                if hidden is None or field in hidden:
+                    for secret in secrets:
+                        assert secret not in told, (what, field, answer)
+        names = {upload.server_id for upload in uploads}
+        if hidden is None:
+            assert not any(name in told.replace(f'{name}"', "") for name in names), (what, answer)
+        elif Hideable.SERVICE_METADATA in hidden and what != "servers":
+            shown = told if Hideable.LOGGING_CONFIGURATION in hidden else without_log_groups(answer)
+            if not what.startswith("joined"):  # it asks for servers by their ids
+                assert not any(name in shown for name in names), (what, answer)
+    if hidden is not None:
+        assert [item.get("status", item.get("reason")) for item in answers["get"][:2]] == [
+            "EXCEPTION",
+            "COMPLETED",
+        ]
+
+
+def without_log_groups(answer: Any) -> str:
+    """AWS calls a log group after its server; who may see the one sees the other."""
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, list):
+            return [strip(inner) for inner in value]
+        if not isinstance(value, dict):
+            return value
+        return {name: strip(inner) for name, inner in value.items() if name != "loggingConfiguration"}
+
+    return json.dumps(strip(answer), default=str)

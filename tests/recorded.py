@@ -1,0 +1,84 @@
+"""A world of scripted executions, and a service that remembers them."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from transfer_emulator import NO_QUIRKS, WORKFLOWS, LogQuirks, ScenarioSettings, World, demo_world
+from wire import GUARDED, PLAIN, REGION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from doors import Door
+    from transfer_emulator import Upload
+
+ACCOUNTS, REGIONS = (PLAIN, GUARDED), (REGION, "us-east-1")
+DAY_S = 86_400.0
+# Settings of a service with a history that reads closely.
+REMEMBERS: dict[str, Any] = {"history_url": "sqlite://", "history_interval_s": 0.1}
+
+
+def recorded_world(*, quirks: LogQuirks = NO_QUIRKS, retention_s: float = math.inf) -> World:
+    """Nothing happens in it but by `uploaded`."""
+    created_at = time.time() - DAY_S
+    settings = ScenarioSettings(
+        is_automatic=False, quirks=quirks, retention_s=retention_s, history_from=created_at
+    )
+    scripts = [replace(script, partial_from=None) for script in WORKFLOWS]
+    return demo_world(7, len(ACCOUNTS), REGIONS, settings, scripts)
+
+
+def workflow_of(world: World, subject: str, account_id: str = PLAIN, region: str = REGION) -> str:
+    """The id of a sample workflow: payments, claims, trades or orders."""
+    return next(
+        workflow_id
+        for workflow_id, workflow in world.target(account_id, region).workflows.items()
+        if {"Key": "aws:transfer:customer", "Value": subject} in workflow.definition["Tags"]
+    )
+
+
+def uploaded(
+    world: World,
+    subject: str = "payments",
+    *,
+    ago_s: float = 120.0,
+    duration_s: float = 60.0,
+    account_id: str = PLAIN,
+    region: str = REGION,
+    **options: Any,
+) -> Upload:
+    """A file whose execution started `ago_s` seconds ago."""
+    workflow_id = workflow_of(world, subject, account_id, region)
+    return world.upload(
+        account_id, region, workflow_id, time.time() - ago_s, duration_s=duration_s, **options
+    )
+
+
+def key_of(upload: Upload) -> dict[str, str]:
+    return {
+        "accountId": upload.resources.account_id,
+        "region": upload.resources.region,
+        "workflowId": upload.workflow_id,
+        "executionId": upload.execution_id,
+    }
+
+
+def id_of(key: dict[str, str]) -> str:
+    return "/".join(key.values())
+
+
+def at(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(round(seconds, 3), UTC)
+
+
+async def same(doors: Sequence[Door], method: str, *arguments: Any, **options: Any) -> Any:
+    """What all doors answer."""
+    first, *others = [await getattr(door, method)(*arguments, **options) for door in doors]
+    for other in others:
+        assert other == first
+    return first
