@@ -14,6 +14,13 @@ from organization import denied, founded, telling
 from transfer_emulator import Emulator, Fault, FaultKind, World, demo_world
 from wire import GUARDED, HOME, PLAIN, calling
 
+
+@pytest.fixture(autouse=True)
+def with_history(no_aws_of_this_machine: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is logged is checked, too."""
+    monkeypatch.setenv("TRANSFER_GATEWAY_HISTORY_URL", "sqlite://")
+
+
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -264,7 +264,7 @@ async def test_a_proxy_for_other_hosts(aws: Emulator, accounts_file: Path) -> No
         "check-config", "--assume", TRANSFER_GATEWAY_ACCOUNTS_FILE=str(accounts_file), **given
     )
     assert (code, err) == (0, "")
-    assert out.endswith("  ok  no workflows\n")
+    assert out.endswith("  ok\n")
 
 
 async def test_a_session_token_that_a_proxy_echoes(
