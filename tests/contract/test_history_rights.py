@@ -168,7 +168,7 @@ def secrets_of(upload: Upload) -> dict[Hideable, set[str]]:
     }
 
 
-@hypothesis_settings(max_examples=8, phases=[Phase.generate])  # each takes seconds: no failure is shrunk
+@hypothesis_settings(max_examples=5, phases=[Phase.generate])  # each takes seconds: no failure is shrunk
 @given(rules=rules)
 async def test_nothing_that_is_denied_or_hidden(
     remembering: server.Service,

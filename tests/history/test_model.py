@@ -100,7 +100,7 @@ happenings = st.lists(
     max_size=25,
 )
 EXAMPLES = (
-    6 if settings.get_profile(settings.get_current_profile_name()).derandomize else 300
+    4 if settings.get_profile(settings.get_current_profile_name()).derandomize else 300
 )  # `--hypothesis-profile=exploring`
 PHASES = (Phase.explicit, Phase.generate)  # shrinking takes minutes
 databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"])

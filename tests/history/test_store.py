@@ -100,7 +100,7 @@ events_of_runs = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(drawn=st.lists(events_of_runs, min_size=1, max_size=3), random=st.randoms(use_true_random=False))
 async def test_neither_order_nor_batches_nor_repetitions_matter(
     store: HistoryStore, drawn: list[list[tuple[Any, ...]]], random: Random
@@ -288,7 +288,7 @@ def progresses(draw: st.DrawFn) -> GroupProgress:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(saved=st.lists(progresses(), min_size=1, max_size=5), number=st.integers(0, 10**12))
 async def test_progress_is_united_and_never_lost(
     store: HistoryStore, saved: list[GroupProgress], number: int
