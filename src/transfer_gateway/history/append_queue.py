@@ -69,15 +69,16 @@ class AppendQueue:
             if not done.done():  # whoever left may have been part of the cause for this to take long
                 batch.append((append, done))
                 count += len(append.events)
-        failure: Exception | None = None
         try:
             await self._write([append for append, _ in batch])
         except Exception as error:  # noqa: BLE001  it belongs to those who wait
-            failure = error
-        for _, done in batch:
-            if done.done():
-                continue
-            if failure is None:
-                done.set_result(None)
-            else:
-                done.set_exception(failure.copy() if isinstance(failure, GatewayError) else failure)
+            for _, done in batch:
+                if not done.done():
+                    done.set_exception(error.copy() if isinstance(error, GatewayError) else error)
+        else:
+            for _, done in batch:
+                if not done.done():
+                    done.set_result(None)
+        finally:
+            for _, done in batch:  # only if the service ends meanwhile
+                done.cancel()
