@@ -50,6 +50,9 @@ class LogSearch:
         `late_too`: also for entries that came so late that only the next sweep reads them. Raises: ExecutionNotFound.
         """
         now, start, end = self._now(), reader.oldest, reader.progress.complete_since
+        kept_since = await self._store.kept_since()
+        if kept_since is not None:  # what is older was read, but may have been deleted since
+            end = max(end, kept_since)
         of = (key, reader.group, self._store.generation)
         searched = self._searched.get(of)
         is_old_known = start >= end or (
