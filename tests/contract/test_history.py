@@ -6,6 +6,7 @@ import re
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from doors import Failed, GraphQLDoor, both_doors, selection
 from recorded import DAY_S, REMEMBERS, at, id_of, key_of, recorded_world, same, uploaded, workflow_of
 from transfer_emulator import Fault, FaultKind, LogQuirks, Outcome
 from transfer_gateway import server
+from transfer_gateway.history.store import open_store
 from wire import PLAIN, REGION, becomes
 
 if TYPE_CHECKING:
@@ -317,6 +319,26 @@ async def test_what_is_older_than_the_history(
     """The log is searched for that one id."""
     upload = uploaded(world, ago_s=5 * 3600)
     async with remembering(settings, history_backfill_hours=0.5) as doors:
+        found = await same(doors, "get", key_of(upload))
+        assert (found["status"], found["endedAt"]) == ("COMPLETED", at(upload.ended_at))
+
+
+async def test_what_retention_has_deleted(
+    world: World, aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """The log is searched for what was read once, but is no longer stored."""
+    upload = uploaded(world, ago_s=5 * 3600)
+    url = f"sqlite://{tmp_path}/history.db"
+    kept = {"history_url": url, "history_backfill_hours": 10}
+    async with remembering(settings, **kept) as doors:
+
+        async def events() -> int:
+            return len((await same(doors, "events", key_of(upload)))["events"])
+
+        await becomes(events, len(upload.steps) * 2 + 2)  # the past is read
+    async with open_store(url, retention_days=0.1) as store:
+        assert await store.prune() == 1
+    async with remembering(settings, **kept) as doors:
         found = await same(doors, "get", key_of(upload))
         assert (found["status"], found["endedAt"]) == ("COMPLETED", at(upload.ended_at))
 
