@@ -327,9 +327,9 @@ async def test_what_retention_has_deleted(
     world: World, aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     """The log is searched for what was read once, but is no longer stored."""
-    upload = uploaded(world, ago_s=5 * 3600)
+    upload = uploaded(world, ago_s=23 * 3600)  # in the last window that is read
     url = f"sqlite://{tmp_path}/history.db"
-    kept = {"history_url": url, "history_backfill_hours": 10}
+    kept = {"history_url": url, "history_backfill_hours": 30}  # more than the log keeps
     async with remembering(settings, **kept) as doors:
 
         async def events() -> int:
