@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import ipaddress
+import itertools
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,6 +35,13 @@ HERE: tuple[x509.GeneralName, ...] = (
 _SERVER, _CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 _CURVE = ec.SECP256R1()
 _HOUR = dt.timedelta(hours=1)
+_numbers = itertools.cycle(range(4))  # more than a test has
+
+
+@functools.cache
+def _rsa_key(number: int) -> rsa.RSAPrivateKey:
+    """Used by several tests: to make one takes 0.2 s."""
+    return rsa.generate_private_key(65537, 2048)
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class Authority:
 
     def server(self, *, rsa_key: bool = False, curve: ec.EllipticCurve = _CURVE) -> Pair:
         """For a server on this machine."""
-        private = rsa.generate_private_key(65537, 2048) if rsa_key else ec.generate_private_key(curve)
+        private = _rsa_key(next(_numbers)) if rsa_key else ec.generate_private_key(curve)
         return self.issue({"CN": "here"}, HERE, usage=_SERVER, private=private)
 
     def client(self, *uris: str, days_ago: int = 0, usage: ObjectIdentifier = _CLIENT, **name: str) -> Pair:

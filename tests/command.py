@@ -22,14 +22,9 @@ if TYPE_CHECKING:
 
 COMMAND = Path(sys.executable).with_name("transfer-gateway")
 CLOSED_STDIN = "<&-"
-_CLOSING = {"<&-": 0, "0<&-": 0, ">&-": 1}
+_CLOSING = {"<&-": 0, "0<&-": 0, ">&-": 1, "2>&-": 2}
+_FULL = {">/dev/full": 1, "2>/dev/full": 2}
 _UNLESS_SAID = {"TRANSFER_GATEWAY_GRPC_PORT": "0", "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0"}
-
-
-def keep_bytecode(folder: Path) -> None:
-    """If Python may not write bytecode, let child processes cache it here: otherwise each compiles everything again."""
-    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
-        os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
 
 
 async def run(*arguments: str, redirected: str = "", **environment: str) -> tuple[int | None, str, str]:
@@ -121,13 +116,13 @@ async def started_with(
 ) -> AsyncIterator[Started]:
     """As `started`. `stderr`: where its log goes. `redirected`: the same in shell syntax.
 
-    `before`: a shell command to run first.
+    `before`: a shell command to run first. For it, and for several redirections, a shell starts the command.
     """
-    with tempfile.TemporaryFile() as log:  # in memory or on disk: it never stops the command
+    with tempfile.TemporaryFile() as log, Path("/dev/full").open("wb") as full:  # noqa: ASYNC230  they open at once
         told = {**os.environ, **_UNLESS_SAID, **environment}
         errors = log.fileno() if stderr is None else stderr
         process: Process | Forked
-        if before or redirected:
+        if before or " " in redirected:
             process = await asyncio.create_subprocess_exec(
                 *("/bin/sh", "-c", f'{before} exec "$0" "$@" {redirected}'),
                 COMMAND,
@@ -137,7 +132,13 @@ async def started_with(
                 stderr=errors,
             )
         else:
-            process = await fork(*arguments, environment=told, stderr=errors)
+            process = await fork(
+                *arguments,
+                environment=told,
+                stdout=full.fileno() if _FULL.get(redirected) == 1 else PIPE,
+                stderr=full.fileno() if _FULL.get(redirected) == 2 else errors,
+                closed=[_CLOSING[redirected]] if redirected in _CLOSING else [],
+            )
         assert process.stdout is not None
         try:
             printed = ""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import hypothesis
 import pytest
-from hypothesis import HealthCheck
 
-from command import keep_bytecode
+import bytecode  # noqa: F401  makes the imports below quick
 from driven_time import loop_factory
+from examples import register_profiles
 from pages import WRITE_TABLES
 from quick_botocore import make_quick
 from shared_service import SharedService, shared
@@ -19,15 +20,7 @@ from transfer_gateway import server
 from transfer_gateway.settings import Settings
 from wire import GUARDED, HOME, PLAIN, REGION, Gateway, calling
 
-# The same examples in each run, so that a run fails for what has changed and not by chance; on a busy machine one may
-# take long. `--hypothesis-profile=exploring` draws others.
-hypothesis.settings.register_profile(
-    "exploring",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
-hypothesis.settings.register_profile("steady", hypothesis.settings.get_profile("exploring"), derandomize=True)
-hypothesis.settings.load_profile("steady")
+register_profiles()
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -35,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NO_SKIPS = "--no-skips"
+_COLLECT_GARBAGE_AT = 20_000  # new objects; each service that a test starts makes as many
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,8 +39,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    keep_bytecode(config.rootpath / ".pytest_cache" / "bytecode")
     make_quick()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Collect garbage rarely, and never look through modules and tests: that took a quarter of all time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_GARBAGE_AT, 10, 10)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -175,18 +175,26 @@ async def gateway(service: server.Service) -> AsyncIterator[Gateway]:
 
 
 @pytest.fixture(scope="module")
-def module_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedService]:
-    """`service` without gRPC, started once per module."""
+def share(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., SharedService]]:
+    """Starts a service for a module's tests, with the accounts file and the module's own settings."""
     accounts_file = _accounts_file(tmp_path_factory.mktemp("shared"))
-    with pytest.MonkeyPatch.context() as monkeypatch:
+    with pytest.MonkeyPatch.context() as monkeypatch, ExitStack() as stack:
 
         def use(environment: Mapping[str, str]) -> None:
             _clear_environment(monkeypatch)
             for name, value in environment.items():
                 monkeypatch.setenv(name, value)
 
-        with shared(_world(), use, lambda: _settings(accounts_file, 90, {"grpc": False})) as service:
-            yield service
+        def start(world: World, **overrides: object) -> SharedService:
+            return stack.enter_context(shared(world, use, lambda: _settings(accounts_file, 90, overrides)))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def module_service(share: Callable[..., SharedService]) -> SharedService:
+    """`service` without gRPC, started once per module."""
+    return share(_world(), grpc=False)
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from command import Started
+    from shared_service import SharedService
     from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceAsyncStub
     from transfer_gateway import server
 
@@ -359,7 +360,7 @@ Door = GraphQLDoor | RpcDoor
 
 @asynccontextmanager
 async def both_doors(
-    service: server.Service | Started, token: str | None = None, *, history: bool = False
+    service: server.Service | SharedService | Started, token: str | None = None, *, history: bool = False
 ) -> AsyncIterator[tuple[GraphQLDoor, RpcDoor]]:
     async with calling(service.url, token) as gateway, rpc(service, token) as stub:
         yield GraphQLDoor(gateway, history=history), RpcDoor(stub, history=history)
@@ -367,7 +368,7 @@ async def both_doors(
 
 @asynccontextmanager
 async def rpc(
-    service: server.Service | Started,
+    service: server.Service | SharedService | Started,
     token: str | None = None,
     *,
     tls: grpc.ChannelCredentials | None = None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import io
 import multiprocessing
 import os
@@ -15,6 +16,8 @@ import struct
 import sys
 from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
+
+from quick_botocore import make_quick
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -143,6 +146,8 @@ def _run(
 
     from transfer_gateway.__main__ import main  # noqa: PLC0415  in the child only
 
+    make_quick()
+    gc.freeze()  # or each search for garbage would copy the pages that it shares with its parent
     main()
 
 

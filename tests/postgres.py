@@ -90,6 +90,12 @@ class PostgresServer:
             self._process.wait(30)
             self._process = None
 
+    def recover(self) -> None:
+        """Whatever a test has done to it, it runs again."""
+        if self._process is None:
+            self.start()
+        self.go_on()
+
     def hang(self) -> None:
         """All its processes, until `go_on`."""
         self._signal(signal.SIGSTOP)

@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from transfer_emulator import Emulator
 from transfer_gateway import server
@@ -18,13 +18,25 @@ if TYPE_CHECKING:
     from transfer_emulator import World
     from transfer_gateway.settings import Settings
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class SharedService:
-    """`environment`: points AWS's clients to the emulator behind it."""
+    """`grpc`: empty without gRPC. `environment`: points AWS's clients to the emulator behind it."""
 
     url: str
+    grpc: str
     environment: Mapping[str, str]
+    _loop: asyncio.AbstractEventLoop
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Do in its thread what looks into the emulator's world, which is not made for two."""
+
+        async def done() -> T:
+            return work()
+
+        return asyncio.run_coroutine_threadsafe(done(), self._loop).result(60)
 
 
 @contextmanager
@@ -41,7 +53,7 @@ def shared(
             environment = aws.environment()
             use(environment)
             async with server.running(settings()) as service:
-                ready.set_result(SharedService(service.url, environment))
+                ready.set_result(SharedService(service.url, service.grpc, environment, loop))
                 await stop.wait()
 
     def run() -> None:

@@ -94,9 +94,13 @@ def environment(proxy_url: str, accounts_file: Path) -> dict[str, str]:
 async def ask_both_doors(url: str, grpc_address: str) -> list[str | bytes]:
     """Everything that they answer."""
     async with calling(url) as gateway, grpc.aio.insecure_channel(grpc_address) as channel:
+        async with asyncio.TaskGroup() as tasks:  # each waits for its attempts
+            asked = [
+                tasks.create_task(gateway.post({"query": query, "variables": {"key": KEY}}))
+                for query in (QUERY, "{ inProgressExecutions { edges { cursor } } }")
+            ]
         answers: list[str | bytes] = [
-            (await gateway.post({"query": QUERY, "variables": {"key": KEY}})).body,
-            (await gateway.post({"query": "{ inProgressExecutions { edges { cursor } } }"})).body,
+            *(task.result().body for task in asked),
             (await gateway.send("GET", "/readyz")).body,
             (await gateway.send("GET", "/metrics")).body,
         ]

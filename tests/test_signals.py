@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from command import COMMAND, run, started
+from forked import Forked, fork
 from wire import Gateway, becomes, calling, until
 
 if TYPE_CHECKING:
@@ -205,13 +206,23 @@ async def test_serve_needs_no_stdout(accounts_file: Path, redirected: str) -> No
         "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
         "TRANSFER_GATEWAY_SHUTDOWN_DELAY_S": "0",
     }
-    process = await asyncio.create_subprocess_exec(
-        *("/bin/sh", "-c", f'exec "$0" "$@" {redirected if redirected != "stuck" else ""}'),
-        *(COMMAND, "serve", "--http-port", str(port), "--grpc-port", "0"),
-        env=os.environ | settings,
-        stdout=writing,
-        stderr=DEVNULL,
-    )
+    arguments = ("serve", "--http-port", str(port), "--grpc-port", "0")
+    with Path("/dev/full").open("wb") as full, Path(os.devnull).open("wb") as nowhere:  # noqa: ASYNC230  at once
+        process: Process | Forked
+        if " " in redirected:  # once as people do
+            process = await asyncio.create_subprocess_exec(
+                *("/bin/sh", "-c", f'exec "$0" "$@" {redirected}', COMMAND, *arguments),
+                env=os.environ | settings,
+                stderr=DEVNULL,
+            )
+        else:
+            process = await fork(
+                *arguments,
+                environment=os.environ | settings,
+                stdout=full.fileno() if redirected == ">/dev/full" else writing,
+                stderr=nowhere.fileno(),
+                closed=[1] if redirected == ">&-" else [],
+            )
     try:
         async with calling(f"http://127.0.0.1:{port}") as gateway:
             await becomes(partial(status, gateway), 200)

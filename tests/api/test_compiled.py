@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from strawberry.execution import optimized_is_awaitable
 
+from examples import examples
 from transfer_gateway.api.graphql.compiled import Compiled
 from transfer_gateway.api.graphql.graphql_core_internals import CompilingExecutor
 from transfer_gateway.api.graphql.schema import build_schema
@@ -219,7 +220,7 @@ def run(
 
 
 @given(data=st.data(), outcome=executions | broken())
-@settings(max_examples=80, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(80), suppress_health_check=list(HealthCheck))
 def test_answers_are_the_reference_executors(data: st.DataObject, outcome: Any) -> None:
     """The same data and errors in the same order, for valid and invalid values."""
     execution = SCHEMA.get_type("Execution")
@@ -244,7 +245,7 @@ def test_answers_are_the_reference_executors(data: st.DataObject, outcome: Any) 
     outcomes=st.lists(executions | failures, min_size=2, max_size=4),
     odd=broken() | odd_values,
 )
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=list(HealthCheck))
 def test_lists_are_the_reference_executors(data: st.DataObject, outcomes: list[Any], odd: Any) -> None:
     """The same for a list of executions and errors, also if one of them is invalid."""
     execution = SCHEMA.get_type("Execution")

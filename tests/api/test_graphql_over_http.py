@@ -14,6 +14,7 @@ from graphql import get_introspection_query
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from wire import JSON, PLAIN, QUERY, Gateway, calling, place, to_input
 
 if TYPE_CHECKING:
@@ -324,7 +325,7 @@ anything = st.recursive(
 fuzzed_key = st.fixed_dictionaries({name: st.just(value) | anything for name, value in KEY.items()})
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     body=st.fixed_dictionaries(
         {}, optional={"query": st.just(QUERY) | anything, "variables": anything, "extensions": anything}

@@ -12,6 +12,7 @@ from graphql import FragmentSpreadNode, GraphQLError, get_introspection_query, p
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from transfer_gateway import server
 from transfer_gateway.api.graphql import cost
 from transfer_gateway.api.graphql.documents import Documents, Refused, operation_of
@@ -363,7 +364,7 @@ documents = st.lists(st.lists(selections, min_size=1, max_size=4).map(" ".join),
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(query=documents | st.text())
 async def test_any_document(shared_gateway: Gateway, query: str) -> None:
     """Any document is executed or rejected with a code, with work at most proportional to its length."""

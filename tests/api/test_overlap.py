@@ -21,6 +21,7 @@ from graphql import (
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from transfer_gateway.api.graphql import schema as our_schema
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def test_verdict(document: str, *, is_conflict: bool) -> None:
 
 
 @pytest.mark.parametrize("schema", [ZOO, OURS], ids=["zoo", "ours"])
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(random=st.randoms(use_true_random=False))
 def test_same_verdict_as_graphql_core(schema: GraphQLSchema, random: Random) -> None:
     """For any document, graphql-core's rule has the same verdict."""
@@ -248,7 +249,7 @@ def test_same_verdict_as_graphql_core(schema: GraphQLSchema, random: Random) -> 
     event("conflict" if is_conflict else "fine")
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     ways=st.lists(
         st.tuples(*[st.sampled_from(TYPES)] * 3, st.sampled_from(["age", "age", "size"])),

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from examples import examples
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
 from transfer_gateway.api.graphql.response_cache import ResponseCache
@@ -135,7 +136,7 @@ async def two(settings: Callable[..., Settings]) -> AsyncIterator[list[Any]]:
         max_size=30,
     )
 )  # fmt: skip
-@hypothesis_settings(max_examples=8)
+@hypothesis_settings(max_examples=examples(8))
 async def test_as_if_made_anew(
     aws: Emulator, world: World, settings: Callable[..., Settings], asked: list[tuple[str, float, bool]]
 ) -> None:

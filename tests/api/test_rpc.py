@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doors import details, rpc
+from examples import examples
 from transfer_api.v1 import execution_pb2
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_emulator import Emulator, Fault, FaultKind, World
@@ -214,7 +215,7 @@ async def test_large_messages(channel: Any) -> None:
     assert "5000000 vs. 262144" in str(told[0].details())
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     method=st.sampled_from(
         ["GetExecution", "FindExecution", "ListExecutions", "GetWorkflow", "ListWorkflows"]

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from issuer import ALGORITHMS, AUDIENCE, SUBJECT, LocalIssuer, SigningKey, Time, trusting
 from transfer_gateway.auth import Oidc
 from transfer_gateway.domain.errors import Unauthenticated
@@ -346,7 +347,7 @@ MUTATIONS = st.tuples(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     token=st.one_of(
         st.text(),
@@ -367,7 +368,7 @@ async def test_any_text_is_refused_and_nothing_else_happens(oidc: Oidc, token: s
         await oidc.authenticate(token)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(number=st.integers(0, len(ALGORITHMS) - 1), mutations=st.lists(MUTATIONS, min_size=1, max_size=3))
 async def test_changed_tokens_are_valid_only_if_pyjwt_accepts_them(
     issuer: LocalIssuer, oidc: Oidc, number: int, mutations: list[tuple[float, int, str]]
@@ -389,7 +390,7 @@ async def test_changed_tokens_are_valid_only_if_pyjwt_accepts_them(
         assert dict(caller.claims) == found
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     claims=st.dictionaries(
         st.sampled_from(["iss", "sub", "aud", "exp", "nbf", "iat", "groups"]),

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from command import started
 from doors import Failed, both_doors
+from examples import examples
 from issuer import AUDIENCE, LocalIssuer
 from transfer_gateway import server
 from transfer_gateway.domain.scope import Hideable
@@ -186,7 +187,7 @@ rules = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=15)
+@hypothesis_settings(max_examples=examples(16))
 @given(rules=rules, order=st.permutations([*CALLERS]))
 async def test_nothing_that_the_policy_denies(
     guarded: server.Service, issuer: LocalIssuer, world: World, rules: list[dict[str, Any]], order: list[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,18 +16,22 @@ from doors import Failed, GraphQLDoor, both_doors, selection
 from recorded import DAY_S, REMEMBERS, at, id_of, key_of, recorded_world, same, uploaded, workflow_of
 from transfer_emulator import Fault, FaultKind, LogQuirks, Outcome
 from transfer_gateway import server
+from transfer_gateway.domain.errors import UpstreamUnavailable
+from transfer_gateway.domain.identity import AccountId, Region, Target
 from transfer_gateway.history.store import open_store
 from wire import PLAIN, REGION, becomes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from doors import Door, RpcDoor
+    from shared_service import SharedService
     from transfer_emulator import Emulator, LogEvent, Upload, World
     from transfer_gateway.settings import Settings
 
     Doors = tuple[GraphQLDoor, RpcDoor]
 
+SUBJECTS = ("payments", "claims", "trades")
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -42,6 +47,14 @@ def world(quirks: dict[str, Any]) -> World:
 
 
 @pytest.fixture
+def accounts_file(tmp_path: Path) -> Path:
+    """One target, so that each service that a test starts has little to read."""
+    path = tmp_path / "accounts.yaml"
+    path.write_text(f'defaults: {{ regions: [{REGION}] }}\naccounts: [{{ id: "{PLAIN}" }}]')
+    return path
+
+
+@pytest.fixture
 async def doors(aws: Emulator, settings: Callable[..., Settings]) -> AsyncIterator[Doors]:
     async with remembering(settings) as doors:
         yield doors
@@ -53,6 +66,39 @@ async def remembering(settings: Callable[..., Settings], **overrides: Any) -> As
         server.running(settings(**REMEMBERS | overrides)) as service,
         both_doors(service, history=True) as doors,
     ):
+        yield doors
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a service that a module's tests share has read of: uploads by subject and failing step, and others."""
+
+    world: World
+    service: SharedService
+    uploads: Mapping[Any, Upload]
+
+
+@pytest.fixture(scope="module")
+def past(share: Callable[..., SharedService]) -> Past:
+    """For tests that change nothing."""
+    world = recorded_world()
+    uploads: dict[Any, Upload] = {
+        (subject, step): uploaded(world, subject, failing_step=step)
+        for subject in SUBJECTS
+        for step in (None, 1)
+    }
+    uploads |= {
+        "nothing ran": uploaded(world, outcome=Outcome.NOTHING_RAN),
+        "not logged": uploaded(world, "orders"),
+        "failed late": uploaded(world, failing_step=2),
+        "running": uploaded(world, "trades", ago_s=5, duration_s=5000),
+    }
+    return Past(world, share(world, **REMEMBERS), uploads)
+
+
+@pytest.fixture
+async def past_doors(past: Past) -> AsyncIterator[Doors]:
+    async with both_doors(past.service, history=True) as doors:
         yield doors
 
 
@@ -104,13 +150,13 @@ def path_of(location: dict[str, Any] | None) -> str | None:
     return str(on_s3["key"] if on_s3 else on_efs["path"].removeprefix("/"))
 
 
-@pytest.mark.parametrize("subject", ["payments", "claims", "trades"])
+@pytest.mark.parametrize("subject", SUBJECTS)
 @pytest.mark.parametrize(("failing_step", "status"), [(None, "COMPLETED"), (1, "EXCEPTION")])
 async def test_an_ended_execution(
-    world: World, doors: Doors, subject: str, failing_step: int | None, status: str
+    past: Past, past_doors: Doors, subject: str, failing_step: int | None, status: str
 ) -> None:
     """Status, times, file, user, and each step with its name, times, file and error, whoever logged it."""
-    upload = uploaded(world, subject, failing_step=failing_step)
+    world, doors, upload = past.world, past_doors, past.uploads[subject, failing_step]
     key = key_of(upload)
     found = await same(doors, "get", key)
     told = upload.told(time.time())
@@ -142,10 +188,10 @@ async def test_an_ended_execution(
         assert searched["execution"] is None
 
 
-async def test_an_execution_that_failed_before_its_first_step(world: World, doors: Doors) -> None:
+async def test_an_execution_that_failed_before_its_first_step(past: Past, past_doors: Doors) -> None:
     """It has an end and no steps."""
-    upload = uploaded(world, outcome=Outcome.NOTHING_RAN)
-    found = await same(doors, "get", key_of(upload))
+    upload = past.uploads["nothing ran"]
+    found = await same(past_doors, "get", key_of(upload))
     assert (found["status"], found["endedAt"]) == ("EXCEPTION", at(upload.ended_at))
     assert found["results"] is None
 
@@ -207,9 +253,9 @@ async def test_an_execution_that_is_ending(world: World, aws: Emulator, doors: D
         await becomes(status, ("COMPLETED", False))
 
 
-async def test_an_id_that_never_existed(world: World, doors: Doors) -> None:
+async def test_an_id_that_never_existed(past: Past, past_doors: Doors) -> None:
     """Said only where the log keeps everything. There is nothing to be done about it."""
-    key = never(world)
+    doors, key = past_doors, never(past.world)
     found = await same(doors, "get", key)
     assert (found["code"], found["reason"], found["remedy"]) == ("EXECUTION_NOT_FOUND", "NEVER_EXISTED", None)
     assert found["message"].startswith(f"There never was an execution {UNKNOWN_ID} of workflow")
@@ -243,11 +289,11 @@ async def test_an_id_that_may_have_expired(world: World, doors: Doors) -> None:
     assert told[0] == told[1]
 
 
-async def test_a_workflow_that_logs_nothing(world: World, doors: Doors) -> None:
+async def test_a_workflow_that_logs_nothing(past: Past, past_doors: Doors) -> None:
     """Neither what ended nor what never existed is known, and how to change that is."""
-    upload = uploaded(world, "orders")
-    for key in (key_of(upload), never(world, "orders")):
-        found = await same(doors, "get", key)
+    upload = past.uploads["not logged"]
+    for key in (key_of(upload), never(past.world, "orders")):
+        found = await same(past_doors, "get", key)
         assert found["reason"] == "NOT_LOGGED"
         assert f"Server {upload.server_id}" in found["message"]
         assert "logging role" in found["remedy"]
@@ -287,9 +333,9 @@ async def test_a_log_that_can_not_be_read(
         assert found["status"] == "IN_PROGRESS"
 
 
-async def test_aws_view_alone(world: World, doors: Doors) -> None:
+async def test_aws_view_alone(past: Past, past_doors: Doors) -> None:
     """On request what has ended is not found, by key, in a batch, or by a search."""
-    upload = uploaded(world)
+    doors, upload = past_doors, past.uploads["payments", None]
     key = key_of(upload)
     assert (await same(doors, "get", key))["status"] == "COMPLETED"
     found = await same(doors, "get", key, in_progress_only=True)
@@ -327,15 +373,23 @@ async def test_what_retention_has_deleted(
     world: World, aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     """The log is searched for what was read once, but is no longer stored."""
-    upload = uploaded(world, ago_s=23 * 3600)  # in the last window that is read
+    upload = uploaded(world, ago_s=23 * 3600)
+    groups = set(upload.told(time.time())["log_groups"])
     url = f"sqlite://{tmp_path}/history.db"
     kept = {"history_url": url, "history_backfill_hours": 30}  # more than the log keeps
     async with remembering(settings, **kept) as doors:
 
-        async def events() -> int:
-            return len((await same(doors, "events", key_of(upload)))["events"])
+        async def is_past_read() -> bool:
+            """All of it, also as the next service will know it: that one reads nothing again."""
+            try:
+                async with open_store(url) as store:
+                    logs = await store.progress(Target(AccountId(PLAIN), Region(REGION)))
+            except UpstreamUnavailable:  # the service makes its tables
+                return False
+            return logs.keys() >= groups and all(log.backfilled for log in logs.values())
 
-        await becomes(events, len(upload.steps) * 2 + 2)  # the past is read
+        await becomes(is_past_read, expected=True)
+        assert len((await same(doors, "events", key_of(upload)))["events"]) == len(upload.steps) * 2 + 2
     async with open_store(url, retention_days=0.1) as store:
         assert await store.prune() == 1
     async with remembering(settings, **kept) as doors:
@@ -353,17 +407,15 @@ async def test_entries_that_come_late(world: World, doors: Doors) -> None:
     def put(event: LogEvent) -> None:
         group.put(event.stream, event.message, event.timestamp_ms)
 
+    async def known() -> tuple[Any, ...]:
+        found = await same(doors, "get", key_of(upload), 0)
+        return found["status"], found["startedAt"]
+
     put(end)
-    found = await same(doors, "get", key_of(upload))
-    assert (found["status"], found["startedAt"], found["results"]) == ("COMPLETED", None, None)
+    await becomes(known, ("COMPLETED", None))
     for event in others:
         put(event)
-    for door in doors:
-
-        async def started_at(door: Door = door) -> Any:
-            return (await door.get(key_of(upload), 0))["startedAt"]
-
-        await becomes(started_at, at(upload.started_at))
+    await becomes(known, ("COMPLETED", at(upload.started_at)))
 
 
 async def test_history_outlives_workflow_and_server(world: World, doors: Doors) -> None:
@@ -379,11 +431,12 @@ async def test_history_outlives_workflow_and_server(world: World, doors: Doors) 
     assert answer["data"]["execution"]["status"] == "COMPLETED"
 
 
-async def test_a_batch_of_all_kinds(world: World, doors: Doors) -> None:
+async def test_a_batch_of_all_kinds(past: Past, past_doors: Doors) -> None:
     """Each key has its own answer, in the order of the keys."""
-    ended, running = uploaded(world), uploaded(world, "trades", ago_s=5, duration_s=500)
-    keys = [key_of(ended), never(world), key_of(running), key_of(uploaded(world, "orders")), key_of(ended)]
-    found = await same(doors, "batch", keys)
+    ended, running, unlogged = (
+        key_of(past.uploads[name]) for name in (("payments", None), "running", "not logged")
+    )
+    found = await same(past_doors, "batch", [ended, never(past.world), running, unlogged, ended])
     assert [item.get("reason") or item["status"] for item in found] == [
         "COMPLETED",
         "NEVER_EXISTED",
@@ -403,12 +456,13 @@ async def event_ids(door: Door, key: dict[str, str]) -> list[str]:
     return [event["id"] for event in (await door.events(key))["events"]]
 
 
-async def test_events(world: World, doors: Doors) -> None:
+async def test_events(past: Past, past_doors: Doors) -> None:
     """All of them in order, in pages of any size; the same through both servers, and one by one as nodes."""
-    upload = uploaded(world, failing_step=2)
+    doors, upload = past_doors, past.uploads["failed late"]
     key = key_of(upload)
     await same(doors, "get", key)
-    copies = [entries_of(world, upload, name) for name in upload.told(time.time())["log_groups"]]
+    groups = upload.told(time.time())["log_groups"]
+    copies = past.service.call(lambda: [entries_of(past.world, upload, name) for name in groups])
     assert len(copies) == 2
     await becomes(
         lambda: event_ids(doors[0], key),
@@ -455,9 +509,10 @@ async def test_events(world: World, doors: Doors) -> None:
     assert answer == {"data": {"a": {"id": id_of(key)}, "b": None}}
 
 
-async def test_bad_pages_of_events(world: World, doors: Doors) -> None:
+async def test_bad_pages_of_events(past: Past, past_doors: Doors) -> None:
     """Sizes and cursors that are not ones, and cursors of other lists and executions."""
-    one, other = key_of(uploaded(world)), key_of(uploaded(world, "trades"))
+    doors = past_doors
+    one, other = key_of(past.uploads["payments", None]), key_of(past.uploads["trades", None])
     for key in (one, other):
         await same(doors, "get", key)
     servers = (await doors[0].list_servers(first=1))["next"]
@@ -477,8 +532,9 @@ async def test_bad_pages_of_events(world: World, doors: Doors) -> None:
             assert refused.value.error["message"] == says
 
 
-async def test_servers(world: World, doors: Doors, aws: Emulator) -> None:
+async def test_servers(past: Past, past_doors: Doors) -> None:
     """All of them in pages, with their workflows and log groups; by account and region; each is a node."""
+    doors, world = past_doors, past.world
     everything = (await same(doors, "list_servers", first=1000))["entries"]
     assert len(everything) == 2 * 2 * 5
     for door in doors:
@@ -504,7 +560,7 @@ async def test_servers(world: World, doors: Doors, aws: Emulator) -> None:
         "trades": True,
         "orders": False,
     }
-    upload = uploaded(world)
+    upload = past.uploads["payments", None]
     answer = await doors[0].gateway.ask(
         "query($key: ExecutionKey!, $id: ID!) { execution(key: $key) { server { id logGroup } workflow { id } } "
         "node(id: $id) { ... on Server { logGroup onUpload { workflowId } } } }",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from callers import CALLERS, doors_of
 from doors import Failed, GraphQLDoor
+from examples import examples
 from issuer import AUDIENCE, LocalIssuer
 from recorded import REMEMBERS, id_of, key_of, recorded_world, uploaded
 from transfer_gateway import server
@@ -168,7 +169,9 @@ def secrets_of(upload: Upload) -> dict[Hideable, set[str]]:
     }
 
 
-@hypothesis_settings(max_examples=5, phases=[Phase.generate])  # each takes seconds: no failure is shrunk
+@hypothesis_settings(
+    max_examples=examples(8), phases=[Phase.generate]
+)  # each takes seconds: no failure is shrunk
 @given(rules=rules)
 async def test_nothing_that_is_denied_or_hidden(
     remembering: server.Service,

@@ -203,7 +203,7 @@ async def test_at_most_half_of_awss_quota_is_used(tmp_path: Path, region: str, q
     scripts = [replace(TRADES[0], subject=f"trades-{number}", logging=Logging.SERVER) for number in range(40)]
     async with following(tmp_path, FIRST, region=region, scripts=scripts, history_interval_s=0.1) as it:
         it.upload(FIRST)
-        await asyncio.sleep(60)
+        await asyncio.sleep(30)
         workflow_id = next(iter(it.aws.world.target(FIRST, region).workflows))
         keys = [
             ExecutionKey(
@@ -219,7 +219,7 @@ async def test_at_most_half_of_awss_quota_is_used(tmp_path: Path, region: str, q
         await outcomes(
             keys, lambda key: it.history.forgotten.get(key, max_age_s=0, deadline=loop.time() + 60)
         )
-        await asyncio.sleep(60)
+        await asyncio.sleep(30)
         used_per_s = (it.reads() - before - 4) / (loop.time() - asked_at)  # both bursts
         assert quota_per_s / 3 < used_per_s <= quota_per_s / 2
 

@@ -13,6 +13,7 @@ from botocore.serialize import create_serializer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import examples
 from transfer_emulator.errors import MALFORMED, AwsError
 from transfer_emulator.model import Operation, load_service
 from transfer_emulator.query_protocol import nested, parse_form
@@ -26,7 +27,7 @@ XML_TEXT = st.text(
     max_size=12,
 )
 JSON_TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
-LONG_RUN = settings(max_examples=150)
+LONG_RUN = settings(max_examples=examples(150))
 
 
 def operations(service_name: str, *, of: Callable[[Operation], bool]) -> list[Operation]:

@@ -18,6 +18,15 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture
+def own_postgres(postgres: PostgresServer) -> Iterator[PostgresServer]:
+    """For tests that stop it: a worker runs one test at a time."""
+    try:
+        yield postgres
+    finally:
+        postgres.recover()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty history of each of the two databases."""

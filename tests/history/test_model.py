@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from driven_time import DrivenTime
+from examples import EXPLORING, examples
 from history_model import (
     ACCOUNT,
     REGION,
@@ -99,9 +100,7 @@ happenings = st.lists(
     min_size=4,
     max_size=25,
 )
-EXAMPLES = (
-    4 if settings.get_profile(settings.get_current_profile_name()).derandomize else 300
-)  # `--hypothesis-profile=exploring`
+EXAMPLES = 300 if settings.get_current_profile_name() == EXPLORING else examples(8)
 PHASES = (Phase.explicit, Phase.generate)  # shrinking takes minutes
 databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 

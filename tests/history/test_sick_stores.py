@@ -24,21 +24,15 @@ from transfer_gateway.settings import Settings
 from wire import HOME, PLAIN, REGION, Gateway, becomes, calling
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
-LATENCY_S = 1.5  # of an execution in progress, on a busy machine
+LATENCY_S = 2.5  # of an execution in progress, on a busy machine: less than the store's timeout
 WITH_TIMES = """
 query($key: ExecutionKey!, $maxAge: Float) {
   executionOrError(key: $key, maxAge: $maxAge) { ... on Execution { status startedAt } ... on Error { code message } }
 }
 """
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
 
 
 class Stores:
@@ -202,6 +196,8 @@ async def asking(of: Stores, folder: Path) -> AsyncIterator[Asked]:
                 shutdown_delay_s=0,
                 history_url=of.url,
                 history_interval_s=0.2,
+                history_timeout_s=3,
+                request_timeout_s=60,  # so that the store's timeout comes first, however often it is waited for
                 history_max_bytes=16_777_216,
             )
             async with (

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from examples import examples
 from history_events import START, a_run, event, new_key, observed
 from transfer_gateway.domain.event import EventKind, ExecutionEvent, Upload
 from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target
@@ -100,7 +101,7 @@ events_of_runs = st.lists(
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(drawn=st.lists(events_of_runs, min_size=1, max_size=3), random=st.randoms(use_true_random=False))
 async def test_neither_order_nor_batches_nor_repetitions_matter(
     store: HistoryStore, drawn: list[list[tuple[Any, ...]]], random: Random
@@ -288,7 +289,7 @@ def progresses(draw: st.DrawFn) -> GroupProgress:
     )
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(saved=st.lists(progresses(), min_size=1, max_size=5), number=st.integers(0, 10**12))
 async def test_progress_is_united_and_never_lost(
     store: HistoryStore, saved: list[GroupProgress], number: int

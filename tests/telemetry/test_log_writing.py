@@ -236,7 +236,7 @@ async def test_reader_stuck_and_served_all_the_same(
 async def test_no_answer_without_its_line(world: World, accounts_file: Path) -> None:
     """A request in progress whose audit line finds no room fails: nothing is returned that the audit lacks."""
     keys = [to_input(place(world)) | {"executionId": f"00000000-0000-4000-8000-{n:012}"} for n in range(500)]
-    quickly = {"target_burst": "1000"}
+    quickly = {"target_burst": "1000", "request_timeout_s": "90", "aws_read_timeout_s": "60"}
     with pipe() as log:
         async with serving(accounts_file, SMALL | quickly, stderr=log.writing) as (service, gateway):
             log.fill()

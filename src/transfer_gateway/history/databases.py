@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -81,6 +83,7 @@ class Sqlite:
         self._busy_s = timeout_s * 0.8  # so that it is SQLite that says that it is locked
         self._timeout_s = timeout_s
         self._connections: WeakSet[aiosqlite.Connection] = WeakSet()
+        self._threads = _Threads()
         self._open()
 
     def _open(self) -> None:
@@ -90,7 +93,11 @@ class Sqlite:
     def _engine(self, connections: int, begin: str, prepare: Callable[[Any], None]) -> AsyncEngine:
         engine = create_async_engine(
             URL.create("sqlite+aiosqlite", database=str(self.path or ":memory:")),
-            connect_args={"timeout": self._busy_s, "isolation_level": None},
+            connect_args={
+                "timeout": self._busy_s,
+                "isolation_level": None,
+                "factory": self._threads.connect,
+            },
             poolclass=AsyncAdaptedQueuePool,
             pool_size=connections,
             max_overflow=0,
@@ -149,16 +156,45 @@ class Sqlite:
 
     async def start_anew(self) -> None:
         """The damaged file is kept as `….damaged`; an older one of that name is overwritten."""
-        await self.close()
+        await self._disconnect()
         if self.path is not None:
             await asyncio.to_thread(_put_aside, self.path)
         self._open()
 
     async def close(self) -> None:
+        await self._disconnect()
+        await asyncio.to_thread(self._threads.join, self._timeout_s)
+
+    async def _disconnect(self) -> None:
         await self.writer.dispose()
         await self.reader.dispose()
         for connection in list(self._connections):  # those that an operation still has: each has a thread
             await connection.close()
+
+
+class _Threads:
+    """Those of aiosqlite's connections. One that outlives the event loop fails when it reports to it.
+
+    aiosqlite does not wait for the end of a thread where connecting fails or is cancelled.
+    """
+
+    def __init__(self) -> None:
+        self._alive: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def connect(self, *args: Any, **options: Any) -> sqlite3.Connection:  # noqa: ANN401  the library's
+        """As sqlite3's own factory, in the connection's thread."""
+        with self._lock:
+            self._alive = [thread for thread in self._alive if thread.is_alive()]
+            self._alive.append(threading.current_thread())
+        return sqlite3.Connection(*args, **options)
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for their ends, for each at most so long."""
+        with self._lock:
+            threads = list(self._alive)
+        for thread in threads:
+            thread.join(timeout_s)
 
 
 def _put_aside(path: Path) -> None:

@@ -1,0 +1,16 @@
+"""Imported first. Where Python may not write bytecode beside the sources, each process would compile all modules again.
+
+Then this process and its children keep it in pytest's cache.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+_FOLDER = Path(__file__).parents[1] / ".pytest_cache" / "bytecode"
+
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"] = str(_FOLDER)
