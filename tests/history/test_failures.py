@@ -38,7 +38,6 @@ async def failure(store: HistoryStore) -> str:
         store.append(a_run(key)),
         store.observe([observed(key)]),
         store.records([key]),
-        store.events(key, first=1),
         store.find(key.execution_id, targets=Targets(None)),
         store.progress(key.target),
         store.workflow_logs(key.target),

@@ -238,27 +238,6 @@ async def test_records_of_many_executions(store: HistoryStore) -> None:
     assert await store.records([]) == {}
 
 
-async def test_events_are_paged_by_time(store: HistoryStore) -> None:
-    """Also when they were read newest first; each has a number of its own."""
-    key = new_key()
-    run = a_run(key)
-    await store.append(a_run(new_key(), first_id=50))
-    await store.append(run[4:])
-    await store.append(run[:4])
-    pages: list[ExecutionEvent] = []
-    after, seen, more = None, set(), True
-    while more:
-        page, more = await store.events(key, first=3, after=after)
-        after = page[-1][0]
-        seen |= {seq for seq, _ in page}
-        pages += [one for _, one in page]
-    assert pages == run
-    assert len(seen) == 8
-    assert await store.events(key, first=3, after=after) == ([], False)
-    assert await store.events(key, first=3, after=2**62) == ([], False)
-    assert await store.events(new_key(), first=3) == ([], False)
-
-
 async def test_an_id_is_found_within_the_targets_only(store: HistoryStore) -> None:
     key = new_key("111111111111", "eu-west-1")
     elsewhere = ExecutionKey(AccountId("222222222222"), Region("us-east-1"), *key[2:])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transfer_gateway.telemetry import AwsCalls
 
 _log = get_logger(__name__)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 
 # Entries with either text, so that those of sessions in the same group are not transferred.
 # Source: "Filter pattern syntax" in the CloudWatch Logs user guide.
@@ -119,4 +119,4 @@ class Logs:
 
 
 def _ms(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(milliseconds=1)
+    return (at - _EPOCH) // _MILLISECOND

@@ -110,9 +110,7 @@ class Signing:
         scope = f"{time[:8]}/{self._scope}"
         until_time, until_token, until_body, signed = self._texts[bool(token)]
         text = f"{until_time}{time}{until_token}{token}{until_body}{sha256(body).hexdigest()}"
-        key = f"AWS4{credentials.secret_key}".encode()
-        for part in scope.split("/"):
-            key = hmac.digest(key, part.encode(), "sha256")
+        key = _signing_key(credentials.secret_key, scope)
         to_sign = f"AWS4-HMAC-SHA256\n{time}\n{scope}\n{sha256(text.encode()).hexdigest()}"
         signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
         added = {
@@ -121,6 +119,15 @@ class Signing:
             f"SignedHeaders={signed}, Signature={signature}",
         }
         return added | {"X-Amz-Security-Token": token} if token else added
+
+
+@lru_cache(maxsize=4096)
+def _signing_key(secret_key: str, scope: str) -> bytes:
+    """The key for a day, a region and a service. To derive it takes four fifths of a signature."""
+    key = f"AWS4{secret_key}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from transfer_gateway.backoff import Backoff, jittered
@@ -102,9 +103,10 @@ class Follower:
         loop = asyncio.get_running_loop()
         await asyncio.sleep(jittered(_STAGGER_S, 0.0, 1.0))  # so that targets don't read in step
         while True:
+            started_at = loop.time()
             async with self._reading:
                 await self._read()
-            due = loop.time() + self._pause_s()
+            due = started_at + self._pause_s()
             while loop.time() < due and await self._read_past():
                 pass
             self._wake.clear()
@@ -175,11 +177,9 @@ class Follower:
         if self._clock.now() - self._sources_at >= _SOURCES_FOR_S:
             await self._try(_Work(), self._find_sources)
         verify = self._is_watched  # what the answer rests on
-
-        async def read(reader: LogReader) -> bool:
-            return await self._try(_Work(reader.group), lambda: reader.read_new(verify=verify))
-
-        await outcomes(self.readers.values(), read)
+        async with asyncio.TaskGroup() as tasks:  # few, of which pacing lets two go on at once
+            for group, reader in self.readers.items():
+                tasks.create_task(self._try(_Work(group), partial(reader.read_new, verify=verify)))
 
     async def _read_past(self) -> bool:
         """Read a window of the past of each log. Returns: whether any is left."""

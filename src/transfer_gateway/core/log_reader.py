@@ -1,7 +1,7 @@
 """Reads one log group into the history: what is new, what came late, and the past.
 
-- Each read starts a little before the end of the last one, because entries arrive late: by as much as they did lately,
-  10 s to 2 min, and every five minutes by 15 min.
+- Each read starts a little before the end of the last one, because entries arrive late: by 10 s; every 10 s by as much
+  as they did lately, up to 2 min; and every five minutes by 15 min.
 - The past is read newest first, in windows that grow: 15 minutes, an hour, four hours, …
 - The checkpoint is saved in the same transaction as the entries. Reading something twice does no harm.
 """
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-_MIN_OVERLAP_S, _MAX_OVERLAP_S = 10.0, 120.0
+_MIN_OVERLAP, _MAX_OVERLAP = timedelta(seconds=10), timedelta(minutes=2)
+_OVERLAP = 1.5  # times how late entries came: to CloudWatch, or after a read that should have had them
+_LOOK_BACK_EVERY_S = 10.0
 _SWEEP_EVERY_S, _SWEEP = 300.0, timedelta(minutes=15)
 LATE_S = 600.0  # an entry that takes no longer to arrive is always found: by the next sweep
 _FIRST_WINDOW, _MIN_WINDOW, _WINDOW_GROWTH = timedelta(minutes=15), timedelta(seconds=1), 4
@@ -88,7 +90,7 @@ class LogReader:
         self.unreadable = 0
         self.last_event_at = 0.0
         self._late_by_s = 0.0
-        self._swept_at = self._now()
+        self._looked_back_at = self._swept_at = self._now()
         self._epoch = 0
         self._saved_at = -math.inf
         self._known: set[str] = set()
@@ -174,10 +176,12 @@ class LogReader:
         if now - self.progress.read_until > _SHORT_GAP:  # the log could not be read for a while
             self.resume(self.progress if self._saved_until is not None else None)
         sweep = started_at - self._swept_at >= _SWEEP_EVERY_S
-        overlap = _SWEEP if sweep else timedelta(seconds=self._overlap_s())
+        looks_back = sweep or verify or started_at - self._looked_back_at >= _LOOK_BACK_EVERY_S
+        long, looked_back_at = self._overlap(), self._looked_back_at
+        overlap = _SWEEP if sweep else long if looks_back else _MIN_OVERLAP
+        self._forget_before(self.progress.read_until - max(overlap, long))
         start = self.progress.read_until - overlap
-        self._forget_before(start)
-        done = replace(self.progress, read_until=now, complete_since=min(self.progress.complete_since, start))
+        done = self.progress.extended(start, now)
         verify |= self._now() - self._saved_at >= _SAVE_EVERY_S
         read = await self._read(start, now + _CLOCK_SKEW, done, newest_first=False, save=verify)
         if read is None:
@@ -185,7 +189,12 @@ class LogReader:
         self._advance(complete_since=start, read_until=now)
         if sweep:
             self._swept_at = started_at
-        late_by = [(now - event.occurred_at).total_seconds() for event in read.new]
+        if looks_back:
+            self._looked_back_at = started_at
+        late_by = [
+            max(looked_back_at, event.observed_at.timestamp()) - event.occurred_at.timestamp()
+            for event in read.new
+        ]
         self._late_by_s = max([*late_by, self._late_by_s * 0.98])
         return read.new
 
@@ -212,15 +221,11 @@ class LogReader:
             self._window /= _WINDOW_GROWTH
         return read.new
 
-    def _overlap_s(self) -> float:
-        return min(_MAX_OVERLAP_S, max(_MIN_OVERLAP_S, 2 * self._late_by_s))
+    def _overlap(self) -> timedelta:
+        return max(_MIN_OVERLAP, min(_MAX_OVERLAP, timedelta(seconds=_OVERLAP * self._late_by_s)))
 
     def _advance(self, *, complete_since: datetime, read_until: datetime) -> None:
-        self.progress = replace(
-            self.progress,
-            complete_since=min(self.progress.complete_since, complete_since),
-            read_until=max(self.progress.read_until, read_until),
-        )
+        self.progress = self.progress.extended(complete_since, read_until)
         if self._earlier is not None and self.progress.complete_since <= self._earlier.read_until:
             self.progress, self._earlier = self.progress.united(self._earlier), None
 
@@ -277,7 +282,7 @@ class LogReader:
         now = self._now()
         for event in sorted(new, key=lambda event: event.occurred_at):
             occurred = event.occurred_at.timestamp()
-            if now - occurred < _MAX_OVERLAP_S:
+            if now - occurred < _MAX_OVERLAP.total_seconds():
                 self.last_event_at = now  # it may have waited for a quiet log's next read
             if event.kind in ENDS:
                 self.running.pop(event.key.execution_id, None)
@@ -286,7 +291,9 @@ class LogReader:
 
     def _remember(self, page: LogPage) -> None:
         """The entries that the next reads will have again."""
-        horizon = self._utc() - timedelta(seconds=_MAX_OVERLAP_S)
+        if not page.events and not page.unreadable_ids:
+            return
+        horizon = self._utc() - _MAX_OVERLAP
         ids = [(event.occurred_at, event.event_id) for event in page.events]
         for occurred_at, event_id in ids + [(self._utc(), event_id) for event_id in page.unreadable_ids]:
             if occurred_at >= horizon and len(self._known) < _MAX_KNOWN:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from transfer_gateway.domain.event import ENDS, EventKind
@@ -22,6 +23,14 @@ _STATUS = {
 }
 _STEP_ENDS = frozenset({EventKind.STEP_COMPLETED, EventKind.STEP_ERRORED})
 _STEPS = _STEP_ENDS | {EventKind.STEP_STARTED}
+_RANKS = dict.fromkeys(EventKind, 3) | {
+    EventKind.EXECUTION_STARTED: 0,
+    EventKind.STEP_STARTED: 1,
+    EventKind.STEP_COMPLETED: 2,
+    EventKind.STEP_ERRORED: 2,
+    EventKind.EXECUTION_COMPLETED: 4,
+    EventKind.EXECUTION_ERRORED: 4,
+}  # of events with the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +109,17 @@ def in_order(events: Iterable[ExecutionEvent]) -> list[ExecutionEvent]:
     distinct = {
         event.content: event for event in sorted(events, key=lambda event: event.event_id, reverse=True)
     }
-    waiting = sorted(distinct.values(), key=lambda event: (event.occurred_at, _rank(event), event.event_id))
-    if not waiting:
+    if not distinct:
         raise ValueError("no events")
+    waiting = sorted(
+        distinct.values(), key=lambda event: (event.occurred_at, _RANKS[event.kind], event.event_id)
+    )
     ordered: list[ExecutionEvent] = []
     running: tuple[str | None, str | None] | None = None
-    while waiting:
-        at = waiting[0].occurred_at
-        together = [event for event in waiting if event.occurred_at == at]
-        del waiting[: len(together)]
+    for _, same_time in groupby(waiting, key=lambda event: event.occurred_at):
+        together = list(same_time)
         while together:
-            event = _next_of(together, running)
+            event = together[0] if len(together) == 1 else _next_of(together, running)
             together.remove(event)
             ordered.append(event)
             if event.kind is EventKind.STEP_STARTED:
@@ -131,61 +140,41 @@ def _next_of(
     return together[0]
 
 
-def _rank(event: ExecutionEvent) -> int:
-    match event.kind:
-        case EventKind.EXECUTION_STARTED:
-            return 0
-        case EventKind.STEP_STARTED:
-            return 1
-        case EventKind.STEP_COMPLETED | EventKind.STEP_ERRORED:
-            return 2
-        case EventKind.EXECUTION_COMPLETED | EventKind.EXECUTION_ERRORED:
-            return 4
-        case _:
-            return 3
-
-
 def _step_of(event: ExecutionEvent) -> tuple[str | None, str | None]:
     return event.raw_step_type, event.step_name
 
 
 def _steps(ordered: Sequence[ExecutionEvent]) -> tuple[list[RecordedStep], list[ExecutionEvent]]:
     """The steps in order, and the events without those that repeat another."""
-    steps: list[RecordedStep] = []
+    runs: list[tuple[ExecutionEvent, ExecutionEvent | None]] = []  # the first event of each, and its end
     kept: list[ExecutionEvent] = []
     for event in ordered:
-        if event.kind not in _STEPS:
-            kept.append(event)
-            continue
-        last = steps[-1] if steps and (steps[-1].raw_step_type, steps[-1].name) == _step_of(event) else None
-        is_open = last is not None and last.ended_at is None
-        if event.kind is EventKind.STEP_STARTED:
-            if is_open:
+        if event.kind in _STEPS:
+            first, end = runs[-1] if runs else (None, None)
+            is_same = first is not None and _step_of(first) == _step_of(event)
+            is_open = is_same and end is None
+            if event.kind is EventKind.STEP_STARTED:
+                if is_open:
+                    continue
+                runs.append((event, None))
+            elif first is not None and is_open:
+                runs[-1] = first, event
+            elif is_same:
                 continue
-            steps.append(
-                RecordedStep(
-                    event.step_type,
-                    event.raw_step_type,
-                    event.step_name,
-                    started_at=event.occurred_at,
-                    file_location=event.file_location,
-                )
-            )
-        elif is_open and last is not None:
-            steps[-1] = replace(last, ended_at=event.occurred_at, outputs=event.details, error=event.error)
-        elif last is not None:
-            continue
-        else:  # its start was not logged
-            steps.append(
-                RecordedStep(
-                    event.step_type,
-                    event.raw_step_type,
-                    event.step_name,
-                    ended_at=event.occurred_at,
-                    file_location=event.file_location,
-                    outputs=event.details,
-                    error=event.error,
-                )
-            )
+            else:  # its start was not logged
+                runs.append((event, event))
         kept.append(event)
-    return steps, kept
+    return [_step(first, end) for first, end in runs], kept
+
+
+def _step(first: ExecutionEvent, end: ExecutionEvent | None) -> RecordedStep:
+    return RecordedStep(
+        first.step_type,
+        first.raw_step_type,
+        first.step_name,
+        None if first is end else first.occurred_at,
+        None if end is None else end.occurred_at,
+        first.file_location,
+        None if end is None else end.details,
+        None if end is None else end.error,
+    )

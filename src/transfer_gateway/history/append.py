@@ -7,7 +7,7 @@ what is stored and not on how it came in. Of two events with the same content th
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ MAX_EVENTS = 1000  # of one execution; AWS writes some dozens. Starts and ends a
 _HARD_MAX_EVENTS = 1100
 _ALWAYS_KEPT = ENDS | {EventKind.EXECUTION_STARTED}
 _SLICE = 50  # executions between two chances for others to use the event loop
+_MAX_KEPT = 20_000  # events in memory, of 0.7 KB
 _EVENT_ID_CHARACTERS = 200  # CloudWatch's have 56
 
 Content = tuple[str, str | None, str | None, int]
@@ -51,6 +52,28 @@ class _Added:
     new: list[ExecutionEvent] = field(default_factory=list)
 
 
+class RunningExecutions:
+    """The events of executions that run, as they are stored: they are needed again with each that is added."""
+
+    def __init__(self) -> None:
+        self._events: OrderedDict[ExecutionKey, dict[str, ExecutionEvent]] = OrderedDict()
+        self._count = 0
+
+    def events(self, key: ExecutionKey) -> dict[str, ExecutionEvent]:
+        """By their ids; some or all may be missing."""
+        return self._events.get(key, {})
+
+    def add(self, events: Iterable[ExecutionEvent]) -> None:
+        for event in events:
+            if event.kind in ENDS:
+                self._count -= len(self._events.pop(event.key, ()))
+            else:
+                self._events.setdefault(event.key, {})[_stored_id(event)] = event
+                self._count += 1
+        while self._count > _MAX_KEPT:
+            self._count -= len(self._events.popitem(last=False)[1])
+
+
 @dataclass(slots=True)
 class _Stored:
     id: int
@@ -60,13 +83,16 @@ class _Stored:
 
 
 async def append_events(
-    connection: AsyncConnection, statements: Statements, events: Sequence[ExecutionEvent]
+    connection: AsyncConnection,
+    statements: Statements,
+    events: Sequence[ExecutionEvent],
+    running: RunningExecutions,
 ) -> list[ExecutionEvent]:
     """Within the connection's transaction. Returns: those that were not stored yet."""
     by_key: defaultdict[ExecutionKey, list[ExecutionEvent]] = defaultdict(list)
     for event in events:
         by_key[event.key].append(event)
-    stored = await _lock(connection, statements, by_key)
+    stored = await _lock(connection, statements, by_key, running)
     added = _Added()
     for at, key in enumerate(sorted(by_key)):
         _add(added, stored[key], by_key[key])
@@ -79,6 +105,7 @@ async def append_events(
     ):
         if rows:
             await connection.execute(statement, {"rows": dump(rows)})
+    running.add(added.new)
     return added.new
 
 
@@ -86,21 +113,30 @@ async def _lock(
     connection: AsyncConnection,
     statements: Statements,
     by_key: dict[ExecutionKey, list[ExecutionEvent]],
+    running: RunningExecutions,
 ) -> dict[ExecutionKey, _Stored]:
     """Lock the executions, in an order that all writers share, and read the events that they have."""
     rows = [
-        {**key._asdict(), "last_at": max(to_ms(event.occurred_at) for event in by_key[key])}
+        {
+            "account_id": key.account_id,
+            "region": key.region,
+            "workflow_id": key.workflow_id,
+            "execution_id": key.execution_id,
+            "last_at": to_ms(max(event.occurred_at for event in by_key[key])),
+        }
         for key in sorted(by_key)
     ]
     locked = await connection.execute(statements.lock, {"rows": dump(rows)})
-    stored = {key_of(row[2:]): _Stored(row[0], row[1]) for row in locked}
+    keys = {tuple(key): key for key in by_key}
+    stored = {keys[tuple(row[2:])]: _Stored(row[0], row[1]) for row in locked}
     by_id = {one.id: (key, one) for key, one in stored.items() if one.event_count}
     if by_id:
         found = await connection.execute(statements.events_of, {"ids": statements.ids(by_id)})
         for at, (id_, seq, event_id, occurred_at, body) in enumerate(found):
             key, one = by_id[id_]
             one.seqs[event_id] = seq
-            one.events.append(event_from(key, event_id, occurred_at, body))
+            event = running.events(key).get(event_id)
+            one.events.append(event or event_from(key, event_id, occurred_at, body))
             if at % (_SLICE * 10) == _SLICE * 10 - 1:
                 await asyncio.sleep(0)
     return stored

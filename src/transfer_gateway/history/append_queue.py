@@ -1,12 +1,14 @@
 """Appends that wait for the writer share its next transaction: one costs about as much as a hundred events.
 
-No append waits for others to come. Those that come while a transaction runs are in the next one.
+An append to an idle writer is written at once. Those that come while a transaction runs are in the next one, which
+waits a little for more, or until it is full: so transactions are few and large while many logs are read.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from transfer_gateway.shared_tasks import SharedTasks
 
 MAX_EVENTS = 500  # of one transaction: so long others wait
+_GATHER_S = 0.25
 
 
 @dataclass(eq=False, slots=True)
@@ -40,12 +43,17 @@ class AppendQueue:
     def __init__(self, write: Callable[[Sequence[Append]], Awaitable[None]], tasks: SharedTasks) -> None:
         self._write, self._tasks = write, tasks
         self._waiting: deque[tuple[Append, asyncio.Future[None]]] = deque()
+        self._events = 0  # of those that wait
+        self._full = asyncio.Event()
         self._running = False
 
     async def put(self, append: Append) -> None:
         """Raises: what `write` raises."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((append, done))
+        self._events += len(append.events)
+        if self._events >= MAX_EVENTS:
+            self._full.set()
         if not self._running:
             self._running = True
             self._tasks.start(self._write_all(), name="append to the history")
@@ -53,22 +61,35 @@ class AppendQueue:
 
     async def _write_all(self) -> None:
         try:
+            await self._write_next()
             while self._waiting:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_GATHER_S):
+                        await self._full.wait()
                 await self._write_next()
         finally:
             self._running = False
             for _, done in self._waiting:  # only if the service ends
                 done.cancel()
             self._waiting.clear()
+            self._events = 0
 
-    async def _write_next(self) -> None:
+    def _take(self) -> list[tuple[Append, asyncio.Future[None]]]:
+        """Those of the next transaction."""
         batch: list[tuple[Append, asyncio.Future[None]]] = []
         count = 0
         while self._waiting and (not batch or count + len(self._waiting[0][0].events) <= MAX_EVENTS):
             append, done = self._waiting.popleft()
+            self._events -= len(append.events)
             if not done.done():  # whoever left may have been part of the cause for this to take long
                 batch.append((append, done))
                 count += len(append.events)
+        if self._events < MAX_EVENTS:
+            self._full.clear()
+        return batch
+
+    async def _write_next(self) -> None:
+        batch = self._take()
         try:
             await self._write([append for append, _ in batch])
         except Exception as error:  # noqa: BLE001  it belongs to those who wait

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -94,9 +93,7 @@ def event_body(event: ExecutionEvent) -> str:
     return dump(body)
 
 
-@lru_cache(maxsize=4096)
 def event_from(key: ExecutionKey, event_id: str, occurred_at_ms: int, body: str) -> ExecutionEvent:
-    """Cached: while an execution runs, its events are read again with each that is added."""
     read = load(body)
     raw_step_type, file, error = read.get("step_type"), read.get("file"), read.get("error")
     upload = read.get("upload")

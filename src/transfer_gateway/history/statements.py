@@ -45,9 +45,9 @@ class Statements:
     set_records: sa.Executable  # (rows: id, added, the columns of the record)
     observe: sa.Executable  # (rows: key, observed, …)
     record: sa.Executable  # (ids: AWS's) → key, id, event_count, observed
-    timeline: sa.Executable  # (key, after, first) → seq, event_id, occurred_at, body
     find: sa.Executable  # (execution_id, workflow_id, targets, first) → key
-    save_progress: sa.Executable  # (a row)
+    save_progress: sa.Executable  # (rows: of different groups)
+    read_until: sa.Executable  # (rows: account_id, region, group_name) → these, read_until
     progress: sa.Executable  # (account_id, region)
     save_workflow_logs: sa.Executable  # (rows)
     workflow_logs: sa.Executable  # (account_id, region)
@@ -80,9 +80,9 @@ class _Build:
             set_records=self._set_records(),
             observe=self._observe(),
             record=self._record(),
-            timeline=_timeline(),
             find=self._find(),
             save_progress=self._save_progress(),
+            read_until=self._read_until(),
             progress=_of_target(log_groups),
             save_workflow_logs=self._save_workflow_logs(),
             workflow_logs=_of_target(workflow_logs),
@@ -221,7 +221,7 @@ class _Build:
 
     def _save_progress(self) -> sa.Executable:
         """As `GroupProgress.united`."""
-        insert = self._insert(log_groups)
+        insert = self._insert(log_groups, self._rows(*log_groups.c))
         old, new = log_groups.c, insert.excluded
         replaced, kept = old.read_until < new.complete_since, new.read_until < old.complete_since
 
@@ -240,6 +240,12 @@ class _Build:
                 ),
             },
         )
+
+    def _read_until(self) -> sa.Executable:
+        key = list(log_groups.primary_key)
+        given = self._rows(*key)
+        is_given = sa.and_(*(column == given.c[column.name] for column in key))
+        return sa.select(*key, log_groups.c.read_until).join_from(given, log_groups, is_given)
 
     def _save_workflow_logs(self) -> sa.Executable:
         insert = self._insert(workflow_logs, self._rows(*workflow_logs.c))
@@ -269,24 +275,6 @@ class _Build:
             index_elements=[retention.c.id],
             set_={"kept_since": self._greatest(retention.c.kept_since, insert.excluded.kept_since)},
         )
-
-
-def _timeline() -> sa.Executable:
-    after = sa.bindparam("after", type_=sa.BigInteger)
-    passed = events.alias("passed")
-    passed_at = sa.select(passed.c.occurred_at).where(passed.c.seq == after).scalar_subquery()
-    return (
-        sa.select(events.c.seq, events.c.event_id, events.c.occurred_at, events.c.body)
-        .join_from(executions, events, events.c.execution == executions.c.id)
-        .where(
-            *(executions.c[name] == sa.bindparam(name) for name in _KEY),
-            sa.or_(
-                after.is_(None), sa.tuple_(events.c.occurred_at, events.c.seq) > sa.tuple_(passed_at, after)
-            ),
-        )
-        .order_by(events.c.occurred_at, events.c.seq)
-        .limit(sa.bindparam("first"))
-    )
 
 
 def _of_target(table: sa.Table) -> sa.Executable:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from transfer_gateway.domain.identity import WorkflowKey
-from transfer_gateway.history.append import append_events, key_of
+from transfer_gateway.history.append import RunningExecutions, append_events, key_of
 from transfer_gateway.history.append_queue import MAX_EVENTS, Append, AppendQueue
 from transfer_gateway.history.codec import (
     dump,
@@ -112,6 +112,7 @@ class HistoryStore:
         self._statements = statements_of(operations.database.dialect)
         self._retentive = Retentive(operations, self._statements, retention)
         self._appends = AppendQueue(self._write_appends, tasks)
+        self._running = RunningExecutions()
         self._appended = 0
         self.prune, self.maintain = self._retentive.prune, self._retentive.maintain
 
@@ -153,31 +154,34 @@ class HistoryStore:
         await self._operations.write("append", lambda connection: self._append(connection, appends))
 
     async def _append(self, connection: AsyncConnection, appends: Sequence[Append]) -> None:
-        for append in appends:
-            append.lost = (
-                append.progress is not None
-                and append.saved_until is not None
-                and not await self._reaches(connection, append.progress, to_ms(append.saved_until))
-            )
+        await self._note_lost(connection, appends)
         current = [append for append in appends if not append.lost]
         events = [event for append in current for event in append.events]
-        new = await append_events(connection, self._statements, events) if events else []
+        new = await append_events(connection, self._statements, events, self._running) if events else []
         stored = {id(event): event for event in new}
         for append in current:  # of the same event in two appends, it is new in the first
             append.new = [
                 event for each in append.events if (event := stored.pop(id(each), None)) is not None
             ]
-        rows = [_progress_row(append.progress) for append in current if append.progress is not None]
-        if rows:
-            await connection.execute(self._statements.save_progress, rows)
+        progress = [append.progress for append in current if append.progress is not None]
+        for rows in _without_repetitions(progress):
+            await connection.execute(self._statements.save_progress, {"rows": dump(rows)})
 
-    async def _reaches(
-        self, connection: AsyncConnection, progress: GroupProgress, saved_until_ms: int
-    ) -> bool:
-        """Whether the group's stored progress reaches what was saved."""
-        of_target = {"account_id": progress.account_id, "region": progress.region}
-        stored = await connection.execute(self._statements.progress, of_target)
-        return any(row[2] == progress.group and row[3] >= saved_until_ms for row in stored)
+    async def _note_lost(self, connection: AsyncConnection, appends: Sequence[Append]) -> None:
+        """Of which appends the group's stored progress does not reach what was saved."""
+        expected = [
+            (append, _progress_row(append.progress), to_ms(append.saved_until))
+            for append in appends
+            if append.progress is not None and append.saved_until is not None
+        ]
+        if not expected:
+            return
+        given = {"rows": dump([row for _, row, _ in expected])}
+        found = await connection.execute(self._statements.read_until, given)
+        stored = {tuple(group): read_until for *group, read_until in found}
+        for append, row, saved_until in expected:
+            group = row["account_id"], row["region"], row["group_name"]
+            append.lost = stored.get(group, -1) < saved_until
 
     async def observe(self, executions: Sequence[Execution]) -> None:
         """Keep AWS's answers; of each execution the one with the latest `observed_at`."""
@@ -215,18 +219,6 @@ class HistoryStore:
             )
             for id_, row in rows.items()
         }
-
-    async def events(
-        self, key: ExecutionKey, *, first: int, after: int | None = None
-    ) -> tuple[list[tuple[int, ExecutionEvent]], bool]:
-        """A page of an execution's events by time, each with its `seq`; `after`: the last one's of the page before.
-
-        Returns also: whether there are more.
-        """
-        given = key._asdict() | {"after": after, "first": first + 1}
-        rows = await self._operations.read("events", partial(_all, self._statements.timeline, given))
-        page = [(seq, event_from(key, event_id, at, body)) for seq, event_id, at, body in rows[:first]]
-        return page, len(rows) > first
 
     async def find(
         self, execution_id: ExecutionId, *, workflow_id: WorkflowId | None = None, targets: Targets
@@ -309,6 +301,18 @@ async def _execute(statement: Executable, given: Mapping[str, Any], connection: 
 
 async def _all(statement: Executable, given: Mapping[str, Any], connection: AsyncConnection) -> Sequence[Any]:
     return (await connection.execute(statement, given)).all()
+
+
+def _without_repetitions(progress: Sequence[GroupProgress]) -> list[list[dict[str, Any]]]:
+    """Rows for statements, which can't write a group twice. In an order that all writers share."""
+    statements: list[dict[tuple[str, ...], dict[str, Any]]] = []
+    for each in progress:
+        group = each.account_id, each.region, each.group
+        rows = next((rows for rows in statements if group not in rows), None)
+        if rows is None:
+            statements.append(rows := {})
+        rows[group] = _progress_row(each)
+    return [[rows[group] for group in sorted(rows)] for rows in statements]
 
 
 def _progress_row(progress: GroupProgress) -> dict[str, Any]:

@@ -34,6 +34,17 @@ class GroupProgress:
     def backfilled(self) -> bool:
         return self.backfill_until is None or self.complete_since <= self.backfill_until
 
+    def extended(self, complete_since: datetime, read_until: datetime) -> GroupProgress:
+        """With what was read between these times, which touches it."""
+        return GroupProgress(
+            self.account_id,
+            self.region,
+            self.group,
+            max(self.read_until, read_until),
+            min(self.complete_since, complete_since),
+            self.backfill_until,
+        )
+
     def united(self, other: GroupProgress) -> GroupProgress:
         """The progress of both, as the store merges them."""
         earlier, later = sorted((self, other), key=lambda progress: progress.read_until)
