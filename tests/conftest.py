@@ -14,7 +14,7 @@ from driven_time import loop_factory
 from examples import register_profiles
 from pages import WRITE_TABLES
 from quick_botocore import make_quick
-from shared_service import SharedService, shared
+from shared_service import SharedService, clear_environment, shared
 from transfer_emulator import Emulator, Role, World
 from transfer_gateway import server
 from transfer_gateway.settings import Settings
@@ -71,24 +71,10 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     return {"loop": loop_factory(item)}
 
 
-def _clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name.startswith(("AWS_", "OTEL_", "TRANSFER_GATEWAY_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("TRANSFER_GATEWAY_AUTH", "none")
-    # Its followers call AWS in between; tests of it switch it on.
-    monkeypatch.setenv("TRANSFER_GATEWAY_HISTORY_URL", "off")
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.setenv(name, "127.0.0.1,localhost,::1")
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-
-
 @pytest.fixture(autouse=True)
 def no_aws_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees credentials, profiles, proxies or settings of the machine that runs it."""
-    _clear_environment(monkeypatch)
+    clear_environment(monkeypatch)
 
 
 @pytest.fixture
@@ -181,7 +167,7 @@ def share(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Sh
     with pytest.MonkeyPatch.context() as monkeypatch, ExitStack() as stack:
 
         def use(environment: Mapping[str, str]) -> None:
-            _clear_environment(monkeypatch)
+            clear_environment(monkeypatch)
             for name, value in environment.items():
                 monkeypatch.setenv(name, value)
 

@@ -48,10 +48,18 @@ _DETAILS = {
 }
 # Of executions in progress only the history has these. Selecting them reads it.
 _HISTORY = {
-    "Execution": {"startedAt", "endedAt", "durationS", "ending", "recordedBy"},
+    "Execution": {
+        "startedAt",
+        "endedAt",
+        "durationS",
+        "ending",
+        "stepsDone",
+        "failedStep",
+        "recordedBy",
+    },
     "ExecutionStepResult": {"name", "startedAt", "endedAt", "durationS", "fileLocation"},
 }
-_TIMES = {"startedAt", "endedAt", "occurredAt"}
+_TIMES = {"startedAt", "endedAt", "occurredAt", "expiresAt", "since", "completeUntil"}
 # Each is a method of its own in gRPC.
 JOINED = {("Execution", "events"), ("Execution", "server"), ("Execution", "workflow")}
 
@@ -181,8 +189,9 @@ class GraphQLDoor:
             history=self._history,
         )
         found = await self._ask(
-            "query($filter: ExecutionFilter, $first: Int, $after: String) { found: inProgressExecutions("
-            f"filter: $filter, first: $first, after: $after) {{ {fields} }} }}",
+            "query($filter: ExecutionFilter, $first: Int, $after: String, $maxAge: Float) { "
+            "found: inProgressExecutions(filter: $filter, first: $first, after: $after, maxAge: $maxAge) "
+            f"{{ {fields} }} }}",
             **page,
         )
         return self._page(found)
@@ -204,6 +213,61 @@ class GraphQLDoor:
             **page,
         )
         return self._page(found)
+
+    async def search(
+        self,
+        wanted: dict[str, Any] | None = None,
+        order: str = "NEWEST_FIRST",
+        *,
+        counts: bool = False,
+        coverage: bool = False,
+        **page: Any,
+    ) -> Any:
+        """A page: `first`, `after`, `last`, `before`."""
+        extra = f"countsByStatus {{ {selection('StatusCounts')} }}" if counts else ""
+        if coverage:
+            extra += (
+                f" coverage {{ {selection('TargetCoverage')} }} "
+                f"coverageSummary {{ {selection('CoverageSummary')} }}"
+            )
+        found = await self._ask(
+            "query($filter: SearchFilter!, $order: SearchOrder, $first: Int, $after: String, $last: Int, "
+            "$before: String) { found: searchExecutions(filter: $filter, orderBy: $order, first: $first, "
+            "after: $after, last: $last, before: $before) { "
+            f"edges {{ cursor node {{ {selection('Execution', history=True)} }} }} "
+            "pageInfo { hasNextPage hasPreviousPage startCursor endCursor } "
+            f"hiddenFilters {{ {selection('HiddenFilter')} }} {extra} }} }}",
+            filter=wanted or {},
+            order=order,
+            **page,
+        )
+        info = found["pageInfo"]
+        return {
+            "executions": [_even(edge["node"], history=True) for edge in found["edges"]],
+            "next": info["endCursor"] if info["hasNextPage"] else None,
+            "previous": info["startCursor"] if info["hasPreviousPage"] else None,
+            "counts": _even(found.get("countsByStatus"), history=True),
+            "coverage": _even(found.get("coverage"), history=True),
+            "summary": found.get("coverageSummary"),
+            "hidden": found["hiddenFilters"],
+        }
+
+    async def coverage(self, **page: Any) -> Any:
+        found = await self._ask(
+            "query($filter: CoverageFilter, $first: Int, $after: String) { found: coverage("
+            "filter: $filter, first: $first, after: $after) { edges { cursor node "
+            f"{{ {selection('TargetCoverage')} }} }} pageInfo {{ hasNextPage endCursor }} "
+            f"summary {{ {selection('CoverageSummary')} }} }} }}",
+            **page,
+        )
+        return {
+            "coverage": [_even(edge["node"], history=True) for edge in found["edges"]],
+            "next": found["pageInfo"]["endCursor"] if found["pageInfo"]["hasNextPage"] else None,
+            "summary": found["summary"],
+        }
+
+    async def viewer(self) -> Any:
+        return self._even(await self._ask(f"{{ found: viewer {{ {selection('Viewer')} }} }}"))
 
     async def accounts(self) -> Any:
         return self._even(await self._ask("{ found: accounts { accountId alias regions } }"))
@@ -330,6 +394,7 @@ class RpcDoor:
             with_details=details,
             with_definitions=definitions,
             with_history=self._history,
+            max_age=_duration(page.get("maxAge")),
         )
         found = self._even(to_json(await _ask(self.stub.ListExecutions(request))))
         return _rpc_page(found, "executions", "execution")
@@ -347,6 +412,51 @@ class RpcDoor:
         request = pb.ListWorkflowsRequest(**_page_request(page, pb.WorkflowFilter), with_details=details)
         found = self._even(to_json(await _ask(self.stub.ListWorkflows(request))))
         return _rpc_page(found, "workflows", "workflow")
+
+    async def search(
+        self,
+        wanted: dict[str, Any] | None = None,
+        order: str = "NEWEST_FIRST",
+        *,
+        counts: bool = False,
+        coverage: bool = False,
+        **page: Any,
+    ) -> Any:
+        backwards = page.get("last") is not None or page.get("before") is not None
+        size, token = ("last", "before") if backwards else ("first", "after")
+        request = pb.SearchExecutionsRequest(
+            filter=_search_filter(wanted or {}),
+            order_by=pb.SearchOrder.Value(f"SEARCH_ORDER_{order}"),
+            page_size=page.get(size),
+            page_token=page.get(token),
+            backwards=backwards,
+            with_counts=counts,
+            with_coverage=coverage,
+        )
+        found = to_json(await _ask(self.stub.SearchExecutions(request)))
+        return {
+            "executions": [_even(each, history=True) for each in found["executions"]],
+            "next": found["nextPageToken"],
+            "previous": found["previousPageToken"],
+            "counts": _even(found["countsByStatus"], history=True),
+            "coverage": _even(found["coverage"], history=True),
+            "summary": found["coverageSummary"],
+            "hidden": [
+                each | {"filterField": _camel(each["filterField"])} for each in found["hiddenFilters"]
+            ],
+        }
+
+    async def coverage(self, **page: Any) -> Any:
+        request = pb.ListCoverageRequest(**_page_request(page, pb.CoverageFilter))
+        found = to_json(await _ask(self.stub.ListCoverage(request)))
+        return {
+            "coverage": [_even(each, history=True) for each in found["coverage"]],
+            "next": found["nextPageToken"],
+            "summary": found["summary"],
+        }
+
+    async def viewer(self) -> Any:
+        return self._even(to_json((await _ask(self.stub.GetViewer(pb.GetViewerRequest()))).viewer))
 
     async def accounts(self) -> Any:
         return self._even(to_json(await _ask(self.stub.ListAccounts(pb.ListAccountsRequest()))))["accounts"]
@@ -538,6 +648,17 @@ def _page_request(page: dict[str, Any], kind: type[Any] | None) -> dict[str, Any
     if page.get("after") is not None:
         request["page_token"] = page["after"]
     return request
+
+
+def _search_filter(wanted: dict[str, Any]) -> pb.SearchFilter:
+    given = _snake(wanted)
+    for name, prefix in (("statuses", "EXECUTION_STATUS_"), ("error_types", "STEP_ERROR_TYPE_")):
+        if name in given:
+            given[name] = [value if isinstance(value, int) else prefix + value for value in given[name]]
+    for name in given.keys() & {"started_after", "started_before", "ended_after", "ended_before"}:
+        at, given[name] = given[name], Timestamp()
+        given[name].FromJsonString(at)
+    return pb.SearchFilter(**given)
 
 
 def _duration(seconds: float | None) -> Duration | None:

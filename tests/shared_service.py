@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -15,15 +16,32 @@ from transfer_gateway import server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    import pytest
+
     from transfer_emulator import World
     from transfer_gateway.settings import Settings
 
 T = TypeVar("T")
 
 
+def clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove this machine's settings, and set those of all tests."""
+    for name in os.environ:
+        if name.startswith(("AWS_", "OTEL_", "TRANSFER_GATEWAY_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TRANSFER_GATEWAY_AUTH", "none")
+    # Its followers call AWS in between; tests of it switch it on.
+    monkeypatch.setenv("TRANSFER_GATEWAY_HISTORY_URL", "off")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost,::1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
 @dataclass(frozen=True)
 class SharedService:
-    """`grpc`: empty without gRPC. `environment`: points AWS's clients to the emulator behind it."""
+    """`environment`: points AWS's clients to the emulator behind it. `grpc`: its address, if it has a gRPC server."""
 
     url: str
     grpc: str

@@ -31,6 +31,8 @@ OWNED = {
     "aws/own_credentials.py",
     "core/fanout.py",
     "core/find.py",
+    "core/follower.py",
+    "history/databases.py",
     "server.py",
 }
 

@@ -18,6 +18,8 @@ from transfer_gateway.api.graphql import cost
 from transfer_gateway.api.graphql.documents import Documents, Refused, operation_of
 from transfer_gateway.api.graphql.limits import Limits, check_document
 from transfer_gateway.api.graphql.schema import build_schema
+from transfer_gateway.core.access import Sources
+from transfer_gateway.core.use_cases import Reader
 from transfer_gateway.domain.account import Account, Accounts
 from transfer_gateway.domain.errors import BadUserInput
 from transfer_gateway.domain.identity import AccountId, Region
@@ -34,6 +36,15 @@ SCHEMA = build_schema()._schema
 UNLIMITED = Limits(*[10**9] * 10)
 FILTERED = "query($f: ExecutionFilter) { inProgressExecutions(filter: $f) { edges { cursor } } }"
 KEYS = "query($keys: [ExecutionKey!]!) { executions(keys: $keys) { __typename } }"
+
+
+class HistoryOff(Reader):
+    """A reader that only estimates."""
+
+    def __init__(self) -> None:
+        self.scope = Scope(ACCOUNTS)
+        unused: Any = None
+        self._sources = Sources(*[unused] * 5, *[None] * 4)
 
 
 def nested(depth: int) -> str:
@@ -201,6 +212,19 @@ ACCOUNTS = Accounts([account(PLAIN, REGION, "us-east-1"), account(GUARDED, REGIO
             id="servers-and-workflows-of-executions",
         ),
         pytest.param(
+            "{ searchExecutions(filter: {}, first: 9) { coverage { server { id } } countsByStatus { total } } "
+            "coverage(first: 1000) { edges { node { server { id } } } } viewer { accounts { id } } }",
+            {},
+            0,
+            id="what-is-known",
+        ),
+        pytest.param(
+            "{ searchExecutions(filter: {}, last: 9) { edges { node { server { id } workflow { id } } } } }",
+            {},
+            18,
+            id="servers-and-workflows-of-a-search",
+        ),
+        pytest.param(
             FILTERED,
             {"f": {"accountIds": ["nonsense"], "regions": 5}},
             50,
@@ -211,7 +235,7 @@ ACCOUNTS = Accounts([account(PLAIN, REGION, "us-east-1"), account(GUARDED, REGIO
 def test_cost(query: str, variables: dict[str, Any], calls: int) -> None:
     """An operation's cost depends on its root fields and their arguments, whether literals, variables or defaults."""
     document = parse(query)
-    assert cost.cost_of(document, operation_of(document, None), variables, Scope(ACCOUNTS)).aws_calls == calls
+    assert cost.cost_of(document, operation_of(document, None), variables, HistoryOff()).aws_calls == calls
 
 
 @pytest.mark.parametrize(
@@ -230,7 +254,26 @@ def test_events_are_rows(events: str, rows: int) -> None:
     document = parse(
         f"query($n: Int! = 500) {{ inProgressExecutions(first: 10) {{ edges {{ node {{ id {events} }} }} }} }}"
     )
-    assert cost.cost_of(document, operation_of(document, None), {}, Scope(ACCOUNTS)).rows == rows
+    assert cost.cost_of(document, operation_of(document, None), {}, HistoryOff()).rows == rows
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        pytest.param("{ searchExecutions(filter: {}) { edges { cursor } } }", 50, id="the-default"),
+        pytest.param("{ searchExecutions(filter: {}, last: 7) { edges { cursor } } }", 7, id="backwards"),
+        pytest.param("{ viewer { name } }", 1 + len(ACCOUNTS), id="viewer"),
+        pytest.param(
+            "{ searchExecutions(filter: {}, first: 7) { edges { node { events(first: 2) { edges { cursor } } } } } }",
+            21,
+            id="events",
+        ),
+    ],
+)
+def test_rows_of_what_is_known(query: str, rows: int) -> None:
+    """What the history answers has rows, too."""
+    document = parse(query)
+    assert cost.cost_of(document, operation_of(document, None), {}, HistoryOff()).rows == rows
 
 
 async def test_too_many_rows_are_refused(gateway: Gateway) -> None:

@@ -232,7 +232,7 @@ async def test_streams_that_need_no_token(aws: Emulator, settings: Callable[...,
         client.call(REFLECT, None)
         await until(lambda: first in client.ended)
         assert client.statuses[first] == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
-        assert calls_open() == 2
+        await until(lambda: calls_open() == 2)
         health: Any = health_pb2_grpc.HealthStub(channel)
         answer = await health.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -19,9 +19,12 @@ KEY = {
     "executionId": "00000000-0000-4000-8000-000000000000",
 }
 ALL = """
-query($k: ExecutionKey!, $m: Float, $f: ExecutionFilter, $n: Int, $id: ID!, $b: Boolean!, $s: String) {
+query(
+  $k: ExecutionKey!, $m: Float, $f: ExecutionFilter, $w: SearchFilter! = {}, $n: Int, $id: ID!, $b: Boolean!, $s: String
+) {
   execution(key: $k, maxAge: $m) { id @include(if: $b) }
   inProgressExecutions(filter: $f, first: $n, after: $s) { targetFailures { region } }
+  searchExecutions(filter: $w) { edges { cursor } }
   node(id: $id) { id }
 }
 """
@@ -58,6 +61,8 @@ BY_DEFAULT = (
         pytest.param({"f": {"statuses": True}}, "non-string value: true.", id="true-for-a-list-of-enums"),
         pytest.param({"f": {"statuses": ["GONE"]}}, "Value 'GONE' does not exist", id="unknown-enum"),
         pytest.param({"f": {"workflowIds": True}}, "got true.", id="true-for-a-list-of-ids"),
+        pytest.param({"w": {"endedAfter": True}}, "2026-01-31T12:00:00Z; got true.", id="true-for-a-time"),
+        pytest.param({"w": {"endedAfter": "it's"}}, 'got "it\'s".', id="text-for-a-time"),
         pytest.param({"s": {"a": "x" * 5000}}, "x…", id="long"),
         pytest.param(
             {"f": {"statuses": ["GONE" * 2000]}}, "' does not exist in 'ExecutionStatus' enum", id="long-enum"

@@ -16,7 +16,15 @@ from command import started
 pytestmark = pytest.mark.node
 
 SCRIPT = Path(__file__).parents[2] / "web/tests/browse.mjs"
-TABS = ["InProgress", "ExecutionInFull", "WhatHappened", "SeveralExecutions", "FindExecution", "Accounts"]
+TABS = [
+    "InProgress",
+    "ExecutionInFull",
+    "WhatHappened",
+    "Search",
+    "SeveralExecutions",
+    "FindExecution",
+    "Accounts",
+]
 
 
 @pytest.fixture(scope="module")

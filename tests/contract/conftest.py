@@ -9,6 +9,7 @@ import pytest
 from callers import KEY, POLICY
 from doors import GraphQLDoor, RpcDoor, both_doors
 from issuer import AUDIENCE, LocalIssuer, Time
+from recorded import REMEMBERS
 from transfer_gateway import server
 
 if TYPE_CHECKING:
@@ -61,6 +62,24 @@ async def guarded(
             policy_file=policy_file,
             accounts_reload_s=0.1,
             target_rate_per_s=1000,  # some tests here ask a lot
+        )
+    ) as service:
+        yield service
+
+
+@pytest.fixture
+async def remembering(
+    aws: Emulator, settings: Callable[..., Settings], issuer: LocalIssuer, policy_file: Path
+) -> AsyncIterator[server.Service]:
+    """With authentication and a history; the policy file is not read again."""
+    async with server.running(
+        settings(
+            **REMEMBERS,
+            auth="oidc",
+            oidc_issuers=issuer.url,
+            oidc_audiences=AUDIENCE,
+            policy_file=policy_file,
+            accounts_reload_s=3600,
         )
     ) as service:
         yield service

@@ -25,6 +25,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "transfer_gateway"
 UNKNOWN_ACCOUNT = "444444444444"
 NO_SERVER = "s-00000000000000000"
 UNKNOWN_ID = ExecutionId("00000000-0000-4000-8000-000000000000")
+OFF = "HISTORY_OFF"  # tests/contract/test_search.py has their lines with a history
 ALL = (PLAIN, GUARDED, HOME)
 
 
@@ -119,6 +120,14 @@ def root_fields(world: World) -> list[Asked]:
             f'(id: "{foreign}/{UNKNOWN_ID}/7") {{ id }}',
             [Line("get_event", (f"{foreign}/{UNKNOWN_ID}/7",), not_available)],
         ),
+        Asked("searchExecutions", "(filter: {}) { edges { cursor } }", [Line("search_executions", (), OFF)]),
+        Asked(
+            "searchExecutions",
+            f'(filter: {{ accountIds: ["{UNKNOWN_ACCOUNT}"] }}, first: 0) {{ edges {{ cursor }} }}',
+            [],  # invalid
+        ),
+        Asked("coverage", "{ edges { cursor } }", [Line("list_coverage", (), OFF)]),
+        Asked("viewer", "{ name }", [Line("get_viewer", ALL, "OK")]),
         Asked("accounts", "{ id }", [Line("list_accounts", ALL, "OK")]),
         Asked("node", f'(id: "{PLAIN}") {{ id }}', [Line("get_account", (PLAIN,), "OK")]),
         Asked(
@@ -185,6 +194,10 @@ def rpcs(world: World) -> list[Asked]:
             {"key": one | {"accountId": UNKNOWN_ACCOUNT}},
             [Line("list_events", (str(key).replace(PLAIN, UNKNOWN_ACCOUNT),), "ACCOUNT_NOT_AVAILABLE")],
         ),
+        Asked("SearchExecutions", {}, [Line("search_executions", (), OFF)]),
+        Asked("SearchExecutions", {"pageSize": 0}, []),
+        Asked("ListCoverage", {}, [Line("list_coverage", (), OFF)]),
+        Asked("GetViewer", {}, [Line("get_viewer", ALL, "OK")]),
         Asked("ListServers", {}, [Line("list_servers", (server,), "OK")]),
         Asked("ListAccounts", {}, [Line("list_accounts", ALL, "OK")]),
     ]

@@ -9,27 +9,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
-from callers import CALLERS, doors_of
+from callers import doors_of
 from doors import Failed, GraphQLDoor
 from examples import examples
-from issuer import AUDIENCE, LocalIssuer
-from recorded import REMEMBERS, id_of, key_of, recorded_world, uploaded
+from issuer import LocalIssuer
+from random_policies import EVERYONE, hidden_from, rules, secrets_of, upload_everywhere
+from recorded import id_of, key_of, recorded_world
 from transfer_gateway import server
 from transfer_gateway.domain.scope import Hideable
 from transfer_gateway.settings import parse_policy
-from wire import GUARDED, PLAIN, REGION
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
-
     from doors import Door
-    from transfer_emulator import Emulator, Upload, World
-    from transfer_gateway.settings import Settings
+    from transfer_emulator import Upload, World
 
-TARGETS = ((PLAIN, REGION), (GUARDED, "us-east-1"))
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -39,65 +33,8 @@ def world() -> World:
 
 
 @pytest.fixture
-async def remembering(
-    aws: Emulator, settings: Callable[..., Settings], issuer: LocalIssuer, policy_file: Path
-) -> AsyncIterator[server.Service]:
-    async with server.running(
-        settings(
-            **REMEMBERS,
-            auth="oidc",
-            oidc_issuers=issuer.url,
-            oidc_audiences=AUDIENCE,
-            policy_file=policy_file,
-            accounts_reload_s=3600,
-        )
-    ) as service:
-        yield service
-
-
-@pytest.fixture
 def uploads(world: World) -> dict[tuple[str, str], list[Upload]]:
-    """In each target: a failed execution on S3, one on EFS, one in progress, and one that nothing logs."""
-    return {
-        target: [
-            uploaded(world, subject, account_id=target[0], region=target[1], **options)
-            for subject, options in (
-                ("payments", {"failing_step": 1}),
-                ("claims", {}),
-                ("payments", {"ago_s": 100, "duration_s": 3000}),
-                ("orders", {}),
-            )
-        ]
-        for target in TARGETS
-    }
-
-
-rules = st.lists(
-    st.fixed_dictionaries(
-        {
-            "callers": st.sampled_from(["ops", "payments"]).map(lambda group: {"groups": [group]}),
-            "accounts": st.sampled_from([PLAIN, GUARDED]).map(lambda account: {"ids": [account]}),
-            "regions": st.lists(st.sampled_from([REGION, "us-east-1"]), min_size=1, max_size=2, unique=True),
-            "hide": st.lists(st.sampled_from([*map(str, Hideable)]), max_size=4, unique=True),
-        }
-    ),
-    min_size=1,
-    max_size=5,
-)
-
-
-def hidden_from(
-    caller: str, target: tuple[str, str], rules: list[dict[str, Any]]
-) -> frozenset[Hideable] | None:
-    """The fields that are hidden in a target; None if all of it is. What one rule shows, no other hides."""
-    granting = [
-        frozenset(map(Hideable, rule["hide"]))
-        for rule in rules
-        if set(rule["callers"]["groups"]) & set(CALLERS[caller]["groups"])
-        and target[0] in rule["accounts"]["ids"]
-        and target[1] in rule["regions"]
-    ]
-    return frozenset.intersection(*granting) if granting else None
+    return upload_everywhere(world)
 
 
 JOINED = """
@@ -152,23 +89,6 @@ async def answers_about(door: Door, uploads: list[Upload], event_ids: dict[str, 
     return dict(zip(questions, found, strict=True))
 
 
-def secrets_of(upload: Upload) -> dict[Hideable, set[str]]:
-    """Texts that a hidden field must hide wherever they occur. Outputs have the file's later places."""
-    execution = upload.wire(upload.started_at)
-    return {
-        Hideable.INITIAL_FILE_LOCATION: {upload.file.path, upload.file.version_id},
-        Hideable.SERVICE_METADATA: {upload.session_id},
-        Hideable.EXECUTION_ROLE: {execution["ExecutionRole"]},
-        Hideable.LOGGING_CONFIGURATION: {
-            "transfer-logging",
-            "/aws/transfer/",
-            "/aws/vendedlogs/transfer",
-        },
-        Hideable.POSIX_PROFILE: {'"uid"'},
-        Hideable.STEP_OUTPUTS: {"backingStore"},
-    }
-
-
 @hypothesis_settings(
     max_examples=examples(8), phases=[Phase.generate]
 )  # each takes seconds: no failure is shrunk
@@ -180,8 +100,7 @@ async def test_nothing_that_is_denied_or_hidden(
     rules: list[dict[str, Any]],
 ) -> None:
     """No record, event, cursor, server, workflow or error, through either server."""
-    everyone = [{"callers": {"groups": ["ops"]}, "accounts": {"all": True}}]
-    remembering.admission.policy = parse_policy(json.dumps({"rules": everyone}).encode(), name="policy.yaml")
+    remembering.admission.policy = parse_policy(json.dumps({"rules": EVERYONE}).encode(), name="policy.yaml")
     event_ids: dict[str, str] = {}
     async with doors_of(remembering, issuer, "operator", history=True) as (graphql, _):
         for upload in (upload for found in uploads.values() for upload in found):

@@ -86,6 +86,13 @@ PAIRS: list[tuple[str, Any]] = [
     ("WorkflowFilter", pb.WorkflowFilter),
     ("ServerFilter", pb.ServerFilter),
     ("FindExecutionResult", pb.FindExecutionResponse),
+    ("SearchFilter", pb.SearchFilter),
+    ("StatusCounts", pb.StatusCounts),
+    ("HiddenFilter", pb.HiddenFilter),
+    ("TargetCoverage", pb.TargetCoverage),
+    ("CoverageSummary", pb.CoverageSummary),
+    ("CoverageFilter", pb.CoverageFilter),
+    ("Viewer", pb.Viewer),
 ]
 ONLY_GRAPHQL = {
     ("Account", "id"),  # of Relay's Node: the account's id again

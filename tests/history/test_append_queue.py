@@ -77,6 +77,9 @@ def test_events_of_executions_are_kept_until_they_end_within_a_bound() -> None:
     for key in keys:
         running.add([event(key, EventKind.STEP_STARTED, at, at, "copy") for at in range(1000)])
     assert [len(running.events(key)) for key in keys] == [0] * 5 + [1000] * 20
+    for _ in range(30):  # as after transactions that failed
+        running.add([event(keys[-1], EventKind.STEP_STARTED, at, at, "copy") for at in range(1000)])
+    assert [len(running.events(key)) for key in keys] == [0] * 5 + [1000] * 20
     running.add([event(keys[-1], EventKind.EXECUTION_COMPLETED, 1000, 1000)])
     assert running.events(keys[-1]) == {}
     running.add([event(keys[0], EventKind.STEP_STARTED, at, at, "copy") for at in range(1000)])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,20 +13,25 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import column, insert, select, table
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from command import run
 from history_events import a_run, new_key
+from search_model import made_up
 from transfer_gateway import history
 from transfer_gateway.history import schema
 from transfer_gateway.history.migrate import migrate_history
 from transfer_gateway.history.store import open_store
-from transfer_gateway.history.tables import HEAD, metadata
+from transfer_gateway.history.tables import HEAD, events, executions, metadata, texts
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from postgres import PostgresServer
+
+
+KNOWN = [made_up(random, number) for random in [Random(21)] for number in range(60)]  # noqa: S311  draws lots
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -41,8 +48,14 @@ def _for_sqlalchemy(url: str) -> str:
 
 
 def _differences(connection: Connection) -> object:
+    """But for the trigrams' index, which is made where the database can."""
     context = MigrationContext.configure(
-        connection, opts={"include_name": lambda name, kind, _: kind != "table" or name in metadata.tables}
+        connection,
+        opts={
+            "include_name": lambda name, kind, _: (
+                name in metadata.tables if kind == "table" else name != "history_texts_trigrams"
+            )
+        },
     )
     return compare_metadata(context, metadata)
 
@@ -82,13 +95,60 @@ async def test_migrations_at_once_wait_for_each_other(empty: str) -> None:
     assert sorted(str(task.result()[0]) for task in migrating) == [HEAD, HEAD, HEAD, "None"]
 
 
+async def has_trigrams(postgres: PostgresServer) -> bool:
+    """Whether this PostgreSQL comes with the extension."""
+    connection = await postgres.connect()
+    found = await connection.fetchval("SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_trgm'")
+    await connection.close()
+    return bool(found)
+
+
 async def test_the_command(postgres: PostgresServer) -> None:
     """It needs no other settings, says what it did, and may be repeated."""
     url = await postgres.create_database(migrated=False)
-    assert await run("migrate", TRANSFER_GATEWAY_HISTORY_URL=url) == (0, f"history: empty → {HEAD}\n", "")
-    again = await run("migrate", TRANSFER_GATEWAY_HISTORY_URL=url)
-    assert again == (0, f"history: revision {HEAD}, up to date\n", "")
+    for said in (f"empty → {HEAD}", f"revision {HEAD}, up to date"):
+        code, out, err = await run("migrate", TRANSFER_GATEWAY_HISTORY_URL=url)
+        assert (code, out) == (0, f"history: {said}\n")
+        assert [json.loads(line)["event"] for line in err.splitlines()] == (
+            [] if await has_trigrams(postgres) else ["history_without_trigrams"]
+        )
     nowhere = await run("migrate", TRANSFER_GATEWAY_HISTORY_URL=postgres.url("nowhere"))
     assert (nowhere[0], nowhere[1]) == (1, "")
     assert nowhere[2].startswith("error: The history store has no such database.")
     assert await run("migrate") == (0, "history: nothing to migrate\n", "")
+
+
+async def test_what_was_stored_by_the_first_revision_is_kept_and_found(url: str, empty_too: str) -> None:
+    """Its columns and texts are what this version would have stored."""
+    async with open_store(url, timeout_s=60) as store:
+        await store.append([one for known in KNOWN for one in known.events])
+        await store.observe([known.answer for known in KNOWN if known.answer is not None])
+    engine, old_engine = (create_async_engine(_for_sqlalchemy(each)) for each in (url, empty_too))
+    new = {"observed_state", "state", "began_at", "lasted_ms"}
+    async with engine.connect() as connection:
+        rows = [dict(row) for row in (await connection.execute(select(executions))).mappings()]
+        told = [dict(row) for row in (await connection.execute(select(events))).mappings()]
+        expected_texts = (await connection.execute(select(texts).order_by(texts.c.execution))).all()
+    async with old_engine.begin() as connection:
+        await connection.run_sync(schema.upgrade, "0001")
+        old = [{name: value for name, value in row.items() if name not in new} for row in rows]
+        of_old = table(executions.name, *(column(name) for name in old[0]))
+        await connection.execute(insert(of_old), old)
+        await connection.execute(insert(events), told)
+        assert await schema.migrate(connection) == ("0001", HEAD)
+        assert await connection.run_sync(_differences) == []
+        migrated = [dict(row) for row in (await connection.execute(select(executions))).mappings()]
+        assert sorted(migrated, key=lambda row: row["id"]) == sorted(rows, key=lambda row: row["id"])
+        found = (await connection.execute(select(texts).order_by(texts.c.execution))).all()
+        assert found == expected_texts
+    await engine.dispose()
+    await old_engine.dispose()
+
+
+@pytest.fixture
+async def empty_too(url: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A second database of the same kind."""
+    if url.startswith("sqlite"):
+        return f"sqlite://{tmp_path}/older.db"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return await server.create_database(migrated=False)

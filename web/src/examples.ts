@@ -137,6 +137,33 @@ fragment timed on ExecutionStepResult {
 }
 `;
 
+const SEARCH = `# Everything known with this in the file's name, in
+# progress and ended. No call to AWS.
+query Search($filter: SearchFilter!, $after: String) {
+  searchExecutions(filter: $filter, first: 20, after: $after) {
+    edges {
+      node {
+        id
+        account { alias }
+        status
+        startedAt
+        durationS
+        stepsDone
+        failedStep { name error { type } }
+        initialFileLocation {
+          s3FileLocation { bucket key }
+          efsFileLocation { fileSystemId path }
+        }
+      }
+    }
+    pageInfo { hasNextPage endCursor }
+    countsByStatus { counts { status count } isExact }
+    # Where executions may be missing, and what to change.
+    coverage { account { alias } region gap remedy }
+  }
+}
+`;
+
 const SEVERAL = `# Up to 1,000 at once, answered in this order. One that
 # fails never spoils the rest.
 query SeveralExecutions($keys: [ExecutionKey!]!) {
@@ -197,6 +224,7 @@ export function examples(keys: Key[]): Example[] {
     example(IN_PROGRESS, { first: 10 }),
     example(IN_FULL, { key: first }),
     example(HISTORY, { key: first }),
+    example(SEARCH, { filter: { fileName: "claims" } }),
     example(SEVERAL, { keys: keys.length > 0 ? keys : [PLACEHOLDER] }),
     example(FIND, { executionId: first.executionId }),
     example(ACCOUNTS),

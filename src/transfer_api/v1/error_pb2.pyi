@@ -92,6 +92,8 @@ class _ErrorCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorCode.V
     """AWS has no such server."""
     ERROR_CODE_LOG_GROUP_NOT_FOUND: _ErrorCode.ValueType  # 15
     """CloudWatch Logs has no such log group."""
+    ERROR_CODE_HISTORY_OFF: _ErrorCode.ValueType  # 16
+    """The history is switched off, which this method needs. google.rpc.ErrorInfo has the remedy."""
 
 class ErrorCode(_ErrorCode, metaclass=_ErrorCodeEnumTypeWrapper):
     """What went wrong. Codes are never renamed."""
@@ -128,6 +130,8 @@ ERROR_CODE_SERVER_NOT_FOUND: ErrorCode.ValueType  # 14
 """AWS has no such server."""
 ERROR_CODE_LOG_GROUP_NOT_FOUND: ErrorCode.ValueType  # 15
 """CloudWatch Logs has no such log group."""
+ERROR_CODE_HISTORY_OFF: ErrorCode.ValueType  # 16
+"""The history is switched off, which this method needs. google.rpc.ErrorInfo has the remedy."""
 Global___ErrorCode: _TypeAlias = ErrorCode  # noqa: Y015
 
 @_typing.final

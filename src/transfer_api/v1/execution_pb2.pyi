@@ -249,6 +249,8 @@ class Execution(_message.Message):
     DURATION_S_FIELD_NUMBER: _builtins.int
     ENDING_FIELD_NUMBER: _builtins.int
     RECORDED_BY_FIELD_NUMBER: _builtins.int
+    STEPS_DONE_FIELD_NUMBER: _builtins.int
+    FAILED_STEP_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Global id: account_id/region/workflow_id/execution_id."""
     account_id: _builtins.str
@@ -269,6 +271,8 @@ class Execution(_message.Message):
     """Seconds from its start to its end."""
     ending: _builtins.bool
     """Whether AWS has just forgotten it, and its end is not in the log yet."""
+    steps_done: _builtins.int
+    """How many of the workflow's steps have succeeded so far. Absent if unknown."""
     @_builtins.property
     def account(self) -> _account_pb2.Account:
         """The account it runs in, as configured."""
@@ -309,6 +313,10 @@ class Execution(_message.Message):
     def recorded_by(self) -> _containers.RepeatedScalarFieldContainer[Global___Source.ValueType]:
         """What this is known from."""
 
+    @_builtins.property
+    def failed_step(self) -> Global___ExecutionStepResult:
+        """The first step that failed. Absent if none has, or if it is unknown."""
+
     def __init__(
         self,
         *,
@@ -332,10 +340,12 @@ class Execution(_message.Message):
         duration_s: _builtins.float | None = ...,
         ending: _builtins.bool = ...,
         recorded_by: _abc.Iterable[Global___Source.ValueType] | None = ...,
+        steps_done: _builtins.int | None = ...,
+        failed_step: Global___ExecutionStepResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "_ended_at", b"_ended_at", "_execution_role", b"_execution_role", "_initial_file_location", b"_initial_file_location", "_logging_configuration", b"_logging_configuration", "_posix_profile", b"_posix_profile", "_raw_status", b"_raw_status", "_results", b"_results", "_service_metadata", b"_service_metadata", "_started_at", b"_started_at", "_status", b"_status", "account", b"account", "duration_s", b"duration_s", "ended_at", b"ended_at", "execution_role", b"execution_role", "initial_file_location", b"initial_file_location", "logging_configuration", b"logging_configuration", "observed_at", b"observed_at", "posix_profile", b"posix_profile", "raw_status", b"raw_status", "results", b"results", "service_metadata", b"service_metadata", "started_at", b"started_at", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "_ended_at", b"_ended_at", "_execution_role", b"_execution_role", "_failed_step", b"_failed_step", "_initial_file_location", b"_initial_file_location", "_logging_configuration", b"_logging_configuration", "_posix_profile", b"_posix_profile", "_raw_status", b"_raw_status", "_results", b"_results", "_service_metadata", b"_service_metadata", "_started_at", b"_started_at", "_status", b"_status", "_steps_done", b"_steps_done", "account", b"account", "duration_s", b"duration_s", "ended_at", b"ended_at", "execution_role", b"execution_role", "failed_step", b"failed_step", "initial_file_location", b"initial_file_location", "logging_configuration", b"logging_configuration", "observed_at", b"observed_at", "posix_profile", b"posix_profile", "raw_status", b"raw_status", "results", b"results", "service_metadata", b"service_metadata", "started_at", b"started_at", "status", b"status", "steps_done", b"steps_done"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "_ended_at", b"_ended_at", "_execution_role", b"_execution_role", "_initial_file_location", b"_initial_file_location", "_logging_configuration", b"_logging_configuration", "_posix_profile", b"_posix_profile", "_raw_status", b"_raw_status", "_results", b"_results", "_service_metadata", b"_service_metadata", "_started_at", b"_started_at", "_status", b"_status", "account", b"account", "account_id", b"account_id", "duration_s", b"duration_s", "ended_at", b"ended_at", "ending", b"ending", "execution_id", b"execution_id", "execution_role", b"execution_role", "id", b"id", "initial_file_location", b"initial_file_location", "logging_configuration", b"logging_configuration", "observed_at", b"observed_at", "posix_profile", b"posix_profile", "raw_status", b"raw_status", "recorded_by", b"recorded_by", "region", b"region", "results", b"results", "service_metadata", b"service_metadata", "started_at", b"started_at", "status", b"status", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "_ended_at", b"_ended_at", "_execution_role", b"_execution_role", "_failed_step", b"_failed_step", "_initial_file_location", b"_initial_file_location", "_logging_configuration", b"_logging_configuration", "_posix_profile", b"_posix_profile", "_raw_status", b"_raw_status", "_results", b"_results", "_service_metadata", b"_service_metadata", "_started_at", b"_started_at", "_status", b"_status", "_steps_done", b"_steps_done", "account", b"account", "account_id", b"account_id", "duration_s", b"duration_s", "ended_at", b"ended_at", "ending", b"ending", "execution_id", b"execution_id", "execution_role", b"execution_role", "failed_step", b"failed_step", "id", b"id", "initial_file_location", b"initial_file_location", "logging_configuration", b"logging_configuration", "observed_at", b"observed_at", "posix_profile", b"posix_profile", "raw_status", b"raw_status", "recorded_by", b"recorded_by", "region", b"region", "results", b"results", "service_metadata", b"service_metadata", "started_at", b"started_at", "status", b"status", "steps_done", b"steps_done", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duration_s: _TypeAlias = _typing.Literal["duration_s"]  # noqa: Y015
     _WhichOneofArgType__duration_s: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s"]  # noqa: Y015
@@ -343,6 +353,8 @@ class Execution(_message.Message):
     _WhichOneofArgType__ended_at: _TypeAlias = _typing.Literal["_ended_at", b"_ended_at"]  # noqa: Y015
     _WhichOneofReturnType__execution_role: _TypeAlias = _typing.Literal["execution_role"]  # noqa: Y015
     _WhichOneofArgType__execution_role: _TypeAlias = _typing.Literal["_execution_role", b"_execution_role"]  # noqa: Y015
+    _WhichOneofReturnType__failed_step: _TypeAlias = _typing.Literal["failed_step"]  # noqa: Y015
+    _WhichOneofArgType__failed_step: _TypeAlias = _typing.Literal["_failed_step", b"_failed_step"]  # noqa: Y015
     _WhichOneofReturnType__initial_file_location: _TypeAlias = _typing.Literal["initial_file_location"]  # noqa: Y015
     _WhichOneofArgType__initial_file_location: _TypeAlias = _typing.Literal["_initial_file_location", b"_initial_file_location"]  # noqa: Y015
     _WhichOneofReturnType__logging_configuration: _TypeAlias = _typing.Literal["logging_configuration"]  # noqa: Y015
@@ -359,12 +371,16 @@ class Execution(_message.Message):
     _WhichOneofArgType__started_at: _TypeAlias = _typing.Literal["_started_at", b"_started_at"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__steps_done: _TypeAlias = _typing.Literal["steps_done"]  # noqa: Y015
+    _WhichOneofArgType__steps_done: _TypeAlias = _typing.Literal["_steps_done", b"_steps_done"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_s) -> _WhichOneofReturnType__duration_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__ended_at) -> _WhichOneofReturnType__ended_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__execution_role) -> _WhichOneofReturnType__execution_role | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__failed_step) -> _WhichOneofReturnType__failed_step | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__initial_file_location) -> _WhichOneofReturnType__initial_file_location | None: ...
     @_typing.overload
@@ -381,6 +397,8 @@ class Execution(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__started_at) -> _WhichOneofReturnType__started_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steps_done) -> _WhichOneofReturnType__steps_done | None: ...
 
 Global___Execution: _TypeAlias = Execution  # noqa: Y015
 

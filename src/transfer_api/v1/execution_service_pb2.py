@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from transfer_api.v1 import account_pb2 as transfer__api_dot_v1_dot_account__pb2
 from transfer_api.v1 import error_pb2 as transfer__api_dot_v1_dot_error__pb2
 from transfer_api.v1 import execution_pb2 as transfer__api_dot_v1_dot_execution__pb2
@@ -30,61 +31,95 @@ from transfer_api.v1 import server_pb2 as transfer__api_dot_v1_dot_server__pb2
 from transfer_api.v1 import workflow_pb2 as transfer__api_dot_v1_dot_workflow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'transfer_api/v1/execution_service.proto\x12\x0ftransfer_api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1dtransfer_api/v1/account.proto\x1a\x1btransfer_api/v1/error.proto\x1a\x1ftransfer_api/v1/execution.proto\x1a\x1ctransfer_api/v1/server.proto\x1a\x1etransfer_api/v1/workflow.proto\"\xc8\x01\n\x13GetExecutionRequest\x12*\n\x03key\x18\x01 \x01(\x0b\x32\x1d.transfer_api.v1.ExecutionKey\x12/\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x18\n\x10with_definitions\x18\x03 \x01(\x08\x12\x18\n\x10in_progress_only\x18\x04 \x01(\x08\x12\x14\n\x0cwith_history\x18\x05 \x01(\x08\x42\n\n\x08_max_age\"E\n\x14GetExecutionResponse\x12-\n\texecution\x18\x01 \x01(\x0b\x32\x1a.transfer_api.v1.Execution\"\xcf\x01\n\x19\x42\x61tchGetExecutionsRequest\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.transfer_api.v1.ExecutionKey\x12/\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x18\n\x10with_definitions\x18\x03 \x01(\x08\x12\x18\n\x10in_progress_only\x18\x04 \x01(\x08\x12\x14\n\x0cwith_history\x18\x05 \x01(\x08\x42\n\n\x08_max_age\"\x90\x01\n\x1a\x42\x61tchGetExecutionsResponse\x12\r\n\x05index\x18\x01 \x01(\x05\x12/\n\texecution\x18\x02 \x01(\x0b\x32\x1a.transfer_api.v1.ExecutionH\x00\x12\'\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x00\x42\t\n\x07outcome\"\xc6\x01\n\x14\x46indExecutionRequest\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x18\n\x0bworkflow_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x03 \x03(\t\x12\x0f\n\x07regions\x18\x04 \x03(\t\x12\x18\n\x10with_definitions\x18\x05 \x01(\x08\x12\x18\n\x10in_progress_only\x18\x06 \x01(\x08\x12\x14\n\x0cwith_history\x18\x07 \x01(\x08\x42\x0e\n\x0c_workflow_id\"\xa9\x01\n\x15\x46indExecutionResponse\x12\x32\n\texecution\x18\x01 \x01(\x0b\x32\x1a.transfer_api.v1.ExecutionH\x00\x88\x01\x01\x12\x15\n\rtargets_asked\x18\x02 \x01(\x05\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x0c\n\n_execution\"Z\n\rTargetFailure\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.transfer_api.v1.Error\"\x97\x03\n\x0f\x45xecutionFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07regions\x18\x02 \x03(\t\x12\x14\n\x0cworkflow_ids\x18\x03 \x03(\t\x12\x32\n\x08statuses\x18\x04 \x03(\x0e\x32 .transfer_api.v1.ExecutionStatus\x12\x16\n\tserver_id\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tuser_name\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nsession_id\x18\x07 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06\x62ucket\x18\x08 \x01(\tH\x03\x88\x01\x01\x12\x17\n\nkey_prefix\x18\t \x01(\tH\x04\x88\x01\x01\x12\x1b\n\x0e\x66ile_system_id\x18\n \x01(\tH\x05\x88\x01\x01\x12\x18\n\x0bpath_prefix\x18\x0b \x01(\tH\x06\x88\x01\x01\x42\x0c\n\n_server_idB\x0c\n\n_user_nameB\r\n\x0b_session_idB\t\n\x07_bucketB\r\n\x0b_key_prefixB\x11\n\x0f_file_system_idB\x0e\n\x0c_path_prefix\"\xed\x01\n\x15ListExecutionsRequest\x12\x35\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .transfer_api.v1.ExecutionFilterH\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x0cwith_details\x18\x04 \x01(\x08\x12\x18\n\x10with_definitions\x18\x05 \x01(\x08\x12\x14\n\x0cwith_history\x18\x06 \x01(\x08\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xb9\x01\n\x16ListExecutionsResponse\x12\x34\n\nexecutions\x18\x01 \x03(\x0b\x32 .transfer_api.v1.ListedExecution\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x12\n\x10_next_page_token\"\x86\x01\n\x0fListedExecution\x12-\n\texecution\x18\x01 \x01(\x0b\x32\x1a.transfer_api.v1.Execution\x12\x32\n\rdetails_error\x18\x02 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x00\x88\x01\x01\x42\x10\n\x0e_details_error\"|\n\x12GetWorkflowRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.transfer_api.v1.WorkflowKey\x12/\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x42\n\n\x08_max_age\"B\n\x13GetWorkflowResponse\x12+\n\x08workflow\x18\x01 \x01(\x0b\x32\x19.transfer_api.v1.Workflow\"6\n\x0eWorkflowFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07regions\x18\x02 \x03(\t\"\xbb\x01\n\x14ListWorkflowsRequest\x12\x34\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.transfer_api.v1.WorkflowFilterH\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x0cwith_details\x18\x04 \x01(\x08\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xb6\x01\n\x15ListWorkflowsResponse\x12\x32\n\tworkflows\x18\x01 \x03(\x0b\x32\x1f.transfer_api.v1.ListedWorkflow\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x12\n\x10_next_page_token\"\x83\x01\n\x0eListedWorkflow\x12+\n\x08workflow\x18\x01 \x01(\x0b\x32\x19.transfer_api.v1.Workflow\x12\x32\n\rdetails_error\x18\x02 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x00\x88\x01\x01\x42\x10\n\x0e_details_error\"\x15\n\x13ListAccountsRequest\"B\n\x14ListAccountsResponse\x12*\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x18.transfer_api.v1.Account\"\x96\x01\n\x1aListExecutionEventsRequest\x12*\n\x03key\x18\x01 \x01(\x0b\x32\x1d.transfer_api.v1.ExecutionKey\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\x80\x01\n\x1bListExecutionEventsResponse\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.transfer_api.v1.ExecutionEvent\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_next_page_token\"4\n\x0cServerFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07regions\x18\x02 \x03(\t\"\xa1\x01\n\x12ListServersRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.transfer_api.v1.ServerFilterH\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x02\x88\x01\x01\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xaa\x01\n\x13ListServersResponse\x12(\n\x07servers\x18\x01 \x03(\x0b\x32\x17.transfer_api.v1.Server\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x12\n\x10_next_page_token2\x86\x07\n\x10\x45xecutionService\x12[\n\x0cGetExecution\x12$.transfer_api.v1.GetExecutionRequest\x1a%.transfer_api.v1.GetExecutionResponse\x12o\n\x12\x42\x61tchGetExecutions\x12*.transfer_api.v1.BatchGetExecutionsRequest\x1a+.transfer_api.v1.BatchGetExecutionsResponse0\x01\x12^\n\rFindExecution\x12%.transfer_api.v1.FindExecutionRequest\x1a&.transfer_api.v1.FindExecutionResponse\x12\x61\n\x0eListExecutions\x12&.transfer_api.v1.ListExecutionsRequest\x1a\'.transfer_api.v1.ListExecutionsResponse\x12X\n\x0bGetWorkflow\x12#.transfer_api.v1.GetWorkflowRequest\x1a$.transfer_api.v1.GetWorkflowResponse\x12^\n\rListWorkflows\x12%.transfer_api.v1.ListWorkflowsRequest\x1a&.transfer_api.v1.ListWorkflowsResponse\x12p\n\x13ListExecutionEvents\x12+.transfer_api.v1.ListExecutionEventsRequest\x1a,.transfer_api.v1.ListExecutionEventsResponse\x12X\n\x0bListServers\x12#.transfer_api.v1.ListServersRequest\x1a$.transfer_api.v1.ListServersResponse\x12[\n\x0cListAccounts\x12$.transfer_api.v1.ListAccountsRequest\x1a%.transfer_api.v1.ListAccountsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'transfer_api/v1/execution_service.proto\x12\x0ftransfer_api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtransfer_api/v1/account.proto\x1a\x1btransfer_api/v1/error.proto\x1a\x1ftransfer_api/v1/execution.proto\x1a\x1ctransfer_api/v1/server.proto\x1a\x1etransfer_api/v1/workflow.proto\"\xc8\x01\n\x13GetExecutionRequest\x12*\n\x03key\x18\x01 \x01(\x0b\x32\x1d.transfer_api.v1.ExecutionKey\x12/\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x18\n\x10with_definitions\x18\x03 \x01(\x08\x12\x18\n\x10in_progress_only\x18\x04 \x01(\x08\x12\x14\n\x0cwith_history\x18\x05 \x01(\x08\x42\n\n\x08_max_age\"E\n\x14GetExecutionResponse\x12-\n\texecution\x18\x01 \x01(\x0b\x32\x1a.transfer_api.v1.Execution\"\xcf\x01\n\x19\x42\x61tchGetExecutionsRequest\x12+\n\x04keys\x18\x01 \x03(\x0b\x32\x1d.transfer_api.v1.ExecutionKey\x12/\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x12\x18\n\x10with_definitions\x18\x03 \x01(\x08\x12\x18\n\x10in_progress_only\x18\x04 \x01(\x08\x12\x14\n\x0cwith_history\x18\x05 \x01(\x08\x42\n\n\x08_max_age\"\x90\x01\n\x1a\x42\x61tchGetExecutionsResponse\x12\r\n\x05index\x18\x01 \x01(\x05\x12/\n\texecution\x18\x02 \x01(\x0b\x32\x1a.transfer_api.v1.ExecutionH\x00\x12\'\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x00\x42\t\n\x07outcome\"\x83\x02\n\x14\x46indExecutionRequest\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x18\n\x0bworkflow_id\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x03 \x03(\t\x12\x0f\n\x07regions\x18\x04 \x03(\t\x12\x18\n\x10with_definitions\x18\x05 \x01(\x08\x12\x18\n\x10in_progress_only\x18\x06 \x01(\x08\x12\x14\n\x0cwith_history\x18\x07 \x01(\x08\x12/\n\x07max_age\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationH\x01\x88\x01\x01\x42\x0e\n\x0c_workflow_idB\n\n\x08_max_age\"\xa9\x01\n\x15\x46indExecutionResponse\x12\x32\n\texecution\x18\x01 \x01(\x0b\x32\x1a.transfer_api.v1.ExecutionH\x00\x88\x01\x01\x12\x15\n\rtargets_asked\x18\x02 \x01(\x05\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x0c\n\n_execution\"\xa8\x01\n\rTargetFailure\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12%\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x16.transfer_api.v1.Error\x12\x38\n\x0flast_success_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x42\x12\n\x10_last_success_at\"\x97\x03\n\x0f\x45xecutionFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07regions\x18\x02 \x03(\t\x12\x14\n\x0cworkflow_ids\x18\x03 \x03(\t\x12\x32\n\x08statuses\x18\x04 \x03(\x0e\x32 .transfer_api.v1.ExecutionStatus\x12\x16\n\tserver_id\x18\x05 \x01(\tH\x00\x88\x01\x01\x12\x16\n\tuser_name\x18\x06 \x01(\tH\x01\x88\x01\x01\x12\x17\n\nsession_id\x18\x07 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06\x62ucket\x18\x08 \x01(\tH\x03\x88\x01\x01\x12\x17\n\nkey_prefix\x18\t \x01(\tH\x04\x88\x01\x01\x12\x1b\n\x0e\x66ile_system_id\x18\n \x01(\tH\x05\x88\x01\x01\x12\x18\n\x0bpath_prefix\x18\x0b \x01(\tH\x06\x88\x01\x01\x42\x0c\n\n_server_idB\x0c\n\n_user_nameB\r\n\x0b_session_idB\t\n\x07_bucketB\r\n\x0b_key_prefixB\x11\n\x0f_file_system_idB\x0e\n\x0c_path_prefix\"\xaa\x02\n\x15ListExecutionsRequest\x12\x35\n\x06\x66ilter\x18\x01 \x01(\x0b\x32 .transfer_api.v1.ExecutionFilterH\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x0cwith_details\x18\x04 \x01(\x08\x12\x18\n\x10with_definitions\x18\x05 \x01(\x08\x12\x14\n\x0cwith_history\x18\x06 \x01(\x08\x12/\n\x07max_age\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationH\x03\x88\x01\x01\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_tokenB\n\n\x08_max_age\"\xb9\x01\n\x16ListExecutionsResponse\x12\x34\n\nexecutions\x18\x01 \x03(\x0b\x32 .transfer_api.v1.ListedExecution\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x12\n\x10_next_page_token\"\x86\x01\n\x0fListedExecution\x12-\n\texecution\x18\x01 \x01(\x0b\x32\x1a.transfer_api.v1.Execution\x12\x32\n\rdetails_error\x18\x02 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x00\x88\x01\x01\x42\x10\n\x0e_details_error\"|\n\x12GetWorkflowRequest\x12)\n\x03key\x18\x01 \x01(\x0b\x32\x1c.transfer_api.v1.WorkflowKey\x12/\n\x07max_age\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x88\x01\x01\x42\n\n\x08_max_age\"B\n\x13GetWorkflowResponse\x12+\n\x08workflow\x18\x01 \x01(\x0b\x32\x19.transfer_api.v1.Workflow\"6\n\x0eWorkflowFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07regions\x18\x02 \x03(\t\"\xbb\x01\n\x14ListWorkflowsRequest\x12\x34\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.transfer_api.v1.WorkflowFilterH\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x14\n\x0cwith_details\x18\x04 \x01(\x08\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xb6\x01\n\x15ListWorkflowsResponse\x12\x32\n\tworkflows\x18\x01 \x03(\x0b\x32\x1f.transfer_api.v1.ListedWorkflow\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x12\n\x10_next_page_token\"\x83\x01\n\x0eListedWorkflow\x12+\n\x08workflow\x18\x01 \x01(\x0b\x32\x19.transfer_api.v1.Workflow\x12\x32\n\rdetails_error\x18\x02 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x00\x88\x01\x01\x42\x10\n\x0e_details_error\"\x15\n\x13ListAccountsRequest\"B\n\x14ListAccountsResponse\x12*\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x18.transfer_api.v1.Account\"\x96\x01\n\x1aListExecutionEventsRequest\x12*\n\x03key\x18\x01 \x01(\x0b\x32\x1d.transfer_api.v1.ExecutionKey\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x01\x88\x01\x01\x42\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\x80\x01\n\x1bListExecutionEventsResponse\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.transfer_api.v1.ExecutionEvent\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x42\x12\n\x10_next_page_token\"4\n\x0cServerFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07regions\x18\x02 \x03(\t\"\xa1\x01\n\x12ListServersRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.transfer_api.v1.ServerFilterH\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x02\x88\x01\x01\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xaa\x01\n\x13ListServersResponse\x12(\n\x07servers\x18\x01 \x03(\x0b\x32\x17.transfer_api.v1.Server\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x37\n\x0ftarget_failures\x18\x03 \x03(\x0b\x32\x1e.transfer_api.v1.TargetFailureB\x12\n\x10_next_page_token\"(\n\nAccountTag\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\xbb\x06\n\x0cSearchFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x17\n\x0f\x61\x63\x63ount_aliases\x18\x02 \x03(\t\x12\x31\n\x0c\x61\x63\x63ount_tags\x18\x03 \x03(\x0b\x32\x1b.transfer_api.v1.AccountTag\x12\x0f\n\x07regions\x18\x04 \x03(\t\x12\x14\n\x0cworkflow_ids\x18\x05 \x03(\t\x12\x15\n\rexecution_ids\x18\x06 \x03(\t\x12\x12\n\nserver_ids\x18\x07 \x03(\t\x12\x12\n\nuser_names\x18\x08 \x03(\t\x12\x13\n\x0bsession_ids\x18\t \x03(\t\x12\x32\n\x08statuses\x18\n \x03(\x0e\x32 .transfer_api.v1.ExecutionStatus\x12\x33\n\x0b\x65rror_types\x18\x0b \x03(\x0e\x32\x1e.transfer_api.v1.StepErrorType\x12\x11\n\x04text\x18\x0c \x01(\tH\x00\x88\x01\x01\x12\x16\n\tfile_name\x18\r \x01(\tH\x01\x88\x01\x01\x12\x36\n\rstarted_after\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x02\x88\x01\x01\x12\x37\n\x0estarted_before\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x03\x88\x01\x01\x12\x34\n\x0b\x65nded_after\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x04\x88\x01\x01\x12\x35\n\x0c\x65nded_before\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x05\x88\x01\x01\x12\x1b\n\x0emin_duration_s\x18\x12 \x01(\x01H\x06\x88\x01\x01\x12\x1b\n\x0emax_duration_s\x18\x13 \x01(\x01H\x07\x88\x01\x01\x12\x14\n\x07running\x18\x14 \x01(\x08H\x08\x88\x01\x01\x42\x07\n\x05_textB\x0c\n\n_file_nameB\x10\n\x0e_started_afterB\x11\n\x0f_started_beforeB\x0e\n\x0c_ended_afterB\x0f\n\r_ended_beforeB\x11\n\x0f_min_duration_sB\x11\n\x0f_max_duration_sB\n\n\x08_running\"\x95\x02\n\x17SearchExecutionsRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1d.transfer_api.v1.SearchFilterH\x00\x88\x01\x01\x12.\n\x08order_by\x18\x02 \x01(\x0e\x32\x1c.transfer_api.v1.SearchOrder\x12\x16\n\tpage_size\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x11\n\tbackwards\x18\x05 \x01(\x08\x12\x13\n\x0bwith_counts\x18\x06 \x01(\x08\x12\x15\n\rwith_coverage\x18\x07 \x01(\x08\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xc9\x03\n\x18SearchExecutionsResponse\x12.\n\nexecutions\x18\x01 \x03(\x0b\x32\x1a.transfer_api.v1.Execution\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12 \n\x13previous_page_token\x18\x03 \x01(\tH\x01\x88\x01\x01\x12<\n\x10\x63ounts_by_status\x18\x04 \x01(\x0b\x32\x1d.transfer_api.v1.StatusCountsH\x02\x88\x01\x01\x12\x31\n\x08\x63overage\x18\x05 \x03(\x0b\x32\x1f.transfer_api.v1.TargetCoverage\x12?\n\x10\x63overage_summary\x18\x06 \x01(\x0b\x32 .transfer_api.v1.CoverageSummaryH\x03\x88\x01\x01\x12\x35\n\x0ehidden_filters\x18\x07 \x03(\x0b\x32\x1d.transfer_api.v1.HiddenFilterB\x12\n\x10_next_page_tokenB\x16\n\x14_previous_page_tokenB\x13\n\x11_counts_by_statusB\x13\n\x11_coverage_summary\"]\n\x0cStatusCounts\x12,\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x1c.transfer_api.v1.StatusCount\x12\r\n\x05total\x18\x02 \x01(\x05\x12\x10\n\x08is_exact\x18\x03 \x01(\x08\"^\n\x0bStatusCount\x12\x35\n\x06status\x18\x01 \x01(\x0e\x32 .transfer_api.v1.ExecutionStatusH\x00\x88\x01\x01\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x42\t\n\x07_status\"K\n\x0cHiddenFilter\x12\x14\n\x0c\x66ilter_field\x18\x01 \x01(\t\x12\x14\n\x0chidden_field\x18\x02 \x01(\t\x12\x0f\n\x07targets\x18\x03 \x01(\x05\"\xb8\x03\n\x0eTargetCoverage\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.transfer_api.v1.Account\x12\x0e\n\x06region\x18\x02 \x01(\t\x12,\n\x06server\x18\x03 \x01(\x0b\x32\x17.transfer_api.v1.ServerH\x00\x88\x01\x01\x12.\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01\x88\x01\x01\x12\x37\n\x0e\x63omplete_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x02\x88\x01\x01\x12.\n\x03gap\x18\x06 \x01(\x0e\x32\x1c.transfer_api.v1.CoverageGapH\x03\x88\x01\x01\x12\x1a\n\x12unlogged_workflows\x18\x07 \x01(\x05\x12,\n\x07problem\x18\x08 \x01(\x0b\x32\x16.transfer_api.v1.ErrorH\x04\x88\x01\x01\x12\x13\n\x06remedy\x18\t \x01(\tH\x05\x88\x01\x01\x42\t\n\x07_serverB\x08\n\x06_sinceB\x11\n\x0f_complete_untilB\x06\n\x04_gapB\n\n\x08_problemB\t\n\x07_remedy\"C\n\x0f\x43overageSummary\x12\x0f\n\x07\x63overed\x18\x01 \x01(\x05\x12\x10\n\x08with_gap\x18\x02 \x01(\x05\x12\r\n\x05total\x18\x03 \x01(\x05\"\\\n\x0e\x43overageFilter\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\t\x12\x0f\n\x07regions\x18\x02 \x03(\t\x12\x16\n\tgaps_only\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\x0c\n\n_gaps_only\"\xa4\x01\n\x13ListCoverageRequest\x12\x34\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.transfer_api.v1.CoverageFilterH\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x17\n\npage_token\x18\x03 \x01(\tH\x02\x88\x01\x01\x42\t\n\x07_filterB\x0c\n\n_page_sizeB\r\n\x0b_page_token\"\xae\x01\n\x14ListCoverageResponse\x12\x31\n\x08\x63overage\x18\x01 \x03(\x0b\x32\x1f.transfer_api.v1.TargetCoverage\x12\x1c\n\x0fnext_page_token\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x31\n\x07summary\x18\x03 \x01(\x0b\x32 .transfer_api.v1.CoverageSummaryB\x12\n\x10_next_page_token\"\x12\n\x10GetViewerRequest\"<\n\x11GetViewerResponse\x12\'\n\x06viewer\x18\x01 \x01(\x0b\x32\x17.transfer_api.v1.Viewer\"\x9d\x01\n\x06Viewer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x33\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x88\x01\x01\x12\x15\n\rhidden_fields\x18\x03 \x03(\t\x12*\n\x08\x61\x63\x63ounts\x18\x04 \x03(\x0b\x32\x18.transfer_api.v1.AccountB\r\n\x0b_expires_at*\x89\x01\n\x0bSearchOrder\x12\x1c\n\x18SEARCH_ORDER_UNSPECIFIED\x10\x00\x12\x1d\n\x19SEARCH_ORDER_NEWEST_FIRST\x10\x01\x12\x1d\n\x19SEARCH_ORDER_OLDEST_FIRST\x10\x02\x12\x1e\n\x1aSEARCH_ORDER_LONGEST_FIRST\x10\x03*\x82\x01\n\x0b\x43overageGap\x12\x1c\n\x18\x43OVERAGE_GAP_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OVERAGE_GAP_UNREADABLE\x10\x01\x12\x1b\n\x17\x43OVERAGE_GAP_BEING_READ\x10\x02\x12\x1b\n\x17\x43OVERAGE_GAP_NOT_LOGGED\x10\x03\x32\xa0\t\n\x10\x45xecutionService\x12[\n\x0cGetExecution\x12$.transfer_api.v1.GetExecutionRequest\x1a%.transfer_api.v1.GetExecutionResponse\x12o\n\x12\x42\x61tchGetExecutions\x12*.transfer_api.v1.BatchGetExecutionsRequest\x1a+.transfer_api.v1.BatchGetExecutionsResponse0\x01\x12^\n\rFindExecution\x12%.transfer_api.v1.FindExecutionRequest\x1a&.transfer_api.v1.FindExecutionResponse\x12\x61\n\x0eListExecutions\x12&.transfer_api.v1.ListExecutionsRequest\x1a\'.transfer_api.v1.ListExecutionsResponse\x12g\n\x10SearchExecutions\x12(.transfer_api.v1.SearchExecutionsRequest\x1a).transfer_api.v1.SearchExecutionsResponse\x12[\n\x0cListCoverage\x12$.transfer_api.v1.ListCoverageRequest\x1a%.transfer_api.v1.ListCoverageResponse\x12R\n\tGetViewer\x12!.transfer_api.v1.GetViewerRequest\x1a\".transfer_api.v1.GetViewerResponse\x12X\n\x0bGetWorkflow\x12#.transfer_api.v1.GetWorkflowRequest\x1a$.transfer_api.v1.GetWorkflowResponse\x12^\n\rListWorkflows\x12%.transfer_api.v1.ListWorkflowsRequest\x1a&.transfer_api.v1.ListWorkflowsResponse\x12p\n\x13ListExecutionEvents\x12+.transfer_api.v1.ListExecutionEventsRequest\x1a,.transfer_api.v1.ListExecutionEventsResponse\x12X\n\x0bListServers\x12#.transfer_api.v1.ListServersRequest\x1a$.transfer_api.v1.ListServersResponse\x12[\n\x0cListAccounts\x12$.transfer_api.v1.ListAccountsRequest\x1a%.transfer_api.v1.ListAccountsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'transfer_api.v1.execution_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETEXECUTIONREQUEST']._serialized_start=248
-  _globals['_GETEXECUTIONREQUEST']._serialized_end=448
-  _globals['_GETEXECUTIONRESPONSE']._serialized_start=450
-  _globals['_GETEXECUTIONRESPONSE']._serialized_end=519
-  _globals['_BATCHGETEXECUTIONSREQUEST']._serialized_start=522
-  _globals['_BATCHGETEXECUTIONSREQUEST']._serialized_end=729
-  _globals['_BATCHGETEXECUTIONSRESPONSE']._serialized_start=732
-  _globals['_BATCHGETEXECUTIONSRESPONSE']._serialized_end=876
-  _globals['_FINDEXECUTIONREQUEST']._serialized_start=879
-  _globals['_FINDEXECUTIONREQUEST']._serialized_end=1077
-  _globals['_FINDEXECUTIONRESPONSE']._serialized_start=1080
-  _globals['_FINDEXECUTIONRESPONSE']._serialized_end=1249
-  _globals['_TARGETFAILURE']._serialized_start=1251
-  _globals['_TARGETFAILURE']._serialized_end=1341
-  _globals['_EXECUTIONFILTER']._serialized_start=1344
-  _globals['_EXECUTIONFILTER']._serialized_end=1751
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=1754
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=1991
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=1994
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=2179
-  _globals['_LISTEDEXECUTION']._serialized_start=2182
-  _globals['_LISTEDEXECUTION']._serialized_end=2316
-  _globals['_GETWORKFLOWREQUEST']._serialized_start=2318
-  _globals['_GETWORKFLOWREQUEST']._serialized_end=2442
-  _globals['_GETWORKFLOWRESPONSE']._serialized_start=2444
-  _globals['_GETWORKFLOWRESPONSE']._serialized_end=2510
-  _globals['_WORKFLOWFILTER']._serialized_start=2512
-  _globals['_WORKFLOWFILTER']._serialized_end=2566
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=2569
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=2756
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=2759
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=2941
-  _globals['_LISTEDWORKFLOW']._serialized_start=2944
-  _globals['_LISTEDWORKFLOW']._serialized_end=3075
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=3077
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=3098
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=3100
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=3166
-  _globals['_LISTEXECUTIONEVENTSREQUEST']._serialized_start=3169
-  _globals['_LISTEXECUTIONEVENTSREQUEST']._serialized_end=3319
-  _globals['_LISTEXECUTIONEVENTSRESPONSE']._serialized_start=3322
-  _globals['_LISTEXECUTIONEVENTSRESPONSE']._serialized_end=3450
-  _globals['_SERVERFILTER']._serialized_start=3452
-  _globals['_SERVERFILTER']._serialized_end=3504
-  _globals['_LISTSERVERSREQUEST']._serialized_start=3507
-  _globals['_LISTSERVERSREQUEST']._serialized_end=3668
-  _globals['_LISTSERVERSRESPONSE']._serialized_start=3671
-  _globals['_LISTSERVERSRESPONSE']._serialized_end=3841
-  _globals['_EXECUTIONSERVICE']._serialized_start=3844
-  _globals['_EXECUTIONSERVICE']._serialized_end=4746
+  _globals['_SEARCHORDER']._serialized_start=7150
+  _globals['_SEARCHORDER']._serialized_end=7287
+  _globals['_COVERAGEGAP']._serialized_start=7290
+  _globals['_COVERAGEGAP']._serialized_end=7420
+  _globals['_GETEXECUTIONREQUEST']._serialized_start=281
+  _globals['_GETEXECUTIONREQUEST']._serialized_end=481
+  _globals['_GETEXECUTIONRESPONSE']._serialized_start=483
+  _globals['_GETEXECUTIONRESPONSE']._serialized_end=552
+  _globals['_BATCHGETEXECUTIONSREQUEST']._serialized_start=555
+  _globals['_BATCHGETEXECUTIONSREQUEST']._serialized_end=762
+  _globals['_BATCHGETEXECUTIONSRESPONSE']._serialized_start=765
+  _globals['_BATCHGETEXECUTIONSRESPONSE']._serialized_end=909
+  _globals['_FINDEXECUTIONREQUEST']._serialized_start=912
+  _globals['_FINDEXECUTIONREQUEST']._serialized_end=1171
+  _globals['_FINDEXECUTIONRESPONSE']._serialized_start=1174
+  _globals['_FINDEXECUTIONRESPONSE']._serialized_end=1343
+  _globals['_TARGETFAILURE']._serialized_start=1346
+  _globals['_TARGETFAILURE']._serialized_end=1514
+  _globals['_EXECUTIONFILTER']._serialized_start=1517
+  _globals['_EXECUTIONFILTER']._serialized_end=1924
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=1927
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=2225
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=2228
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=2413
+  _globals['_LISTEDEXECUTION']._serialized_start=2416
+  _globals['_LISTEDEXECUTION']._serialized_end=2550
+  _globals['_GETWORKFLOWREQUEST']._serialized_start=2552
+  _globals['_GETWORKFLOWREQUEST']._serialized_end=2676
+  _globals['_GETWORKFLOWRESPONSE']._serialized_start=2678
+  _globals['_GETWORKFLOWRESPONSE']._serialized_end=2744
+  _globals['_WORKFLOWFILTER']._serialized_start=2746
+  _globals['_WORKFLOWFILTER']._serialized_end=2800
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=2803
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=2990
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=2993
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=3175
+  _globals['_LISTEDWORKFLOW']._serialized_start=3178
+  _globals['_LISTEDWORKFLOW']._serialized_end=3309
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=3311
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=3332
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=3334
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=3400
+  _globals['_LISTEXECUTIONEVENTSREQUEST']._serialized_start=3403
+  _globals['_LISTEXECUTIONEVENTSREQUEST']._serialized_end=3553
+  _globals['_LISTEXECUTIONEVENTSRESPONSE']._serialized_start=3556
+  _globals['_LISTEXECUTIONEVENTSRESPONSE']._serialized_end=3684
+  _globals['_SERVERFILTER']._serialized_start=3686
+  _globals['_SERVERFILTER']._serialized_end=3738
+  _globals['_LISTSERVERSREQUEST']._serialized_start=3741
+  _globals['_LISTSERVERSREQUEST']._serialized_end=3902
+  _globals['_LISTSERVERSRESPONSE']._serialized_start=3905
+  _globals['_LISTSERVERSRESPONSE']._serialized_end=4075
+  _globals['_ACCOUNTTAG']._serialized_start=4077
+  _globals['_ACCOUNTTAG']._serialized_end=4117
+  _globals['_SEARCHFILTER']._serialized_start=4120
+  _globals['_SEARCHFILTER']._serialized_end=4947
+  _globals['_SEARCHEXECUTIONSREQUEST']._serialized_start=4950
+  _globals['_SEARCHEXECUTIONSREQUEST']._serialized_end=5227
+  _globals['_SEARCHEXECUTIONSRESPONSE']._serialized_start=5230
+  _globals['_SEARCHEXECUTIONSRESPONSE']._serialized_end=5687
+  _globals['_STATUSCOUNTS']._serialized_start=5689
+  _globals['_STATUSCOUNTS']._serialized_end=5782
+  _globals['_STATUSCOUNT']._serialized_start=5784
+  _globals['_STATUSCOUNT']._serialized_end=5878
+  _globals['_HIDDENFILTER']._serialized_start=5880
+  _globals['_HIDDENFILTER']._serialized_end=5955
+  _globals['_TARGETCOVERAGE']._serialized_start=5958
+  _globals['_TARGETCOVERAGE']._serialized_end=6398
+  _globals['_COVERAGESUMMARY']._serialized_start=6400
+  _globals['_COVERAGESUMMARY']._serialized_end=6467
+  _globals['_COVERAGEFILTER']._serialized_start=6469
+  _globals['_COVERAGEFILTER']._serialized_end=6561
+  _globals['_LISTCOVERAGEREQUEST']._serialized_start=6564
+  _globals['_LISTCOVERAGEREQUEST']._serialized_end=6728
+  _globals['_LISTCOVERAGERESPONSE']._serialized_start=6731
+  _globals['_LISTCOVERAGERESPONSE']._serialized_end=6905
+  _globals['_GETVIEWERREQUEST']._serialized_start=6907
+  _globals['_GETVIEWERREQUEST']._serialized_end=6925
+  _globals['_GETVIEWERRESPONSE']._serialized_start=6927
+  _globals['_GETVIEWERRESPONSE']._serialized_end=6987
+  _globals['_VIEWER']._serialized_start=6990
+  _globals['_VIEWER']._serialized_end=7147
+  _globals['_EXECUTIONSERVICE']._serialized_start=7423
+  _globals['_EXECUTIONSERVICE']._serialized_end=8607
 # @@protoc_insertion_point(module_scope)

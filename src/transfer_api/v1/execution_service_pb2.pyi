@@ -7,7 +7,9 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from transfer_api.v1 import account_pb2 as _account_pb2
 from transfer_api.v1 import error_pb2 as _error_pb2
 from transfer_api.v1 import execution_pb2 as _execution_pb2
@@ -23,6 +25,62 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _SearchOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SearchOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEARCH_ORDER_UNSPECIFIED: _SearchOrder.ValueType  # 0
+    """As SEARCH_ORDER_NEWEST_FIRST."""
+    SEARCH_ORDER_NEWEST_FIRST: _SearchOrder.ValueType  # 1
+    """By the start, latest first."""
+    SEARCH_ORDER_OLDEST_FIRST: _SearchOrder.ValueType  # 2
+    """By the start, earliest first."""
+    SEARCH_ORDER_LONGEST_FIRST: _SearchOrder.ValueType  # 3
+    """By the duration, longest first. What is in progress lasts until the first page was read."""
+
+class SearchOrder(_SearchOrder, metaclass=_SearchOrderEnumTypeWrapper):
+    """Order of a search's results."""
+
+SEARCH_ORDER_UNSPECIFIED: SearchOrder.ValueType  # 0
+"""As SEARCH_ORDER_NEWEST_FIRST."""
+SEARCH_ORDER_NEWEST_FIRST: SearchOrder.ValueType  # 1
+"""By the start, latest first."""
+SEARCH_ORDER_OLDEST_FIRST: SearchOrder.ValueType  # 2
+"""By the start, earliest first."""
+SEARCH_ORDER_LONGEST_FIRST: SearchOrder.ValueType  # 3
+"""By the duration, longest first. What is in progress lasts until the first page was read."""
+Global___SearchOrder: _TypeAlias = SearchOrder  # noqa: Y015
+
+class _CoverageGap:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CoverageGapEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CoverageGap.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COVERAGE_GAP_UNSPECIFIED: _CoverageGap.ValueType  # 0
+    """Never sent."""
+    COVERAGE_GAP_UNREADABLE: _CoverageGap.ValueType  # 1
+    """Its logs can't be read at present: problem says why."""
+    COVERAGE_GAP_BEING_READ: _CoverageGap.ValueType  # 2
+    """Its logs are still being read for the first time: more will be found."""
+    COVERAGE_GAP_NOT_LOGGED: _CoverageGap.ValueType  # 3
+    """Some of its workflows don't log their executions."""
+
+class CoverageGap(_CoverageGap, metaclass=_CoverageGapEnumTypeWrapper):
+    """Why executions of an account and region may be missing from the history."""
+
+COVERAGE_GAP_UNSPECIFIED: CoverageGap.ValueType  # 0
+"""Never sent."""
+COVERAGE_GAP_UNREADABLE: CoverageGap.ValueType  # 1
+"""Its logs can't be read at present: problem says why."""
+COVERAGE_GAP_BEING_READ: CoverageGap.ValueType  # 2
+"""Its logs are still being read for the first time: more will be found."""
+COVERAGE_GAP_NOT_LOGGED: CoverageGap.ValueType  # 3
+"""Some of its workflows don't log their executions."""
+Global___CoverageGap: _TypeAlias = CoverageGap  # noqa: Y015
 
 @_typing.final
 class GetExecutionRequest(_message.Message):
@@ -185,6 +243,7 @@ class FindExecutionRequest(_message.Message):
     WITH_DEFINITIONS_FIELD_NUMBER: _builtins.int
     IN_PROGRESS_ONLY_FIELD_NUMBER: _builtins.int
     WITH_HISTORY_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """The execution."""
     workflow_id: _builtins.str
@@ -203,6 +262,12 @@ class FindExecutionRequest(_message.Message):
     def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Search only these regions. Empty: all."""
 
+    @_builtins.property
+    def max_age(self) -> _duration_pb2.Duration:
+        """Also ask AWS about targets whose logs have not been read for so long. 0: about all. Default: only about what the
+        history may lack.
+        """
+
     def __init__(
         self,
         *,
@@ -213,13 +278,19 @@ class FindExecutionRequest(_message.Message):
         with_definitions: _builtins.bool = ...,
         in_progress_only: _builtins.bool = ...,
         with_history: _builtins.bool = ...,
+        max_age: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_workflow_id", b"_workflow_id", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "_workflow_id", b"_workflow_id", "max_age", b"max_age", "workflow_id", b"workflow_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_workflow_id", b"_workflow_id", "account_ids", b"account_ids", "execution_id", b"execution_id", "in_progress_only", b"in_progress_only", "regions", b"regions", "with_definitions", b"with_definitions", "with_history", b"with_history", "workflow_id", b"workflow_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_age", b"_max_age", "_workflow_id", b"_workflow_id", "account_ids", b"account_ids", "execution_id", b"execution_id", "in_progress_only", b"in_progress_only", "max_age", b"max_age", "regions", b"regions", "with_definitions", b"with_definitions", "with_history", b"with_history", "workflow_id", b"workflow_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_age: _TypeAlias = _typing.Literal["max_age"]  # noqa: Y015
+    _WhichOneofArgType__max_age: _TypeAlias = _typing.Literal["_max_age", b"_max_age"]  # noqa: Y015
     _WhichOneofReturnType__workflow_id: _TypeAlias = _typing.Literal["workflow_id"]  # noqa: Y015
     _WhichOneofArgType__workflow_id: _TypeAlias = _typing.Literal["_workflow_id", b"_workflow_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_age) -> _WhichOneofReturnType__max_age | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__workflow_id) -> _WhichOneofReturnType__workflow_id | None: ...
 
 Global___FindExecutionRequest: _TypeAlias = FindExecutionRequest  # noqa: Y015
@@ -234,7 +305,7 @@ class FindExecutionResponse(_message.Message):
     TARGETS_ASKED_FIELD_NUMBER: _builtins.int
     TARGET_FAILURES_FIELD_NUMBER: _builtins.int
     targets_asked: _builtins.int
-    """Number of targets searched: pairs of account and region."""
+    """Number of targets that AWS was asked about: pairs of account and region. The history answers for the others."""
     @_builtins.property
     def execution(self) -> _execution_pb2.Execution:
         """Absent if no target has it in progress and the history doesn't know it. Conclusive only if target_failures is
@@ -271,6 +342,7 @@ class TargetFailure(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    LAST_SUCCESS_AT_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account."""
     region: _builtins.str
@@ -279,18 +351,25 @@ class TargetFailure(_message.Message):
     def error(self) -> _error_pb2.Error:
         """The error."""
 
+    @_builtins.property
+    def last_success_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was current. Absent if never, or if AWS was asked for this request alone."""
+
     def __init__(
         self,
         *,
         account_id: _builtins.str = ...,
         region: _builtins.str = ...,
         error: _error_pb2.Error | None = ...,
+        last_success_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_success_at", b"_last_success_at", "error", b"error", "last_success_at", b"last_success_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "error", b"error", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_success_at", b"_last_success_at", "account_id", b"account_id", "error", b"error", "last_success_at", b"last_success_at", "region", b"region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__last_success_at: _TypeAlias = _typing.Literal["last_success_at"]  # noqa: Y015
+    _WhichOneofArgType__last_success_at: _TypeAlias = _typing.Literal["_last_success_at", b"_last_success_at"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_success_at) -> _WhichOneofReturnType__last_success_at | None: ...
 
 Global___TargetFailure: _TypeAlias = TargetFailure  # noqa: Y015
 
@@ -405,13 +484,14 @@ class ListExecutionsRequest(_message.Message):
     WITH_DETAILS_FIELD_NUMBER: _builtins.int
     WITH_DEFINITIONS_FIELD_NUMBER: _builtins.int
     WITH_HISTORY_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Page size: 1 to 1,000. Default: 50."""
     page_token: _builtins.str
     """next_page_token of the previous page. Default: the first page. Send the same filter again."""
     with_details: _builtins.bool
     """Include what AWS's list operations omit (execution_role, logging_configuration, posix_profile, results):
-    one more AWS call per execution of the page.
+    one more AWS call per execution of the page whose log does not tell them.
     """
     with_definitions: _builtins.bool
     """Include each step's definition: one more AWS call per workflow and hour. Implies with_details."""
@@ -420,6 +500,12 @@ class ListExecutionsRequest(_message.Message):
     @_builtins.property
     def filter(self) -> Global___ExecutionFilter:
         """Filter. Default: all."""
+
+    @_builtins.property
+    def max_age(self) -> _duration_pb2.Duration:
+        """Maximum age of what is known; older parts are read anew, until the deadline. 0: ask AWS. Default: as the history
+        keeps it.
+        """
 
     def __init__(
         self,
@@ -430,19 +516,24 @@ class ListExecutionsRequest(_message.Message):
         with_details: _builtins.bool = ...,
         with_definitions: _builtins.bool = ...,
         with_history: _builtins.bool = ...,
+        max_age: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_max_age", b"_max_age", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "max_age", b"max_age", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "with_definitions", b"with_definitions", "with_details", b"with_details", "with_history", b"with_history"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_max_age", b"_max_age", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "max_age", b"max_age", "page_size", b"page_size", "page_token", b"page_token", "with_definitions", b"with_definitions", "with_details", b"with_details", "with_history", b"with_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__filter: _TypeAlias = _typing.Literal["filter"]  # noqa: Y015
     _WhichOneofArgType__filter: _TypeAlias = _typing.Literal["_filter", b"_filter"]  # noqa: Y015
+    _WhichOneofReturnType__max_age: _TypeAlias = _typing.Literal["max_age"]  # noqa: Y015
+    _WhichOneofArgType__max_age: _TypeAlias = _typing.Literal["_max_age", b"_max_age"]  # noqa: Y015
     _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
     _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
     _WhichOneofReturnType__page_token: _TypeAlias = _typing.Literal["page_token"]  # noqa: Y015
     _WhichOneofArgType__page_token: _TypeAlias = _typing.Literal["_page_token", b"_page_token"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__filter) -> _WhichOneofReturnType__filter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_age) -> _WhichOneofReturnType__max_age | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
     @_typing.overload
@@ -941,3 +1032,733 @@ class ListServersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__next_page_token) -> _WhichOneofReturnType__next_page_token | None: ...
 
 Global___ListServersResponse: _TypeAlias = ListServersResponse  # noqa: Y015
+
+@_typing.final
+class AccountTag(_message.Message):
+    """A tag of an account in the accounts file or the organization."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """The tag's key."""
+    value: _builtins.str
+    """The tag's value."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountTag: _TypeAlias = AccountTag  # noqa: Y015
+
+@_typing.final
+class SearchFilter(_message.Message):
+    """Selects executions, in progress and ended, that match every given field. A list matches any of its values, at most
+    100; an empty one matches all.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ALIASES_FIELD_NUMBER: _builtins.int
+    ACCOUNT_TAGS_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    WORKFLOW_IDS_FIELD_NUMBER: _builtins.int
+    EXECUTION_IDS_FIELD_NUMBER: _builtins.int
+    SERVER_IDS_FIELD_NUMBER: _builtins.int
+    USER_NAMES_FIELD_NUMBER: _builtins.int
+    SESSION_IDS_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    ERROR_TYPES_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    FILE_NAME_FIELD_NUMBER: _builtins.int
+    STARTED_AFTER_FIELD_NUMBER: _builtins.int
+    STARTED_BEFORE_FIELD_NUMBER: _builtins.int
+    ENDED_AFTER_FIELD_NUMBER: _builtins.int
+    ENDED_BEFORE_FIELD_NUMBER: _builtins.int
+    MIN_DURATION_S_FIELD_NUMBER: _builtins.int
+    MAX_DURATION_S_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """Any part of the file's name or path, the user's name or an ID, in any case: 1 to 256 characters."""
+    file_name: _builtins.str
+    """Any part of the file's name or path, on S3 or EFS, in any case: 1 to 256 characters."""
+    min_duration_s: _builtins.float
+    """Lasted this many seconds or more. What is in progress lasts until now."""
+    max_duration_s: _builtins.float
+    """Lasted this many seconds or less. What is in progress lasts until now."""
+    running: _builtins.bool
+    """True: only those in progress. False: only those that have ended."""
+    @_builtins.property
+    def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In these accounts."""
+
+    @_builtins.property
+    def account_aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In accounts with one of these aliases, in any case."""
+
+    @_builtins.property
+    def account_tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccountTag]:
+        """In accounts with these tags. Several values of one key are alternatives; of several keys all must match."""
+
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In these regions."""
+
+    @_builtins.property
+    def workflow_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of these workflows."""
+
+    @_builtins.property
+    def execution_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """With these IDs."""
+
+    @_builtins.property
+    def server_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Uploaded to these servers."""
+
+    @_builtins.property
+    def user_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Uploaded by these users."""
+
+    @_builtins.property
+    def session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Uploaded in these sessions."""
+
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_execution_pb2.ExecutionStatus.ValueType]:
+        """With these statuses."""
+
+    @_builtins.property
+    def error_types(self) -> _containers.RepeatedScalarFieldContainer[_execution_pb2.StepErrorType.ValueType]:
+        """In which a step failed with one of these types."""
+
+    @_builtins.property
+    def started_after(self) -> _timestamp_pb2.Timestamp:
+        """Started at this time or later."""
+
+    @_builtins.property
+    def started_before(self) -> _timestamp_pb2.Timestamp:
+        """Started at this time or earlier."""
+
+    @_builtins.property
+    def ended_after(self) -> _timestamp_pb2.Timestamp:
+        """Ended at this time or later."""
+
+    @_builtins.property
+    def ended_before(self) -> _timestamp_pb2.Timestamp:
+        """Ended at this time or earlier."""
+
+    def __init__(
+        self,
+        *,
+        account_ids: _abc.Iterable[_builtins.str] | None = ...,
+        account_aliases: _abc.Iterable[_builtins.str] | None = ...,
+        account_tags: _abc.Iterable[Global___AccountTag] | None = ...,
+        regions: _abc.Iterable[_builtins.str] | None = ...,
+        workflow_ids: _abc.Iterable[_builtins.str] | None = ...,
+        execution_ids: _abc.Iterable[_builtins.str] | None = ...,
+        server_ids: _abc.Iterable[_builtins.str] | None = ...,
+        user_names: _abc.Iterable[_builtins.str] | None = ...,
+        session_ids: _abc.Iterable[_builtins.str] | None = ...,
+        statuses: _abc.Iterable[_execution_pb2.ExecutionStatus.ValueType] | None = ...,
+        error_types: _abc.Iterable[_execution_pb2.StepErrorType.ValueType] | None = ...,
+        text: _builtins.str | None = ...,
+        file_name: _builtins.str | None = ...,
+        started_after: _timestamp_pb2.Timestamp | None = ...,
+        started_before: _timestamp_pb2.Timestamp | None = ...,
+        ended_after: _timestamp_pb2.Timestamp | None = ...,
+        ended_before: _timestamp_pb2.Timestamp | None = ...,
+        min_duration_s: _builtins.float | None = ...,
+        max_duration_s: _builtins.float | None = ...,
+        running: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ended_after", b"_ended_after", "_ended_before", b"_ended_before", "_file_name", b"_file_name", "_max_duration_s", b"_max_duration_s", "_min_duration_s", b"_min_duration_s", "_running", b"_running", "_started_after", b"_started_after", "_started_before", b"_started_before", "_text", b"_text", "ended_after", b"ended_after", "ended_before", b"ended_before", "file_name", b"file_name", "max_duration_s", b"max_duration_s", "min_duration_s", b"min_duration_s", "running", b"running", "started_after", b"started_after", "started_before", b"started_before", "text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ended_after", b"_ended_after", "_ended_before", b"_ended_before", "_file_name", b"_file_name", "_max_duration_s", b"_max_duration_s", "_min_duration_s", b"_min_duration_s", "_running", b"_running", "_started_after", b"_started_after", "_started_before", b"_started_before", "_text", b"_text", "account_aliases", b"account_aliases", "account_ids", b"account_ids", "account_tags", b"account_tags", "ended_after", b"ended_after", "ended_before", b"ended_before", "error_types", b"error_types", "execution_ids", b"execution_ids", "file_name", b"file_name", "max_duration_s", b"max_duration_s", "min_duration_s", b"min_duration_s", "regions", b"regions", "running", b"running", "server_ids", b"server_ids", "session_ids", b"session_ids", "started_after", b"started_after", "started_before", b"started_before", "statuses", b"statuses", "text", b"text", "user_names", b"user_names", "workflow_ids", b"workflow_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ended_after: _TypeAlias = _typing.Literal["ended_after"]  # noqa: Y015
+    _WhichOneofArgType__ended_after: _TypeAlias = _typing.Literal["_ended_after", b"_ended_after"]  # noqa: Y015
+    _WhichOneofReturnType__ended_before: _TypeAlias = _typing.Literal["ended_before"]  # noqa: Y015
+    _WhichOneofArgType__ended_before: _TypeAlias = _typing.Literal["_ended_before", b"_ended_before"]  # noqa: Y015
+    _WhichOneofReturnType__file_name: _TypeAlias = _typing.Literal["file_name"]  # noqa: Y015
+    _WhichOneofArgType__file_name: _TypeAlias = _typing.Literal["_file_name", b"_file_name"]  # noqa: Y015
+    _WhichOneofReturnType__max_duration_s: _TypeAlias = _typing.Literal["max_duration_s"]  # noqa: Y015
+    _WhichOneofArgType__max_duration_s: _TypeAlias = _typing.Literal["_max_duration_s", b"_max_duration_s"]  # noqa: Y015
+    _WhichOneofReturnType__min_duration_s: _TypeAlias = _typing.Literal["min_duration_s"]  # noqa: Y015
+    _WhichOneofArgType__min_duration_s: _TypeAlias = _typing.Literal["_min_duration_s", b"_min_duration_s"]  # noqa: Y015
+    _WhichOneofReturnType__running: _TypeAlias = _typing.Literal["running"]  # noqa: Y015
+    _WhichOneofArgType__running: _TypeAlias = _typing.Literal["_running", b"_running"]  # noqa: Y015
+    _WhichOneofReturnType__started_after: _TypeAlias = _typing.Literal["started_after"]  # noqa: Y015
+    _WhichOneofArgType__started_after: _TypeAlias = _typing.Literal["_started_after", b"_started_after"]  # noqa: Y015
+    _WhichOneofReturnType__started_before: _TypeAlias = _typing.Literal["started_before"]  # noqa: Y015
+    _WhichOneofArgType__started_before: _TypeAlias = _typing.Literal["_started_before", b"_started_before"]  # noqa: Y015
+    _WhichOneofReturnType__text: _TypeAlias = _typing.Literal["text"]  # noqa: Y015
+    _WhichOneofArgType__text: _TypeAlias = _typing.Literal["_text", b"_text"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ended_after) -> _WhichOneofReturnType__ended_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ended_before) -> _WhichOneofReturnType__ended_before | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__file_name) -> _WhichOneofReturnType__file_name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_duration_s) -> _WhichOneofReturnType__max_duration_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_duration_s) -> _WhichOneofReturnType__min_duration_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__running) -> _WhichOneofReturnType__running | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__started_after) -> _WhichOneofReturnType__started_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__started_before) -> _WhichOneofReturnType__started_before | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__text) -> _WhichOneofReturnType__text | None: ...
+
+Global___SearchFilter: _TypeAlias = SearchFilter  # noqa: Y015
+
+@_typing.final
+class SearchExecutionsRequest(_message.Message):
+    """Request for a page of a search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    BACKWARDS_FIELD_NUMBER: _builtins.int
+    WITH_COUNTS_FIELD_NUMBER: _builtins.int
+    WITH_COVERAGE_FIELD_NUMBER: _builtins.int
+    order_by: Global___SearchOrder.ValueType
+    """Order. Default: newest first."""
+    page_size: _builtins.int
+    """Page size: 1 to 1,000. Default: 50."""
+    page_token: _builtins.str
+    """next_page_token of a page, to read the page after it; or with backwards, previous_page_token, to read the one
+    before it. Default: the first page, or with backwards the last. Send the same filter and order again.
+    """
+    backwards: _builtins.bool
+    """Read the page before page_token, instead of the one after it. Its executions are in the same order."""
+    with_counts: _builtins.bool
+    """Count all executions that match, by status."""
+    with_coverage: _builtins.bool
+    """Include coverage and coverage_summary."""
+    @_builtins.property
+    def filter(self) -> Global___SearchFilter:
+        """Filter. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___SearchFilter | None = ...,
+        order_by: Global___SearchOrder.ValueType = ...,
+        page_size: _builtins.int | None = ...,
+        page_token: _builtins.str | None = ...,
+        backwards: _builtins.bool = ...,
+        with_counts: _builtins.bool = ...,
+        with_coverage: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "backwards", b"backwards", "filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "with_counts", b"with_counts", "with_coverage", b"with_coverage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__filter: _TypeAlias = _typing.Literal["filter"]  # noqa: Y015
+    _WhichOneofArgType__filter: _TypeAlias = _typing.Literal["_filter", b"_filter"]  # noqa: Y015
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    _WhichOneofReturnType__page_token: _TypeAlias = _typing.Literal["page_token"]  # noqa: Y015
+    _WhichOneofArgType__page_token: _TypeAlias = _typing.Literal["_page_token", b"_page_token"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__filter) -> _WhichOneofReturnType__filter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_token) -> _WhichOneofReturnType__page_token | None: ...
+
+Global___SearchExecutionsRequest: _TypeAlias = SearchExecutionsRequest  # noqa: Y015
+
+@_typing.final
+class SearchExecutionsResponse(_message.Message):
+    """A page of a search."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXECUTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PREVIOUS_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    COUNTS_BY_STATUS_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    COVERAGE_SUMMARY_FIELD_NUMBER: _builtins.int
+    HIDDEN_FILTERS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Absent on the last page."""
+    previous_page_token: _builtins.str
+    """Token of the page before. Absent on the first page."""
+    @_builtins.property
+    def executions(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.Execution]:
+        """The executions of this page."""
+
+    @_builtins.property
+    def counts_by_status(self) -> Global___StatusCounts:
+        """How many executions match in all. Only in answers to requests with with_counts."""
+
+    @_builtins.property
+    def coverage(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetCoverage]:
+        """How complete the answer is: what is known of the accounts and regions that it is about. At most 100, those with a
+        gap first; ListCoverage lists all. Only in answers to requests with with_coverage.
+        """
+
+    @_builtins.property
+    def coverage_summary(self) -> Global___CoverageSummary:
+        """Of how many accounts and regions the answer may lack something. As coverage."""
+
+    @_builtins.property
+    def hidden_filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___HiddenFilter]:
+        """Filters that matched nothing in some accounts and regions, because you may not see the field."""
+
+    def __init__(
+        self,
+        *,
+        executions: _abc.Iterable[_execution_pb2.Execution] | None = ...,
+        next_page_token: _builtins.str | None = ...,
+        previous_page_token: _builtins.str | None = ...,
+        counts_by_status: Global___StatusCounts | None = ...,
+        coverage: _abc.Iterable[Global___TargetCoverage] | None = ...,
+        coverage_summary: Global___CoverageSummary | None = ...,
+        hidden_filters: _abc.Iterable[Global___HiddenFilter] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_counts_by_status", b"_counts_by_status", "_coverage_summary", b"_coverage_summary", "_next_page_token", b"_next_page_token", "_previous_page_token", b"_previous_page_token", "counts_by_status", b"counts_by_status", "coverage_summary", b"coverage_summary", "next_page_token", b"next_page_token", "previous_page_token", b"previous_page_token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_counts_by_status", b"_counts_by_status", "_coverage_summary", b"_coverage_summary", "_next_page_token", b"_next_page_token", "_previous_page_token", b"_previous_page_token", "counts_by_status", b"counts_by_status", "coverage", b"coverage", "coverage_summary", b"coverage_summary", "executions", b"executions", "hidden_filters", b"hidden_filters", "next_page_token", b"next_page_token", "previous_page_token", b"previous_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__counts_by_status: _TypeAlias = _typing.Literal["counts_by_status"]  # noqa: Y015
+    _WhichOneofArgType__counts_by_status: _TypeAlias = _typing.Literal["_counts_by_status", b"_counts_by_status"]  # noqa: Y015
+    _WhichOneofReturnType__coverage_summary: _TypeAlias = _typing.Literal["coverage_summary"]  # noqa: Y015
+    _WhichOneofArgType__coverage_summary: _TypeAlias = _typing.Literal["_coverage_summary", b"_coverage_summary"]  # noqa: Y015
+    _WhichOneofReturnType__next_page_token: _TypeAlias = _typing.Literal["next_page_token"]  # noqa: Y015
+    _WhichOneofArgType__next_page_token: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token"]  # noqa: Y015
+    _WhichOneofReturnType__previous_page_token: _TypeAlias = _typing.Literal["previous_page_token"]  # noqa: Y015
+    _WhichOneofArgType__previous_page_token: _TypeAlias = _typing.Literal["_previous_page_token", b"_previous_page_token"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__counts_by_status) -> _WhichOneofReturnType__counts_by_status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__coverage_summary) -> _WhichOneofReturnType__coverage_summary | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next_page_token) -> _WhichOneofReturnType__next_page_token | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__previous_page_token) -> _WhichOneofReturnType__previous_page_token | None: ...
+
+Global___SearchExecutionsResponse: _TypeAlias = SearchExecutionsResponse  # noqa: Y015
+
+@_typing.final
+class StatusCounts(_message.Message):
+    """How many executions match, by status."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    IS_EXACT_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """How many match."""
+    is_exact: _builtins.bool
+    """Whether these are all of them. If not, there are at least so many: 10,000 are counted."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatusCount]:
+        """The statuses that any of them have."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[Global___StatusCount] | None = ...,
+        total: _builtins.int = ...,
+        is_exact: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "is_exact", b"is_exact", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatusCounts: _TypeAlias = StatusCounts  # noqa: Y015
+
+@_typing.final
+class StatusCount(_message.Message):
+    """How many of the executions that match have a status."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    status: _execution_pb2.ExecutionStatus.ValueType
+    """The status. Absent: they have ended, and how is not recorded."""
+    count: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        status: _execution_pb2.ExecutionStatus.ValueType | None = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_status", b"_status", "count", b"count", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
+    _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+
+Global___StatusCount: _TypeAlias = StatusCount  # noqa: Y015
+
+@_typing.final
+class HiddenFilter(_message.Message):
+    """A filter on a field that a policy hides from you: where it is hidden, the filter matched nothing, whatever there is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_FIELD_NUMBER: _builtins.int
+    HIDDEN_FIELD_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    filter_field: _builtins.str
+    """The filter's field, such as file_name."""
+    hidden_field: _builtins.str
+    """The hidden field, as policies spell it, such as initialFileLocation."""
+    targets: _builtins.int
+    """In how many of the accounts and regions it is hidden."""
+    def __init__(
+        self,
+        *,
+        filter_field: _builtins.str = ...,
+        hidden_field: _builtins.str = ...,
+        targets: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter_field", b"filter_field", "hidden_field", b"hidden_field", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HiddenFilter: _TypeAlias = HiddenFilter  # noqa: Y015
+
+@_typing.final
+class TargetCoverage(_message.Message):
+    """How much of the history of an account and region is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
+    SERVER_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    COMPLETE_UNTIL_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
+    UNLOGGED_WORKFLOWS_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    REMEDY_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    """The region."""
+    gap: Global___CoverageGap.ValueType
+    """Why executions may be missing. Absent if none are, from since on."""
+    unlogged_workflows: _builtins.int
+    """How many of its workflows don't log all executions."""
+    remedy: _builtins.str
+    """What an operator can do about the gap."""
+    @_builtins.property
+    def account(self) -> _account_pb2.Account:
+        """The account."""
+
+    @_builtins.property
+    def server(self) -> _server_pb2.Server:
+        """The server that logs nothing, if that is the gap. The first one, if there are several."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Everything in its logs is known from here on. Absent if nothing has been read."""
+
+    @_builtins.property
+    def complete_until(self) -> _timestamp_pb2.Timestamp:
+        """Everything in its logs is known until here."""
+
+    @_builtins.property
+    def problem(self) -> _error_pb2.Error:
+        """Why its logs can't be read at present."""
+
+    def __init__(
+        self,
+        *,
+        account: _account_pb2.Account | None = ...,
+        region: _builtins.str = ...,
+        server: _server_pb2.Server | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        complete_until: _timestamp_pb2.Timestamp | None = ...,
+        gap: Global___CoverageGap.ValueType | None = ...,
+        unlogged_workflows: _builtins.int = ...,
+        problem: _error_pb2.Error | None = ...,
+        remedy: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_complete_until", b"_complete_until", "_gap", b"_gap", "_problem", b"_problem", "_remedy", b"_remedy", "_server", b"_server", "_since", b"_since", "account", b"account", "complete_until", b"complete_until", "gap", b"gap", "problem", b"problem", "remedy", b"remedy", "server", b"server", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_complete_until", b"_complete_until", "_gap", b"_gap", "_problem", b"_problem", "_remedy", b"_remedy", "_server", b"_server", "_since", b"_since", "account", b"account", "complete_until", b"complete_until", "gap", b"gap", "problem", b"problem", "region", b"region", "remedy", b"remedy", "server", b"server", "since", b"since", "unlogged_workflows", b"unlogged_workflows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__complete_until: _TypeAlias = _typing.Literal["complete_until"]  # noqa: Y015
+    _WhichOneofArgType__complete_until: _TypeAlias = _typing.Literal["_complete_until", b"_complete_until"]  # noqa: Y015
+    _WhichOneofReturnType__gap: _TypeAlias = _typing.Literal["gap"]  # noqa: Y015
+    _WhichOneofArgType__gap: _TypeAlias = _typing.Literal["_gap", b"_gap"]  # noqa: Y015
+    _WhichOneofReturnType__problem: _TypeAlias = _typing.Literal["problem"]  # noqa: Y015
+    _WhichOneofArgType__problem: _TypeAlias = _typing.Literal["_problem", b"_problem"]  # noqa: Y015
+    _WhichOneofReturnType__remedy: _TypeAlias = _typing.Literal["remedy"]  # noqa: Y015
+    _WhichOneofArgType__remedy: _TypeAlias = _typing.Literal["_remedy", b"_remedy"]  # noqa: Y015
+    _WhichOneofReturnType__server: _TypeAlias = _typing.Literal["server"]  # noqa: Y015
+    _WhichOneofArgType__server: _TypeAlias = _typing.Literal["_server", b"_server"]  # noqa: Y015
+    _WhichOneofReturnType__since: _TypeAlias = _typing.Literal["since"]  # noqa: Y015
+    _WhichOneofArgType__since: _TypeAlias = _typing.Literal["_since", b"_since"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__complete_until) -> _WhichOneofReturnType__complete_until | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gap) -> _WhichOneofReturnType__gap | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__problem) -> _WhichOneofReturnType__problem | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__remedy) -> _WhichOneofReturnType__remedy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__server) -> _WhichOneofReturnType__server | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__since) -> _WhichOneofReturnType__since | None: ...
+
+Global___TargetCoverage: _TypeAlias = TargetCoverage  # noqa: Y015
+
+@_typing.final
+class CoverageSummary(_message.Message):
+    """Numbers of targets: pairs of account and region."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COVERED_FIELD_NUMBER: _builtins.int
+    WITH_GAP_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    covered: _builtins.int
+    """Those without a gap."""
+    with_gap: _builtins.int
+    """Those with one."""
+    total: _builtins.int
+    """All."""
+    def __init__(
+        self,
+        *,
+        covered: _builtins.int = ...,
+        with_gap: _builtins.int = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covered", b"covered", "total", b"total", "with_gap", b"with_gap"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CoverageSummary: _TypeAlias = CoverageSummary  # noqa: Y015
+
+@_typing.final
+class CoverageFilter(_message.Message):
+    """Selects accounts and regions that match every given field. An empty list matches all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_IDS_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    GAPS_ONLY_FIELD_NUMBER: _builtins.int
+    gaps_only: _builtins.bool
+    """Only those with a gap."""
+    @_builtins.property
+    def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """These accounts."""
+
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """These regions."""
+
+    def __init__(
+        self,
+        *,
+        account_ids: _abc.Iterable[_builtins.str] | None = ...,
+        regions: _abc.Iterable[_builtins.str] | None = ...,
+        gaps_only: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gaps_only", b"_gaps_only", "gaps_only", b"gaps_only"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gaps_only", b"_gaps_only", "account_ids", b"account_ids", "gaps_only", b"gaps_only", "regions", b"regions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__gaps_only: _TypeAlias = _typing.Literal["gaps_only"]  # noqa: Y015
+    _WhichOneofArgType__gaps_only: _TypeAlias = _typing.Literal["_gaps_only", b"_gaps_only"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gaps_only) -> _WhichOneofReturnType__gaps_only | None: ...
+
+Global___CoverageFilter: _TypeAlias = CoverageFilter  # noqa: Y015
+
+@_typing.final
+class ListCoverageRequest(_message.Message):
+    """Request for a page of coverage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Page size: 1 to 1,000. Default: 50."""
+    page_token: _builtins.str
+    """next_page_token of the previous page. Default: the first page. Send the same filter again."""
+    @_builtins.property
+    def filter(self) -> Global___CoverageFilter:
+        """Filter. Default: all."""
+
+    def __init__(
+        self,
+        *,
+        filter: Global___CoverageFilter | None = ...,
+        page_size: _builtins.int | None = ...,
+        page_token: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__filter: _TypeAlias = _typing.Literal["filter"]  # noqa: Y015
+    _WhichOneofArgType__filter: _TypeAlias = _typing.Literal["_filter", b"_filter"]  # noqa: Y015
+    _WhichOneofReturnType__page_size: _TypeAlias = _typing.Literal["page_size"]  # noqa: Y015
+    _WhichOneofArgType__page_size: _TypeAlias = _typing.Literal["_page_size", b"_page_size"]  # noqa: Y015
+    _WhichOneofReturnType__page_token: _TypeAlias = _typing.Literal["page_token"]  # noqa: Y015
+    _WhichOneofArgType__page_token: _TypeAlias = _typing.Literal["_page_token", b"_page_token"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__filter) -> _WhichOneofReturnType__filter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_size) -> _WhichOneofReturnType__page_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_token) -> _WhichOneofReturnType__page_token | None: ...
+
+Global___ListCoverageRequest: _TypeAlias = ListCoverageRequest  # noqa: Y015
+
+@_typing.final
+class ListCoverageResponse(_message.Message):
+    """A page of coverage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page. Absent on the last page."""
+    @_builtins.property
+    def coverage(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetCoverage]:
+        """The targets of this page."""
+
+    @_builtins.property
+    def summary(self) -> Global___CoverageSummary:
+        """Numbers of all targets that match the filter's accounts and regions."""
+
+    def __init__(
+        self,
+        *,
+        coverage: _abc.Iterable[Global___TargetCoverage] | None = ...,
+        next_page_token: _builtins.str | None = ...,
+        summary: Global___CoverageSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token", "next_page_token", b"next_page_token", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token", "coverage", b"coverage", "next_page_token", b"next_page_token", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__next_page_token: _TypeAlias = _typing.Literal["next_page_token"]  # noqa: Y015
+    _WhichOneofArgType__next_page_token: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next_page_token) -> _WhichOneofReturnType__next_page_token | None: ...
+
+Global___ListCoverageResponse: _TypeAlias = ListCoverageResponse  # noqa: Y015
+
+@_typing.final
+class GetViewerRequest(_message.Message):
+    """Request for the caller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetViewerRequest: _TypeAlias = GetViewerRequest  # noqa: Y015
+
+@_typing.final
+class GetViewerResponse(_message.Message):
+    """The caller."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIEWER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def viewer(self) -> Global___Viewer:
+        """You."""
+
+    def __init__(
+        self,
+        *,
+        viewer: Global___Viewer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["viewer", b"viewer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["viewer", b"viewer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetViewerResponse: _TypeAlias = GetViewerResponse  # noqa: Y015
+
+@_typing.final
+class Viewer(_message.Message):
+    """You, as the gateway sees you."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    HIDDEN_FIELDS_FIELD_NUMBER: _builtins.int
+    ACCOUNTS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Your name in the audit log: the token's subject, or the client certificate's name."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Until when your token is valid. Absent without one."""
+
+    @_builtins.property
+    def hidden_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields that a policy hides from you, in some accounts and regions or in all."""
+
+    @_builtins.property
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Account]:
+        """The accounts you may see, in configured order."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        hidden_fields: _abc.Iterable[_builtins.str] | None = ...,
+        accounts: _abc.Iterable[_account_pb2.Account] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at", "accounts", b"accounts", "expires_at", b"expires_at", "hidden_fields", b"hidden_fields", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
+    _WhichOneofArgType__expires_at: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at) -> _WhichOneofReturnType__expires_at | None: ...
+
+Global___Viewer: _TypeAlias = Viewer  # noqa: Y015

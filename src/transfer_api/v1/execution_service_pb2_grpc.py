@@ -61,6 +61,21 @@ class ExecutionServiceStub:
                 request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionsRequest.SerializeToString,
                 response_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionsResponse.FromString,
                 _registered_method=True)
+        self.SearchExecutions = channel.unary_unary(
+                '/transfer_api.v1.ExecutionService/SearchExecutions',
+                request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.SearchExecutionsRequest.SerializeToString,
+                response_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.SearchExecutionsResponse.FromString,
+                _registered_method=True)
+        self.ListCoverage = channel.unary_unary(
+                '/transfer_api.v1.ExecutionService/ListCoverage',
+                request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListCoverageRequest.SerializeToString,
+                response_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.ListCoverageResponse.FromString,
+                _registered_method=True)
+        self.GetViewer = channel.unary_unary(
+                '/transfer_api.v1.ExecutionService/GetViewer',
+                request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.GetViewerRequest.SerializeToString,
+                response_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.GetViewerResponse.FromString,
+                _registered_method=True)
         self.GetWorkflow = channel.unary_unary(
                 '/transfer_api.v1.ExecutionService/GetWorkflow',
                 request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.GetWorkflowRequest.SerializeToString,
@@ -128,6 +143,28 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchExecutions(self, request, context):
+        """Searches all executions, in progress and ended, in the history: no AWS call. Paginated, forward and backward.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCoverage(self, request, context):
+        """How much of the history of each account and region is known, paginated, in a stable order: account, region. No
+        AWS call.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetViewer(self, request, context):
+        """You: the caller, as authenticated, and what you may see.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetWorkflow(self, request, context):
         """A workflow's definition.
         """
@@ -185,6 +222,21 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.ListExecutions,
                     request_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionsRequest.FromString,
                     response_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionsResponse.SerializeToString,
+            ),
+            'SearchExecutions': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchExecutions,
+                    request_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.SearchExecutionsRequest.FromString,
+                    response_serializer=transfer__api_dot_v1_dot_execution__service__pb2.SearchExecutionsResponse.SerializeToString,
+            ),
+            'ListCoverage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCoverage,
+                    request_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.ListCoverageRequest.FromString,
+                    response_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListCoverageResponse.SerializeToString,
+            ),
+            'GetViewer': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetViewer,
+                    request_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.GetViewerRequest.FromString,
+                    response_serializer=transfer__api_dot_v1_dot_execution__service__pb2.GetViewerResponse.SerializeToString,
             ),
             'GetWorkflow': grpc.unary_unary_rpc_method_handler(
                     servicer.GetWorkflow,
@@ -327,6 +379,87 @@ class ExecutionService:
             '/transfer_api.v1.ExecutionService/ListExecutions',
             transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionsRequest.SerializeToString,
             transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchExecutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/transfer_api.v1.ExecutionService/SearchExecutions',
+            transfer__api_dot_v1_dot_execution__service__pb2.SearchExecutionsRequest.SerializeToString,
+            transfer__api_dot_v1_dot_execution__service__pb2.SearchExecutionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCoverage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/transfer_api.v1.ExecutionService/ListCoverage',
+            transfer__api_dot_v1_dot_execution__service__pb2.ListCoverageRequest.SerializeToString,
+            transfer__api_dot_v1_dot_execution__service__pb2.ListCoverageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetViewer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/transfer_api.v1.ExecutionService/GetViewer',
+            transfer__api_dot_v1_dot_execution__service__pb2.GetViewerRequest.SerializeToString,
+            transfer__api_dot_v1_dot_execution__service__pb2.GetViewerResponse.FromString,
             options,
             channel_credentials,
             insecure,

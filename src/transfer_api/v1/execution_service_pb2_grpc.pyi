@@ -52,6 +52,14 @@ class ExecutionServiceStub:
     """
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]
     """All executions in progress, paginated, in a stable order: account, region, workflow, execution."""
+    SearchExecutions: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.SearchExecutionsRequest, _execution_service_pb2.SearchExecutionsResponse]
+    """Searches all executions, in progress and ended, in the history: no AWS call. Paginated, forward and backward."""
+    ListCoverage: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListCoverageRequest, _execution_service_pb2.ListCoverageResponse]
+    """How much of the history of each account and region is known, paginated, in a stable order: account, region. No
+    AWS call.
+    """
+    GetViewer: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetViewerRequest, _execution_service_pb2.GetViewerResponse]
+    """You: the caller, as authenticated, and what you may see."""
     GetWorkflow: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.GetWorkflowRequest, _execution_service_pb2.GetWorkflowResponse]
     """A workflow's definition."""
     ListWorkflows: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListWorkflowsRequest, _execution_service_pb2.ListWorkflowsResponse]
@@ -87,6 +95,14 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """
     ListExecutions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]  # type: ignore[assignment]
     """All executions in progress, paginated, in a stable order: account, region, workflow, execution."""
+    SearchExecutions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.SearchExecutionsRequest, _execution_service_pb2.SearchExecutionsResponse]  # type: ignore[assignment]
+    """Searches all executions, in progress and ended, in the history: no AWS call. Paginated, forward and backward."""
+    ListCoverage: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListCoverageRequest, _execution_service_pb2.ListCoverageResponse]  # type: ignore[assignment]
+    """How much of the history of each account and region is known, paginated, in a stable order: account, region. No
+    AWS call.
+    """
+    GetViewer: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetViewerRequest, _execution_service_pb2.GetViewerResponse]  # type: ignore[assignment]
+    """You: the caller, as authenticated, and what you may see."""
     GetWorkflow: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.GetWorkflowRequest, _execution_service_pb2.GetWorkflowResponse]  # type: ignore[assignment]
     """A workflow's definition."""
     ListWorkflows: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListWorkflowsRequest, _execution_service_pb2.ListWorkflowsResponse]  # type: ignore[assignment]
@@ -143,6 +159,32 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.ListExecutionsResponse, _abc.Awaitable[_execution_service_pb2.ListExecutionsResponse]]:
         """All executions in progress, paginated, in a stable order: account, region, workflow, execution."""
+
+    @_abc_1.abstractmethod
+    def SearchExecutions(
+        self,
+        request: _execution_service_pb2.SearchExecutionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.SearchExecutionsResponse, _abc.Awaitable[_execution_service_pb2.SearchExecutionsResponse]]:
+        """Searches all executions, in progress and ended, in the history: no AWS call. Paginated, forward and backward."""
+
+    @_abc_1.abstractmethod
+    def ListCoverage(
+        self,
+        request: _execution_service_pb2.ListCoverageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.ListCoverageResponse, _abc.Awaitable[_execution_service_pb2.ListCoverageResponse]]:
+        """How much of the history of each account and region is known, paginated, in a stable order: account, region. No
+        AWS call.
+        """
+
+    @_abc_1.abstractmethod
+    def GetViewer(
+        self,
+        request: _execution_service_pb2.GetViewerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_execution_service_pb2.GetViewerResponse, _abc.Awaitable[_execution_service_pb2.GetViewerResponse]]:
+        """You: the caller, as authenticated, and what you may see."""
 
     @_abc_1.abstractmethod
     def GetWorkflow(

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from transfer_gateway.domain.errors import ErrorCode, ExecutionNotFound, GatewayError, NotFoundReason
+from transfer_gateway.domain.errors import (
+    ErrorCode,
+    ExecutionNotFound,
+    GatewayError,
+    HistoryOff,
+    NotFoundReason,
+)
 from transfer_gateway.telemetry import EXPECTED_CODES, current_request, get_logger
 
 _log = get_logger(__name__)
@@ -45,6 +51,7 @@ TABLE: dict[ErrorCode, ErrorMapping] = {
     ErrorCode.UNAUTHENTICATED: ErrorMapping(None, 401, "UNAUTHENTICATED", retryable=False),
     ErrorCode.FORBIDDEN: ErrorMapping(None, 403, "PERMISSION_DENIED", retryable=False),
     ErrorCode.AUDIT_LOG_UNAVAILABLE: ErrorMapping(None, 503, "UNAVAILABLE", retryable=True, wait_s=1.0),
+    ErrorCode.HISTORY_OFF: ErrorMapping(None, 501, "FAILED_PRECONDITION", retryable=False),
     ErrorCode.INTERNAL_SERVER_ERROR: ErrorMapping(None, 500, "INTERNAL", retryable=False),
 }
 
@@ -70,6 +77,11 @@ def not_found_reason(error: GatewayError) -> tuple[NotFoundReason | None, str | 
     if not isinstance(error, ExecutionNotFound):
         return None, None
     return error.reason or NotFoundReason.HISTORY_OFF, error.remedy
+
+
+def remedy_of(error: GatewayError) -> str | None:
+    """What an operator can change, if the error tells."""
+    return error.remedy if isinstance(error, HistoryOff) else not_found_reason(error)[1]
 
 
 def log_failure(error: GatewayError) -> None:

@@ -12,6 +12,7 @@ from transfer_gateway.cli.check_config import check_config
 from transfer_gateway.cli.demo import demo
 from transfer_gateway.cli.migrate import migrate
 from transfer_gateway.cli.output import print_fault, printing, say
+from transfer_gateway.cli.search import add_options, search
 from transfer_gateway.cli.serve import serve
 from transfer_gateway.settings import ENV_PREFIX, Settings, environment_secrets, shown_default
 from transfer_gateway.telemetry import hide
@@ -45,11 +46,12 @@ def _parser() -> argparse.ArgumentParser:
         (demo, [ports], None),
         (serve, [ports], _settings_help()),
         (check_config, [targets], _settings_help()),
+        (search, [], None),
         (migrate, [], None),
         (export_schema, [], None),
         (version, [], None),
     ):
-        commands.add_parser(
+        added = commands.add_parser(
             command.__name__.replace("_", "-"),
             help=command.__doc__,
             description=command.__doc__,
@@ -57,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
             epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
-        ).set_defaults(command=command)
+        )
+        added.set_defaults(command=command)
+        if command is search:
+            add_options(added)
     return parser
 
 

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
     from transfer_gateway.core.audit import AuditTrail
     from transfer_gateway.core.aws_operations import AwsOperations
+    from transfer_gateway.core.coverage import Coverages
     from transfer_gateway.core.executions_in_progress import InProgress
     from transfer_gateway.core.find import Finder
     from transfer_gateway.core.history import History
+    from transfer_gateway.core.known_in_progress import KnownInProgress
     from transfer_gateway.core.quota import Quota
+    from transfer_gateway.core.search import Search
     from transfer_gateway.core.servers import ServerList
     from transfer_gateway.core.snapshot_cache import Snapshots
     from transfer_gateway.core.workflows import Workflows
@@ -53,6 +56,9 @@ class Sources(NamedTuple):
     workflows: Workflows
     servers: ServerList
     history: History | None  # None: switched off
+    search: Search | None  # as above
+    coverages: Coverages | None  # as above
+    known: KnownInProgress | None  # as above
 
 
 class Access:

@@ -30,9 +30,9 @@ class Cursors(Generic[K]):
         """The position right after this key."""
         return self._signer.dumps(str(key))
 
-    def read(self, cursor: str) -> K:
+    def read(self, cursor: str, *, field: str = "after") -> K:
         """Raises: BadUserInput for a cursor that this service did not issue, or issued for another list."""
         try:
             return self._parse(self._signer.loads(cursor))
         except (BadData, BadUserInput) as error:
-            raise BadUserInput.of("after", "must be a cursor issued by this service.") from error
+            raise BadUserInput.of(field, "must be a cursor issued by this service.") from error

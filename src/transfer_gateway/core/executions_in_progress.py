@@ -26,7 +26,7 @@ _WORKFLOWS_MAX_AGE_S = 5.0  # executions of a new workflow may be missing from t
 class InProgress:
     """Pages of executions in progress."""
 
-    def __init__(self, operations: AwsOperations, cursors: Cursors[ExecutionKey]) -> None:
+    def __init__(self, operations: AwsOperations, cursors: Cursors[ExecutionKey | Target]) -> None:
         self._operations = operations
         self._pager: Pager[ExecutionKey, Execution] = Pager(cursors, self._describe)
 

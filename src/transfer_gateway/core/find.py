@@ -13,7 +13,7 @@ from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.domain.page import FindResult, limit_failures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping
 
     from transfer_gateway.core.aws_operations import AwsOperations
     from transfer_gateway.domain.execution import Execution
@@ -40,15 +40,22 @@ class Finder:
         """Remember the target of an execution."""
         self._seen.put(key.execution_id, key)
 
+    def seen(self, execution_id: ExecutionId) -> ExecutionKey | None:
+        """Where it was last seen."""
+        return self._seen.get(execution_id)
+
     async def find(
         self,
         execution_id: ExecutionId,
         workflow_id: WorkflowId | None,
-        targets: Sequence[Target],
+        targets: Mapping[Target, frozenset[WorkflowId] | None],
         *,
         deadline: float,
     ) -> FindResult:
-        """The execution as soon as any target returns it; otherwise the targets that could not be searched, and why."""
+        """The execution as soon as any target returns it; otherwise the targets that could not be searched, and why.
+
+        `targets`: where to search, each with the workflows to ask for; None: all of its workflows.
+        """
         seen = self._seen.get(execution_id)
         if seen is not None and (seen.target not in targets or workflow_id not in {None, seen.workflow_id}):
             seen = None
@@ -71,7 +78,7 @@ class Finder:
         self,
         execution_id: ExecutionId,
         workflow_id: WorkflowId | None,
-        targets: Sequence[Target],
+        targets: Mapping[Target, frozenset[WorkflowId] | None],
         seen_lookup: _SeenLookup | None,
         deadline: float,
     ) -> FindResult:
@@ -80,7 +87,10 @@ class Finder:
         async def search(target: Target | None) -> Execution | GatewayError | None:
             if target is None:
                 return await seen_lookup if seen_lookup is not None else None
-            return await self._search(target, execution_id, workflow_id, deadline)
+            only = targets[target] if workflow_id is None else [workflow_id]
+            if only is not None:
+                return await self._search_in(only, target, execution_id, deadline)
+            return await self._search(target, execution_id, deadline)
 
         outcomes: dict[Target, GatewayError | None] = {}
         with suppress(TimeoutError):
@@ -109,11 +119,9 @@ class Finder:
             return None
 
     async def _search(
-        self, target: Target, execution_id: ExecutionId, workflow_id: WorkflowId | None, deadline: float
+        self, target: Target, execution_id: ExecutionId, deadline: float
     ) -> Execution | GatewayError | None:
         """The execution, None if the target certainly doesn't have it, or the error that leaves it open."""
-        if workflow_id is not None:
-            return await self._search_in([workflow_id], target, execution_id, deadline)
         started = self._operations.now()
         try:
             known = await self._workflow_ids(target, _WORKFLOWS_MAX_AGE_S, deadline)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from transfer_gateway.backoff import Backoff, jittered
 from transfer_gateway.core.fanout import outcomes
 from transfer_gateway.core.log_reader import LogReader, ReadPage
-from transfer_gateway.domain.coverage import Coverage
+from transfer_gateway.domain.coverage import Coverage, CoverageGap
 from transfer_gateway.domain.errors import GatewayError, LogGroupNotFound
 from transfer_gateway.domain.identity import WorkflowKey
 from transfer_gateway.history import LogMechanism, WorkflowLog
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from transfer_gateway.core.clock import Clock
     from transfer_gateway.core.log_calls import LogCalls
-    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.domain.identity import Target, WorkflowId
     from transfer_gateway.domain.log_page import LogPage
     from transfer_gateway.domain.log_sources import LogSources
     from transfer_gateway.history.store import HistoryStore
@@ -83,13 +83,15 @@ class Follower:
         *,
         options: FollowerOptions,
         least_interval_s: Callable[[], float],
+        on_judged: Callable[[Follower], None] = lambda _: None,
     ) -> None:
+        """`on_judged`: called whenever `gap` may have changed."""
         self.target = target
         self.sources: LogSources | None = None
         self.logs: list[WorkflowLog] = []
         self.readers: dict[str, LogReader] = {}
         self._calls, self._store, self._clock, self._options = calls, store, clock, options
-        self._least_interval_s = least_interval_s
+        self._least_interval_s, self._on_judged = least_interval_s, on_judged
         self._problems: dict[_Work, _Problem] = {}
         self._sources_at = self._asked_at = -1e9
         self._idle_s = options.interval_s
@@ -107,7 +109,7 @@ class Follower:
             async with self._reading:
                 await self._read()
             due = started_at + self._pause_s()
-            while loop.time() < due and await self._read_past():
+            while await self._read_past() and loop.time() < due:  # once at least, however long the read took
                 pass
             self._wake.clear()
             with suppress(TimeoutError):
@@ -136,10 +138,7 @@ class Follower:
     @property
     def coverage(self) -> Coverage:
         readers = [reader for reader in self.readers.values() if not self._awaits_first_entry(reader.group)]
-        problem = next(
-            (it.error for work, it in self._problems.items() if not self._awaits_first_entry(work.group)),
-            None,
-        )
+        problem = self._problem
         unlogged = len(self.sources.unlogged) if self.sources else 0
         if not readers or self._sources_at < 0:
             return Coverage(self.target, None, None, problem, unlogged)
@@ -149,6 +148,45 @@ class Follower:
             min(reader.progress.read_until for reader in readers),
             problem,
             unlogged,
+        )
+
+    @property
+    def unknown_workflows(self) -> frozenset[WorkflowId] | None:
+        """The workflows whose executions in progress may be missing from the history; None: those of any.
+
+        An execution may be missing until its start has been read, too: see `complete_until`.
+        """
+        if self.sources is None or self.gap in {CoverageGap.UNREADABLE, CoverageGap.BEING_READ}:
+            return None
+        return frozenset(unlogged.workflow_id for unlogged in self.sources.unlogged)
+
+    @property
+    def complete_until(self) -> float | None:
+        """Until when all of its logs have been read, in seconds since 1970; None: not at all."""
+        read = [
+            reader.progress.read_until.timestamp()
+            for reader in self.readers.values()
+            if not self._awaits_first_entry(reader.group)
+        ]
+        return min(read, default=None if self.sources is None else self._sources_at)
+
+    @property
+    def gap(self) -> CoverageGap | None:
+        """Why executions may be missing, the worst reason first; None: all that its logs have is known."""
+        if self._problems and self._problem is not None:
+            return CoverageGap.UNREADABLE
+        if self.sources is None or any(
+            not reader.progress.backfilled and not self._awaits_first_entry(reader.group)
+            for reader in self.readers.values()
+        ):
+            return CoverageGap.BEING_READ
+        return CoverageGap.NOT_LOGGED if self.sources.unlogged else None
+
+    @property
+    def _problem(self) -> GatewayError | None:
+        return next(
+            (it.error for work, it in self._problems.items() if not self._awaits_first_entry(work.group)),
+            None,
         )
 
     def _awaits_first_entry(self, group: str | None) -> bool:
@@ -194,6 +232,14 @@ class Follower:
         before = self._problems.get(work)
         if before is not None and self._clock.now() < before.retry_at:
             return False
+        try:
+            return await self._tried(work, read, before)
+        finally:
+            self._on_judged(self)
+
+    async def _tried(
+        self, work: _Work, read: Callable[[], Awaitable[object]], before: _Problem | None
+    ) -> bool:
         try:
             await read()
         except GatewayError as error:

@@ -10,7 +10,7 @@ from transfer_gateway.core.follower import Follower
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from prometheus_client.core import Metric
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.log_calls import LogCalls
     from transfer_gateway.domain.account import Accounts
     from transfer_gateway.domain.coverage import Coverage
-    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.domain.identity import Target, WorkflowId
     from transfer_gateway.history.store import HistoryStore
     from transfer_gateway.shared_tasks import SharedTasks
 
@@ -42,6 +42,8 @@ class Followers:
         self._calls, self._store, self._tasks, self._clock = calls, store, shared_tasks, clock
         self._options = options
         self._followers: dict[Target, Follower] = {}
+        self.gaps: set[Target] = set()  # the targets of which something may be missing
+        self.gaps_version = 0
         self._running: dict[Target, asyncio.Task[None]] = {}
         self._least_interval_s = 0.0
         self._counted_at = -1.0
@@ -52,6 +54,7 @@ class Followers:
         for target in self._followers.keys() - targets:
             self._running.pop(target).cancel()
             del self._followers[target]
+            self.gaps.discard(target)
         for target in targets - self._followers.keys():
             follower = Follower(
                 target,
@@ -60,19 +63,45 @@ class Followers:
                 self._clock,
                 options=self._options,
                 least_interval_s=self.least_interval_s,
+                on_judged=self._judge,
             )
             self._followers[target] = follower
+            self._judge(follower)
             self._running[target] = self._tasks.start(self._run(follower), name=f"follow {target.label}")
+        self.gaps_version += 1
         self._calls.keep_only(targets)
 
     def of(self, target: Target) -> Follower | None:
         """None if the target is not configured any more."""
         return self._followers.get(target)
 
+    def unknown(self, *, max_age_s: float | None = None) -> Mapping[Target, frozenset[WorkflowId] | None]:
+        """The targets whose executions in progress are not all known: in which workflows; None: in any.
+
+        `max_age_s`: with those that have not been read for so long; None: it doesn't matter.
+        """
+        unknown = {target: self._followers[target].unknown_workflows for target in self.gaps}
+        if max_age_s is None:
+            return unknown
+        since = self._clock.now() - max_age_s
+        return unknown | {
+            target: None
+            for target, follower in self._followers.items()
+            if follower.complete_until is None or follower.complete_until < since
+        }
+
     def coverage(self) -> Iterator[Coverage]:
         """Of each target."""
         for follower in list(self._followers.values()):
             yield follower.coverage
+
+    def _judge(self, follower: Follower) -> None:
+        """Keep `gaps` current: to ask 40,000 followers takes 60 ms."""
+        had_gap = follower.target in self.gaps
+        if self._followers.get(follower.target) is not follower or had_gap is (follower.gap is not None):
+            return
+        self.gaps ^= {follower.target}
+        self.gaps_version += 1
 
     def least_interval_s(self) -> float:
         """Between reads of one log, so that all together stay below the limit. Counted once a second."""

@@ -6,19 +6,25 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.core.access import Sources
 from transfer_gateway.core.aws_operations import AwsOperations
+from transfer_gateway.core.coverage import Coverages
 from transfer_gateway.core.cursors import Cursors
 from transfer_gateway.core.executions_in_progress import InProgress
 from transfer_gateway.core.find import Finder
 from transfer_gateway.core.followers import Followers
 from transfer_gateway.core.history import History
+from transfer_gateway.core.known_in_progress import KnownInProgress
 from transfer_gateway.core.log_calls import LogCalls
 from transfer_gateway.core.observations import Observations
+from transfer_gateway.core.paging import or_target
+from transfer_gateway.core.running_lists import RunningLists
+from transfer_gateway.core.search import Search
 from transfer_gateway.core.servers import ServerList
 from transfer_gateway.core.use_cases import Reader
 from transfer_gateway.core.workflows import Workflows
 from transfer_gateway.domain.event import EventPosition
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.domain.scope import Scope
+from transfer_gateway.domain.search import SearchPosition
 from transfer_gateway.domain.server import ServerKey
 from transfer_gateway.telemetry import gauge
 
@@ -93,6 +99,13 @@ class Gateway:
             on_described=observations.add if observations is not None else lambda _: None,
         )
         self._history: History | None = None
+        search: Search | None = None
+        coverages: Coverages | None = None
+        known: KnownInProgress | None = None
+        self._lists: RunningLists | None = None
+        in_progress_cursors = Cursors(
+            cursor_secret, of="executions in progress", parse=or_target(ExecutionKey.parse)
+        )
         if store is not None and observations is not None and following is not None:
             calls_to_logs = LogCalls(
                 lambda target: self._accounts.get(target),  # noqa: PLW0108  as above
@@ -112,19 +125,43 @@ class Gateway:
                 waiting=observations.waiting,
                 request_timeout_s=request_timeout_s,
             )
+            search = Search(
+                store,
+                clock,
+                Cursors(cursor_secret, of="search", parse=SearchPosition.parse),
+            )
+            coverages = Coverages(
+                followers, self._operations.servers, Cursors(cursor_secret, of="coverage", parse=str)
+            )
+            self._lists = RunningLists(
+                self._operations, store, shared_tasks, clock, request_timeout_s=request_timeout_s
+            )
+            known = KnownInProgress(
+                store,
+                followers,
+                self._lists,
+                search=search,
+                operations=self._operations,
+                clock=clock,
+                cursors=in_progress_cursors,
+            )
             followers.follow(accounts)
             shared_tasks.start(observations.run(), name="store observations")
-            self._collectors = (store, followers, observations)
+            self._collectors = (store, followers, observations, self._lists)
         self._sources = Sources(
             self._operations,
             Finder(self._operations),
-            InProgress(
-                self._operations,
-                Cursors(cursor_secret, of="executions in progress", parse=ExecutionKey.parse),
+            InProgress(self._operations, in_progress_cursors),
+            Workflows(
+                self._operations, Cursors(cursor_secret, of="workflows", parse=or_target(WorkflowKey.parse))
             ),
-            Workflows(self._operations, Cursors(cursor_secret, of="workflows", parse=WorkflowKey.parse)),
-            ServerList(self._operations, Cursors(cursor_secret, of="servers", parse=ServerKey.parse)),
+            ServerList(
+                self._operations, Cursors(cursor_secret, of="servers", parse=or_target(ServerKey.parse))
+            ),
             self._history,
+            search,
+            coverages,
+            known,
         )
 
     def scope_of(self, caller: Caller, policy: Policy) -> Scope:
@@ -152,4 +189,6 @@ class Gateway:
         self._pacing.keep_only(set(accounts.targets()))
         if self._history is not None:
             self._history.followers.follow(accounts)
+        if self._lists is not None:
+            self._lists.keep_only(set(accounts.targets()))
         self._calls.keep_only({account.id for account in accounts})

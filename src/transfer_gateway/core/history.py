@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.log_reader import LogReader
     from transfer_gateway.domain.event import ExecutionEvent
     from transfer_gateway.domain.execution import Execution
-    from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, Target, WorkflowId
+    from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, WorkflowId
     from transfer_gateway.domain.record import Record
     from transfer_gateway.history.store import HistoryStore
     from transfer_gateway.shared_tasks import SharedTasks
@@ -107,15 +107,14 @@ class History:
         ]
 
     async def find(
-        self, execution_id: ExecutionId, workflow_id: WorkflowId | None, targets: Sequence[Target]
+        self,
+        execution_id: ExecutionId,
+        workflow_id: WorkflowId | None,
+        is_wanted: Callable[[ExecutionKey], bool],
     ) -> ExecutionKey | None:
-        """Where an execution ran, if that is known and among the targets."""
-        try:
-            found = await self.store.find(execution_id, workflow_id=workflow_id, targets=ALL_TARGETS)
-        except UpstreamUnavailable:
-            return None
-        wanted = set(targets)
-        return next((key for key in found if key.target in wanted), None)
+        """Where an execution ran, if that is known and wanted. Raises: UpstreamUnavailable, by the store."""
+        found = await self.store.find(execution_id, workflow_id=workflow_id, targets=ALL_TARGETS)
+        return next(filter(is_wanted, found), None)
 
     async def event(self, key: ExecutionKey, event_id: str) -> ExecutionEvent | None:
         """Raises: UpstreamUnavailable, by the store."""

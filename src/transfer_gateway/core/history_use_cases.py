@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from transfer_gateway.core.access import Access
-from transfer_gateway.core.paging import MAX_PAGE
+from transfer_gateway.core.paging import check_first
 from transfer_gateway.core.response_replay import counts_uses
 from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, ServerNotFound
 from transfer_gateway.domain.page import EventPage
@@ -33,8 +33,7 @@ class HistoryUseCases(Access):
         Raises: BadUserInput for a bad `first` or `after`; AccountNotAvailable; UpstreamUnavailable, by the store;
         Throttled.
         """
-        if not 1 <= first <= MAX_PAGE:
-            raise BadUserInput.of("first", f"must be 1 to {MAX_PAGE}; got {first}.")
+        check_first(first)
         self._take_rows(1)
         with self._audited_unless_found("list_events", str(key)):
             history = self._history_of(key)

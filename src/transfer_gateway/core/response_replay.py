@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.identity import ExecutionKey
 
 C = TypeVar("C", bound=type)
+F = TypeVar("F", bound="Callable[..., Any]")
+_NO_USES: set[object] = set()
 
 
 class Described(NamedTuple):
@@ -97,17 +99,23 @@ class Replay:
 
 
 def counts_uses(cls: C) -> C:
-    """Count each call of a public method of the class in its `replay`.
+    """Count each call of a public method of the class in its `replay`, except those that are `not_a_use`.
 
     Raises: TypeError for a public member that is not a plain method, since its calls could not be counted.
     """
     for name, member in list(vars(cls).items()):
-        if name.startswith("_"):
+        if name.startswith("_") or member in _NO_USES:
             continue
         if not isfunction(member):
             raise TypeError(f"{cls.__name__}.{name} must be a plain method")
         setattr(cls, name, _counted(member))
     return cls
+
+
+def not_a_use(method: F) -> F:
+    """Mark a method that tells nothing of accounts or AWS."""
+    _NO_USES.add(method)
+    return method
 
 
 def _counted(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -24,7 +24,7 @@ _MAX_AGE_S = 60.0
 class ServerList:
     """Pages of servers."""
 
-    def __init__(self, operations: AwsOperations, cursors: Cursors[ServerKey]) -> None:
+    def __init__(self, operations: AwsOperations, cursors: Cursors[ServerKey | Target]) -> None:
         self._operations = operations
         self._pager: Pager[ServerKey, Server] = Pager(cursors, self._described)
 

@@ -4,17 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transfer_gateway.domain.errors import AccessDenied, NotFoundReason, UpstreamUnavailable
+from transfer_gateway.domain.errors import (
+    AccessDenied,
+    DeadlineExceeded,
+    GatewayError,
+    LogGroupNotFound,
+    NotFoundReason,
+    RoleNotAssumable,
+    Throttled,
+    UpstreamUnavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from transfer_gateway.core.follower import Follower
     from transfer_gateway.core.log_reader import LogReader
-    from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError
+    from transfer_gateway.domain.errors import ExecutionNotFound
     from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.domain.log_sources import LogSources
 
+_UPDATE_ROLE = (
+    "Update the role that the gateway assumes there from iam/: it needs the permissions to read the logs."
+)
+_REMEDIES: dict[type[GatewayError], str] = {
+    AccessDenied: _UPDATE_ROLE,
+    RoleNotAssumable: "Deploy the role that the gateway assumes there from iam/, or correct whom it trusts: "
+    "`check-config --assume` says what is wrong.",
+    LogGroupNotFound: "Create the log group again, or remove it from the workflows that name it.",
+    Throttled: "The gateway tries again. If this stays, raise AWS's quotas there.",
+    DeadlineExceeded: "The gateway tries again. If this stays, check the network between the gateway and AWS there.",
+    UpstreamUnavailable: "The gateway tries again. If this stays, its log has AWS's message.",
+}
 UNKNOWN = "AWS does not have the execution in progress, and whether it ended is unknown."
 
 
@@ -61,8 +82,8 @@ def unlogged(key: ExecutionKey, sources: LogSources, forgotten: ExecutionNotFoun
         )
     return forgotten.because(
         NotFoundReason.NOT_LOGGED,
-        f"{UNKNOWN} {_sentence(gap.because)}",
-        _sentence(gap.remedy),
+        f"{UNKNOWN} {sentence(gap.because)}",
+        sentence(gap.remedy),
         unnamed=(
             f"{UNKNOWN} Executions of workflow {key.workflow_id} in {key.target.label} are not all logged.",
             None,
@@ -70,7 +91,12 @@ def unlogged(key: ExecutionKey, sources: LogSources, forgotten: ExecutionNotFoun
     )
 
 
-def _sentence(text: str) -> str:
+def remedy_of(problem: GatewayError) -> str | None:
+    """What an operator can do about logs that can't be read. Names neither servers nor log groups."""
+    return _REMEDIES.get(type(problem))
+
+
+def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
@@ -79,11 +105,7 @@ def unreadable(key: ExecutionKey, problem: GatewayError | None, forgotten: Execu
     if isinstance(problem, UpstreamUnavailable) and problem.account_id is None:
         return problem.copy()  # the store's, which could not take what the log has
     why = problem.message if problem else f"The log of {key.target.label} has not been read yet."
-    remedy = (
-        "Update the role that the gateway assumes there from iam/: it needs the permissions to read the logs."
-        if isinstance(problem, AccessDenied)
-        else None
-    )
+    remedy = _UPDATE_ROLE if isinstance(problem, AccessDenied) else None
     return forgotten.because(
         NotFoundReason.LOG_UNREADABLE,
         f"{UNKNOWN} {why}",

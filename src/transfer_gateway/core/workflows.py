@@ -24,7 +24,7 @@ _LIST_MAX_AGE_S = 1.0
 class Workflows:
     """Pages of workflows."""
 
-    def __init__(self, operations: AwsOperations, cursors: Cursors[WorkflowKey]) -> None:
+    def __init__(self, operations: AwsOperations, cursors: Cursors[WorkflowKey | Target]) -> None:
         self._operations = operations
         self._pager: Pager[WorkflowKey, Workflow] = Pager(cursors, self._describe)
 

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
+
+    from transfer_gateway.domain.account import Account
+    from transfer_gateway.domain.scope import Hideable
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +37,16 @@ class Caller:
 
 
 ANONYMOUS = Caller("anonymous")
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A caller, as it sees itself. `expires_at`: of its token, UTC; None: it has none, or an unknown one.
+
+    `hidden_fields`: in some target or in all.
+    """
+
+    name: str
+    expires_at: datetime | None
+    hidden_fields: tuple[Hideable, ...]
+    visible_accounts: tuple[Account, ...]

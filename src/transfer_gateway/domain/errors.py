@@ -15,6 +15,7 @@
     ├── Unauthenticated        missing or invalid credentials
     ├── Forbidden              the caller lacks permission
     ├── AuditLogUnavailable    the audit log can't be written
+    ├── HistoryOff             there is no history to search
     └── InternalServerError    a bug
 
 `api/errors.py` maps each to its GraphQL type, HTTP status and gRPC status.
@@ -43,6 +44,7 @@ __all__ = [
     "ExecutionNotFound",
     "Forbidden",
     "GatewayError",
+    "HistoryOff",
     "InternalServerError",
     "Key",
     "LogGroupNotFound",
@@ -248,6 +250,17 @@ class AuditLogUnavailable(GatewayError):
     @classmethod
     def because(cls, detail: str) -> AuditLogUnavailable:
         return cls("The audit log can't be written, so the request was refused.", detail=detail)
+
+
+class HistoryOff(GatewayError):
+    """The operator has switched the history off, which all searches need."""
+
+    code = ErrorCode.HISTORY_OFF
+    remedy = "Ask the operator to switch the history on: TRANSFER_GATEWAY_HISTORY_URL."
+
+    @classmethod
+    def now(cls) -> HistoryOff:
+        return cls(f"The history is switched off, and what it would know can't be searched. {cls.remedy}")
 
 
 class InternalServerError(GatewayError):

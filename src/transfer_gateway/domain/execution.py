@@ -229,6 +229,36 @@ class Execution:
         return _seconds_between(self.started_at, self.ended_at)
 
     @property
+    def has_ended(self) -> bool:
+        """Whether AWS said so, or the log."""
+        return self.status in {ExecutionStatus.COMPLETED, ExecutionStatus.EXCEPTION}
+
+    @property
+    def steps_done(self) -> int | None:
+        """How many of the workflow's steps have succeeded; None: unknown. AWS lists a step when it has ended."""
+        if self.results is None:
+            return None
+        return sum(
+            step.error is None
+            and (step.ended_at is not None or step.started_at is None or step.outputs is not None)
+            for step in self.results.steps or ()
+        )
+
+    @property
+    def failed_step(self) -> Step | None:
+        """The first step that failed; None: none has, or it is unknown."""
+        if self.results is None:
+            return None
+        steps = (*(self.results.steps or ()), *(self.results.on_exception_steps or ()))
+        return next((step for step in steps if step.error is not None), None)
+
+    @property
+    def has_details(self) -> bool:
+        """Whether it has what only DescribeExecution tells."""
+        details = (self.execution_role, self.logging_configuration, self.posix_profile)
+        return any(detail is not None for detail in details)
+
+    @property
     def version(self) -> Version:
         """Which of AWS's answers this is, in every process that has it."""
         return self.observed_at, self.aws_request_id

@@ -71,6 +71,15 @@ class Target(NamedTuple):
     account_id: AccountId
     region: Region
 
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Parse the string form, `account/region`. Raises: BadUserInput."""
+        account_id, _, region = text.partition("/")
+        return cls(AccountId(account_id), Region(region))
+
+    def __str__(self) -> str:
+        return f"{self.account_id}/{self.region}"
+
     @property
     def target(self) -> Target:
         """Itself, as keys have a `target`, too."""

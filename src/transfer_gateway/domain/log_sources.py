@@ -45,6 +45,11 @@ class Unlogged:
     def __str__(self) -> str:
         return f"{self.because}: {self.remedy}"
 
+    @property
+    def unnamed_remedy(self) -> str:
+        """The remedy, which names neither servers nor log groups."""
+        return "give the server that starts it a logging role" if self.server_id is not None else self.remedy
+
 
 @dataclass(frozen=True, slots=True)
 class LogSource:

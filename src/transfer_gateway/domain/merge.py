@@ -70,7 +70,7 @@ def from_last_answer(last_answer: Execution, *, observed_at: datetime, ending: b
 
     AWS's answers may tell the end, if one was asked for in time.
     """
-    has_ended = last_answer.status in {ExecutionStatus.COMPLETED, ExecutionStatus.EXCEPTION}
+    has_ended = last_answer.has_ended
     return replace(
         last_answer,
         status=last_answer.status if has_ended else None,
@@ -79,6 +79,27 @@ def from_last_answer(last_answer: Execution, *, observed_at: datetime, ending: b
         aws_request_id=None,
         ending=ending and not has_ended,
         recorded_by=(Source.OBSERVED,),
+    )
+
+
+def in_progress(
+    record: Record | None,
+    last_answer: Execution | None,
+    status: ExecutionStatus,
+    *,
+    observed_at: datetime,
+) -> Execution:
+    """An execution in progress, from what is known without asking AWS. One of the first two must be there."""
+    if record is not None:
+        known = from_record(record, last_answer, observed_at=observed_at, ending=False)
+    else:
+        assert last_answer is not None  # noqa: S101  as documented
+        known = from_last_answer(last_answer, observed_at=observed_at, ending=False)
+    return replace(
+        known,
+        status=status,
+        raw_status=status.value,
+        results=known.results or ExecutionResults(None, None),
     )
 
 

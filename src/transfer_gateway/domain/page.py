@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -10,6 +10,7 @@ from transfer_gateway.domain.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from transfer_gateway.domain.errors import GatewayError
     from transfer_gateway.domain.event import ExecutionEvent
@@ -21,11 +22,15 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class TargetFailure:
-    """Why a target, or a part of it, is missing from a response."""
+    """Why a target, or a part of it, is missing from a response, or not current.
+
+    `last_success_at`: when it was current, UTC; None: never, or only AWS was asked.
+    """
 
     target: Target
     error: GatewayError
     omitted: int = 0  # further failed targets; only on the last failure listed
+    last_success_at: datetime | None = None
 
 
 # All failures of 10,000 accounts in 4 regions would be a 10 MB response and block the event loop for 3 s.
@@ -34,16 +39,18 @@ MAX_FAILURES_LISTED = 1000
 
 def limit_failures(failed: Iterable[tuple[Target, GatewayError | None]]) -> tuple[TargetFailure, ...]:
     """At most 1,000 failures; the last one says how many are omitted. An error of None: the deadline passed."""
-    remaining = iter(failed)
-    first = [
-        TargetFailure(target, error or DeadlineExceeded.of(target))
-        for target, error in islice(remaining, MAX_FAILURES_LISTED)
-    ]
+    return limited(TargetFailure(target, error or DeadlineExceeded.of(target)) for target, error in failed)
+
+
+def limited(failures: Iterable[TargetFailure]) -> tuple[TargetFailure, ...]:
+    """As `limit_failures`."""
+    remaining = iter(failures)
+    first = list(islice(remaining, MAX_FAILURES_LISTED))
     if more := sum(1 for _ in remaining):
         last = first.pop()
         error = last.error.copy()
         error.message += f" {more} more targets failed and are not listed."
-        first.append(TargetFailure(last.target, error, more))
+        first.append(replace(last, error=error, omitted=more))
     return tuple(first)
 
 
@@ -77,7 +84,7 @@ class ExecutionFilter(TargetFilter):
     def matches_workflow(self, workflow_id: WorkflowId) -> bool:
         return workflow_id in (self.workflow_ids or (workflow_id,))
 
-    def matches(self, execution: ExecutionSummary) -> bool:
+    def matches(self, execution: ExecutionSummary | Execution) -> bool:
         user = execution.service_metadata.user_details if execution.service_metadata else None
         location = execution.initial_file_location
         s3 = location.s3_file_location if location else None
@@ -115,11 +122,22 @@ class Entry(Generic[V]):
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[V]):
-    """A page, sorted by key. `failures`: of the targets in the page's range, limited by `limit_failures`."""
+    """A page, sorted by key. `failures`: of the targets in the page's range, limited by `limit_failures`.
+
+    `write_end_cursor`: where the next page starts, if that is not after the last entry.
+    """
 
     entries: tuple[Entry[V], ...]
     failures: tuple[TargetFailure, ...]
     has_next: bool
+    write_end_cursor: Callable[[], str] | None = None
+
+    @property
+    def end_cursor(self) -> str | None:
+        """Where the next page starts; None: this page is empty and the last one."""
+        if self.write_end_cursor is not None:
+            return self.write_end_cursor()
+        return self.entries[-1].cursor if self.entries else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,14 +90,19 @@ class Scope:
         Raises: AccountNotAvailable for a named account that is unavailable or has none of the regions; BadUserInput for
         a named region that none of the accounts has.
         """
-        targets = [target for target in self.accounts.targets() if target_filter.matches_target(target)]
-        for account_id in target_filter.account_ids:
-            if not any(target.account_id == account_id for target in targets):
+        self.check_named(target_filter)
+        return [target for target in self.accounts.targets() if target_filter.matches_target(target)]
+
+    def check_named(self, target_filter: TargetFilter) -> None:
+        """Raises: as `targets_named`."""
+        accounts, regions = target_filter.account_ids, target_filter.regions
+        for account_id in accounts:
+            account = self.accounts.find(account_id)
+            if account is None or (regions and not set(regions).intersection(account.regions)):
                 raise AccountNotAvailable.of(account_id)
-        for region in target_filter.regions:
-            if not any(target.region == region for target in targets):
+        for region in regions:
+            if not self.count_targets(frozenset(accounts), frozenset([region])):
                 raise BadUserInput.of("regions", f"names {region}, where you have no available account.")
-        return targets
 
     def redact(self, execution: E) -> E:
         """The execution without hidden fields; the same object if nothing is hidden."""
@@ -148,6 +153,11 @@ class Scope:
         if Hideable.LOGGING_CONFIGURATION not in self.hidden.get(workflow.key.target, ()):
             return workflow
         return replace(workflow, structured_log_destinations=None)
+
+    def shows_log_names(self, target: Target) -> bool:
+        """Whether the caller may see the names of log groups, and of servers as far as logs name them."""
+        hidden = self.hidden.get(target)
+        return not hidden or not hidden & _IN_NOT_FOUND
 
     def redact_error(self, error: GatewayError) -> GatewayError:
         """The error without the names of servers and log groups, if these are hidden."""

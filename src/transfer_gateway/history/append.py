@@ -22,6 +22,9 @@ from transfer_gateway.history.codec import (
     plain,
     to_ms,
 )
+from transfer_gateway.history.statements import UPLOAD
+from transfer_gateway.history.tables import State
+from transfer_gateway.history.texts import texts_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,6 +52,7 @@ class _Added:
     events: list[dict[str, Any]] = field(default_factory=list)
     replaced: list[dict[str, Any]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[dict[str, Any]] = field(default_factory=list)
     new: list[ExecutionEvent] = field(default_factory=list)
 
 
@@ -68,16 +72,20 @@ class RunningExecutions:
             if event.kind in ENDS:
                 self._count -= len(self._events.pop(event.key, ()))
             else:
-                self._events.setdefault(event.key, {})[_stored_id(event)] = event
-                self._count += 1
+                of_key = self._events.setdefault(event.key, {})
+                self._count -= len(of_key)
+                of_key[_stored_id(event)] = event  # again, if its transaction failed
+                self._count += len(of_key)
         while self._count > _MAX_KEPT:
             self._count -= len(self._events.popitem(last=False)[1])
 
 
 @dataclass(slots=True)
 class _Stored:
+    key: ExecutionKey
     id: int
     event_count: int
+    upload: tuple[str | None, ...]  # the columns of UPLOAD
     seqs: dict[str, int] = field(default_factory=dict)  # by event id
     events: list[ExecutionEvent] = field(default_factory=list)
 
@@ -102,6 +110,7 @@ async def append_events(
         (statements.replace_events, added.replaced),
         (statements.add_events, added.events),
         (statements.set_records, added.records),
+        (statements.set_texts, added.texts),
     ):
         if rows:
             await connection.execute(statement, {"rows": dump(rows)})
@@ -128,7 +137,7 @@ async def _lock(
     ]
     locked = await connection.execute(statements.lock, {"rows": dump(rows)})
     keys = {tuple(key): key for key in by_key}
-    stored = {keys[tuple(row[2:])]: _Stored(row[0], row[1]) for row in locked}
+    stored = {(key := keys[tuple(row[2:6])]): _Stored(key, row[0], row[1], tuple(row[6:])) for row in locked}
     by_id = {one.id: (key, one) for key, one in stored.items() if one.event_count}
     if by_id:
         found = await connection.execute(statements.events_of, {"ids": statements.ids(by_id)})
@@ -188,7 +197,15 @@ def _add(added: _Added, stored: _Stored, arrived: Iterable[ExecutionEvent]) -> N
                 "body": event_body(event),
             }
         )
-    added.records.append({"id": stored.id, "added": len(new)} | _record_columns(record))
+    columns = _record_columns(record)
+    added.records.append({"id": stored.id, "added": len(new)} | columns)
+    upload = tuple(
+        old if columns[name] is None else columns[name]
+        for name, old in zip(UPLOAD, stored.upload, strict=True)
+    )
+    if not stored.event_count or upload != stored.upload:
+        row = stored.key._asdict() | dict(zip(UPLOAD, upload, strict=True))
+        added.texts.append(texts_row(stored.id, row))
 
 
 def _content(event: ExecutionEvent) -> Content:
@@ -201,7 +218,10 @@ def _stored_id(event: ExecutionEvent) -> str:
 
 def _record_columns(record: Record) -> dict[str, Any]:
     upload, error, file = record.upload, record.error, record.initial_file_location
+    failing = State.IN_PROGRESS if error is None else State.HANDLING_EXCEPTION
     return {
+        "first_at": to_ms(record.events[0].occurred_at),
+        "state": failing if record.status is None else State[record.status],
         "started_at": None if record.started_at is None else to_ms(record.started_at),
         "ended_at": None if record.ended_at is None else to_ms(record.ended_at),
         "status": record.status,

@@ -15,7 +15,7 @@ from sqlalchemy import URL, AsyncAdaptedQueuePool, event, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from transfer_gateway.history.failures import NotConnected
-from transfer_gateway.history.tables import events, executions
+from transfer_gateway.history.tables import events, executions, texts
 from transfer_gateway.telemetry import get_logger, hide
 
 if TYPE_CHECKING:
@@ -34,20 +34,30 @@ _HEADROOM = 1.25  # a file's hard limit above its maximum size, for what arrives
 _CACHE_KIBIBYTES = 8192
 _WAL_MAX_BYTES = 64 * 2**20
 _READERS = 2
+_SEARCHERS = 2  # at once; others wait
 _FREE_KEPT, _VACUUM_PAGES = (
     0.1,
     1000,
 )  # the part of a file that may be free, and how much is given back at once
-_INDEXED_BYTES = 120  # what an index entry and a row's header take in PostgreSQL, a row
+_INDEXED_BYTES = {
+    executions: 350,
+    texts: 450,
+    events: 120,
+}  # of indexes and a row's header in PostgreSQL, measured
 _RECYCLE_S = 1800  # connections move to a new primary or proxy after this
 
 
 class Database(Protocol):
-    """`writer` and `reader`: engines, the same one where the database needs no single writer."""
+    """`writer`, `reader` and `searcher`: engines, the same one where the database needs no single writer.
+
+    `searches`: how many may run at once, so that connections are left for others.
+    """
 
     dialect: str
     writer: AsyncEngine
     reader: AsyncEngine
+    searcher: AsyncEngine
+    searches: int
     migrates_itself: bool
     max_bytes: int
 
@@ -63,6 +73,13 @@ class Database(Protocol):
         """Give a part of the space of deleted rows back. Returns: whether there is more to give."""
         ...
 
+    async def limit(self, connection: AsyncConnection, timeout_s: float) -> Callable[[], None]:
+        """Let the database stop what runs in this transaction after a time. Returns: what ends that, when it is over.
+
+        Called again, it sets another time.
+        """
+        ...
+
     async def start_anew(self) -> None:
         """Replace what is damaged with what is empty."""
         ...
@@ -71,7 +88,7 @@ class Database(Protocol):
 
 
 class Sqlite:
-    """One connection writes, two read, each in a thread of its own."""
+    """One connection writes, two read, two search, each in a thread of its own."""
 
     dialect = "sqlite"
     migrates_itself = True
@@ -84,11 +101,16 @@ class Sqlite:
         self._timeout_s = timeout_s
         self._connections: WeakSet[aiosqlite.Connection] = WeakSet()
         self._threads = _Threads()
+        self._interrupting: set[asyncio.Task[None]] = set()
         self._open()
 
     def _open(self) -> None:
         self.writer = self._engine(1, "BEGIN IMMEDIATE", self._prepare_writer)
-        self.reader = self.writer if self.path is None else self._engine(_READERS, "BEGIN", _prepare_reader)
+        self.reader = self.searcher = self.writer
+        self.searches = 1
+        if self.path is not None:
+            self.reader = self._engine(_READERS, "BEGIN", _prepare_reader)
+            self.searcher, self.searches = self._engine(_SEARCHERS, "BEGIN", _prepare_reader), _SEARCHERS
 
     def _engine(self, connections: int, begin: str, prepare: Callable[[Any], None]) -> AsyncEngine:
         engine = create_async_engine(
@@ -154,6 +176,16 @@ class Sqlite:
         await raw.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
         return True
 
+    async def limit(self, connection: AsyncConnection, timeout_s: float) -> Callable[[], None]:
+        raw: Any = (await connection.get_raw_connection()).driver_connection
+
+        def interrupt() -> None:
+            task = asyncio.create_task(raw.interrupt())
+            self._interrupting.add(task)
+            task.add_done_callback(self._interrupting.discard)
+
+        return asyncio.get_running_loop().call_later(timeout_s, interrupt).cancel
+
     async def start_anew(self) -> None:
         """The damaged file is kept as `….damaged`; an older one of that name is overwritten."""
         await self._disconnect()
@@ -168,6 +200,7 @@ class Sqlite:
     async def _disconnect(self) -> None:
         await self.writer.dispose()
         await self.reader.dispose()
+        await self.searcher.dispose()
         for connection in list(self._connections):  # those that an operation still has: each has a thread
             await connection.close()
 
@@ -219,7 +252,8 @@ class Postgresql:
         """`timeout_s` None: none, for migrations."""
         self.max_bytes = max_bytes
         self._url, self._password_file, self._timeout_s = url, password_file, timeout_s
-        self.writer = self.reader = create_async_engine(
+        self.searches = max(1, pool_size // 2)
+        self.writer = self.reader = self.searcher = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
             pool_size=pool_size,
@@ -267,7 +301,8 @@ class Postgresql:
     async def size_bytes(self, connection: AsyncConnection) -> int:
         """Estimated by the rows that live and the width of the latest: deleted ones leave the files as large."""
         total = 0.0
-        for table, latest in ((executions, executions.c.id), (events, events.c.seq)):
+        for table, indexed_bytes in _INDEXED_BYTES.items():
+            latest = next(iter(table.primary_key))
             rows = await self.count(connection, table)
             width = await connection.scalar(
                 text(
@@ -275,7 +310,7 @@ class Postgresql:
                     f"(SELECT * FROM {table.name} ORDER BY {latest.name} DESC LIMIT 1000) AS latest"
                 )
             )
-            total += rows * (float(width or 0) + _INDEXED_BYTES)
+            total += rows * (float(width or 0) + indexed_bytes)
         return int(total)
 
     async def count(self, connection: AsyncConnection, table: Table) -> int:
@@ -293,11 +328,28 @@ class Postgresql:
         """Autovacuum does."""
         return False
 
+    async def limit(self, connection: AsyncConnection, timeout_s: float) -> Callable[[], None]:
+        """Also plans each search by its own parameters, and from ids to rows: pages are small."""
+        await connection.execute(
+            text(
+                "SELECT set_config('statement_timeout', CAST(:timeout_ms AS text), true), "
+                "set_config('plan_cache_mode', 'force_custom_plan', true), "
+                "set_config('enable_seqscan', 'off', true), "
+                "set_config('enable_hashjoin', 'off', true), "
+                "set_config('enable_mergejoin', 'off', true)"
+            ),
+            {"timeout_ms": str(max(1, int(timeout_s * 1000)))},
+        )
+        return _nothing
+
     async def start_anew(self) -> None:
         """Not ours to do."""
 
     async def close(self) -> None:
         await self.writer.dispose()
+
+
+def _nothing() -> None: ...
 
 
 class TemporaryFile:

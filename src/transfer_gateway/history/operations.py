@@ -12,7 +12,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer_gateway.history import schema
-from transfer_gateway.history.failures import FAILURES, REPLACED, RETRY_S, Failure, Kind, Replaced, failure_of
+from transfer_gateway.history.failures import (
+    FAILURES,
+    REPLACED,
+    RETRY_S,
+    Failure,
+    Kind,
+    NotConnected,
+    Replaced,
+    failure_of,
+)
+from transfer_gateway.history.time_limit import TimeLimit
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
 if TYPE_CHECKING:
@@ -28,6 +38,10 @@ T = TypeVar("T")
 
 _log = get_logger(__name__)
 _ATTEMPTS = 2
+_SEARCH_S, _SEARCH_PART = (
+    2.0,
+    0.6,
+)  # the time of a search, and the part of the timeout that it may take at most
 _LEAVE_S = 0.5  # how long an operation that is cancelled may take to clean up before it is left
 
 
@@ -40,10 +54,12 @@ class Operations:
         self._timeout_s = timeout_s
         self._has_schema = False
         self._making_schema = asyncio.Lock()
+        self._schema: asyncio.Task[None] | None = None
         self._replacing = asyncio.Lock()
         self.generation = 0
         self._replacements = 0
         self._running: set[asyncio.Task[Any]] = set()
+        self._searches = asyncio.Semaphore(database.searches)
         self._down: Failure | None = None
         self._try_at = 0.0
         self._failing: dict[str, str] = {}  # the reason by operation, logged once
@@ -57,6 +73,20 @@ class Operations:
         async def attempt() -> T:
             async with self.database.reader.connect() as connection:
                 return await work(connection)
+
+        return await self._run(operation, attempt)
+
+    async def search(self, operation: str, work: Callable[[AsyncConnection, TimeLimit], Awaitable[T]]) -> T:
+        """As `read`, for what may take long: few at once, and each is stopped after a while, which is no failure.
+
+        Raises: UpstreamUnavailable; DeadlineExceeded.
+        """
+        database = self.database
+
+        async def attempt() -> T:
+            limit = TimeLimit(database, min(_SEARCH_S, self._timeout_s * _SEARCH_PART))
+            async with limit.until_free(self._searches), database.searcher.connect() as connection:
+                return await limit.run(connection, work)
 
         return await self._run(operation, attempt)
 
@@ -103,7 +133,7 @@ class Operations:
 
     async def _attempt(self, attempt: Callable[[], Coroutine[Any, Any, T]], replacements: int) -> T:
         if not self._has_schema:
-            await self._within_time(self._ensure_schema)
+            await self._await_schema()
         if replacements != self._replacements:
             raise Replaced
         return await self._within_time(attempt)
@@ -138,6 +168,25 @@ class Operations:
         if task.cancelled():
             raise Replaced if replacements != self._replacements else TimeoutError
         return task.result()
+
+    async def _await_schema(self) -> None:
+        """A large file's migration takes longer than an operation may: it goes on, and operations fail meanwhile."""
+        if not self.database.migrates_itself:
+            await self._within_time(self._ensure_schema)
+            return
+        if self._schema is None:
+            self._schema = self._tasks.start(self._ensure_schema(), name="history schema")
+            self._running.add(self._schema)
+            self._schema.add_done_callback(self._running.discard)
+        schema_task = self._schema
+        await asyncio.wait({schema_task}, timeout=self._timeout_s)
+        if not schema_task.done():
+            raise NotConnected("is being brought up to this version's tables")
+        if self._schema is schema_task:
+            self._schema = None
+        if schema_task.cancelled():
+            raise Replaced
+        schema_task.result()
 
     async def _ensure_schema(self) -> None:
         async with self._making_schema:

@@ -106,6 +106,7 @@ class Retentive:
             return 0
         given = {"ids": self._statements.ids(row.id for row in rows)}
         await connection.execute(self._statements.delete_events, given)
+        await connection.execute(self._statements.delete_texts, given)
         await connection.execute(self._statements.delete_executions, given)
         kept_since = max(row.last_at for row in rows) + 1
         await connection.execute(self._statements.save_kept_since, {"kept_since": kept_since})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, select, text
 
+from transfer_gateway.history import trigrams
 from transfer_gateway.history.tables import HEAD, REVISION_TABLE, metadata, revision
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 _ADVISORY_LOCK = 7_310_045_221  # an arbitrary number: of two migrations at once, one waits for the other
+
+
+_MAX_PAGES = 2**30  # 4 TiB; the most that SQLite takes everywhere
 
 
 class SchemaProblem(Exception):
@@ -51,6 +55,7 @@ async def migrate(connection: AsyncConnection) -> tuple[str | None, str]:
         _check_not_newer(found)
         if found != HEAD:
             await connection.run_sync(upgrade)
+    await connection.run_sync(trigrams.ensure)
     return found, HEAD
 
 
@@ -67,7 +72,19 @@ def _create(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:
-    """Run Alembic's revisions."""
+    """Run Alembic's revisions. A file may grow beyond its maximum: the oldest executions are deleted soon after."""
+    if connection.dialect.name != "sqlite":
+        _upgrade(connection, to)
+        return
+    max_pages = connection.scalar(text("PRAGMA max_page_count"))
+    connection.execute(text(f"PRAGMA max_page_count = {_MAX_PAGES}"))
+    try:
+        _upgrade(connection, to)
+    finally:
+        connection.execute(text(f"PRAGMA max_page_count = {max_pages}"))
+
+
+def _upgrade(connection: Connection, to: str) -> None:
     from alembic import command  # noqa: PLC0415  takes 13 MB
     from alembic.config import Config  # noqa: PLC0415  as above
 

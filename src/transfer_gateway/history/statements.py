@@ -9,7 +9,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from transfer_gateway.history.codec import dump
-from transfer_gateway.history.tables import events, executions, log_groups, retention, workflow_logs
+from transfer_gateway.history.tables import (
+    State,
+    events,
+    executions,
+    log_groups,
+    retention,
+    texts,
+    workflow_logs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +34,9 @@ RECORD = (
     "error_type",
     "error_message",
 )  # only the events tell
+_ERROR = ("error_type", "error_message")
+_OBSERVED = ("observed", "observed_first_at", "observed_last_at", "observed_state")
+_ZERO = sa.literal(0, sa.BigInteger)
 UPLOAD = ("user_name", "server_id", "session_id", "file_location")  # both the events and AWS tell
 
 
@@ -38,12 +49,16 @@ class Statements:
 
     dialect: str
 
-    lock: sa.Executable  # (rows: key, last_at) → id, event_count, key
+    lock: (
+        sa.Executable
+    )  # (rows: key, last_at) → id, event_count, key, the upload and the file that are stored
     events_of: sa.Executable  # (ids) → execution, seq, event_id, occurred_at, body
     add_events: sa.Executable  # (rows: execution, event_id, occurred_at, body)
     replace_events: sa.Executable  # (rows: seq, event_id, body)
     set_records: sa.Executable  # (rows: id, added, the columns of the record)
-    observe: sa.Executable  # (rows: key, observed, …)
+    observe: sa.Executable  # (rows: key, observed, …) → id, what its texts are made of
+    forget: sa.Executable  # (rows: key, seen_before)
+    set_texts: sa.Executable  # (rows: those of the table)
     record: sa.Executable  # (ids: AWS's) → key, id, event_count, observed
     find: sa.Executable  # (execution_id, workflow_id, targets, first) → key
     save_progress: sa.Executable  # (rows: of different groups)
@@ -53,6 +68,7 @@ class Statements:
     workflow_logs: sa.Executable  # (account_id, region)
     oldest: sa.Executable  # (before, first) → id, last_at; skips what a writer has locked
     delete_events: sa.Executable  # (ids)
+    delete_texts: sa.Executable  # (ids)
     delete_executions: sa.Executable  # (ids)
     save_kept_since: sa.Executable  # (kept_since)
 
@@ -79,6 +95,8 @@ class _Build:
             replace_events=self._replace_events(),
             set_records=self._set_records(),
             observe=self._observe(),
+            forget=self._forget(),
+            set_texts=self._set_texts(),
             record=self._record(),
             find=self._find(),
             save_progress=self._save_progress(),
@@ -88,6 +106,7 @@ class _Build:
             workflow_logs=_of_target(workflow_logs),
             oldest=self._oldest(),
             delete_events=sa.delete(events).where(self._is_one_of(events.c.execution)),
+            delete_texts=sa.delete(texts).where(self._is_one_of(texts.c.execution)),
             delete_executions=sa.delete(executions).where(self._is_one_of(executions.c.id)),
             save_kept_since=self._save_kept_since(),
         )
@@ -120,14 +139,16 @@ class _Build:
         each = sa.func.json_each(sa.bindparam("ids", type_=sa.Text)).table_valued("value", name="each")
         return column.in_(sa.select(each.c.value))
 
-    def _insert(self, table: sa.Table, given: sa.FromClause | None = None, **constants: int) -> Insert:
+    def _insert(
+        self, table: sa.Table, given: sa.FromClause | None = None, **further: ColumnElement[Any]
+    ) -> Insert:
         insert = (postgresql.insert if self._postgresql else sqlite.insert)(table)
         if given is None:
             return insert
-        rows = sa.select(*given.c, *(sa.literal(value, sa.BigInteger) for value in constants.values())).where(
+        rows = sa.select(*given.c, *further.values()).where(
             sa.text("1 = 1")
         )  # without it, SQLite takes ON CONFLICT for a join's
-        return insert.from_select([*given.c.keys(), *constants], rows)
+        return insert.from_select([*given.c.keys(), *further], rows)
 
     def _greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """The greater of two; of one and NULL, the one."""
@@ -141,11 +162,15 @@ class _Build:
     def _lock(self) -> sa.Executable:
         """Add the executions that are new, and lock all until the end of the transaction."""
         given = self._rows(*(executions.c[name] for name in (*_KEY, "last_at")))
-        insert = self._insert(executions, given, event_count=0)
+        insert = self._insert(
+            executions, given, event_count=_ZERO, state=_ZERO, began_at=given.c.last_at, lasted_ms=_ZERO
+        )
         return insert.on_conflict_do_update(
             index_elements=[executions.c[name] for name in reversed(_KEY)],
             set_={"last_at": self._greatest(executions.c.last_at, insert.excluded.last_at)},
-        ).returning(executions.c.id, executions.c.event_count, *(executions.c[name] for name in _KEY))
+        ).returning(
+            executions.c.id, executions.c.event_count, *(executions.c[name] for name in (*_KEY, *UPLOAD))
+        )
 
     def _events_of(self) -> sa.Executable:
         return sa.select(
@@ -165,17 +190,26 @@ class _Build:
         )
 
     def _set_records(self) -> sa.Executable:
-        added = sa.Column("added", sa.BigInteger)
-        given = self._rows(executions.c.id, added, *(executions.c[name] for name in (*RECORD, *UPLOAD)))
+        added, first_at = (sa.Column(name, sa.BigInteger) for name in ("added", "first_at"))
+        old = executions.c
+        given = self._rows(old.id, added, first_at, *(old[name] for name in (*RECORD, *UPLOAD, "state")))
         values: dict[str, Any] = {name: given.c[name] for name in RECORD}
-        values |= {name: sa.func.coalesce(given.c[name], executions.c[name]) for name in UPLOAD}
-        values["event_count"] = executions.c.event_count + given.c.added
+        values |= {name: sa.func.coalesce(given.c[name], old[name]) for name in UPLOAD}
+        values["event_count"] = old.event_count + given.c.added
+        values["state"] = sa.case(
+            (given.c.ended_at.is_not(None), given.c.state),
+            else_=self._greatest(given.c.state, old.observed_state),
+        )
+        began_at = sa.func.coalesce(given.c.started_at, self._least(given.c.first_at, old.observed_first_at))
+        values["began_at"] = began_at
+        values["lasted_ms"] = sa.func.coalesce(given.c.ended_at, old.last_at) - began_at
         return sa.update(executions).values(values).where(executions.c.id == given.c.id)
 
     def _observe(self) -> sa.Executable:
-        seen = ("observed_first_at", "observed_last_at")
-        names = (*_KEY, "last_at", *UPLOAD, "observed", *seen)
-        insert = self._insert(executions, self._rows(*(executions.c[name] for name in names)), event_count=0)
+        names = (*_KEY, "last_at", *UPLOAD, *_ERROR, *_OBSERVED)
+        given = self._rows(*(executions.c[name] for name in names))
+        state, at = given.c.observed_state, given.c.observed_first_at
+        insert = self._insert(executions, given, event_count=_ZERO, state=state, began_at=at, lasted_ms=_ZERO)
         old, new = executions.c, insert.excluded
         is_newer = sa.or_(
             old.observed_last_at.is_(None),
@@ -183,15 +217,56 @@ class _Build:
             sa.and_(new.observed_last_at == old.observed_last_at, new.observed > old.observed),
         )
         values: dict[str, Any] = {name: sa.func.coalesce(old[name], new[name]) for name in UPLOAD}
+        values |= {
+            name: sa.case((is_newer, new[name]), else_=old[name])
+            for name in _OBSERVED
+            if name != "observed_first_at"
+        }
+        no_events = old.event_count == 0
+        values |= {
+            name: sa.case((sa.and_(no_events, is_newer), new[name]), else_=old[name]) for name in _ERROR
+        }
+        from_events = sa.case(
+            (sa.and_(sa.not_(no_events), old.error_type.is_not(None)), int(State.HANDLING_EXCEPTION)), else_=0
+        )
+        last_at = self._greatest(old.last_at, new.last_at)
+        began_at = sa.case(
+            (old.started_at.is_(None), self._least(old.began_at, new.observed_first_at)), else_=old.began_at
+        )
         return insert.on_conflict_do_update(
             index_elements=[executions.c[name] for name in reversed(_KEY)],
             set_=values
             | {
-                "observed": sa.case((is_newer, new.observed), else_=old.observed),
-                "observed_last_at": sa.case((is_newer, new.observed_last_at), else_=old.observed_last_at),
                 "observed_first_at": self._least(old.observed_first_at, new.observed_first_at),
-                "last_at": self._greatest(old.last_at, new.last_at),
+                "last_at": last_at,
+                "began_at": began_at,
+                "lasted_ms": sa.func.coalesce(old.ended_at, last_at) - began_at,
+                "state": sa.case(
+                    (old.ended_at.is_not(None), old.state),
+                    else_=self._greatest(from_events, values["observed_state"]),
+                ),
             },
+        ).returning(old.id, *(old[name] for name in (*_KEY, *UPLOAD)))
+
+    def _forget(self) -> sa.Executable:
+        given = self._rows(*(executions.c[name] for name in _KEY))
+        return (
+            sa.update(executions)
+            .values(state=sa.literal_column(str(int(State.GONE))))
+            .where(
+                *(executions.c[name] == given.c[name] for name in _KEY),
+                executions.c.state < sa.literal_column("2"),
+                executions.c.last_at < sa.bindparam("seen_before", type_=sa.BigInteger),
+            )
+        )
+
+    def _set_texts(self) -> sa.Executable:
+        insert = self._insert(texts, self._rows(*texts.c))
+        old, new = texts.c, insert.excluded
+        return insert.on_conflict_do_update(
+            index_elements=[old.execution],
+            set_={"service": new.service, "file": new.file},
+            where=sa.or_(old.service.is_distinct_from(new.service), old.file.is_distinct_from(new.file)),
         )
 
     def _record(self) -> sa.Executable:

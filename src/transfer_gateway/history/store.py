@@ -39,8 +39,11 @@ from transfer_gateway.history.databases import (
 from transfer_gateway.history.files import check_history_files, sqlite_file
 from transfer_gateway.history.operations import Operations
 from transfer_gateway.history.retention import Retention, Retentive
+from transfer_gateway.history.search import Search, SearchBudget
 from transfer_gateway.history.statements import statements_of
+from transfer_gateway.history.tables import State
 from transfer_gateway.history.tables import retention as retention_table
+from transfer_gateway.history.texts import texts_row
 from transfer_gateway.history.values import (
     GroupProgress,
     LogMechanism,
@@ -62,9 +65,12 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from transfer_gateway.domain.event import ExecutionEvent
-    from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.execution import Execution, StepError
     from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, Target, WorkflowId
+    from transfer_gateway.domain.search import SearchFilter, SearchOrder, SearchPosition, StatusCounts
     from transfer_gateway.history.databases import Database
+    from transfer_gateway.history.time_limit import TimeLimit
+    from transfer_gateway.history.values import SearchRow, SearchRows, SearchScope
 
 _FOUND = 1000  # executions of one id, at most
 
@@ -114,6 +120,7 @@ class HistoryStore:
         self._appends = AppendQueue(self._write_appends, tasks)
         self._running = RunningExecutions()
         self._appended = 0
+        self.search_budget = SearchBudget()
         self.prune, self.maintain = self._retentive.prune, self._retentive.maintain
 
     @property
@@ -190,8 +197,20 @@ class HistoryStore:
             by_key[execution.key] = execution
         rows = [_observed_row(by_key[key]) for key in sorted(by_key)]
         for at in range(0, len(rows), MAX_EVENTS):
-            given = {"rows": dump(rows[at : at + MAX_EVENTS])}
-            await self._operations.write("observe", partial(_execute, self._statements.observe, given))
+            observe = partial(self._observe, rows=rows[at : at + MAX_EVENTS])
+            await self._operations.write("observe", observe)
+
+    async def _observe(self, connection: AsyncConnection, *, rows: Sequence[Mapping[str, Any]]) -> None:
+        stored = await connection.execute(self._statements.observe, {"rows": dump(rows)})
+        texts = [texts_row(row["id"], dict(row)) for row in stored.mappings()]
+        await connection.execute(self._statements.set_texts, {"rows": dump(texts)})
+
+    async def forget(self, keys: Sequence[ExecutionKey], *, seen_before: datetime) -> None:
+        """Note that AWS has forgotten these, unless there was a sign of them since, or their end is recorded."""
+        for at in range(0, len(keys), MAX_EVENTS):
+            rows = dump([key._asdict() for key in sorted(keys[at : at + MAX_EVENTS])])
+            given = {"rows": rows, "seen_before": to_ms(seen_before)}
+            await self._operations.write("forget", partial(_execute, self._statements.forget, given))
 
     async def records(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, StoredExecution]:
         """What is stored of these executions, up to 1,000; what is unknown is missing."""
@@ -203,9 +222,14 @@ class HistoryStore:
     ) -> dict[ExecutionKey, StoredExecution]:
         ids = self._statements.ids({key.execution_id for key in wanted})
         found = (await connection.execute(self._statements.record, {"ids": ids})).all()
-        rows = {row.id: row for row in found if tuple(row[:4]) in wanted}
-        events: dict[int, list[ExecutionEvent]] = {id_: [] for id_, row in rows.items() if row.event_count}
-        keys = {id_: key_of(row[:4]) for id_, row in rows.items()}
+        rows = [row for row in found if tuple(row[:4]) in wanted]
+        stored = await self._stored(connection, rows)
+        return {key_of(row[:4]): stored[row.id] for row in rows}
+
+    async def _stored(self, connection: AsyncConnection, rows: Sequence[Any]) -> dict[int, StoredExecution]:
+        """What is stored of executions, by id. `rows`: as those of `Statements.record`."""
+        events: dict[int, list[ExecutionEvent]] = {row.id: [] for row in rows if row.event_count}
+        keys = {row.id: key_of(row[:4]) for row in rows}
         if events:
             logged = await connection.execute(
                 self._statements.events_of, {"ids": self._statements.ids(events)}
@@ -213,12 +237,69 @@ class HistoryStore:
             for id_, _seq, event_id, occurred_at, body in logged:
                 events[id_].append(event_from(keys[id_], event_id, occurred_at, body))
         return {
-            keys[id_]: StoredExecution(
-                tuple(sorted(events.get(id_, ()), key=lambda event: (event.occurred_at, event.event_id))),
-                None if row.observed is None else observed_from(keys[id_], row.observed),
+            row.id: StoredExecution(
+                tuple(sorted(events.get(row.id, ()), key=lambda event: (event.occurred_at, event.event_id))),
+                None if row.observed is None else observed_from(keys[row.id], row.observed),
             )
-            for id_, row in rows.items()
+            for row in rows
         }
+
+    async def search(
+        self,
+        scope: SearchScope,
+        wanted: SearchFilter,
+        order: SearchOrder,
+        *,
+        first: int,
+        position: SearchPosition | None = None,
+        backwards: bool = False,
+        as_of_ms: int,
+    ) -> SearchRows:
+        """A page of the executions in a caller's scope, `first` of them, after `position`, or before it if backwards.
+
+        `as_of_ms`: now. What runs is judged by it; durations count until the position's own.
+        Raises: BadUserInput; DeadlineExceeded, if it is too much work; UpstreamUnavailable.
+        """
+
+        async def page(connection: AsyncConnection, limit: TimeLimit) -> SearchRows:
+            search = Search(connection, limit, scope, wanted, as_of_ms=as_of_ms, budget=self.search_budget)
+            return await search.page(
+                order, position, first=first, backwards=backwards, stored_of=self._stored
+            )
+
+        return await self._operations.search("search", page)
+
+    async def running(
+        self,
+        scope: SearchScope,
+        wanted: SearchFilter,
+        *,
+        after: ExecutionKey | Target | None,
+        first: int,
+        as_of_ms: int,
+    ) -> list[SearchRow]:
+        """The executions in progress, in the order of their keys: `first` of them, after a key or from a target on.
+
+        `wanted` must say `running`. Raises: as `search`.
+        """
+
+        async def page(connection: AsyncConnection, limit: TimeLimit) -> list[SearchRow]:
+            search = Search(connection, limit, scope, wanted, as_of_ms=as_of_ms, budget=self.search_budget)
+            return await search.by_key(after, first=first, stored_of=self._stored)
+
+        return await self._operations.search("running", page)
+
+    async def count(
+        self, scope: SearchScope, wanted: SearchFilter, *, as_of_ms: int, at_most: int = 10_000
+    ) -> StatusCounts:
+        """How many executions match, by status; exact up to `at_most`. Raises: as `search`."""
+
+        async def count(connection: AsyncConnection, limit: TimeLimit) -> StatusCounts:
+            return await Search(
+                connection, limit, scope, wanted, as_of_ms=as_of_ms, budget=self.search_budget
+            ).count(at_most)
+
+        return await self._operations.search("count", count)
 
     async def find(
         self, execution_id: ExecutionId, *, workflow_id: WorkflowId | None = None, targets: Targets
@@ -331,6 +412,8 @@ def _observed_row(execution: Execution) -> dict[str, Any]:
     metadata, file = execution.service_metadata, execution.initial_file_location
     user = None if metadata is None else metadata.user_details
     at = to_ms(execution.observed_at)
+    status, error = execution.status, _first_error(execution)
+    failing = State.IN_PROGRESS if error is None else State.HANDLING_EXCEPTION
     return {
         **execution.key._asdict(),
         "last_at": at,
@@ -338,7 +421,15 @@ def _observed_row(execution: Execution) -> dict[str, Any]:
         "server_id": None if user is None else plain(user.server_id),
         "session_id": None if user is None else plain(user.session_id),
         "file_location": None if file is None else dump(file_json(file)),
+        "error_type": None if error is None else plain(error.raw_type),
+        "error_message": None if error is None else plain(error.message),
         "observed": observed_json(execution),
+        "observed_state": max(failing, State.__members__.get(status or "", State.IN_PROGRESS)),
         "observed_first_at": at,
         "observed_last_at": at,
     }
+
+
+def _first_error(execution: Execution) -> StepError | None:
+    steps = None if execution.results is None else execution.results.steps
+    return next((step.error for step in steps or () if step.error is not None), None)

@@ -6,6 +6,8 @@ the service Alembic's 13 MB.
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -17,18 +19,34 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
-HEAD = "0001"  # the latest revision; revisions are numbers, so that an older version knows a newer one
+HEAD = "0002"  # the latest revision; revisions are numbers, so that an older version knows a newer one
 REVISION_TABLE = "history_revision"
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
 
+OPEN = "state < 2"  # no end is recorded
+FAILED = "state IN (1, 3) OR error_type IS NOT NULL"
+
 metadata = MetaData()
+
+
+class State(IntEnum):
+    """By the events, if they tell the end; else the later one of these and AWS's last answer. Numbers are stored."""
+
+    IN_PROGRESS = 0
+    HANDLING_EXCEPTION = 1
+    COMPLETED = 2
+    EXCEPTION = 3
+    GONE = 4  # AWS has forgotten it, and how it ended is not recorded
+
 
 # One row an execution. Its columns are what `record_of` tells of its events, for searching; what the events do not tell
 # of the upload and the file is from AWS's answer. `observed`: AWS's last answer, JSON. `last_at`: of the last event or
-# answer.
+# answer. For searching: `began_at` is the start, if it is known, else the first sign. `lasted_ms`: from then to the end
+# or, without one, to the last sign. `state`: see `State`; `observed_state`: that of AWS's last answer.
 executions = Table(
     "history_executions",
     metadata,
@@ -51,9 +69,28 @@ executions = Table(
     Column("observed", Text),
     Column("observed_first_at", BigInteger),
     Column("observed_last_at", BigInteger),
+    Column("observed_state", SmallInteger),
+    Column("state", SmallInteger, nullable=False),
+    Column("began_at", BigInteger, nullable=False),
+    Column("lasted_ms", BigInteger, nullable=False),
     # Also finds an execution by AWS's id alone.
     UniqueConstraint("execution_id", "workflow_id", "account_id", "region", name="history_executions_key"),
     Index("history_executions_last_at", "last_at"),
+    Index("history_executions_began_at", "began_at"),
+    Index("history_executions_target", "account_id", "region", "began_at"),
+    Index("history_executions_lasted", "lasted_ms"),
+    Index("history_executions_open", "last_at", sqlite_where=text(OPEN), postgresql_where=text(OPEN)),
+    Index("history_executions_failed", "began_at", sqlite_where=text(FAILED), postgresql_where=text(FAILED)),
+)
+
+# What `text` looks in, folded: see `texts`. An index of its trigrams is made where the database can: see `trigrams`.
+texts = Table(
+    "history_texts",
+    metadata,
+    Column("execution", _Id, primary_key=True, autoincrement=False),
+    Column("ids", Text, nullable=False),
+    Column("service", Text),
+    Column("file", Text),
 )
 
 # One row an event; `body` is the rest of it, JSON. `seq` grows and is never used again. No foreign key: whoever writes

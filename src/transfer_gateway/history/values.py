@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from transfer_gateway.domain.scope import Hideable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from transfer_gateway.domain.event import ExecutionEvent
-    from transfer_gateway.domain.execution import Execution
-    from transfer_gateway.domain.identity import AccountId, Region, Target, WorkflowKey
+    from transfer_gateway.domain.execution import Execution, ExecutionStatus
+    from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target, WorkflowKey
+    from transfer_gateway.domain.search import SearchPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +108,71 @@ class Targets:
 
 
 ALL_TARGETS = Targets(None)
+
+
+class TargetBlock(NamedTuple):
+    """Accounts with the same regions, each separated by spaces: an account's name takes 13 bytes."""
+
+    accounts: str
+    regions: str
+
+
+@dataclass(frozen=True, slots=True)
+class SearchGroup:
+    """Targets of which a caller may see the same fields."""
+
+    hides_file: bool
+    hides_service: bool
+    blocks: tuple[TargetBlock, ...]
+    regions_of: Mapping[AccountId, tuple[Region, ...]]
+
+
+class SearchScope:
+    """What a search may tell of. Make it once for each scope: of 40,000 targets it takes 1 MB and 30 ms."""
+
+    __slots__ = ("groups",)
+
+    def __init__(self, groups: Iterable[SearchGroup]) -> None:
+        self.groups = tuple(groups)
+
+    @classmethod
+    def of(cls, targets_by_hidden: Mapping[frozenset[Hideable], Iterable[Target]]) -> SearchScope:
+        """By what is hidden of the targets. Each target once."""
+        merged: defaultdict[tuple[bool, bool], defaultdict[AccountId, list[Region]]]
+        merged = defaultdict(lambda: defaultdict(list))
+        for hidden, targets in targets_by_hidden.items():
+            of = Hideable.INITIAL_FILE_LOCATION in hidden, Hideable.SERVICE_METADATA in hidden
+            for account_id, region in targets:
+                merged[of][account_id].append(region)
+        return cls(_group(*of, regions_of) for of, regions_of in sorted(merged.items()))
+
+
+def _group(
+    hides_file: bool,  # noqa: FBT001  as in the keys above
+    hides_service: bool,  # noqa: FBT001
+    listed: Mapping[AccountId, Iterable[Region]],
+) -> SearchGroup:
+    regions_of = {account_id: tuple(sorted(regions)) for account_id, regions in sorted(listed.items())}
+    accounts_of: defaultdict[tuple[Region, ...], list[AccountId]] = defaultdict(list)
+    for account_id, regions in regions_of.items():
+        accounts_of[regions].append(account_id)
+    blocks = (TargetBlock(" ".join(accounts), " ".join(regions)) for regions, accounts in accounts_of.items())
+    return SearchGroup(hides_file, hides_service, tuple(blocks), regions_of)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRow:
+    """`status`: IN_PROGRESS or HANDLING_EXCEPTION while it runs; None: it has ended, and how is not recorded."""
+
+    position: SearchPosition
+    key: ExecutionKey
+    stored: StoredExecution
+    status: ExecutionStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchRows:
+    """A page, in the list's order. `has_more`: beyond it, in the direction in which it was read."""
+
+    rows: tuple[SearchRow, ...]
+    has_more: bool

@@ -12,10 +12,12 @@ from transfer_gateway.settings.groups.group import ENV_PREFIX
 # Variables that Kubernetes sets for a Service whose name starts with transfer-gateway, by their name or value.
 _SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP|SCTP)|=(tcp|udp|sctp)://", re.IGNORECASE)
 
+_OF_CLIENTS = ("url", "token")  # those of `transfer-gateway search`
+
 
 def unknown_settings() -> dict[str, str | None]:
     """Each such environment variable, with the most similar setting, if any is similar."""
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    known = {ENV_PREFIX + name.upper() for name in (*Settings.model_fields, *_OF_CLIENTS)}
     unknown = sorted(
         name
         for name, value in os.environ.items()

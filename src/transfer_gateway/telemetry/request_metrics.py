@@ -29,6 +29,7 @@ EXPECTED_CODES = {
     ErrorCode.BAD_USER_INPUT,
     ErrorCode.UNAUTHENTICATED,
     ErrorCode.FORBIDDEN,
+    ErrorCode.HISTORY_OFF,
     ErrorCode.AUDIT_LOG_UNAVAILABLE,  # logged once, as `audit_log_unavailable`
 }
 

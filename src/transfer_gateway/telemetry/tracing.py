@@ -44,6 +44,7 @@ _CALLER_ERRORS = {  # correct responses to callers' mistakes: the span has not f
     ErrorCode.BAD_USER_INPUT,
     ErrorCode.UNAUTHENTICATED,
     ErrorCode.FORBIDDEN,
+    ErrorCode.HISTORY_OFF,
     "GRAPHQL_PARSE_FAILED",
     "GRAPHQL_VALIDATION_FAILED",
 }

@@ -1,9 +1,9 @@
 """Estimates the AWS calls of an operation from its root fields and arguments, before it runs.
 
 A lookup costs one call per key. A field that reads every target costs two per target: a list of workflows, and a list
-of the executions of one workflow. The estimate ignores AssumeRole, and snapshots, which may save calls. Details of
-listed items cost one call per item of the page; so do an execution's server and workflow. Its events cost no call, but
-each is a row.
+of the executions of one workflow; what the history answers costs none. The estimate ignores AssumeRole, and snapshots,
+which may save calls. Details of listed items cost one call per item of the page; so do an execution's server and
+workflow. Its events cost no call, but each is a row.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from graphql import DocumentNode, OperationDefinitionNode, SelectionSetNode
 
     from transfer_gateway.api.graphql.limits import Limits
+    from transfer_gateway.core.use_cases import Reader
     from transfer_gateway.domain.scope import Scope
 
     Arguments = Mapping[str, Any]
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _LISTS_PER_TARGET = 2
 MAX_ROWS = 100_000  # of executions with their events: about 100 MB
 _JOINED = frozenset({"server", "workflow"})
+_KNOWN = "coverage"  # has a server, too, which needs no call
 
 
 class Cost(NamedTuple):
@@ -42,7 +44,7 @@ def cost_of(
     document: DocumentNode,
     operation: OperationDefinitionNode,
     variables: Mapping[str, Any],
-    scope: Scope,
+    reader: Reader,
     *,
     has_joins: bool = True,
 ) -> Cost:
@@ -69,8 +71,8 @@ def cost_of(
                 argument.name.value: value_from_ast_untyped(argument.value, known)
                 for argument in field.arguments or ()
             }
-            aws_calls, rows = cost(arguments, scope)
-            if has_joins and field.selection_set is not None:
+            aws_calls, rows = cost(arguments, reader)
+            if has_joins and field.selection_set is not None and field.name.value != _KNOWN:
                 joined, events = _joins(field.selection_set, fragments, known)
                 aws_calls, rows = aws_calls + rows * len(joined), rows * (1 + events)
             total_calls, total_rows = total_calls + aws_calls, total_rows + rows
@@ -108,9 +110,9 @@ def _joins(
     """Which other objects are selected with each execution, and how many of its events."""
     joined, events = frozenset[str](), 0
     for field in _root_fields(selection_set, fragments):
-        if field.selection_set is None:
-            continue
         name = field.name.value
+        if field.selection_set is None or name == _KNOWN:
+            continue
         if name in _JOINED:
             joined |= {name}
         elif name == "events":
@@ -126,41 +128,71 @@ def _joins(
     return joined, events
 
 
-def _lookup(_arguments: Arguments, _scope: Scope) -> Cost:
+def _lookup(_arguments: Arguments, _reader: Reader) -> Cost:
     return Cost(1, 1)
 
 
-def _lookups(arguments: Arguments, _scope: Scope) -> Cost:
+def _lookups(arguments: Arguments, _reader: Reader) -> Cost:
     keys = arguments.get("keys")
     number = len(keys) if isinstance(keys, list) else 1
     return Cost(number, number)
 
 
-def _find(arguments: Arguments, scope: Scope) -> Cost:
-    calls = 1 if arguments.get("workflowId") else _LISTS_PER_TARGET
-    return Cost(calls * _targets(arguments, scope), 1)
+def _find(arguments: Arguments, reader: Reader) -> Cost:
+    calls = reader.calls_to_find(
+        _strings(arguments.get("accountIds")),
+        _strings(arguments.get("regions")),
+        has_workflow=bool(arguments.get("workflowId")),
+        asks_all=bool(arguments.get("inProgressOnly")) or arguments.get("maxAge") is not None,
+    )
+    return Cost(calls, 1)
 
 
-def _list(arguments: Arguments, scope: Scope) -> Cost:
+def _list(arguments: Arguments, reader: Reader) -> Cost:
     wanted, first = arguments.get("filter"), arguments.get("first")
     rows = first if isinstance(first, int) and first > 0 else DEFAULT_PAGE
-    targets = _targets(wanted if isinstance(wanted, dict) else {}, scope)
+    targets = _targets(wanted if isinstance(wanted, dict) else {}, reader.scope)
     return Cost(_LISTS_PER_TARGET * targets + rows, rows)
 
 
-def _accounts(_arguments: Arguments, scope: Scope) -> Cost:
-    return Cost(0, scope.count_accounts())
+def _in_progress(arguments: Arguments, reader: Reader) -> Cost:
+    listed = _list(arguments, reader)
+    where = arguments.get("filter")
+    named = where if isinstance(where, dict) else {}
+    calls = reader.calls_to_list(
+        _strings(named.get("accountIds")),
+        _strings(named.get("regions")),
+        asks_all=arguments.get("maxAge") is not None,
+    )
+    return Cost(calls + listed.rows, listed.rows)
 
 
-_COSTS: Mapping[str, Callable[[Arguments, Scope], Cost]] = {
+def _known(arguments: Arguments, _reader: Reader) -> Cost:
+    """A list from the history."""
+    sizes = [arguments.get("first"), arguments.get("last")]
+    return Cost(0, max([size for size in sizes if isinstance(size, int) and size > 0], default=DEFAULT_PAGE))
+
+
+def _viewer(_arguments: Arguments, reader: Reader) -> Cost:
+    return Cost(0, 1 + reader.scope.count_accounts())
+
+
+def _accounts(_arguments: Arguments, reader: Reader) -> Cost:
+    return Cost(0, reader.scope.count_accounts())
+
+
+_COSTS: Mapping[str, Callable[[Arguments, Reader], Cost]] = {
     "accounts": _accounts,
+    "coverage": _known,
+    "searchExecutions": _known,
+    "viewer": _viewer,
     "execution": _lookup,
     "executionOrError": _lookup,
     "workflowOrError": _lookup,
     "node": _lookup,
     "executions": _lookups,
     "findExecution": _find,
-    "inProgressExecutions": _list,
+    "inProgressExecutions": _in_progress,
     "workflows": _list,
     "servers": _list,
 }

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _KEPT_CHARACTERS = 262_144  # of text; a parsed document takes up to 200 bytes per character
 _RECORD_FIELDS = {
-    "Execution": {"startedAt", "endedAt", "durationS", "recordedBy"},
+    "Execution": {"startedAt", "endedAt", "durationS", "recordedBy", "stepsDone", "failedStep"},
     "ExecutionStepResult": {"name", "startedAt", "endedAt", "durationS", "fileLocation"},
 }
 _RECORD_FIELD = re.compile(rf"\b({'|'.join(sorted(set().union(*_RECORD_FIELDS.values())))})\b")

@@ -16,6 +16,7 @@ from transfer_gateway.api.errors import (
     log_failure,
     log_fault,
     not_found_reason,
+    remedy_of,
     retry_after_s,
 )
 from transfer_gateway.api.graphql.declare import declare_enum
@@ -55,6 +56,7 @@ declare_enum(
     UNAUTHENTICATED="Credentials are missing or invalid. In `errors[]` only.",
     FORBIDDEN="The caller is not allowed to do this. In `errors[]` only.",
     AUDIT_LOG_UNAVAILABLE="The audit log can't be written, so requests are rejected. In `errors[]` only.",
+    HISTORY_OFF="The history is switched off, which this field needs. In `errors[]` only.",
     INTERNAL_SERVER_ERROR="An internal error. In `errors[]` only.",
 )
 
@@ -234,7 +236,9 @@ def to_extensions(error: GatewayError) -> dict[str, Any]:
         "accountId": error.account_id,
         "region": error.region,
         "awsRequestId": error.aws_request_id,
-    } | _reason_of(error)
+        "reason": not_found_reason(error)[0],
+        "remedy": remedy_of(error),
+    }
     return {name: value for name, value in extensions.items() if value is not None}
 
 

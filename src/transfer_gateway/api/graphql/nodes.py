@@ -30,6 +30,9 @@ class Account(Node):
 @strawberry.type(description="Where a page is in the list, as Relay defines it.")
 class PageInfo:
     has_next_page: bool = strawberry.field(description="Whether more items follow this page.")
-    has_previous_page: bool = strawberry.field(description="Whether this page was requested with `after`.")
-    start_cursor: str | None = strawberry.field(description="Cursor of the first edge.")
+    has_previous_page: bool = strawberry.field(
+        description="Whether items precede this page. In lists that can only be read forward: whether it was requested "
+        "with `after`."
+    )
+    start_cursor: str | None = strawberry.field(description="Cursor of the first edge, for the page before.")
     end_cursor: str | None = strawberry.field(description="Cursor of the last edge, for the next page.")

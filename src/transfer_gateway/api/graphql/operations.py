@@ -114,7 +114,7 @@ class Operations:
             try:
                 check_variables(request.variables, self._limits)
                 cost = cost_of(
-                    document.node, operation, variables, context.reader.scope, has_joins=document.has_joins
+                    document.node, operation, variables, context.reader, has_joins=document.has_joins
                 )
                 if cost.aws_calls > self._limits.max_aws_calls or cost.rows > MAX_ROWS:
                     raise too_expensive(cost, self._limits)

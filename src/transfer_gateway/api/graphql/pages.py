@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime  # noqa: TC003  Strawberry reads the annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import strawberry
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from transfer_gateway.domain import execution, server, workflow
 
 # Fields that only DescribeExecution or DescribeWorkflow returns; AWS's lists have the rest.
-EXECUTION_DETAILS = frozenset({"executionRole", "loggingConfiguration", "posixProfile", "results"})
+EXECUTION_DETAILS = frozenset({"executionRole", "loggingConfiguration", "posixProfile"})
+EXECUTION_RESULTS = frozenset({"results"})  # as above; the log has them, too
 WORKFLOW_DETAILS = frozenset({"steps", "onExceptionSteps", "tags", "structuredLogDestinations"})
 
 
@@ -32,6 +34,9 @@ class TargetFailure:
     account_id: AccountId = strawberry.field(description="The account.")
     region: Region = strawberry.field(description="The region.")
     error: Error = strawberry.field(description="The error.")
+    last_success_at: datetime | None = strawberry.field(
+        description="When it was current. Null if never, or if AWS was asked for this request alone."
+    )
 
 
 @strawberry.type(description="The execution, if found, and how far the search got.")
@@ -41,7 +46,8 @@ class FindExecutionResult:
         "`targetFailures` is empty."
     )
     targets_asked: int = strawberry.field(
-        description="Number of targets searched: pairs of account and region."
+        description="Number of targets that AWS was asked about: pairs of account and region. The history answers for "
+        "the others."
     )
     target_failures: list[TargetFailure] = strawberry.field(
         description="Targets that could not be searched: the execution may be there. Empty if it was found."
@@ -211,7 +217,7 @@ def _page_info(found: page.Page[Any], *, continued: bool) -> PageInfo:
         has_next_page=found.has_next,
         has_previous_page=continued,
         start_cursor=found.entries[0].cursor if found.entries else None,
-        end_cursor=found.entries[-1].cursor if found.entries else None,
+        end_cursor=found.end_cursor,
     )
 
 
@@ -226,7 +232,10 @@ def to_find_result(found: page.FindResult) -> FindExecutionResult:
 def _failures(failures: Iterable[page.TargetFailure]) -> list[TargetFailure]:
     return [
         TargetFailure(
-            account_id=failure.target.account_id, region=failure.target.region, error=to_item(failure.error)
+            account_id=failure.target.account_id,
+            region=failure.target.region,
+            error=to_item(failure.error),
+            last_success_at=failure.last_success_at,
         )
         for failure in failures
     ]
@@ -239,21 +248,21 @@ def wants_any(details: frozenset[str], selected: Iterable[Any]) -> bool:
         for connection in selected
         for edge in _below(connection, "edges")
         for nodes in _below(edge, "node")
-        for node in _fields(nodes)
+        for node in subfields(nodes)
     )
 
 
 def _below(field: Any, name: str) -> list[Any]:  # noqa: ANN401  as above
-    return [inner for inner in _fields(field) if inner.name == name]
+    return [inner for inner in subfields(field) if inner.name == name]
 
 
-def _fields(field: Any) -> list[Any]:  # noqa: ANN401  as above
+def subfields(field: Any) -> list[Any]:  # noqa: ANN401  as above
     """The direct subfields, including those in fragments, which have a type condition."""
     found: list[Any] = []
     for inner in field.selections:
         if _is_left_out(inner):
             continue
-        found += _fields(inner) if hasattr(inner, "type_condition") else [inner]
+        found += subfields(inner) if hasattr(inner, "type_condition") else [inner]
     return found
 
 

@@ -16,6 +16,7 @@ from transfer_gateway.api.graphql.errors import ExecutionOrError, WorkflowOrErro
 from transfer_gateway.api.graphql.nodes import Account, Node
 from transfer_gateway.api.graphql.pages import (
     EXECUTION_DETAILS,
+    EXECUTION_RESULTS,
     WORKFLOW_DETAILS,
     ExecutionConnection,
     ExecutionFilter,
@@ -31,6 +32,18 @@ from transfer_gateway.api.graphql.pages import (
     wants_any,
 )
 from transfer_gateway.api.graphql.scalars import SCALARS
+from transfer_gateway.api.graphql.search import (
+    CoverageFilter,
+    ExecutionSearchConnection,
+    Filter,
+    Order,
+    TargetCoverageConnection,
+    Viewer,
+    selects,
+    to_coverage_connection,
+    to_search_connection,
+    to_viewer,
+)
 from transfer_gateway.api.graphql.types import Execution, ExecutionKeyInput
 from transfer_gateway.api.graphql.workflows import WorkflowKeyInput
 from transfer_gateway.core.use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE
@@ -44,6 +57,7 @@ from transfer_gateway.domain.identity import (
     WorkflowId,
     WorkflowKey,
 )
+from transfer_gateway.domain.search import SearchOrder, Window
 from transfer_gateway.domain.server import ServerKey
 
 _Key = Annotated[ExecutionKeyInput, strawberry.argument(description="Which execution.")]
@@ -151,6 +165,13 @@ class Query:
             list[Region] | None, strawberry.argument(description="Search only these regions.")
         ] = None,
         in_progress_only: _InProgressOnly = False,  # noqa: FBT002  an argument of the schema
+        max_age: Annotated[
+            float | None,
+            strawberry.argument(
+                description="Also ask AWS about targets whose logs have not been read for so many seconds. 0: about "
+                "all. Default: only about what the history may lack."
+            ),
+        ] = None,
     ) -> FindExecutionResult:
         context = info.context
         return to_find_result(
@@ -160,14 +181,15 @@ class Query:
                 account_ids,
                 regions,
                 deadline=context.deadline,
+                max_age_s=max_age,
                 in_progress_only=bool(in_progress_only),
             )
         )
 
     @strawberry.field(
-        description="All executions in progress, paginated. Fields that AWS's list operations omit cost one more "
-        "AWS call per execution of the page, and only if selected. Executions of a workflow created in the last "
-        "five seconds may be missing."
+        description="All executions in progress, paginated: as the history knows them, without AWS calls, or as AWS "
+        "lists them. Fields that only DescribeExecution has cost one AWS call per execution of the page whose log does "
+        "not tell them, and only if selected. `targetFailures` names what is not current."
     )
     async def in_progress_executions(
         self,
@@ -177,6 +199,13 @@ class Query:
         ] = None,
         first: _First = DEFAULT_PAGE,
         after: _After = None,
+        max_age: Annotated[
+            float | None,
+            strawberry.argument(
+                description="Maximum age of what is known, in seconds; older parts are read anew, until the deadline. "
+                "0: ask AWS. Default: as the history keeps it."
+            ),
+        ] = None,
     ) -> ExecutionConnection:
         context = info.context
         found = await context.reader.in_progress(
@@ -184,9 +213,67 @@ class Query:
             first=DEFAULT_PAGE if first is None else first,
             after=after,
             with_details=wants_any(EXECUTION_DETAILS, info.selected_fields),
+            with_results=wants_any(EXECUTION_RESULTS, info.selected_fields),
+            max_age_s=max_age,
             deadline=context.deadline,
         )
         return to_execution_connection(found, continued=after is not None)
+
+    @strawberry.field(
+        description="Searches all executions, in progress and ended, in the history: no AWS call. `coverage` says how "
+        "complete the answer is. Pages go forward with `first` and `after`, and back with `last` and `before`; cursors "
+        "stay valid while executions come and go, and belong to one order."
+    )
+    async def search_executions(  # noqa: PLR0917  a query's arguments are all named
+        self,
+        info: Info,
+        filter: Filter,  # noqa: A002  the contract's name
+        order_by: Order = SearchOrder.NEWEST_FIRST,
+        first: Annotated[
+            int | None, strawberry.argument(description="Page size, forward: 1 to 1,000. Default: 50.")
+        ] = None,
+        after: _After = None,
+        last: Annotated[
+            int | None, strawberry.argument(description="Page size, backward: 1 to 1,000.")
+        ] = None,
+        before: Annotated[str | None, strawberry.argument(description="Cursor to end before.")] = None,
+    ) -> ExecutionSearchConnection:
+        context, selected = info.context, info.selected_fields
+        return to_search_connection(
+            await context.reader.search(
+                filter.to_domain(),
+                order_by or SearchOrder.NEWEST_FIRST,
+                Window(first=first, after=after, last=last, before=before),
+                with_counts=selects("countsByStatus", selected),
+                with_coverage=selects("coverage coverageSummary", selected),
+                deadline=context.deadline,
+            )
+        )
+
+    @strawberry.field(
+        description="How much of the history of each account and region is known, paginated. No AWS call."
+    )
+    async def coverage(
+        self,
+        info: Info,
+        filter: Annotated[  # noqa: A002  as above
+            CoverageFilter | None, strawberry.argument(description="Filter. Default: all.")
+        ] = None,
+        first: _First = DEFAULT_PAGE,
+        after: _After = None,
+    ) -> TargetCoverageConnection:
+        wanted = filter or CoverageFilter()
+        found, summary = info.context.reader.list_coverage(
+            wanted.to_domain(),
+            gaps_only=bool(wanted.gaps_only),
+            first=DEFAULT_PAGE if first is None else first,
+            after=after,
+        )
+        return to_coverage_connection(found, summary, continued=after is not None)
+
+    @strawberry.field(description="You: the caller, as authenticated, and what you may see.")
+    async def viewer(self, info: Info) -> Viewer:
+        return to_viewer(info.context.reader.get_viewer())
 
     @strawberry.field(
         description="A workflow's definition, or an error as data.",

@@ -131,6 +131,12 @@ class Execution(Node):
     ending: bool = strawberry.field(
         description="Whether AWS has just forgotten it, and its end is not in the log yet."
     )
+    steps_done: int | None = strawberry.field(
+        description="How many of the workflow's steps have succeeded so far. Null if unknown."
+    )
+    failed_step: ExecutionStepResult | None = strawberry.field(
+        description="The first step that failed. Null if none has, or if it is unknown."
+    )
     recorded_by: list[Source] = strawberry.field(description="What this is known from.")
 
     @strawberry.field(

@@ -57,6 +57,8 @@ def to_execution(
     if account is not None:
         message.account.CopyFrom(to_account(account))
     if definitions and execution.results is not None:
+        if (failed := execution.failed_step) is not None:
+            _join(message.failed_step, definitions.get(failed.ref))
         for steps, results in (
             (execution.results.steps, message.results.steps),
             (execution.results.on_exception_steps, message.results.on_exception_steps),
@@ -88,7 +90,10 @@ def to_event(event: ExecutionEvent) -> execution_pb2.ExecutionEvent:
 def to_failures(failures: Iterable[page.TargetFailure]) -> list[execution_service_pb2.TargetFailure]:
     return [
         execution_service_pb2.TargetFailure(
-            account_id=failure.target.account_id, region=failure.target.region, error=to_error(failure.error)
+            account_id=failure.target.account_id,
+            region=failure.target.region,
+            error=to_error(failure.error),
+            last_success_at=None if failure.last_success_at is None else timestamp(failure.last_success_at),
         )
         for failure in failures
     ]
@@ -129,7 +134,7 @@ def _value_converter(field: FieldDescriptor) -> Callable[[Any], Any]:
     elif field.message_type is None:
         return _unchanged
     elif field.message_type.full_name == Timestamp.DESCRIPTOR.full_name:
-        one = _timestamp
+        one = timestamp
     else:
         one = _converter(field.message_type)
     return (lambda values: [one(value) for value in values]) if field.is_repeated else one
@@ -143,10 +148,10 @@ def _numbers(kind: EnumDescriptor) -> dict[Enum | str, int]:
     return numbers if domain is None else {value: numbers[value.name] for value in domain}
 
 
-def _timestamp(value: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(value)
-    return timestamp
+def timestamp(value: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(value)
+    return message
 
 
 def _unchanged(value: object) -> object:

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from transfer_api.v1 import error_pb2
-from transfer_gateway.api.errors import TABLE, log_failure, not_found_reason, retry_after_s
+from transfer_gateway.api.errors import TABLE, log_failure, not_found_reason, remedy_of, retry_after_s
 from transfer_gateway.domain.errors import BadUserInput, ErrorCode, GatewayError
 from transfer_gateway.telemetry import current_request
 
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 DOMAIN = "transfer-gateway"
 _STATUS = {code: grpc.StatusCode[row.grpc_status] for code, row in TABLE.items()}
-_FIELDS = {"first": "page_size", "after": "page_token"}  # gRPC's names for GraphQL's (Relay's) arguments
+_FIELDS = {
+    "first": "page_size",
+    "last": "page_size",
+    "after": "page_token",
+    "before": "page_token",
+}  # gRPC's names for GraphQL's (Relay's) arguments
 
 
 def to_duration(seconds: float) -> Duration:
@@ -55,15 +60,14 @@ def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, st
         request.code = error.code
     code = _STATUS[error.code]
     message = _message(error)
-    reason, remedy = not_found_reason(error)
     metadata = {
         "retryable": str(TABLE[error.code].retryable).lower(),
         "accountId": error.account_id,
         "region": error.region,
         "awsRequestId": error.aws_request_id,
         "requestId": request_id,
-        "notFoundReason": reason,
-        "remedy": remedy,
+        "notFoundReason": not_found_reason(error)[0],
+        "remedy": remedy_of(error),
     }
     details: list[Message] = [
         error_details_pb2.ErrorInfo(

@@ -21,11 +21,13 @@ from transfer_gateway.domain.identity import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from google.protobuf.descriptor import EnumDescriptor
     from google.protobuf.duration_pb2 import Duration
 
     from transfer_api.v1 import execution_service_pb2, workflow_pb2
 
 I = TypeVar("I", bound=Identifier)  # noqa: E741  an identifier
+D = TypeVar("D", float, None)
 
 
 def identifier(kind: type[I], text: str, field: str) -> I:
@@ -78,7 +80,7 @@ def require(request: Any, field: str) -> None:  # noqa: ANN401  any message that
         raise BadUserInput.of(field, "is required.")
 
 
-def max_age_s(request: Any, default_s: float) -> float:  # noqa: ANN401  any message that has one
+def max_age_s(request: Any, default_s: D) -> float | D:  # noqa: ANN401  any message that has one
     return _seconds(request.max_age) if request.HasField("max_age") else default_s
 
 
@@ -97,10 +99,15 @@ def execution_filter(message: execution_service_pb2.ExecutionFilter) -> page.Exe
 
 
 def _status(number: int, index: int) -> ExecutionStatus:
-    # Protobuf keeps unknown enum numbers.
-    known = execution_pb2.ExecutionStatus.DESCRIPTOR.values_by_number.get(number)
-    if known is None or number == execution_pb2.EXECUTION_STATUS_UNSPECIFIED:
-        raise BadUserInput.of(
-            f"filter.statuses[{index}]", f"must be an ExecutionStatus other than UNSPECIFIED; got {number}."
-        )
-    return ExecutionStatus(known.name.removeprefix("EXECUTION_STATUS_"))
+    return ExecutionStatus(
+        enum_name(execution_pb2.ExecutionStatus.DESCRIPTOR, number, f"filter.statuses[{index}]")
+    )
+
+
+def enum_name(kind: EnumDescriptor, number: int, field: str) -> str:
+    """A value's name without its prefix. Raises: BadUserInput for unknown numbers, which Protobuf keeps, and 0."""
+    known = kind.values_by_number.get(number)
+    if known is None or number == 0:
+        raise BadUserInput.of(field, f"must be of {kind.name}, other than UNSPECIFIED; got {number}.")
+    unspecified: str = kind.values_by_number[0].name
+    return known.name.removeprefix(unspecified.removesuffix("UNSPECIFIED"))

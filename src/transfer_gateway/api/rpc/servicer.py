@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceServicer
 from transfer_gateway.api.loop_budget import LoopBudget
-from transfer_gateway.api.rpc import parse
+from transfer_gateway.api.rpc import parse, search
 from transfer_gateway.api.rpc.active_calls import LARGE_BYTES
 from transfer_gateway.api.rpc.convert import (
     to_account,
@@ -148,6 +148,7 @@ class ExecutionService(ExecutionServiceServicer):
             parse.identifiers(AccountId, request.account_ids, "account_ids"),
             parse.identifiers(Region, request.regions, "regions"),
             deadline=deadline,
+            max_age_s=parse.max_age_s(request, None),
             in_progress_only=request.in_progress_only,
         )
         execution = found.execution
@@ -163,25 +164,65 @@ class ExecutionService(ExecutionServiceServicer):
     ) -> pb.ListExecutionsResponse:
         reader, deadline = await self._admit_counted(context), self._deadline(context)
         reader.with_records = request.with_history
+        with_details = request.with_details or request.with_definitions
         page = await reader.in_progress(
             parse.execution_filter(request.filter),
             **_page(request),
-            with_details=request.with_details or request.with_definitions,
+            with_details=with_details,
+            with_results=with_details,
+            max_age_s=parse.max_age_s(request, None),
             deadline=deadline,
         )
         definitions = await _definitions(reader, request, (entry.node for entry in page.entries), deadline)
 
         def listed(entry: Entry[Execution]) -> pb.ListedExecution:
-            return pb.ListedExecution(
+            found = pb.ListedExecution(
                 execution=_execution(entry.node, reader, definitions),
                 details_error=to_error(entry.missing) if entry.missing else None,
             )
+            if not with_details and not request.with_history:
+                found.execution.ClearField("results")
+            return found
 
         return pb.ListExecutionsResponse(
             executions=await self._loop_budget.map(listed, page.entries),
-            next_page_token=page.entries[-1].cursor if page.has_next else None,
+            next_page_token=page.end_cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
         )
+
+    async def SearchExecutions(
+        self, request: pb.SearchExecutionsRequest, context: Context
+    ) -> pb.SearchExecutionsResponse:
+        reader, deadline = await self._admit_counted(context), self._deadline(context)
+        page = await reader.search(
+            search.search_input(request.filter),
+            search.search_order(request.order_by),
+            search.window(request),
+            with_counts=request.with_counts,
+            with_coverage=request.with_coverage,
+            deadline=deadline,
+        )
+        executions = await self._loop_budget.map(
+            lambda entry: _execution(entry.node, reader, {}), page.entries
+        )
+        return search.to_search_response(page, executions)
+
+    async def ListCoverage(
+        self, request: pb.ListCoverageRequest, context: Context
+    ) -> pb.ListCoverageResponse:
+        reader = await self._admit_counted(context)
+        page, summary = reader.list_coverage(
+            search.coverage_filter(request.filter), gaps_only=request.filter.gaps_only, **_page(request)
+        )
+        return pb.ListCoverageResponse(
+            coverage=await self._loop_budget.map(lambda entry: search.to_coverage(entry.node), page.entries),
+            next_page_token=page.entries[-1].cursor if page.has_next else None,
+            summary=search.to_summary(summary),
+        )
+
+    async def GetViewer(self, request: pb.GetViewerRequest, context: Context) -> pb.GetViewerResponse:
+        reader = await self._admit_counted(context)
+        return pb.GetViewerResponse(viewer=search.to_viewer(reader.get_viewer()))
 
     async def GetWorkflow(self, request: pb.GetWorkflowRequest, context: Context) -> pb.GetWorkflowResponse:
         reader, deadline = await self._admit_counted(context), self._deadline(context)
@@ -212,7 +253,7 @@ class ExecutionService(ExecutionServiceServicer):
 
         return pb.ListWorkflowsResponse(
             workflows=await self._loop_budget.map(listed, page.entries),
-            next_page_token=page.entries[-1].cursor if page.has_next else None,
+            next_page_token=page.end_cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
         )
 
@@ -240,7 +281,7 @@ class ExecutionService(ExecutionServiceServicer):
 
         return pb.ListServersResponse(
             servers=await self._loop_budget.map(listed, page.entries),
-            next_page_token=page.entries[-1].cursor if page.has_next else None,
+            next_page_token=page.end_cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
         )
 

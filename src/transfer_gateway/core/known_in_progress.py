@@ -1,0 +1,166 @@
+"""All executions in progress as the history knows them, in pages, in the order of AWS's lists.
+
+Nobody waits for a target that hangs, and AWS is not asked for each viewer. What no log tells of is kept current by
+lists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from transfer_gateway.core.fanout import outcomes
+from transfer_gateway.core.paging import check_first
+from transfer_gateway.core.search import execution_of
+from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.domain.execution import Source
+from transfer_gateway.domain.page import Entry, Page, TargetFailure, limited
+from transfer_gateway.domain.search import SearchFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transfer_gateway.core.aws_operations import AwsOperations
+    from transfer_gateway.core.clock import Clock
+    from transfer_gateway.core.cursors import Cursors
+    from transfer_gateway.core.followers import Followers
+    from transfer_gateway.core.running_lists import ListFailure, RunningLists
+    from transfer_gateway.core.search import Search
+    from transfer_gateway.domain.execution import Execution
+    from transfer_gateway.domain.identity import ExecutionKey, Target
+    from transfer_gateway.domain.page import ExecutionFilter
+    from transfer_gateway.domain.scope import Scope
+    from transfer_gateway.history.store import HistoryStore
+
+_DETAILS_MAX_AGE_S = 1.0
+_MAX_READ = 1000  # rows at a time
+
+
+class KnownInProgress:
+    """Pages of what is known to be in progress."""
+
+    def __init__(
+        self,
+        store: HistoryStore,
+        followers: Followers,
+        lists: RunningLists,
+        *,
+        search: Search,
+        operations: AwsOperations,
+        clock: Clock,
+        cursors: Cursors[ExecutionKey | Target],
+    ) -> None:
+        self._store, self._followers, self._lists = store, followers, lists
+        self._search, self._operations, self._now, self._cursors = search, operations, clock.now, cursors
+
+    async def page(
+        self,
+        scope: Scope,
+        wanted: ExecutionFilter,
+        *,
+        first: int,
+        after: str | None,
+        with_details: bool,
+        with_results: bool,
+        max_age_s: float | None,
+        deadline: float,
+    ) -> Page[Execution]:
+        """As `InProgress.page`. Only what is older than `max_age_s` is waited for; None: nothing is.
+
+        `with_details`: with the fields that only DescribeExecution returns; `with_results`: with the steps. Each costs
+        a call for the executions of the page that the history lacks them for.
+
+        Raises: BadUserInput for a bad `first` or `after`; UpstreamUnavailable, by the store.
+        """
+        check_first(first)
+        position = self._cursors.read(after) if after is not None else None
+        unknown = {
+            target: workflows
+            for target, workflows in self._followers.unknown(max_age_s=max_age_s).items()
+            if wanted.matches_target(target)
+            and scope.accounts.cover(target)
+            and (workflows is None or any(map(wanted.matches_workflow, workflows)))
+        }
+        failures = await self._lists.look(unknown, max_age_s=max_age_s, deadline=deadline)
+        found, rest = await self._read(scope, wanted, position, first + 1, deadline)
+        has_next = len(found) > first or rest is not None
+        entries = await self._entries(
+            found[:first], scope, with_details=with_details, with_results=with_results, deadline=deadline
+        )
+        end = None if rest is None or len(found) > first else partial(self._cursors.write, rest)
+        return Page(entries, limited(map(_failure, failures)), has_next, end)
+
+    async def _read(
+        self,
+        scope: Scope,
+        wanted: ExecutionFilter,
+        position: ExecutionKey | Target | None,
+        count: int,
+        deadline: float,
+    ) -> tuple[list[Execution], ExecutionKey | Target | None]:
+        """So many executions, or all; and where to go on, if the deadline came first."""
+        running = SearchFilter(
+            account_ids=wanted.account_ids,
+            regions=wanted.regions,
+            workflow_ids=wanted.workflow_ids,
+            statuses=wanted.statuses,
+            server_ids=() if wanted.server_id is None else (wanted.server_id,),
+            user_names=() if wanted.user_name is None else (wanted.user_name,),
+            session_ids=() if wanted.session_id is None else (wanted.session_id,),
+            running=True,
+        )
+        visible = self._search.scope_of(scope)
+        loop = asyncio.get_running_loop()
+        found: list[Execution] = []
+        while len(found) < count:
+            now = self._now()
+            rows = await self._store.running(
+                visible, running, after=position, first=min(_MAX_READ, count), as_of_ms=int(now * 1000)
+            )
+            observed_at = datetime.fromtimestamp(now, UTC)
+            executions = (execution_of(row, observed_at) for row in rows)
+            # Of what is hidden, no filter tells.
+            found += (execution for execution in executions if wanted.matches(scope.redact(execution)))
+            if len(rows) < min(_MAX_READ, count):
+                return found, None
+            position = rows[-1].key
+            if loop.time() >= deadline:
+                return found, position
+        return found[:count], None
+
+    async def _entries(
+        self,
+        found: Sequence[Execution],
+        scope: Scope,
+        *,
+        with_details: bool,
+        with_results: bool,
+        deadline: float,
+    ) -> tuple[Entry[Execution], ...]:
+        lacking = [
+            execution.key
+            for execution in found
+            if (with_details and not execution.has_details)
+            or (with_results and Source.LOG not in execution.recorded_by)
+        ]
+        described = await outcomes(lacking, lambda key: self._describe(key, deadline))
+        entries = []
+        for execution in found:
+            cursor = partial(self._cursors.write, execution.key)
+            answer = described.get(execution.key)
+            if isinstance(answer, GatewayError):
+                entries.append(Entry(scope.redact(execution), cursor, missing=answer))
+            else:
+                entries.append(Entry(scope.redact(answer or execution), cursor))
+        return tuple(entries)
+
+    async def _describe(self, key: ExecutionKey, deadline: float) -> Execution:
+        return await self._operations.executions.get(key, max_age_s=_DETAILS_MAX_AGE_S, deadline=deadline)
+
+
+def _failure(failure: ListFailure) -> TargetFailure:
+    success = failure.last_success
+    at = None if success is None else datetime.fromtimestamp(success, UTC)
+    return TargetFailure(failure.target, failure.error, last_success_at=at)

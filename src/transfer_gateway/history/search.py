@@ -1,0 +1,375 @@
+"""Searching: pages of executions and counts by status, of what a caller may see.
+
+All ways to find a page have the same conditions, and differ in which index they read first. A first look at the newest
+finds what is frequent; the trigrams what is rare. A caller who may see few accounts gets the newest of each. What is
+left reads on in the order of the list until the page is full, or the time is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from transfer_gateway.domain.execution import ExecutionStatus
+from transfer_gateway.domain.identity import ExecutionKey
+from transfer_gateway.domain.search import SearchOrder, SearchPosition, StatusCounts
+from transfer_gateway.history.append import key_of
+from transfer_gateway.history.codec import dump
+from transfer_gateway.history.search_filter import (
+    TABLES,
+    Filter,
+    Sql,
+    Tables,
+    big,
+    duration_ms,
+    has_lasted,
+    is_running,
+)
+from transfer_gateway.history.tables import State, executions, texts
+from transfer_gateway.history.trigrams import HAS_INDEX
+from transfer_gateway.history.values import SearchRow, SearchRows, StoredExecution
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.sql.elements import ColumnElement
+
+    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.domain.search import SearchFilter
+    from transfer_gateway.history.time_limit import TimeLimit
+    from transfer_gateway.history.values import SearchGroup, SearchScope
+
+    Ids = sa.Select[Any] | sa.CompoundSelect[Any]
+    StoredOf = Callable[[AsyncConnection, Sequence[Any]], Awaitable[Mapping[int, StoredExecution]]]
+
+_KEY = ("account_id", "region", "workflow_id", "execution_id")
+_NO_STATUS = -1
+_OTHER = Tables(executions.alias("other"), texts.alias("other_texts"))
+
+
+@dataclass(frozen=True, slots=True)
+class SearchBudget:
+    """When to try another way. `look`: rows of the first look. `found`: executions that trigrams may find at most.
+
+    `few`, `many`: so many targets are read one by one at once, or if a longer look found too little.
+    """
+
+    look: int = 400
+    long_look: int = 4000
+    found: int = 5000
+    few: int = 64
+    many: int = 2000
+
+
+class _List:
+    """The order of a list, the place in it, and the direction in which it is read."""
+
+    def __init__(
+        self, sql: Sql, order: SearchOrder, position: SearchPosition | None, as_of_ms: int, *, backwards: bool
+    ) -> None:
+        self._sql, self.order, self._position = sql, order, position
+        self.as_of_ms = as_of_ms if position is None else position.as_of
+        self.is_ascending = (order is SearchOrder.OLDEST_FIRST) != backwards
+
+    @property
+    def is_by_duration(self) -> bool:
+        return self.order is SearchOrder.LONGEST_FIRST
+
+    def value(self, tables: Tables = TABLES) -> ColumnElement[int]:
+        if self.is_by_duration:
+            return duration_ms(tables.executions.c, self.as_of_ms)
+        return tables.executions.c.began_at
+
+    def of(
+        self, statement: sa.Select[Any], value: ColumnElement[int], first: int, tables: Tables = TABLES
+    ) -> sa.Select[Any]:
+        """The first of what is beyond the position. `value` decides whether the order is that of an index."""
+        key: list[ColumnElement[Any]] = [tables.executions.c[name] for name in _KEY]
+        if self._sql.is_postgresql:
+            key = [column.collate("C") for column in key]
+        if self._position is not None:
+            at, of = big(self._position.value), self._position.key
+            here, there = sa.tuple_(*key), sa.tuple_(*(sa.literal(part, sa.Text) for part in of))
+            is_beyond = (value > at, here > there) if self.is_ascending else (value < at, here < there)
+            # The first of these is for the index.
+            statement = statement.where(
+                value >= at if self.is_ascending else value <= at,
+                sa.or_(is_beyond[0], sa.and_(value == at, is_beyond[1])),
+            )
+        parts = (value, *key)
+        return statement.order_by(
+            *(part.asc() if self.is_ascending else part.desc() for part in parts)
+        ).limit(first)
+
+    def sort_key(self, row: sa.Row[Any]) -> tuple[Any, ...]:
+        return (row.value, *row[:4])
+
+
+class _ByKey(_List):
+    """In the order of the executions' keys."""
+
+    def __init__(self, sql: Sql, after: ExecutionKey | Target | None, as_of_ms: int) -> None:
+        position = None
+        if after is not None:
+            key = (*after, "", "")[: len(_KEY)]  # before all of a target
+            position = SearchPosition(SearchOrder.OLDEST_FIRST, as_of_ms, 0, ExecutionKey(*key))
+        super().__init__(sql, SearchOrder.OLDEST_FIRST, position, as_of_ms, backwards=False)
+
+    def value(self, tables: Tables = TABLES) -> ColumnElement[int]:
+        return big(0)
+
+
+class Search:
+    """One search, in a connection's transaction."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        limit: TimeLimit,
+        scope: SearchScope,
+        wanted: SearchFilter,
+        *,
+        as_of_ms: int,
+        budget: SearchBudget,
+    ) -> None:
+        self._budget = budget
+        self._connection, self._limit, self._as_of_ms = connection, limit, as_of_ms
+        self._sql = Sql(connection.dialect.name == "postgresql")
+        self._filter = Filter(self._sql, scope, wanted, as_of_ms)
+
+    async def page(
+        self,
+        order: SearchOrder,
+        position: SearchPosition | None,
+        *,
+        first: int,
+        backwards: bool,
+        stored_of: StoredOf,
+    ) -> SearchRows:
+        """Raises: BadUserInput; DeadlineExceeded."""
+        of = _List(self._sql, order, position, self._as_of_ms, backwards=backwards)
+        found = await self._found(of, first + 1) if self._filter.groups else []
+        rows = found[:first]
+        page = await self._with_content(of, rows[::-1] if backwards else rows, stored_of)
+        return SearchRows(tuple(page), has_more=len(found) > first)
+
+    async def by_key(
+        self, after: ExecutionKey | Target | None, *, first: int, stored_of: StoredOf
+    ) -> list[SearchRow]:
+        """The first of what runs, in the order of the keys. Raises: BadUserInput; DeadlineExceeded."""
+        of = _ByKey(self._sql, after, self._as_of_ms)
+        rows = await self._sorted(of, first) if self._filter.groups else []
+        return await self._with_content(of, rows, stored_of)
+
+    async def _with_content(
+        self, of: _List, rows: Sequence[sa.Row[Any]], stored_of: StoredOf
+    ) -> list[SearchRow]:
+        stored = await stored_of(self._connection, rows) if rows else {}
+        return [
+            SearchRow(
+                SearchPosition(of.order, of.as_of_ms, row.value, key_of(row[:4])),
+                key_of(row[:4]),
+                stored[row.id],
+                _status_from(row.status),
+            )
+            for row in rows
+        ]
+
+    async def _found(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
+        if self._filter.wanted.execution_ids:
+            return await self._sorted(of, first)
+        if self._filter.only_running:
+            return await self._sorted(of, first)
+        if of.is_by_duration or self._filter.only_failed:
+            if (rare := await self._rare()) is not None:
+                return await self._sorted(of, first, rare)
+            return await (self._longest(of, first) if of.is_by_duration else self._in_order(of, first))
+        return await self._newest_or_oldest(of, first)
+
+    async def _newest_or_oldest(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
+        targets = self._filter.targets(self._budget.many)
+        if targets is None or len(targets) > self._budget.few:
+            rows = await self._sorted(of, first, self._look(of, self._budget.look))
+            if len(rows) == first:
+                return rows
+        if (rare := await self._rare()) is not None:
+            return await self._sorted(of, first, rare)
+        if targets is not None and len(targets) > self._budget.few:
+            rows = await self._sorted(of, first, self._look(of, self._budget.long_look))
+            if len(rows) == first:
+                return rows
+        if targets is not None:
+            return await self._sorted(of, first, self._of_targets(targets, _OTHER.executions.c.id, of, first))
+        return await self._in_order(of, first)
+
+    async def _sorted(self, of: _List, first: int, ids: Ids | None = None) -> Sequence[sa.Row[Any]]:
+        """The order is that of no index: all that match are read, and sorted."""
+        return await self._rows(of.of(self._select(of, ids), of.value() + 0, first))
+
+    async def _in_order(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
+        """Read as far as it takes."""
+        return await self._rows(of.of(self._select(of), of.value(), first))
+
+    def _look(self, of: _List, look: int) -> Ids:
+        """The ids of the next executions in the list's order, whosever they are."""
+        return of.of(
+            sa.select(_OTHER.executions.c.id),
+            of.value(_OTHER),
+            look,
+            _OTHER,
+        )
+
+    async def _rare(self) -> Ids | None:
+        """What the trigrams find, if that is not too much."""
+        if not await self._has_trigrams():
+            return None
+        found = self._filter.trigrams().executions(self._sql.dialect).limit(self._budget.found + 1)
+        ids = [row[0] for row in await self._rows(found)]
+        return None if len(ids) > self._budget.found else self._listed(ids)
+
+    async def _has_trigrams(self) -> bool:
+        """Whether an index of them is there, and helps."""
+        return bool(
+            self._filter.trigrams() and await self._connection.scalar(sa.text(HAS_INDEX[self._sql.dialect]))
+        )
+
+    def _listed(self, ids: Iterable[int]) -> Ids:
+        if self._sql.is_postgresql:
+            of = sa.literal(list(ids), postgresql.ARRAY(sa.BigInteger))
+            return sa.select(sa.func.unnest(of))
+        each = sa.func.json_each(sa.literal(dump(list(ids)), sa.Text)).table_valued("value")
+        return sa.select(each.c.value)
+
+    def _of_targets(
+        self,
+        targets: Sequence[tuple[Target, SearchGroup]],
+        column: ColumnElement[int],
+        of: _List | None = None,
+        first: int = 0,
+    ) -> Ids:
+        """A column of the first of each target, or of all."""
+        by_group: dict[int, list[Target]] = {}
+        for target, group in targets:
+            by_group.setdefault(id(group), []).append(target)
+        groups = {id(group): group for group in self._filter.groups}
+        parts = [self._of_group(groups[at], by_group[at], column, of, first) for at in by_group]
+        if not parts:
+            return sa.select(column).where(sa.false())
+        return sa.union_all(*parts) if len(parts) > 1 else parts[0]
+
+    def _of_group(
+        self,
+        group: SearchGroup,
+        targets: Sequence[Target],
+        column: ColumnElement[int],
+        of: _List | None,
+        first: int,
+    ) -> sa.Select[Any]:
+        given, names = self._given(targets)
+        columns = _OTHER.executions.c
+        here = [columns[name] == names[name] for name in names]
+        conditions = [*self._filter.of_execution(_OTHER), *self._filter.of_texts(group, _OTHER)]
+        others = _OTHER.executions
+        if self._filter.needs_texts:
+            others = others.join(_OTHER.texts, _OTHER.texts.c.execution == columns.id)
+        if of is None:
+            return sa.select(column).select_from(given.join(others, sa.and_(*here))).where(*conditions)
+        inner = sa.select(column.label("found")).select_from(others).where(*here, *conditions)
+        inner = of.of(inner, of.value(_OTHER), first, _OTHER)
+        if self._sql.is_postgresql:
+            of_each = inner.lateral("of_each")
+            return sa.select(of_each.c.found).select_from(given.join(of_each, sa.true()))
+        own = executions.alias("own")
+        return sa.select(own.c.id).select_from(given.join(own, own.c.id.in_(inner.correlate(given))))
+
+    def _given(self, targets: Sequence[Target]) -> tuple[sa.FromClause, dict[str, ColumnElement[str]]]:
+        """The targets as a table."""
+        names = ("account_id", "region")
+        if self._sql.is_postgresql:
+            parts = ([target[at] for target in targets] for at in range(2))
+            arrays = [sa.literal(part, postgresql.ARRAY(sa.Text)) for part in parts]
+            given = sa.func.unnest(*arrays).table_valued(*names, name="target").render_derived()
+            return given, {name: given.c[name] for name in names}
+        given = sa.func.json_each(sa.literal(dump(targets), sa.Text)).table_valued("value", name="target")
+        return given, {
+            name: sa.func.json_extract(given.c.value, f"$[{at}]", type_=sa.Text)
+            for at, name in enumerate(names)
+        }
+
+    async def _longest(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
+        """What ran at that time is sorted by its duration until then; all others have theirs in the index."""
+        columns = executions.c
+        lasted = self._select(of).where(has_lasted(columns, of.as_of_ms))
+        running = self._select(of).where(*is_running(columns, of.as_of_ms))
+        ended_since = self._select(of).where(
+            columns.ended_at > big(of.as_of_ms),
+            columns.last_at > big(of.as_of_ms),
+            sa.not_(sa.and_(*is_running(columns, of.as_of_ms))),
+        )
+        rows = [*await self._rows(of.of(lasted, columns.lasted_ms, first))]
+        for others in (running, ended_since):
+            rows += await self._rows(of.of(others, of.value() + 0, first))
+        return sorted(rows, key=of.sort_key, reverse=not of.is_ascending)[:first]
+
+    async def count(self, at_most: int) -> StatusCounts:
+        """Raises: BadUserInput; DeadlineExceeded."""
+        if not self._filter.groups:
+            return StatusCounts({}, is_exact=True)
+        some = (await self._statuses()).limit(at_most + 1).subquery()
+        statement = sa.select(some.c.status, sa.func.count().label("found")).group_by(some.c.status)
+        counts: dict[ExecutionStatus | None, int] = {
+            _status_from(row.status): row.found for row in await self._rows(statement)
+        }
+        return StatusCounts(counts, is_exact=sum(counts.values()) <= at_most)
+
+    async def _statuses(self) -> Ids:
+        """Those of all that match."""
+        status = sa.select(_status(executions.c, self._as_of_ms).label("status"))
+        if self._filter.wanted.execution_ids or self._filter.only_running:
+            return self._conditions(status)
+        targets = None if self._filter.only_failed else self._filter.targets(self._budget.many)
+        if (targets is None or len(targets) > self._budget.few) and await self._has_trigrams():
+            return self._conditions(status, self._filter.trigrams().executions(self._sql.dialect))
+        if targets is None:
+            return self._conditions(status)
+        return self._of_targets(targets, _status(_OTHER.executions.c, self._as_of_ms).label("status"))
+
+    def _select(self, of: _List, ids: Ids | None = None) -> sa.Select[Any]:
+        columns = executions.c
+        return self._conditions(
+            sa.select(
+                *(columns[name] for name in _KEY),
+                columns.id,
+                columns.event_count,
+                columns.observed,
+                of.value().label("value"),
+                _status(columns, self._as_of_ms).label("status"),
+            ),
+            ids,
+        )
+
+    def _conditions(self, statement: sa.Select[Any], ids: Ids | None = None) -> sa.Select[Any]:
+        statement = statement.select_from(executions)
+        if self._filter.needs_texts:
+            statement = statement.join(texts, texts.c.execution == executions.c.id)
+        if ids is not None:
+            statement = statement.where(executions.c.id.in_(ids))
+        return statement.where(*self._filter.conditions())
+
+    async def _rows(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
+        await self._limit.renew()
+        return (await self._connection.execute(statement)).all()
+
+
+def _status(columns: sa.ColumnCollection[str, Any], as_of_ms: int) -> ColumnElement[int]:
+    ended = columns.state.in_([sa.literal_column("2"), sa.literal_column("3")])
+    running = sa.and_(*is_running(columns, as_of_ms))
+    return sa.case((ended, columns.state), (running, columns.state), else_=_NO_STATUS)
+
+
+def _status_from(number: int) -> ExecutionStatus | None:
+    return None if number == _NO_STATUS else ExecutionStatus(State(number).name)

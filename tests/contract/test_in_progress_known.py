@@ -1,0 +1,181 @@
+"""Lists of what is in progress, from what is known: nobody waits for a target, and AWS is not asked for each viewer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from doors import Failed, both_doors
+from recorded import ACCOUNTS, REGIONS, REMEMBERS, id_of, key_of, recorded_world, same, uploaded
+from transfer_emulator import Fault, FaultKind
+from transfer_gateway import server
+from wire import GUARDED, PLAIN, becomes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from doors import Door
+    from transfer_emulator import Emulator, Upload, World
+    from transfer_gateway.settings import Settings
+
+# Slowly enough that no read has to wait for AWS's quota.
+KNOWS = REMEMBERS | {"history_interval_s": 1}
+# The latter by the breaker.
+NO_ANSWER = {"DEADLINE_EXCEEDED", "UPSTREAM_UNAVAILABLE"}
+TARGETS = tuple((account_id, region) for account_id in ACCOUNTS for region in REGIONS)
+
+
+@pytest.fixture
+def world() -> World:
+    return recorded_world()
+
+
+@asynccontextmanager
+async def knowing(settings: Callable[..., Settings], **overrides: Any) -> AsyncIterator[Sequence[Door]]:
+    async with (
+        server.running(settings(**KNOWS | overrides)) as service,
+        both_doors(service, history=True) as doors,
+    ):
+        yield doors
+
+
+def running_in(world: World, *subjects: str, duration_s: float = 3000) -> list[Upload]:
+    """One of each subject in each target, in the order of lists."""
+    uploads = [
+        uploaded(world, subject, account_id=account_id, region=region, ago_s=100, duration_s=duration_s)
+        for account_id, region in TARGETS
+        for subject in subjects
+    ]
+    return sorted(uploads, key=lambda upload: id_of(key_of(upload)))
+
+
+async def listed(door: Door, **options: Any) -> list[str]:
+    return [entry["node"]["id"] for entry in (await door.list_executions(**options))["entries"] or ()]
+
+
+def ids_of(uploads: Sequence[Upload]) -> list[str]:
+    return [id_of(key_of(upload)) for upload in uploads]
+
+
+def lists(aws: Emulator) -> int:
+    return aws.calls.count(operation="ListExecutions")
+
+
+async def test_what_is_logged_costs_aws_nothing(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """As AWS lists it, in the same order, with its steps, in pages, and filtered."""
+    uploads = running_in(world, "payments", "claims")
+    async with knowing(settings) as doors:
+        await becomes(lambda: listed(doors[0]), ids_of(uploads))
+        await becomes(lambda: lists_of_ten_viewers(aws, doors), 0)
+        for door in doors:
+            assert await listed(door, maxAge=0) == ids_of(uploads)
+            pages, after = [], None
+            while True:
+                page = await door.list_executions(first=3, after=after)
+                pages += [entry["node"]["id"] for entry in page["entries"]]
+                if (after := page["next"]) is None:
+                    break
+            assert pages == ids_of(uploads)
+            ours = {"filter": {"accountIds": [GUARDED], "keyPrefix": uploads[0].file.path[:1]}}
+            assert await listed(door, **ours) == await listed(door, maxAge=0, **ours)
+        for door in doors:
+
+            async def done(door: Door = door) -> list[tuple[bool, int]]:
+                nodes = [entry["node"] for entry in (await door.list_executions(details=True))["entries"]]
+                return [(node["startedAt"] is not None, node["stepsDone"] or 0) for node in nodes]
+
+            await becomes(done, [(True, 0)] * len(uploads))
+
+
+async def lists_of_ten_viewers(aws: Emulator, doors: Sequence[Door]) -> int:
+    """How many calls ten lists of what is logged need: those for the workflows that log nothing don't count."""
+    logged = {"workflowIds": [key.split("/")[2] for key in await listed(doors[0])]}
+    before = lists(aws)
+    for _ in range(5):
+        for door in doors:
+            await door.list_executions(filter=logged)
+    return lists(aws) - before
+
+
+async def test_what_is_not_logged_is_listed(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """While it runs."""
+    uploads = running_in(world, "orders", duration_s=104)
+    async with knowing(settings) as doors:
+        await becomes(lambda: listed(doors[0]), ids_of(uploads))
+        await becomes(lambda: listed(doors[1]), [])
+
+
+async def test_a_target_whose_log_is_denied_is_listed(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    aws.faults.add(Fault(FaultKind.DENY, service="logs", account_id=GUARDED))
+    uploads = running_in(world, "payments")
+    async with knowing(settings) as doors:
+        for door in doors:
+            await becomes(partial(listed, door), ids_of(uploads))
+        assert (await same(doors, "list_executions", details=True))["failures"] is None
+
+
+async def test_a_target_that_hangs_delays_nobody(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """It is named, with when it was current last; so is one that denies."""
+    uploads = [upload for upload in running_in(world, "payments") if key_of(upload)["accountId"] == PLAIN]
+    async with knowing(settings, request_timeout_s=3) as doors:
+        await becomes(lambda: listed(doors[0], filter={"accountIds": [PLAIN]}), ids_of(uploads))
+        await becomes(lambda: failing(doors[0]), [])
+        aws.faults.add(Fault(FaultKind.HANG, account_id=GUARDED))
+        aws.faults.add(Fault(FaultKind.DENY, account_id=PLAIN, region="us-east-1", service="transfer"))
+        expected = [(GUARDED, region, "no answer", True) for region in REGIONS]
+        for door in doors:
+            await becomes(partial(failing, door, accountIds=[GUARDED]), expected)
+            started = time.monotonic()
+            assert set(ids_of(uploads)) <= set(await listed(door))
+            assert time.monotonic() - started < 1
+            denied = [(PLAIN, "us-east-1", "ACCESS_DENIED", True)]
+            await becomes(partial(failing, door, accountIds=[PLAIN]), denied)
+
+
+async def failing(door: Door, **where: Any) -> list[tuple[str, str, str, bool]]:
+    """Account, region, code and whether there was a success before."""
+    found = await door.list_executions(filter=where)
+    return [
+        (
+            it["accountId"],
+            it["region"],
+            "no answer" if it["error"]["code"] in NO_ANSWER else it["error"]["code"],
+            it["lastSuccessAt"] is not None,
+        )
+        for it in found["failures"] or ()
+    ]
+
+
+async def test_without_its_store_aws_is_asked(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    uploads = running_in(world, "payments")
+    async with knowing(settings, history_url="postgresql://gateway@127.0.0.1:1/history") as doors:
+        for door in doors:
+            assert await listed(door) == ids_of(uploads)
+
+
+async def test_maximum_age(world: World, aws: Emulator, settings: Callable[..., Settings]) -> None:
+    """Anything older is read anew."""
+    async with knowing(settings, history_interval_s=60) as doors:
+        await becomes(lambda: failing(doors[0]), [])
+        await asyncio.sleep(0.5)  # so that what is known is older than the maximum age
+        uploads = running_in(world, "payments", "orders")
+        for door in doors:
+            assert await listed(door, maxAge=0.2) == ids_of(uploads)
+        for door in doors:
+            with pytest.raises(Failed, match=r"max_?[aA]ge"):
+                await door.list_executions(maxAge=-1)
