@@ -31,7 +31,9 @@ async def test_what_it_finds(world: World, aws: Emulator, settings: Callable[...
     async with server.running(settings(**REMEMBERS)) as service:
 
         async def found() -> list[str]:
-            code, out, told = await run("search", "--status", "exception", "--since", "1h", "--url", service.url)
+            code, out, told = await run(
+                "search", "--status", "exception", "--since", "1h", "--url", service.url
+            )
             assert code == 0, told
             return [json.loads(line)["id"] for line in out.splitlines()]
 
