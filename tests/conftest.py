@@ -63,8 +63,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Three workers per core, since tests wait for more than half of their time."""
-    return min(8, 3 * len(os.sched_getaffinity(0)))
+    """Two workers per core, since tests wait for half of their time."""
+    return min(8, 2 * len(os.sched_getaffinity(0)))
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], AbstractEventLoop]]:
