@@ -23,7 +23,7 @@ def share_descriptors(*, http: int, grpc: int, aws: int) -> DescriptorShares:
     """Raise the descriptor limit to its hard limit and divide it.
 
     `http` and `grpc` are the configured connection limits, `aws` the maximum number of connections to AWS. If the
-    descriptor limit is too low for all, gRPC gets at most a quarter of it and HTTP at least half; the rest is for AWS,
+    descriptor limit is too low for all, gRPC gets at most a fifth of it and HTTP at least half; the rest is for AWS,
     files and probes.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -35,7 +35,7 @@ def share_descriptors(*, http: int, grpc: int, aws: int) -> DescriptorShares:
             pass
     if soft == resource.RLIM_INFINITY:
         return DescriptorShares(http, grpc)
-    grpc_share = max(1, min(grpc, soft // 4))
+    grpc_share = max(1, min(grpc, soft // 5))
     reserved = min(grpc_share + aws + _FILES, soft // 2)
     shares = DescriptorShares(max(1, min(http, soft - reserved)), grpc_share)
     if shares != DescriptorShares(http, grpc):
