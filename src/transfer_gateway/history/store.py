@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import select
 
@@ -23,10 +23,8 @@ from transfer_gateway.history.append_queue import MAX_EVENTS, Append, AppendQueu
 from transfer_gateway.history.codec import (
     dump,
     event_from,
-    file_json,
     from_ms,
     observed_from,
-    observed_json,
     plain,
     to_ms,
 )
@@ -39,9 +37,9 @@ from transfer_gateway.history.databases import (
 from transfer_gateway.history.files import check_history_files, sqlite_file
 from transfer_gateway.history.operations import Operations
 from transfer_gateway.history.retention import Retention, Retentive
+from transfer_gateway.history.rows import observed_row, progress_row, progress_rows
 from transfer_gateway.history.search import Search, SearchBudget
 from transfer_gateway.history.statements import statements_of
-from transfer_gateway.history.tables import State
 from transfer_gateway.history.tables import retention as retention_table
 from transfer_gateway.history.texts import texts_row
 from transfer_gateway.history.values import (
@@ -56,7 +54,7 @@ from transfer_gateway.shared_tasks import SharedTasks
 from transfer_gateway.telemetry import counter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -65,12 +63,14 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from transfer_gateway.domain.event import ExecutionEvent
-    from transfer_gateway.domain.execution import Execution, StepError
+    from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, Target, WorkflowId
     from transfer_gateway.domain.search import SearchFilter, SearchOrder, SearchPosition, StatusCounts
     from transfer_gateway.history.databases import Database
     from transfer_gateway.history.time_limit import TimeLimit
     from transfer_gateway.history.values import SearchRow, SearchRows, SearchScope
+
+T = TypeVar("T")
 
 _FOUND = 1000  # executions of one id, at most
 
@@ -171,13 +171,13 @@ class HistoryStore:
                 event for each in append.events if (event := stored.pop(id(each), None)) is not None
             ]
         progress = [append.progress for append in current if append.progress is not None]
-        for rows in _without_repetitions(progress):
+        for rows in progress_rows(progress):
             await connection.execute(self._statements.save_progress, {"rows": dump(rows)})
 
     async def _note_lost(self, connection: AsyncConnection, appends: Sequence[Append]) -> None:
         """Of which appends the group's stored progress does not reach what was saved."""
         expected = [
-            (append, _progress_row(append.progress), to_ms(append.saved_until))
+            (append, progress_row(append.progress), to_ms(append.saved_until))
             for append in appends
             if append.progress is not None and append.saved_until is not None
         ]
@@ -195,7 +195,7 @@ class HistoryStore:
         by_key: dict[ExecutionKey, Execution] = {}
         for execution in sorted(executions, key=lambda execution: execution.observed_at):
             by_key[execution.key] = execution
-        rows = [_observed_row(by_key[key]) for key in sorted(by_key)]
+        rows = [observed_row(by_key[key]) for key in sorted(by_key)]
         for at in range(0, len(rows), MAX_EVENTS):
             observe = partial(self._observe, rows=rows[at : at + MAX_EVENTS])
             await self._operations.write("observe", observe)
@@ -260,14 +260,13 @@ class HistoryStore:
         `as_of_ms`: now. What runs is judged by it; durations count until the position's own.
         Raises: BadUserInput; DeadlineExceeded, if it is too much work; UpstreamUnavailable.
         """
-
-        async def page(connection: AsyncConnection, limit: TimeLimit) -> SearchRows:
-            search = Search(connection, limit, scope, wanted, as_of_ms=as_of_ms, budget=self.search_budget)
-            return await search.page(
-                order, position, first=first, backwards=backwards, stored_of=self._stored
-            )
-
-        return await self._operations.search("search", page)
+        return await self._search(
+            "search",
+            lambda it: it.page(order, position, first=first, backwards=backwards, stored_of=self._stored),
+            scope=scope,
+            wanted=wanted,
+            as_of_ms=as_of_ms,
+        )
 
     async def running(
         self,
@@ -282,24 +281,37 @@ class HistoryStore:
 
         `wanted` must say `running`. Raises: as `search`.
         """
-
-        async def page(connection: AsyncConnection, limit: TimeLimit) -> list[SearchRow]:
-            search = Search(connection, limit, scope, wanted, as_of_ms=as_of_ms, budget=self.search_budget)
-            return await search.by_key(after, first=first, stored_of=self._stored)
-
-        return await self._operations.search("running", page)
+        return await self._search(
+            "running",
+            lambda it: it.by_key(after, first=first, stored_of=self._stored),
+            scope=scope,
+            wanted=wanted,
+            as_of_ms=as_of_ms,
+        )
 
     async def count(
         self, scope: SearchScope, wanted: SearchFilter, *, as_of_ms: int, at_most: int = 10_000
     ) -> StatusCounts:
         """How many executions match, by status; exact up to `at_most`. Raises: as `search`."""
+        return await self._search(
+            "count", lambda it: it.count(at_most), scope=scope, wanted=wanted, as_of_ms=as_of_ms
+        )
 
-        async def count(connection: AsyncConnection, limit: TimeLimit) -> StatusCounts:
-            return await Search(
-                connection, limit, scope, wanted, as_of_ms=as_of_ms, budget=self.search_budget
-            ).count(at_most)
+    async def _search(
+        self,
+        operation: str,
+        find: Callable[[Search], Awaitable[T]],
+        *,
+        scope: SearchScope,
+        wanted: SearchFilter,
+        as_of_ms: int,
+    ) -> T:
+        async def work(connection: AsyncConnection, limit: TimeLimit) -> T:
+            return await find(
+                Search(connection, limit, scope, wanted, as_of_ms=as_of_ms, budget=self.search_budget)
+            )
 
-        return await self._operations.search("count", count)
+        return await self._operations.search(operation, work)
 
     async def find(
         self, execution_id: ExecutionId, *, workflow_id: WorkflowId | None = None, targets: Targets
@@ -382,54 +394,3 @@ async def _execute(statement: Executable, given: Mapping[str, Any], connection: 
 
 async def _all(statement: Executable, given: Mapping[str, Any], connection: AsyncConnection) -> Sequence[Any]:
     return (await connection.execute(statement, given)).all()
-
-
-def _without_repetitions(progress: Sequence[GroupProgress]) -> list[list[dict[str, Any]]]:
-    """Rows for statements, which can't write a group twice. In an order that all writers share."""
-    statements: list[dict[tuple[str, ...], dict[str, Any]]] = []
-    for each in progress:
-        group = each.account_id, each.region, each.group
-        rows = next((rows for rows in statements if group not in rows), None)
-        if rows is None:
-            statements.append(rows := {})
-        rows[group] = _progress_row(each)
-    return [[rows[group] for group in sorted(rows)] for rows in statements]
-
-
-def _progress_row(progress: GroupProgress) -> dict[str, Any]:
-    goal = progress.backfill_until
-    return {
-        "account_id": progress.account_id,
-        "region": progress.region,
-        "group_name": progress.group,
-        "read_until": to_ms(progress.read_until),
-        "complete_since": to_ms(progress.complete_since),
-        "backfill_until": None if goal is None else to_ms(goal),
-    }
-
-
-def _observed_row(execution: Execution) -> dict[str, Any]:
-    metadata, file = execution.service_metadata, execution.initial_file_location
-    user = None if metadata is None else metadata.user_details
-    at = to_ms(execution.observed_at)
-    status, error = execution.status, _first_error(execution)
-    failing = State.IN_PROGRESS if error is None else State.HANDLING_EXCEPTION
-    return {
-        **execution.key._asdict(),
-        "last_at": at,
-        "user_name": None if user is None else plain(user.user_name),
-        "server_id": None if user is None else plain(user.server_id),
-        "session_id": None if user is None else plain(user.session_id),
-        "file_location": None if file is None else dump(file_json(file)),
-        "error_type": None if error is None else plain(error.raw_type),
-        "error_message": None if error is None else plain(error.message),
-        "observed": observed_json(execution),
-        "observed_state": max(failing, State.__members__.get(status or "", State.IN_PROGRESS)),
-        "observed_first_at": at,
-        "observed_last_at": at,
-    }
-
-
-def _first_error(execution: Execution) -> StepError | None:
-    steps = None if execution.results is None else execution.results.steps
-    return next((step.error for step in steps or () if step.error is not None), None)

@@ -73,7 +73,8 @@ class GraphQLSettings(Group):
         100_000,
         ge=1,
         le=100_000_000,
-        description="Maximum AWS calls that an operation may need: one for each key, two for each target of a list.",
+        description="Maximum AWS calls that an operation may need: one for each key, two for each target "
+        "that a list or a search has to ask.",
     )
 
     @field_validator("http_cors_origins")
