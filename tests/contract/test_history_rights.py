@@ -85,8 +85,9 @@ async def answers_about(door: Door, uploads: list[Upload], event_ids: dict[str, 
                 server=f"{place}/{upload.server_id}",
                 event=event_ids.get(id_of(key), f"{id_of(key)}/1"),
             )
-    found = await asyncio.gather(*map(asked, questions.values()))
-    return dict(zip(questions, found, strict=True))
+    async with asyncio.TaskGroup() as tasks:
+        found = {name: tasks.create_task(asked(question)) for name, question in questions.items()}
+    return {name: task.result() for name, task in found.items()}
 
 
 @hypothesis_settings(
