@@ -9,7 +9,7 @@ import pytest
 
 from history_events import event, new_key
 from transfer_gateway.domain.event import EventKind
-from transfer_gateway.history.append import RunningExecutions
+from transfer_gateway.history.append import LockedExecution, RunningExecutions
 from transfer_gateway.history.append_queue import MAX_EVENTS, Append, AppendQueue
 from transfer_gateway.shared_tasks import SharedTasks
 
@@ -71,16 +71,40 @@ async def test_a_full_transaction_does_not_wait(written: Written) -> None:
     assert written.begun[1][0] - written.begun[0][0] == pytest.approx(WRITING_S, abs=0.01)
 
 
+def kept(running: RunningExecutions, execution: LockedExecution, event_count: int = 1000) -> bool:
+    """Whether the events are in memory, which stay there."""
+    taken = running.take(execution.key, execution.id, event_count)
+    running.keep([] if taken is None else [taken])
+    return taken is not None
+
+
+def locked(id_: int, *kinds: EventKind) -> LockedExecution:
+    execution = LockedExecution(new_key(), id_, 0, ())
+    for at, kind in enumerate(kinds):
+        execution.add(event(execution.key, kind, at, at, "copy"))
+    return execution
+
+
 def test_events_of_executions_are_kept_until_they_end_within_a_bound() -> None:
     running = RunningExecutions()
-    keys = [new_key() for _ in range(25)]
-    for key in keys:
-        running.add([event(key, EventKind.STEP_STARTED, at, at, "copy") for at in range(1000)])
-    assert [len(running.events(key)) for key in keys] == [0] * 5 + [1000] * 20
-    for _ in range(30):  # as after transactions that failed
-        running.add([event(keys[-1], EventKind.STEP_STARTED, at, at, "copy") for at in range(1000)])
-    assert [len(running.events(key)) for key in keys] == [0] * 5 + [1000] * 20
-    running.add([event(keys[-1], EventKind.EXECUTION_COMPLETED, 1000, 1000)])
-    assert running.events(keys[-1]) == {}
-    running.add([event(keys[0], EventKind.STEP_STARTED, at, at, "copy") for at in range(1000)])
-    assert [len(running.events(key)) for key in keys] == [1000] + [0] * 4 + [1000] * 19 + [0]
+    executions = [locked(at, *[EventKind.STEP_STARTED] * 1000) for at in range(25)]
+    for execution in executions:
+        running.keep([execution])
+    assert [kept(running, execution) for execution in executions] == [False] * 5 + [True] * 20
+    ended = executions[-1]
+    ended.add(event(ended.key, EventKind.EXECUTION_COMPLETED, 1000, 1000))
+    assert running.take(ended.key, ended.id, 1001) is ended
+    running.keep([ended, executions[0]])
+    assert [kept(running, execution) for execution in executions] == [True] + [False] * 4 + [True] * 19 + [
+        False
+    ]
+
+
+@pytest.mark.parametrize(("id_", "event_count"), [(1, 3), (1, 1), (2, 2)])
+def test_events_are_read_again_if_the_row_has_others(id_: int, event_count: int) -> None:
+    """Another replica has added some, or the execution was deleted and came again."""
+    running = RunningExecutions()
+    execution = locked(1, EventKind.EXECUTION_STARTED, EventKind.STEP_STARTED)
+    running.keep([execution])
+    assert running.take(execution.key, id_, event_count) is None
+    assert running.take(execution.key, 1, 2) is None  # it is not tried again

@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,6 +148,19 @@ async def test_a_database_of_another_version_is_left_alone(
     await connection.close()
     async with open_store(url, timeout_s=30) as store:
         assert await failure(store) == f"The history store {expected}."
+
+
+async def test_events_of_a_transaction_that_failed_are_new_the_next_time(tmp_path: Path) -> None:
+    run = a_run(key := new_key())
+    async with open_store(f"sqlite://{tmp_path}/history.db") as store:
+        await store.append(run[:2])
+        with closing(sqlite3.connect(tmp_path / "history.db", timeout=60)) as database:
+            database.execute("ALTER TABLE history_events RENAME TO gone")
+            with pytest.raises(UpstreamUnavailable):
+                await store.append(run[2:4])
+            database.execute("ALTER TABLE gone RENAME TO history_events")
+        assert await store.append(run[:5]) == run[2:5]
+        assert list((await store.records([key]))[key].events) == run[:5]
 
 
 async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:

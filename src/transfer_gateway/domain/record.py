@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.event import ExecutionEvent, Upload
     from transfer_gateway.domain.execution import FileLocation, StepError, StepType
     from transfer_gateway.domain.identity import ExecutionKey
+
+    StepRun = tuple[ExecutionEvent, ExecutionEvent | None]  # its first event, and its end
 
 _STATUS = {
     EventKind.EXECUTION_COMPLETED: ExecutionStatus.COMPLETED,
@@ -62,9 +64,22 @@ class Record:
     ended_at: datetime | None = None
     initial_file_location: FileLocation | None = None
     upload: Upload | None = None
-    steps: tuple[RecordedStep, ...] = ()
-    on_exception_steps: tuple[RecordedStep, ...] = ()
-    error: StepError | None = field(default=None)
+    runs: tuple[StepRun, ...] = ()
+    error: StepError | None = None
+
+    @property
+    def steps(self) -> tuple[RecordedStep, ...]:
+        return tuple(_step(*run) for run in self.runs[: self._nominal])
+
+    @property
+    def on_exception_steps(self) -> tuple[RecordedStep, ...]:
+        return tuple(_step(*run) for run in self.runs[self._nominal :])
+
+    @property
+    def _nominal(self) -> int:
+        """How many runs there are up to the step that failed."""
+        failed = next((at for at, (_, end) in enumerate(self.runs) if _error_of(end) is not None), None)
+        return len(self.runs) if failed is None else failed + 1
 
     @property
     def last_event_at(self) -> datetime:
@@ -81,9 +96,7 @@ def record_of(events: Iterable[ExecutionEvent]) -> Record:
     first = ordered[0]
     started = next((event for event in ordered if event.kind is EventKind.EXECUTION_STARTED), None)
     ended = next((event for event in ordered if event.kind in ENDS), None)
-    steps, kept = _steps(ordered)
-    failed = next((at for at, step in enumerate(steps) if step.error is not None), None)
-    until = len(steps) if failed is None else failed + 1
+    runs, kept = _runs(ordered)
     files = (event.file_location for event in (started, *ordered) if event is not None)
     return Record(
         key=first.key,
@@ -98,17 +111,17 @@ def record_of(events: Iterable[ExecutionEvent]) -> Record:
         ended_at=None if ended is None else ended.occurred_at,
         initial_file_location=next((file for file in files if file is not None), None),
         upload=next((event.upload for event in ordered if event.upload is not None), None),
-        steps=tuple(steps[:until]),
-        on_exception_steps=tuple(steps[until:]),
-        error=None if failed is None else steps[failed].error,
+        runs=tuple(runs),
+        error=next((error for _, end in runs if (error := _error_of(end)) is not None), None),
     )
 
 
 def in_order(events: Iterable[ExecutionEvent]) -> list[ExecutionEvent]:
     """By time. At the same time: the start, the end of the step that runs, further steps, the end."""
-    distinct = {
-        event.content: event for event in sorted(events, key=lambda event: event.event_id, reverse=True)
-    }
+    distinct: dict[tuple[object, ...], ExecutionEvent] = {}
+    for event in events:
+        if distinct.setdefault(event.content, event).event_id > event.event_id:
+            distinct[event.content] = event
     if not distinct:
         raise ValueError("no events")
     waiting = sorted(
@@ -144,9 +157,9 @@ def _step_of(event: ExecutionEvent) -> tuple[str | None, str | None]:
     return event.raw_step_type, event.step_name
 
 
-def _steps(ordered: Sequence[ExecutionEvent]) -> tuple[list[RecordedStep], list[ExecutionEvent]]:
-    """The steps in order, and the events without those that repeat another."""
-    runs: list[tuple[ExecutionEvent, ExecutionEvent | None]] = []  # the first event of each, and its end
+def _runs(ordered: Sequence[ExecutionEvent]) -> tuple[list[StepRun], list[ExecutionEvent]]:
+    """The runs of steps in order, and the events without those that repeat another."""
+    runs: list[StepRun] = []
     kept: list[ExecutionEvent] = []
     for event in ordered:
         if event.kind in _STEPS:
@@ -164,7 +177,11 @@ def _steps(ordered: Sequence[ExecutionEvent]) -> tuple[list[RecordedStep], list[
             else:  # its start was not logged
                 runs.append((event, event))
         kept.append(event)
-    return [_step(first, end) for first, end in runs], kept
+    return runs, kept
+
+
+def _error_of(end: ExecutionEvent | None) -> StepError | None:
+    return None if end is None else end.error
 
 
 def _step(first: ExecutionEvent, end: ExecutionEvent | None) -> RecordedStep:

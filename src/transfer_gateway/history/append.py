@@ -2,6 +2,7 @@
 
 An execution is locked, its events are read, and its row is what `record_of` tells of them all: so the row depends on
 what is stored and not on how it came in. Of two events with the same content the lesser id is kept, as there.
+Of an execution that runs the events are in memory, and are read only if its row counts others as well.
 """
 
 from __future__ import annotations
@@ -46,48 +47,72 @@ Content = tuple[str, str | None, str | None, int]
 
 
 @dataclass(slots=True)
-class _Added:
+class _Rows:
     """What is written at once, for many executions: the rows of each statement."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
     replaced: list[dict[str, Any]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     texts: list[dict[str, Any]] = field(default_factory=list)
-    new: list[ExecutionEvent] = field(default_factory=list)
-
-
-class RunningExecutions:
-    """The events of executions that run, as they are stored: they are needed again with each that is added."""
-
-    def __init__(self) -> None:
-        self._events: OrderedDict[ExecutionKey, dict[str, ExecutionEvent]] = OrderedDict()
-        self._count = 0
-
-    def events(self, key: ExecutionKey) -> dict[str, ExecutionEvent]:
-        """By their ids; some or all may be missing."""
-        return self._events.get(key, {})
-
-    def add(self, events: Iterable[ExecutionEvent]) -> None:
-        for event in events:
-            if event.kind in ENDS:
-                self._count -= len(self._events.pop(event.key, ()))
-            else:
-                of_key = self._events.setdefault(event.key, {})
-                self._count -= len(of_key)
-                of_key[_stored_id(event)] = event  # again, if its transaction failed
-                self._count += len(of_key)
-        while self._count > _MAX_KEPT:
-            self._count -= len(self._events.popitem(last=False)[1])
 
 
 @dataclass(slots=True)
-class _Stored:
+class LockedExecution:
+    """One that is locked. `kept`: its events. `seqs`: the numbers of their rows by event id, if these were read."""
+
     key: ExecutionKey
     id: int
     event_count: int
     upload: tuple[str | None, ...]  # the columns of UPLOAD
-    seqs: dict[str, int] = field(default_factory=dict)  # by event id
-    events: list[ExecutionEvent] = field(default_factory=list)
+    kept: dict[Content, ExecutionEvent] = field(default_factory=dict)
+    event_ids: set[str] = field(default_factory=set)
+    seqs: dict[str, int] = field(default_factory=dict)
+
+    def add(self, event: ExecutionEvent) -> None:
+        self.kept[_content(event)] = event
+        self.event_ids.add(_stored_id(event))
+
+    def is_replaced_by(self, event: ExecutionEvent) -> bool:
+        """Whether an event is kept that has the same content and a greater id."""
+        known = self.kept.get(_content(event))
+        return known is not None and _stored_id(event) < _stored_id(known)
+
+    @property
+    def is_running(self) -> bool:
+        return not any(event.kind in ENDS for event in self.kept.values())
+
+
+class RunningExecutions:
+    """Executions that run, with their events as they are stored: they are needed again with each that is added.
+
+    One that is written is taken out, and comes back when that is committed.
+    """
+
+    def __init__(self) -> None:
+        self._executions: OrderedDict[ExecutionKey, LockedExecution] = OrderedDict()
+        self._count = 0
+
+    def take(self, key: ExecutionKey, id_: int, event_count: int) -> LockedExecution | None:
+        """None: what is in memory is not all that the row has."""
+        execution = self._executions.pop(key, None)
+        if execution is None:
+            return None
+        self._count -= len(execution.event_ids)
+        return execution if (execution.id, len(execution.event_ids)) == (id_, event_count) else None
+
+    def keep(self, executions: Iterable[LockedExecution]) -> None:
+        """At most 20,000 events, the latest."""
+        for execution in executions:
+            if execution.is_running:
+                execution.seqs.clear()
+                self._executions[execution.key] = execution
+                self._count += len(execution.event_ids)
+        while self._count > _MAX_KEPT:
+            self._count -= len(self._executions.popitem(last=False)[1].event_ids)
+
+    def forget(self) -> None:
+        self._executions.clear()
+        self._count = 0
 
 
 async def append_events(
@@ -95,27 +120,29 @@ async def append_events(
     statements: Statements,
     events: Sequence[ExecutionEvent],
     running: RunningExecutions,
-) -> list[ExecutionEvent]:
-    """Within the connection's transaction. Returns: those that were not stored yet."""
+) -> tuple[list[ExecutionEvent], Iterable[LockedExecution]]:
+    """Within the connection's transaction. Returns: what is new; what `running` keeps once this is committed."""
+    if not events:
+        return [], ()
     by_key: defaultdict[ExecutionKey, list[ExecutionEvent]] = defaultdict(list)
     for event in events:
         by_key[event.key].append(event)
-    stored = await _lock(connection, statements, by_key, running)
-    added = _Added()
+    executions = await _lock(connection, statements, by_key, running)
+    rows = _Rows()
+    new: list[ExecutionEvent] = []
     for at, key in enumerate(sorted(by_key)):
-        _add(added, stored[key], by_key[key])
+        new += _add(rows, executions[key], by_key[key])
         if at % _SLICE == _SLICE - 1:
             await asyncio.sleep(0)
-    for statement, rows in (
-        (statements.replace_events, added.replaced),
-        (statements.add_events, added.events),
-        (statements.set_records, added.records),
-        (statements.set_texts, added.texts),
+    for statement, of_statement in (
+        (statements.replace_events, rows.replaced),
+        (statements.add_events, rows.events),
+        (statements.set_records, rows.records),
+        (statements.set_texts, rows.texts),
     ):
-        if rows:
-            await connection.execute(statement, {"rows": dump(rows)})
-    running.add(added.new)
-    return added.new
+        if of_statement:
+            await connection.execute(statement, {"rows": dump(of_statement)})
+    return new, executions.values()
 
 
 async def _lock(
@@ -123,7 +150,7 @@ async def _lock(
     statements: Statements,
     by_key: dict[ExecutionKey, list[ExecutionEvent]],
     running: RunningExecutions,
-) -> dict[ExecutionKey, _Stored]:
+) -> dict[ExecutionKey, LockedExecution]:
     """Lock the executions, in an order that all writers share, and read the events that they have."""
     rows = [
         {
@@ -135,20 +162,27 @@ async def _lock(
         }
         for key in sorted(by_key)
     ]
-    locked = await connection.execute(statements.lock, {"rows": dump(rows)})
     keys = {tuple(key): key for key in by_key}
-    stored = {(key := keys[tuple(row[2:6])]): _Stored(key, row[0], row[1], tuple(row[6:])) for row in locked}
-    by_id = {one.id: (key, one) for key, one in stored.items() if one.event_count}
-    if by_id:
-        found = await connection.execute(statements.events_of, {"ids": statements.ids(by_id)})
+    executions: dict[ExecutionKey, LockedExecution] = {}
+    unread: dict[int, LockedExecution] = {}
+    for id_, event_count, *rest in await connection.execute(statements.lock, {"rows": dump(rows)}):
+        key, upload = keys[tuple(rest[:4])], tuple(rest[4:])
+        execution = running.take(key, id_, event_count)
+        if execution is None or any(map(execution.is_replaced_by, by_key[key])):  # that needs `seqs`
+            execution = LockedExecution(key, id_, event_count, upload)
+            if event_count:
+                unread[id_] = execution
+        execution.event_count, execution.upload = event_count, upload
+        executions[key] = execution
+    if unread:
+        found = await connection.execute(statements.events_of, {"ids": statements.ids(unread)})
         for at, (id_, seq, event_id, occurred_at, body) in enumerate(found):
-            key, one = by_id[id_]
-            one.seqs[event_id] = seq
-            event = running.events(key).get(event_id)
-            one.events.append(event or event_from(key, event_id, occurred_at, body))
+            execution = unread[id_]
+            execution.add(event_from(execution.key, event_id, occurred_at, body))
+            execution.seqs[event_id] = seq
             if at % (_SLICE * 10) == _SLICE * 10 - 1:
                 await asyncio.sleep(0)
-    return stored
+    return executions
 
 
 def key_of(row: Sequence[str]) -> ExecutionKey:
@@ -162,50 +196,52 @@ def key_of(row: Sequence[str]) -> ExecutionKey:
     )
 
 
-def _add(added: _Added, stored: _Stored, arrived: Iterable[ExecutionEvent]) -> None:
-    """Decide for one execution what is new."""
-    kept = {_content(event): event for event in stored.events}
-    ids, new = set(stored.seqs), {}
+def _add(rows: _Rows, execution: LockedExecution, arrived: Iterable[ExecutionEvent]) -> list[ExecutionEvent]:
+    """Decide for one execution what is new. Returns: these events."""
+    kept = execution.kept
+    new: dict[Content, ExecutionEvent] = {}
     replaced = False
     for event in sorted(arrived, key=lambda event: event.event_id):
         content, event_id = _content(event), _stored_id(event)
-        if event_id in ids:
+        if event_id in execution.event_ids:
             continue
         known = kept.get(content)
         if known is None:
             if len(kept) >= MAX_EVENTS and (event.kind not in _ALWAYS_KEPT or len(kept) >= _HARD_MAX_EVENTS):
                 continue
-            kept[content] = new[content] = event
-            ids.add(event_id)
+            execution.add(event)
+            new[content] = event
         elif content not in new and event_id < (known_id := _stored_id(known)):
-            seq = stored.seqs.pop(known_id)
-            stored.seqs[event_id] = seq
-            added.replaced.append({"seq": seq, "event_id": event_id, "body": event_body(event)})
-            kept[content] = event
+            seq = execution.seqs.pop(known_id)
+            execution.seqs[event_id] = seq
+            execution.event_ids.remove(known_id)
+            execution.add(event)
+            rows.replaced.append({"seq": seq, "event_id": event_id, "body": event_body(event)})
             replaced = True
     if not new and not replaced:
-        return
+        return []
     record = record_of(kept.values())
     place = {id(event): at for at, event in enumerate(record.events)}  # repetitions are not among them
-    for event in sorted(new.values(), key=lambda event: (event.occurred_at, place.get(id(event), 0))):
-        added.new.append(event)
-        added.events.append(
-            {
-                "execution": stored.id,
-                "event_id": _stored_id(event),
-                "occurred_at": to_ms(event.occurred_at),
-                "body": event_body(event),
-            }
-        )
+    added = sorted(new.values(), key=lambda event: (event.occurred_at, place.get(id(event), 0)))
+    rows.events += [
+        {
+            "execution": execution.id,
+            "event_id": _stored_id(event),
+            "occurred_at": to_ms(event.occurred_at),
+            "body": event_body(event),
+        }
+        for event in added
+    ]
     columns = _record_columns(record)
-    added.records.append({"id": stored.id, "added": len(new)} | columns)
+    rows.records.append({"id": execution.id, "added": len(new)} | columns)
     upload = tuple(
         old if columns[name] is None else columns[name]
-        for name, old in zip(UPLOAD, stored.upload, strict=True)
+        for name, old in zip(UPLOAD, execution.upload, strict=True)
     )
-    if not stored.event_count or upload != stored.upload:
-        row = stored.key._asdict() | dict(zip(UPLOAD, upload, strict=True))
-        added.texts.append(texts_row(stored.id, row))
+    if not execution.event_count or upload != execution.upload:
+        row = execution.key._asdict() | dict(zip(UPLOAD, upload, strict=True))
+        rows.texts.append(texts_row(execution.id, row))
+    return added
 
 
 def _content(event: ExecutionEvent) -> Content:

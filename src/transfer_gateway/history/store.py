@@ -54,7 +54,7 @@ from transfer_gateway.shared_tasks import SharedTasks
 from transfer_gateway.telemetry import counter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, Target, WorkflowId
     from transfer_gateway.domain.search import SearchFilter, SearchOrder, SearchPosition, StatusCounts
+    from transfer_gateway.history.append import LockedExecution
     from transfer_gateway.history.databases import Database
     from transfer_gateway.history.time_limit import TimeLimit
     from transfer_gateway.history.values import SearchRow, SearchRows, SearchScope
@@ -119,6 +120,7 @@ class HistoryStore:
         self._retentive = Retentive(operations, self._statements, retention)
         self._appends = AppendQueue(self._write_appends, tasks)
         self._running = RunningExecutions()
+        self._running_of_generation = self.generation
         self._appended = 0
         self.search_budget = SearchBudget()
         self.prune, self.maintain = self._retentive.prune, self._retentive.maintain
@@ -158,13 +160,19 @@ class HistoryStore:
         return new
 
     async def _write_appends(self, appends: Sequence[Append]) -> None:
-        await self._operations.write("append", lambda connection: self._append(connection, appends))
+        if self._running_of_generation != (generation := self.generation):
+            self._running.forget()
+            self._running_of_generation = generation
+        written = await self._operations.write("append", partial(self._append, appends=appends))
+        self._running.keep(written)
 
-    async def _append(self, connection: AsyncConnection, appends: Sequence[Append]) -> None:
+    async def _append(
+        self, connection: AsyncConnection, *, appends: Sequence[Append]
+    ) -> Iterable[LockedExecution]:
         await self._note_lost(connection, appends)
         current = [append for append in appends if not append.lost]
         events = [event for append in current for event in append.events]
-        new = await append_events(connection, self._statements, events, self._running) if events else []
+        new, written = await append_events(connection, self._statements, events, self._running)
         stored = {id(event): event for event in new}
         for append in current:  # of the same event in two appends, it is new in the first
             append.new = [
@@ -173,6 +181,7 @@ class HistoryStore:
         progress = [append.progress for append in current if append.progress is not None]
         for rows in progress_rows(progress):
             await connection.execute(self._statements.save_progress, {"rows": dump(rows)})
+        return written
 
     async def _note_lost(self, connection: AsyncConnection, appends: Sequence[Append]) -> None:
         """Of which appends the group's stored progress does not reach what was saved."""
