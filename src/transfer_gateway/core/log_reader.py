@@ -1,7 +1,7 @@
 """Reads one log group into the history: what is new, what came late, and the past.
 
-- Each read starts a little before the end of the last one, because entries arrive late: by 10 s; every 10 s by as much
-  as they did lately, up to 2 min; and every five minutes by 15 min.
+- Each read starts a little before the end of the last one, because entries arrive late: by 10 s; every 10 s by 30 s,
+  or as much as they did lately, up to 2 min; and every five minutes by 15 min.
 - The past is read newest first, in windows that grow: 15 minutes, an hour, four hours, …
 - The checkpoint is saved in the same transaction as the entries. Reading something twice does no harm.
 """
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-_MIN_OVERLAP, _MAX_OVERLAP = timedelta(seconds=10), timedelta(minutes=2)
+_SHORT_OVERLAP = timedelta(seconds=10)
+_MIN_OVERLAP, _MAX_OVERLAP = timedelta(seconds=30), timedelta(minutes=2)
 _OVERLAP = 1.5  # times how late entries came: to CloudWatch, or after a read that should have had them
 _LOOK_BACK_EVERY_S = 10.0
 _SWEEP_EVERY_S, _SWEEP = 300.0, timedelta(minutes=15)
@@ -178,7 +179,7 @@ class LogReader:
         sweep = started_at - self._swept_at >= _SWEEP_EVERY_S
         looks_back = sweep or verify or started_at - self._looked_back_at >= _LOOK_BACK_EVERY_S
         long, looked_back_at = self._overlap(), self._looked_back_at
-        overlap = _SWEEP if sweep else long if looks_back else _MIN_OVERLAP
+        overlap = _SWEEP if sweep else long if looks_back else _SHORT_OVERLAP
         self._forget_before(self.progress.read_until - max(overlap, long))
         start = self.progress.read_until - overlap
         done = self.progress.extended(start, now)
