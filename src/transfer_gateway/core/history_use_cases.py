@@ -88,6 +88,13 @@ class HistoryUseCases(Access):
         except ServerNotFound:
             return None
 
+    async def _with_records(self, executions: list[Execution]) -> list[Execution]:
+        """With what the history adds, if the request wants it. AWS's answers stand if the store can't be read."""
+        history = self._sources.history
+        if not self.with_records or history is None:
+            return executions
+        return await history.add_records(executions)
+
     def _history_of(self, key: ExecutionKey) -> History | None:
         """The history; None if it is off. Raises: AccountNotAvailable, if the key is out of scope."""
         if not self.scope.accounts.cover(key):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, value_from_ast_untyped
 
+from transfer_gateway.core.find_use_cases import DEFAULT_PAGE
 from transfer_gateway.core.history_use_cases import DEFAULT_EVENTS
-from transfer_gateway.core.use_cases import DEFAULT_PAGE
 from transfer_gateway.domain.errors import BadUserInput
 
 if TYPE_CHECKING:

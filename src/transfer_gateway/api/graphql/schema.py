@@ -46,7 +46,7 @@ from transfer_gateway.api.graphql.search import (
 )
 from transfer_gateway.api.graphql.types import Execution, ExecutionKeyInput
 from transfer_gateway.api.graphql.workflows import WorkflowKeyInput
-from transfer_gateway.core.use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE
+from transfer_gateway.core.find_use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE
 from transfer_gateway.core.workflow_use_cases import DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.errors import BadUserInput, GatewayError
 from transfer_gateway.domain.identity import (

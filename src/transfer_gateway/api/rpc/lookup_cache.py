@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_gateway.api.rpc import parse
 from transfer_gateway.api.rpc.convert import to_execution
+from transfer_gateway.core.find_use_cases import DEFAULT_MAX_AGE_S
 from transfer_gateway.core.sized_lru import SizedLru
-from transfer_gateway.core.use_cases import DEFAULT_MAX_AGE_S
 
 if TYPE_CHECKING:
     from transfer_gateway.domain.execution import Execution, Version

@@ -24,8 +24,8 @@ from transfer_gateway.api.rpc.errors import to_error
 from transfer_gateway.api.rpc.lookup_cache import LookupCache
 from transfer_gateway.api.rpc.stream_queue import StreamQueue
 from transfer_gateway.api.rpc.tls import certificate_name
+from transfer_gateway.core.find_use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE
 from transfer_gateway.core.history_use_cases import DEFAULT_EVENTS
-from transfer_gateway.core.use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE
 from transfer_gateway.core.workflow_use_cases import DEFAULT_WORKFLOW_MAX_AGE_S
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError
