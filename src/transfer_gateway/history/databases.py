@@ -276,7 +276,7 @@ class Postgresql:
                 server_settings={
                     "statement_timeout": timeout_ms,
                     "lock_timeout": timeout_ms,
-                    "idle_in_transaction_session_timeout": "60000",
+                    "idle_in_transaction_session_timeout": "10000",
                     "jit": "off",
                 }
                 | ({} if "application_name=" in self._url else {"application_name": "transfer-gateway"}),

@@ -105,6 +105,7 @@ class Retentive:
         if not rows:
             return 0
         given = {"ids": self._statements.ids(row.id for row in rows)}
+        await connection.execute(self._statements.note_deleted, given)
         await connection.execute(self._statements.delete_events, given)
         await connection.execute(self._statements.delete_texts, given)
         await connection.execute(self._statements.delete_executions, given)

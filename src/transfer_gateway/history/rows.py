@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.history.codec import dump, file_json, observed_json, plain, to_ms
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
 
     from transfer_gateway.domain.execution import Execution, StepError
     from transfer_gateway.history.values import GroupProgress
+
+
+_ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def progress_rows(progress: Sequence[GroupProgress]) -> list[list[dict[str, Any]]]:
@@ -54,10 +60,17 @@ def observed_row(execution: Execution) -> dict[str, Any]:
         "error_type": None if error is None else plain(error.raw_type),
         "error_message": None if error is None else plain(error.message),
         "observed": observed_json(execution),
+        "answer_digest": answer_digest(execution),
         "observed_state": max(failing, State.__members__.get(status or "", State.IN_PROGRESS)),
         "observed_first_at": at,
         "observed_last_at": at,
     }
+
+
+def answer_digest(execution: Execution) -> str:
+    """Equal for answers that say the same at different times."""
+    same = replace(execution, observed_at=_ANY_TIME, aws_request_id=None)
+    return blake2b(observed_json(same).encode(errors="replace"), digest_size=8).hexdigest()
 
 
 def _first_error(execution: Execution) -> StepError | None:

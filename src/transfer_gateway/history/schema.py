@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, select, text
 
 from transfer_gateway.history import trigrams
-from transfer_gateway.history.tables import HEAD, REVISION_TABLE, metadata, revision
+from transfer_gateway.history.tables import HEAD, REVISION_TABLE, feed, metadata, revision
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -69,6 +70,9 @@ def _create(connection: Connection) -> None:
     metadata.create_all(connection, checkfirst=False)
     revision.create(connection)
     connection.execute(revision.insert().values(version_num=HEAD))
+    connection.execute(
+        feed.insert().values(id=1, identity=secrets.token_hex(8), deleted_seq=0, deleted_answer_seq=0)
+    )
 
 
 def upgrade(connection: Connection, to: str = "head") -> None:

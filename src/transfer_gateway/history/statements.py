@@ -13,6 +13,7 @@ from transfer_gateway.history.tables import (
     State,
     events,
     executions,
+    feed,
     log_groups,
     retention,
     texts,
@@ -36,6 +37,8 @@ RECORD = (
 )  # only the events tell
 _ERROR = ("error_type", "error_message")
 _OBSERVED = ("observed", "observed_first_at", "observed_last_at", "observed_state")
+_ANSWER = ("answer_seq", "answer_digest")
+_ADVISORY_LOCK = 7_310_045_222  # an arbitrary number
 _ZERO = sa.literal(0, sa.BigInteger)
 UPLOAD = ("user_name", "server_id", "session_id", "file_location")  # both the events and AWS tell
 
@@ -49,6 +52,8 @@ class Statements:
 
     dialect: str
 
+    take_turn: sa.Executable | None  # so that changes are numbered in the order in which they are committed
+    last_answer: sa.Executable  # → the highest `answer_seq` so far
     lock: (
         sa.Executable
     )  # (rows: key, last_at) → id, event_count, key, the upload and the file that are stored
@@ -57,7 +62,7 @@ class Statements:
     replace_events: sa.Executable  # (rows: seq, event_id, body)
     set_records: sa.Executable  # (rows: id, added, the columns of the record)
     observe: sa.Executable  # (rows: key, observed, …) → id, what its texts are made of
-    forget: sa.Executable  # (rows: key, seen_before)
+    forget: sa.Executable  # (rows: key, answer_seq; seen_before)
     set_texts: sa.Executable  # (rows: those of the table)
     record: sa.Executable  # (ids: AWS's) → key, id, event_count, observed
     find: sa.Executable  # (execution_id, workflow_id, targets, first) → key
@@ -70,6 +75,7 @@ class Statements:
     delete_events: sa.Executable  # (ids)
     delete_texts: sa.Executable  # (ids)
     delete_executions: sa.Executable  # (ids)
+    note_deleted: sa.Executable  # (ids), before they are deleted
     save_kept_since: sa.Executable  # (kept_since)
 
     def ids(self, ids: Iterable[int | str]) -> list[int | str] | str:
@@ -89,6 +95,8 @@ class _Build:
     def all(self) -> Statements:
         return Statements(
             dialect=self._dialect,
+            take_turn=self._take_turn(),
+            last_answer=last_answer(),
             lock=self._lock(),
             events_of=self._events_of(),
             add_events=self._add_events(),
@@ -108,6 +116,7 @@ class _Build:
             delete_events=sa.delete(events).where(self._is_one_of(events.c.execution)),
             delete_texts=sa.delete(texts).where(self._is_one_of(texts.c.execution)),
             delete_executions=sa.delete(executions).where(self._is_one_of(executions.c.id)),
+            note_deleted=self._note_deleted(),
             save_kept_since=self._save_kept_since(),
         )
 
@@ -159,6 +168,12 @@ class _Build:
         least = sa.func.least if self._postgresql else sa.func.min
         return least(sa.func.coalesce(one, other), sa.func.coalesce(other, one))
 
+    def _take_turn(self) -> sa.Executable | None:
+        """Wait for other transactions that number changes. SQLite has one writer anyway."""
+        if not self._postgresql:
+            return None
+        return sa.select(sa.func.pg_advisory_xact_lock(sa.literal_column(str(_ADVISORY_LOCK))))
+
     def _lock(self) -> sa.Executable:
         """Add the executions that are new, and lock all until the end of the transaction."""
         given = self._rows(*(executions.c[name] for name in (*_KEY, "last_at")))
@@ -206,7 +221,7 @@ class _Build:
         return sa.update(executions).values(values).where(executions.c.id == given.c.id)
 
     def _observe(self) -> sa.Executable:
-        names = (*_KEY, "last_at", *UPLOAD, *_ERROR, *_OBSERVED)
+        names = (*_KEY, "last_at", *UPLOAD, *_ERROR, *_OBSERVED, *_ANSWER)
         given = self._rows(*(executions.c[name] for name in names))
         state, at = given.c.observed_state, given.c.observed_first_at
         insert = self._insert(executions, given, event_count=_ZERO, state=state, began_at=at, lasted_ms=_ZERO)
@@ -222,6 +237,8 @@ class _Build:
             for name in _OBSERVED
             if name != "observed_first_at"
         }
+        is_other = sa.and_(is_newer, old.answer_digest.is_distinct_from(new.answer_digest))
+        values |= {name: sa.case((is_other, new[name]), else_=old[name]) for name in _ANSWER}
         no_events = old.event_count == 0
         values |= {
             name: sa.case((sa.and_(no_events, is_newer), new[name]), else_=old[name]) for name in _ERROR
@@ -249,10 +266,14 @@ class _Build:
         ).returning(old.id, *(old[name] for name in (*_KEY, *UPLOAD)))
 
     def _forget(self) -> sa.Executable:
-        given = self._rows(*(executions.c[name] for name in _KEY))
+        given = self._rows(*(executions.c[name] for name in (*_KEY, "answer_seq")))
         return (
             sa.update(executions)
-            .values(state=sa.literal_column(str(int(State.GONE))))
+            .values(
+                state=sa.literal_column(str(int(State.GONE))),
+                answer_seq=given.c.answer_seq,
+                answer_digest=None,
+            )
             .where(
                 *(executions.c[name] == given.c[name] for name in _KEY),
                 executions.c.state < sa.literal_column("2"),
@@ -344,12 +365,33 @@ class _Build:
         )
         return oldest.with_for_update(skip_locked=True) if self._postgresql else oldest
 
+    def _note_deleted(self) -> sa.Executable:
+        seq = (
+            sa.select(sa.func.max(events.c.seq)).where(self._is_one_of(events.c.execution)).scalar_subquery()
+        )
+        answer = (
+            sa.select(sa.func.max(executions.c.answer_seq))
+            .where(self._is_one_of(executions.c.id))
+            .scalar_subquery()
+        )
+        return sa.update(feed).values(
+            deleted_seq=self._greatest(feed.c.deleted_seq, seq),
+            deleted_answer_seq=self._greatest(feed.c.deleted_answer_seq, answer),
+        )
+
     def _save_kept_since(self) -> sa.Executable:
         insert = self._insert(retention).values(id=1, kept_since=sa.bindparam("kept_since"))
         return insert.on_conflict_do_update(
             index_elements=[retention.c.id],
             set_={"kept_since": self._greatest(retention.c.kept_since, insert.excluded.kept_since)},
         )
+
+
+def last_answer() -> sa.Select[tuple[int]]:
+    latest = sa.select(sa.func.max(executions.c.answer_seq)).scalar_subquery()
+    return sa.select(
+        sa.case((latest > feed.c.deleted_answer_seq, latest), else_=feed.c.deleted_answer_seq)
+    ).select_from(feed)
 
 
 def _of_target(table: sa.Table) -> sa.Executable:

@@ -169,6 +169,7 @@ class HistoryStore:
     async def _append(
         self, connection: AsyncConnection, *, appends: Sequence[Append]
     ) -> Iterable[LockedExecution]:
+        await self._take_turn(connection)
         await self._note_lost(connection, appends)
         current = [append for append in appends if not append.lost]
         events = [event for append in current for event in append.events]
@@ -210,16 +211,36 @@ class HistoryStore:
             await self._operations.write("observe", observe)
 
     async def _observe(self, connection: AsyncConnection, *, rows: Sequence[Mapping[str, Any]]) -> None:
-        stored = await connection.execute(self._statements.observe, {"rows": dump(rows)})
+        numbered = await self._numbered(connection, rows)
+        stored = await connection.execute(self._statements.observe, {"rows": dump(numbered)})
         texts = [texts_row(row["id"], dict(row)) for row in stored.mappings()]
         await connection.execute(self._statements.set_texts, {"rows": dump(texts)})
 
     async def forget(self, keys: Sequence[ExecutionKey], *, seen_before: datetime) -> None:
         """Note that AWS has forgotten these, unless there was a sign of them since, or their end is recorded."""
         for at in range(0, len(keys), MAX_EVENTS):
-            rows = dump([key._asdict() for key in sorted(keys[at : at + MAX_EVENTS])])
-            given = {"rows": rows, "seen_before": to_ms(seen_before)}
-            await self._operations.write("forget", partial(_execute, self._statements.forget, given))
+            rows = [key._asdict() for key in sorted(keys[at : at + MAX_EVENTS])]
+            forget = partial(self._forget, rows=rows, seen_before_ms=to_ms(seen_before))
+            await self._operations.write("forget", forget)
+
+    async def _forget(
+        self, connection: AsyncConnection, *, rows: Sequence[Mapping[str, Any]], seen_before_ms: int
+    ) -> None:
+        numbered = await self._numbered(connection, rows)
+        given = {"rows": dump(numbered), "seen_before": seen_before_ms}
+        await connection.execute(self._statements.forget, given)
+
+    async def _take_turn(self, connection: AsyncConnection) -> None:
+        if self._statements.take_turn is not None:
+            await connection.execute(self._statements.take_turn)
+
+    async def _numbered(
+        self, connection: AsyncConnection, rows: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """The rows of AWS's answers with the numbers that those have that change something."""
+        await self._take_turn(connection)
+        last = await connection.scalar(self._statements.last_answer) or 0
+        return [{**row, "answer_seq": last + at} for at, row in enumerate(rows, 1)]
 
     async def records(self, keys: Sequence[ExecutionKey]) -> dict[ExecutionKey, StoredExecution]:
         """What is stored of these executions, up to 1,000; what is unknown is missing."""

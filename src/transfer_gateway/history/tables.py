@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0002"  # the latest revision; revisions are numbers, so that an older version knows a newer one
+HEAD = "0003"  # the latest revision; revisions are numbers, so that an older version knows a newer one
 REVISION_TABLE = "history_revision"
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
@@ -47,6 +47,7 @@ class State(IntEnum):
 # of the upload and the file is from AWS's answer. `observed`: AWS's last answer, JSON. `last_at`: of the last event or
 # answer. For searching: `began_at` is the start, if it is known, else the first sign. `lasted_ms`: from then to the end
 # or, without one, to the last sign. `state`: see `State`; `observed_state`: that of AWS's last answer.
+# `answer_seq`: the number of the last change of AWS's answer, whose content has the digest: see `feed`.
 executions = Table(
     "history_executions",
     metadata,
@@ -70,6 +71,8 @@ executions = Table(
     Column("observed_first_at", BigInteger),
     Column("observed_last_at", BigInteger),
     Column("observed_state", SmallInteger),
+    Column("answer_seq", BigInteger),
+    Column("answer_digest", Text),
     Column("state", SmallInteger, nullable=False),
     Column("began_at", BigInteger, nullable=False),
     Column("lasted_ms", BigInteger, nullable=False),
@@ -79,6 +82,7 @@ executions = Table(
     Index("history_executions_began_at", "began_at"),
     Index("history_executions_target", "account_id", "region", "began_at"),
     Index("history_executions_lasted", "lasted_ms"),
+    Index("history_executions_answer_seq", "answer_seq"),
     Index("history_executions_open", "last_at", sqlite_where=text(OPEN), postgresql_where=text(OPEN)),
     Index("history_executions_failed", "began_at", sqlite_where=text(FAILED), postgresql_where=text(FAILED)),
 )
@@ -130,6 +134,17 @@ workflow_logs = Table(
     Column("group_name", Text, primary_key=True),
     Column("mechanism", Text),
     Column("last_seen_at", BigInteger, nullable=False),
+)
+
+# One row. Changes are numbered in the order in which they are committed: events by `seq`, AWS's answers by
+# `answer_seq`. `deleted_…`: the highest number that retention has deleted. `identity` tells databases apart.
+feed = Table(
+    "history_feed",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("identity", Text, nullable=False),
+    Column("deleted_seq", BigInteger, nullable=False),
+    Column("deleted_answer_seq", BigInteger, nullable=False),
 )
 
 # One row, once something has been deleted: executions whose last event is older may be missing.
