@@ -174,7 +174,7 @@ class Search:
                 SearchPosition(of.order, of.as_of_ms, row.value, key_of(row[:4])),
                 key_of(row[:4]),
                 stored[row.id],
-                _status_from(row.status),
+                status_from(row.status),
             )
             for row in rows
         ]
@@ -322,13 +322,13 @@ class Search:
         some = (await self._statuses()).limit(at_most + 1).subquery()
         statement = sa.select(some.c.status, sa.func.count().label("found")).group_by(some.c.status)
         counts: dict[ExecutionStatus | None, int] = {
-            _status_from(row.status): row.found for row in await self._rows(statement)
+            status_from(row.status): row.found for row in await self._rows(statement)
         }
         return StatusCounts(counts, is_exact=sum(counts.values()) <= at_most)
 
     async def _statuses(self) -> Ids:
         """Those of all that match."""
-        status = sa.select(_status(executions.c, self._as_of_ms).label("status"))
+        status = sa.select(status_of(executions.c, self._as_of_ms).label("status"))
         if self._filter.wanted.execution_ids or self._filter.only_running:
             return self._conditions(status)
         targets = None if self._filter.only_failed else self._filter.targets(self._budget.many)
@@ -336,7 +336,7 @@ class Search:
             return self._conditions(status, self._filter.trigrams().executions(self._sql.dialect))
         if targets is None:
             return self._conditions(status)
-        return self._of_targets(targets, _status(_OTHER.executions.c, self._as_of_ms).label("status"))
+        return self._of_targets(targets, status_of(_OTHER.executions.c, self._as_of_ms).label("status"))
 
     def _select(self, of: _List, ids: Ids | None = None) -> sa.Select[Any]:
         columns = executions.c
@@ -347,7 +347,7 @@ class Search:
                 columns.event_count,
                 columns.observed,
                 of.value().label("value"),
-                _status(columns, self._as_of_ms).label("status"),
+                status_of(columns, self._as_of_ms).label("status"),
             ),
             ids,
         )
@@ -365,11 +365,11 @@ class Search:
         return (await self._connection.execute(statement)).all()
 
 
-def _status(columns: sa.ColumnCollection[str, Any], as_of_ms: int) -> ColumnElement[int]:
+def status_of(columns: sa.ColumnCollection[str, Any], as_of_ms: int) -> ColumnElement[int]:
     ended = columns.state.in_([sa.literal_column("2"), sa.literal_column("3")])
     running = sa.and_(*is_running(columns, as_of_ms))
     return sa.case((ended, columns.state), (running, columns.state), else_=_NO_STATUS)
 
 
-def _status_from(number: int) -> ExecutionStatus | None:
+def status_from(number: int) -> ExecutionStatus | None:
     return None if number == _NO_STATUS else ExecutionStatus(State(number).name)

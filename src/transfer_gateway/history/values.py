@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from transfer_gateway.domain.change import ChangePosition
     from transfer_gateway.domain.event import ExecutionEvent
     from transfer_gateway.domain.execution import Execution, ExecutionStatus
     from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target, WorkflowKey
@@ -176,3 +177,31 @@ class SearchRows:
 
     rows: tuple[SearchRow, ...]
     has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """`status`: as in `SearchRow`. `events`: those that are new; none: AWS's answer is."""
+
+    position: ChangePosition
+    key: ExecutionKey
+    stored: StoredExecution
+    status: ExecutionStatus | None
+    events: tuple[ExecutionEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRows:
+    """A page. `until`: all up to there was looked at. `has_more`: not all that is committed was."""
+
+    rows: tuple[ChangeRow, ...]
+    until: ChangePosition
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """`newest`: after everything that is committed. Up to `deleted`, something may have been deleted."""
+
+    newest: ChangePosition
+    deleted: ChangePosition

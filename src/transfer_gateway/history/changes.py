@@ -1,0 +1,154 @@
+"""What has changed since a position: events by their numbers, then AWS's answers by theirs."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from transfer_gateway.domain.change import ChangePosition
+from transfer_gateway.history.append import key_of
+from transfer_gateway.history.codec import event_from
+from transfer_gateway.history.search import status_from, status_of
+from transfer_gateway.history.search_filter import Filter, big
+from transfer_gateway.history.statements import last_answer
+from transfer_gateway.history.tables import events, executions, feed, texts
+from transfer_gateway.history.values import ChangeRow, ChangeRows, FeedState
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.history.time_limit import TimeLimit
+    from transfer_gateway.history.values import StoredExecution
+
+    StoredOf = Callable[[AsyncConnection, Sequence[Any]], Awaitable[Mapping[int, StoredExecution]]]
+
+_SPAN = 20_000  # numbers that one page looks through
+_KEY = ("account_id", "region", "workflow_id", "execution_id")
+
+
+async def feed_state(connection: AsyncConnection) -> FeedState:
+    """The position after everything that is committed, and before which something may have been deleted."""
+    newest = sa.select(sa.func.max(events.c.seq)).scalar_subquery()
+    row = (
+        await connection.execute(
+            sa.select(
+                feed.c.identity,
+                feed.c.deleted_seq,
+                feed.c.deleted_answer_seq,
+                newest.label("newest"),
+                last_answer().scalar_subquery().label("newest_answer"),
+            )
+        )
+    ).one()
+    return FeedState(
+        ChangePosition(row.identity, max(row.newest or 0, row.deleted_seq), row.newest_answer),
+        ChangePosition(row.identity, row.deleted_seq, row.deleted_answer_seq),
+    )
+
+
+class Changes:
+    """One read of the changes that match, or of those of some executions."""
+
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        limit: TimeLimit,
+        only: Filter | Container[ExecutionKey],
+        *,
+        stored_of: StoredOf,
+        as_of_ms: int,
+    ) -> None:
+        self._connection, self._limit, self._only = connection, limit, only
+        self._stored_of, self._as_of_ms = stored_of, as_of_ms
+
+    async def after(self, position: ChangePosition, newest: ChangePosition, first: int) -> ChangeRows:
+        """Those up to `newest` of a span of numbers, about `first` of them at most. Raises: DeadlineExceeded."""
+        until = position
+        found: list[tuple[ChangePosition, Any, tuple[Any, ...]]] = []
+        last = min(newest.event, position.event + _SPAN)
+        rows = await self._events(position.event, last, first)
+        if len(rows) == first:
+            last = rows[-1].seq
+        for execution, run in groupby(filter(self._is_wanted, rows), key=lambda row: row.id):
+            of_run = tuple(run)
+            until = until._replace(event=of_run[-1].seq)
+            found.append((until, execution, of_run))
+        until = until._replace(event=last)
+        if last == newest.event:
+            last = min(newest.answer, position.answer + _SPAN)
+            answers = await self._answers(position.answer, last, first)
+            if len(answers) == first:
+                last = answers[-1].answer_seq
+            for row in filter(self._is_wanted, answers):
+                until = until._replace(answer=row.answer_seq)
+                found.append((until, row.id, ()))
+            until = until._replace(answer=last)
+        return ChangeRows(tuple(await self._with_content(found)), until, has_more=until != newest)
+
+    def _is_wanted(self, row: Any) -> bool:  # noqa: ANN401  a row
+        return isinstance(self._only, Filter) or key_of(row[:4]) in self._only
+
+    async def _events(self, after: int, last: int, first: int) -> Sequence[sa.Row[Any]]:
+        if after >= last:
+            return ()
+        columns = events.c
+        statement = (
+            self._selected(columns.seq, columns.event_id, columns.occurred_at, columns.body)
+            .join(events, columns.execution == executions.c.id)
+            .where(columns.seq > big(after), columns.seq <= big(last))
+            .order_by(columns.seq)
+        )
+        return await self._rows(statement.limit(first))
+
+    async def _answers(self, after: int, last: int, first: int) -> Sequence[sa.Row[Any]]:
+        if after >= last:
+            return ()
+        seq = executions.c.answer_seq
+        return await self._rows(
+            self._selected(seq).where(seq > big(after), seq <= big(last)).order_by(seq).limit(first)
+        )
+
+    def _selected(self, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        statement = sa.select(*(executions.c[name] for name in _KEY), executions.c.id, *columns).select_from(
+            executions
+        )
+        if not isinstance(self._only, Filter):
+            return statement
+        if self._only.needs_texts:
+            statement = statement.join(texts, texts.c.execution == executions.c.id)
+        return statement.where(*self._only.conditions())
+
+    async def _with_content(
+        self, found: Sequence[tuple[ChangePosition, int, tuple[Any, ...]]]
+    ) -> list[ChangeRow]:
+        if not found:
+            return []
+        columns = executions.c
+        rows = await self._rows(
+            sa.select(
+                *(columns[name] for name in _KEY),
+                columns.id,
+                columns.event_count,
+                columns.observed,
+                status_of(columns, self._as_of_ms).label("status"),
+            ).where(columns.id.in_({id_ for _, id_, _ in found}))
+        )
+        stored = await self._stored_of(self._connection, rows)
+        by_id = {row.id: row for row in rows}
+        changes = []
+        for position, id_, run in found:
+            if (row := by_id.get(id_)) is None:
+                continue  # deleted meanwhile, on PostgreSQL
+            key = key_of(row[:4])
+            new = tuple(event_from(key, each.event_id, each.occurred_at, each.body) for each in run)
+            changes.append(ChangeRow(position, key, stored[id_], status_from(row.status), new))
+        return changes
+
+    async def _rows(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
+        await self._limit.renew()
+        return (await self._connection.execute(statement)).all()
