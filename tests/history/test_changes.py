@@ -15,6 +15,7 @@ from transfer_gateway.domain.identity import Region, Target
 from transfer_gateway.domain.search import SearchFilter
 from transfer_gateway.history import SearchScope
 from transfer_gateway.history.store import HistoryStore, open_store
+from transfer_gateway.history.values import SearchIn
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -31,19 +32,22 @@ class Everything:
         return True
 
 
+EVERYTHING = Everything()
+
+
 async def since(
     store: HistoryStore,
     position: ChangePosition,
-    only: tuple[SearchScope, SearchFilter] | Container[ExecutionKey] = Everything(),
+    only: SearchIn | ExecutionKey | Container[ExecutionKey] = EVERYTHING,
     first: int = 1000,
 ) -> list[ChangeRow]:
     """All pages."""
     found: list[ChangeRow] = []
     while True:
-        page = await store.changes(position, only, first=first, as_of_ms=NOW_MS)
+        page = await store.feed.after(position, only, first=first, as_of_ms=NOW_MS)
         found += page.rows
         if not page.has_more:
-            assert page.until == (await store.feed_state()).newest
+            assert page.until == (await store.feed.state()).newest
             return found
         assert page.until > position
         position = page.until
@@ -51,7 +55,7 @@ async def since(
 
 @pytest.mark.parametrize("first", [1, 3, 1000])
 async def test_events_come_in_the_order_in_which_they_were_stored(store: HistoryStore, first: int) -> None:
-    start = (await store.feed_state()).newest
+    start = (await store.feed.state()).newest
     one, two = a_run(new_key()), a_run(new_key())
     for events in (one[4:], two[:2], one[:4], two):
         await store.append(events)
@@ -66,7 +70,7 @@ async def test_events_come_in_the_order_in_which_they_were_stored(store: History
 
 
 async def test_a_change_has_the_execution_as_it_is_now(store: HistoryStore) -> None:
-    start = (await store.feed_state()).newest
+    start = (await store.feed.state()).newest
     run = a_run(new_key())
     await store.append(run[:2])
     await store.append(a_run(new_key())[:1])
@@ -78,7 +82,7 @@ async def test_a_change_has_the_execution_as_it_is_now(store: HistoryStore) -> N
 
 
 async def test_an_answer_of_aws_is_a_change_if_it_says_something_else(store: HistoryStore) -> None:
-    start = (await store.feed_state()).newest
+    start = (await store.feed.state()).newest
     answer = observed(new_key())
     await store.observe([answer])
     (first,) = await since(store, start)
@@ -103,25 +107,40 @@ async def test_an_answer_of_aws_is_a_change_if_it_says_something_else(store: His
     assert (third.key, third.status) == (answer.key, None)
 
 
+async def test_the_changes_of_one_execution(store: HistoryStore) -> None:
+    start = (await store.feed.state()).newest
+    run, other = a_run(new_key()), a_run(new_key())
+    key = run[0].key
+    assert await since(store, start, key) == []
+    await store.append([*run[:3], *other])
+    (first,) = await since(store, start, key)
+    assert list(first.events) == run[:3]
+    await store.append(run[3:])
+    await store.observe([observed(key)])
+    (second,) = await since(store, first.position, key)
+    assert list(second.events) == run[3:]
+    assert await since(store, second.position, key) == []
+
+
 async def test_only_what_matches_or_is_watched(store: HistoryStore) -> None:
-    start = (await store.feed_state()).newest
+    start = (await store.feed.state()).newest
     runs = [a_run(new_key("111111111111")), a_run(new_key("222222222222"))]
     for run in runs:
         await store.append(run)
     (of_one,) = await since(store, start, {runs[1][0].key})
     assert list(of_one.events) == runs[1]
     scope = SearchScope.of({frozenset(): [Target(runs[0][0].key.account_id, Region(runs[0][0].key.region))]})
-    (visible,) = await since(store, start, (scope, SearchFilter()))
+    (visible,) = await since(store, start, SearchIn(scope, SearchFilter()))
     assert list(visible.events) == runs[0]
     nothing = SearchFilter(text="no file has that name")
-    assert await since(store, start, (scope, nothing)) == []
+    assert await since(store, start, SearchIn(scope, nothing)) == []
 
 
 async def test_writers_at_once_number_in_the_order_of_commits(url: str) -> None:
     """A reader that follows them misses nothing, although each of them writes from a connection of its own."""
     async with open_store(url, timeout_s=30) as reader, open_store(url, timeout_s=30) as other:
         runs = [a_run(new_key()) for _ in range(60)]
-        start = position = (await reader.feed_state()).newest
+        start = position = (await reader.feed.state()).newest
         done = asyncio.Event()
         followed: list[str] = []
 
@@ -134,7 +153,7 @@ async def test_writers_at_once_number_in_the_order_of_commits(url: str) -> None:
             nonlocal position
             while True:
                 ended = done.is_set()
-                page = await reader.changes(position, Everything(), first=50, as_of_ms=NOW_MS)
+                page = await reader.feed.after(position, EVERYTHING, first=50, as_of_ms=NOW_MS)
                 followed.extend(event.event_id for row in page.rows for event in row.events)
                 position = page.until
                 if ended and not page.has_more:
@@ -155,16 +174,16 @@ async def test_writers_at_once_number_in_the_order_of_commits(url: str) -> None:
 
 async def test_what_retention_deletes_is_known(url: str) -> None:
     async with open_store(url, timeout_s=30, retention_days=1) as store:
-        before = await store.feed_state()
+        before = await store.feed.state()
         await store.append(a_run(new_key()))
         await store.observe([observed(new_key())])
-        newest = (await store.feed_state()).newest
+        newest = (await store.feed.state()).newest
         assert await store.prune() == 2
-        after = await store.feed_state()
+        after = await store.feed.state()
         assert (after.newest, after.deleted) == (newest, newest)
         assert before.deleted < after.deleted
 
 
 async def test_another_history_has_another_identity(store: HistoryStore) -> None:
     async with open_store("sqlite://") as other:
-        assert (await other.feed_state()).newest.history != (await store.feed_state()).newest.history
+        assert (await other.feed.state()).newest.history != (await store.feed.state()).newest.history

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from transfer_gateway.domain.change import ChangePosition
+from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.history.append import key_of
 from transfer_gateway.history.codec import event_from
 from transfer_gateway.history.search import status_from, status_of
-from transfer_gateway.history.search_filter import Filter, big
+from transfer_gateway.history.search_filter import Filter, Sql, big
 from transfer_gateway.history.statements import last_answer
 from transfer_gateway.history.tables import events, executions, feed, texts
-from transfer_gateway.history.values import ChangeRow, ChangeRows, FeedState
+from transfer_gateway.history.values import ChangeRow, ChangeRows, FeedState, SearchIn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.history.operations import Operations
     from transfer_gateway.history.time_limit import TimeLimit
     from transfer_gateway.history.values import StoredExecution
 
@@ -31,8 +32,46 @@ _SPAN = 20_000  # numbers that one page looks through
 _KEY = ("account_id", "region", "workflow_id", "execution_id")
 
 
-async def feed_state(connection: AsyncConnection) -> FeedState:
-    """The position after everything that is committed, and before which something may have been deleted."""
+class ChangeFeed:
+    """What has changed in the store, in the order of commits."""
+
+    def __init__(self, operations: Operations, stored_of: StoredOf) -> None:
+        self._operations, self._stored_of = operations, stored_of
+
+    async def state(self) -> FeedState:
+        """Raises: UpstreamUnavailable."""
+        return await self._operations.read("feed_state", _state)
+
+    async def after(
+        self,
+        position: ChangePosition,
+        only: SearchIn | ExecutionKey | Container[ExecutionKey],
+        *,
+        first: int,
+        as_of_ms: int,
+    ) -> ChangeRows:
+        """A page of the changes after a position: of what matches, or of these executions.
+
+        An execution's events with consecutive numbers are one change. About `first` changes, at most: a page ends
+        after some 20,000 numbers, too. `as_of_ms`: now.
+
+        Raises: BadUserInput; DeadlineExceeded; UpstreamUnavailable.
+        """
+
+        async def work(connection: AsyncConnection, limit: TimeLimit) -> ChangeRows:
+            newest = (await _state(connection)).newest
+            of: Filter | ExecutionKey | Container[ExecutionKey]
+            if isinstance(only, SearchIn):
+                of = Filter(Sql(connection.dialect.name == "postgresql"), only.scope, only.wanted, as_of_ms)
+            else:
+                of = only
+            changes = _Changes(connection, limit, of, stored_of=self._stored_of, as_of_ms=as_of_ms)
+            return await changes.after(position, newest, first)
+
+        return await self._operations.search("changes", work)
+
+
+async def _state(connection: AsyncConnection) -> FeedState:
     newest = sa.select(sa.func.max(events.c.seq)).scalar_subquery()
     row = (
         await connection.execute(
@@ -51,14 +90,14 @@ async def feed_state(connection: AsyncConnection) -> FeedState:
     )
 
 
-class Changes:
-    """One read of the changes that match, or of those of some executions."""
+class _Changes:
+    """One read."""
 
     def __init__(
         self,
         connection: AsyncConnection,
         limit: TimeLimit,
-        only: Filter | Container[ExecutionKey],
+        only: Filter | ExecutionKey | Container[ExecutionKey],
         *,
         stored_of: StoredOf,
         as_of_ms: int,
@@ -68,6 +107,8 @@ class Changes:
 
     async def after(self, position: ChangePosition, newest: ChangePosition, first: int) -> ChangeRows:
         """Those up to `newest` of a span of numbers, about `first` of them at most. Raises: DeadlineExceeded."""
+        if isinstance(self._only, ExecutionKey):
+            return await self._of_execution(self._only, position, newest)
         until = position
         found: list[tuple[ChangePosition, Any, tuple[Any, ...]]] = []
         last = min(newest.event, position.event + _SPAN)
@@ -90,8 +131,34 @@ class Changes:
             until = until._replace(answer=last)
         return ChangeRows(tuple(await self._with_content(found)), until, has_more=until != newest)
 
+    async def _of_execution(
+        self, key: ExecutionKey, position: ChangePosition, newest: ChangePosition
+    ) -> ChangeRows:
+        """All at once: it has 1,100 events at most."""
+        of = sa.select(executions.c.id, executions.c.answer_seq)
+        execution = next(
+            iter(await self._rows(of.where(*(executions.c[name] == getattr(key, name) for name in _KEY)))),
+            None,
+        )
+        if execution is None:
+            return ChangeRows((), newest, has_more=False)
+        columns = events.c
+        of_execution = sa.select(columns.seq, columns.event_id, columns.occurred_at, columns.body).where(
+            columns.execution == big(execution.id)
+        )
+        new = [
+            row
+            for row in sorted(await self._rows(of_execution), key=lambda row: row.seq)
+            if position.event < row.seq <= newest.event
+        ]
+        found: list[tuple[ChangePosition, int, tuple[Any, ...]]] = []
+        if new or position.answer < (execution.answer_seq or 0) <= newest.answer:
+            found = [(newest, execution.id, tuple(new))]
+        return ChangeRows(tuple(await self._with_content(found)), newest, has_more=False)
+
     def _is_wanted(self, row: Any) -> bool:  # noqa: ANN401  a row
-        return isinstance(self._only, Filter) or key_of(row[:4]) in self._only
+        only = self._only
+        return isinstance(only, Filter | ExecutionKey) or key_of(row[:4]) in only
 
     async def _events(self, after: int, last: int, first: int) -> Sequence[sa.Row[Any]]:
         if after >= last:

@@ -20,7 +20,7 @@ from sqlalchemy import select
 from transfer_gateway.domain.identity import WorkflowKey
 from transfer_gateway.history.append import RunningExecutions, append_events, key_of
 from transfer_gateway.history.append_queue import MAX_EVENTS, Append, AppendQueue
-from transfer_gateway.history.changes import Changes, feed_state
+from transfer_gateway.history.changes import ChangeFeed
 from transfer_gateway.history.codec import (
     dump,
     event_from,
@@ -40,7 +40,6 @@ from transfer_gateway.history.operations import Operations
 from transfer_gateway.history.retention import Retention, Retentive
 from transfer_gateway.history.rows import observed_row, progress_row, progress_rows
 from transfer_gateway.history.search import Search, SearchBudget
-from transfer_gateway.history.search_filter import Filter, Sql
 from transfer_gateway.history.statements import statements_of
 from transfer_gateway.history.tables import retention as retention_table
 from transfer_gateway.history.texts import texts_row
@@ -60,7 +59,6 @@ if TYPE_CHECKING:
         AsyncIterator,
         Awaitable,
         Callable,
-        Container,
         Iterable,
         Iterator,
         Mapping,
@@ -73,7 +71,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Executable
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from transfer_gateway.domain.change import ChangePosition
     from transfer_gateway.domain.event import ExecutionEvent
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, Target, WorkflowId
@@ -81,7 +78,7 @@ if TYPE_CHECKING:
     from transfer_gateway.history.append import LockedExecution
     from transfer_gateway.history.databases import Database
     from transfer_gateway.history.time_limit import TimeLimit
-    from transfer_gateway.history.values import ChangeRows, FeedState, SearchRow, SearchRows, SearchScope
+    from transfer_gateway.history.values import SearchRow, SearchRows, SearchScope
 
 T = TypeVar("T")
 
@@ -135,6 +132,7 @@ class HistoryStore:
         self._running_of_generation = self.generation
         self._appended = 0
         self.search_budget = SearchBudget()
+        self.feed = ChangeFeed(self._operations, self._stored)
         self.prune, self.maintain = self._retentive.prune, self._retentive.maintain
 
     @property
@@ -354,38 +352,6 @@ class HistoryStore:
             )
 
         return await self._operations.search(operation, work)
-
-    async def feed_state(self) -> FeedState:
-        """How far changes are numbered. Raises: UpstreamUnavailable."""
-        return await self._operations.read("feed_state", feed_state)
-
-    async def changes(
-        self,
-        after: ChangePosition,
-        only: tuple[SearchScope, SearchFilter] | Container[ExecutionKey],
-        *,
-        first: int,
-        as_of_ms: int,
-    ) -> ChangeRows:
-        """A page of what has changed after a position, in the order of commits: of what matches, or of some executions.
-
-        An execution's events with consecutive numbers are one change. About `first` changes, at most: a page ends
-        after some 20,000 numbers, too. `as_of_ms`: now.
-
-        Raises: BadUserInput; DeadlineExceeded; UpstreamUnavailable.
-        """
-
-        async def work(connection: AsyncConnection, limit: TimeLimit) -> ChangeRows:
-            newest = (await feed_state(connection)).newest
-            of: Filter | Container[ExecutionKey] = (
-                only
-                if not isinstance(only, tuple)
-                else Filter(Sql(connection.dialect.name == "postgresql"), only[0], only[1], as_of_ms)
-            )
-            changes = Changes(connection, limit, of, stored_of=self._stored, as_of_ms=as_of_ms)
-            return await changes.after(after, newest, first)
-
-        return await self._operations.search("changes", work)
 
     async def find(
         self, execution_id: ExecutionId, *, workflow_id: WorkflowId | None = None, targets: Targets

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.event import ExecutionEvent
     from transfer_gateway.domain.execution import Execution, ExecutionStatus
     from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target, WorkflowKey
-    from transfer_gateway.domain.search import SearchPosition
+    from transfer_gateway.domain.search import SearchFilter, SearchPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,13 @@ class SearchRows:
 
     rows: tuple[SearchRow, ...]
     has_more: bool
+
+
+class SearchIn(NamedTuple):
+    """What matches a filter, within a scope."""
+
+    scope: SearchScope
+    wanted: SearchFilter
 
 
 @dataclass(frozen=True, slots=True)
