@@ -9,32 +9,38 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.core.search import execution_of
 from transfer_gateway.domain.change import ExecutionChange
-from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded, GatewayError, Throttled, UpstreamUnavailable
+from transfer_gateway.domain.errors import (
+    BadUserInput,
+    DeadlineExceeded,
+    GatewayError,
+    Throttled,
+    UpstreamUnavailable,
+)
 from transfer_gateway.domain.identity import ExecutionKey
-from transfer_gateway.history.values import SearchIn
 from transfer_gateway.telemetry import counter, gauge
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Container, Coroutine, Iterator
 
     from prometheus_client.core import Metric
 
     from transfer_gateway.core.clock import Clock
     from transfer_gateway.domain.change import ChangePosition
     from transfer_gateway.history.store import HistoryStore
-    from transfer_gateway.history.values import ChangeRow
+    from transfer_gateway.history.values import ChangeRow, ChangeRows, SearchIn
     from transfer_gateway.shared_tasks import SharedTasks
 
 _POLL_S = 1.0  # other replicas' changes are found by then, at the latest
 _GATHER_S = 0.1  # between two reads of the store
 _PAGE = 200
 _QUEUED = 64  # changes of a subscriber that does not read; all who wait for one share it
+_FEEDS_AT_FULL_RATE = 10
 _MAX_FEEDS = 200  # different filters and scopes, each of which is a query a second
 _RETRY_S = 1.0
 
@@ -42,15 +48,17 @@ _RETRY_S = 1.0
 class Live:
     """All subscribers of this process."""
 
-    def __init__(self, store: HistoryStore, shared_tasks: SharedTasks, clock: Clock, *, max_subscribers: int) -> None:
+    def __init__(
+        self, store: HistoryStore, shared_tasks: SharedTasks, clock: Clock, *, max_subscribers: int
+    ) -> None:
         self._store, self._tasks, self._now = store, shared_tasks, clock.now
         self._max_subscribers = max_subscribers
         self._by_execution = _Feed(self, None)
         self._by_filter: dict[tuple[object, ...], _Feed] = {}
-        self.committed = asyncio.Event()
+        self.committed = asyncio.Event()  # the next time
         self._subscribers = 0
-        self._counts = {"delivered": 0, "resumed": 0, "overflowed": 0}
-        store.on_commit = self.committed.set
+        self.delivered = self.overflows = 0
+        store.on_commit = self._note_commit
 
     async def position(self, after: ChangePosition | None, *, field: str = "after") -> ChangePosition:
         """Where to begin: after that position; None: with what is committed from now on.
@@ -61,22 +69,51 @@ class Live:
         state = await self._store.feed.state()
         if after is None:
             return state.newest
-        if after.history != state.newest.history or after.event > state.newest.event or after.answer > state.newest.answer:
+        if (
+            after.history != state.newest.history
+            or after.event > state.newest.event
+            or after.answer > state.newest.answer
+        ):
             raise BadUserInput.of(field, "is a cursor of another history: subscribe without it.")
         if after.event < state.deleted.event or after.answer < state.deleted.answer:
             raise BadUserInput.of(field, "is older than what the history keeps: subscribe without it.")
         return after
 
+    async def newest(self) -> ChangePosition:
+        """Raises: UpstreamUnavailable."""
+        return (await self._store.feed.state()).newest
+
+    async def read(
+        self, position: ChangePosition, only: SearchIn | ExecutionKey | Container[ExecutionKey]
+    ) -> ChangeRows:
+        """Raises: UpstreamUnavailable, DeadlineExceeded."""
+        return await self._store.feed.after(position, only, first=_PAGE, as_of_ms=int(self._now() * 1000))
+
+    def _note_commit(self) -> None:
+        self.committed.set()
+        self.committed = asyncio.Event()
+
+    async def until_due(self, committed: asyncio.Event) -> None:
+        """Something was committed here, or may have been elsewhere. With many feeds, each reads less often."""
+        gather_s = _GATHER_S * (1 + len(self._by_filter) / _FEEDS_AT_FULL_RATE)
+        await asyncio.sleep(gather_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, _POLL_S - gather_s)):
+                await committed.wait()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._tasks.start(work, name="read changes")
+
     async def changes(
         self, only: SearchIn | ExecutionKey, position: ChangePosition, *, shared_as: tuple[object, ...] = ()
-    ) -> AsyncIterator[ExecutionChange]:
+    ) -> AsyncGenerator[ExecutionChange]:
         """What changes after a position, without end. `shared_as`: equal for equal filters and scopes.
 
         Raises: Throttled, if there are too many; BadUserInput.
         """
         with self._subscribed(only, shared_as) as subscriber:
             async for row in subscriber.rows(position):
-                self._counts["delivered"] += 1
+                self.delivered += 1
                 yield ExecutionChange(
                     row.position,
                     row.key,
@@ -85,9 +122,11 @@ class Live:
                 )
 
     @contextmanager
-    def _subscribed(self, only: SearchIn | ExecutionKey, shared_as: tuple[object, ...]) -> Iterator[_Subscriber]:
+    def _subscribed(
+        self, only: SearchIn | ExecutionKey, shared_as: tuple[object, ...]
+    ) -> Iterator[_Subscriber]:
         if self._subscribers >= self._max_subscribers:
-            raise Throttled.because(f"At most {self._max_subscribers:,} subscriptions are open at a time.")
+            raise Throttled(f"At most {self._max_subscribers:,} subscriptions are open at a time.")
         feed = self._by_execution if isinstance(only, ExecutionKey) else self._feed(only, shared_as)
         subscriber = _Subscriber(self, only)
         self._subscribers += 1
@@ -104,6 +143,120 @@ class Live:
         feed = self._by_filter.get(shared_as)
         if feed is None:
             if len(self._by_filter) >= _MAX_FEEDS:
-                raise Throttled.because(f"At most {_MAX_FEEDS} different filters are watched at a time.")
+                raise Throttled(f"At most {_MAX_FEEDS} different filters are watched at a time.")
             feed = self._by_filter[shared_as] = _Feed(self, only)
         return feed
+
+    def collect(self) -> Iterator[Metric]:
+        yield gauge("live_subscribers", "Open subscriptions.", values=self._subscribers)
+        yield gauge("live_feeds", "Different filters that are watched.", values=len(self._by_filter))
+        yield counter("live_delivered_changes", "Changes delivered to subscribers.", values=self.delivered)
+        yield counter(
+            "live_overflows",
+            "Times that a subscriber fell behind and was given changes from the store.",
+            values=self.overflows,
+        )
+
+
+class _Feed:
+    """Reads changes from the store while there are subscribers, for all of them. `only` None: of single executions."""
+
+    def __init__(self, live: Live, only: SearchIn | None) -> None:
+        self._live, self._only = live, only
+        self._subscribers: set[_Subscriber] = set()
+        self._by_key: dict[ExecutionKey, set[_Subscriber]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._subscribers
+
+    def add(self, subscriber: _Subscriber) -> None:
+        self._subscribers.add(subscriber)
+        if isinstance(subscriber.only, ExecutionKey):
+            self._by_key.setdefault(subscriber.only, set()).add(subscriber)
+        if self._task is None:
+            self._task = self._live.start(self._run())
+
+    def remove(self, subscriber: _Subscriber) -> None:
+        self._subscribers.discard(subscriber)
+        if isinstance(subscriber.only, ExecutionKey):
+            watching = self._by_key[subscriber.only]
+            watching.discard(subscriber)
+            if not watching:
+                del self._by_key[subscriber.only]
+        if self.is_idle and self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    async def _run(self) -> None:
+        """What this misses, before the first read and after a failure, subscribers read from the store themselves."""
+        position: ChangePosition | None = None
+        while True:
+            committed = self._live.committed
+            try:
+                if position is None:
+                    position = await self._live.newest()
+                    for subscriber in self._subscribers:
+                        subscriber.fall_behind()
+                page = await self._live.read(position, self._by_key if self._only is None else self._only)
+            except GatewayError:  # logged by the store
+                position = None
+                await asyncio.sleep(_RETRY_S)
+                continue
+            for row in page.rows:
+                for subscriber in self._by_key.get(row.key, ()) if self._only is None else self._subscribers:
+                    subscriber.put(row)
+            position = page.until
+            if not page.has_more:
+                await self._live.until_due(committed)
+
+
+class _Subscriber:
+    """A short queue of changes, which all subscribers of an execution share, and the way to the store past it."""
+
+    def __init__(self, live: Live, only: SearchIn | ExecutionKey) -> None:
+        self._live, self.only = live, only
+        self._queue: deque[ChangeRow] = deque()
+        self._behind = True
+        self._wake = asyncio.Event()
+
+    def put(self, row: ChangeRow) -> None:
+        if self._behind:
+            return  # it will be read from the store
+        if len(self._queue) == _QUEUED:
+            self._live.overflows += 1
+            self.fall_behind()
+        else:
+            self._queue.append(row)
+            self._wake.set()
+
+    def fall_behind(self) -> None:
+        self._queue.clear()
+        self._behind = True
+        self._wake.set()
+
+    async def rows(self, position: ChangePosition) -> AsyncIterator[ChangeRow]:
+        """Without end. While the store can't be read, it waits."""
+        while True:
+            self._wake.clear()
+            if self._behind:
+                self._behind = False  # what is put from now on may be read twice, and is told by its position
+                try:
+                    page = await self._live.read(position, self.only)
+                except (UpstreamUnavailable, DeadlineExceeded):
+                    self._behind = True
+                    await asyncio.sleep(_RETRY_S)
+                    continue
+                self._behind |= page.has_more
+                for row in page.rows:
+                    yield row
+                position = page.until
+                continue
+            while self._queue and not self._behind:
+                row = self._queue.popleft()
+                if (new := row.after(position)) is not None:
+                    position = position.including(new.position, answer=not new.events)
+                    yield new
+            if not self._behind:
+                await self._wake.wait()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.scope import Scope
     from transfer_gateway.domain.search import SearchFilter, SearchOrder
     from transfer_gateway.history.store import HistoryStore
-    from transfer_gateway.history.values import SearchRow
+    from transfer_gateway.history.values import ChangeRow, SearchRow
 
 _SCOPES_CACHED = 64  # each takes 1 MB for 40,000 targets
 _RUNNING = (ExecutionStatus.IN_PROGRESS, ExecutionStatus.HANDLING_EXCEPTION)
@@ -119,7 +119,7 @@ class Search:
         return found
 
 
-def execution_of(row: SearchRow, observed_at: datetime) -> Execution:
+def execution_of(row: SearchRow | ChangeRow, observed_at: datetime) -> Execution:
     """The execution in the state that the store has found."""
     record = record_of(row.stored.events) if row.stored.events else None
     answer = row.stored.observed

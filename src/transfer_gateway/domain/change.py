@@ -20,6 +20,10 @@ class ChangePosition(NamedTuple):
     event: int
     answer: int
 
+    def including(self, other: ChangePosition, *, answer: bool) -> ChangePosition:
+        """With the other one's answers, or with its events."""
+        return self._replace(answer=other.answer) if answer else self._replace(event=other.event)
+
     def __str__(self) -> str:
         return f"{self.history}/{self.event}/{self.answer}"
 

@@ -213,7 +213,8 @@ class _Changes:
                 continue  # deleted meanwhile, on PostgreSQL
             key = key_of(row[:4])
             new = tuple(event_from(key, each.event_id, each.occurred_at, each.body) for each in run)
-            changes.append(ChangeRow(position, key, stored[id_], status_from(row.status), new))
+            seqs = tuple(each.seq for each in run)
+            changes.append(ChangeRow(position, key, stored[id_], status_from(row.status), new, seqs))
         return changes
 
     async def _rows(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:

@@ -133,6 +133,7 @@ class HistoryStore:
         self._appended = 0
         self.search_budget = SearchBudget()
         self.feed = ChangeFeed(self._operations, self._stored)
+        self.on_commit: Callable[[], None] = lambda: None  # called when there may be changes
         self.prune, self.maintain = self._retentive.prune, self._retentive.maintain
 
     @property
@@ -175,6 +176,7 @@ class HistoryStore:
             self._running_of_generation = generation
         written = await self._operations.write("append", partial(self._append, appends=appends))
         self._running.keep(written)
+        self.on_commit()
 
     async def _append(
         self, connection: AsyncConnection, *, appends: Sequence[Append]
@@ -219,6 +221,7 @@ class HistoryStore:
         for at in range(0, len(rows), MAX_EVENTS):
             observe = partial(self._observe, rows=rows[at : at + MAX_EVENTS])
             await self._operations.write("observe", observe)
+            self.on_commit()
 
     async def _observe(self, connection: AsyncConnection, *, rows: Sequence[Mapping[str, Any]]) -> None:
         numbered = await self._numbered(connection, rows)
@@ -232,6 +235,7 @@ class HistoryStore:
             rows = [key._asdict() for key in sorted(keys[at : at + MAX_EVENTS])]
             forget = partial(self._forget, rows=rows, seen_before_ms=to_ms(seen_before))
             await self._operations.write("forget", forget)
+            self.on_commit()
 
     async def _forget(
         self, connection: AsyncConnection, *, rows: Sequence[Mapping[str, Any]], seen_before_ms: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -188,13 +189,25 @@ class SearchIn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """`status`: as in `SearchRow`. `events`: those that are new; none: AWS's answer is."""
+    """`status`: as in `SearchRow`. `events`: those that are new, with these numbers; none: AWS's answer is."""
 
     position: ChangePosition
     key: ExecutionKey
     stored: StoredExecution
     status: ExecutionStatus | None
     events: tuple[ExecutionEvent, ...]
+    seqs: tuple[int, ...]
+
+    def after(self, position: ChangePosition) -> ChangeRow | None:
+        """What of it comes after a position; None: nothing."""
+        if not self.events:
+            return self if self.position.answer > position.answer else None
+        if self.seqs[0] > position.event:
+            return self
+        told = bisect_right(self.seqs, position.event)
+        if told == len(self.seqs):
+            return None
+        return replace(self, events=self.events[told:], seqs=self.seqs[told:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,154 @@
+"""Subscribers get what changes, in the order of commits: nothing lost, nothing twice, however slowly they read."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import aclosing, asynccontextmanager
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from history_events import a_run, new_key
+from transfer_gateway.core.clock import Clock
+from transfer_gateway.core.live import Live
+from transfer_gateway.domain.errors import BadUserInput, Throttled
+from transfer_gateway.domain.identity import Region, Target
+from transfer_gateway.domain.search import SearchFilter
+from transfer_gateway.history import SearchScope
+from transfer_gateway.history.store import HistoryStore, open_store
+from transfer_gateway.history.values import SearchIn
+from transfer_gateway.shared_tasks import SharedTasks
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from transfer_gateway.domain.change import ChangePosition, ExecutionChange
+    from transfer_gateway.domain.event import ExecutionEvent
+    from transfer_gateway.domain.identity import ExecutionKey
+
+
+@asynccontextmanager
+async def lively(store: HistoryStore, max_subscribers: int = 1000) -> AsyncIterator[Live]:
+    async with SharedTasks() as tasks:
+        yield Live(store, tasks, Clock(monotonic=time.monotonic), max_subscribers=max_subscribers)
+
+
+class Subscriber:
+    """Reads as slowly as it is told to, and comes back with its position when it has been cut off."""
+
+    def __init__(self, live: Live, only: SearchIn | ExecutionKey, start: ChangePosition) -> None:
+        self.live, self.only, self.position = live, only, start
+        self.told: list[ExecutionEvent] = []
+
+    async def read(self, count: int, pause_s: float = 0.0) -> None:
+        """So many events, or a few more."""
+        until = len(self.told) + count
+        changes = self.live.changes(self.only, self.position, shared_as=(str(self.only),))
+        async with aclosing(changes):
+            async for change in changes:
+                self.note(change)
+                if len(self.told) >= until:
+                    return
+                await asyncio.sleep(pause_s)
+
+    def note(self, change: ExecutionChange) -> None:
+        self.told += change.events
+        self.position = change.position
+
+
+async def test_each_gets_what_it_watches_once_and_in_order(store: HistoryStore) -> None:
+    """Although one reads slowly, one is cut off again and again, and one comes late."""
+    random = Random(5)  # noqa: S311  draws lots
+    runs = [a_run(new_key()) for _ in range(40)]
+    watched = runs[3]
+    scope = SearchScope.of({frozenset(): [Target(watched[0].key.account_id, Region(watched[0].key.region))]})
+    everything = SearchIn(scope, SearchFilter())
+    async with lively(store) as live:
+        start = await live.position(None)
+        quick, slow, late, one = (
+            Subscriber(live, only, start) for only in (everything, everything, everything, watched[0].key)
+        )
+
+        async def cut_off() -> None:
+            while len(quick.told) < 320:
+                await quick.read(min(random.randrange(1, 50), 320 - len(quick.told)))
+
+        async def comes_late() -> None:
+            await asyncio.sleep(0.5)
+            await late.read(320)
+
+        async def write() -> None:
+            waiting = [list(run) for run in runs]
+            while waiting:
+                run = random.choice(waiting)
+                count = random.randrange(1, 4)
+                await store.append(run[:count])
+                del run[:count]
+                if not run:
+                    waiting.remove(run)
+
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            tasks.create_task(cut_off())
+            tasks.create_task(slow.read(320, pause_s=0.02))
+            tasks.create_task(comes_late())
+            tasks.create_task(one.read(8))
+            tasks.create_task(write())
+        assert len(quick.told) == 320
+        assert slow.told == late.told == quick.told
+        assert one.told == [event for event in quick.told if event.key == watched[0].key]
+        assert {event.event_id for event in quick.told} == {event.event_id for run in runs for event in run}
+
+
+async def test_one_that_does_not_read_keeps_few_changes_in_memory(store: HistoryStore) -> None:
+    run = a_run(new_key())
+    scope = SearchScope.of({frozenset(): [Target(run[0].key.account_id, Region(run[0].key.region))]})
+    async with lively(store) as live:
+        changes = live.changes(SearchIn(scope, SearchFilter()), await live.position(None), shared_as=("all",))
+        async with aclosing(changes):
+            told: list[ExecutionEvent] = []
+            for part in (run[:4], run[4:]):  # it has caught up with what is told to all
+                await store.append(part)
+                while len(told) < 4 or told[-1] != part[-1]:
+                    told += (await anext(changes)).events
+            runs = [a_run(new_key()) for _ in range(500)]
+            for at in range(0, 500, 50):
+                await store.append([event for each in runs[at : at + 50] for event in each])
+                await asyncio.sleep(0.15)  # more than one read of the store
+            assert live.overflows == 1
+            while len(told) < 501 * 8:
+                told += (await anext(changes)).events
+            assert [event.event_id for event in told] == [
+                event.event_id for each in (run, *runs) for event in each
+            ]
+
+
+async def test_positions_of_elsewhere_or_too_long_ago_are_refused(url: str) -> None:
+    async with open_store(url, timeout_s=30, retention_days=1) as store, lively(store) as live:
+        start = await live.position(None)
+        assert await live.position(start) == start
+        with pytest.raises(BadUserInput, match="another history"):
+            await live.position(start._replace(history="other"))
+        with pytest.raises(BadUserInput, match="another history"):  # it was restored from a copy
+            await live.position(start._replace(event=1))
+        await store.append(a_run(new_key()))
+        await store.prune()
+        with pytest.raises(BadUserInput, match="older than what the history keeps"):
+            await live.position(start)
+
+
+async def test_subscribers_are_limited(store: HistoryStore) -> None:
+    async with lively(store, max_subscribers=1) as live:
+        start = await live.position(None)
+        first = live.changes(new_key(), start)
+        waiting = asyncio.ensure_future(anext(first))
+        await asyncio.sleep(0)
+        with pytest.raises(Throttled, match="At most 1 subscriptions"):
+            await anext(live.changes(new_key(), start))
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        second = live.changes(new_key(), start)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await anext(second)
