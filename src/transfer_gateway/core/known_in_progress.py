@@ -66,6 +66,7 @@ class KnownInProgress:
         with_results: bool,
         max_age_s: float | None,
         deadline: float,
+        caller: str,
     ) -> Page[Execution]:
         """As `InProgress.page`. Only what is older than `max_age_s` is waited for; None: nothing is.
 
@@ -84,7 +85,9 @@ class KnownInProgress:
             and (workflows is None or any(map(wanted.matches_workflow, workflows)))
         }
         failures = await self._lists.look(unknown, max_age_s=max_age_s, deadline=deadline)
-        found, rest = await self._read(scope, wanted, position, first + 1, deadline)
+        found, rest = await self._read(
+            scope, wanted, position, count=first + 1, deadline=deadline, caller=caller
+        )
         has_next = len(found) > first or rest is not None
         entries = await self._entries(
             found[:first], scope, with_details=with_details, with_results=with_results, deadline=deadline
@@ -97,8 +100,10 @@ class KnownInProgress:
         scope: Scope,
         wanted: ExecutionFilter,
         position: ExecutionKey | Target | None,
+        *,
         count: int,
         deadline: float,
+        caller: str,
     ) -> tuple[list[Execution], ExecutionKey | Target | None]:
         """So many executions, or all; and where to go on, if the deadline came first."""
         running = SearchFilter(
@@ -117,7 +122,12 @@ class KnownInProgress:
         while len(found) < count:
             now = self._now()
             rows = await self._store.running(
-                visible, running, after=position, first=min(_MAX_READ, count), as_of_ms=int(now * 1000)
+                visible,
+                running,
+                after=position,
+                first=min(_MAX_READ, count),
+                as_of_ms=int(now * 1000),
+                caller=caller,
             )
             observed_at = datetime.fromtimestamp(now, UTC)
             executions = (execution_of(row, observed_at) for row in rows)

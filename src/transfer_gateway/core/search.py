@@ -57,6 +57,7 @@ class Search:
         *,
         with_counts: bool,
         deadline: float,
+        caller: str,
     ) -> FoundPage:
         """A page of the executions that match, with hidden fields; `deadline` is in the loop's time.
 
@@ -77,8 +78,11 @@ class Search:
                     position=position,
                     backwards=part.backwards,
                     as_of_ms=now_ms,
+                    caller=caller,
                 )
-                counts = await self._store.count(scope, narrowed, as_of_ms=now_ms) if with_counts else None
+                counts = None
+                if with_counts:
+                    counts = await self._store.count(scope, narrowed, as_of_ms=now_ms, caller=caller)
         except TimeoutError:
             raise DeadlineExceeded("The history did not answer before the request's deadline.") from None
         observed_at = datetime.fromtimestamp(now_ms / 1000, UTC)

@@ -44,6 +44,7 @@ _INDEXED_BYTES = {
     texts: 450,
     events: 120,
 }  # of indexes and a row's header in PostgreSQL, measured
+_FEW_ROWS, _STALE = 100, 0.5  # fewer need no statistics; the part that has changed since they were made
 _RECYCLE_S = 1800  # connections move to a new primary or proxy after this
 
 
@@ -71,6 +72,10 @@ class Database(Protocol):
 
     async def shrink(self, connection: AsyncConnection) -> bool:
         """Give a part of the space of deleted rows back. Returns: whether there is more to give."""
+        ...
+
+    async def analyze(self, connection: AsyncConnection) -> None:
+        """Let the database look at what it has, if what it knows of that is of no use for planning."""
         ...
 
     async def limit(self, connection: AsyncConnection, timeout_s: float) -> Callable[[], None]:
@@ -175,6 +180,9 @@ class Sqlite:
         # SQLite frees a page with each row, and rows without columns are read by `executescript` alone, which commits.
         await raw.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
         return True
+
+    async def analyze(self, connection: AsyncConnection) -> None:
+        """Statements are written such that SQLite needs no statistics."""
 
     async def limit(self, connection: AsyncConnection, timeout_s: float) -> Callable[[], None]:
         raw: Any = (await connection.get_raw_connection()).driver_connection
@@ -327,6 +335,19 @@ class Postgresql:
     async def shrink(self, connection: AsyncConnection) -> bool:
         """Autovacuum does."""
         return False
+
+    async def analyze(self, connection: AsyncConnection) -> None:
+        """Autovacuum does, but only after a minute or more, in which searches may take a thousand times as long."""
+        stale = await connection.execute(
+            text(
+                "SELECT relname FROM pg_class JOIN pg_stat_user_tables USING (relname) "
+                "WHERE relid = pg_class.oid AND relname = ANY(:names) AND (n_live_tup > :rows OR reltuples > :rows) "
+                "AND (reltuples < 0 OR n_mod_since_analyze > :part * reltuples)"
+            ),
+            {"names": [table.name for table in _INDEXED_BYTES], "rows": _FEW_ROWS, "part": _STALE},
+        )
+        for (name,) in stale.all():
+            await connection.execute(text(f"ANALYZE {name}"))
 
     async def limit(self, connection: AsyncConnection, timeout_s: float) -> Callable[[], None]:
         """Also plans each search by its own parameters, and from ids to rows: pages are small."""
