@@ -64,12 +64,12 @@ def test_a_target_is_counted_as_it_is_now() -> None:
 
 
 def test_lookups_take_turns() -> None:
-    """250 at once, then 25 a second; and after a pause again."""
+    """50 at once, then 25 a second; and after a pause again."""
     rate = rate_of()
-    turns = [rate.next_lookup(1000.0) for _ in range(1250)]
-    assert turns[:250] == [1000.0] * 250
+    turns = [rate.next_lookup(1000.0) for _ in range(1050)]
+    assert turns[:50] == [1000.0] * 50
     assert turns[-1] == pytest.approx(1040.0, abs=0.1)
-    assert [rate.next_lookup(2000.0) for _ in range(250)] == [2000.0] * 250
+    assert [rate.next_lookup(2000.0) for _ in range(50)] == [2000.0] * 50
 
 
 def test_lookups_are_repeated_less_often_with_many_targets() -> None:

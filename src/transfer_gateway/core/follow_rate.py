@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MAX_IDLE_S = 60.0  # between reads of a quiet log, as long as the limit allows that
 _BACKGROUND = 0.2
-_LOOKUPS_PER_S, _LOOKUPS_BURST = 25.0, 250  # each takes four AWS calls or more
+_LOOKUPS_PER_S, _LOOKUPS_BURST = 25.0, 50  # each takes four AWS calls or more
 _LOOKED_UP_EVERY_S = 300.0
 
 
