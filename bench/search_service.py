@@ -80,7 +80,7 @@ def body(query: str, **variables: object) -> str:
 
 
 def ask(url: str, bodies: list[str], token: str | None = None) -> tuple[list[float], dict[str, Any]]:
-    """Send these, one after the other. Returns: the times that the answers took, in ms, and the last answer's data."""
+    """Send these one by one. Returns: how long each answer took, in ms, and the last one's data; {} if it failed."""
     headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
     took_ms: list[float] = []
     with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection:
@@ -94,8 +94,7 @@ def ask(url: str, bodies: list[str], token: str | None = None) -> tuple[list[flo
             if found.get("errors"):
                 failed = ", ".join(error["message"] for error in found["errors"])
                 print(f"    failed after {took_ms[-1]:.0f} ms: {failed}", flush=True)
-    data: dict[str, Any] = found["data"]
-    return took_ms, data
+    return took_ms, found["data"] or {}
 
 
 def look(url: str, seconds: float) -> float:
@@ -124,13 +123,13 @@ class Callers:
         """The longest that `/livez` takes."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, look, self._url, seconds)
 
-    async def measure(self, what: str, bodies: list[str], aim_ms: float, note: str = "") -> dict[str, Any]:
+    async def measure(self, what: str, bodies: list[str], aim_ms: float) -> dict[str, Any]:
         """Print how long these took. The first one is apart."""
         took_ms, data = await self.ask(*bodies)
         points = quantiles(took_ms[1:], n=20)
         print(
             f"  {what}: p50 {points[9]:.1f} ms, p95 {points[18]:.1f} ms, first {took_ms[0]:.1f} ms "
-            f"(aim {aim_ms:.0f}){note}",
+            f"(aim {aim_ms:.0f})",
             flush=True,
         )
         return data
@@ -298,7 +297,7 @@ async def pages(gateway: Rig, callers: Callers, runs: int) -> None:
     await callers.measure("first page of all", [body(_SEARCH)] * (runs + 1), 100)
     described = gateway.aws.calls.count(operation="DescribeExecution")
     data = await callers.measure("first page of what runs", [body(_IN_PROGRESS)] * (runs + 1), 100)
-    page = data["inProgressExecutions"]
+    page = data["inProgressExecutions"] if data else {"edges": (), "targetFailures": ()}
     print(
         f"    {len(page['edges'])} rows, {gateway.aws.calls.count(operation='DescribeExecution') - described} of them "
         f"described by AWS; {len(page['targetFailures'])} failures; longest block {await block:.0f} ms"
@@ -317,7 +316,9 @@ async def until_covered(gateway: Rig, callers: Callers, wait_s: float) -> int:
         for call, count in gateway.aws.calls.by_call().items():
             calls[call.operation] += count
         took_ms, data = await callers.ask(*[body(_SEARCH)] * 5)
-        coverage = data["searchExecutions"]["coverageSummary"] if data else {"covered": 0, "withGap": 1}
+        if not data and time.perf_counter() < until:  # the search failed, as has been printed
+            continue
+        coverage = data["searchExecutions"]["coverageSummary"]
         print(
             f"  {coverage['covered']:,} covered; CPU {(gateway.cpu_s() - used_s) / wall_s:.2f} of a core, "
             f"longest block {block_ms:.0f} ms, search {sorted(took_ms)[2]:.0f} ms, {gateway.memory_mb():.0f} MB, per "
