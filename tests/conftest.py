@@ -47,6 +47,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_GARBAGE_AT, 10, 10)
+    gc.enable()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
