@@ -13,7 +13,7 @@ import bytecode  # noqa: F401  makes the imports below quick
 from driven_time import loop_factory
 from examples import register_profiles
 from pages import WRITE_TABLES
-from quick_botocore import make_quick
+from quick_libraries import make_quick
 from shared_service import SharedService, clear_environment, shared
 from transfer_emulator import Emulator, Role, World
 from transfer_gateway import server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from dataclasses import replace
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 ACCOUNTS, REGIONS = (PLAIN, GUARDED), (REGION, "us-east-1")
 DAY_S = 86_400.0
-# Settings of a service with a history that reads closely.
-REMEMBERS: dict[str, Any] = {"history_url": "sqlite://", "history_interval_s": 0.1}
+# Settings of a service with a history that reads closely, and of the past no more than tests upload into.
+REMEMBERS: dict[str, Any] = {"history_url": "sqlite://", "history_interval_s": 1, "history_backfill_hours": 3}
 
 
 def recorded_world(*, quirks: LogQuirks = NO_QUIRKS, retention_s: float = math.inf) -> World:
@@ -77,8 +78,10 @@ def at(seconds: float | None) -> datetime | None:
 
 
 async def same(doors: Sequence[Door], method: str, *arguments: Any, **options: Any) -> Any:
-    """What all doors answer."""
-    first, *others = [await getattr(door, method)(*arguments, **options) for door in doors]
+    """What all doors answer, asked at once."""
+    async with asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(getattr(door, method)(*arguments, **options)) for door in doors]
+    first, *others = [task.result() for task in asked]
     for other in others:
         assert other == first
     return first

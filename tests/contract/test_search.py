@@ -113,7 +113,6 @@ def remembering(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) ->
             return Settings.from_environment(
                 accounts_file=accounts_file,
                 request_timeout_s=90,
-                history_backfill_hours=3,  # of which two hours have something
                 history_timeout_s=30,  # however busy the machine is
                 **REMEMBERS,
                 **here,
