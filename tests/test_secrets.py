@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from transfer_emulator import Emulator
 
+pytestmark = pytest.mark.early
+
 KEY = {
     "accountId": PLAIN,
     "region": REGION,

@@ -22,6 +22,8 @@ from wire import Gateway, becomes, calling, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+pytestmark = pytest.mark.early
+
 ANY_PORTS = ("--http-port", "0", "--grpc-port", "0")
 _BIT = 1 << signal.SIGTERM - 1
 

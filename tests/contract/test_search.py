@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Doors = tuple[GraphQLDoor, RpcDoor]
     Matches = Callable[[Upload], bool]
 
+pytestmark = pytest.mark.early
+
 UNKNOWN_ACCOUNT = "444444444444"
 ACCOUNTS = f"""
 defaults: {{ regions: [{REGION}, us-east-1] }}

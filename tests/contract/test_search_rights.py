@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     Uploads = dict[tuple[str, str], list[Upload]]
 
+pytestmark = pytest.mark.early
+
 FILE, SERVICE = Hideable.INITIAL_FILE_LOCATION, Hideable.SERVICE_METADATA
 ALL_TARGETS = {(account, region) for account in (PLAIN, GUARDED, HOME) for region in (REGION, "us-east-1")}
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.gateway import Gateway
     from transfer_gateway.domain.coverage import Coverage
 
-pytestmark = pytest.mark.driven_time
+pytestmark = [pytest.mark.driven_time, pytest.mark.early]
 READ = "FilterLogEvents"
 FIRST, SECOND, THIRD = "111111111111", "333333333333", "444444444444"
 TRADES = tuple(script for script in WORKFLOWS if script.subject == "trades")

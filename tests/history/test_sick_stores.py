@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
 
+pytestmark = pytest.mark.early
+
 LATENCY_S = 2.5  # of an execution in progress, on a busy machine: less than the store's timeout
 WITH_TIMES = """
 query($key: ExecutionKey!, $maxAge: Float) {
