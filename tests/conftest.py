@@ -64,8 +64,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Three workers per core, since tests wait for more than half of their time."""
-    return min(12, 3 * len(os.sched_getaffinity(0)))
+    """Five workers for two cores, since tests wait for half of their time."""
+    return min(10, 5 * len(os.sched_getaffinity(0)) // 2)
 
 
 @pytest.hookimpl(trylast=True)

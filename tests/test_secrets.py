@@ -172,8 +172,8 @@ async def test_issuers_behind_a_proxy(accounts_file: Path, tmp_path: Path) -> No
         assert (code, "https://sso.example.com: ClientHttpProxyError: 407" in out) == (1, True)
         assert_hidden(out, err)
         async with started("serve", "--http-port", "0", **given) as serving:
+            await until(lambda: "issuer_keys_not_fetched" in serving.log_so_far())
             _, log = await serving.stop()
-        assert "issuer_keys_not_fetched" in log
         assert_hidden(log)
 
     given["TRANSFER_GATEWAY_OIDC_ISSUERS"] = f"https://user:{quote(PROXY)}@sso.example.com"

@@ -606,7 +606,7 @@ async def test_a_denied_and_a_hanging_account(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:
     """They delay nobody, and are named first, with why and what to do about it."""
-    upload = uploaded(world)
+    upload = uploaded(world, region=REGION)
     aws.faults.add(Fault(FaultKind.DENY, account_id=PLAIN, region="us-east-1"))
     aws.faults.add(Fault(FaultKind.HANG, operation="ListWorkflows", account_id=GUARDED, region=REGION))
     async with (
