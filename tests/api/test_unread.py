@@ -300,8 +300,11 @@ async def test_large_answer_over_websocket(run: Run) -> None:
 
 
 async def test_shutdown_with_peers_that_do_nothing(accounts_file: Path, aws: Emulator) -> None:
-    """SIGTERM ends the process within 5 s, with 0 and no task left, whatever peers neither send nor read."""
-    environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
+    """SIGTERM ends the process long before its grace period, with 0 and no task left, whoever doesn't send or read."""
+    environment = {
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_SHUTDOWN_GRACE_S": "100",
+    }
     async with started("serve", "--http-port", "0", **environment) as serving, AsyncExitStack() as stack:
         for _ in range(5):
             for begun in (b"", LARGE[:40], LARGE[:-5], LARGE * 10):
@@ -317,5 +320,5 @@ async def test_shutdown_with_peers_that_do_nothing(accounts_file: Path, aws: Emu
         code, log = await serving.stop()
         took_s = time.monotonic() - started_at
     assert code == 0
-    assert took_s < 5
+    assert took_s < 50  # about 4 s, on a machine that does nothing else
     assert "tasks_left=[]" in log or '"tasks_left":[]' in log, log[-500:]

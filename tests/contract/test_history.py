@@ -16,7 +16,6 @@ import pytest
 from doors import Failed, GraphQLDoor, both_doors, selection
 from recorded import (
     DAY_S,
-    OTHER_REGION,
     REGION,
     REMEMBERS,
     at,
@@ -33,6 +32,7 @@ from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.domain.identity import AccountId, Region, Target
 from transfer_gateway.history.store import open_store
 from wire import PLAIN, becomes
+from wire import REGION as OTHER_REGION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
