@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import tempfile
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import sqlite_file
 from history_events import a_run, event, new_key, observed
 from postgres import PostgresServer
 from transfer_gateway.domain.errors import UpstreamUnavailable
@@ -167,9 +167,7 @@ async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     url = f"sqlite://{tmp_path}/history.db"
     async with open_store(url) as store:
         assert await works(store)
-    with sqlite3.connect(tmp_path / "history.db") as connection:
-        connection.execute("UPDATE history_revision SET version_num = '9999'")
-    connection.close()
+    await sqlite_file.execute(tmp_path / "history.db", "UPDATE history_revision SET version_num = '9999'")
     async with open_store(url) as store:
         assert "newer version" in await failure(store)
 
@@ -264,15 +262,15 @@ async def _tried(store: HistoryStore, key: ExecutionKey) -> None:
 
 async def test_a_file_that_another_process_has_locked_is_waited_for_and_then_reported(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
-    async with open_store(f"sqlite://{path}", timeout_s=4) as store:
+    async with open_store(f"sqlite://{path}", timeout_s=2) as store:
         key = new_key()
         await store.append(a_run(key))
-        other = sqlite3.connect(path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(UpstreamUnavailable, match=r"^The history store is locked by another process\.$"):
-            await store.append(a_run(new_key()))
-        assert set(await store.records([key])) == {key}
-        other.close()
+        async with sqlite_file.locked(path):
+            with pytest.raises(
+                UpstreamUnavailable, match=r"^The history store is locked by another process\.$"
+            ):
+                await store.append(a_run(new_key()))
+            assert set(await store.records([key])) == {key}
         await becomes(lambda: works(store), expected=True)
 
 
