@@ -85,6 +85,10 @@ class Database(Protocol):
         """
         ...
 
+    async def interrupt(self, connection: Any) -> None:  # noqa: ANN401  a driver's
+        """End the statement that runs there."""
+        ...
+
     async def start_anew(self) -> None:
         """Replace what is damaged with what is empty."""
         ...
@@ -194,6 +198,10 @@ class Sqlite:
 
         return asyncio.get_running_loop().call_later(timeout_s, interrupt).cancel
 
+    async def interrupt(self, connection: aiosqlite.Connection) -> None:
+        with suppress(ValueError):  # it is closed already
+            await connection.interrupt()
+
     async def start_anew(self) -> None:
         """The damaged file is kept as `….damaged`; an older one of that name is overwritten."""
         await self._disconnect()
@@ -213,6 +221,15 @@ class Sqlite:
             await connection.close()
 
 
+class _Connection(sqlite3.Connection):
+    """Rolls back when it is closed: as long as a statement of it lives, SQLite itself would keep the locks."""
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self.rollback()
+        super().close()
+
+
 class _Threads:
     """Those of aiosqlite's connections. One that outlives the event loop fails when it reports to it.
 
@@ -228,7 +245,7 @@ class _Threads:
         with self._lock:
             self._alive = [thread for thread in self._alive if thread.is_alive()]
             self._alive.append(threading.current_thread())
-        return sqlite3.Connection(*args, **options)
+        return _Connection(*args, **options)
 
     def join(self, timeout_s: float) -> None:
         """Wait for their ends, for each at most so long."""
@@ -362,6 +379,9 @@ class Postgresql:
             {"timeout_ms": str(max(1, int(timeout_s * 1000)))},
         )
         return _nothing
+
+    async def interrupt(self, connection: asyncpg.Connection[Any]) -> None:
+        """The server has `statement_timeout`, and the driver drops the connection."""
 
     async def start_anew(self) -> None:
         """Not ours to do."""

@@ -11,6 +11,7 @@ import math
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from transfer_gateway.fair_limiter import FairLimiter
 from transfer_gateway.history import schema
@@ -60,6 +61,7 @@ class Operations:
         self.generation = 0
         self._replacements = 0
         self._running: set[asyncio.Task[Any]] = set()
+        self._used: WeakKeyDictionary[asyncio.Task[Any], Any] = WeakKeyDictionary()  # the driver's
         self._searches = FairLimiter(database.searches, slow_s=math.inf)
         self._down: Failure | None = None
         self._try_at = 0.0
@@ -103,6 +105,7 @@ class Operations:
 
         async def attempt() -> T:
             async with self.database.writer.begin() as connection:
+                await self._note_use(connection)
                 return await work(connection)
 
         return await self._run(operation, attempt, in_line=self.database.writer is not self.database.reader)
@@ -166,6 +169,8 @@ class Operations:
             raise
         if not task.done():
             task.cancel()
+            if (connection := self._used.get(task)) is not None:
+                await self.database.interrupt(connection)
             await asyncio.wait({task}, timeout=_LEAVE_S)
             if not task.done():
                 task.cancel()  # the driver then drops the connection
@@ -173,6 +178,12 @@ class Operations:
         if task.cancelled():
             raise Replaced if replacements != self._replacements else TimeoutError
         return task.result()
+
+    async def _note_use(self, connection: AsyncConnection) -> None:
+        """By this attempt: if it does not end in time, a statement that runs must not keep its locks."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  it runs in one
+        self._used[task] = (await connection.get_raw_connection()).driver_connection
 
     async def _await_schema(self) -> None:
         """A large file's migration takes longer than an operation may: it goes on, and operations fail meanwhile."""
