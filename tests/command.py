@@ -84,6 +84,10 @@ class Started:
     grpc: str
     _log: IO[bytes]
 
+    def log_so_far(self) -> str:
+        """What it has written by now, without moving the position at which it writes on."""
+        return os.pread(self._log.fileno(), 2**24, 0).decode(errors="replace")
+
     def signal(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 

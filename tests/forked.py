@@ -17,7 +17,7 @@ import sys
 from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
 
-from quick_botocore import make_quick
+from quick_libraries import make_quick
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import jwt
@@ -42,13 +43,16 @@ class SigningKey:
     def __init__(self, kid: str | None, algorithm: str = "RS256", *, bits: int = 2048) -> None:
         self.kid = kid
         self.algorithm = algorithm
-        self.private: Any
-        if algorithm.startswith("ES"):
-            self.private = ec.generate_private_key(_CURVES[algorithm]())
-        elif algorithm == "EdDSA":
-            self.private = ed25519.Ed25519PrivateKey.generate()
-        else:
-            self.private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+        self._bits = bits
+
+    @cached_property
+    def private(self) -> Any:
+        """Not made before a test needs it: an RSA key takes 0.1 s of CPU."""
+        if self.algorithm.startswith("ES"):
+            return ec.generate_private_key(_CURVES[self.algorithm]())
+        if self.algorithm == "EdDSA":
+            return ed25519.Ed25519PrivateKey.generate()
+        return rsa.generate_private_key(public_exponent=65537, key_size=self._bits)
 
     def jwk(self, **members: object) -> dict[str, Any]:
         """The public key; members with None are omitted."""

@@ -31,6 +31,16 @@ rules = st.lists(
 )
 
 
+def granted(group: str, account_id: str, *hide: Hideable) -> dict[str, Any]:
+    """One rule."""
+    return {
+        "callers": {"groups": [group]},
+        "accounts": {"ids": [account_id]},
+        "regions": [REGION, "us-east-1"],
+        "hide": [*map(str, hide)],
+    }
+
+
 def hidden_from(
     caller: str, target: tuple[str, str], rules: list[dict[str, Any]]
 ) -> frozenset[Hideable] | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ROOT = Path(__file__).parents[1]
 OURS = {"transfer_gateway", "transfer_emulator", "transfer_api"}
@@ -77,6 +77,12 @@ def parsed(module: str) -> ast.Module:
 
 
 @cache
+def nodes(module: str) -> tuple[ast.AST, ...]:
+    """Of the whole file."""
+    return tuple(ast.walk(parsed(module)))
+
+
+@cache
 def listed(module: str) -> frozenset[str]:
     """The names in backticks in the module's docstring."""
     docstring = importlib.import_module(module).__doc__ or ""
@@ -131,7 +137,7 @@ def used_of_itself(definition: ast.ClassDef) -> Iterator[tuple[str, int]]:
 
 def inherited(module: str) -> Iterator[tuple[type, str, str, int]]:
     """What a module's classes use of libraries' classes through `self`: base, class, part, line."""
-    for definition in (node for node in ast.walk(parsed(module)) if isinstance(node, ast.ClassDef)):
+    for definition in (node for node in nodes(module) if isinstance(node, ast.ClassDef)):
         ours = getattr(importlib.import_module(module), definition.name, None)
         if ours is None:  # within a function
             continue
@@ -164,18 +170,17 @@ def test_private_names_are_our_own(module: str) -> None:
     """`other._name`, `f(_name=…)` and imports of private modules: only our own, or in the module that lists them."""
     if module in INTERNALS.values():
         return
-    tree = parsed(module)
     defined = {
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes(module)
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _is_self(node.value)
     } | {
         node.name
-        for node in ast.walk(tree)
+        for node in nodes(module)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     }
     wrong = []
-    for node in ast.walk(tree):
+    for node in nodes(module):
         match node:
             case ast.Attribute(attr=name, value=value) if is_private(name) and not _is_self(value):
                 if name not in defined | NAMED_TUPLE and ast.unparse(node) != "os._exit":
@@ -204,7 +209,7 @@ UNDOCUMENTED = {
 
 @pytest.mark.parametrize("module", MODULES)
 def test_undocumented_modules_are_imported_by_one(module: str) -> None:
-    for node in ast.walk(parsed(module)):
+    for node in nodes(module):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             for path, library in UNDOCUMENTED.items():
                 if f"{node.module}.".startswith(f"{path}."):
@@ -237,16 +242,16 @@ def test_every_imported_library_is_declared() -> None:
     missing = {
         f"{module}: {name}"
         for module in MODULES
-        for name in imported(parsed(module)) - OURS - PYTHON
+        for name in imported(nodes(module)) - OURS - PYTHON
         if not {re.sub(r"[-_.]+", "-", each.lower()) for each in installed[name]} & declared
     }
     assert missing == set()
 
 
-def imported(tree: ast.Module) -> set[str]:
+def imported(nodes: Iterable[ast.AST]) -> set[str]:
     """Top-level packages, including those imported for type checking."""
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:

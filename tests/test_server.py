@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.settings import Settings
 
+pytestmark = pytest.mark.early
+
 
 async def test_accounts_file_is_followed(
     aws: Emulator, world: World, settings: Callable[..., Settings], accounts_file: Path

@@ -18,6 +18,8 @@ from transfer_gateway import server
 from transfer_gateway.settings import Settings
 from wire import Gateway, calling, place, until_in_flight
 
+pytestmark = pytest.mark.early
+
 EXECUTIONS = """
 query Page($first: Int, $after: String) {
   list: inProgressExecutions(first: $first, after: $after) {

@@ -244,23 +244,24 @@ async def test_websocket_messages_never_read() -> None:
         await ends(raw, sending=frame(Opcode.PONG))
 
 
-@pytest.mark.parametrize(
-    "flood",
-    [
-        pytest.param(frame(Opcode.PING, b"a" * 125) * 2000, id="pings"),
-        pytest.param(frame(Opcode.PONG) * 2000, id="pongs"),
-        pytest.param(
-            frame(Opcode.TEXT, fin=False) + frame(Opcode.CONT, fin=False) * 2000, id="empty-fragments"
-        ),
-        pytest.param(
-            frame(Opcode.TEXT, b" ", fin=False) + frame(Opcode.CONT, b" ", fin=False) * 2000,
-            id="many-fragments",
-        ),
-    ],
-)
-async def test_frames_that_say_nothing(run: Run, flood: bytes) -> None:
+FLOODS = {
+    "pings": frame(Opcode.PING, b"a" * 125) * 2000,
+    "pongs": frame(Opcode.PONG) * 2000,
+    "empty fragments": frame(Opcode.TEXT, fin=False) + frame(Opcode.CONT, fin=False) * 2000,
+    "many fragments": frame(Opcode.TEXT, b" ", fin=False) + frame(Opcode.CONT, b" ", fin=False) * 2000,
+}
+
+
+async def test_frames_that_say_nothing(run: Run) -> None:
     """More of them than any client needs end the connection, which is told why: 1008."""
-    async with websocket(await run()) as raw:
+    url = await run()
+    async with asyncio.TaskGroup() as tasks:  # each connection lingers for 2 s
+        for what, flood in FLOODS.items():
+            tasks.create_task(_flooded(url, flood), name=what)
+
+
+async def _flooded(url: str, flood: bytes) -> None:
+    async with websocket(url) as raw:
         await send(raw, text({"type": "connection_init"}))
         sending = asyncio.create_task(ends(raw, sending=flood))
         received = b""
@@ -299,8 +300,11 @@ async def test_large_answer_over_websocket(run: Run) -> None:
 
 
 async def test_shutdown_with_peers_that_do_nothing(accounts_file: Path, aws: Emulator) -> None:
-    """SIGTERM ends the process within 5 s, with 0 and no task left, whatever peers neither send nor read."""
-    environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
+    """SIGTERM ends the process long before its grace period, with 0 and no task left, whoever doesn't send or read."""
+    environment = {
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_SHUTDOWN_GRACE_S": "100",
+    }
     async with started("serve", "--http-port", "0", **environment) as serving, AsyncExitStack() as stack:
         for _ in range(5):
             for begun in (b"", LARGE[:40], LARGE[:-5], LARGE * 10):
@@ -316,5 +320,5 @@ async def test_shutdown_with_peers_that_do_nothing(accounts_file: Path, aws: Emu
         code, log = await serving.stop()
         took_s = time.monotonic() - started_at
     assert code == 0
-    assert took_s < 5
+    assert took_s < 50  # about 4 s, on a machine that does nothing else
     assert "tasks_left=[]" in log or '"tasks_left":[]' in log, log[-500:]

@@ -14,6 +14,8 @@ from command import CLOSED_STDIN, run, run_on_terminal, run_unprivileged, starte
 from transfer_emulator import Emulator
 from wire import calling, place
 
+pytestmark = pytest.mark.early
+
 LOOK_UP = (
     """query($key: ExecutionKey!) { executionOrError(key: $key) { __typename ... on Error { code } } }"""
 )

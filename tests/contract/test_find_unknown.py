@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from transfer_emulator import Emulator, World
     from transfer_gateway.settings import Settings
 
+pytestmark = pytest.mark.early
+
 TARGETS = len(ACCOUNTS) * len(REGIONS)  # that have workflows
 ALL_TARGETS = TARGETS + len(REGIONS)
 SLOWLY = {"history_interval_s": 1}  # so that no read has to wait for AWS's quota

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from contextlib import asynccontextmanager
@@ -13,13 +14,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from doors import Failed, GraphQLDoor, both_doors, selection
-from recorded import DAY_S, REMEMBERS, at, id_of, key_of, recorded_world, same, uploaded, workflow_of
+from recorded import (
+    DAY_S,
+    REGION,
+    REMEMBERS,
+    at,
+    id_of,
+    key_of,
+    recorded_world,
+    same,
+    uploaded,
+    workflow_of,
+)
 from transfer_emulator import Fault, FaultKind, LogQuirks, Outcome
 from transfer_gateway import server
 from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.domain.identity import AccountId, Region, Target
 from transfer_gateway.history.store import open_store
-from wire import PLAIN, REGION, becomes
+from wire import PLAIN, becomes
+from wire import REGION as OTHER_REGION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -30,6 +43,8 @@ if TYPE_CHECKING:
     from transfer_gateway.settings import Settings
 
     Doors = tuple[GraphQLDoor, RpcDoor]
+
+pytestmark = pytest.mark.early
 
 SUBJECTS = ("payments", "claims", "trades")
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
@@ -183,7 +198,7 @@ async def test_an_ended_execution(
     assert await same(doors, "batch", [key]) == [found]
     searched = await same(doors, "find", upload.execution_id)
     assert searched == {"execution": found, "targetsAsked": 1, "targetFailures": None}
-    for elsewhere in ({"regions": ["us-east-1"]}, {"workflowId": workflow_of(world, "orders")}):
+    for elsewhere in ({"regions": [OTHER_REGION]}, {"workflowId": workflow_of(world, "orders")}):
         searched = await same(doors, "find", upload.execution_id, **elsewhere)
         assert searched["execution"] is None
 
@@ -292,8 +307,12 @@ async def test_an_id_that_may_have_expired(world: World, doors: Doors) -> None:
 async def test_a_workflow_that_logs_nothing(past: Past, past_doors: Doors) -> None:
     """Neither what ended nor what never existed is known, and how to change that is."""
     upload = past.uploads["not logged"]
-    for key in (key_of(upload), never(past.world, "orders")):
-        found = await same(past_doors, "get", key)
+    async with asyncio.TaskGroup() as tasks:
+        asked = [
+            tasks.create_task(same(past_doors, "get", key))
+            for key in (key_of(upload), never(past.world, "orders"))
+        ]
+    for found in (task.result() for task in asked):
         assert found["reason"] == "NOT_LOGGED"
         assert f"Server {upload.server_id}" in found["message"]
         assert "logging role" in found["remedy"]
@@ -323,12 +342,12 @@ async def test_a_log_that_can_not_be_read(
     aws.faults.add(fault)
     ended, running = key_of(uploaded(world)), key_of(uploaded(world, ago_s=5, duration_s=500))
     async with remembering(settings, request_timeout_s=4, aws_read_timeout_s=2) as doors:
-        for key in (ended, never(world)):
-            for door in doors:
-                found = await door.get(key)
-                assert (found["code"], found["reason"]) == ("EXECUTION_NOT_FOUND", "LOG_UNREADABLE"), found
-                assert why in found["message"]
-                assert (found["remedy"] is not None) is has_remedy
+        async with asyncio.TaskGroup() as tasks:  # each may take its time
+            asked = [tasks.create_task(door.get(key)) for key in (ended, never(world)) for door in doors]
+        for found in (task.result() for task in asked):
+            assert (found["code"], found["reason"]) == ("EXECUTION_NOT_FOUND", "LOG_UNREADABLE"), found
+            assert why in found["message"]
+            assert (found["remedy"] is not None) is has_remedy
         found = await same(doors, "get", running)
         assert found["status"] == "IN_PROGRESS"
 

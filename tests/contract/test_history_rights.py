@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from doors import Door
     from transfer_emulator import Upload, World
 
+pytestmark = pytest.mark.early
+
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 
@@ -104,21 +106,30 @@ async def test_nothing_that_is_denied_or_hidden(
     remembering.admission.policy = parse_policy(json.dumps({"rules": EVERYONE}).encode(), name="policy.yaml")
     event_ids: dict[str, str] = {}
     async with doors_of(remembering, issuer, "operator", history=True) as (graphql, _):
-        for upload in (upload for found in uploads.values() for upload in found):
+
+        async def read(upload: Upload) -> None:
             key = key_of(upload)
             await graphql.get(key, 3600)
             events = (await graphql.events(key))["events"] if upload.told(0)["log_groups"] else []
             if events:
                 event_ids[id_of(key)] = events[0]["id"]
+
+        async with asyncio.TaskGroup() as tasks:  # each waits for AWS's quota
+            for upload in (upload for found in uploads.values() for upload in found):
+                tasks.create_task(read(upload))
     assert event_ids
     remembering.admission.policy = parse_policy(json.dumps({"rules": rules}).encode(), name="policy.yaml")
     for caller in ("operator", "payments"):
         async with doors_of(remembering, issuer, caller, history=True) as doors:
-            for target, here in uploads.items():
-                hidden = hidden_from(caller, target, rules)
-                for door in doors:
-                    answers = await answers_about(door, here, event_ids)
-                    check(answers, here, hidden)
+
+            async def ask(door: Door, target: tuple[str, str], caller: str = caller) -> None:
+                answers = await answers_about(door, uploads[target], event_ids)
+                check(answers, uploads[target], hidden_from(caller, target, rules))
+
+            async with asyncio.TaskGroup() as tasks:
+                for target in uploads:
+                    for door in doors:
+                        tasks.create_task(ask(door, target))
 
 
 def check(answers: dict[str, Any], uploads: list[Upload], hidden: frozenset[Hideable] | None) -> None:

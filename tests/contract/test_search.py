@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     Doors = tuple[GraphQLDoor, RpcDoor]
     Matches = Callable[[Upload], bool]
 
+pytestmark = pytest.mark.early
+
 UNKNOWN_ACCOUNT = "444444444444"
 ACCOUNTS = f"""
 defaults: {{ regions: [{REGION}, us-east-1] }}
@@ -113,7 +115,6 @@ def remembering(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) ->
             return Settings.from_environment(
                 accounts_file=accounts_file,
                 request_timeout_s=90,
-                history_backfill_hours=3,  # of which two hours have something
                 history_timeout_s=30,  # however busy the machine is
                 **REMEMBERS,
                 **here,
@@ -605,7 +606,7 @@ async def test_a_denied_and_a_hanging_account(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:
     """They delay nobody, and are named first, with why and what to do about it."""
-    upload = uploaded(world)
+    upload = uploaded(world, region=REGION)
     aws.faults.add(Fault(FaultKind.DENY, account_id=PLAIN, region="us-east-1"))
     aws.faults.add(Fault(FaultKind.HANG, operation="ListWorkflows", account_id=GUARDED, region=REGION))
     async with (

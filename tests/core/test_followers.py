@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.gateway import Gateway
     from transfer_gateway.domain.coverage import Coverage
 
-pytestmark = pytest.mark.driven_time
+pytestmark = [pytest.mark.driven_time, pytest.mark.early]
 READ = "FilterLogEvents"
 FIRST, SECOND, THIRD = "111111111111", "333333333333", "444444444444"
 TRADES = tuple(script for script in WORKFLOWS if script.subject == "trades")
@@ -203,7 +203,7 @@ async def test_at_most_half_of_awss_quota_is_used(tmp_path: Path, region: str, q
     scripts = [replace(TRADES[0], subject=f"trades-{number}", logging=Logging.SERVER) for number in range(40)]
     async with following(tmp_path, FIRST, region=region, scripts=scripts, history_interval_s=0.1) as it:
         it.upload(FIRST)
-        await asyncio.sleep(30)
+        await asyncio.sleep(15)
         workflow_id = next(iter(it.aws.world.target(FIRST, region).workflows))
         keys = [
             ExecutionKey(
@@ -219,9 +219,20 @@ async def test_at_most_half_of_awss_quota_is_used(tmp_path: Path, region: str, q
         await outcomes(
             keys, lambda key: it.history.forgotten.get(key, max_age_s=0, deadline=loop.time() + 60)
         )
-        await asyncio.sleep(30)
+        await asyncio.sleep(20)
         used_per_s = (it.reads() - before - 4) / (loop.time() - asked_at)  # both bursts
         assert quota_per_s / 3 < used_per_s <= quota_per_s / 2
+
+
+async def test_many_quiet_logs_stay_below_the_limit_together(tmp_path: Path) -> None:
+    """They are read less often than once a minute then, but all of them."""
+    scripts = [replace(TRADES[0], subject=f"trades-{number}", logging=Logging.SERVER) for number in range(25)]
+    async with following(tmp_path, FIRST, SECOND, THIRD, scripts=scripts, history_max_reads_per_s=1) as it:
+        await asyncio.sleep(900)
+        assert 500 <= await it.reads_in(600) <= 630
+        for coverage in it.coverage().values():
+            assert coverage.complete_until is not None
+            assert now() - coverage.complete_until.timestamp() < 100
 
 
 async def test_a_question_notices_that_the_store_has_lost_what_was_read(tmp_path: Path) -> None:
@@ -229,7 +240,7 @@ async def test_a_question_notices_that_the_store_has_lost_what_was_read(tmp_path
     async with following(tmp_path, FIRST) as it:
         key, _ = it.upload(FIRST)
         it.upload(FIRST, duration_s=5000)  # so that the log is read often
-        for _ in range(3):
+        for _ in range(2):
             await asyncio.sleep(1001)
             await SqliteFile(tmp_path).wipe()
             reader = it.core.reader(AUDIT)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+import sqlite_file
 from driven_time import DrivenTime
 from history_events import a_run, event, new_key
 from transfer_gateway.core.clock import Clock
@@ -289,13 +289,11 @@ async def test_what_the_store_did_not_take_is_read_again(store: HistoryStore, tm
     await reader.read_new()
     before = reader.progress
     entry = log.write(late_s=0)
-    with closing(sqlite3.connect(tmp_path / "history.db")) as database:
-        database.execute("ALTER TABLE history_log_groups RENAME TO gone")
+    await sqlite_file.execute(tmp_path / "history.db", "ALTER TABLE history_log_groups RENAME TO gone")
     with pytest.raises(UpstreamUnavailable, match="history store failed"):
         await reader.read_new()
     assert reader.progress == before
-    with closing(sqlite3.connect(tmp_path / "history.db")) as database:
-        database.execute("ALTER TABLE gone RENAME TO history_log_groups")
+    await sqlite_file.execute(tmp_path / "history.db", "ALTER TABLE gone RENAME TO history_log_groups")
     await asyncio.sleep(300)
     await reader.read_new()
     assert await ids(store) == {entry.event_id}

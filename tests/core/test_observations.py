@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+import sqlite_file
 from driven_time import DrivenTime
 from history_events import new_key, observed
 from transfer_gateway.core.observations import Observations
 from transfer_gateway.history.store import HistoryStore, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from transfer_gateway.domain.execution import Execution
@@ -47,17 +47,12 @@ async def storing(store: HistoryStore) -> AsyncIterator[Observations]:
     await asyncio.wait({task})
 
 
-@contextmanager
-def failing(path: Path) -> Iterator[None]:
+@asynccontextmanager
+async def failing(path: Path) -> AsyncIterator[None]:
     """The store takes no answers."""
-    rename(path, "history_executions", "gone")
+    await sqlite_file.execute(path / "history.db", "ALTER TABLE history_executions RENAME TO gone")
     yield
-    rename(path, "gone", "history_executions")
-
-
-def rename(path: Path, old: str, new: str) -> None:
-    with closing(sqlite3.connect(path / "history.db", timeout=60)) as database:
-        database.execute(f"ALTER TABLE {old} RENAME TO {new}")
+    await sqlite_file.execute(path / "history.db", "ALTER TABLE gone RENAME TO history_executions")
 
 
 async def stored(store: HistoryStore, key: ExecutionKey) -> Execution | None:
@@ -85,7 +80,7 @@ async def test_what_a_store_does_not_take_is_stored_later(store: HistoryStore, t
     """Of each execution the last answer; nothing is lost within the bound."""
     answers = [observed(new_key()) for _ in range(1000)]
     async with storing(store) as observations:
-        with failing(tmp_path):
+        async with failing(tmp_path):
             for answer in answers:
                 observations.add(answer)
             await asyncio.sleep(30)
@@ -103,7 +98,7 @@ async def test_what_a_store_does_not_take_is_stored_later(store: HistoryStore, t
 async def test_only_so_many_wait_for_a_store(store: HistoryStore, tmp_path: Path) -> None:
     """What does not fit is counted."""
     async with storing(store) as observations:
-        with failing(tmp_path):
+        async with failing(tmp_path):
             for _ in range(5200):
                 observations.add(observed(new_key()))
             await asyncio.sleep(3)
@@ -125,8 +120,7 @@ async def test_the_same_answer_is_written_once_but_again_if_the_store_lost_it(
         observations.add(replace(answer))
         await asyncio.sleep(2)
         assert store._operations._done.get(("observe",), 0) == before
-        with closing(sqlite3.connect(tmp_path / "history.db", timeout=60)) as database, database:
-            database.execute("DELETE FROM history_executions")
+        await sqlite_file.execute(tmp_path / "history.db", "DELETE FROM history_executions")
         store._operations.generation += 1  # as the followers do when they notice
         observations.add(replace(answer))
         await asyncio.sleep(2)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 # moto makes the stacks; what it deprecates of its own, and botocore of Python's, is their business.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.filterwarnings("ignore::DeprecationWarning"), pytest.mark.early]
 
 ROOT = Path(__file__).parents[2]
 IAM = ROOT / "iam"

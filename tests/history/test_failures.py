@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import tempfile
 import threading
 import time
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
+import sqlite_file
 from history_events import a_run, event, new_key, observed
 from postgres import PostgresServer
 from transfer_gateway.domain.errors import UpstreamUnavailable
@@ -154,11 +155,10 @@ async def test_events_of_a_transaction_that_failed_are_new_the_next_time(tmp_pat
     run = a_run(key := new_key())
     async with open_store(f"sqlite://{tmp_path}/history.db") as store:
         await store.append(run[:2])
-        with closing(sqlite3.connect(tmp_path / "history.db", timeout=60)) as database:
-            database.execute("ALTER TABLE history_events RENAME TO gone")
-            with pytest.raises(UpstreamUnavailable):
-                await store.append(run[2:4])
-            database.execute("ALTER TABLE gone RENAME TO history_events")
+        await sqlite_file.execute(tmp_path / "history.db", "ALTER TABLE history_events RENAME TO gone")
+        with pytest.raises(UpstreamUnavailable):
+            await store.append(run[2:4])
+        await sqlite_file.execute(tmp_path / "history.db", "ALTER TABLE gone RENAME TO history_events")
         assert await store.append(run[:5]) == run[2:5]
         assert list((await store.records([key]))[key].events) == run[:5]
 
@@ -167,9 +167,7 @@ async def test_a_file_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     url = f"sqlite://{tmp_path}/history.db"
     async with open_store(url) as store:
         assert await works(store)
-    with sqlite3.connect(tmp_path / "history.db") as connection:
-        connection.execute("UPDATE history_revision SET version_num = '9999'")
-    connection.close()
+    await sqlite_file.execute(tmp_path / "history.db", "UPDATE history_revision SET version_num = '9999'")
     async with open_store(url) as store:
         assert "newer version" in await failure(store)
 
@@ -264,16 +262,27 @@ async def _tried(store: HistoryStore, key: ExecutionKey) -> None:
 
 async def test_a_file_that_another_process_has_locked_is_waited_for_and_then_reported(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
-    async with open_store(f"sqlite://{path}", timeout_s=4) as store:
+    async with open_store(f"sqlite://{path}", timeout_s=2) as store:
         key = new_key()
         await store.append(a_run(key))
-        other = sqlite3.connect(path, isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(UpstreamUnavailable, match=r"^The history store is locked by another process\.$"):
-            await store.append(a_run(new_key()))
-        assert set(await store.records([key])) == {key}
-        other.close()
+        async with sqlite_file.locked(path):
+            with pytest.raises(
+                UpstreamUnavailable, match=r"^The history store is locked by another process\.$"
+            ):
+                await store.append(a_run(new_key()))
+            assert set(await store.records([key])) == {key}
         await becomes(lambda: works(store), expected=True)
+
+
+async def test_a_write_that_does_not_end_does_not_keep_its_lock(tmp_path: Path) -> None:
+    """It is interrupted, and its connection closed, although it is busy when it should roll back."""
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    async with open_store(f"sqlite://{tmp_path}/history.db", timeout_s=1) as store:
+        await store.append(a_run(new_key()))
+        for _ in range(2):
+            with pytest.raises(UpstreamUnavailable, match="did not answer within 1 s"):
+                await store._operations.write("test", lambda it: it.execute(text(endless)))
+            assert len(await store.append(a_run(new_key()))) == 8
 
 
 async def test_a_file_that_cannot_be_written_is_reported() -> None:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
     from postgres import PostgresServer
 
+pytestmark = pytest.mark.early
+
 OPERATIONS = (
     "FilterLogEvents",
     "FilterLogEvents",

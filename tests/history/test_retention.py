@@ -12,8 +12,10 @@ import pytest
 
 from history_events import START, a_run, new_key
 from transfer_gateway.history.store import open_store
+from wire import becomes
 
 if TYPE_CHECKING:
+    from postgres import PostgresServer
     from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.history.store import HistoryStore
 
@@ -77,3 +79,20 @@ async def test_a_file_shrinks(url: str) -> None:
         await store.prune()
     path = Path(url.removeprefix("sqlite://"))
     assert path.stat().st_size < 1_000_000
+
+
+async def test_postgresql_knows_what_it_has_before_autovacuum_looks(postgres: PostgresServer) -> None:
+    """Without statistics, a search of 3,500 executions took more than a second."""
+    url = await postgres.create_database()
+    async with open_store(url, timeout_s=30) as store:
+        for _ in range(5):
+            await store.append([event for _ in range(30) for event in a_run(new_key())])
+        connection = await postgres.connect(url.split("?")[0].rpartition("/")[2])
+        tables = "SELECT reltuples FROM pg_class WHERE relname IN ('history_executions', 'history_texts')"
+
+        async def analyzed() -> bool:
+            await store._operations.write("analyze", store._operations.database.analyze)
+            return {row[0] for row in await connection.fetch(tables)} == {150}
+
+        await becomes(analyzed, expected=True)
+        await connection.close()

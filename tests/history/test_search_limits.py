@@ -60,8 +60,27 @@ async def test_a_search_that_takes_too_long_is_stopped(url: str) -> None:
 
 async def outcome(store: HistoryStore) -> str:
     with pytest.raises(DeadlineExceeded) as error:
-        await store._operations.search("test", slow)
+        await store._operations.search("test", slow, caller="")
     return error.value.message
+
+
+async def test_callers_take_turns(store: HistoryStore) -> None:
+    """However many searches one has started, another's are next."""
+    ended: list[str] = []
+
+    async def search(caller: str) -> None:
+        await store._operations.search("test", lambda _, __: asyncio.sleep(0.02), caller=caller)
+        ended.append(caller)
+
+    await search("first")
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(40):
+            tasks.create_task(search("many"))
+        await asyncio.sleep(0.03)
+        for _ in range(3):
+            tasks.create_task(search("few"))
+    last = max(at for at, caller in enumerate(ended) if caller == "few")
+    assert last < len(ended) / 2
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,14 @@ is right again, and nothing is lost that AWS still has.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import sqlite_file
 from doors import RpcDoor, rpc
 from history_model import PostgresDatabase, SqliteFile
 from postgres import PostgresServer
@@ -26,6 +26,8 @@ from wire import HOME, PLAIN, REGION, Gateway, becomes, calling
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
+
+pytestmark = pytest.mark.early
 
 LATENCY_S = 2.5  # of an execution in progress, on a busy machine: less than the store's timeout
 WITH_TIMES = """
@@ -98,17 +100,14 @@ async def restored(of: Stores) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def full(of: Stores) -> AsyncIterator[None]:
-    with closing(sqlite3.connect(of.path, timeout=30)) as database, database:
-        database.execute("CREATE TABLE ballast AS SELECT zeroblob(30000000) AS bytes")
+    await sqlite_file.execute(of.path, "CREATE TABLE ballast AS SELECT zeroblob(30000000) AS bytes")
     yield
-    with closing(sqlite3.connect(of.path, timeout=30, isolation_level=None)) as database:
-        database.execute("DROP TABLE ballast")
+    await sqlite_file.execute(of.path, "DROP TABLE ballast")
 
 
 @asynccontextmanager
 async def locked(of: Stores) -> AsyncIterator[None]:
-    with closing(sqlite3.connect(of.path, timeout=30, isolation_level=None)) as database:
-        database.execute("BEGIN IMMEDIATE")
+    async with sqlite_file.locked(of.path):
         yield
 
 

@@ -124,6 +124,7 @@ class FindUseCases(HistoryUseCases):
                         first=first,
                         after=after,
                         deadline=deadline,
+                        caller=self.caller.name,
                     )
             if page is None:
                 page = await self._sources.in_progress.page(

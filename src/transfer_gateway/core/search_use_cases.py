@@ -79,7 +79,15 @@ class SearchUseCases(Access):
             if search is None or coverages is None:
                 raise HistoryOff.now()
             span = span_of(self.scope, wanted, wanted)
-            page = await search.page(span, wanted, order, part, with_counts=with_counts, deadline=deadline)
+            page = await search.page(
+                span,
+                wanted,
+                order,
+                part,
+                with_counts=with_counts,
+                deadline=deadline,
+                caller=self.caller.name,
+            )
             coverage = coverages.report(span) if with_coverage else None
         for entry in page.entries:
             self._sources.finder.remember(entry.node.key)

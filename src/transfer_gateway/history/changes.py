@@ -68,7 +68,7 @@ class ChangeFeed:
             changes = _Changes(connection, limit, of, stored_of=self._stored_of, as_of_ms=as_of_ms)
             return await changes.after(position, newest, first)
 
-        return await self._operations.search("changes", work)
+        return await self._operations.search("changes", work, caller="")
 
 
 async def _state(connection: AsyncConnection) -> FeedState:

@@ -44,6 +44,7 @@ _INDEXED_BYTES = {
     texts: 450,
     events: 120,
 }  # of indexes and a row's header in PostgreSQL, measured
+_FEW_ROWS, _STALE = 100, 0.5  # fewer need no statistics; the part that has changed since they were made
 _RECYCLE_S = 1800  # connections move to a new primary or proxy after this
 
 
@@ -73,11 +74,19 @@ class Database(Protocol):
         """Give a part of the space of deleted rows back. Returns: whether there is more to give."""
         ...
 
+    async def analyze(self, connection: AsyncConnection) -> None:
+        """Let the database look at what it has, if what it knows of that is of no use for planning."""
+        ...
+
     async def limit(self, connection: AsyncConnection, timeout_s: float) -> Callable[[], None]:
         """Let the database stop what runs in this transaction after a time. Returns: what ends that, when it is over.
 
         Called again, it sets another time.
         """
+        ...
+
+    async def interrupt(self, connection: Any) -> None:  # noqa: ANN401  a driver's
+        """End the statement that runs there."""
         ...
 
     async def start_anew(self) -> None:
@@ -176,6 +185,9 @@ class Sqlite:
         await raw.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
         return True
 
+    async def analyze(self, connection: AsyncConnection) -> None:
+        """Statements are written such that SQLite needs no statistics."""
+
     async def limit(self, connection: AsyncConnection, timeout_s: float) -> Callable[[], None]:
         raw: Any = (await connection.get_raw_connection()).driver_connection
 
@@ -185,6 +197,10 @@ class Sqlite:
             task.add_done_callback(self._interrupting.discard)
 
         return asyncio.get_running_loop().call_later(timeout_s, interrupt).cancel
+
+    async def interrupt(self, connection: aiosqlite.Connection) -> None:
+        with suppress(ValueError):  # it is closed already
+            await connection.interrupt()
 
     async def start_anew(self) -> None:
         """The damaged file is kept as `….damaged`; an older one of that name is overwritten."""
@@ -205,6 +221,15 @@ class Sqlite:
             await connection.close()
 
 
+class _Connection(sqlite3.Connection):
+    """Rolls back when it is closed: as long as a statement of it lives, SQLite itself would keep the locks."""
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self.rollback()
+        super().close()
+
+
 class _Threads:
     """Those of aiosqlite's connections. One that outlives the event loop fails when it reports to it.
 
@@ -220,7 +245,7 @@ class _Threads:
         with self._lock:
             self._alive = [thread for thread in self._alive if thread.is_alive()]
             self._alive.append(threading.current_thread())
-        return sqlite3.Connection(*args, **options)
+        return _Connection(*args, **options)
 
     def join(self, timeout_s: float) -> None:
         """Wait for their ends, for each at most so long."""
@@ -328,6 +353,19 @@ class Postgresql:
         """Autovacuum does."""
         return False
 
+    async def analyze(self, connection: AsyncConnection) -> None:
+        """Autovacuum does, but only after a minute or more, in which searches may take a thousand times as long."""
+        stale = await connection.execute(
+            text(
+                "SELECT relname FROM pg_class JOIN pg_stat_user_tables USING (relname) "
+                "WHERE relid = pg_class.oid AND relname = ANY(:names) AND (n_live_tup > :rows OR reltuples > :rows) "
+                "AND (reltuples < 0 OR n_mod_since_analyze > :part * reltuples)"
+            ),
+            {"names": [table.name for table in _INDEXED_BYTES], "rows": _FEW_ROWS, "part": _STALE},
+        )
+        for (name,) in stale.all():
+            await connection.execute(text(f"ANALYZE {name}"))
+
     async def limit(self, connection: AsyncConnection, timeout_s: float) -> Callable[[], None]:
         """Also plans each search by its own parameters, and from ids to rows: pages are small."""
         await connection.execute(
@@ -341,6 +379,9 @@ class Postgresql:
             {"timeout_ms": str(max(1, int(timeout_s * 1000)))},
         )
         return _nothing
+
+    async def interrupt(self, connection: asyncpg.Connection[Any]) -> None:
+        """The server has `statement_timeout`, and the driver drops the connection."""
 
     async def start_anew(self) -> None:
         """Not ours to do."""

@@ -7,10 +7,13 @@ the others fail at once.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
+from transfer_gateway.fair_limiter import FairLimiter
 from transfer_gateway.history import schema
 from transfer_gateway.history.failures import (
     FAILURES,
@@ -22,7 +25,7 @@ from transfer_gateway.history.failures import (
     Replaced,
     failure_of,
 )
-from transfer_gateway.history.time_limit import TimeLimit
+from transfer_gateway.history.time_limit import TimeLimit, turn
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
 if TYPE_CHECKING:
@@ -38,10 +41,9 @@ T = TypeVar("T")
 
 _log = get_logger(__name__)
 _ATTEMPTS = 2
-_SEARCH_S, _SEARCH_PART = (
-    2.0,
-    0.6,
-)  # the time of a search, and the part of the timeout that it may take at most
+# The time of a search, and of the wait for its turn, each with the part of the timeout that it may take at most.
+_SEARCH_S, _SEARCH_PART = 2.0, 0.6
+_TURN_S, _TURN_PART = 2.0, 0.3
 _LEAVE_S = 0.5  # how long an operation that is cancelled may take to clean up before it is left
 
 
@@ -59,7 +61,8 @@ class Operations:
         self.generation = 0
         self._replacements = 0
         self._running: set[asyncio.Task[Any]] = set()
-        self._searches = asyncio.Semaphore(database.searches)
+        self._used: WeakKeyDictionary[asyncio.Task[Any], Any] = WeakKeyDictionary()  # the driver's
+        self._searches = FairLimiter(database.searches, slow_s=math.inf)
         self._down: Failure | None = None
         self._try_at = 0.0
         self._failing: dict[str, str] = {}  # the reason by operation, logged once
@@ -76,16 +79,20 @@ class Operations:
 
         return await self._run(operation, attempt)
 
-    async def search(self, operation: str, work: Callable[[AsyncConnection, TimeLimit], Awaitable[T]]) -> T:
+    async def search(
+        self, operation: str, work: Callable[[AsyncConnection, TimeLimit], Awaitable[T]], *, caller: str
+    ) -> T:
         """As `read`, for what may take long: few at once, and each is stopped after a while, which is no failure.
+
+        Callers take turns, so that none keeps the others from searching.
 
         Raises: UpstreamUnavailable; DeadlineExceeded.
         """
-        database = self.database
+        turn_s = min(_TURN_S, self._timeout_s * _TURN_PART)
 
         async def attempt() -> T:
-            limit = TimeLimit(database, min(_SEARCH_S, self._timeout_s * _SEARCH_PART))
-            async with limit.until_free(self._searches), database.searcher.connect() as connection:
+            async with turn(self._searches, caller, turn_s), self.database.searcher.connect() as connection:
+                limit = TimeLimit(self.database, min(_SEARCH_S, self._timeout_s * _SEARCH_PART))
                 return await limit.run(connection, work)
 
         return await self._run(operation, attempt)
@@ -98,6 +105,7 @@ class Operations:
 
         async def attempt() -> T:
             async with self.database.writer.begin() as connection:
+                await self._note_use(connection)
                 return await work(connection)
 
         return await self._run(operation, attempt, in_line=self.database.writer is not self.database.reader)
@@ -161,6 +169,8 @@ class Operations:
             raise
         if not task.done():
             task.cancel()
+            if (connection := self._used.get(task)) is not None:
+                await self.database.interrupt(connection)
             await asyncio.wait({task}, timeout=_LEAVE_S)
             if not task.done():
                 task.cancel()  # the driver then drops the connection
@@ -168,6 +178,12 @@ class Operations:
         if task.cancelled():
             raise Replaced if replacements != self._replacements else TimeoutError
         return task.result()
+
+    async def _note_use(self, connection: AsyncConnection) -> None:
+        """By this attempt: if it does not end in time, a statement that runs must not keep its locks."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  it runs in one
+        self._used[task] = (await connection.get_raw_connection()).driver_connection
 
     async def _await_schema(self) -> None:
         """A large file's migration takes longer than an operation may: it goes on, and operations fail meanwhile."""

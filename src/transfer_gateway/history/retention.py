@@ -57,6 +57,7 @@ class Retentive:
         while True:
             with suppress(UpstreamUnavailable):  # logged
                 await self.prune()
+                await self._operations.write("analyze", self._operations.database.analyze)
             await asyncio.sleep(jittered(_EVERY_S if self._operations.problem is None else _DOWN_EVERY_S))
 
     async def prune(self) -> int:

@@ -83,6 +83,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FOUND = 1000  # executions of one id, at most
+_GATEWAY = ""  # searches for itself
 
 
 @asynccontextmanager
@@ -298,10 +299,11 @@ class HistoryStore:
         position: SearchPosition | None = None,
         backwards: bool = False,
         as_of_ms: int,
+        caller: str = _GATEWAY,
     ) -> SearchRows:
         """A page of the executions in a caller's scope, `first` of them, after `position`, or before it if backwards.
 
-        `as_of_ms`: now. What runs is judged by it; durations count until the position's own.
+        `as_of_ms`: now. What runs is judged by it; durations count until the position's own. Callers take turns.
         Raises: BadUserInput; DeadlineExceeded, if it is too much work; UpstreamUnavailable.
         """
         return await self._search(
@@ -310,6 +312,7 @@ class HistoryStore:
             scope=scope,
             wanted=wanted,
             as_of_ms=as_of_ms,
+            caller=caller,
         )
 
     async def running(
@@ -320,6 +323,7 @@ class HistoryStore:
         after: ExecutionKey | Target | None,
         first: int,
         as_of_ms: int,
+        caller: str = _GATEWAY,
     ) -> list[SearchRow]:
         """The executions in progress, in the order of their keys: `first` of them, after a key or from a target on.
 
@@ -331,14 +335,26 @@ class HistoryStore:
             scope=scope,
             wanted=wanted,
             as_of_ms=as_of_ms,
+            caller=caller,
         )
 
     async def count(
-        self, scope: SearchScope, wanted: SearchFilter, *, as_of_ms: int, at_most: int = 10_000
+        self,
+        scope: SearchScope,
+        wanted: SearchFilter,
+        *,
+        as_of_ms: int,
+        at_most: int = 10_000,
+        caller: str = _GATEWAY,
     ) -> StatusCounts:
         """How many executions match, by status; exact up to `at_most`. Raises: as `search`."""
         return await self._search(
-            "count", lambda it: it.count(at_most), scope=scope, wanted=wanted, as_of_ms=as_of_ms
+            "count",
+            lambda it: it.count(at_most),
+            scope=scope,
+            wanted=wanted,
+            as_of_ms=as_of_ms,
+            caller=caller,
         )
 
     async def _search(
@@ -349,13 +365,14 @@ class HistoryStore:
         scope: SearchScope,
         wanted: SearchFilter,
         as_of_ms: int,
+        caller: str,
     ) -> T:
         async def work(connection: AsyncConnection, limit: TimeLimit) -> T:
             return await find(
                 Search(connection, limit, scope, wanted, as_of_ms=as_of_ms, budget=self.search_budget)
             )
 
-        return await self._operations.search(operation, work)
+        return await self._operations.search(operation, work, caller=caller)
 
     async def find(
         self, execution_id: ExecutionId, *, workflow_id: WorkflowId | None = None, targets: Targets

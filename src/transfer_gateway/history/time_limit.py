@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from transfer_gateway.fair_limiter import FairLimiter
     from transfer_gateway.history.databases import Database
 
 T = TypeVar("T")
@@ -24,29 +25,31 @@ _CANCELED = "57014"  # PostgreSQL's query_canceled
 _BUSY_RETRY_S = 1.0
 
 
+@asynccontextmanager
+async def turn(searches: FairLimiter, caller: str, timeout_s: float) -> AsyncIterator[None]:
+    """Wait for a turn to search, which callers get one after the other. Raises: DeadlineExceeded."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await searches.wait_for_slot(caller)
+    except TimeoutError:
+        raise DeadlineExceeded(
+            "The history is busy with other searches; try again.", retry_after_s=_BUSY_RETRY_S
+        ) from None
+    try:
+        yield
+    finally:
+        searches.call_ended(caller)
+        searches.release_slot()
+
+
 class TimeLimit:
-    """Of one search, from the time when it is made, waiting for others included."""
+    """Of one search, once it has its turn."""
 
     def __init__(self, database: Database, seconds: float) -> None:
         self._database, self._seconds = database, seconds
         self._until = asyncio.get_running_loop().time() + seconds
         self._connection: AsyncConnection | None = None
         self._end: Callable[[], None] | None = None
-
-    @asynccontextmanager
-    async def until_free(self, searches: asyncio.Semaphore) -> AsyncIterator[None]:
-        """Raises: DeadlineExceeded."""
-        try:
-            async with asyncio.timeout_at(self._until):
-                await searches.acquire()
-        except TimeoutError:
-            raise DeadlineExceeded(
-                "The history is busy with other searches; try again.", retry_after_s=_BUSY_RETRY_S
-            ) from None
-        try:
-            yield
-        finally:
-            searches.release()
 
     async def run(
         self, connection: AsyncConnection, work: Callable[[AsyncConnection, TimeLimit], Awaitable[T]]
