@@ -482,7 +482,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
             f"{low}-range",
             {"wanted": {after: "2026-02-01T00:00:00Z", before: "2026-01-01T00:00:00Z"}},
             f"filter.{low}",
-            "must not be above",
+            "must not be later than filter.",
         )
         for low, after, before in (
             ("started_after", "startedAfter", "startedBefore"),
@@ -495,7 +495,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
         "duration-range",
         {"wanted": {"minDurationS": 2, "maxDurationS": 1}},
         "filter.min_duration_s",
-        "must not be above",
+        "must not be above filter.",
     ),
 ]  # fmt: skip
 

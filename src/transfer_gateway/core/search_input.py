@@ -106,7 +106,8 @@ def _check_ranges(wanted: SearchInput) -> None:
     for low, high in _RANGES:
         least, most = getattr(wanted, low), getattr(wanted, high)
         if least is not None and most is not None and least > most:
-            raise _bad(low, "must not be above the other end of the range.")
+            rule = "must not be above" if low == "min_duration_s" else "must not be later than"
+            raise BadUserInput.of(f"filter.{low}", rule, other=f"filter.{high}")
 
 
 def _bad(name: str, rule: str) -> BadUserInput:
