@@ -601,6 +601,18 @@ async def test_accounts_that_are_not_available(doors: Doors, wanted: dict[str, A
         assert failed.value.error["code"] == "ACCOUNT_NOT_AVAILABLE"
 
 
+async def test_an_account_in_a_region_that_it_lacks(doors: Doors) -> None:
+    """The error is about the region: the caller sees the account elsewhere."""
+    for door in doors:
+        with pytest.raises(Failed) as failed:
+            await door.search({"accountIds": [PLAIN], "regions": ["eu-west-2"]})
+        assert failed.value.error["code"] == "ACCOUNT_NOT_AVAILABLE"
+        assert failed.value.error["message"] == (
+            f"Account {PLAIN} is not available in eu-west-2, only in other regions: not configured there, or "
+            "not visible to you there."
+        )
+
+
 async def test_a_denied_and_a_hanging_account(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:

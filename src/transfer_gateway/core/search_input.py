@@ -183,8 +183,10 @@ def span_of(scope: Scope, wanted: TargetFilter, extra: SearchInput | None = None
     chosen: frozenset[AccountId] | None = None
     for account_id in wanted.account_ids:
         account = scope.accounts.find(account_id)
-        if account is None or (regions and regions.isdisjoint(account.regions)):
+        if account is None:
             raise AccountNotAvailable.of(account_id)
+        if regions and regions.isdisjoint(account.regions):
+            raise AccountNotAvailable.elsewhere(account_id, wanted.regions)
     if wanted.account_ids:
         chosen = frozenset(wanted.account_ids)
     if extra is not None and extra.account_aliases:
