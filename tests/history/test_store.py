@@ -300,3 +300,14 @@ async def test_where_workflows_log_is_kept_after_they_are_gone(store: HistorySto
     assert sorted(found, key=str) == sorted([unlogged, logged, own], key=str)
     await store.save_workflow_logs([])
     assert await store.workflow_logs(new_key("444444444444").target) == []
+
+
+async def test_nothing_lasts_less_than_no_time(store: HistoryStore) -> None:
+    """The log may date an end before the start; orders and filters by duration meet no negative one."""
+    key = new_key()
+    await store.append(
+        [event(key, EventKind.EXECUTION_STARTED, 700, 0), event(key, EventKind.EXECUTION_COMPLETED, 0, 1)]
+    )
+    row = await row_of(store, key)
+    assert row["ended_at"] < row["started_at"]
+    assert row["lasted_ms"] == 0
