@@ -182,7 +182,10 @@ async def test_any_text_comes_back(store: HistoryStore, text: str) -> None:
     assert await store.append([one, further]) == []
 
 
-async def test_an_execution_keeps_a_bounded_number_of_events_and_its_end(store: HistoryStore) -> None:
+async def test_an_execution_keeps_a_bounded_number_of_events_and_its_end(
+    store: HistoryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is left out is logged, once."""
     key = new_key()
     await store.append([event(key, EventKind.STEP_STARTED, at, at, f"step-{at}") for at in range(1200)])
     end = event(key, EventKind.EXECUTION_COMPLETED, 5000, 5000)
@@ -190,6 +193,8 @@ async def test_an_execution_keeps_a_bounded_number_of_events_and_its_end(store: 
     stored = (await store.records([key]))[key].events
     assert len(stored) == 1001
     assert stored[-1] == end
+    await store.append([event(key, EventKind.STEP_STARTED, at, at, f"step-{at}") for at in range(990, 1200)])
+    assert "".join(capsys.readouterr()).count("execution_events_full") == 1
 
 
 async def test_the_latest_answer_of_aws_is_kept(store: HistoryStore) -> None:
