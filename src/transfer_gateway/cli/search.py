@@ -154,6 +154,8 @@ class _Found:
             yield "note: names of buckets and file systems are not searched; --help says what is"
         elif self.reading.note:
             yield self.reading.note
+        if self.is_empty and (options["user"] or options["session"]):
+            yield "note: --user and --session match whole names in their case; TEXT finds any part in any case"
         if self.page["pageInfo"]["hasNextPage"] and not options["counts"]:
             yield f"note: showing the first {options['limit']:,}; more match: raise --limit, or narrow the search"
         for hidden in self.page["hiddenFilters"]:

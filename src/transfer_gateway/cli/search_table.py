@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 _STYLES = {"COMPLETED": "green", "EXCEPTION": "red", "HANDLING_EXCEPTION": "yellow", "IN_PROGRESS": "cyan"}
 _MINUTE_S = 60
 _GAP, _CUT = "  ", "…"
+_ERROR_LEAST, _ERROR = (
+    10,
+    24,
+)  # cells of a failure that tell its type, and that go before whole names of users
 _NAME = 32  # cells of a file's name that go before the less important columns
 _ONE_LINE_FROM, _FULL_TIMES_FROM = 100, 150  # columns of a terminal
 
@@ -91,7 +95,7 @@ def _columns(executions: Sequence[dict[str, Any]], *, is_wide: bool) -> dict[str
     ]
     failures = [escaped(_failure(found["failedStep"])) for found in executions]
     if any(failures):
-        columns.append(_Column("FAILED", failures, 16, _cut))
+        columns.append(_Column("FAILED", failures, _ERROR_LEAST, _cut))
     return {column.name: column for column in columns}
 
 
@@ -111,6 +115,7 @@ def _fitting(columns: dict[str, _Column], names: str, width: int | None) -> list
     file = columns["FILE"]
     for column, most in (
         (file, max(map(_width_of_name, file.texts))),
+        *((column, _ERROR) for column in chosen if column.name == "FAILED"),
         *((column, column.full) for column in chosen if column.name not in {"FILE", "FAILED"}),
         *((column, column.full) for column in chosen),
     ):
