@@ -272,7 +272,9 @@ class Execution(_message.Message):
     ending: _builtins.bool
     """Whether AWS has just forgotten it, and its end is not in the log yet."""
     steps_done: _builtins.int
-    """How many of the workflow's steps have succeeded so far. Absent if unknown."""
+    """How many of the workflow's steps have succeeded so far. Absent if unknown. Of an execution that has ended about 500
+    steps are known: 1,000 entries of its log are kept.
+    """
     @_builtins.property
     def account(self) -> _account_pb2.Account:
         """The account it runs in, as configured."""

@@ -106,7 +106,8 @@ def _check_ranges(wanted: SearchInput) -> None:
     for low, high in _RANGES:
         least, most = getattr(wanted, low), getattr(wanted, high)
         if least is not None and most is not None and least > most:
-            raise _bad(low, "must not be above the other end of the range.")
+            rule = "must not be above" if low == "min_duration_s" else "must not be later than"
+            raise BadUserInput.of(f"filter.{low}", rule, other=f"filter.{high}")
 
 
 def _bad(name: str, rule: str) -> BadUserInput:
@@ -182,8 +183,10 @@ def span_of(scope: Scope, wanted: TargetFilter, extra: SearchInput | None = None
     chosen: frozenset[AccountId] | None = None
     for account_id in wanted.account_ids:
         account = scope.accounts.find(account_id)
-        if account is None or (regions and regions.isdisjoint(account.regions)):
+        if account is None:
             raise AccountNotAvailable.of(account_id)
+        if regions and regions.isdisjoint(account.regions):
+            raise AccountNotAvailable.elsewhere(account_id, wanted.regions)
     if wanted.account_ids:
         chosen = frozenset(wanted.account_ids)
     if extra is not None and extra.account_aliases:

@@ -32,6 +32,8 @@ from transfer_gateway.domain.log_group import LogGroupKey
 from transfer_gateway.domain.server import ServerKey
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from transfer_gateway.domain.identity import AccountId, Region, Target
 
 __all__ = [
@@ -184,6 +186,16 @@ class AccountNotAvailable(GatewayError):
     """Not configured, region not enabled, or not visible to this caller. Deliberately not distinguished."""
 
     code = ErrorCode.ACCOUNT_NOT_AVAILABLE
+
+    @classmethod
+    def elsewhere(cls, account_id: AccountId, regions: Iterable[Region]) -> AccountNotAvailable:
+        """For an account that the caller may see, but in none of these regions."""
+        return cls(
+            f"Account {account_id} is not available in {', '.join(sorted(regions))}, only in other regions: not "
+            "configured there, or not visible to you there.",
+            account_id=account_id,
+            resource=account_id,
+        )
 
     @classmethod
     def of(cls, account_id: AccountId, region: Region | None = None) -> AccountNotAvailable:

@@ -101,8 +101,10 @@ class Scope:
         accounts, regions = target_filter.account_ids, target_filter.regions
         for account_id in accounts:
             account = self.accounts.find(account_id)
-            if account is None or (regions and not set(regions).intersection(account.regions)):
+            if account is None:
                 raise AccountNotAvailable.of(account_id)
+            if regions and not set(regions).intersection(account.regions):
+                raise AccountNotAvailable.elsewhere(account_id, regions)
         for region in regions:
             if not self.count_targets(frozenset(accounts), frozenset([region])):
                 raise BadUserInput.of("regions", f"names {region}, where you have no available account.")

@@ -132,7 +132,8 @@ class Execution(Node):
         description="Whether AWS has just forgotten it, and its end is not in the log yet."
     )
     steps_done: int | None = strawberry.field(
-        description="How many of the workflow's steps have succeeded so far. Null if unknown."
+        description="How many of the workflow's steps have succeeded so far. Null if unknown. Of an execution that has "
+        "ended about 500 steps are known: 1,000 entries of its log are kept."
     )
     failed_step: ExecutionStepResult | None = strawberry.field(
         description="The first step that failed. Null if none has, or if it is unknown."
