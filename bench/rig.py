@@ -46,6 +46,12 @@ class Rig:
             found: list[dict[str, Any]] = json.loads(await answer.read())["data"]["executions"]
             return found
 
+    async def post(self, body: str) -> None:
+        """Send a GraphQL request, and read its answer."""
+        headers = {"content-type": "application/json"}
+        async with self._http.post(f"{self.url}/graphql", data=body, headers=headers) as answer:
+            await answer.read()
+
     def cpu_s(self) -> float:
         """CPU seconds that the gateway has used."""
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()

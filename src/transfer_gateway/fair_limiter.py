@@ -59,7 +59,12 @@ class FairLimiter:
     def release_slot(self) -> None:
         """Pass the slot to the next waiting call."""
         while self._waiting:
-            key = min(self._waiting, key=self._active.__getitem__)
+            key = next(
+                (key for key in self._waiting if key not in self._active),  # the first of thousands, usually
+                None,
+            )
+            if key is None:
+                key = min(self._waiting, key=self._active.__getitem__)
             queue = self._waiting.pop(key)
             granted = queue.popleft()
             if queue:

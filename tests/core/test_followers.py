@@ -224,6 +224,17 @@ async def test_at_most_half_of_awss_quota_is_used(tmp_path: Path, region: str, q
         assert quota_per_s / 3 < used_per_s <= quota_per_s / 2
 
 
+async def test_many_quiet_logs_stay_below_the_limit_together(tmp_path: Path) -> None:
+    """They are read less often than once a minute then, but all of them."""
+    scripts = [replace(TRADES[0], subject=f"trades-{number}", logging=Logging.SERVER) for number in range(25)]
+    async with following(tmp_path, FIRST, SECOND, THIRD, scripts=scripts, history_max_reads_per_s=1) as it:
+        await asyncio.sleep(900)
+        assert 500 <= await it.reads_in(600) <= 630
+        for coverage in it.coverage().values():
+            assert coverage.complete_until is not None
+            assert now() - coverage.complete_until.timestamp() < 100
+
+
 async def test_a_question_notices_that_the_store_has_lost_what_was_read(tmp_path: Path) -> None:
     """Although nothing is new: otherwise it would answer that there never was such an execution."""
     async with following(tmp_path, FIRST) as it:

@@ -70,7 +70,7 @@ class Coverages:
         if not 1 <= first <= MAX_PAGE:
             raise BadUserInput.of("first", f"must be 1 to {MAX_PAGE}; got {first}.")
         last = "" if after is None else self._cursors.read(after)
-        among = self._followers.gaps if gaps_only else None
+        among = self._followers.gaps.keys() if gaps_only else None
         page = list(islice(_targets(span, last, among), first + 1))
         entries = tuple(
             Entry(self._of(target, span), partial(self._cursors.write, _text(target)))
@@ -83,7 +83,7 @@ class Coverages:
         key = self._followers.gaps_version, span.scope.version, span.account_ids, span.regions
         scan = self._scans.get(key)
         if scan is None:
-            scan = self._scans[key] = _scanned(span, self._followers.gaps)
+            scan = self._scans[key] = _scanned(span, self._followers.gaps.keys())
         return scan
 
     def _of(self, target: Target, span: Span) -> TargetCoverage:

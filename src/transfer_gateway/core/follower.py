@@ -6,6 +6,7 @@ Each target has its own task, rate and problems, so a target that hangs or is de
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.backoff import Backoff, jittered
 from transfer_gateway.core.fanout import outcomes
+from transfer_gateway.core.follow_rate import MAX_IDLE_S, Demand
 from transfer_gateway.core.log_reader import LogReader, ReadPage
 from transfer_gateway.domain.coverage import Coverage, CoverageGap
 from transfer_gateway.domain.errors import GatewayError, LogGroupNotFound
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container
 
     from transfer_gateway.core.clock import Clock
+    from transfer_gateway.core.follow_rate import FollowRate
     from transfer_gateway.core.log_calls import LogCalls
     from transfer_gateway.domain.identity import Target, WorkflowId
     from transfer_gateway.domain.log_page import LogPage
@@ -33,11 +36,10 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 
-_SOURCES_FOR_S = 300.0
 _ACTIVE_FOR_S = 30.0  # after an event
 _WATCHED_FOR_S = 60.0  # after a question
 _STAGGER_S = 2.0
-_IDLE_GROWTH, _MAX_IDLE_S = 1.5, 60.0
+_IDLE_GROWTH = 1.5
 _FOLLOWED_FOR = timedelta(days=2)  # a group of a workflow or server that was deleted
 _RETRY = Backoff(2.0, 60.0)
 
@@ -46,7 +48,7 @@ _RETRY = Backoff(2.0, 60.0)
 class FollowerOptions:
     """`interval_s`: between reads of a log in which something happens. `backfill`: how much of the past to read.
 
-    `max_reads_per_s`: of all logs together; with more active logs than that allows, each is read less often.
+    `max_reads_per_s`: of all logs together; see `FollowRate`.
     """
 
     interval_s: float
@@ -82,7 +84,7 @@ class Follower:
         clock: Clock,
         *,
         options: FollowerOptions,
-        least_interval_s: Callable[[], float],
+        rate: FollowRate,
         on_judged: Callable[[Follower], None] = lambda _: None,
     ) -> None:
         """`on_judged`: called whenever `gap` may have changed."""
@@ -91,9 +93,13 @@ class Follower:
         self.logs: list[WorkflowLog] = []
         self.readers: dict[str, LogReader] = {}
         self._calls, self._store, self._clock, self._options = calls, store, clock, options
-        self._least_interval_s, self._on_judged = least_interval_s, on_judged
+        self._rate, self._on_judged = rate, on_judged
         self._problems: dict[_Work, _Problem] = {}
         self._sources_at = self._asked_at = -1e9
+        self._lookup_at: float | None = (
+            None  # its turn to find out where the target logs, in the clock's time
+        )
+        self._past_at = 0.0  # when its past may be read again, in the loop's time
         self._idle_s = options.interval_s
         self._wake = asyncio.Event()
         self._reading = asyncio.Lock()
@@ -106,15 +112,13 @@ class Follower:
         await asyncio.sleep(jittered(_STAGGER_S, 0.0, 1.0))  # so that targets don't read in step
         while True:
             started_at = loop.time()
+            self._wake.clear()
             async with self._reading:
                 await self._read()
             due = started_at + self._pause_s()
-            while await self._read_past() and loop.time() < due:  # once at least, however long the read took
+            while (past_due := await self._read_past()) < due and await self._has_slept_until(past_due):
                 pass
-            self._wake.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(due):
-                    await self._wake.wait()
+            await self._has_slept_until(due)
 
     async def catch_up(self) -> None:
         """Read what is new now, because somebody asks. Problems are in `problem_of`."""
@@ -122,7 +126,7 @@ class Follower:
         before = self.reads
         async with self._reading:
             if self.reads == before:  # nobody has read while this waited
-                await self._read()
+                await self._read(is_asked=True)
         self._wake.set()
 
     def problem_of(self, group: str | None = None) -> GatewayError | None:
@@ -205,27 +209,58 @@ class Follower:
     def _is_watched(self) -> bool:
         return self._clock.now() - self._asked_at < _WATCHED_FOR_S
 
-    async def _read(self) -> None:
-        """Where to read, at most every five minutes, and what is new there."""
+    async def _has_slept_until(self, until: float) -> bool:
+        """Returns: False if it was woken before, because somebody asks."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._wake.wait()
+                return False
+        return True
+
+    async def _read(self, *, is_asked: bool = False) -> None:
+        """Where to read, now and then, and what is new there."""
         self.reads += 1
         if self._generation != (generation := self._store.generation):
             self._sources_at = -1e9
             self._generation = generation
             self._problems.clear()  # those of the store are gone
-        if self._clock.now() - self._sources_at >= _SOURCES_FOR_S:
+        if self._has_lookup_due(is_asked=is_asked):
+            self._lookup_at = None
             await self._try(_Work(), self._find_sources)
         verify = self._is_watched  # what the answer rests on
         async with asyncio.TaskGroup() as tasks:  # few, of which pacing lets two go on at once
             for group, reader in self.readers.items():
                 tasks.create_task(self._try(_Work(group), partial(reader.read_new, verify=verify)))
 
-    async def _read_past(self) -> bool:
-        """Read a window of the past of each log. Returns: whether any is left."""
-        left = False
-        for reader in list(self.readers.values()):
-            if not reader.progress.backfilled and _Work(reader.group) not in self._problems:
+    def _has_lookup_due(self, *, is_asked: bool) -> bool:
+        """Whether to find out where the target logs: when it is its turn; at once for a question, if it is unknown."""
+        now, problem = self._clock.now(), self._problems.get(_Work())
+        if now - self._sources_at < self._rate.lookup_every_s or (problem and now < problem.retry_at):
+            return False
+        if is_asked and self._sources_at < 0:
+            return True
+        if self._lookup_at is None:
+            self._lookup_at = self._rate.next_lookup(now)
+        return now >= self._lookup_at
+
+    async def _read_past(self) -> float:
+        """Read a window of each log's past, if it is due. Returns: when the next is; infinity: nothing is left."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._past_at:
+            left = False
+            for reader in self._readers_of_past():
                 left |= await self._try(_Work(reader.group, past=True), reader.read_past)
-        return left
+            if not left:
+                return math.inf
+            self._past_at = loop.time() + jittered(self._rate.past_s, 1.0, 1.1)
+        return self._past_at if self._readers_of_past() else math.inf
+
+    def _readers_of_past(self) -> list[LogReader]:
+        return [
+            reader
+            for reader in self.readers.values()
+            if not reader.progress.backfilled and _Work(reader.group) not in self._problems
+        ]
 
     async def _try(self, work: _Work, read: Callable[[], Awaitable[object]]) -> bool:
         """Unless it failed a moment ago. Returns: whether it worked."""
@@ -309,11 +344,18 @@ class Follower:
 
     def _pause_s(self) -> float:
         """Short while something happens or somebody asks, then longer."""
-        if self.is_active or self._sources_at < 0:
+        logs, past, is_active = len(self.readers), len(self._readers_of_past()), self.is_active
+        self._rate.count(self.target, Demand(logs, 0, past) if is_active else Demand(0, logs, past))
+        if not logs and self._sources_at < 0:
+            problem = self._problems.get(_Work())
+            at = self._lookup_at if self._lookup_at is not None else problem.retry_at if problem else 0.0
+            return max(self._options.interval_s, at - self._clock.now())
+        if is_active or self._sources_at < 0:
             self._idle_s = self._options.interval_s
         else:
-            self._idle_s = min(_MAX_IDLE_S, self._idle_s * _IDLE_GROWTH)
-        return jittered(max(self._idle_s, self._least_interval_s()), 0.9, 1.0)
+            self._idle_s = min(MAX_IDLE_S, self._idle_s * _IDLE_GROWTH)
+        least_s = self._rate.active_s if is_active else self._rate.idle_s
+        return max(jittered(self._idle_s, 0.9, 1.0), jittered(least_s, 0.95, 1.05))
 
 
 def _workflow_logs(target: Target, sources: LogSources, now: datetime) -> list[WorkflowLog]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
+from transfer_gateway.core.follow_rate import FollowRate
 from transfer_gateway.core.follower import Follower
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
@@ -42,11 +42,11 @@ class Followers:
         self._calls, self._store, self._tasks, self._clock = calls, store, shared_tasks, clock
         self._options = options
         self._followers: dict[Target, Follower] = {}
-        self.gaps: set[Target] = set()  # the targets of which something may be missing
+        # Where something may be missing: executions in progress of which workflows; None: of any.
+        self.gaps: dict[Target, frozenset[WorkflowId] | None] = {}
         self.gaps_version = 0
         self._running: dict[Target, asyncio.Task[None]] = {}
-        self._least_interval_s = 0.0
-        self._counted_at = -1.0
+        self._rate = FollowRate(interval_s=options.interval_s, max_reads_per_s=options.max_reads_per_s)
 
     def follow(self, accounts: Accounts) -> None:
         """Follow the targets of these accounts, and no others."""
@@ -54,7 +54,8 @@ class Followers:
         for target in self._followers.keys() - targets:
             self._running.pop(target).cancel()
             del self._followers[target]
-            self.gaps.discard(target)
+            self.gaps.pop(target, None)
+            self._rate.forget(target)
         for target in targets - self._followers.keys():
             follower = Follower(
                 target,
@@ -62,12 +63,13 @@ class Followers:
                 self._store,
                 self._clock,
                 options=self._options,
-                least_interval_s=self.least_interval_s,
+                rate=self._rate,
                 on_judged=self._judge,
             )
             self._followers[target] = follower
             self._judge(follower)
             self._running[target] = self._tasks.start(self._run(follower), name=f"follow {target.label}")
+        self._rate.targets = len(targets)
         self.gaps_version += 1
         self._calls.keep_only(targets)
 
@@ -80,11 +82,10 @@ class Followers:
 
         `max_age_s`: with those that have not been read for so long; None: it doesn't matter.
         """
-        unknown = {target: self._followers[target].unknown_workflows for target in self.gaps}
         if max_age_s is None:
-            return unknown
+            return self.gaps
         since = self._clock.now() - max_age_s
-        return unknown | {
+        return self.gaps | {
             target: None
             for target, follower in self._followers.items()
             if follower.complete_until is None or follower.complete_until < since
@@ -97,19 +98,15 @@ class Followers:
 
     def _judge(self, follower: Follower) -> None:
         """Keep `gaps` current: to ask 40,000 followers takes 60 ms."""
-        had_gap = follower.target in self.gaps
-        if self._followers.get(follower.target) is not follower or had_gap is (follower.gap is not None):
+        target = follower.target
+        if self._followers.get(target) is not follower:
             return
-        self.gaps ^= {follower.target}
-        self.gaps_version += 1
-
-    def least_interval_s(self) -> float:
-        """Between reads of one log, so that all together stay below the limit. Counted once a second."""
-        now = time.monotonic()
-        if now - self._counted_at > 1.0:
-            active = sum(len(each.readers) for each in self._followers.values() if each.is_active)
-            self._least_interval_s, self._counted_at = active / self._options.max_reads_per_s, now
-        return self._least_interval_s
+        had_gap, has_gap = target in self.gaps, follower.gap is not None
+        if has_gap:
+            self.gaps[target] = follower.unknown_workflows
+        elif had_gap:
+            del self.gaps[target]
+        self.gaps_version += had_gap is not has_gap
 
     async def _run(self, follower: Follower) -> None:
         while True:

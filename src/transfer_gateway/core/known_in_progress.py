@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from functools import partial
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from transfer_gateway.core.fanout import outcomes
@@ -16,7 +17,7 @@ from transfer_gateway.core.paging import check_first
 from transfer_gateway.core.search import execution_of
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.domain.execution import Source
-from transfer_gateway.domain.page import Entry, Page, TargetFailure, limited
+from transfer_gateway.domain.page import MAX_FAILURES_LISTED, Entry, Page, TargetFailure, limited
 from transfer_gateway.domain.search import SearchFilter
 
 if TYPE_CHECKING:
@@ -76,21 +77,27 @@ class KnownInProgress:
         """
         check_first(first)
         position = self._cursors.read(after) if after is not None else None
+        is_anywhere = not wanted.account_ids and not wanted.regions
         unknown = {
             target: workflows
             for target, workflows in self._followers.unknown(max_age_s=max_age_s).items()
-            if wanted.matches_target(target)
+            if (is_anywhere or wanted.matches_target(target))
             and scope.accounts.cover(target)
             and (workflows is None or any(map(wanted.matches_workflow, workflows)))
         }
-        failures = await self._lists.look(unknown, max_age_s=max_age_s, deadline=deadline)
+        failures = self._failures(await self._lists.look(unknown, max_age_s=max_age_s, deadline=deadline))
         found, rest = await self._read(scope, wanted, position, first + 1, deadline)
         has_next = len(found) > first or rest is not None
         entries = await self._entries(
             found[:first], scope, with_details=with_details, with_results=with_results, deadline=deadline
         )
         end = None if rest is None or len(found) > first else partial(self._cursors.write, rest)
-        return Page(entries, limited(map(_failure, failures)), has_next, end)
+        return Page(entries, failures, has_next, end)
+
+    def _failures(self, late: Sequence[Target]) -> tuple[TargetFailure, ...]:
+        """Why these are not current, in order. Only those that are named are looked at: there may be 40,000."""
+        named = [self._lists.failure_of(target) for target in nsmallest(MAX_FAILURES_LISTED, late)]
+        return limited(map(_failure, named), omitted=len(late) - len(named))
 
     async def _read(
         self,

@@ -40,6 +40,7 @@ _RETRY = Backoff(_EVERY_S, 60.0)
 _FIRST_WAIT_S = 1.0  # of a request, for targets that have not been listed lately
 _MAX_TARGETS = 2000  # listed at a time; each takes a task and 2 KB
 _AT_ONCE, _SLOW_S = 64, 1.0
+_LISTS_PER_S = 100.0  # with more targets than that allows every two seconds, each is listed less often
 _WORKFLOWS_MAX_AGE_S = 60.0
 _GRACE_S = 0.5  # of the deadline, for the answer
 _BATCH = 200
@@ -91,6 +92,7 @@ class RunningLists:
         self._request_timeout_s = request_timeout_s
         self._listed: dict[Target, _Listed] = {}
         self._limiter = FairLimiter(_AT_ONCE, slow_s=_SLOW_S)
+        self._searching = asyncio.Lock()  # the store carries few searches at once, which are the callers'
 
     async def look(
         self,
@@ -98,11 +100,11 @@ class RunningLists:
         *,
         max_age_s: float | None,
         deadline: float,
-    ) -> list[ListFailure]:
+    ) -> list[Target]:
         """List these targets from now on, and for a minute: these workflows of each; None: all.
 
         Waits up to a second for those that are new; with `max_age_s` until the deadline for all that are older.
-        Returns: those that are not current.
+        Returns: those that are not current, in no order; `failure_of` says why.
         """
         now = self._now()
         oldest = -math.inf if max_age_s is None else now - max_age_s
@@ -127,7 +129,7 @@ class RunningLists:
                 for listed in waiting:
                     while not listed.is_current(oldest):
                         await listed.attempted.wait()
-        return [failure for target in sorted(targets) if (failure := self._failure(target)) is not None]
+        return [target for target in targets if not self._is_current(target)]
 
     def keep_only(self, targets: set[Target]) -> None:
         """Forget targets that are no longer configured."""
@@ -142,7 +144,12 @@ class RunningLists:
         self._tasks.start(self._keep(target, listed), name=f"list {target.label}")
         return listed
 
-    def _failure(self, target: Target) -> ListFailure | None:
+    def _is_current(self, target: Target) -> bool:
+        listed = self._listed.get(target)
+        return listed is not None and listed.error is None and listed.listed_at is not None
+
+    def failure_of(self, target: Target) -> ListFailure:
+        """Why the target is not current."""
         listed = self._listed.get(target)
         if listed is None:
             message = f"At most {_MAX_TARGETS:,} targets whose log can't be read are listed at a time."
@@ -150,11 +157,9 @@ class RunningLists:
             return ListFailure(target, error, None)
         if listed.error is not None:
             return ListFailure(target, listed.error, listed.listed_at)
-        if listed.listed_at is None:
-            message = f"The executions in progress of {target.label} have not been listed yet."
-            late = DeadlineExceeded(message, account_id=target.account_id, region=target.region)
-            return ListFailure(target, late, None)
-        return None
+        message = f"The executions in progress of {target.label} have not been listed yet."
+        late = DeadlineExceeded(message, account_id=target.account_id, region=target.region)
+        return ListFailure(target, late, None)
 
     async def _keep(self, target: Target, listed: _Listed) -> None:
         """List the target again and again, until nobody has looked for a minute."""
@@ -170,12 +175,15 @@ class RunningLists:
                 listed.attempted.set()
                 listed.attempted = asyncio.Event()  # of the next attempt
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(_RETRY.after(failures) if failures else jittered(_EVERY_S)):
+                    async with asyncio.timeout(_RETRY.after(failures) if failures else self._pause_s()):
                         await listed.wake.wait()
                 listed.wake.clear()
         finally:
             if self._listed.get(target) is listed:
                 del self._listed[target]
+
+    def _pause_s(self) -> float:
+        return jittered(max(_EVERY_S, len(self._listed) / _LISTS_PER_S))
 
     async def _list(self, target: Target, listed: _Listed) -> None:
         """Store what AWS's lists show. Raises: GatewayError, also if only some of the workflows could be listed."""
@@ -213,13 +221,14 @@ class RunningLists:
         """What the store has as running, from before."""
         if not workflows:
             return {}
-        found = await self._store.search(
-            SearchScope.of({frozenset(): [target]}),
-            SearchFilter(workflow_ids=tuple(workflows), running=True),
-            SearchOrder.NEWEST_FIRST,
-            first=_MAX_OPEN,
-            as_of_ms=int(self._now() * 1000),
-        )
+        async with self._searching:
+            found = await self._store.search(
+                SearchScope.of({frozenset(): [target]}),
+                SearchFilter(workflow_ids=tuple(workflows), running=True),
+                SearchOrder.NEWEST_FIRST,
+                first=_MAX_OPEN,
+                as_of_ms=int(self._now() * 1000),
+            )
         return {row.key: (-math.inf, None) for row in found.rows}
 
     async def _store_what_runs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from cachetools import LRUCache
 
 from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded
 from transfer_gateway.domain.execution import ExecutionStatus
+from transfer_gateway.domain.identity import Target
 from transfer_gateway.domain.merge import from_last_answer, from_record, in_progress
 from transfer_gateway.domain.page import Entry
 from transfer_gateway.domain.record import record_of
@@ -19,11 +21,13 @@ from transfer_gateway.domain.search import FoundPage, SearchPosition, StatusCoun
 from transfer_gateway.history.values import SearchScope
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from transfer_gateway.core.clock import Clock
     from transfer_gateway.core.cursors import Cursors
     from transfer_gateway.core.search_input import Part, Span
     from transfer_gateway.domain.execution import Execution
-    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.domain.identity import AccountId, Region
     from transfer_gateway.domain.scope import Scope
     from transfer_gateway.domain.search import SearchFilter, SearchOrder
     from transfer_gateway.history.store import HistoryStore
@@ -109,14 +113,24 @@ class Search:
         """What a search within the scope may tell of."""
         found = self._scopes.get(scope.version)
         if found is None:
-            by_hidden: dict[frozenset[Hideable], list[Target]] = {}
-            for target in scope.accounts.targets():
-                by_hidden.setdefault(scope.hidden.get(target, _NONE), []).append(target)
-            targets: dict[frozenset[Hideable], list[Target]] = {}
-            for hidden, listed in by_hidden.items():
-                targets.setdefault(hidden & _SEARCHED, []).extend(listed)
-            found = self._scopes[scope.version] = SearchScope.of(targets)
+            found = self._scopes[scope.version] = SearchScope.of_regions(_regions_by_hidden(scope))
         return found
+
+
+def _regions_by_hidden(scope: Scope) -> dict[frozenset[Hideable], dict[AccountId, Sequence[Region]]]:
+    """What is hidden in which regions of each account, as far as it matters to searches."""
+    if not scope.hidden:
+        return {_NONE: {account.id: account.regions for account in scope.accounts}}
+    found: defaultdict[frozenset[Hideable], dict[AccountId, Sequence[Region]]] = defaultdict(dict)
+    with_hidden = {target.account_id for target in scope.hidden}
+    for account in scope.accounts:
+        if account.id not in with_hidden:
+            found[_NONE][account.id] = account.regions
+            continue
+        for region in account.regions:
+            known = found[scope.hidden.get(Target(account.id, region), _NONE) & _SEARCHED]
+            known[account.id] = (*known.get(account.id, ()), region)
+    return found
 
 
 def execution_of(row: SearchRow, observed_at: datetime) -> Execution:

@@ -42,11 +42,11 @@ def limit_failures(failed: Iterable[tuple[Target, GatewayError | None]]) -> tupl
     return limited(TargetFailure(target, error or DeadlineExceeded.of(target)) for target, error in failed)
 
 
-def limited(failures: Iterable[TargetFailure]) -> tuple[TargetFailure, ...]:
-    """As `limit_failures`."""
+def limited(failures: Iterable[TargetFailure], *, omitted: int = 0) -> tuple[TargetFailure, ...]:
+    """As `limit_failures`. `omitted`: how many more there are than these."""
     remaining = iter(failures)
     first = list(islice(remaining, MAX_FAILURES_LISTED))
-    if more := sum(1 for _ in remaining):
+    if more := omitted + sum(1 for _ in remaining):
         last = first.pop()
         error = last.error.copy()
         error.message += f" {more} more targets failed and are not listed."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from transfer_gateway.domain.scope import Hideable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from transfer_gateway.domain.event import ExecutionEvent
@@ -138,12 +138,25 @@ class SearchScope:
     @classmethod
     def of(cls, targets_by_hidden: Mapping[frozenset[Hideable], Iterable[Target]]) -> SearchScope:
         """By what is hidden of the targets. Each target once."""
-        merged: defaultdict[tuple[bool, bool], defaultdict[AccountId, list[Region]]]
-        merged = defaultdict(lambda: defaultdict(list))
+        regions: defaultdict[frozenset[Hideable], defaultdict[AccountId, list[Region]]]
+        regions = defaultdict(lambda: defaultdict(list))
         for hidden, targets in targets_by_hidden.items():
-            of = Hideable.INITIAL_FILE_LOCATION in hidden, Hideable.SERVICE_METADATA in hidden
             for account_id, region in targets:
-                merged[of][account_id].append(region)
+                regions[hidden][account_id].append(region)
+        return cls.of_regions(regions)
+
+    @classmethod
+    def of_regions(
+        cls, regions_by_hidden: Mapping[frozenset[Hideable], Mapping[AccountId, Sequence[Region]]]
+    ) -> SearchScope:
+        """By what is hidden in these regions of each account. Each of them once."""
+        merged: dict[tuple[bool, bool], dict[AccountId, Sequence[Region]]] = {}
+        for hidden, regions_of in regions_by_hidden.items():
+            of = Hideable.INITIAL_FILE_LOCATION in hidden, Hideable.SERVICE_METADATA in hidden
+            known = merged.setdefault(of, {})
+            for account_id, regions in regions_of.items():
+                before = known.get(account_id)
+                known[account_id] = regions if before is None else (*before, *regions)
         return cls(_group(*of, regions_of) for of, regions_of in sorted(merged.items()))
 
 

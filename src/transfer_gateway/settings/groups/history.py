@@ -60,8 +60,8 @@ class HistorySettings(Group):
         ge=1,
         le=100_000,
         description=(
-            "Reads of all logs together, per second. With more active logs, each is read less often: "
-            "2,000 every 4.8 s."
+            "Reads of all logs together, per second. Where that is too few, quiet logs are read less often than once "
+            "a minute: 40,000 every 95 s; then active ones: 2,000 every 4.8 s."
         ),
     )
     history_pool_size: int = Field(
