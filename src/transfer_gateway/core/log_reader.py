@@ -152,6 +152,11 @@ class LogReader:
             self.described.retention_days is None or self.oldest == self.described.created_at
         )
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that the log ever got has been read."""
+        return self.described is not None and self.progress.complete_since <= self.described.created_at
+
     def is_active(self, within_s: float) -> bool:
         """Whether executions run here, or something happened in the last `within_s` seconds."""
         now = self._now()
