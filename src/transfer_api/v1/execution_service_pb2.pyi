@@ -309,12 +309,15 @@ class FindExecutionResponse(_message.Message):
     @_builtins.property
     def execution(self) -> _execution_pb2.Execution:
         """Absent if no target has it in progress and the history doesn't know it. Conclusive only if target_failures is
-        empty.
+        empty; with in_progress_only, and without a history, it says nothing of what has ended.
         """
 
     @_builtins.property
     def target_failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetFailure]:
-        """Targets that could not be searched: the execution may be there. Empty if it was found."""
+        """Targets that may have it, or may have had it: those that could not be searched, and those of whose ended executions
+        some are unknown. ERROR_CODE_EXECUTION_NOT_FOUND says by its reason why: NOT_LOGGED, LOG_UNREADABLE or EXPIRED.
+        Empty if it was found.
+        """
 
     def __init__(
         self,

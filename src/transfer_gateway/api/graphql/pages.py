@@ -43,14 +43,16 @@ class TargetFailure:
 class FindExecutionResult:
     execution: Execution | None = strawberry.field(
         description="Null if no target has it in progress and the history doesn't know it. Conclusive only if "
-        "`targetFailures` is empty."
+        "`targetFailures` is empty; with `inProgressOnly`, and without a history, it says nothing of what has ended."
     )
     targets_asked: int = strawberry.field(
         description="Number of targets that AWS was asked about: pairs of account and region. The history answers for "
         "the others."
     )
     target_failures: list[TargetFailure] = strawberry.field(
-        description="Targets that could not be searched: the execution may be there. Empty if it was found."
+        description="Targets that may have it, or may have had it: those that could not be searched, and those of "
+        "whose ended executions some are unknown. EXECUTION_NOT_FOUND says by its `reason` why: NOT_LOGGED, "
+        "LOG_UNREADABLE or EXPIRED. Empty if it was found."
     )
 
 
