@@ -114,6 +114,45 @@ async def test_what_is_not_logged_is_listed(
         await becomes(lambda: listed(doors[1]), [])
 
 
+async def test_the_first_question_waits_for_what_is_not_logged(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """For a second at most: nothing is missing from its answer that AWS lists at once."""
+    uploads = running_in(world, "orders")
+    async with knowing(settings) as doors:
+
+        async def gaps() -> set[str]:
+            return {
+                place["gap"]
+                for place in (await doors[0].coverage(filter={"accountIds": [*ACCOUNTS]}))["coverage"]
+            }
+
+        await becomes(gaps, {"NOT_LOGGED"})
+        first = await doors[1].list_executions()
+        assert [entry["node"]["id"] for entry in first["entries"] or ()] == ids_of(uploads)
+        assert first["failures"] is None
+
+
+async def test_the_first_question_waits_no_longer(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """A target that takes longer is named."""
+    running_in(world, "orders")
+    aws.faults.add(Fault(FaultKind.HANG, operation="ListExecutions", account_id=GUARDED))
+    async with knowing(settings) as doors:
+
+        async def gaps() -> set[str]:
+            return {
+                place["gap"]
+                for place in (await doors[0].coverage(filter={"accountIds": [*ACCOUNTS]}))["coverage"]
+            }
+
+        await becomes(gaps, {"NOT_LOGGED"})
+        started = time.monotonic()
+        assert await failing(doors[1]) == [(GUARDED, region, "no answer", False) for region in REGIONS]
+        assert 0.9 < time.monotonic() - started < 2.5
+
+
 async def test_a_target_whose_log_is_denied_is_listed(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:

@@ -128,7 +128,7 @@ class FindUseCases(HistoryUseCases):
         page: Page[Execution] | None = None
         with self._audited_if_cancelled("list_executions"):
             if (known := self._sources.known) is not None and max_age_s != 0:
-                with suppress(UpstreamUnavailable):  # the history can't be read
+                with suppress(UpstreamUnavailable):  # the history can't be read, or can't be kept current
                     page = await known.page(
                         self.scope,
                         wanted,

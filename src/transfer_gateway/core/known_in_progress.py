@@ -73,7 +73,8 @@ class KnownInProgress:
         `with_details`: with the fields that only DescribeExecution returns; `with_results`: with the steps. Each costs
         a call for the executions of the page that the history lacks them for.
 
-        Raises: BadUserInput for a bad `first` or `after`; UpstreamUnavailable, by the store.
+        Raises: BadUserInput for a bad `first` or `after`; UpstreamUnavailable, if the store can't be read, or
+        takes no writes that are needed.
         """
         check_first(first)
         position = self._cursors.read(after) if after is not None else None
@@ -85,7 +86,9 @@ class KnownInProgress:
             and scope.accounts.cover(target)
             and (workflows is None or any(map(wanted.matches_workflow, workflows)))
         }
-        failures = self._failures(await self._lists.look(unknown, max_age_s=max_age_s, deadline=deadline))
+        late = await self._lists.look(unknown, max_age_s=max_age_s, deadline=deadline)
+        self._lists.check_stored(late)
+        failures = self._failures(late)
         found, rest = await self._read(scope, wanted, position, first + 1, deadline)
         has_next = len(found) > first or rest is not None
         entries = await self._entries(

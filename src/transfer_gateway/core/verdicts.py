@@ -13,6 +13,7 @@ from transfer_gateway.domain.errors import (
     LogGroupNotFound,
     NotFoundReason,
     RoleNotAssumable,
+    StoreUnavailable,
     Throttled,
     UpstreamUnavailable,
 )
@@ -28,13 +29,15 @@ if TYPE_CHECKING:
 _UPDATE_ROLE = (
     "Update the role that the gateway assumes there from iam/: it needs the permissions to read the logs."
 )
-_REMEDIES: dict[type[GatewayError], str] = {
+_REMEDIES: dict[type, str] = {  # for a class, and for those below it that have none of their own
     AccessDenied: _UPDATE_ROLE,
     RoleNotAssumable: "Deploy the role that the gateway assumes there from iam/, or correct whom it trusts: "
     "`check-config --assume` says what is wrong.",
     LogGroupNotFound: "Create the log group again, or remove it from the workflows that name it.",
     Throttled: "The gateway tries again. If this stays, raise AWS's quotas there.",
     DeadlineExceeded: "The gateway tries again. If this stays, check the network between the gateway and AWS there.",
+    StoreUnavailable: "The gateway tries again. If this stays, check the history store: that it is up, has space and "
+    "takes writes.",
     UpstreamUnavailable: "The gateway tries again. If this stays, its log has AWS's message.",
 }
 UNKNOWN = "AWS does not have the execution in progress, and whether it ended is unknown."
@@ -126,7 +129,7 @@ def _not_all_logged(workflow_id: WorkflowId, target: Target) -> str:
 
 def remedy_of(problem: GatewayError) -> str | None:
     """What an operator can do about logs that can't be read. Names neither servers nor log groups."""
-    return _REMEDIES.get(type(problem))
+    return next((_REMEDIES[kind] for kind in type(problem).__mro__ if kind in _REMEDIES), None)
 
 
 def sentence(text: str) -> str:
@@ -135,8 +138,8 @@ def sentence(text: str) -> str:
 
 def unreadable(target: Target, problem: GatewayError | None, forgotten: ExecutionNotFound) -> GatewayError:
     """A log that would have it can't be read; `problem` None: it has not been read yet."""
-    if isinstance(problem, UpstreamUnavailable) and problem.account_id is None:
-        return problem.copy()  # the store's, which could not take what the log has
+    if isinstance(problem, StoreUnavailable):
+        return problem.copy()  # it could not take what the log has
     why = problem.message if problem else f"The log of {target.label} has not been read completely yet."
     remedy = _UPDATE_ROLE if isinstance(problem, AccessDenied) else None
     return forgotten.because(
