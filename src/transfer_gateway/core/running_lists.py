@@ -116,12 +116,9 @@ class RunningLists:
         oldest = -math.inf if max_age_s is None else now - max_age_s
         waiting: list[_Listed] = []
         for target, workflows in targets.items():
-            listed = self._listed.get(target) or self._start(target, workflows)
+            listed = self._look_at(target, workflows, now)
             if listed is None:
                 continue
-            if listed.workflows != workflows:
-                listed.workflows, listed.running = workflows, None
-            listed.looked_at = now
             if not listed.is_current(oldest) and (
                 max_age_s is not None or now - listed.started_at < _FIRST_WAIT_S
             ):
@@ -136,6 +133,27 @@ class RunningLists:
                     while not listed.is_current(oldest):
                         await listed.attempted.wait()
         return [target for target in targets if not self._is_current(target)]
+
+    def watch(self, targets: Mapping[Target, frozenset[WorkflowId] | None]) -> None:
+        """As `look`, without waiting."""
+        now = self._now()
+        for target, workflows in targets.items():
+            self._look_at(target, workflows, now)
+
+    def listed_at(self, target: Target) -> float | None:
+        """When it was listed last, in seconds since 1970."""
+        listed = self._listed.get(target)
+        return None if listed is None else listed.listed_at
+
+    def _look_at(self, target: Target, workflows: frozenset[WorkflowId] | None, now: float) -> _Listed | None:
+        """None: too many are listed already."""
+        listed = self._listed.get(target) or self._start(target, workflows)
+        if listed is None:
+            return None
+        if listed.workflows != workflows:
+            listed.workflows, listed.running = workflows, None
+        listed.looked_at = now
+        return listed
 
     def keep_only(self, targets: set[Target]) -> None:
         """Forget targets that are no longer configured."""

@@ -79,6 +79,8 @@ class SearchUseCases(Access):
             if search is None or coverages is None:
                 raise HistoryOff.now()
             span = span_of(self.scope, wanted, wanted)
+            if self._sources.known is not None:
+                self._sources.known.watch(span, wanted)
             page = await search.page(span, wanted, order, part, with_counts=with_counts, deadline=deadline)
             coverage = coverages.report(span) if with_coverage else None
         for entry in page.entries:
