@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from transfer_gateway.core.access import bad_max_age
 from transfer_gateway.core.history_use_cases import HistoryUseCases
 from transfer_gateway.core.response_replay import counts_uses, not_a_use
+from transfer_gateway.core.search_input import hidden_filters
 from transfer_gateway.core.verdicts import doubt
 from transfer_gateway.domain.errors import GatewayError, UpstreamUnavailable
 from transfer_gateway.domain.page import (
@@ -149,6 +150,8 @@ class FindUseCases(HistoryUseCases):
                     after=after,
                     deadline=deadline,
                 )
+        hidden = hidden_filters(wanted, self.scope, wanted.matches_target)
+        page = replace(page, hidden_filters=hidden) if hidden else page
         for entry in page.entries:
             self._sources.finder.remember(entry.node.key)
         self._listed("list_executions", wanted, page)

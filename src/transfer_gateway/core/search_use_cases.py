@@ -96,7 +96,7 @@ class SearchUseCases(Access):
         return replace(
             page,
             entries=tuple(replace(entry, node=self.scope.redact(entry.node)) for entry in page.entries),
-            hidden_filters=hidden_filters(wanted, span),
+            hidden_filters=hidden_filters(wanted, span.scope, span.has),
             coverage=coverage,
         )
 

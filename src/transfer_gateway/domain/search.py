@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.coverage import CoverageReport
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionId, WorkflowId
-    from transfer_gateway.domain.page import Entry
-    from transfer_gateway.domain.scope import Hideable
+    from transfer_gateway.domain.page import Entry, HiddenFilter
 
 
 _RUNNING = frozenset({ExecutionStatus.IN_PROGRESS, ExecutionStatus.HANDLING_EXCEPTION})
@@ -146,15 +145,6 @@ class Window:
     after: str | None = None
     last: int | None = None
     before: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HiddenFilter:
-    """A filter that is on a field hidden from the caller, so that it matched nothing in `targets` of the targets."""
-
-    filter_field: str  # as in SearchFilter
-    hidden_field: Hideable
-    targets: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime  # noqa: TC003  Strawberry reads the annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import strawberry
+from strawberry.utils.str_converters import to_camel_case
 
 from transfer_gateway.api.graphql.errors import Error, to_item
 from transfer_gateway.api.graphql.nodes import PageInfo
@@ -56,6 +57,16 @@ class FindExecutionResult:
     )
 
 
+@strawberry.type(
+    description="A filter on a field that a policy hides from you: where it is hidden, the filter matched nothing, "
+    "whatever there is."
+)
+class HiddenFilter:
+    filter_field: str = strawberry.field(description="The filter's field, such as `fileName`.")
+    hidden_field: str = strawberry.field(description="The hidden field, such as `initialFileLocation`.")
+    targets: int = strawberry.field(description="In how many of the accounts and regions it is hidden.")
+
+
 @strawberry.type(description="One item of the list.")
 class ExecutionEdge:
     cursor: str = strawberry.field(description="Cursor of this execution: pass it as `after`.")
@@ -74,6 +85,9 @@ class ExecutionConnection:
     page_info: PageInfo = strawberry.field(description="Position of this page in the list.")
     target_failures: list[TargetFailure] = strawberry.field(
         description="Accounts and regions whose executions are missing from this page, and why."
+    )
+    hidden_filters: list[HiddenFilter] = strawberry.field(
+        description="Filters that matched nothing in some accounts and regions, because you may not see the field."
     )
 
 
@@ -183,7 +197,19 @@ def to_execution_connection(found: page.Page[execution.Execution], *, continued:
         edges=edges,
         page_info=_page_info(found, continued=continued),
         target_failures=_failures(found.failures),
+        hidden_filters=to_hidden_filters(found.hidden_filters),
     )
+
+
+def to_hidden_filters(found: Iterable[page.HiddenFilter]) -> list[HiddenFilter]:
+    return [
+        HiddenFilter(
+            filter_field=to_camel_case(each.filter_field),
+            hidden_field=each.hidden_field,
+            targets=each.targets,
+        )
+        for each in found
+    ]
 
 
 def to_workflow_connection(found: page.Page[workflow.Workflow], *, continued: bool) -> WorkflowConnection:
