@@ -301,7 +301,9 @@ class Execution(_message.Message):
 
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """When AWS returned this; for an execution that has ended, when the history was read."""
+        """When AWS returned this, or its log was read; of an execution that a search has found, when there was the last sign of
+        it: AWS's last answer, or its last event.
+        """
 
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:

@@ -146,9 +146,11 @@ class Follower:
         unlogged = len(self.sources.unlogged) if self.sources else 0
         if not readers or self._sources_at < 0:
             return Coverage(self.target, None, None, problem, unlogged)
+        since = max(reader.progress.complete_since for reader in readers)
+        kept_since = self._store.known_kept_since
         return Coverage(
             self.target,
-            max(reader.progress.complete_since for reader in readers),
+            since if kept_since is None else max(since, kept_since),
             min(reader.progress.read_until for reader in readers),
             problem,
             unlogged,
@@ -173,6 +175,13 @@ class Follower:
             if not self._awaits_first_entry(reader.group)
         ]
         return min(read, default=None if self.sources is None else self._sources_at)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that its logs ever got has been read."""
+        return self.sources is not None and all(
+            reader.is_whole or self._awaits_first_entry(reader.group) for reader in self.readers.values()
+        )
 
     @property
     def gap(self) -> CoverageGap | None:
@@ -305,6 +314,7 @@ class Follower:
         await self._store.save_workflow_logs(_workflow_logs(self.target, found, now))
         self.logs = await self._store.workflow_logs(self.target)
         progress = await self._store.progress(self.target)
+        await self._store.know_kept_since()
         groups = found.groups.keys() | {
             log.group for log in self.logs if log.group is not None and now - log.last_seen_at < _FOLLOWED_FOR
         }

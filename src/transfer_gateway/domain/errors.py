@@ -10,6 +10,7 @@
     ├── RoleNotAssumable       STS denied AssumeRole
     ├── Throttled              AWS's rate limit, or our own for the target
     ├── UpstreamUnavailable    AWS failed, was unreachable, or sent an invalid response
+    │   └── StoreUnavailable   the history store can't be read, or takes no writes
     ├── DeadlineExceeded       the request's deadline passed
     ├── BadUserInput           invalid request; a retry does not help
     ├── Unauthenticated        missing or invalid credentials
@@ -53,6 +54,7 @@ __all__ = [
     "NotFoundReason",
     "RoleNotAssumable",
     "ServerNotFound",
+    "StoreUnavailable",
     "Throttled",
     "Unauthenticated",
     "UpstreamUnavailable",
@@ -232,6 +234,10 @@ class Throttled(GatewayError):
 
 class UpstreamUnavailable(GatewayError):
     code = ErrorCode.UPSTREAM_UNAVAILABLE
+
+
+class StoreUnavailable(UpstreamUnavailable):
+    """The history store's, not AWS's."""
 
 
 class DeadlineExceeded(GatewayError):

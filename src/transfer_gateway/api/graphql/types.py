@@ -123,7 +123,8 @@ class Execution(Node):
     raw_status: str | None = strawberry.field(description="Current status, as AWS spells it.")
     results: ExecutionResults | None = strawberry.field(description="Results of the steps so far.")
     observed_at: datetime = strawberry.field(
-        description="When AWS returned this; for an execution that has ended, when the history was read."
+        description="When AWS returned this, or its log was read; of an execution that a search has found, when there "
+        "was the last sign of it: AWS's last answer, or its last event."
     )
     started_at: datetime | None = strawberry.field(description="When it started, from the log.")
     ended_at: datetime | None = strawberry.field(description="When it ended, from the log.")
