@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -231,6 +232,16 @@ async def test_a_log_that_can_not_be_read_is_in_doubt(
                 return doubts(await door.find(ended.execution_id, workflowId=ended.workflow_id))
 
             await becomes(why, {"LOG_UNREADABLE": {GUARDED}})
+        for _ in range(20):
+            places = (await doors[0].coverage(filter={"accountIds": [GUARDED]}))["coverage"]
+            problems = {place["problem"]["code"] for place in places if place["problem"] is not None}
+            assert problems <= (
+                {"ACCESS_DENIED"}
+                if fault is FaultKind.DENY
+                else {"DEADLINE_EXCEEDED", "UPSTREAM_UNAVAILABLE"}
+            )
+            assert all(place["remedy"] for place in places if place["problem"] is not None)
+            await asyncio.sleep(0.5)  # several reads, so that the breaker opens
 
 
 async def test_what_the_history_knows_and_aws_denies_is_a_failure(
