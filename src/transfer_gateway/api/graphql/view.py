@@ -172,7 +172,8 @@ class GraphQLView:
                         _parameters(request) if isinstance(payload, str) else _json(payload, "The body")
                     )
                     result = await self.operations.run(data, context, has_slot=is_large)
-                    _check_started(result)
+                    if result.data is None:
+                        _check_started(result)
                     if is_large:
                         await asyncio.sleep(0)  # let other tasks run before serialization
                     answer = to_answer(result, context.request_id)
@@ -298,7 +299,7 @@ def _check_utf8(text: bytes, what: str) -> None:
 
 def _check_started(result: ExecutionResult) -> None:
     """Raises: GatewayError if that kept the operation from starting, unless the request is at fault."""
-    if result.data is not None or not result.errors or result.errors[0].path is not None:
+    if not result.errors or result.errors[0].path is not None:
         return
     cause = result.errors[0].original_error
     if isinstance(cause, GatewayError) and not isinstance(cause, BadUserInput):
