@@ -42,6 +42,7 @@ _STAGGER_S = 2.0
 _IDLE_GROWTH = 1.5
 _FOLLOWED_FOR = timedelta(days=2)  # a group of a workflow or server that was deleted
 _RETRY = Backoff(2.0, 60.0)
+_CALLS_AT_ONCE = 2  # as pacing allows: the last of many logs would time out waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Follower:
         self._idle_s = options.interval_s
         self._wake = asyncio.Event()
         self._reading = asyncio.Lock()
+        self._turns = asyncio.Semaphore(_CALLS_AT_ONCE)
         self._generation = store.generation
         self.reads = 0
 
@@ -237,7 +239,7 @@ class Follower:
             self._lookup_at = None
             await self._try(_Work(), self._find_sources)
         verify = self._is_watched  # what the answer rests on
-        async with asyncio.TaskGroup() as tasks:  # few, of which pacing lets two go on at once
+        async with asyncio.TaskGroup() as tasks:  # few, of which two read at once
             for group, reader in self.readers.items():
                 tasks.create_task(self._try(_Work(group), partial(reader.read_new, verify=verify)))
 
@@ -340,15 +342,17 @@ class Follower:
 
     async def _describe(self, reader: LogReader) -> None:
         """Without the permission, how long the group keeps entries stays unknown."""
-        reader.described = await self._calls.describe_group(self.target, reader.group)
+        async with self._turns:
+            reader.described = await self._calls.describe_group(self.target, reader.group)
 
     def _page_reader(self, group: str) -> ReadPage:
         async def read_page(
             start: datetime, end: datetime, *, newest_first: bool, token: str | None, skip: Container[str]
         ) -> LogPage:
-            return await self._calls.read(
-                self.target, group, start, end, newest_first=newest_first, token=token, skip=skip
-            )
+            async with self._turns:
+                return await self._calls.read(
+                    self.target, group, start, end, newest_first=newest_first, token=token, skip=skip
+                )
 
         return read_page
 
