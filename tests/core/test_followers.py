@@ -203,7 +203,7 @@ async def test_at_most_half_of_awss_quota_is_used(tmp_path: Path, region: str, q
     scripts = [replace(TRADES[0], subject=f"trades-{number}", logging=Logging.SERVER) for number in range(40)]
     async with following(tmp_path, FIRST, region=region, scripts=scripts, history_interval_s=0.1) as it:
         it.upload(FIRST)
-        await asyncio.sleep(15)
+        await asyncio.sleep(30)
         workflow_id = next(iter(it.aws.world.target(FIRST, region).workflows))
         keys = [
             ExecutionKey(
