@@ -138,8 +138,7 @@ class Callers:
 @asynccontextmanager
 async def callers_of(gateway: Rig, token: str | None = None) -> AsyncIterator[Callers]:
     with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("spawn")) as pool:
-        loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(pool, time.sleep, 1.0) for _ in range(3)))  # all start
+        await asyncio.to_thread(lambda: list(pool.map(time.sleep, [1.0] * 3)))  # all start
         yield Callers(pool, gateway.url, token)
 
 

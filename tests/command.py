@@ -40,6 +40,18 @@ async def run(*arguments: str, redirected: str = "", **environment: str) -> tupl
     return await _to_end(process)
 
 
+async def run_unread(*arguments: str) -> tuple[int | None, str]:
+    """Run a command whose stdout nobody reads any more. Returns: exit code, stderr."""
+    ours, pipe = os.pipe()
+    os.close(ours)
+    try:
+        process = await fork(*arguments, environment=dict(os.environ), stdout=pipe)
+    finally:
+        os.close(pipe)
+    code, _, err = await _to_end(process)
+    return code, err
+
+
 async def run_unprivileged(*arguments: str, **environment: str) -> tuple[int | None, str, str]:
     """The same by a user to whom the modes of files apply, as they do not to root."""
     return await _to_end(await fork(*arguments, environment=os.environ | environment, unprivileged=True))
@@ -47,13 +59,13 @@ async def run_unprivileged(*arguments: str, **environment: str) -> tuple[int | N
 
 async def _to_end(process: Forked) -> tuple[int | None, str, str]:
     out, err = await asyncio.wait_for(process.communicate(), 100)
-    return process.returncode, out.decode(), err.decode()
+    return process.returncode, (out or b"").decode(), err.decode()
 
 
-async def run_on_terminal(*arguments: str, **environment: str) -> tuple[int | None, str]:
-    """Run a command on a terminal of 120 columns. Returns: exit code, and everything that the terminal shows."""
+async def run_on_terminal(*arguments: str, columns: int = 120, **environment: str) -> tuple[int | None, str]:
+    """Run a command on a terminal. Returns: exit code, and everything that the terminal shows."""
     ours, terminal = os.openpty()
-    termios.tcsetwinsize(terminal, (50, 120))
+    termios.tcsetwinsize(terminal, (50, columns))
     inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
     try:
         process = await fork(

@@ -194,7 +194,7 @@ class GraphQLDoor:
             f"{{ {fields} }} }}",
             **page,
         )
-        return self._page(found)
+        return self._page(found) | {"hidden": found["hiddenFilters"]}
 
     async def get_workflow(self, key: dict[str, str], max_age: float | None = None) -> Any:
         found = await self._ask(
@@ -397,7 +397,10 @@ class RpcDoor:
             max_age=_duration(page.get("maxAge")),
         )
         found = self._even(to_json(await _ask(self.stub.ListExecutions(request))))
-        return _rpc_page(found, "executions", "execution")
+        hidden = [
+            each | {"filterField": _camel(each["filterField"])} for each in found["hiddenFilters"] or ()
+        ]
+        return _rpc_page(found, "executions", "execution") | {"hidden": hidden}
 
     async def get_workflow(self, key: dict[str, str], max_age: float | None = None) -> Any:
         request = pb.GetWorkflowRequest(

@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -27,10 +27,13 @@ PAST_S = 3600.0
 _KINDS = {int: "an integer", float: "a number"}
 
 
-def main() -> None:
-    """Run the emulator. It prints one line of shell; `eval` it to point the AWS CLI to the emulator."""
+def main(given: Sequence[str] | None = None) -> None:
+    """Run the emulator. It prints one line of shell; `eval` it to point the AWS CLI to the emulator.
+
+    `given`: the arguments; None: the command's.
+    """
     parser = _parser()
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     try:
         run(_serve(arguments))
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import suppress
 from dataclasses import replace
@@ -450,3 +451,23 @@ def written_out(selection_set: Any, fragments: dict[str, Any]) -> int:
         )
         for selection in selection_set.selections
     )
+
+
+async def test_too_many_large_requests_are_throttled_as_others(
+    aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """Status 429 with Retry-After, whatever made the operation large."""
+    query = "query Q%d { inProgressExecutions(first: 300) { edges { cursor } } }"
+    async with (
+        server.running(settings()) as service,
+        calling(service.url) as gateway,
+        asyncio.TaskGroup() as tasks,
+    ):
+        asked = [tasks.create_task(gateway.post({"query": query % number})) for number in range(100)]
+    answers = [task.result() for task in asked]
+    refused = [answer for answer in answers if answer.status != 200]
+    assert refused
+    for answer in refused:
+        assert answer.status == 429
+        assert answer.headers["retry-after"] == "1"
+        assert answer.json()["errors"][0]["extensions"]["code"] == "THROTTLED"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
-from doors import both_doors
+from doors import Failed, both_doors
 from recorded import ACCOUNTS, REGIONS, REMEMBERS, key_of, recorded_world, same, uploaded, workflow_of
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
-from wire import GUARDED, PLAIN, REGION, becomes, calling
+from wire import GUARDED, HOME, PLAIN, REGION, becomes, calling
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
 
     from doors import Door
     from transfer_emulator import Emulator, World
@@ -26,7 +29,8 @@ pytestmark = pytest.mark.early
 TARGETS = len(ACCOUNTS) * len(REGIONS)  # that have workflows
 ALL_TARGETS = TARGETS + len(REGIONS)
 SLOWLY = {"history_interval_s": 1}  # so that no read has to wait for AWS's quota
-NOTHING = {"execution": None, "targetFailures": None}
+DAY_S = 86_400.0
+EVERYTHING = {"history_backfill_hours": 25}  # since before the log groups were made
 
 
 @pytest.fixture
@@ -52,11 +56,23 @@ async def calls_to_find(aws: Emulator, doors: Sequence[Door], **where: Any) -> t
     """How many calls of DescribeExecution and ListWorkflows an id needs that nobody knows."""
     before = aws.calls.count(operation="DescribeExecution"), aws.calls.count(operation="ListWorkflows")
     found = await doors[0].find(unknown(), **where)
-    assert (found["execution"], found["targetFailures"]) == (None, None)
+    assert found["execution"] is None
     return (
         aws.calls.count(operation="DescribeExecution") - before[0],
         aws.calls.count(operation="ListWorkflows") - before[1],
     )
+
+
+def doubts(found: dict[str, Any]) -> dict[str, set[str]]:
+    """Of an answer: why which accounts may have had the execution; or its status."""
+    if found["execution"] is not None:
+        return {found["execution"]["status"]: {found["execution"]["accountId"]}}
+    why: dict[str, set[str]] = {}
+    for failure in found["targetFailures"] or ():
+        error = failure["error"]
+        assert (error["accountId"], error["region"]) == (failure["accountId"], failure["region"])
+        why.setdefault(error["reason"] or error["code"], set()).add(failure["accountId"])
+    return why
 
 
 async def until_asks_only(doors: Sequence[Door], targets: int, **where: Any) -> None:
@@ -75,7 +91,10 @@ async def test_only_what_is_not_logged_is_asked(
     running = uploaded(world, "orders", ago_s=100, duration_s=3000)
     async with remembering(settings) as doors:
         await becomes(lambda: calls_to_find(aws, doors), (TARGETS, 0))
-        assert await same(doors, "find", unknown()) == NOTHING | {"targetsAsked": TARGETS}
+        found = await same(doors, "find", unknown())
+        assert (found["targetsAsked"], len(found["targetFailures"])) == (TARGETS, TARGETS)
+        assert doubts(found) == {"NOT_LOGGED": set(ACCOUNTS)}
+        assert all("logging role" in failure["error"]["remedy"] for failure in found["targetFailures"])
         logged = workflow_of(world, "payments")
         assert await calls_to_find(aws, doors, workflowId=logged) == (0, 0)
         for door in doors:
@@ -118,14 +137,111 @@ async def test_a_maximum_age_asks_aws(world: World, aws: Emulator, settings: Cal
 async def test_without_its_store_all_are_asked(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:
-    """What runs is found as ever."""
+    """What runs is found as ever. What does not may have ended: the store is named."""
     running = uploaded(world, ago_s=100, duration_s=3000)
     nowhere = "postgresql://gateway@127.0.0.1:1/history"
     async with remembering(settings, history_url=nowhere) as doors:
-        found = await same(doors, "find", unknown())
-        assert found == NOTHING | {"targetsAsked": ALL_TARGETS}
         for door in doors:
+            before = aws.calls.count(operation="DescribeExecution")
+            with pytest.raises(Failed, match="The history store can't be reached") as failed:
+                await door.find(unknown())
+            assert failed.value.error["code"] == "UPSTREAM_UNAVAILABLE"
+            assert aws.calls.count(operation="DescribeExecution") - before >= TARGETS
             assert (await door.find(running.execution_id))["execution"]["status"] == "IN_PROGRESS"
+            only = await door.find(unknown(), in_progress_only=True)
+            assert (only["execution"], only["targetFailures"]) == (None, None)
+
+
+async def test_nothing_found_is_conclusive_once_all_is_read(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """All that a log ever got has been read: no target is in doubt."""
+    logged = workflow_of(world, "payments")
+    async with remembering(settings, **EVERYTHING) as doors:
+
+        async def found(door: Door) -> Any:
+            return await door.find(unknown(), workflowId=logged)
+
+        for door in doors:
+            conclusive = {"execution": None, "targetFailures": None, "targetsAsked": 0}
+            await becomes(partial(found, door), conclusive)
+
+
+async def test_what_ended_before_the_history_begins_is_in_doubt(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """It is not said that it never was; the time is told, and a lookup finds it."""
+    ended = uploaded(world, ago_s=DAY_S / 2, duration_s=5)
+    async with remembering(settings, history_backfill_hours=1) as doors:
+        for door in doors:
+
+            async def why(door: Door = door) -> Any:
+                return doubts(await door.find(ended.execution_id, workflowId=ended.workflow_id))
+
+            await becomes(why, {"EXPIRED": set(ACCOUNTS)})
+        found = await same(doors, "find", ended.execution_id, accountIds=[PLAIN], regions=[REGION])
+        (failure,) = found["targetFailures"]
+        assert failure["error"]["reason"] == "NOT_LOGGED"  # the worse reason first
+        assert (await doors[0].find(ended.execution_id, in_progress_only=True))["targetFailures"] is None
+        assert (await doors[0].get(key_of(ended)))["status"] == "COMPLETED"
+
+
+async def test_what_retention_has_deleted_is_in_doubt(
+    world: World, aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """The history begins when what it keeps does, wherever it says since when it knows everything."""
+    old = uploaded(world, ago_s=7200, duration_s=5)
+    store = EVERYTHING | {"history_url": f"sqlite:///{tmp_path}/history.db"}
+    async with remembering(settings, **store) as doors:
+
+        async def found() -> Any:
+            return doubts(await doors[0].find(old.execution_id))
+
+        await becomes(found, {"COMPLETED": {PLAIN}})
+    async with remembering(settings, **store, history_retention_days=3600 / DAY_S) as doors:
+        for door in doors:
+
+            async def why(door: Door = door) -> Any:
+                return doubts(await door.find(old.execution_id, workflowId=old.workflow_id))
+
+            await becomes(why, {"EXPIRED": {*ACCOUNTS, HOME}})
+
+            async def begins(door: Door = door) -> set[bool]:
+                places = (await door.coverage(filter={"accountIds": [*ACCOUNTS]}))["coverage"]
+                return {
+                    place["since"] is not None and place["since"].timestamp() > old.ended_at
+                    for place in places
+                }
+
+            await becomes(begins, {True})
+        for door in doors:
+            assert (await door.get(key_of(old)))["status"] == "COMPLETED"  # the log has it
+
+
+@pytest.mark.parametrize("fault", [FaultKind.DENY, FaultKind.HANG])
+async def test_a_log_that_can_not_be_read_is_in_doubt(
+    world: World, aws: Emulator, settings: Callable[..., Settings], fault: FaultKind
+) -> None:
+    """AWS does not have it in progress, but it may have ended."""
+    ended = uploaded(world, account_id=GUARDED, ago_s=100, duration_s=5)
+    aws.faults.add(Fault(fault, service="logs", account_id=GUARDED))
+    async with remembering(settings, **EVERYTHING, request_timeout_s=5) as doors:
+        for door in doors:
+
+            async def why(door: Door = door) -> Any:
+                return doubts(await door.find(ended.execution_id, workflowId=ended.workflow_id))
+
+            await becomes(why, {"LOG_UNREADABLE": {GUARDED}})
+        for _ in range(20):
+            places = (await doors[0].coverage(filter={"accountIds": [GUARDED]}))["coverage"]
+            problems = {place["problem"]["code"] for place in places if place["problem"] is not None}
+            assert problems <= (
+                {"ACCESS_DENIED"}
+                if fault is FaultKind.DENY
+                else {"DEADLINE_EXCEEDED", "UPSTREAM_UNAVAILABLE"}
+            )
+            assert all(place["remedy"] for place in places if place["problem"] is not None)
+            await asyncio.sleep(0.5)  # several reads, so that the breaker opens
 
 
 async def test_what_the_history_knows_and_aws_denies_is_a_failure(
@@ -145,6 +261,6 @@ async def test_what_the_history_knows_and_aws_denies_is_a_failure(
 
             async def failed(door: Door = door) -> object:
                 found = await door.find(running.execution_id)
-                return found["execution"], [it["accountId"] for it in found["targetFailures"] or ()]
+                return doubts(found).get("ACCESS_DENIED")
 
-            await becomes(failed, (None, [PLAIN] * len(REGIONS)))
+            await becomes(failed, {PLAIN})

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from doors import Failed, both_doors
+from doors import Failed, RpcDoor, both_doors
 from recorded import ACCOUNTS, REGIONS, REMEMBERS, id_of, key_of, recorded_world, same, uploaded
+from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
 from wire import GUARDED, PLAIN, becomes
@@ -112,6 +114,85 @@ async def test_what_is_not_logged_is_listed(
     async with knowing(settings) as doors:
         await becomes(lambda: listed(doors[0]), ids_of(uploads))
         await becomes(lambda: listed(doors[1]), [])
+
+
+async def test_the_first_question_waits_for_what_is_not_logged(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """For a second at most: nothing is missing from its answer that AWS lists at once."""
+    uploads = running_in(world, "orders")
+    async with knowing(settings) as doors:
+
+        async def gaps() -> set[str]:
+            return {
+                place["gap"]
+                for place in (await doors[0].coverage(filter={"accountIds": [*ACCOUNTS]}))["coverage"]
+            }
+
+        await becomes(gaps, {"NOT_LOGGED"})
+        first = await doors[1].list_executions()
+        assert [entry["node"]["id"] for entry in first["entries"] or ()] == ids_of(uploads)
+        assert first["failures"] is None
+
+
+async def test_the_first_question_waits_no_longer(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """A target that takes longer is named."""
+    running_in(world, "orders")
+    aws.faults.add(Fault(FaultKind.HANG, operation="ListExecutions", account_id=GUARDED))
+    async with knowing(settings) as doors:
+
+        async def gaps() -> set[str]:
+            return {
+                place["gap"]
+                for place in (await doors[0].coverage(filter={"accountIds": [*ACCOUNTS]}))["coverage"]
+            }
+
+        await becomes(gaps, {"NOT_LOGGED"})
+        started = time.monotonic()
+        assert await failing(doors[1]) == [(GUARDED, region, "no answer", False) for region in REGIONS]
+        assert 0.9 < time.monotonic() - started < 2.5
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["graphql", "grpc"])
+async def test_a_search_is_told_what_has_ended(
+    world: World, aws: Emulator, settings: Callable[..., Settings], number: int
+) -> None:
+    """What no log tells of is as old as AWS's answer, and says so; from the first search on AWS is asked again."""
+    upload = uploaded(world, "orders", ago_s=100, duration_s=104)
+    found = {"executionIds": [upload.execution_id]}
+    async with knowing(settings) as doors:
+        door = doors[number]
+        assert (await door.get(key_of(upload)))["status"] == "IN_PROGRESS"
+        asked_at = time.time()
+
+        async def statuses(**wanted: Any) -> list[str | None]:
+            return [each["status"] for each in (await door.search(found | wanted))["executions"]]
+
+        await becomes(partial(statuses, running=None), ["IN_PROGRESS"])
+        assert await observed_at(door, upload) == pytest.approx(asked_at, abs=1)
+
+        async def has_ended() -> bool:
+            return time.time() > upload.ended_at
+
+        await becomes(has_ended, expected=True)
+        await becomes(statuses, [None], within_s=15)
+
+
+async def observed_at(door: Door, upload: Upload) -> float:
+    """When a search's answer was current, in seconds since 1970."""
+    if isinstance(door, RpcDoor):
+        request = pb.SearchExecutionsRequest(filter=pb.SearchFilter(execution_ids=[upload.execution_id]))
+        (execution,) = (await door.stub.SearchExecutions(request)).executions
+        return float(execution.observed_at.ToNanoseconds()) / 1e9
+    query = (
+        "query($id: [ExecutionId!]) "
+        "{ searchExecutions(filter: {executionIds: $id}) { edges { node { observedAt } } } }"
+    )
+    answer = await door.gateway.ask(query, id=[upload.execution_id])
+    (edge,) = answer["data"]["searchExecutions"]["edges"]
+    return datetime.fromisoformat(edge["node"]["observedAt"]).timestamp()
 
 
 async def test_a_target_whose_log_is_denied_is_listed(

@@ -187,6 +187,19 @@ async def check_filters(door: Door, uploads: Uploads, hidden: Hidden) -> None:
                 if hiding[field]
                 else []
             )
+        for wanted, field in (
+            ({"pathPrefix": upload.file.path}, FILE),
+            ({"sessionId": upload.session_id}, SERVICE),
+            ({"serverId": upload.server_id}, SERVICE),
+            ({"userName": upload.user_name}, SERVICE),
+        ):
+            listed = await door.list_executions(filter=wanted)
+            (filter_field,) = wanted
+            assert listed["hidden"] == (
+                [{"filterField": filter_field, "hiddenField": field, "targets": hiding[field]}]
+                if hiding[field]
+                else []
+            )
         found = await door.search({"text": name})
         assert {each["executionId"] for each in found["executions"]} == {
             each.execution_id for each in visible(uploads, hidden, FILE) if name in each.file.path

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from transfer_gateway.domain.event import EventKind, ExecutionEvent
 from transfer_gateway.domain.execution import ExecutionStatus, Source, StepError, StepErrorType, StepType
 from transfer_gateway.domain.identity import ExecutionKey
+from transfer_gateway.domain.merge import from_record
 from transfer_gateway.domain.record import Record, record_of
 
 KEY = ExecutionKey.parse("111111111111/eu-west-1/w-1a2b3c4d5e6f7a8b9/3f2b1c4d-5e6f-4a8b-9c0d-1e2f3a4b5c6d")
@@ -119,6 +120,23 @@ def test_a_second_log_that_is_milliseconds_behind_adds_no_steps() -> None:
     ]
     assert times(record_of(log + behind)) == times(record_of(log))
     assert len(record_of(log + behind).events) == len(log)
+
+
+def test_an_end_before_the_start_makes_no_duration() -> None:
+    """Clocks of several machines date them. The times are shown as they were logged."""
+    record = record_of(
+        [
+            event(EventKind.EXECUTION_STARTED, 700, 0),
+            event(EventKind.STEP_STARTED, 700, 1, "a"),
+            event(EventKind.STEP_COMPLETED, 10, 2, "a"),
+            event(EventKind.EXECUTION_COMPLETED, 0, 3),
+        ]
+    )
+    execution = from_record(record, None, observed_at=START, ending=False)
+    assert execution.started_at is not None
+    assert execution.ended_at is not None
+    assert execution.ended_at < execution.started_at
+    assert execution.duration_s is None
 
 
 def test_a_running_execution_has_no_end_and_an_open_step() -> None:

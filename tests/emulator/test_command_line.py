@@ -145,13 +145,10 @@ async def refused(*arguments: str) -> tuple[int | None, str]:
         ("--session-lifetime-s", "nan"),
     ],
 )
-def test_invalid_arguments(
-    option: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_arguments(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The error names the invalid value and the valid range; exit code 2."""
-    monkeypatch.setattr(sys, "argv", ["transfer-emulator", f"{option}={value}"])
     with pytest.raises(SystemExit) as ended:
-        main()
+        main([f"{option}={value}"])
     assert ended.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""

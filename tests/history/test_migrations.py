@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -93,6 +95,20 @@ async def test_migrations_at_once_wait_for_each_other(empty: str) -> None:
     async with asyncio.TaskGroup() as tasks:
         migrating = [tasks.create_task(migrate_history(empty, None)) for _ in range(4)]
     assert sorted(str(task.result()[0]) for task in migrating) == [HEAD, HEAD, HEAD, "None"]
+
+
+async def test_a_new_file_that_another_migrates_is_waited_for(tmp_path: Path) -> None:
+    """Although SQLite itself does not wait where a file gets its write-ahead log."""
+    path = tmp_path / "history.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA user_version = 1")  # as far as it came
+        other.execute("BEGIN IMMEDIATE")
+        async with asyncio.TaskGroup() as tasks:
+            migrating = tasks.create_task(migrate_history(f"sqlite://{path}", None))
+            await asyncio.sleep(0.2)  # it is waiting by then
+            assert not migrating.done()
+            other.execute("COMMIT")
+    assert migrating.result() == (None, HEAD)
 
 
 async def has_trigrams(postgres: PostgresServer) -> bool:

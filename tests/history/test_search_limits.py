@@ -64,19 +64,23 @@ async def outcome(store: HistoryStore) -> str:
     return error.value.message
 
 
+async def takes_a_while(_connection: AsyncConnection, _limit: TimeLimit) -> None:
+    await asyncio.sleep(0.02)  # the work
+
+
 async def test_callers_take_turns(store: HistoryStore) -> None:
     """However many searches one has started, another's are next."""
     ended: list[str] = []
 
     async def search(caller: str) -> None:
-        await store._operations.search("test", lambda _, __: asyncio.sleep(0.02), caller=caller)
+        await store._operations.search("test", takes_a_while, caller=caller)
         ended.append(caller)
 
     await search("first")
     async with asyncio.TaskGroup() as tasks:
         for _ in range(40):
             tasks.create_task(search("many"))
-        await asyncio.sleep(0.03)
+        await asyncio.sleep(0.03)  # those of the one have begun
         for _ in range(3):
             tasks.create_task(search("few"))
     last = max(at for at, caller in enumerate(ended) if caller == "few")

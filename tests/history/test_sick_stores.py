@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
 import sqlite_file
-from doors import RpcDoor, rpc
+from doors import GraphQLDoor, RpcDoor, rpc
 from history_model import PostgresDatabase, SqliteFile
 from postgres import PostgresServer
 from transfer_emulator import NO_QUIRKS, WORKFLOWS, Emulator, SampleScenario, ScenarioSettings, World
@@ -150,6 +152,7 @@ class Asked:
 
     def __init__(self, aws: Emulator, http: Gateway, grpc: RpcDoor) -> None:
         self._aws, self._http, self._grpc = aws, http, grpc
+        self._doors = (GraphQLDoor(http), grpc)
         self._workflow_id = next(iter(aws.world.target(PLAIN, REGION).workflows))
 
     def upload(self, duration_s: float, ago_s: float = 0) -> dict[str, str]:
@@ -168,6 +171,29 @@ class Asked:
         told = answer["data"]["executionOrError"]
         by_grpc = await self._grpc.get(key, max_age=0)
         return [_short(told), _short(by_grpc)]
+
+    async def listed(self, max_age: float | None = None) -> list[set[str]]:
+        """The executions in progress, of each API."""
+        return [
+            {
+                entry["node"]["executionId"]
+                for entry in (await door.list_executions(maxAge=max_age))["entries"] or ()
+            }
+            for door in self._doors
+        ]
+
+    async def doubts(self, execution_id: str) -> list[set[str]]:
+        """The codes of the failures of looking for an execution that is not found, of each API."""
+        found = [await door.find(execution_id) for door in self._doors]
+        assert [each["execution"] for each in found] == [None, None]
+        return [{failure["error"]["code"] for failure in each["targetFailures"] or ()} for each in found]
+
+    async def remedy(self) -> str:
+        """What is told to do about the history of the target."""
+        (place,) = [
+            it for it in (await self._grpc.coverage())["coverage"] if it["account"]["accountId"] == PLAIN
+        ]
+        return str(place["remedy"])
 
     async def becomes(self, key: dict[str, str], status: str) -> None:
         await becomes(lambda: self.answers(key), [status, status])
@@ -256,6 +282,13 @@ async def test_a_store_that_takes_no_writes_is_read(
                 assert await it.answers(running) == ["IN_PROGRESS"] * 2
                 assert time.monotonic() - started_at < LATENCY_S
                 await asyncio.sleep(0.3)  # the gateway goes on meanwhile
+            goes_on = it.upload(600)
+            for options in ({}, {"max_age": 5.0}):
+                await becomes(
+                    partial(it.listed, **options), [{running["executionId"], goes_on["executionId"]}] * 2
+                )
+            await becomes(partial(it.doubts, str(uuid4())), [{"UPSTREAM_UNAVAILABLE"}] * 2)
+            assert "check the history store" in await it.remedy()
             for told in await it.answers(meanwhile):
                 assert told is None or told[0] == "UPSTREAM_UNAVAILABLE", (
                     told

@@ -182,7 +182,10 @@ async def test_any_text_comes_back(store: HistoryStore, text: str) -> None:
     assert await store.append([one, further]) == []
 
 
-async def test_an_execution_keeps_a_bounded_number_of_events_and_its_end(store: HistoryStore) -> None:
+async def test_an_execution_keeps_a_bounded_number_of_events_and_its_end(
+    store: HistoryStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is left out is logged, once."""
     key = new_key()
     await store.append([event(key, EventKind.STEP_STARTED, at, at, f"step-{at}") for at in range(1200)])
     end = event(key, EventKind.EXECUTION_COMPLETED, 5000, 5000)
@@ -190,6 +193,8 @@ async def test_an_execution_keeps_a_bounded_number_of_events_and_its_end(store: 
     stored = (await store.records([key]))[key].events
     assert len(stored) == 1001
     assert stored[-1] == end
+    await store.append([event(key, EventKind.STEP_STARTED, at, at, f"step-{at}") for at in range(990, 1200)])
+    assert "".join(capsys.readouterr()).count("execution_events_full") == 1
 
 
 async def test_the_latest_answer_of_aws_is_kept(store: HistoryStore) -> None:
@@ -300,3 +305,14 @@ async def test_where_workflows_log_is_kept_after_they_are_gone(store: HistorySto
     assert sorted(found, key=str) == sorted([unlogged, logged, own], key=str)
     await store.save_workflow_logs([])
     assert await store.workflow_logs(new_key("444444444444").target) == []
+
+
+async def test_nothing_lasts_less_than_no_time(store: HistoryStore) -> None:
+    """The log may date an end before the start; orders and filters by duration meet no negative one."""
+    key = new_key()
+    await store.append(
+        [event(key, EventKind.EXECUTION_STARTED, 700, 0), event(key, EventKind.EXECUTION_COMPLETED, 0, 1)]
+    )
+    row = await row_of(store, key)
+    assert row["ended_at"] < row["started_at"]
+    assert row["lasted_ms"] == 0

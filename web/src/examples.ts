@@ -224,7 +224,7 @@ export function examples(keys: Key[]): Example[] {
     example(IN_PROGRESS, { first: 10 }),
     example(IN_FULL, { key: first }),
     example(HISTORY, { key: first }),
-    example(SEARCH, { filter: { fileName: "claims" } }),
+    example(SEARCH, { filter: { fileName: "claims-" } }),
     example(SEVERAL, { keys: keys.length > 0 ? keys : [PLACEHOLDER] }),
     example(FIND, { executionId: first.executionId }),
     example(ACCOUNTS),

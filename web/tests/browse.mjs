@@ -88,6 +88,7 @@ try {
   seen.tokenKept = seen.kept.includes(TOKEN);
   seen.authorizationAsTyped = seen.authorization.every((value) => value === `Bearer ${TOKEN}`);
 
+  await page.waitForLoadState("networkidle"); // or the reload aborts what still loads
   await page.reload();
   await page.locator(".graphiql-query-editor .view-lines", { hasText: "inProgressExecutions" }).waitFor();
   seen.tabsAgain = await page.getByRole("tab").allInnerTexts();

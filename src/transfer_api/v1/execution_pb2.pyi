@@ -272,7 +272,9 @@ class Execution(_message.Message):
     ending: _builtins.bool
     """Whether AWS has just forgotten it, and its end is not in the log yet."""
     steps_done: _builtins.int
-    """How many of the workflow's steps have succeeded so far. Absent if unknown."""
+    """How many of the workflow's steps have succeeded so far. Absent if unknown. Of an execution that has ended about 500
+    steps are known: 1,000 entries of its log are kept.
+    """
     @_builtins.property
     def account(self) -> _account_pb2.Account:
         """The account it runs in, as configured."""
@@ -299,7 +301,9 @@ class Execution(_message.Message):
 
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """When AWS returned this; for an execution that has ended, when the history was read."""
+        """When AWS returned this, or its log was read; of an execution that a search has found, when there was the last sign of
+        it: AWS's last answer, or its last event.
+        """
 
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:

@@ -309,12 +309,15 @@ class FindExecutionResponse(_message.Message):
     @_builtins.property
     def execution(self) -> _execution_pb2.Execution:
         """Absent if no target has it in progress and the history doesn't know it. Conclusive only if target_failures is
-        empty.
+        empty; with in_progress_only, and without a history, it says nothing of what has ended.
         """
 
     @_builtins.property
     def target_failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetFailure]:
-        """Targets that could not be searched: the execution may be there. Empty if it was found."""
+        """Targets that may have it, or may have had it: those that could not be searched, and those of whose ended executions
+        some are unknown. ERROR_CODE_EXECUTION_NOT_FOUND says by its reason why: NOT_LOGGED, LOG_UNREADABLE or EXPIRED.
+        Empty if it was found.
+        """
 
     def __init__(
         self,
@@ -550,6 +553,7 @@ class ListExecutionsResponse(_message.Message):
     EXECUTIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     TARGET_FAILURES_FIELD_NUMBER: _builtins.int
+    HIDDEN_FILTERS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Token of the next page. Absent on the last page."""
     @_builtins.property
@@ -560,16 +564,21 @@ class ListExecutionsResponse(_message.Message):
     def target_failures(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetFailure]:
         """Accounts and regions whose executions are missing from this page, and why."""
 
+    @_builtins.property
+    def hidden_filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___HiddenFilter]:
+        """Filters that matched nothing in some accounts and regions, because you may not see the field."""
+
     def __init__(
         self,
         *,
         executions: _abc.Iterable[Global___ListedExecution] | None = ...,
         next_page_token: _builtins.str | None = ...,
         target_failures: _abc.Iterable[Global___TargetFailure] | None = ...,
+        hidden_filters: _abc.Iterable[Global___HiddenFilter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token", "next_page_token", b"next_page_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token", "executions", b"executions", "next_page_token", b"next_page_token", "target_failures", b"target_failures"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token", "executions", b"executions", "hidden_filters", b"hidden_filters", "next_page_token", b"next_page_token", "target_failures", b"target_failures"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__next_page_token: _TypeAlias = _typing.Literal["next_page_token"]  # noqa: Y015
     _WhichOneofArgType__next_page_token: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token"]  # noqa: Y015

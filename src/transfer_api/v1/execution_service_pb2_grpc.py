@@ -144,7 +144,7 @@ class ExecutionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchExecutions(self, request, context):
-        """Searches all executions, in progress and ended, in the history: no AWS call. Paginated, forward and backward.
+        """Searches all executions, in progress and ended, in the history, without waiting for AWS. Paginated, forward and backward.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

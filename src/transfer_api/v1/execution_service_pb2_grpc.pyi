@@ -53,7 +53,7 @@ class ExecutionServiceStub:
     ListExecutions: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]
     """All executions in progress, paginated, in a stable order: account, region, workflow, execution."""
     SearchExecutions: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.SearchExecutionsRequest, _execution_service_pb2.SearchExecutionsResponse]
-    """Searches all executions, in progress and ended, in the history: no AWS call. Paginated, forward and backward."""
+    """Searches all executions, in progress and ended, in the history, without waiting for AWS. Paginated, forward and backward."""
     ListCoverage: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListCoverageRequest, _execution_service_pb2.ListCoverageResponse]
     """How much of the history of each account and region is known, paginated, in a stable order: account, region. No
     AWS call.
@@ -96,7 +96,7 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     ListExecutions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]  # type: ignore[assignment]
     """All executions in progress, paginated, in a stable order: account, region, workflow, execution."""
     SearchExecutions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.SearchExecutionsRequest, _execution_service_pb2.SearchExecutionsResponse]  # type: ignore[assignment]
-    """Searches all executions, in progress and ended, in the history: no AWS call. Paginated, forward and backward."""
+    """Searches all executions, in progress and ended, in the history, without waiting for AWS. Paginated, forward and backward."""
     ListCoverage: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListCoverageRequest, _execution_service_pb2.ListCoverageResponse]  # type: ignore[assignment]
     """How much of the history of each account and region is known, paginated, in a stable order: account, region. No
     AWS call.
@@ -166,7 +166,7 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _execution_service_pb2.SearchExecutionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.SearchExecutionsResponse, _abc.Awaitable[_execution_service_pb2.SearchExecutionsResponse]]:
-        """Searches all executions, in progress and ended, in the history: no AWS call. Paginated, forward and backward."""
+        """Searches all executions, in progress and ended, in the history, without waiting for AWS. Paginated, forward and backward."""
 
     @_abc_1.abstractmethod
     def ListCoverage(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 import traceback
 from contextlib import contextmanager, suppress
@@ -24,7 +25,10 @@ def say(text: str) -> None:
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """For commands whose purpose is their output: exit with code 1 and an error if stdout can't be written."""
+    """For commands whose purpose is their output: exit with code 1 and an error if stdout can't be written.
+
+    Quietly if its reader has gone, as `head` does, with the code of a process that SIGPIPE ends.
+    """
     try:
         try:
             yield
@@ -32,6 +36,8 @@ def printing() -> Iterator[None]:
             sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python flushes again at exit, and exits with 120
+        if isinstance(error, BrokenPipeError):
+            sys.exit(128 + signal.SIGPIPE)
         tell(f"error: can't write to stdout: {error.strerror}")
         sys.exit(1)
 

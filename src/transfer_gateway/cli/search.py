@@ -1,92 +1,91 @@
-"""`transfer-gateway search`: a client of a running gateway, for people and scripts. Speaks GraphQL over HTTP."""
+"""`transfer-gateway search`: a client of a running gateway, for people and scripts."""
 
 from __future__ import annotations
 
-import os
-import re
 import sys
 from argparse import ArgumentTypeError
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 import orjson
 
 from transfer_gateway.cli.output import printing, tell
-from transfer_gateway.telemetry import hide
+from transfer_gateway.cli.search_client import PAGE, TOKEN_VARIABLE, URL, URL_VARIABLE, Client
+from transfer_gateway.cli.search_filter import OPTIONS, Reading, SearchFailed, identifier, readings
+from transfer_gateway.domain.identity import Region, WorkflowId
+from transfer_gateway.domain.server import ServerId
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
     from collections.abc import Iterator
 
-URL = "http://127.0.0.1:8080"
-URL_VARIABLE, TOKEN_VARIABLE = "TRANSFER_GATEWAY_URL", "TRANSFER_GATEWAY_TOKEN"
-_PAGE, _MAX_LIMIT = 500, 100_000
-_TIMEOUT_S, _MAX_BYTES = 60, 64 * 2**20
-_GAPS_SHOWN = 5
+_MAX_LIMIT = 100_000
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_ACCOUNT_ID = re.compile(r"[0-9]{12}")
+_GAPS = {"UNREADABLE": "unreadable", "BEING_READ": "being read", "NOT_LOGGED": "not logged"}
+_EPILOG = f"""\
+TEXT is any part, in any case, of a file's name or path on S3 or EFS, of a user's
+name, or of the id of a server, session, workflow or execution. It may also be:
+  the `id` of an execution, workflow or server in the API: 111111111111/eu-west-1/...
+  a location: s3://bucket/key, bucket/key or fs-.../path. It finds files with that
+    key or path in any bucket or file system, as their names can't be searched
+  the id of an account, unless a name or another id contains it
 
-_QUERY = """
-query Search($filter: SearchFilter!, $orderBy: SearchOrder!, $first: Int!, $after: String) {
-  searchExecutions(filter: $filter, orderBy: $orderBy, first: $first, after: $after) {
-    edges {
-      node {
-        id accountId account { alias } region workflowId executionId status ending startedAt endedAt durationS stepsDone
-        failedStep { name stepType error { type message } }
-        initialFileLocation { s3FileLocation { bucket key } efsFileLocation { fileSystemId path } }
-        serviceMetadata { userDetails { userName serverId sessionId } }
-      }
-    }
-    pageInfo { hasNextPage endCursor }
-    coverageSummary { withGap total }
-    coverage { account { id alias } region gap problem { code message } remedy }
-    hiddenFilters { filterField hiddenField targets }
-  }
-}
-"""
+Other names match whole, --user and --session in their case.
 
+WHEN is a time such as 2026-11-29T08:00Z, or how long ago: 90s, 30m, 2h, 7d.
 
-class _Failed(Exception):
-    """The gateway can't be asked, or refuses. The message is for the user."""
+Unless --url and --token-file are given, {URL_VARIABLE} and
+{TOKEN_VARIABLE} are used."""
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.epilog = (
-        f"{URL_VARIABLE} and {TOKEN_VARIABLE} are used if --url and --token-file are not given. "
-        "WHEN is a time such as 2026-11-29T08:00Z, or how long ago: 90s, 30m, 2h, 7d."
-    )
-    parser.add_argument(
-        "text", nargs="?", help="any part of the file's name or path, the user's name or an id"
-    )
+    parser.epilog = _EPILOG
+    parser.add_argument("text", nargs="?", metavar="TEXT", help="part of a file, user or id: see below")
     which = parser.add_argument_group("which executions")
-    which.add_argument("--file", metavar="NAME", help="any part of the file's name or path")
-    for option, help_text in (
-        ("--status", "COMPLETED, EXCEPTION, IN_PROGRESS or HANDLING_EXCEPTION"),
-        ("--account", "account id or alias"),
-        ("--region", "region"),
-        ("--user", "user name"),
-        ("--server", "server id"),
-        ("--session", "session id"),
-        ("--workflow", "workflow id"),
-        ("--error-type", "type of a failed step's error, such as PERMISSION_DENIED"),
+    which.add_argument("--file", metavar="NAME", help="any part of the file's name or path, in any case")
+    for option, kind, help_text in (
+        ("--status", str, "COMPLETED, EXCEPTION, IN_PROGRESS or HANDLING_EXCEPTION"),
+        ("--account", str, "account id, or alias in any case"),
+        ("--region", identifier(Region), "region"),
+        ("--user", str, "user name: the whole of it, in its case"),
+        ("--server", identifier(ServerId), "server id"),
+        ("--session", str, "session id, in its case"),
+        ("--workflow", identifier(WorkflowId), "workflow id"),
+        ("--error-type", str, "type of a failed step's error, such as PERMISSION_DENIED"),
     ):
         which.add_argument(
-            option, action="append", default=[], metavar="VALUE", help=f"{help_text}; may be repeated"
+            option,
+            type=kind,
+            action="append",
+            default=[],
+            metavar="VALUE",
+            help=f"{help_text}; may be repeated",
         )
     _add_running(which)
     which.add_argument("--since", type=_when, metavar="WHEN", help="started then or later")
     which.add_argument("--until", type=_when, metavar="WHEN", help="started then or earlier")
+    which.add_argument("--ended-since", type=_when, metavar="WHEN", help="ended then or later")
+    which.add_argument("--ended-until", type=_when, metavar="WHEN", help="ended then or earlier")
     which.add_argument("--min-duration", type=float, metavar="SECONDS", help="lasted so long or longer")
+    which.add_argument("--max-duration", type=float, metavar="SECONDS", help="lasted so long or shorter")
     parser.add_argument("--order", choices=["newest", "oldest", "longest"], default="newest")
     parser.add_argument(
         "--limit", type=_limit, default=50, metavar="N", help=f"1 to {_MAX_LIMIT:,}; default 50"
     )
     parser.add_argument(
+        "--counts", action="store_true", help="print how many match, by status, instead of the executions"
+    )
+    parser.add_argument(
+        "--coverage", action="store_true", help="list the accounts and regions that may lack executions"
+    )
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument(
         "--json", action="store_true", help="JSON lines; the default unless stdout is a terminal"
+    )
+    shape.add_argument(
+        "--table", action="store_true", help="a table; outside a terminal as wide as its content"
     )
     parser.add_argument("--url", metavar="URL", help=f"the gateway's URL; default {URL}")
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="file with the bearer token")
@@ -104,133 +103,112 @@ def _add_running(which: Any) -> None:  # noqa: ANN401  a group of options, whose
 
 def search(**options: Any) -> None:  # noqa: ANN401  argparse's values
     """Search the executions that a running gateway knows: a table on a terminal, JSON lines in a pipe."""
-    as_json = options["json"] or not sys.stdout.isatty()
-    notes: dict[str, None] = {}
     try:
-        found = _executions(options, notes)
+        tried = readings(options)
+        client = Client(options["url"], options["token_file"])
+        found = _first_that_finds(client, options, tried)
         with printing():
-            if as_json:
-                for execution in found:
-                    sys.stdout.buffer.write(orjson.dumps(execution, option=orjson.OPT_APPEND_NEWLINE))
-                sys.stdout.buffer.flush()
-            else:
-                from transfer_gateway.cli.search_table import print_table  # noqa: PLC0415  has rich
-
-                print_table(list(found))
-    except _Failed as failed:
+            _print(found, options)
+        for note in found.notes(options):
+            tell(note)
+        if options["coverage"]:
+            for covered in client.gaps(found.reading.wanted):
+                tell(_gap(covered))
+    except SearchFailed as failed:
         tell(f"error: {failed}")
         sys.exit(1)
-    for note in notes:
-        tell(note)
 
 
-def _executions(options: dict[str, Any], notes: dict[str, None]) -> Iterator[dict[str, Any]]:
-    """Page by page. Adds notes on what may be missing. Raises: _Failed."""
-    url, headers = _gateway(options["url"], options["token_file"])
-    remaining: int = options["limit"]
-    variables = {"filter": _filter(options), "orderBy": f"{options['order'].upper()}_FIRST"}
-    after = None
-    while remaining > 0:
-        asked = variables | {"first": min(remaining, _PAGE), "after": after}
-        page = _ask(url, headers, asked)
-        for note in _notes(page):
-            notes[note] = None
-        for edge in page["edges"]:
-            yield edge["node"]
-        remaining -= len(page["edges"])
-        after = page["pageInfo"]["endCursor"]
-        if not page["pageInfo"]["hasNextPage"]:
-            return
+class _Found:
+    """The executions of one reading, page by page as they are iterated. Raises: SearchFailed."""
+
+    def __init__(self, client: Client, options: dict[str, Any], reading: Reading) -> None:
+        """Reads the first page."""
+        self.reading = reading
+        self._client = client
+        self._remaining: int = options["limit"]
+        self._variables = {
+            "filter": reading.wanted,
+            "orderBy": f"{options['order'].upper()}_FIRST",
+            "counts": options["counts"],
+        }
+        self.page = self._read(None)
+        self.is_empty = not self.page["edges"]
+
+    def _read(self, after: str | None) -> dict[str, Any]:
+        size = 1 if self._variables["counts"] else min(self._remaining, PAGE)
+        return self._client.search(**self._variables, first=size, after=after)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        while True:
+            for edge in self.page["edges"]:
+                yield edge["node"]
+            self._remaining -= len(self.page["edges"])
+            if self._remaining <= 0 or not self.page["pageInfo"]["hasNextPage"]:
+                return
+            self.page = self._read(self.page["pageInfo"]["endCursor"])
+
+    def notes(self, options: dict[str, Any]) -> Iterator[str]:
+        """What the user has to know of what was printed, and of what it may lack."""
+        if self.is_empty and options["text"]:
+            yield "note: names of buckets and file systems are not searched; --help says what is"
+        elif self.reading.note:
+            yield self.reading.note
+        if self.is_empty and (options["user"] or options["session"]):
+            yield "note: --user and --session match whole names in their case; TEXT finds any part in any case"
+        if self.page["pageInfo"]["hasNextPage"] and not options["counts"]:
+            yield f"note: showing the first {options['limit']:,}; more match: raise --limit, or narrow the search"
+        for hidden in self.page["hiddenFilters"]:
+            yield (
+                f"note: {OPTIONS.get(hidden['filterField'], hidden['filterField'])} matched nothing in "
+                f"{hidden['targets']} accounts and regions: {hidden['hiddenField']} is hidden from you there"
+            )
+        summary = self.page["coverageSummary"]
+        if summary["withGap"]:
+            gaps = Counter(covered["gap"] for covered in self.page["coverage"] if covered["gap"])
+            kinds = ", ".join(f"{number} {_GAPS.get(gap, gap)}" for gap, number in sorted(gaps.items()))
+            # An answer has the first 100 alone.
+            shown = f" ({kinds})" if gaps.total() == summary["withGap"] else ""
+            where = f"{summary['withGap']} of {summary['total']} accounts and regions"
+            hint = "" if options["coverage"] else "; --coverage lists them"
+            yield f"note: {where} may lack executions{shown}{hint}"
 
 
-def _filter(options: dict[str, Any]) -> dict[str, Any]:
-    accounts = options["account"]
-    ids = [account for account in accounts if _ACCOUNT_ID.fullmatch(account)]
-    if ids and len(ids) < len(accounts):
-        raise _Failed("--account takes ids or aliases, not both in one search")
-    given = {
-        "text": options["text"],
-        "fileName": options["file"],
-        "statuses": [status.upper() for status in options["status"]],
-        "accountIds" if ids else "accountAliases": accounts,
-        "regions": options["region"],
-        "userNames": options["user"],
-        "serverIds": options["server"],
-        "sessionIds": options["session"],
-        "workflowIds": options["workflow"],
-        "errorTypes": [kind.upper() for kind in options["error_type"]],
-        "running": options["running"],
-        "startedAfter": options["since"],
-        "startedBefore": options["until"],
-        "minDurationS": options["min_duration"],
-    }
-    return {name: value for name, value in given.items() if value not in (None, [])}
+def _first_that_finds(client: Client, options: dict[str, Any], tried: list[Reading]) -> _Found:
+    """The first reading of the text that finds something, else its first. Raises: SearchFailed."""
+    first, *others = tried
+    found = _Found(client, options, first)
+    for reading in others if found.is_empty else ():
+        try:
+            other = _Found(client, options, reading)
+        except SearchFailed as failed:
+            if failed.code != "ACCOUNT_NOT_AVAILABLE":  # then the text was no account's id
+                raise
+        else:
+            found = found if other.is_empty else other
+    return found
 
 
-def _gateway(url: str | None, token_file: Path | None) -> tuple[str, dict[str, str]]:
-    """The endpoint, and the headers of a request. Raises: _Failed."""
-    url = url or os.environ.get(URL_VARIABLE) or URL
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise _Failed(f"{url!r} is no URL such as {URL}")
-    headers = {"content-type": "application/json", "accept": "application/graphql-response+json"}
-    try:
-        token = token_file.read_text() if token_file else os.environ.get(TOKEN_VARIABLE, "")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _Failed(f"the token can't be read: {error}") from None
-    if token := token.strip():
-        hide([token])
-        if not (token.isascii() and token.isprintable()):
-            raise _Failed("the token has characters that no token has")
-        headers["authorization"] = f"Bearer {token}"
-    return f"{url.rstrip('/')}/graphql", headers
+def _print(found: _Found, options: dict[str, Any]) -> None:
+    if options["json"] or not (options["table"] or sys.stdout.isatty()):
+        for line in [found.page["countsByStatus"]] if options["counts"] else found:
+            sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        sys.stdout.buffer.flush()
+        return
+    from transfer_gateway.cli.search_table import print_counts, print_table  # noqa: PLC0415  has rich
+
+    if options["counts"]:
+        print_counts(found.page["countsByStatus"])
+    elif dropped := print_table(list(found)):
+        tell(f"note: no room for {', '.join(dropped)}: use a wider terminal, --json, or --table in a pipe")
 
 
-def _ask(url: str, headers: dict[str, str], variables: dict[str, Any]) -> dict[str, Any]:
-    """One page. Raises: _Failed."""
-    body = orjson.dumps({"query": _QUERY, "variables": variables})
-    try:
-        with urlopen(Request(url, body, headers), timeout=_TIMEOUT_S) as answer:  # noqa: S310  http or https
-            content = answer.read(_MAX_BYTES)
-    except HTTPError as error:
-        with error:
-            content = error.read(_MAX_BYTES)
-        if not content.startswith(b"{"):
-            raise _Failed(f"{url} answered with HTTP status {error.code}") from None
-    except (URLError, OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        raise _Failed(f"{url} can't be reached: {reason}") from None
-    try:
-        told: dict[str, Any] = orjson.loads(content)
-        if errors := told.get("errors"):
-            raise _Failed("; ".join(map(_message, errors)))
-        page: dict[str, Any] = told["data"]["searchExecutions"]
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        raise _Failed(f"{url} did not answer as a gateway does") from None
-    return page
-
-
-def _message(error: dict[str, Any]) -> str:
-    code = (error.get("extensions") or {}).get("code")
-    return f"{error['message']} ({code})" if code else str(error["message"])
-
-
-def _notes(page: dict[str, Any]) -> Iterator[str]:
-    """What the answer may lack."""
-    for hidden in page["hiddenFilters"]:
-        yield (
-            f"note: {hidden['filterField']} matched nothing in {hidden['targets']} accounts and regions: "
-            f"{hidden['hiddenField']} is hidden from you there"
-        )
-    gaps = [covered for covered in page["coverage"] if covered["gap"]]
-    for covered in gaps[:_GAPS_SHOWN]:
-        account = covered["account"]
-        name = f"{account['id']} ({account['alias']})" if account["alias"] else account["id"]
-        problem = f": {covered['problem']['message']}" if covered["problem"] else ""
-        remedy = f" {covered['remedy']}" if covered["remedy"] else ""
-        yield f"note: may lack executions of {name}, {covered['region']}: {covered['gap']}{problem}{remedy}"
-    if (more := page["coverageSummary"]["withGap"] - min(len(gaps), _GAPS_SHOWN)) > 0:
-        yield f"note: and of {more} more accounts and regions; the field coverage lists them"
+def _gap(covered: dict[str, Any]) -> str:
+    account = covered["account"]
+    name = f"{account['id']} ({account['alias']})" if account["alias"] else account["id"]
+    reason = _GAPS.get(covered["gap"], covered["gap"])
+    problem = f"{reason}: {covered['problem']['message']}" if covered["problem"] else f"{reason}."
+    return f"{name}, {covered['region']}: {problem} {covered['remedy'] or ''}".rstrip()
 
 
 def _when(text: str) -> str:

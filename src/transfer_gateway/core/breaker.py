@@ -44,6 +44,11 @@ class CircuitBreaker:
         """True until a probe succeeds."""
         return self._failures >= _BREAKER_FAILURES
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether AWS's last answer was a failure, or did not come."""
+        return self._failures > 0
+
     def refuse_if_open(self) -> None:
         """Raises: BreakerOpen, with the time until the next probe."""
         if not self.is_open:

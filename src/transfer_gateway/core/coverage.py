@@ -21,7 +21,7 @@ from transfer_gateway.domain.coverage import (
     CoverageSummary,
     TargetCoverage,
 )
-from transfer_gateway.domain.errors import BadUserInput
+from transfer_gateway.domain.errors import BadUserInput, StoreUnavailable
 from transfer_gateway.domain.identity import Target
 from transfer_gateway.domain.page import Entry, Page
 from transfer_gateway.domain.server import ServerKey
@@ -179,7 +179,7 @@ def _told(problem: GatewayError, target: Target, *, names: bool) -> GatewayError
     """The problem with its place; without names of log groups, unless these may be shown."""
     told = problem.copy(region=target.region)
     told.account_id, told.detail = target.account_id, problem.detail or problem.message
-    if not names:
+    if not names and not isinstance(problem, StoreUnavailable):
         told.message, told.resource = f"The log of {target.label} can't be read at present.", None
     return told
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from transfer_gateway.core.access import bad_max_age
 from transfer_gateway.core.history_use_cases import HistoryUseCases
 from transfer_gateway.core.response_replay import counts_uses, not_a_use
+from transfer_gateway.core.search_input import hidden_filters
+from transfer_gateway.core.verdicts import doubt
 from transfer_gateway.domain.errors import GatewayError, UpstreamUnavailable
-from transfer_gateway.domain.page import FindResult, TargetFilter
+from transfer_gateway.domain.page import (
+    MAX_FAILURES_LISTED,
+    FindResult,
+    TargetFailure,
+    TargetFilter,
+    limited,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +57,11 @@ class FindUseCases(HistoryUseCases):
         """An execution by its id, in all targets or in those of the accounts and regions named.
 
         What the history knows needs no search, and AWS is asked only about what it may lack. `max_age_s`: also about
-        targets whose logs have not been read for so long; 0: about all.
+        targets whose logs have not been read for so long; 0: about all. Nothing found: `failures` also names the
+        targets that may have had it, unless only what is in progress is asked for.
 
-        Raises: AccountNotAvailable for a named account that is not configured, or not in any of these regions;
+        Raises: UpstreamUnavailable, if the history can't be read and AWS does not have it; AccountNotAvailable for a
+        named account that is not configured, or not in any of these regions;
         BadUserInput for a region that is not configured for any of these accounts.
         """
         if max_age_s is not None and not max_age_s >= 0:  # so that NaN is refused too
@@ -65,19 +76,23 @@ class FindUseCases(HistoryUseCases):
         try:
             self.scope.check_named(wanted)
             with self._audited_if_cancelled("find_execution", **criteria):
-                found = None
+                found, unread = None, None
                 if in_progress_only:
                     max_age_s = 0
                 else:
                     try:
                         found = await self._find_known(execution_id, workflow_id, wanted, deadline=deadline)
-                    except UpstreamUnavailable:  # the history can't be read
-                        max_age_s = 0
+                    except UpstreamUnavailable as error:  # the history can't be read
+                        unread, max_age_s = error, 0
                 if found is None:
                     to_ask = self._to_ask(execution_id, workflow_id, wanted, max_age_s)
                     found = await self._sources.finder.find(
                         execution_id, workflow_id, to_ask, deadline=deadline
                     )
+                if found.execution is None and unread is not None:
+                    raise unread.copy()  # it may have ended
+                if found.execution is None and not in_progress_only:
+                    found = replace(found, failures=self._with_doubts(found.failures, workflow_id, wanted))
         except GatewayError as error:
             self._audit.refused("find_execution", error, **criteria)
             raise
@@ -114,7 +129,7 @@ class FindUseCases(HistoryUseCases):
         page: Page[Execution] | None = None
         with self._audited_if_cancelled("list_executions"):
             if (known := self._sources.known) is not None and max_age_s != 0:
-                with suppress(UpstreamUnavailable):  # the history can't be read
+                with suppress(UpstreamUnavailable):  # the history can't be read, or can't be kept current
                     page = await known.page(
                         self.scope,
                         wanted,
@@ -136,6 +151,8 @@ class FindUseCases(HistoryUseCases):
                     after=after,
                     deadline=deadline,
                 )
+        hidden = hidden_filters(wanted, self.scope, wanted.matches_target)
+        page = replace(page, hidden_filters=hidden) if hidden else page
         for entry in page.entries:
             self._sources.finder.remember(entry.node.key)
         self._listed("list_executions", wanted, page)
@@ -178,6 +195,29 @@ class FindUseCases(HistoryUseCases):
             self._sources.finder.remember(key)
             return None
         return FindResult(execution, targets_asked=1, failures=())
+
+    def _with_doubts(
+        self, failures: tuple[TargetFailure, ...], workflow_id: WorkflowId | None, wanted: TargetFilter
+    ) -> tuple[TargetFailure, ...]:
+        """These, and the targets that may have had it. What is unknown is never said not to exist."""
+        history = self._sources.history
+        if history is None or any(failure.omitted for failure in failures):
+            return failures
+        failed = {failure.target for failure in failures}
+        is_anywhere = not wanted.account_ids and not wanted.regions
+        doubtful = [
+            target
+            for target in history.followers.doubtful(workflow_id)
+            if (is_anywhere or wanted.matches_target(target))
+            and self.scope.accounts.cover(target)
+            and target not in failed
+        ]
+        named = [
+            TargetFailure(target, self.scope.redact_error(doubt(follower, workflow_id)))
+            for target in nsmallest(MAX_FAILURES_LISTED, doubtful)
+            if (follower := history.followers.of(target)) is not None
+        ]
+        return limited([*failures, *named], omitted=len(doubtful) - len(named))
 
     def _to_ask(
         self,

@@ -42,6 +42,7 @@ _STAGGER_S = 2.0
 _IDLE_GROWTH = 1.5
 _FOLLOWED_FOR = timedelta(days=2)  # a group of a workflow or server that was deleted
 _RETRY = Backoff(2.0, 60.0)
+_CALLS_AT_ONCE = 2  # as pacing allows: the last of many logs would time out waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class Follower:
         self._idle_s = options.interval_s
         self._wake = asyncio.Event()
         self._reading = asyncio.Lock()
+        self._turns = asyncio.Semaphore(_CALLS_AT_ONCE)
         self._generation = store.generation
         self.reads = 0
 
@@ -146,9 +148,11 @@ class Follower:
         unlogged = len(self.sources.unlogged) if self.sources else 0
         if not readers or self._sources_at < 0:
             return Coverage(self.target, None, None, problem, unlogged)
+        since = max(reader.progress.complete_since for reader in readers)
+        kept_since = self._store.known_kept_since
         return Coverage(
             self.target,
-            max(reader.progress.complete_since for reader in readers),
+            since if kept_since is None else max(since, kept_since),
             min(reader.progress.read_until for reader in readers),
             problem,
             unlogged,
@@ -173,6 +177,13 @@ class Follower:
             if not self._awaits_first_entry(reader.group)
         ]
         return min(read, default=None if self.sources is None else self._sources_at)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that its logs ever got has been read."""
+        return self.sources is not None and all(
+            reader.is_whole or self._awaits_first_entry(reader.group) for reader in self.readers.values()
+        )
 
     @property
     def gap(self) -> CoverageGap | None:
@@ -228,7 +239,7 @@ class Follower:
             self._lookup_at = None
             await self._try(_Work(), self._find_sources)
         verify = self._is_watched  # what the answer rests on
-        async with asyncio.TaskGroup() as tasks:  # few, of which pacing lets two go on at once
+        async with asyncio.TaskGroup() as tasks:  # few, of which two read at once
             for group, reader in self.readers.items():
                 tasks.create_task(self._try(_Work(group), partial(reader.read_new, verify=verify)))
 
@@ -305,6 +316,7 @@ class Follower:
         await self._store.save_workflow_logs(_workflow_logs(self.target, found, now))
         self.logs = await self._store.workflow_logs(self.target)
         progress = await self._store.progress(self.target)
+        await self._store.know_kept_since()
         groups = found.groups.keys() | {
             log.group for log in self.logs if log.group is not None and now - log.last_seen_at < _FOLLOWED_FOR
         }
@@ -330,15 +342,17 @@ class Follower:
 
     async def _describe(self, reader: LogReader) -> None:
         """Without the permission, how long the group keeps entries stays unknown."""
-        reader.described = await self._calls.describe_group(self.target, reader.group)
+        async with self._turns:
+            reader.described = await self._calls.describe_group(self.target, reader.group)
 
     def _page_reader(self, group: str) -> ReadPage:
         async def read_page(
             start: datetime, end: datetime, *, newest_first: bool, token: str | None, skip: Container[str]
         ) -> LogPage:
-            return await self._calls.read(
-                self.target, group, start, end, newest_first=newest_first, token=token, skip=skip
-            )
+            async with self._turns:
+                return await self._calls.read(
+                    self.target, group, start, end, newest_first=newest_first, token=token, skip=skip
+                )
 
         return read_page
 

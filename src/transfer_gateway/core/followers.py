@@ -10,7 +10,7 @@ from transfer_gateway.core.follower import Follower
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from prometheus_client.core import Metric
 
@@ -45,6 +45,8 @@ class Followers:
         # Where something may be missing: executions in progress of which workflows; None: of any.
         self.gaps: dict[Target, frozenset[WorkflowId] | None] = {}
         self.gaps_version = 0
+        # Where executions that ended long ago may be missing: the log has entries that have not been read.
+        self._partial: set[Target] = set()
         self._running: dict[Target, asyncio.Task[None]] = {}
         self._rate = FollowRate(interval_s=options.interval_s, max_reads_per_s=options.max_reads_per_s)
 
@@ -55,6 +57,7 @@ class Followers:
             self._running.pop(target).cancel()
             del self._followers[target]
             self.gaps.pop(target, None)
+            self._partial.discard(target)
             self._rate.forget(target)
         for target in targets - self._followers.keys():
             follower = Follower(
@@ -91,6 +94,16 @@ class Followers:
             if follower.complete_until is None or follower.complete_until < since
         }
 
+    def doubtful(self, workflow_id: WorkflowId | None) -> Iterable[Target]:
+        """The targets that may have had an execution that is not known, of any workflow or of this one."""
+        if self._store.known_kept_since is not None:
+            return self._followers
+        return self._partial.union(
+            target
+            for target, workflows in self.gaps.items()
+            if workflows is None or workflow_id is None or workflow_id in workflows
+        )
+
     def coverage(self) -> Iterator[Coverage]:
         """Of each target."""
         for follower in list(self._followers.values()):
@@ -101,6 +114,10 @@ class Followers:
         target = follower.target
         if self._followers.get(target) is not follower:
             return
+        if follower.is_whole:
+            self._partial.discard(target)
+        else:
+            self._partial.add(target)
         had_gap, has_gap = target in self.gaps, follower.gap is not None
         if has_gap:
             self.gaps[target] = follower.unknown_workflows

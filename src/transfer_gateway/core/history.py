@@ -251,13 +251,13 @@ class History:
         """The logs that would have the execution. Raises: ExecutionNotFound, if there are none or one can't be read."""
         sources = follower.sources
         if sources is None:
-            raise unreadable(key, follower.problem_of(), forgotten)
+            raise unreadable(key.target, follower.problem_of(), forgotten)
         groups = _groups_of(key, follower)
         if not groups:
             raise unlogged(key, sources, forgotten)
         for group in groups:
             if group not in follower.readers or follower.problem_of(group) is not None:
-                raise unreadable(key, follower.problem_of(group), forgotten)
+                raise unreadable(key.target, follower.problem_of(group), forgotten)
         return [follower.readers[group] for group in groups]
 
 

@@ -7,6 +7,7 @@ lists.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from heapq import nsmallest
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING
 from transfer_gateway.core.fanout import outcomes
 from transfer_gateway.core.paging import check_first
 from transfer_gateway.core.search import execution_of
+from transfer_gateway.core.sized_lru import SizedLru
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.domain.execution import Source
 from transfer_gateway.domain.page import MAX_FAILURES_LISTED, Entry, Page, TargetFailure, limited
 from transfer_gateway.domain.search import SearchFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from transfer_gateway.core.aws_operations import AwsOperations
     from transfer_gateway.core.clock import Clock
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.followers import Followers
     from transfer_gateway.core.running_lists import ListFailure, RunningLists
     from transfer_gateway.core.search import Search
+    from transfer_gateway.core.search_input import Span
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionKey, Target
     from transfer_gateway.domain.page import ExecutionFilter
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from transfer_gateway.history.store import HistoryStore
 
 _DETAILS_MAX_AGE_S = 1.0
+_WATCHED_EVERY_S, _WATCHED_CACHED = 10.0, 256  # to go through the gaps of 40,000 targets takes 30 ms
 _MAX_READ = 1000  # rows at a time
 
 
@@ -54,6 +58,7 @@ class KnownInProgress:
         cursors: Cursors[ExecutionKey | Target],
     ) -> None:
         self._store, self._followers, self._lists = store, followers, lists
+        self._watched: SizedLru[Hashable, float] = SizedLru(_WATCHED_CACHED)
         self._search, self._operations, self._now, self._cursors = search, operations, clock.now, cursors
 
     async def page(
@@ -74,7 +79,8 @@ class KnownInProgress:
         `with_details`: with the fields that only DescribeExecution returns; `with_results`: with the steps. Each costs
         a call for the executions of the page that the history lacks them for.
 
-        Raises: BadUserInput for a bad `first` or `after`; UpstreamUnavailable, by the store.
+        Raises: BadUserInput for a bad `first` or `after`; UpstreamUnavailable, if the store can't be read, or
+        takes no writes that are needed.
         """
         check_first(first)
         position = self._cursors.read(after) if after is not None else None
@@ -86,16 +92,42 @@ class KnownInProgress:
             and scope.accounts.cover(target)
             and (workflows is None or any(map(wanted.matches_workflow, workflows)))
         }
-        failures = self._failures(await self._lists.look(unknown, max_age_s=max_age_s, deadline=deadline))
+        late = await self._lists.look(unknown, max_age_s=max_age_s, deadline=deadline)
+        self._lists.check_stored(late)
+        failures = self._failures(late)
         found, rest = await self._read(
             scope, wanted, position, count=first + 1, deadline=deadline, caller=caller
         )
         has_next = len(found) > first or rest is not None
         entries = await self._entries(
-            found[:first], scope, with_details=with_details, with_results=with_results, deadline=deadline
+            list(map(self._confirmed, found[:first])),
+            scope,
+            with_details=with_details,
+            with_results=with_results,
+            deadline=deadline,
         )
         end = None if rest is None or len(found) > first else partial(self._cursors.write, rest)
         return Page(entries, failures, has_next, end)
+
+    def watch(self, span: Span, wanted: SearchFilter) -> None:
+        """Have listed what no log tells of, for a minute, where a search may show it as in progress. Never waits."""
+        if not wanted.may_run:
+            return
+        key = span.scope.version, span.account_ids, span.regions, wanted.workflow_ids
+        now = self._now()
+        if now - (self._watched.get(key) or 0.0) < _WATCHED_EVERY_S:
+            return
+        self._watched.put(key, now)
+        workflow_ids = frozenset(wanted.workflow_ids)
+        self._lists.watch(
+            {
+                target: workflows
+                for target, workflows in self._followers.unknown().items()
+                if (span.is_everything or span.has(target))
+                and span.scope.accounts.cover(target)
+                and (not workflow_ids or workflows is None or not workflow_ids.isdisjoint(workflows))
+            }
+        )
 
     def _failures(self, late: Sequence[Target]) -> tuple[TargetFailure, ...]:
         """Why these are not current, in order. Only those that are named are looked at: there may be 40,000."""
@@ -136,8 +168,7 @@ class KnownInProgress:
                 as_of_ms=int(now * 1000),
                 caller=caller,
             )
-            observed_at = datetime.fromtimestamp(now, UTC)
-            executions = (execution_of(row, observed_at) for row in rows)
+            executions = map(execution_of, rows)
             # Of what is hidden, no filter tells.
             found += (execution for execution in executions if wanted.matches(scope.redact(execution)))
             if len(rows) < min(_MAX_READ, count):
@@ -146,6 +177,18 @@ class KnownInProgress:
             if loop.time() >= deadline:
                 return found, position
         return found[:count], None
+
+    def _confirmed(self, execution: Execution) -> Execution:
+        """With when the log, or AWS's list, was read that still had it in progress."""
+        target = execution.key.target
+        if Source.LOG in execution.recorded_by:
+            follower = self._followers.of(target)
+            read_at = None if follower is None else follower.complete_until
+        else:
+            read_at = self._lists.listed_at(target)
+        if read_at is None or read_at <= execution.observed_at.timestamp():
+            return execution
+        return replace(execution, observed_at=datetime.fromtimestamp(read_at, UTC))
 
     async def _entries(
         self,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.core.search import execution_of
@@ -114,12 +113,7 @@ class Live:
         with self._subscribed(only, shared_as) as subscriber:
             async for row in subscriber.rows(position):
                 self.delivered += 1
-                yield ExecutionChange(
-                    row.position,
-                    row.key,
-                    execution_of(row, datetime.fromtimestamp(self._now(), UTC)),
-                    row.events,
-                )
+                yield ExecutionChange(row.position, row.key, execution_of(row), row.events)
 
     @contextmanager
     def _subscribed(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from transfer_gateway.domain.errors import UpstreamUnavailable
+from transfer_gateway.domain.errors import StoreUnavailable, UpstreamUnavailable
 from transfer_gateway.domain.event import ENDS, EventKind
 from transfer_gateway.history import GroupProgress, ProgressLost
 from transfer_gateway.telemetry import get_logger
@@ -152,6 +152,11 @@ class LogReader:
             self.described.retention_days is None or self.oldest == self.described.created_at
         )
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that the log ever got has been read."""
+        return self.described is not None and self.progress.complete_since <= self.described.created_at
+
     def is_active(self, within_s: float) -> bool:
         """Whether executions run here, or something happened in the last `within_s` seconds."""
         now = self._now()
@@ -170,7 +175,7 @@ class LogReader:
                 return await self._read_new(verify=verify)
             except ProgressLost:
                 self._start_over((await self._store.progress(self.target)).get(self.group))
-        raise UpstreamUnavailable("The history store loses what is written.")
+        raise StoreUnavailable("The history store loses what is written.")
 
     async def _read_new(self, *, verify: bool) -> list[ExecutionEvent]:
         started_at, now = self._now(), self._utc()

@@ -72,14 +72,14 @@ class LogSearch:
                     key.target, reader.group, key.execution_id, start, end, token=token, deadline=deadline
                 )
             except GatewayError as error:
-                raise unreadable(key, error, forgotten) from error
+                raise unreadable(key.target, error, forgotten) from error
             if found := [event for event in page.events if event.key == key]:
                 await self._store.append(found)
             token = page.token
             if token is None:
                 break
         else:
-            raise unreadable(key, None, forgotten)
+            raise unreadable(key.target, None, forgotten)
         if not is_old_known:
             self._searched.put(of, _Searched(now, end))
 

@@ -11,10 +11,10 @@ import asyncio
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from transfer_gateway.core.breaker import CircuitBreaker
+from transfer_gateway.core.breaker import BreakerOpen, CircuitBreaker
 from transfer_gateway.core.rate import OwnLimit, RateLimit
 from transfer_gateway.core.retry import RetryBudget, with_retries
-from transfer_gateway.domain.errors import DeadlineExceeded
+from transfer_gateway.domain.errors import DeadlineExceeded, GatewayError
 from transfer_gateway.fair_limiter import FairLimiter
 from transfer_gateway.telemetry import counter, gauge
 
@@ -130,6 +130,7 @@ class _TargetPace:
     """One target's rate, concurrency, retry budget and breaker. Times are the loop's."""
 
     __slots__ = (
+        "_answers",
         "_overall",
         "_rate",
         "_semaphore",
@@ -149,23 +150,32 @@ class _TargetPace:
         self.retries = RetryBudget()
         self.breaker = CircuitBreaker(target)
         self.waits, self.waited_s, self.refusals = 0, 0.0, 0
+        self._answers = 0  # of AWS, errors included
 
     async def call(self, send: Callable[[], Awaitable[T]], deadline: float) -> T:
         """Wait for the limits, then make the call through the breaker, both until the deadline."""
         self.breaker.refuse_if_open()
         loop = asyncio.get_running_loop()
-        started, waiting = loop.time(), True
+        started, waiting, answers = loop.time(), True, self._answers
         try:
             async with asyncio.timeout_at(deadline), self._semaphore:
                 await self._rate.wait(deadline)
                 async with self._overall.slot(self._target):
                     waiting = False
                     self._count_wait(loop.time() - started)
-                    return await self.breaker.call(send, deadline)
+                    answer = await self.breaker.call(send, deadline)
+                    self._answers += 1
+                    return answer
         except OwnLimit:
             self.refusals += 1
             raise
+        except GatewayError as error:
+            self._answers += not isinstance(error, BreakerOpen)
+            raise
         except TimeoutError as error:
+            if waiting and self.breaker.has_failed and self._answers == answers:
+                # The calls in the way get no answer: that is not the limit's doing.
+                raise DeadlineExceeded.of(self._target) from error
             if waiting:
                 self.refusals += 1
                 raise OwnLimit.by_gateway(self._target, retry_after_s=1.0) from error

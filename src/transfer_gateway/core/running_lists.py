@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.backoff import Backoff, jittered
 from transfer_gateway.core.fanout import outcomes
+from transfer_gateway.core.sized_lru import SizedLru
 from transfer_gateway.domain.errors import (
     DeadlineExceeded,
     GatewayError,
+    StoreUnavailable,
     UpstreamUnavailable,
     WorkflowNotFound,
 )
@@ -24,7 +26,7 @@ from transfer_gateway.history import SearchScope
 from transfer_gateway.telemetry import gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from prometheus_client.core import Metric
 
@@ -40,6 +42,7 @@ _RETRY = Backoff(_EVERY_S, 60.0)
 _FIRST_WAIT_S = 1.0  # of a request, for targets that have not been listed lately
 _MAX_TARGETS = 2000  # listed at a time; each takes a task and 2 KB
 _AT_ONCE, _SLOW_S = 64, 1.0
+_REMEMBERED = 10_000  # times of last success; each takes 200 bytes
 _LISTS_PER_S = 100.0  # with more targets than that allows every two seconds, each is listed less often
 _WORKFLOWS_MAX_AGE_S = 60.0
 _GRACE_S = 0.5  # of the deadline, for the answer
@@ -67,13 +70,13 @@ class _Listed:
     running: dict[ExecutionKey, tuple[float, str | None]] | None = None
     error: GatewayError | None = None
     listed_at: float | None = None
-    failed_at: float = -math.inf
+    failed_at: float | None = None
     attempted: asyncio.Event = field(default_factory=asyncio.Event)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
     def is_current(self, oldest: float) -> bool:
         """Whether it was listed since then, or that failed."""
-        return (self.listed_at is not None and self.listed_at >= oldest) or self.failed_at >= oldest
+        return any(at is not None and at >= oldest for at in (self.listed_at, self.failed_at))
 
 
 class RunningLists:
@@ -91,6 +94,9 @@ class RunningLists:
         self._operations, self._store, self._tasks, self._now = operations, store, shared_tasks, clock.now
         self._request_timeout_s = request_timeout_s
         self._listed: dict[Target, _Listed] = {}
+        self._last_success: SizedLru[Target, float] = SizedLru(
+            _REMEMBERED
+        )  # of those that are no longer listed
         self._limiter = FairLimiter(_AT_ONCE, slow_s=_SLOW_S)
         self._searching = asyncio.Lock()  # the store carries few searches at once, which are the callers'
 
@@ -110,12 +116,9 @@ class RunningLists:
         oldest = -math.inf if max_age_s is None else now - max_age_s
         waiting: list[_Listed] = []
         for target, workflows in targets.items():
-            listed = self._listed.get(target) or self._start(target, workflows)
+            listed = self._look_at(target, workflows, now)
             if listed is None:
                 continue
-            if listed.workflows != workflows:
-                listed.workflows, listed.running = workflows, None
-            listed.looked_at = now
             if not listed.is_current(oldest) and (
                 max_age_s is not None or now - listed.started_at < _FIRST_WAIT_S
             ):
@@ -130,6 +133,27 @@ class RunningLists:
                     while not listed.is_current(oldest):
                         await listed.attempted.wait()
         return [target for target in targets if not self._is_current(target)]
+
+    def watch(self, targets: Mapping[Target, frozenset[WorkflowId] | None]) -> None:
+        """As `look`, without waiting."""
+        now = self._now()
+        for target, workflows in targets.items():
+            self._look_at(target, workflows, now)
+
+    def listed_at(self, target: Target) -> float | None:
+        """When it was listed last, in seconds since 1970."""
+        listed = self._listed.get(target)
+        return None if listed is None else listed.listed_at
+
+    def _look_at(self, target: Target, workflows: frozenset[WorkflowId] | None, now: float) -> _Listed | None:
+        """None: too many are listed already."""
+        listed = self._listed.get(target) or self._start(target, workflows)
+        if listed is None:
+            return None
+        if listed.workflows != workflows:
+            listed.workflows, listed.running = workflows, None
+        listed.looked_at = now
+        return listed
 
     def keep_only(self, targets: set[Target]) -> None:
         """Forget targets that are no longer configured."""
@@ -154,12 +178,20 @@ class RunningLists:
         if listed is None:
             message = f"At most {_MAX_TARGETS:,} targets whose log can't be read are listed at a time."
             error = UpstreamUnavailable(message, account_id=target.account_id, region=target.region)
-            return ListFailure(target, error, None)
+            return ListFailure(target, error, self._last_success.get(target))
+        last_success = self._last_success.get(target) if listed.listed_at is None else listed.listed_at
         if listed.error is not None:
-            return ListFailure(target, listed.error, listed.listed_at)
+            return ListFailure(target, listed.error, last_success)
         message = f"The executions in progress of {target.label} have not been listed yet."
         late = DeadlineExceeded(message, account_id=target.account_id, region=target.region)
-        return ListFailure(target, late, None)
+        return ListFailure(target, late, last_success)
+
+    def check_stored(self, late: Iterable[Target]) -> None:
+        """Raises: StoreUnavailable, if some of these are not current only because the store takes no writes."""
+        for target in late:
+            listed = self._listed.get(target)
+            if listed is not None and isinstance(listed.error, StoreUnavailable):
+                raise listed.error.copy()
 
     async def _keep(self, target: Target, listed: _Listed) -> None:
         """List the target again and again, until nobody has looked for a minute."""
@@ -181,6 +213,8 @@ class RunningLists:
         finally:
             if self._listed.get(target) is listed:
                 del self._listed[target]
+            if listed.listed_at is not None:
+                self._last_success.put(target, listed.listed_at)
 
     def _pause_s(self) -> float:
         return jittered(max(_EVERY_S, len(self._listed) / _LISTS_PER_S))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -89,10 +88,8 @@ class Search:
                     counts = await self._store.count(scope, narrowed, as_of_ms=now_ms, caller=caller)
         except TimeoutError:
             raise DeadlineExceeded("The history did not answer before the request's deadline.") from None
-        observed_at = datetime.fromtimestamp(now_ms / 1000, UTC)
         entries = tuple(
-            Entry(execution_of(row, observed_at), partial(self._cursors.write, row.position))
-            for row in found.rows
+            Entry(execution_of(row), partial(self._cursors.write, row.position)) for row in found.rows
         )
         return FoundPage(
             entries,
@@ -137,10 +134,14 @@ def _regions_by_hidden(scope: Scope) -> dict[frozenset[Hideable], dict[AccountId
     return found
 
 
-def execution_of(row: SearchRow | ChangeRow, observed_at: datetime) -> Execution:
-    """The execution in the state that the store has found."""
+def execution_of(row: SearchRow | ChangeRow) -> Execution:
+    """The execution in the state that the store has found, observed when there was the last sign of it."""
     record = record_of(row.stored.events) if row.stored.events else None
     answer = row.stored.observed
+    signs = [event.occurred_at for event in row.stored.events[-1:]]
+    if answer is not None:
+        signs.append(answer.observed_at)
+    observed_at = max(signs)
     if row.status in _RUNNING:
         return in_progress(record, answer, row.status, observed_at=observed_at)
     if record is not None:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from transfer_gateway.core.paging import MAX_PAGE
 from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, quote
 from transfer_gateway.domain.execution import ExecutionStatus, StepErrorType
+from transfer_gateway.domain.page import HiddenFilter
 from transfer_gateway.domain.scope import Hideable
-from transfer_gateway.domain.search import HiddenFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.identity import AccountId, Target
-    from transfer_gateway.domain.page import TargetFilter
+    from transfer_gateway.domain.page import ExecutionFilter, TargetFilter
     from transfer_gateway.domain.scope import Scope
     from transfer_gateway.domain.search import SearchFilter, SearchInput, Window
 
@@ -42,7 +42,7 @@ _RANGES = (
     ("ended_after", "ended_before"),
     ("min_duration_s", "max_duration_s"),
 )
-# Which hideable field each filter is on.
+# Which hideable field each filter is on: those of searches, then those of lists of what is in progress.
 _ON_HIDEABLE = (
     ("text", Hideable.INITIAL_FILE_LOCATION),
     ("text", Hideable.SERVICE_METADATA),
@@ -50,6 +50,13 @@ _ON_HIDEABLE = (
     ("user_names", Hideable.SERVICE_METADATA),
     ("server_ids", Hideable.SERVICE_METADATA),
     ("session_ids", Hideable.SERVICE_METADATA),
+    ("server_id", Hideable.SERVICE_METADATA),
+    ("user_name", Hideable.SERVICE_METADATA),
+    ("session_id", Hideable.SERVICE_METADATA),
+    ("bucket", Hideable.INITIAL_FILE_LOCATION),
+    ("key_prefix", Hideable.INITIAL_FILE_LOCATION),
+    ("file_system_id", Hideable.INITIAL_FILE_LOCATION),
+    ("path_prefix", Hideable.INITIAL_FILE_LOCATION),
 )
 
 
@@ -106,7 +113,8 @@ def _check_ranges(wanted: SearchInput) -> None:
     for low, high in _RANGES:
         least, most = getattr(wanted, low), getattr(wanted, high)
         if least is not None and most is not None and least > most:
-            raise _bad(low, "must not be above the other end of the range.")
+            rule = "must not be above" if low == "min_duration_s" else "must not be later than"
+            raise BadUserInput.of(f"filter.{low}", rule, other=f"filter.{high}")
 
 
 def _bad(name: str, rule: str) -> BadUserInput:
@@ -182,8 +190,10 @@ def span_of(scope: Scope, wanted: TargetFilter, extra: SearchInput | None = None
     chosen: frozenset[AccountId] | None = None
     for account_id in wanted.account_ids:
         account = scope.accounts.find(account_id)
-        if account is None or (regions and regions.isdisjoint(account.regions)):
+        if account is None:
             raise AccountNotAvailable.of(account_id)
+        if regions and regions.isdisjoint(account.regions):
+            raise AccountNotAvailable.elsewhere(account_id, wanted.regions)
     if wanted.account_ids:
         chosen = frozenset(wanted.account_ids)
     if extra is not None and extra.account_aliases:
@@ -242,14 +252,18 @@ def _with_tags(scope: Scope, wanted: SearchInput) -> frozenset[AccountId]:
     return frozenset(found)
 
 
-def hidden_filters(wanted: SearchFilter, span: Span) -> tuple[HiddenFilter, ...]:
-    """The filters that are on fields hidden from the caller, and in how many of the targets."""
-    hidden = span.scope.hidden
-    used = [(name, field) for name, field in _ON_HIDEABLE if getattr(wanted, name)]
-    if not hidden or not used:
+def hidden_filters(
+    wanted: SearchFilter | ExecutionFilter, scope: Scope, is_wanted: Callable[[Target], bool]
+) -> tuple[HiddenFilter, ...]:
+    """The filters that are on fields hidden from the caller, and in how many of the targets that are wanted."""
+    if not scope.hidden:
         return ()
+    used = [(name, field) for name, field in _ON_HIDEABLE if getattr(wanted, name, None) not in {None, ()}]
     counts = {
-        field: sum(field in fields and span.has(target) for target, fields in hidden.items())
+        field: sum(
+            field in fields and is_wanted(target) and scope.accounts.cover(target)
+            for target, fields in scope.hidden.items()
+        )
         for field in {field for _, field in used}
     }
     return tuple(HiddenFilter(name, field, counts[field]) for name, field in used if counts[field])

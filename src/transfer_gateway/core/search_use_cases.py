@@ -79,6 +79,8 @@ class SearchUseCases(Access):
             if search is None or coverages is None:
                 raise HistoryOff.now()
             span = span_of(self.scope, wanted, wanted)
+            if self._sources.known is not None:
+                self._sources.known.watch(span, wanted)
             page = await search.page(
                 span,
                 wanted,
@@ -102,7 +104,7 @@ class SearchUseCases(Access):
         return replace(
             page,
             entries=tuple(replace(entry, node=self.scope.redact(entry.node)) for entry in page.entries),
-            hidden_filters=hidden_filters(wanted, span),
+            hidden_filters=hidden_filters(wanted, span.scope, span.has),
             coverage=coverage,
         )
 

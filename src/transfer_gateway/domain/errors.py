@@ -10,6 +10,7 @@
     ├── RoleNotAssumable       STS denied AssumeRole
     ├── Throttled              AWS's rate limit, or our own for the target
     ├── UpstreamUnavailable    AWS failed, was unreachable, or sent an invalid response
+    │   └── StoreUnavailable   the history store can't be read, or takes no writes
     ├── DeadlineExceeded       the request's deadline passed
     ├── BadUserInput           invalid request; a retry does not help
     ├── Unauthenticated        missing or invalid credentials
@@ -32,6 +33,8 @@ from transfer_gateway.domain.log_group import LogGroupKey
 from transfer_gateway.domain.server import ServerKey
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from transfer_gateway.domain.identity import AccountId, Region, Target
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "NotFoundReason",
     "RoleNotAssumable",
     "ServerNotFound",
+    "StoreUnavailable",
     "Throttled",
     "Unauthenticated",
     "UpstreamUnavailable",
@@ -186,6 +190,16 @@ class AccountNotAvailable(GatewayError):
     code = ErrorCode.ACCOUNT_NOT_AVAILABLE
 
     @classmethod
+    def elsewhere(cls, account_id: AccountId, regions: Iterable[Region]) -> AccountNotAvailable:
+        """For an account that the caller may see, but in none of these regions."""
+        return cls(
+            f"Account {account_id} is not available in {', '.join(sorted(regions))}, only in other regions: not "
+            "configured there, or not visible to you there.",
+            account_id=account_id,
+            resource=account_id,
+        )
+
+    @classmethod
     def of(cls, account_id: AccountId, region: Region | None = None) -> AccountNotAvailable:
         where = f"Account {account_id}" + (f" in region {region}" if region else "")
         return cls(
@@ -220,6 +234,10 @@ class Throttled(GatewayError):
 
 class UpstreamUnavailable(GatewayError):
     code = ErrorCode.UPSTREAM_UNAVAILABLE
+
+
+class StoreUnavailable(UpstreamUnavailable):
+    """The history store's, not AWS's."""
 
 
 class DeadlineExceeded(GatewayError):

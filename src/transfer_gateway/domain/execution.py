@@ -285,4 +285,5 @@ class Execution:
 
 
 def _seconds_between(start: datetime | None, end: datetime | None) -> float | None:
-    return None if start is None or end is None else (end - start).total_seconds()
+    """None also if the end is before the start: the log's times are those of several machines."""
+    return None if start is None or end is None or end < start else (end - start).total_seconds()

@@ -93,18 +93,23 @@ class GatewayError(Exception):
 class BadUserInput(GatewayError, ValueError):
     """Also a ValueError, so that pydantic reports it with its location in a file.
 
-    `field`: the invalid field; the message starts with its name, which GraphQL and gRPC spell differently.
+    `field`: the invalid field; the message starts with its name, which GraphQL and gRPC spell differently. `other`: the
+    field that it contradicts, with whose name the message ends.
     """
 
     code = ErrorCode.BAD_USER_INPUT
     field: str | None = None
+    other: str | None = None
 
     @classmethod
-    def of(cls, field: str, rule: str) -> BadUserInput:
-        error = cls(f"{field} {rule}")
-        error.field = field
+    def of(cls, field: str, rule: str, *, other: str | None = None) -> BadUserInput:
+        error = cls(f"{field} {rule}" if other is None else f"{field} {rule} {other}.")
+        error.field, error.other = field, other
         return error
 
     def message_with(self, spell: Callable[[str], str]) -> str:
-        """The message with the field's name spelled as in the caller's API."""
-        return self.message if self.field is None else spell(self.field) + self.message[len(self.field) :]
+        """The message with the fields' names spelled as in the caller's API."""
+        message = self.message
+        if self.other is not None:
+            message = f"{message.removesuffix(f'{self.other}.')}{spell(self.other)}."
+        return message if self.field is None else spell(self.field) + message[len(self.field) :]

@@ -108,6 +108,15 @@ def _starts_with(text: str | None, prefix: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class HiddenFilter:
+    """A filter that is on a field hidden from the caller, so that it matched nothing in `targets` of the targets."""
+
+    filter_field: str  # as in SearchFilter or ExecutionFilter
+    hidden_field: str  # as policies spell it
+    targets: int
+
+
+@dataclass(frozen=True, slots=True)
 class Entry(Generic[V]):
     """One entry of a page. `missing`: why the requested details are absent."""
 
@@ -131,6 +140,7 @@ class Page(Generic[V]):
     failures: tuple[TargetFailure, ...]
     has_next: bool
     write_end_cursor: Callable[[], str] | None = None
+    hidden_filters: tuple[HiddenFilter, ...] = ()
 
     @property
     def end_cursor(self) -> str | None:

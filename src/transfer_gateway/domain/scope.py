@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, ExecutionNotFound, GatewayError
 from transfer_gateway.domain.execution import Execution, ExecutionResults, ExecutionSummary
-from transfer_gateway.domain.identity import ExecutionKey
+from transfer_gateway.domain.identity import AccountId, Region, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from transfer_gateway.domain.account import Account, Accounts
     from transfer_gateway.domain.event import ExecutionEvent
-    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.domain.page import TargetFilter
     from transfer_gateway.domain.server import Server
     from transfer_gateway.domain.workflow import Workflow
@@ -101,8 +101,10 @@ class Scope:
         accounts, regions = target_filter.account_ids, target_filter.regions
         for account_id in accounts:
             account = self.accounts.find(account_id)
-            if account is None or (regions and not set(regions).intersection(account.regions)):
+            if account is None:
                 raise AccountNotAvailable.of(account_id)
+            if regions and not set(regions).intersection(account.regions):
+                raise AccountNotAvailable.elsewhere(account_id, regions)
         for region in regions:
             if not self.count_targets(frozenset(accounts), frozenset([region])):
                 raise BadUserInput.of("regions", f"names {region}, where you have no available account.")
@@ -166,8 +168,10 @@ class Scope:
         """The error without the names of servers and log groups, if these are hidden."""
         if not isinstance(error, ExecutionNotFound) or error.unnamed is None:
             return error
-        hidden = self.hidden.get(ExecutionKey.parse(error.resource).target) if error.resource else None
-        return error.without_names() if hidden and hidden & _IN_NOT_FOUND else error
+        if error.account_id is None or error.region is None:  # nobody knows whether it may be shown
+            return error.without_names()
+        target = Target(AccountId(error.account_id), Region(error.region))
+        return error if self.shows_log_names(target) else error.without_names()
 
 
 def _redacted_results(

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from transfer_gateway.domain.errors import BadUserInput
+from transfer_gateway.domain.execution import ExecutionStatus
 from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.domain.page import TargetFilter
 
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from transfer_gateway.domain.coverage import CoverageReport
-    from transfer_gateway.domain.execution import Execution, ExecutionStatus
+    from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionId, WorkflowId
-    from transfer_gateway.domain.page import Entry
-    from transfer_gateway.domain.scope import Hideable
+    from transfer_gateway.domain.page import Entry, HiddenFilter
+
+
+_RUNNING = frozenset({ExecutionStatus.IN_PROGRESS, ExecutionStatus.HANDLING_EXCEPTION})
 
 
 class SearchOrder(StrEnum):
@@ -55,6 +58,15 @@ class SearchFilter(TargetFilter):
     min_duration_s: float | None = None
     max_duration_s: float | None = None
     running: bool | None = None
+
+    @property
+    def may_run(self) -> bool:
+        """Whether executions in progress may match."""
+        return (
+            self.running is not False
+            and self.ended_after is self.ended_before is None
+            and (not self.statuses or not _RUNNING.isdisjoint(self.statuses))
+        )
 
 
 class SearchPosition(NamedTuple):
@@ -133,15 +145,6 @@ class Window:
     after: str | None = None
     last: int | None = None
     before: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HiddenFilter:
-    """A filter that is on a field hidden from the caller, so that it matched nothing in `targets` of the targets."""
-
-    filter_field: str  # as in SearchFilter
-    hidden_field: Hideable
-    targets: int
 
 
 @dataclass(frozen=True, slots=True)

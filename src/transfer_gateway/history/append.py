@@ -26,6 +26,7 @@ from transfer_gateway.history.codec import (
 from transfer_gateway.history.statements import UPLOAD
 from transfer_gateway.history.tables import State
 from transfer_gateway.history.texts import texts_row
+from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.record import Record
     from transfer_gateway.history.statements import Statements
 
+_log = get_logger(__name__)
 MAX_EVENTS = 1000  # of one execution; AWS writes some dozens. Starts and ends are kept beyond it, up to 1,100
 _HARD_MAX_EVENTS = 1100
 _ALWAYS_KEPT = ENDS | {EventKind.EXECUTION_STARTED}
@@ -199,6 +201,7 @@ def key_of(row: Sequence[str]) -> ExecutionKey:
 def _add(rows: _Rows, execution: LockedExecution, arrived: Iterable[ExecutionEvent]) -> list[ExecutionEvent]:
     """Decide for one execution what is new. Returns: these events."""
     kept = execution.kept
+    was_full = len(kept) >= MAX_EVENTS
     new: dict[Content, ExecutionEvent] = {}
     replaced = False
     for event in sorted(arrived, key=lambda event: event.event_id):
@@ -218,6 +221,8 @@ def _add(rows: _Rows, execution: LockedExecution, arrived: Iterable[ExecutionEve
             execution.add(event)
             rows.replaced.append({"seq": seq, "event_id": event_id, "body": event_body(event)})
             replaced = True
+    if len(kept) >= MAX_EVENTS and not was_full:
+        _log.warning("execution_events_full", execution=str(execution.key), kept=MAX_EVENTS)
     if not new and not replaced:
         return []
     record = record_of(kept.values())

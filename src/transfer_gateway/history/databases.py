@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -33,6 +34,7 @@ _PAGE_BYTES = 4096
 _HEADROOM = 1.25  # a file's hard limit above its maximum size, for what arrives before the oldest is deleted
 _CACHE_KIBIBYTES = 8192
 _WAL_MAX_BYTES = 64 * 2**20
+_LOCKED_S = 0.02  # between two tries
 _READERS = 2
 _SEARCHERS = 2  # at once; others wait
 _FREE_KEPT, _VACUUM_PAGES = (
@@ -121,14 +123,21 @@ class Sqlite:
             self.reader = self._engine(_READERS, "BEGIN", _prepare_reader)
             self.searcher, self.searches = self._engine(_SEARCHERS, "BEGIN", _prepare_reader), _SEARCHERS
 
-    def _engine(self, connections: int, begin: str, prepare: Callable[[Any], None]) -> AsyncEngine:
+    def _engine(
+        self, connections: int, begin: str, prepare: Callable[[sqlite3.Connection], None]
+    ) -> AsyncEngine:
+        def connect(*args: Any, **options: Any) -> sqlite3.Connection:  # noqa: ANN401  sqlite3's
+            connection = self._threads.connect(*args, **options)
+            try:
+                prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
         engine = create_async_engine(
             URL.create("sqlite+aiosqlite", database=str(self.path or ":memory:")),
-            connect_args={
-                "timeout": self._busy_s,
-                "isolation_level": None,
-                "factory": self._threads.connect,
-            },
+            connect_args={"timeout": self._busy_s, "isolation_level": None, "factory": connect},
             poolclass=AsyncAdaptedQueuePool,
             pool_size=connections,
             max_overflow=0,
@@ -139,9 +148,6 @@ class Sqlite:
         @event.listens_for(engine.sync_engine, "connect")
         def connected(connection: Any, _record: object) -> None:  # noqa: ANN401  the library's own adapter
             self._connections.add(connection.driver_connection)
-            cursor = connection.cursor()
-            prepare(cursor)
-            cursor.close()
 
         @event.listens_for(engine.sync_engine, "begin")
         def begun(connection: Any) -> None:  # noqa: ANN401  as above
@@ -149,18 +155,19 @@ class Sqlite:
 
         return engine
 
-    def _prepare_writer(self, cursor: Any) -> None:  # noqa: ANN401  as above
+    def _prepare_writer(self, connection: sqlite3.Connection) -> None:
         max_pages = int(self.max_bytes * _HEADROOM) // _PAGE_BYTES
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only before the first table
+        if self.path:
+            _use_wal(connection, self._busy_s)
         for pragma in (
-            f"page_size = {_PAGE_BYTES}",
-            "auto_vacuum = INCREMENTAL",  # only before the first table
-            *(["journal_mode = WAL"] if self.path else []),
             "synchronous = NORMAL",
             f"max_page_count = {max_pages}",
             f"journal_size_limit = {_WAL_MAX_BYTES}",
             f"cache_size = -{_CACHE_KIBIBYTES}",
         ):
-            cursor.execute(f"PRAGMA {pragma}")
+            connection.execute(f"PRAGMA {pragma}")
 
     async def size_bytes(self, connection: AsyncConnection) -> int:
         pages = await connection.scalar(
@@ -262,9 +269,23 @@ def _put_aside(path: Path) -> None:
         Path(f"{path}{rest}").unlink(missing_ok=True)
 
 
-def _prepare_reader(cursor: Any) -> None:  # noqa: ANN401  as above
-    cursor.execute("PRAGMA query_only = ON")
-    cursor.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
+def _use_wal(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """SQLite waits for no lock there, for it has one already; others may be migrating the new file."""
+    ends_at = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > ends_at:
+                raise
+            time.sleep(_LOCKED_S)
+        else:
+            return
+
+
+def _prepare_reader(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
 
 
 class Postgresql:

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from transfer_gateway.domain.errors import UpstreamUnavailable
+from transfer_gateway.domain.errors import StoreUnavailable
 from transfer_gateway.history.schema import SchemaProblem
 
 RETRY_S = 1.0  # how long the store is left alone when it is down
@@ -59,8 +59,8 @@ class Failure:
     reason: str
     detail: str
 
-    def error(self) -> UpstreamUnavailable:
-        return UpstreamUnavailable(
+    def error(self) -> StoreUnavailable:
+        return StoreUnavailable(
             f"The history store {self.reason}.", retry_after_s=RETRY_S, detail=self.detail
         )
 

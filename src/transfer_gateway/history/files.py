@@ -32,8 +32,9 @@ def check_password_file(path: Path) -> None:
 def sqlite_file(url: str) -> Path:
     """The file of `sqlite:///path`, made if it is missing, for its owner alone. Raises: ConfigurationError."""
     path = _checked_path(url)
-    with suppress(OSError):  # then it is read-only, which the first use says
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    # One that is there is not opened: to close it would give up the locks that SQLite has.
+    with suppress(OSError):  # which the first use says
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     return path
 
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from transfer_gateway.backoff import jittered
 from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.history.tables import executions
+from transfer_gateway.history.tables import retention as retention_table
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
 if TYPE_CHECKING:
@@ -51,6 +54,8 @@ class Retentive:
         self._now_s = now_s
         self._deleted = {("age",): 0, ("size",): 0}
         self._size_bytes = self._executions = 0
+        self._kept_since_ms: int | None = None
+        self._known_of: int | None = None  # the generation in which it was read
 
     async def maintain(self) -> None:
         """Measure and delete every 30 s until cancelled. So it is also known that the store is down, or back."""
@@ -60,12 +65,30 @@ class Retentive:
                 await self._operations.write("analyze", self._operations.database.analyze)
             await asyncio.sleep(jittered(_EVERY_S if self._operations.problem is None else _DOWN_EVERY_S))
 
+    @property
+    def kept_since_ms(self) -> int | None:
+        """As `read_kept_since`, without reading. Others may have deleted something in the last 30 s."""
+        return self._kept_since_ms
+
+    @property
+    def knows_kept_since(self) -> bool:
+        """Whether it has been read since the store may have been replaced."""
+        return self._known_of == self._operations.generation
+
+    async def read_kept_since(self) -> int | None:
+        """What is older may have been deleted here; None: nothing was. Raises: UpstreamUnavailable."""
+        generation = self._operations.generation
+        self._kept_since_ms = await self._operations.read("kept_since", _kept_since)
+        self._known_of = generation
+        return self._kept_since_ms
+
     async def prune(self) -> int:
         """Delete what is too old, and the oldest of what is too much. Returns: executions deleted.
 
         Raises: UpstreamUnavailable.
         """
         await self._measure()
+        await self.read_kept_since()
         before_ms = int(self._now_s() * 1000 - self._retention.days * _DAY_MS)
         deleted = await self._delete("age", before_ms, None)
         max_bytes = self._operations.database.max_bytes
@@ -111,6 +134,7 @@ class Retentive:
         await connection.execute(self._statements.delete_texts, given)
         await connection.execute(self._statements.delete_executions, given)
         kept_since = max(row.last_at for row in rows) + 1
+        self._kept_since_ms = max(self._kept_since_ms or 0, kept_since)  # before they are gone
         await connection.execute(self._statements.save_kept_since, {"kept_since": kept_since})
         return len(rows)
 
@@ -143,3 +167,8 @@ class Retentive:
             ("reason",),
             self._deleted,
         )
+
+
+async def _kept_since(connection: AsyncConnection) -> int | None:
+    found: int | None = await connection.scalar(select(retention_table.c.kept_since))
+    return found

@@ -192,16 +192,19 @@ class Search:
 
     async def _newest_or_oldest(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
         targets = self._filter.targets(self._budget.many)
-        if targets is None or len(targets) > self._budget.few:
+        are_many = targets is None or len(targets) > self._budget.few
+        if are_many:
             rows = await self._sorted(of, first, self._look(of, self._budget.look))
             if len(rows) == first:
                 return rows
         if (rare := await self._rare()) is not None:
             return await self._sorted(of, first, rare)
-        if targets is not None and len(targets) > self._budget.few:
+        if are_many:
             rows = await self._sorted(of, first, self._look(of, self._budget.long_look))
             if len(rows) == first:
                 return rows
+            if await self._has_trigrams():  # of all that may match few do, or the looks would have found them
+                return await self._sorted(of, first, self._filter.trigrams().executions(self._sql.dialect))
         if targets is not None:
             return await self._sorted(of, first, self._of_targets(targets, _OTHER.executions.c.id, of, first))
         return await self._in_order(of, first)

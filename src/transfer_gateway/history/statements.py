@@ -164,6 +164,12 @@ class _Build:
         greatest = sa.func.greatest if self._postgresql else sa.func.max
         return greatest(sa.func.coalesce(one, other), sa.func.coalesce(other, one))
 
+    def _lasted(
+        self, ended_at: ColumnElement[Any], last_at: ColumnElement[Any], began_at: ColumnElement[Any]
+    ) -> ColumnElement[Any]:
+        """Not negative, though the log may date an end before the start."""
+        return self._greatest(sa.func.coalesce(ended_at, last_at) - began_at, _ZERO)
+
     def _least(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         least = sa.func.least if self._postgresql else sa.func.min
         return least(sa.func.coalesce(one, other), sa.func.coalesce(other, one))
@@ -217,7 +223,7 @@ class _Build:
         )
         began_at = sa.func.coalesce(given.c.started_at, self._least(given.c.first_at, old.observed_first_at))
         values["began_at"] = began_at
-        values["lasted_ms"] = sa.func.coalesce(given.c.ended_at, old.last_at) - began_at
+        values["lasted_ms"] = self._lasted(given.c.ended_at, old.last_at, began_at)
         return sa.update(executions).values(values).where(executions.c.id == given.c.id)
 
     def _observe(self) -> sa.Executable:
@@ -257,7 +263,7 @@ class _Build:
                 "observed_first_at": self._least(old.observed_first_at, new.observed_first_at),
                 "last_at": last_at,
                 "began_at": began_at,
-                "lasted_ms": sa.func.coalesce(old.ended_at, last_at) - began_at,
+                "lasted_ms": self._lasted(old.ended_at, last_at, began_at),
                 "state": sa.case(
                     (old.ended_at.is_not(None), old.state),
                     else_=self._greatest(from_events, values["observed_state"]),

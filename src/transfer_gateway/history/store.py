@@ -15,8 +15,6 @@ from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import select
-
 from transfer_gateway.domain.identity import WorkflowKey
 from transfer_gateway.history.append import RunningExecutions, append_events, key_of
 from transfer_gateway.history.append_queue import MAX_EVENTS, Append, AppendQueue
@@ -41,7 +39,6 @@ from transfer_gateway.history.retention import Retention, Retentive
 from transfer_gateway.history.rows import observed_row, progress_row, progress_rows
 from transfer_gateway.history.search import Search, SearchBudget
 from transfer_gateway.history.statements import statements_of
-from transfer_gateway.history.tables import retention as retention_table
 from transfer_gateway.history.texts import texts_row
 from transfer_gateway.history.values import (
     GroupProgress,
@@ -406,9 +403,18 @@ class HistoryStore:
 
     async def kept_since(self) -> datetime | None:
         """Executions whose last event is older may have been deleted here; None: none has."""
-        kept_since = await self._operations.read(
-            "kept_since", lambda it: it.scalar(select(retention_table.c.kept_since))
-        )
+        kept_since = await self._retentive.read_kept_since()
+        return None if kept_since is None else from_ms(kept_since)
+
+    async def know_kept_since(self) -> None:
+        """Read `known_kept_since`, unless it is known. Raises: UpstreamUnavailable."""
+        if not self._retentive.knows_kept_since:
+            await self._retentive.read_kept_since()
+
+    @property
+    def known_kept_since(self) -> datetime | None:
+        """As `kept_since`, without reading: it is read when something is deleted here, and every 30 s."""
+        kept_since = self._retentive.kept_since_ms
         return None if kept_since is None else from_ms(kept_since)
 
     async def save_workflow_logs(self, logs: Sequence[WorkflowLog]) -> None:

@@ -169,6 +169,8 @@ def _failed(error: GatewayError) -> ExecutionResult:
 
 def has_long_list(variables: object) -> bool:
     """Whether an operation with these unchecked variables is a large one."""
-    return isinstance(variables, dict) and any(
-        isinstance(value, list) and len(value) > LARGE_ROWS for value in variables.values()
-    )
+    if isinstance(variables, dict):
+        for value in variables.values():  # a generator takes twice as long, for every request
+            if isinstance(value, list) and len(value) > LARGE_ROWS:
+                return True
+    return False

@@ -6,6 +6,7 @@ from datetime import datetime  # noqa: TC003  Strawberry reads the annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import strawberry
+from strawberry.utils.str_converters import to_camel_case
 
 from transfer_gateway.api.graphql.errors import Error, to_item
 from transfer_gateway.api.graphql.nodes import PageInfo
@@ -43,15 +44,27 @@ class TargetFailure:
 class FindExecutionResult:
     execution: Execution | None = strawberry.field(
         description="Null if no target has it in progress and the history doesn't know it. Conclusive only if "
-        "`targetFailures` is empty."
+        "`targetFailures` is empty; with `inProgressOnly`, and without a history, it says nothing of what has ended."
     )
     targets_asked: int = strawberry.field(
         description="Number of targets that AWS was asked about: pairs of account and region. The history answers for "
         "the others."
     )
     target_failures: list[TargetFailure] = strawberry.field(
-        description="Targets that could not be searched: the execution may be there. Empty if it was found."
+        description="Targets that may have it, or may have had it: those that could not be searched, and those of "
+        "whose ended executions some are unknown. EXECUTION_NOT_FOUND says by its `reason` why: NOT_LOGGED, "
+        "LOG_UNREADABLE or EXPIRED. Empty if it was found."
     )
+
+
+@strawberry.type(
+    description="A filter on a field that a policy hides from you: where it is hidden, the filter matched nothing, "
+    "whatever there is."
+)
+class HiddenFilter:
+    filter_field: str = strawberry.field(description="The filter's field, such as `fileName`.")
+    hidden_field: str = strawberry.field(description="The hidden field, such as `initialFileLocation`.")
+    targets: int = strawberry.field(description="In how many of the accounts and regions it is hidden.")
 
 
 @strawberry.type(description="One item of the list.")
@@ -72,6 +85,9 @@ class ExecutionConnection:
     page_info: PageInfo = strawberry.field(description="Position of this page in the list.")
     target_failures: list[TargetFailure] = strawberry.field(
         description="Accounts and regions whose executions are missing from this page, and why."
+    )
+    hidden_filters: list[HiddenFilter] = strawberry.field(
+        description="Filters that matched nothing in some accounts and regions, because you may not see the field."
     )
 
 
@@ -181,7 +197,19 @@ def to_execution_connection(found: page.Page[execution.Execution], *, continued:
         edges=edges,
         page_info=_page_info(found, continued=continued),
         target_failures=_failures(found.failures),
+        hidden_filters=to_hidden_filters(found.hidden_filters),
     )
+
+
+def to_hidden_filters(found: Iterable[page.HiddenFilter]) -> list[HiddenFilter]:
+    return [
+        HiddenFilter(
+            filter_field=to_camel_case(each.filter_field),
+            hidden_field=each.hidden_field,
+            targets=each.targets,
+        )
+        for each in found
+    ]
 
 
 def to_workflow_connection(found: page.Page[workflow.Workflow], *, continued: bool) -> WorkflowConnection:

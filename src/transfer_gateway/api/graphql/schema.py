@@ -220,9 +220,9 @@ class Query:
         return to_execution_connection(found, continued=after is not None)
 
     @strawberry.field(
-        description="Searches all executions, in progress and ended, in the history: no AWS call. `coverage` says how "
-        "complete the answer is. Pages go forward with `first` and `after`, and back with `last` and `before`; cursors "
-        "stay valid while executions come and go, and belong to one order."
+        description="Searches all executions, in progress and ended, in the history, without waiting for AWS. "
+        "`coverage` says how complete the answer is. Pages go forward with `first` and `after`, and back with `last` "
+        "and `before`; cursors stay valid while executions come and go, and belong to one order."
     )
     async def search_executions(  # noqa: PLR0917  a query's arguments are all named
         self,

@@ -6,12 +6,11 @@ from datetime import datetime  # noqa: TC003  Strawberry reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import strawberry
-from strawberry.utils.str_converters import to_camel_case
 
 from transfer_gateway.api.graphql.declare import declare_enum
 from transfer_gateway.api.graphql.errors import Error, to_item
 from transfer_gateway.api.graphql.nodes import Account, PageInfo
-from transfer_gateway.api.graphql.pages import subfields
+from transfer_gateway.api.graphql.pages import HiddenFilter, subfields, to_hidden_filters
 from transfer_gateway.api.graphql.servers import Server  # noqa: TC001  as above
 from transfer_gateway.api.graphql.types import Execution  # noqa: TC001  as above
 from transfer_gateway.domain import coverage, page, search
@@ -101,16 +100,6 @@ class StatusCounts:
     is_exact: bool = strawberry.field(
         description="Whether these are all of them. If not, there are at least so many: 10,000 are counted."
     )
-
-
-@strawberry.type(
-    description="A filter on a field that a policy hides from you: where it is hidden, the filter matched nothing, "
-    "whatever there is."
-)
-class HiddenFilter:
-    filter_field: str = strawberry.field(description="The filter's field, such as `fileName`.")
-    hidden_field: str = strawberry.field(description="The hidden field, such as `initialFileLocation`.")
-    targets: int = strawberry.field(description="In how many of the accounts and regions it is hidden.")
 
 
 @strawberry.type(description="One item of the list.")
@@ -273,14 +262,7 @@ def to_search_connection(found: search.FoundPage) -> ExecutionSearchConnection:
         coverage_summary=cast(
             "CoverageSummary", found.coverage and found.coverage.summary
         ),  # only if selected
-        hidden_filters=[
-            HiddenFilter(
-                filter_field=to_camel_case(each.filter_field),
-                hidden_field=each.hidden_field,
-                targets=each.targets,
-            )
-            for each in found.hidden_filters
-        ],
+        hidden_filters=to_hidden_filters(found.hidden_filters),
     )
 
 

@@ -123,7 +123,8 @@ class Execution(Node):
     raw_status: str | None = strawberry.field(description="Current status, as AWS spells it.")
     results: ExecutionResults | None = strawberry.field(description="Results of the steps so far.")
     observed_at: datetime = strawberry.field(
-        description="When AWS returned this; for an execution that has ended, when the history was read."
+        description="When AWS returned this, or its log was read; of an execution that a search has found, when there "
+        "was the last sign of it: AWS's last answer, or its last event."
     )
     started_at: datetime | None = strawberry.field(description="When it started, from the log.")
     ended_at: datetime | None = strawberry.field(description="When it ended, from the log.")
@@ -132,7 +133,8 @@ class Execution(Node):
         description="Whether AWS has just forgotten it, and its end is not in the log yet."
     )
     steps_done: int | None = strawberry.field(
-        description="How many of the workflow's steps have succeeded so far. Null if unknown."
+        description="How many of the workflow's steps have succeeded so far. Null if unknown. Of an execution that has "
+        "ended about 500 steps are known: 1,000 entries of its log are kept."
     )
     failed_step: ExecutionStepResult | None = strawberry.field(
         description="The first step that failed. Null if none has, or if it is unknown."

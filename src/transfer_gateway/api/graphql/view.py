@@ -1,7 +1,8 @@
 """GraphQL over HTTP: the format of requests, and the status and format of responses.
 
 Source: the GraphQL-over-HTTP draft. A client that accepts only `application/json` gets 200 even for an invalid
-document, as the draft recommends for such clients; every other client gets 400.
+document, as the draft recommends for such clients; every other client gets 400. All get the status of
+the error's code if a valid request could not be started.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ from transfer_gateway.api.graphql.operations import Operations
 from transfer_gateway.api.graphql.response_cache import ResponseCache
 from transfer_gateway.api.graphql.schema import build_schema
 from transfer_gateway.api.graphql.trusted import TextRequired, TrustedDocuments
-from transfer_gateway.domain.errors import Forbidden, GatewayError, quote
+from transfer_gateway.domain.errors import BadUserInput, Forbidden, GatewayError, quote
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
+    from strawberry.types import ExecutionResult
 
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.graphql.limits import Limits
@@ -170,6 +172,8 @@ class GraphQLView:
                         _parameters(request) if isinstance(payload, str) else _json(payload, "The body")
                     )
                     result = await self.operations.run(data, context, has_slot=is_large)
+                    if result.data is None:
+                        _check_started(result)
                     if is_large:
                         await asyncio.sleep(0)  # let other tasks run before serialization
                     answer = to_answer(result, context.request_id)
@@ -291,6 +295,15 @@ def _check_utf8(text: bytes, what: str) -> None:
         text.decode()
     except UnicodeDecodeError as error:
         raise HTTPException(400, f"{what} must be JSON in UTF-8; the byte at {error.start} is not.") from None
+
+
+def _check_started(result: ExecutionResult) -> None:
+    """Raises: GatewayError if that kept the operation from starting, unless the request is at fault."""
+    if not result.errors or result.errors[0].path is not None:
+        return
+    cause = result.errors[0].original_error
+    if isinstance(cause, GatewayError) and not isinstance(cause, BadUserInput):
+        raise cause
 
 
 def _response(text: bytes, media_type: str, status: int = 200) -> Response:

@@ -14,7 +14,7 @@ from transfer_gateway.core.search_use_cases import DEFAULT_SEARCH_PAGE
 from transfer_gateway.domain.errors import BadUserInput
 from transfer_gateway.domain.execution import ExecutionStatus, StepErrorType
 from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
-from transfer_gateway.domain.page import TargetFilter
+from transfer_gateway.domain.page import HiddenFilter, TargetFilter
 from transfer_gateway.domain.search import AccountTag, SearchInput, SearchOrder, Window
 
 if TYPE_CHECKING:
@@ -88,13 +88,15 @@ def to_search_response(
         counts_by_status=None if page.counts is None else _counts(page.counts),
         coverage=[to_coverage(each) for each in page.coverage.targets] if page.coverage else (),
         coverage_summary=to_summary(page.coverage.summary) if page.coverage else None,
-        hidden_filters=[
-            pb.HiddenFilter(
-                filter_field=each.filter_field, hidden_field=each.hidden_field, targets=each.targets
-            )
-            for each in page.hidden_filters
-        ],
+        hidden_filters=to_hidden_filters(page.hidden_filters),
     )
+
+
+def to_hidden_filters(found: Iterable[HiddenFilter]) -> list[pb.HiddenFilter]:
+    return [
+        pb.HiddenFilter(filter_field=each.filter_field, hidden_field=each.hidden_field, targets=each.targets)
+        for each in found
+    ]
 
 
 def to_coverage(found: coverage.TargetCoverage) -> pb.TargetCoverage:

@@ -188,6 +188,7 @@ class ExecutionService(ExecutionServiceServicer):
             executions=await self._loop_budget.map(listed, page.entries),
             next_page_token=page.end_cursor if page.has_next else None,
             target_failures=to_failures(page.failures),
+            hidden_filters=search.to_hidden_filters(page.hidden_filters),
         )
 
     async def SearchExecutions(
