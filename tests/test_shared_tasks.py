@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transfer_gateway.telemetry import Request
 
 SOURCE = Path(__file__).parents[1] / "src" / "transfer_gateway"
-LIMITS = QuotaLimits(1, 1, 1, 1, 1, 1, 1)
+LIMITS = QuotaLimits(1, 1, 1, 1, 1, 1, 1, 1)
 SECRET: ContextVar[str | None] = ContextVar("secret", default=None)
 # Tasks that are cancelled and awaited by the function that starts them, or that start with the service.
 OWNED = {

@@ -129,6 +129,8 @@ async def build_core(
                 backfill=timedelta(hours=settings.history_backfill_hours),
                 max_reads_per_s=settings.history_max_reads_per_s,
             ),
+            live_interval_s=settings.live_interval_s,
+            max_subscriptions=settings.live_max_subscriptions,
         )
         yield Core(
             gateway,
@@ -262,6 +264,7 @@ def build_quotas(settings: Settings) -> Quotas:
             rows_burst=settings.caller_rows_burst,
             aws_calls_per_s=settings.caller_aws_calls_per_s,
             aws_calls_burst=settings.caller_aws_calls_burst,
+            subscriptions=settings.caller_max_subscriptions,
         )
     )
 

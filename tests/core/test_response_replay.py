@@ -186,7 +186,7 @@ async def test_a_new_use_case_is_not_repeatable(core: Gateway, world: World) -> 
 
 async def test_what_the_quota_refuses_is_not_repeatable(core: Gateway, world: World) -> None:
     """A throttled use case makes the whole response unrepeatable."""
-    key, quota = place(world), Quota(QuotaLimits(1, 1, 1, 0.001, 1, 1, 1))
+    key, quota = place(world), Quota(QuotaLimits(1, 1, 1, 0.001, 1, 1, 1, 1))
     reader = core.reader(AUDIT, quota=quota)
     await reader.describe(key, max_age_s=60, deadline=float("inf"))
     with pytest.raises(Throttled):

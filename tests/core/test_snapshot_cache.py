@@ -165,7 +165,7 @@ async def test_who_begins_a_call_pays(service: server.Service, aws: Emulator, wo
         return await describe(service.gateway, key, max_age_s)
 
     key = place(world)
-    first_pays, second_pays = (Quota(QuotaLimits(1, 1, 1, 1, 1, 0.001, 1)) for _ in range(2))
+    first_pays, second_pays = (Quota(QuotaLimits(1, 1, 1, 1, 1, 0.001, 1, 1)) for _ in range(2))
     aws.faults.add(Fault(FaultKind.LATENCY, operation=DESCRIBE, seconds=0.5, times=1))
     first = asyncio.create_task(as_caller(first_pays, 60))
     await until_asked(aws)

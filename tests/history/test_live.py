@@ -12,7 +12,9 @@ import pytest
 
 from history_events import a_run, new_key
 from transfer_gateway.core.clock import Clock
+from transfer_gateway.core.cursors import Cursors
 from transfer_gateway.core.live import Live
+from transfer_gateway.domain.change import ChangePosition
 from transfer_gateway.domain.errors import BadUserInput, Throttled
 from transfer_gateway.domain.identity import Region, Target
 from transfer_gateway.domain.search import SearchFilter
@@ -22,9 +24,9 @@ from transfer_gateway.history.values import SearchIn
 from transfer_gateway.shared_tasks import SharedTasks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
-    from transfer_gateway.domain.change import ChangePosition, ExecutionChange
+    from transfer_gateway.domain.change import ExecutionChange
     from transfer_gateway.domain.event import ExecutionEvent
     from transfer_gateway.domain.identity import ExecutionKey
 
@@ -32,7 +34,8 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def lively(store: HistoryStore, max_subscribers: int = 1000) -> AsyncIterator[Live]:
     async with SharedTasks() as tasks:
-        yield Live(store, tasks, Clock(monotonic=time.monotonic), max_subscribers=max_subscribers)
+        cursors = Cursors("secret", of="changes", parse=ChangePosition.parse)
+        yield Live(store, tasks, Clock(monotonic=time.monotonic), cursors, max_subscribers=max_subscribers)
 
 
 class Subscriber:
@@ -53,9 +56,16 @@ class Subscriber:
                     return
                 await asyncio.sleep(pause_s)
 
-    def note(self, change: ExecutionChange) -> None:
+    def note(self, change: ExecutionChange | None) -> None:
+        if change is None:
+            return
         self.told += change.events
         self.position = change.position
+
+
+async def next_events(changes: AsyncGenerator[ExecutionChange | None]) -> tuple[ExecutionEvent, ...]:
+    change = await anext(changes)
+    return () if change is None else change.events
 
 
 async def test_each_gets_what_it_watches_once_and_in_order(store: HistoryStore) -> None:
@@ -111,14 +121,14 @@ async def test_one_that_does_not_read_keeps_few_changes_in_memory(store: History
             for part in (run[:4], run[4:]):  # it has caught up with what is told to all
                 await store.append(part)
                 while len(told) < 4 or told[-1] != part[-1]:
-                    told += (await anext(changes)).events
+                    told += await next_events(changes)
             runs = [a_run(new_key()) for _ in range(500)]
             for at in range(0, 500, 50):
                 await store.append([event for each in runs[at : at + 50] for event in each])
                 await asyncio.sleep(0.15)  # more than one read of the store
             assert live.overflows == 1
             while len(told) < 501 * 8:
-                told += (await anext(changes)).events
+                told += await next_events(changes)
             assert [event.event_id for event in told] == [
                 event.event_id for each in (run, *runs) for event in each
             ]

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from transfer_gateway.core.find import Finder
     from transfer_gateway.core.history import History
     from transfer_gateway.core.known_in_progress import KnownInProgress
+    from transfer_gateway.core.live import Live
     from transfer_gateway.core.quota import Quota
     from transfer_gateway.core.search import Search
     from transfer_gateway.core.servers import ServerList
     from transfer_gateway.core.snapshot_cache import Snapshots
+    from transfer_gateway.core.watched import Watched
     from transfer_gateway.core.workflows import Workflows
     from transfer_gateway.domain.page import Page, TargetFilter
     from transfer_gateway.domain.scope import Scope
@@ -59,6 +61,8 @@ class Sources(NamedTuple):
     search: Search | None  # as above
     coverages: Coverages | None  # as above
     known: KnownInProgress | None  # as above
+    live: Live | None  # as above
+    watched: Watched | None  # as above
 
 
 class Access:
@@ -202,6 +206,20 @@ class Access:
             raise
         except GatewayError as error:
             self._audit.looked_up(operation, key, error)
+            raise
+
+    @contextmanager
+    def _audited_unless_listed(self, operation: str, **criteria: object) -> Iterator[None]:
+        """A context whose failure or cancellation is written to the audit; invalid input is not."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._audit.cancelled(operation, [], **criteria)
+            raise
+        except BadUserInput:
+            raise
+        except GatewayError as error:
+            self._audit.refused(operation, error, **criteria)
             raise
 
     @contextmanager

@@ -111,6 +111,15 @@ class AuditTrail(NamedTuple):
             **criteria,
         )
 
+    def began(self, operation: str, ids: Sequence[str], **criteria: object) -> None:
+        """A subscription to these, or to what matches, has begun."""
+        self._event(operation, ids, outcome="BEGAN", **criteria)
+
+    def ended(self, operation: str, ids: Sequence[str], outcome: str, **criteria: object) -> None:
+        """A subscription has ended: ENDED, CANCELLED by the caller, or with an error."""
+        with suppress(AuditLogUnavailable):  # nothing is answered
+            self._event(operation, ids, outcome=outcome, **criteria)
+
     def cancelled(self, operation: str, ids: Iterable[str], **criteria: object) -> None:
         """The caller left, or its deadline passed, before the outcome was known."""
         with suppress(AuditLogUnavailable):  # nothing is answered

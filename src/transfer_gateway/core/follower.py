@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 _ACTIVE_FOR_S = 30.0  # after an event
-_WATCHED_FOR_S = 60.0  # after a question
+_ASKED_FOR_S = 60.0  # after a question
+_WATCHED_FOR_S = 30.0  # after the last sign of whoever watches
 _STAGGER_S = 2.0
 _IDLE_GROWTH = 1.5
 _FOLLOWED_FOR = timedelta(days=2)  # a group of a workflow or server that was deleted
@@ -96,7 +97,7 @@ class Follower:
         self._calls, self._store, self._clock, self._options = calls, store, clock, options
         self._rate, self._on_judged = rate, on_judged
         self._problems: dict[_Work, _Problem] = {}
-        self._sources_at = self._asked_at = -1e9
+        self._sources_at = self._asked_at = self._watched_at = -1e9
         self._lookup_at: float | None = (
             None  # its turn to find out where the target logs, in the clock's time
         )
@@ -130,6 +131,13 @@ class Follower:
             if self.reads == before:  # nobody has read while this waited
                 await self._read(is_asked=True)
         self._wake.set()
+
+    def watch(self) -> None:
+        """Read at the short interval for a while, because somebody waits for what happens."""
+        was_active = self.is_active
+        self._watched_at = self._clock.now()
+        if not was_active:
+            self._wake.set()
 
     def problem_of(self, group: str | None = None) -> GatewayError | None:
         """Why the group, or where the target logs, could not be read last."""
@@ -214,11 +222,19 @@ class Follower:
     @property
     def is_active(self) -> bool:
         """Whether it reads at the short interval."""
-        return self._is_watched or any(reader.is_active(_ACTIVE_FOR_S) for reader in self.readers.values())
+        return (
+            self._is_asked
+            or self._is_watched
+            or any(reader.is_active(_ACTIVE_FOR_S) for reader in self.readers.values())
+        )
+
+    @property
+    def _is_asked(self) -> bool:
+        return self._clock.now() - self._asked_at < _ASKED_FOR_S
 
     @property
     def _is_watched(self) -> bool:
-        return self._clock.now() - self._asked_at < _WATCHED_FOR_S
+        return self._clock.now() - self._watched_at < _WATCHED_FOR_S
 
     async def _has_slept_until(self, until: float) -> bool:
         """Returns: False if it was woken before, because somebody asks."""
@@ -238,7 +254,7 @@ class Follower:
         if self._has_lookup_due(is_asked=is_asked):
             self._lookup_at = None
             await self._try(_Work(), self._find_sources)
-        verify = self._is_watched  # what the answer rests on
+        verify = self._is_asked  # what the answer rests on
         async with asyncio.TaskGroup() as tasks:  # few, of which two read at once
             for group, reader in self.readers.items():
                 tasks.create_task(self._try(_Work(group), partial(reader.read_new, verify=verify)))

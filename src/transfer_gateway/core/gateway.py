@@ -13,6 +13,7 @@ from transfer_gateway.core.find import Finder
 from transfer_gateway.core.followers import Followers
 from transfer_gateway.core.history import History
 from transfer_gateway.core.known_in_progress import KnownInProgress
+from transfer_gateway.core.live import Live
 from transfer_gateway.core.log_calls import LogCalls
 from transfer_gateway.core.observations import Observations
 from transfer_gateway.core.paging import or_target
@@ -20,7 +21,9 @@ from transfer_gateway.core.running_lists import RunningLists
 from transfer_gateway.core.search import Search
 from transfer_gateway.core.servers import ServerList
 from transfer_gateway.core.use_cases import Reader
+from transfer_gateway.core.watched import Watched
 from transfer_gateway.core.workflows import Workflows
+from transfer_gateway.domain.change import ChangePosition
 from transfer_gateway.domain.event import EventPosition
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.domain.scope import Scope
@@ -75,8 +78,13 @@ class Gateway:
         cursor_secret: str | None = None,
         store: HistoryStore | None = None,
         following: FollowerOptions | None = None,
+        live_interval_s: float = 2.0,
+        max_subscriptions: int = 5000,
     ) -> None:
-        """`store` None: no history. `following` None: no logs are followed, as in check-config."""
+        """`live_interval_s`: between calls for an execution that is watched, if no log tells of it.
+
+        `store` None: no history. `following` None: no logs are followed, as in check-config.
+        """
         observations = Observations(store) if store is not None else None
         self._collectors: tuple[Collector, ...] = ()
         self._accounts = accounts
@@ -102,6 +110,8 @@ class Gateway:
         search: Search | None = None
         coverages: Coverages | None = None
         known: KnownInProgress | None = None
+        live: Live | None = None
+        watched: Watched | None = None
         self._lists: RunningLists | None = None
         in_progress_cursors = Cursors(
             cursor_secret, of="executions in progress", parse=or_target(ExecutionKey.parse)
@@ -145,9 +155,25 @@ class Gateway:
                 clock=clock,
                 cursors=in_progress_cursors,
             )
+            watched = Watched(
+                self._operations,
+                followers,
+                store,
+                shared_tasks,
+                clock,
+                interval_s=live_interval_s,
+                call_timeout_s=request_timeout_s,
+            )
+            live = Live(
+                store,
+                shared_tasks,
+                clock,
+                Cursors(cursor_secret, of="changes", parse=ChangePosition.parse),
+                max_subscribers=max_subscriptions,
+            )
             followers.follow(accounts)
             shared_tasks.start(observations.run(), name="store observations")
-            self._collectors = (store, followers, observations, self._lists)
+            self._collectors = (store, followers, observations, self._lists, watched, live)
         self._sources = Sources(
             self._operations,
             Finder(self._operations),
@@ -162,6 +188,8 @@ class Gateway:
             search,
             coverages,
             known,
+            live,
+            watched,
         )
 
     def scope_of(self, caller: Caller, policy: Policy) -> Scope:

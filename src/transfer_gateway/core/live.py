@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.core.search import execution_of
 from transfer_gateway.domain.change import ExecutionChange
 from transfer_gateway.domain.errors import (
-    BadUserInput,
     DeadlineExceeded,
     GatewayError,
     Throttled,
     UpstreamUnavailable,
 )
 from transfer_gateway.domain.identity import ExecutionKey
+from transfer_gateway.domain.search import SearchOrder
 from transfer_gateway.telemetry import counter, gauge
+from transfer_gateway.telemetry.metrics import Durations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Container, Coroutine, Iterator
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from transfer_gateway.core.clock import Clock
+    from transfer_gateway.core.cursors import Cursors
     from transfer_gateway.domain.change import ChangePosition
     from transfer_gateway.history.store import HistoryStore
     from transfer_gateway.history.values import ChangeRow, ChangeRows, SearchIn
@@ -37,56 +40,91 @@ if TYPE_CHECKING:
 
 _POLL_S = 1.0  # other replicas' changes are found by then, at the latest
 _GATHER_S = 0.1  # between two reads of the store
-_PAGE = 200
+_PAGE, _LISTED = 200, 100
 _QUEUED = 64  # changes of a subscriber that does not read; all who wait for one share it
 _FEEDS_AT_FULL_RATE = 10
 _MAX_FEEDS = 200  # different filters and scopes, each of which is a query a second
 _RETRY_S = 1.0
+TICK_S = 2.0  # a subscriber for which nothing changes is judged again
+_LAG_BUCKETS_S = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
 class Live:
     """All subscribers of this process."""
 
     def __init__(
-        self, store: HistoryStore, shared_tasks: SharedTasks, clock: Clock, *, max_subscribers: int
+        self,
+        store: HistoryStore,
+        shared_tasks: SharedTasks,
+        clock: Clock,
+        cursors: Cursors[ChangePosition],
+        *,
+        max_subscribers: int,
     ) -> None:
         self._store, self._tasks, self._now = store, shared_tasks, clock.now
+        self.write_cursor = cursors.write
+        self._cursors = cursors
         self._max_subscribers = max_subscribers
         self._by_execution = _Feed(self, None)
         self._by_filter: dict[tuple[object, ...], _Feed] = {}
         self.committed = asyncio.Event()  # the next time
         self._subscribers = 0
-        self.delivered = self.overflows = 0
+        self.delivered = self.overflows = self.resumes = 0
+        self._lag = Durations(
+            "delivery", "From an event's time to its delivery to a subscriber.", (), _LAG_BUCKETS_S
+        )
         store.on_commit = self._note_commit
 
-    async def position(self, after: ChangePosition | None, *, field: str = "after") -> ChangePosition:
+    def read_cursor(self, cursor: str) -> ChangePosition:
+        """Where a subscription goes on. Raises: BadUserInput."""
+        self.resumes += 1
+        return self._cursors.read(cursor)
+
+    async def position(self, after: ChangePosition | None = None) -> ChangePosition:
         """Where to begin: after that position; None: with what is committed from now on.
 
-        Raises: BadUserInput for a position of another history, or of one that was restored, or from before what
-        retention has deleted; UpstreamUnavailable.
+        Raises: BadUserInput, as `FeedState.check`; UpstreamUnavailable.
         """
         state = await self._store.feed.state()
         if after is None:
             return state.newest
-        if (
-            after.history != state.newest.history
-            or after.event > state.newest.event
-            or after.answer > state.newest.answer
-        ):
-            raise BadUserInput.of(field, "is a cursor of another history: subscribe without it.")
-        if after.event < state.deleted.event or after.answer < state.deleted.answer:
-            raise BadUserInput.of(field, "is older than what the history keeps: subscribe without it.")
+        state.check(after)
         return after
 
-    async def newest(self) -> ChangePosition:
-        """Raises: UpstreamUnavailable."""
-        return (await self._store.feed.state()).newest
+    async def known(self, key: ExecutionKey) -> ExecutionChange | None:
+        """What is known of an execution, and all its events; None: it is not stored. Raises: as `read`."""
+        row = await self._store.feed.known(key, as_of_ms=int(self._now() * 1000))
+        return None if row is None else change_of(row)
 
     async def read(
         self, position: ChangePosition, only: SearchIn | ExecutionKey | Container[ExecutionKey]
     ) -> ChangeRows:
         """Raises: UpstreamUnavailable, DeadlineExceeded."""
         return await self._store.feed.after(position, only, first=_PAGE, as_of_ms=int(self._now() * 1000))
+
+    async def running(
+        self, of: SearchIn, position: ChangePosition, *, caller: str
+    ) -> AsyncGenerator[ExecutionChange]:
+        """The executions in progress that match, newest first, after those that are `listed`.
+
+        Raises: UpstreamUnavailable, DeadlineExceeded.
+        """
+        running = replace(of.wanted, running=True)
+        while True:
+            found = await self._store.search(
+                of.scope,
+                running,
+                SearchOrder.NEWEST_FIRST,
+                first=_LISTED,
+                position=position.listed,
+                as_of_ms=int(self._now() * 1000),
+                caller=caller,
+            )
+            for row in found.rows:
+                position = position._replace(listed=row.position)
+                yield ExecutionChange(position, row.key, execution_of(row), ())
+            if not found.has_more:
+                return
 
     def _note_commit(self) -> None:
         self.committed.set()
@@ -105,15 +143,22 @@ class Live:
 
     async def changes(
         self, only: SearchIn | ExecutionKey, position: ChangePosition, *, shared_as: tuple[object, ...] = ()
-    ) -> AsyncGenerator[ExecutionChange]:
-        """What changes after a position, without end. `shared_as`: equal for equal filters and scopes.
+    ) -> AsyncGenerator[ExecutionChange | None]:
+        """What changes after a position, without end; None: nothing has for two seconds, or the store can't be read.
 
-        Raises: Throttled, if there are too many; BadUserInput.
+        `shared_as`: equal for equal filters and scopes.
+
+        Raises: Throttled, if there are too many; BadUserInput, as `position`.
         """
         with self._subscribed(only, shared_as) as subscriber:
-            async for row in subscriber.rows(position):
-                self.delivered += 1
-                yield ExecutionChange(row.position, row.key, execution_of(row), row.events)
+            async for change in subscriber.changes(position):
+                yield change
+
+    def note_delivery(self, change: ExecutionChange) -> None:
+        """A subscriber gets this."""
+        self.delivered += 1
+        if change.events:
+            self._lag.observe((), max(0.0, self._now() - change.events[-1].occurred_at.timestamp()))
 
     @contextmanager
     def _subscribed(
@@ -150,6 +195,8 @@ class Live:
             "Times that a subscriber fell behind and was given changes from the store.",
             values=self.overflows,
         )
+        yield counter("live_resumes", "Subscriptions that went on from a cursor.", values=self.resumes)
+        yield from self._lag.collect()
 
 
 class _Feed:
@@ -190,7 +237,7 @@ class _Feed:
             committed = self._live.committed
             try:
                 if position is None:
-                    position = await self._live.newest()
+                    position = await self._live.position()
                     for subscriber in self._subscribers:
                         subscriber.fall_behind()
                 page = await self._live.read(position, self._by_key if self._only is None else self._only)
@@ -199,8 +246,11 @@ class _Feed:
                 await asyncio.sleep(_RETRY_S)
                 continue
             for row in page.rows:
-                for subscriber in self._by_key.get(row.key, ()) if self._only is None else self._subscribers:
-                    subscriber.put(row)
+                subscribers = self._by_key.get(row.key, ()) if self._only is None else self._subscribers
+                if subscribers:
+                    change = change_of(row)
+                    for subscriber in subscribers:
+                        subscriber.put(row, change)
             position = page.until
             if not page.has_more:
                 await self._live.until_due(committed)
@@ -211,18 +261,18 @@ class _Subscriber:
 
     def __init__(self, live: Live, only: SearchIn | ExecutionKey) -> None:
         self._live, self.only = live, only
-        self._queue: deque[ChangeRow] = deque()
+        self._queue: deque[tuple[ChangeRow, ExecutionChange]] = deque()
         self._behind = True
         self._wake = asyncio.Event()
 
-    def put(self, row: ChangeRow) -> None:
+    def put(self, row: ChangeRow, change: ExecutionChange) -> None:
         if self._behind:
             return  # it will be read from the store
         if len(self._queue) == _QUEUED:
             self._live.overflows += 1
             self.fall_behind()
         else:
-            self._queue.append(row)
+            self._queue.append((row, change))
             self._wake.set()
 
     def fall_behind(self) -> None:
@@ -230,8 +280,8 @@ class _Subscriber:
         self._behind = True
         self._wake.set()
 
-    async def rows(self, position: ChangePosition) -> AsyncIterator[ChangeRow]:
-        """Without end. While the store can't be read, it waits."""
+    async def changes(self, position: ChangePosition) -> AsyncIterator[ExecutionChange | None]:
+        """As `Live.changes`."""
         while True:
             self._wake.clear()
             if self._behind:
@@ -241,16 +291,29 @@ class _Subscriber:
                 except (UpstreamUnavailable, DeadlineExceeded):
                     self._behind = True
                     await asyncio.sleep(_RETRY_S)
+                    yield None
                     continue
                 self._behind |= page.has_more
                 for row in page.rows:
-                    yield row
+                    yield change_of(row)
                 position = page.until
                 continue
             while self._queue and not self._behind:
-                row = self._queue.popleft()
-                if (new := row.after(position)) is not None:
-                    position = position.including(new.position, answer=not new.events)
-                    yield new
+                row, change = self._queue.popleft()
+                if (new := row.after(position)) is None:
+                    continue
+                position = position.including(new.position)
+                if new is row and position == change.position:
+                    yield change
+                else:
+                    yield replace(change, position=position, events=new.events, rendered={})
             if not self._behind:
-                await self._wake.wait()
+                try:
+                    async with asyncio.timeout(TICK_S):
+                        await self._wake.wait()
+                except TimeoutError:
+                    yield None
+
+
+def change_of(row: ChangeRow) -> ExecutionChange:
+    return ExecutionChange(row.position, row.key, execution_of(row), row.events)

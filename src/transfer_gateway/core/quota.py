@@ -7,6 +7,7 @@ call or reading a snapshot is free.
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from cachetools import LRUCache
 from transfer_gateway.domain.errors import Throttled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from transfer_gateway.domain.caller import Caller
     from transfer_gateway.telemetry.request import Request
 
@@ -34,6 +37,7 @@ class QuotaLimits:
     rows_burst: int
     aws_calls_per_s: float
     aws_calls_burst: int
+    subscriptions: int
 
 
 class Quota:
@@ -41,7 +45,8 @@ class Quota:
 
     def __init__(self, limits: QuotaLimits) -> None:
         self._max_in_progress = limits.concurrent_requests
-        self._in_progress = 0
+        self._max_subscriptions = limits.subscriptions
+        self._in_progress = self._subscriptions = 0
         self._requests = _Allowance(limits.requests_per_s, limits.requests_burst, "requests")
         self._rows = _Allowance(limits.rows_per_s, limits.rows_burst, "rows")
         self._aws_calls = _Allowance(limits.aws_calls_per_s, limits.aws_calls_burst, "calls to AWS")
@@ -61,6 +66,19 @@ class Quota:
 
     def _end_request(self) -> None:
         self._in_progress -= 1
+
+    @contextmanager
+    def subscription(self) -> Iterator[None]:
+        """Count a subscription as open meanwhile. Raises: Throttled."""
+        if self._subscriptions >= self._max_subscriptions:
+            raise Throttled(
+                f"Too many open subscriptions: the limit of each caller is {self._max_subscriptions}."
+            )
+        self._subscriptions += 1
+        try:
+            yield
+        finally:
+            self._subscriptions -= 1
 
     def take_rows(self, count: int) -> None:
         """Charge a response's rows: executions, workflows, accounts, and failures listed with them.

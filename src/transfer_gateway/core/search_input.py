@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from transfer_gateway.core.paging import MAX_PAGE
 from transfer_gateway.domain.errors import AccountNotAvailable, BadUserInput, quote
 from transfer_gateway.domain.execution import ExecutionStatus, StepErrorType
+from transfer_gateway.domain.identity import Target
 from transfer_gateway.domain.page import HiddenFilter
 from transfer_gateway.domain.scope import Hideable
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from transfer_gateway.domain.account import Account
-    from transfer_gateway.domain.identity import AccountId, Target
+    from transfer_gateway.domain.identity import AccountId
     from transfer_gateway.domain.page import ExecutionFilter, TargetFilter
     from transfer_gateway.domain.scope import Scope
     from transfer_gateway.domain.search import SearchFilter, SearchInput, Window
@@ -42,6 +43,8 @@ _RANGES = (
     ("ended_after", "ended_before"),
     ("min_duration_s", "max_duration_s"),
 )
+_PASSING = ("running", "min_duration_s", "max_duration_s")
+_RUNNING = frozenset({ExecutionStatus.IN_PROGRESS, ExecutionStatus.HANDLING_EXCEPTION})
 # Which hideable field each filter is on: those of searches, then those of lists of what is in progress.
 _ON_HIDEABLE = (
     ("text", Hideable.INITIAL_FILE_LOCATION),
@@ -105,6 +108,18 @@ def checked(wanted: SearchInput) -> SearchInput:
     )
 
 
+def check_live(wanted: SearchInput) -> SearchInput:
+    """The filter of a subscription. Raises: BadUserInput for what an execution stops to match when it ends."""
+    for name in _PASSING:
+        if getattr(wanted, name) is not None:
+            raise _bad(name, "is not a filter of changes: its result changes as time passes.")
+    if not _RUNNING.isdisjoint(wanted.statuses):
+        raise _bad(
+            "statuses", "may name only statuses of ended executions: of others, the end would never be told."
+        )
+    return wanted
+
+
 def _check_ranges(wanted: SearchInput) -> None:
     for name in ("min_duration_s", "max_duration_s"):
         seconds: float | None = getattr(wanted, name)
@@ -162,6 +177,14 @@ class Span:
             (self.account_ids is None or target.account_id in self.account_ids)
             and (not self.regions or target.region in self.regions)
             and self.scope.accounts.cover(target)
+        )
+
+    def targets(self) -> Iterable[Target]:
+        return (
+            target
+            for account in self.accounts()
+            for region in account.regions
+            if self.has(target := Target(account.id, region))
         )
 
     def accounts(self) -> Iterable[Account]:

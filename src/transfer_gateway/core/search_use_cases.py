@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,11 +10,9 @@ from transfer_gateway.core.access import Access
 from transfer_gateway.core.response_replay import counts_uses
 from transfer_gateway.core.search_input import checked, hidden_filters, part_of, span_of
 from transfer_gateway.domain.caller import Viewer
-from transfer_gateway.domain.errors import BadUserInput, GatewayError, HistoryOff
+from transfer_gateway.domain.errors import HistoryOff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from transfer_gateway.domain.coverage import CoverageSummary, TargetCoverage
     from transfer_gateway.domain.page import Page, TargetFilter
     from transfer_gateway.domain.search import FoundPage, SearchInput, SearchOrder, Window
@@ -70,10 +66,7 @@ class SearchUseCases(Access):
         """
         self._take_rows(0)
         part, wanted = part_of(window, DEFAULT_SEARCH_PAGE), checked(wanted)
-        criteria: dict[str, Any] = {name: list(map(str, getattr(wanted, name))) for name in _AUDITED}
-        criteria["filters"] = [
-            name for name in _NAMED_ONLY if (value := getattr(wanted, name)) is not None and value != ()
-        ]
+        criteria = criteria_of(wanted)
         with self._audited_unless_listed("search_executions", **criteria):
             search, coverages = self._sources.search, self._sources.coverages
             if search is None or coverages is None:
@@ -145,20 +138,15 @@ class SearchUseCases(Access):
             accounts,
         )
 
-    @contextmanager
-    def _audited_unless_listed(self, operation: str, **criteria: object) -> Iterator[None]:
-        """A context whose failure or cancellation is written to the audit; invalid input is not."""
-        try:
-            yield
-        except asyncio.CancelledError:
-            self._audit.cancelled(operation, [], **criteria)
-            raise
-        except BadUserInput:
-            raise
-        except GatewayError as error:
-            self._audit.refused(operation, error, **criteria)
-            raise
-
     def _charge(self, rows: int) -> None:
         if self._quota is not None:
             self._quota.charge_rows(rows)
+
+
+def criteria_of(wanted: SearchInput) -> dict[str, Any]:
+    """What the audit log has of a search."""
+    criteria: dict[str, Any] = {name: list(map(str, getattr(wanted, name))) for name in _AUDITED}
+    criteria["filters"] = [
+        name for name in _NAMED_ONLY if (value := getattr(wanted, name)) is not None and value != ()
+    ]
+    return criteria

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from transfer_gateway.core.access import bad_max_age
 from transfer_gateway.core.fanout import outcomes, outcomes_as_completed
 from transfer_gateway.core.find_use_cases import FindUseCases
+from transfer_gateway.core.live_use_cases import LiveUseCases
 from transfer_gateway.core.response_replay import Described, counts_uses
 from transfer_gateway.core.search_use_cases import SearchUseCases
 from transfer_gateway.core.workflow_use_cases import Definitions, WorkflowUseCases
@@ -25,7 +26,7 @@ _NO_DEFINITIONS: Definitions = {}
 
 
 @counts_uses
-class Reader(WorkflowUseCases, FindUseCases, SearchUseCases):
+class Reader(WorkflowUseCases, FindUseCases, SearchUseCases, LiveUseCases):
     """The use cases for one request of one caller.
 
     Each public method is a use case. It declares to `replay` what makes its response repeatable, if anything. An

@@ -42,6 +42,19 @@ class ChangeFeed:
         """Raises: UpstreamUnavailable."""
         return await self._operations.read("feed_state", _state)
 
+    async def known(self, key: ExecutionKey, *, as_of_ms: int) -> ChangeRow | None:
+        """An execution with all its events, after the newest position; None: it is not stored.
+
+        Raises: UpstreamUnavailable.
+        """
+
+        async def work(connection: AsyncConnection) -> ChangeRows:
+            newest = (await _state(connection)).newest
+            nothing = newest._replace(event=0, answer=0)
+            return await self._changes(connection, key, as_of_ms).after(nothing, newest, 1)
+
+        return next(iter((await self._operations.read("change", work)).rows), None)
+
     async def after(
         self,
         position: ChangePosition,
@@ -55,20 +68,31 @@ class ChangeFeed:
         An execution's events with consecutive numbers are one change. About `first` changes, at most: a page ends
         after some 20,000 numbers, too. `as_of_ms`: now.
 
-        Raises: BadUserInput; DeadlineExceeded; UpstreamUnavailable.
+        Raises: BadUserInput, as `FeedState.check`; DeadlineExceeded; UpstreamUnavailable.
         """
 
-        async def work(connection: AsyncConnection, limit: TimeLimit) -> ChangeRows:
-            newest = (await _state(connection)).newest
+        async def work(connection: AsyncConnection, limit: TimeLimit | None = None) -> ChangeRows:
+            state = await _state(connection)
+            state.check(position)
             of: Filter | ExecutionKey | Container[ExecutionKey]
             if isinstance(only, SearchIn):
                 of = Filter(Sql(connection.dialect.name == "postgresql"), only.scope, only.wanted, as_of_ms)
             else:
                 of = only
-            changes = _Changes(connection, limit, of, stored_of=self._stored_of, as_of_ms=as_of_ms)
-            return await changes.after(position, newest, first)
+            return await self._changes(connection, of, as_of_ms, limit).after(position, state.newest, first)
 
+        if isinstance(only, ExecutionKey):  # takes no longer than any lookup
+            return await self._operations.read("change", work)
         return await self._operations.search("changes", work, caller="")
+
+    def _changes(
+        self,
+        connection: AsyncConnection,
+        only: Filter | ExecutionKey | Container[ExecutionKey],
+        as_of_ms: int,
+        limit: TimeLimit | None = None,
+    ) -> _Changes:
+        return _Changes(connection, limit, only, stored_of=self._stored_of, as_of_ms=as_of_ms)
 
 
 async def _state(connection: AsyncConnection) -> FeedState:
@@ -96,7 +120,7 @@ class _Changes:
     def __init__(
         self,
         connection: AsyncConnection,
-        limit: TimeLimit,
+        limit: TimeLimit | None,
         only: Filter | ExecutionKey | Container[ExecutionKey],
         *,
         stored_of: StoredOf,
@@ -218,5 +242,6 @@ class _Changes:
         return changes
 
     async def _rows(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
-        await self._limit.renew()
+        if self._limit is not None:
+            await self._limit.renew()
         return (await self._connection.execute(statement)).all()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from transfer_gateway.domain.errors import BadUserInput
 from transfer_gateway.domain.scope import Hideable
 
 if TYPE_CHECKING:
@@ -238,3 +239,14 @@ class FeedState:
 
     newest: ChangePosition
     deleted: ChangePosition
+
+    def check(self, position: ChangePosition, field: str = "after") -> None:
+        """Raises: BadUserInput for a position of another history, or a restored one, or of what was deleted since."""
+        if (
+            position.history != self.newest.history
+            or position.event > self.newest.event
+            or position.answer > self.newest.answer
+        ):
+            raise BadUserInput.of(field, "is a cursor of another history: subscribe without it.")
+        if position.event < self.deleted.event or position.answer < self.deleted.answer:
+            raise BadUserInput.of(field, "is older than what the history keeps: subscribe without it.")

@@ -28,6 +28,12 @@ class CallerSettings(Group):
         le=1_000_000,
         description="Maximum concurrent requests of one caller. Further ones are THROTTLED.",
     )
+    caller_max_subscriptions: int = Field(
+        100,
+        ge=1,
+        le=1_000_000,
+        description="Maximum open subscriptions of one caller. Further ones are THROTTLED.",
+    )
     caller_rows_per_s: float = Field(
         5000.0,
         gt=0,

@@ -78,6 +78,21 @@ class HistorySettings(Group):
         ),
     )
 
+    live_interval_s: float = Field(
+        2.0,
+        ge=0.5,
+        le=60,
+        description=(
+            "Seconds between AWS calls for each execution that a subscription watches and that no log tells of."
+        ),
+    )
+    live_max_subscriptions: int = Field(
+        5000,
+        ge=1,
+        le=1_000_000,
+        description="Maximum open subscriptions of all callers. Further ones are THROTTLED.",
+    )
+
     @field_validator("history_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
