@@ -13,9 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from transfer_gateway.core.cursors import Cursors
 from transfer_gateway.core.search import execution_of
-from transfer_gateway.domain.change import ExecutionChange
+from transfer_gateway.domain.change import ChangePosition, ExecutionChange
 from transfer_gateway.domain.errors import (
+    BadUserInput,
     DeadlineExceeded,
     GatewayError,
     Throttled,
@@ -23,6 +25,7 @@ from transfer_gateway.domain.errors import (
 )
 from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.domain.search import SearchOrder
+from transfer_gateway.history.values import OF_ANOTHER_HISTORY
 from transfer_gateway.telemetry import counter, gauge
 from transfer_gateway.telemetry.metrics import Durations
 
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from transfer_gateway.core.clock import Clock
-    from transfer_gateway.core.cursors import Cursors
-    from transfer_gateway.domain.change import ChangePosition
     from transfer_gateway.history.store import HistoryStore
     from transfer_gateway.history.values import ChangeRow, ChangeRows, SearchIn
     from transfer_gateway.shared_tasks import SharedTasks
@@ -57,13 +58,11 @@ class Live:
         store: HistoryStore,
         shared_tasks: SharedTasks,
         clock: Clock,
-        cursors: Cursors[ChangePosition],
         *,
         max_subscribers: int,
     ) -> None:
         self._store, self._tasks, self._now = store, shared_tasks, clock.now
-        self.write_cursor = cursors.write
-        self._cursors = cursors
+        self._cursors: tuple[str, Cursors[ChangePosition]] | None = None  # and the secret that signs them
         self._max_subscribers = max_subscribers
         self._by_execution = _Feed(self, None)
         self._by_filter: dict[tuple[object, ...], _Feed] = {}
@@ -75,21 +74,32 @@ class Live:
         )
         store.on_commit = self._note_commit
 
-    def read_cursor(self, cursor: str) -> ChangePosition:
-        """Where a subscription goes on. Raises: BadUserInput."""
-        self.resumes += 1
-        return self._cursors.read(cursor)
-
-    async def position(self, after: ChangePosition | None = None) -> ChangePosition:
-        """Where to begin: after that position; None: with what is committed from now on.
+    async def begin(self, after: str | None) -> ChangePosition:
+        """Where a subscription begins: after that cursor; None: with what is committed from now on.
 
         Raises: BadUserInput, as `FeedState.check`; UpstreamUnavailable.
         """
         state = await self._store.feed.state()
+        if self._cursors is None or self._cursors[0] != state.secret:
+            self._cursors = state.secret, Cursors(state.secret, of="changes", parse=ChangePosition.parse)
         if after is None:
             return state.newest
-        state.check(after)
-        return after
+        self.resumes += 1
+        try:
+            position = self._cursors[1].read(after)
+        except BadUserInput:
+            raise BadUserInput.of("after", OF_ANOTHER_HISTORY) from None
+        state.check(position)
+        return position
+
+    def write_cursor(self, position: ChangePosition) -> str:
+        """The cursor that goes on after a position, once a subscription has begun."""
+        assert self._cursors is not None  # noqa: S101  as documented
+        return self._cursors[1].write(position)
+
+    async def newest(self) -> ChangePosition:
+        """Raises: UpstreamUnavailable."""
+        return (await self._store.feed.state()).newest
 
     async def known(self, key: ExecutionKey) -> ExecutionChange | None:
         """What is known of an execution, and all its events; None: it is not stored. Raises: as `read`."""
@@ -148,7 +158,7 @@ class Live:
 
         `shared_as`: equal for equal filters and scopes.
 
-        Raises: Throttled, if there are too many; BadUserInput, as `position`.
+        Raises: Throttled, if there are too many; BadUserInput, as `begin`.
         """
         with self._subscribed(only, shared_as) as subscriber:
             async for change in subscriber.changes(position):
@@ -237,7 +247,7 @@ class _Feed:
             committed = self._live.committed
             try:
                 if position is None:
-                    position = await self._live.position()
+                    position = await self._live.newest()
                     for subscriber in self._subscribers:
                         subscriber.fall_behind()
                 page = await self._live.read(position, self._by_key if self._only is None else self._only)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.core.access import Access
+from transfer_gateway.core.history import ENDING_FOR_S
 from transfer_gateway.core.live import TICK_S, change_of
 from transfer_gateway.core.response_replay import counts_uses
 from transfer_gateway.core.search_input import check_live, checked, span_of
@@ -59,9 +60,8 @@ class LiveUseCases(Access):
         with self._audited_unless_found("watch_execution", str(key)):
             self._check_visible(key)
             live, watched = self._live()
-            begin = None if after is None else live.read_cursor(after)
-            position = await live.position(begin)
-            first = await self._known_first(live, key, position, begin)
+            position = await live.begin(after)
+            first = await self._known_first(live, key, position, resumes=after is not None)
         if first is None:
             execution = await self._look_up(
                 "watch_execution",
@@ -73,46 +73,32 @@ class LiveUseCases(Access):
             )
             first = _First(ExecutionChange(position, key, execution, ()), is_news=True)
         with self._subscription("watch_execution", [str(key)]) as told:
+            rights, following = _Rights(recheck), _Ending(live, watched, key)
+            change = following.judged(first.change)
             if first.is_news:
-                yield told(first.change)
-            if first.change.is_last:
+                yield told(change)
+            if change.is_last:
                 return
-            rights = _Rights(recheck)
-            is_recorded = Source.LOG in first.change.execution.recorded_by
-            changes = live.changes(key, first.change.position)
+            is_recorded = Source.LOG in change.execution.recorded_by
+            changes = live.changes(key, change.position)
             with watched.watching(key, is_recorded=is_recorded):
-                async with aclosing(changes), aclosing(self._until_last(live, key, changes)) as until_last:
-                    async for change in until_last:
+                async with aclosing(changes), aclosing(following.until_last(changes)) as until_last:
+                    async for each in until_last:
                         await rights.recheck()
                         self._check_visible(key)
-                        yield change if change is None else told(change)
+                        yield each if each is None else told(each)
 
     async def _known_first(
-        self, live: Live, key: ExecutionKey, position: ChangePosition, begin: ChangePosition | None
+        self, live: Live, key: ExecutionKey, position: ChangePosition, *, resumes: bool
     ) -> _First | None:
         """None: the execution is not stored. Raises: UpstreamUnavailable."""
-        if begin is not None:
+        if resumes:
             for row in (await live.read(position, key)).rows:
                 return _First(change_of(row), is_news=True)
         known = await live.known(key)
         if known is None:
             return None
-        return _First(known if begin is None else replace(known, position=position), is_news=begin is None)
-
-    async def _until_last(self, live: Live, key: ExecutionKey, changes: Changes) -> Changes:
-        """Also if nothing tells of the end: AWS has forgotten the execution, or the log's entry is missing."""
-        loop = asyncio.get_running_loop()
-        look_at = loop.time() + _LOOKED_AT_EVERY_S
-        async for change in changes:
-            yield change
-            if change is not None and change.is_last:
-                return
-            if loop.time() >= look_at:
-                look_at = loop.time() + _LOOKED_AT_EVERY_S
-                known = await live.known(key)
-                if known is not None and known.is_last:
-                    yield replace(known, events=())
-                    return
+        return _First(replace(known, position=position) if resumes else known, is_news=not resumes)
 
     async def watch_executions(
         self, wanted: SearchInput, *, after: str | None, deadline: float, recheck: Recheck
@@ -127,11 +113,9 @@ class LiveUseCases(Access):
         with self._audited_unless_listed("watch_executions", **criteria):
             live, _ = self._live()
             span = span_of(self.scope, wanted, wanted)
-            begin = None if after is None else live.read_cursor(after)
-            async with asyncio.timeout_at(deadline):
-                position = await live.position(begin)
+            position = await live.begin(after)
         with self._subscription("watch_executions", [], **criteria) as told:
-            rights, listing = _Rights(recheck), begin is None or begin.listed is not None
+            rights, listing = _Rights(recheck), after is None or position.listed is not None
             while True:
                 version = self.scope.version
                 changes = self._changes_in(span, wanted, position, listing=listing)
@@ -248,3 +232,39 @@ class _Rights:
         if self._loop.time() - self._at >= TICK_S:
             self._at = self._loop.time()
             await self._recheck()
+
+
+class _Ending:
+    """When an execution has ended, also if nothing tells of it: AWS has forgotten it, or the log's entry is missing."""
+
+    def __init__(self, live: Live, watched: Watched, key: ExecutionKey) -> None:
+        self._live, self._watched, self._key = live, watched, key
+        self._loop = asyncio.get_running_loop()
+        self._look_at = self._loop.time() + _LOOKED_AT_EVERY_S
+        self._ended_at: float | None = None  # if how is not recorded, yet, by the loop's time
+
+    def judged(self, change: ExecutionChange) -> ExecutionChange:
+        """What has ended unrecorded is `ending` for a while, if a log may yet tell of its end."""
+        if not change.is_last or change.execution.has_ended or not self._watched.may_be_logged(self._key):
+            return change
+        if self._ended_at is None:
+            self._ended_at = self._loop.time()
+            self._look_at = self._ended_at + ENDING_FOR_S
+        if self._loop.time() - self._ended_at >= ENDING_FOR_S:
+            return change
+        return replace(change, execution=replace(change.execution, ending=True), rendered={})
+
+    async def until_last(self, changes: Changes) -> Changes:
+        """The changes, to the last one."""
+        async for change in changes:
+            if change is not None:
+                change = self.judged(change)  # noqa: PLW2901
+            yield change
+            if change is not None and change.is_last:
+                return
+            if self._loop.time() >= self._look_at:
+                self._look_at = self._loop.time() + _LOOKED_AT_EVERY_S
+                known = await self._live.known(self._key)
+                if known is not None and (final := self.judged(replace(known, events=()))).is_last:
+                    yield final
+                    return

@@ -101,6 +101,7 @@ async def _state(connection: AsyncConnection) -> FeedState:
         await connection.execute(
             sa.select(
                 feed.c.identity,
+                feed.c.secret,
                 feed.c.deleted_seq,
                 feed.c.deleted_answer_seq,
                 newest.label("newest"),
@@ -111,6 +112,7 @@ async def _state(connection: AsyncConnection) -> FeedState:
     return FeedState(
         ChangePosition(row.identity, max(row.newest or 0, row.deleted_seq), row.newest_answer),
         ChangePosition(row.identity, row.deleted_seq, row.deleted_answer_seq),
+        row.secret,
     )
 
 
