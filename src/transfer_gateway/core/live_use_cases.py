@@ -60,7 +60,7 @@ class LiveUseCases(Access):
         with self._audited_unless_found("watch_execution", str(key)):
             self._check_visible(key)
             live, watched = self._live()
-            position = await live.begin(after)
+            position = (await live.begin(after))._replace(listed=None)
             first = await self._known_first(live, key, position, resumes=after is not None)
         if first is None:
             execution = await self._look_up(
