@@ -31,9 +31,18 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def lively(store: HistoryStore, max_subscribers: int = 1000) -> AsyncIterator[Live]:
+async def lively(store: HistoryStore, max_subscriptions: int = 1000) -> AsyncIterator[Live]:
     async with SharedTasks() as tasks:
-        yield Live(store, tasks, Clock(monotonic=time.monotonic), max_subscribers=max_subscribers)
+        yield Live(store, tasks, Clock(monotonic=time.monotonic), max_subscriptions=max_subscriptions)
+
+
+@asynccontextmanager
+async def changes_of(
+    live: Live, only: SearchIn | ExecutionKey, position: ChangePosition
+) -> AsyncIterator[AsyncGenerator[ExecutionChange | None]]:
+    with live.subscription(only, shared_as=(str(only),)) as subscription:
+        async with aclosing(subscription.changes(position)) as changes:
+            yield changes
 
 
 class Subscriber:
@@ -46,8 +55,7 @@ class Subscriber:
     async def read(self, count: int, pause_s: float = 0.0) -> None:
         """So many events, or a few more."""
         until = len(self.told) + count
-        changes = self.live.changes(self.only, self.position, shared_as=(str(self.only),))
-        async with aclosing(changes):
+        async with changes_of(self.live, self.only, self.position) as changes:
             async for change in changes:
                 self.note(change)
                 if len(self.told) >= until:
@@ -113,8 +121,8 @@ async def test_one_that_does_not_read_keeps_few_changes_in_memory(store: History
     run = a_run(new_key())
     scope = SearchScope.of({frozenset(): [Target(run[0].key.account_id, Region(run[0].key.region))]})
     async with lively(store) as live:
-        changes = live.changes(SearchIn(scope, SearchFilter()), await live.newest(), shared_as=("all",))
-        async with aclosing(changes):
+        of_all = SearchIn(scope, SearchFilter())
+        async with changes_of(live, of_all, await live.newest()) as changes:
             told: list[ExecutionEvent] = []
             for part in (run[:4], run[4:]):  # it has caught up with what is told to all
                 await store.append(part)
@@ -134,31 +142,29 @@ async def test_one_that_does_not_read_keeps_few_changes_in_memory(store: History
 
 async def test_positions_of_elsewhere_or_too_long_ago_are_refused(url: str) -> None:
     async with open_store(url, timeout_s=30, retention_days=1) as store, lively(store) as live:
-        start = await live.begin(None)
+        await live.begin(None)
+        start, key = await live.newest(), new_key()
         assert await live.begin(live.write_cursor(start)) == start
         for elsewhere in (
             start._replace(history="other"),
             start._replace(event=1),  # it was restored from a copy
         ):
             with pytest.raises(BadUserInput, match="of this history"):
-                await live.begin(live.write_cursor(elsewhere))
-        await store.append(a_run(new_key()))
+                await live.new(key, elsewhere)
+        await store.append(a_run(key))
         await store.prune()
         with pytest.raises(BadUserInput, match="older than what the history keeps"):
-            await live.begin(live.write_cursor(start))
+            await live.new(key, start)
 
 
 async def test_subscribers_are_limited(store: HistoryStore) -> None:
-    async with lively(store, max_subscribers=1) as live:
+    async with lively(store, max_subscriptions=1) as live:
         start = await live.newest()
-        first = live.changes(new_key(), start)
-        waiting = asyncio.ensure_future(anext(first))
-        await asyncio.sleep(0)
-        with pytest.raises(Throttled, match="At most 1 subscriptions"):
-            await anext(live.changes(new_key(), start))
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        second = live.changes(new_key(), start)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await anext(second)
+        with (
+            live.subscription(new_key()),
+            pytest.raises(Throttled, match="At most 1 subscriptions"),
+            live.subscription(new_key()),
+        ):
+            pass
+        async with changes_of(live, new_key(), start) as changes:
+            assert await anext(changes) is None

@@ -167,7 +167,7 @@ class Gateway:
                 store,
                 shared_tasks,
                 clock,
-                max_subscribers=max_subscriptions,
+                max_subscriptions=max_subscriptions,
             )
             followers.follow(accounts)
             shared_tasks.start(observations.run(), name="store observations")

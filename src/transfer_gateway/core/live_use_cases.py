@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, contextmanager, nullcontext
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.core.access import Access
 from transfer_gateway.core.history import ENDING_FOR_S
-from transfer_gateway.core.live import TICK_S, change_of
 from transfer_gateway.core.response_replay import counts_uses
 from transfer_gateway.core.search_input import check_live, checked, span_of
 from transfer_gateway.core.search_use_cases import criteria_of
 from transfer_gateway.domain.change import ExecutionChange
-from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError, HistoryOff
+from transfer_gateway.domain.errors import AccountNotAvailable, DeadlineExceeded, GatewayError, HistoryOff
 from transfer_gateway.domain.execution import Source
 from transfer_gateway.history.values import SearchIn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
     from transfer_gateway.core.live import Live
+    from transfer_gateway.core.live_feed import Subscription
     from transfer_gateway.core.search_input import Span
     from transfer_gateway.core.watched import Watched
     from transfer_gateway.domain.change import ChangePosition
@@ -35,6 +35,7 @@ _LOOKED_AT_EVERY_S = (
     60.0  # whether an execution that is watched still runs, although nothing tells of its end
 )
 _FOLLOWED_CLOSELY = 100  # targets of one subscription
+_RECHECKED_EVERY_S = 1.0
 _CURSOR = "cursor"
 
 
@@ -42,8 +43,8 @@ _CURSOR = "cursor"
 class LiveUseCases(Access):
     """See `Reader`.
 
-    `recheck` verifies the caller's token again, and updates `scope` to the current policy; it is called every two
-    seconds. Where nothing changes for so long, None is yielded.
+    `recheck` verifies the caller's token again, and updates `scope` to the current policy; it is called every
+    second at most, and every four at least. Where nothing changes, None is yielded every three seconds.
     """
 
     async def watch_execution(
@@ -57,48 +58,58 @@ class LiveUseCases(Access):
         Throttled; Unauthenticated, UpstreamUnavailable.
         """
         self._take_rows(1)
-        with self._audited_unless_found("watch_execution", str(key)):
-            self._check_visible(key)
-            live, watched = self._live()
-            position = (await live.begin(after))._replace(listed=None)
-            first = await self._known_first(live, key, position, resumes=after is not None)
-        if first is None:
-            execution = await self._look_up(
-                "watch_execution",
-                self._sources.operations.executions,
-                key,
-                max_age_s=0,
-                deadline=deadline,
-                get=self._known,
-            )
-            first = _First(ExecutionChange(position, key, execution, ()), is_news=True)
-        with self._subscription("watch_execution", [str(key)]) as told:
-            rights, following = _Rights(recheck), _Ending(live, watched, key)
-            change = following.judged(first.change)
+        with ExitStack() as stack:
+            with self._audited_unless_found("watch_execution", str(key)):
+                self._check_visible(key)
+                live, watched = self._live()
+                subscription = stack.enter_context(live.subscription(key))
+                position, first = await self._known_first(live, subscription, key, after, deadline)
+            if first is None:
+                first = await self._looked_up_first(key, position, deadline)
+            told = stack.enter_context(self._subscription("watch_execution", [str(key)]))
+            rights, ending = _Rights(recheck), _Ending(live, watched, key)
+            change = ending.judged(first.change)
             if first.is_news:
                 yield told(change)
             if change.is_last:
                 return
             is_recorded = Source.LOG in change.execution.recorded_by
-            changes = live.changes(key, change.position)
-            with watched.watching(key, is_recorded=is_recorded):
-                async with aclosing(changes), aclosing(following.until_last(changes)) as until_last:
-                    async for each in until_last:
-                        await rights.recheck()
-                        self._check_visible(key)
-                        yield each if each is None else told(each)
+            stack.enter_context(watched.watching(key, is_recorded=is_recorded))
+            changes = subscription.changes(change.position, is_current=True)
+            async with aclosing(changes), aclosing(ending.until_last(changes)) as until_last:
+                async for each in until_last:
+                    await rights.recheck()
+                    self._check_visible(key)
+                    yield each if each is None else told(each)
 
     async def _known_first(
-        self, live: Live, key: ExecutionKey, position: ChangePosition, *, resumes: bool
-    ) -> _First | None:
-        """None: the execution is not stored. Raises: UpstreamUnavailable."""
-        if resumes:
-            for row in (await live.read(position, key)).rows:
-                return _First(change_of(row), is_news=True)
-        known = await live.known(key)
+        self, live: Live, subscription: Subscription, key: ExecutionKey, after: str | None, deadline: float
+    ) -> tuple[ChangePosition, _First | None]:
+        """Where it begins, and with what; None: the execution is not stored.
+
+        Raises: BadUserInput; UpstreamUnavailable, DeadlineExceeded.
+        """
+        async with _until(deadline):
+            begin = await live.begin(after)
+            await subscription.begun()
+            if begin is not None:
+                begin = begin._replace(listed=None)
+                if (new := await live.new(key, begin)) is not None:
+                    return begin, _First(new, is_news=True)
+            newest, known = await live.known(key)
         if known is None:
-            return None
-        return _First(replace(known, position=position) if resumes else known, is_news=not resumes)
+            return begin or newest, None
+        if begin is None:
+            return newest, _First(known, is_news=True)
+        return begin, _First(replace(known, position=begin), is_news=False)
+
+    async def _looked_up_first(self, key: ExecutionKey, position: ChangePosition, deadline: float) -> _First:
+        """Raises: GatewayError."""
+        executions = self._sources.operations.executions
+        execution = await self._look_up(
+            "watch_execution", executions, key, max_age_s=0, deadline=deadline, get=self._known
+        )
+        return _First(ExecutionChange(position, key, execution, ()), is_news=True)
 
     async def watch_executions(
         self, wanted: SearchInput, *, after: str | None, deadline: float, recheck: Recheck
@@ -113,7 +124,8 @@ class LiveUseCases(Access):
         with self._audited_unless_listed("watch_executions", **criteria):
             live, _ = self._live()
             span = span_of(self.scope, wanted, wanted)
-            position = await live.begin(after)
+            async with _until(deadline):
+                position = await live.begin(after) or await live.newest()
         with self._subscription("watch_executions", [], **criteria) as told:
             rights, listing = _Rights(recheck), after is None or position.listed is not None
             while True:
@@ -143,11 +155,12 @@ class LiveUseCases(Access):
             async with aclosing(running):
                 async for listed in running:
                     yield listed
-        changes = live.changes(of, position._replace(listed=None), shared_as=(span.scope.version, narrowed))
-        async with aclosing(changes):
-            async for change in changes:
-                self._keep_current(watched, span, wanted)
-                yield change
+        with live.subscription(of, shared_as=(span.scope.version, narrowed)) as subscription:
+            changes = subscription.changes(position._replace(listed=None))
+            async with aclosing(changes):
+                async for change in changes:
+                    self._keep_current(watched, span, wanted)
+                    yield change
 
     def _keep_current(self, watched: Watched, span: Span, wanted: SearchFilter) -> None:
         """Have listed what no log tells of; of few targets, read the logs often."""
@@ -212,6 +225,16 @@ class LiveUseCases(Access):
                 self._audit.ended(operation, ids, outcome, delivered=delivered, **criteria)
 
 
+@asynccontextmanager
+async def _until(deadline: float) -> AsyncIterator[None]:
+    """Raises: DeadlineExceeded."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError:
+        raise DeadlineExceeded("The history did not answer before the request's deadline.") from None
+
+
 @dataclass(frozen=True, slots=True)
 class _First:
     """An execution at the beginning of a subscription. `is_news`: the subscriber doesn't know it."""
@@ -229,7 +252,7 @@ class _Rights:
 
     async def recheck(self) -> None:
         """Raises: Unauthenticated."""
-        if self._loop.time() - self._at >= TICK_S:
+        if self._loop.time() - self._at >= _RECHECKED_EVERY_S:
             self._at = self._loop.time()
             await self._recheck()
 
@@ -264,7 +287,7 @@ class _Ending:
                 return
             if self._loop.time() >= self._look_at:
                 self._look_at = self._loop.time() + _LOOKED_AT_EVERY_S
-                known = await self._live.known(self._key)
+                _, known = await self._live.known(self._key)
                 if known is not None and (final := self.judged(replace(known, events=()))).is_last:
                     yield final
                     return
