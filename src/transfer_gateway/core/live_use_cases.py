@@ -36,6 +36,7 @@ _LOOKED_AT_EVERY_S = (
 )
 _FOLLOWED_CLOSELY = 100  # targets of one subscription
 _RECHECKED_EVERY_S = 1.0
+_KEPT_CURRENT_S = 10.0
 _CURSOR = "cursor"
 
 
@@ -44,7 +45,8 @@ class LiveUseCases(Access):
     """See `Reader`.
 
     `recheck` verifies the caller's token again, and updates `scope` to the current policy; it is called every
-    second at most, and every four at least. Where nothing changes, None is yielded every three seconds.
+    second at most, and every four at least. None is yielded when a subscription has begun (what refuses it is raised
+    before), and every three seconds where nothing changes.
     """
 
     async def watch_execution(
@@ -68,6 +70,7 @@ class LiveUseCases(Access):
                 first = await self._looked_up_first(key, position, deadline)
             told = stack.enter_context(self._subscription("watch_execution", [str(key)]))
             rights, ending = _Rights(recheck), _Ending(live, watched, key)
+            yield None
             change = ending.judged(first.change)
             if first.is_news:
                 yield told(change)
@@ -150,16 +153,19 @@ class LiveUseCases(Access):
         assert search is not None  # noqa: S101  it is there with `live`
         of = SearchIn(search.scope_of(span.scope), narrowed)
         self._keep_current(watched, span, wanted)
-        if listing and wanted.may_run:
-            running = live.running(of, position, caller=self.caller.name)
-            async with aclosing(running):
-                async for listed in running:
-                    yield listed
+        loop = asyncio.get_running_loop()
+        current_until = loop.time() + _KEPT_CURRENT_S
         with live.subscription(of, shared_as=(span.scope.version, narrowed)) as subscription:
-            changes = subscription.changes(position._replace(listed=None))
-            async with aclosing(changes):
+            yield None
+            if listing and wanted.may_run:
+                async with aclosing(live.running(of, position, caller=self.caller.name)) as running:
+                    async for listed in running:
+                        yield listed
+            async with aclosing(subscription.changes(position._replace(listed=None))) as changes:
                 async for change in changes:
-                    self._keep_current(watched, span, wanted)
+                    if loop.time() >= current_until:
+                        current_until = loop.time() + _KEPT_CURRENT_S
+                        self._keep_current(watched, span, wanted)
                     yield change
 
     def _keep_current(self, watched: Watched, span: Span, wanted: SearchFilter) -> None:
