@@ -104,7 +104,9 @@ async def build_core(
             await each.open(sources.regions())
         if store is not None:
             shared_tasks.start(store.maintain(), name="maintain the history")
-        transfer, servers = Transfer(clients, sessions, calls), Servers(clients, sessions, calls)
+        clock = clock or Clock(monotonic=asyncio.get_running_loop().time)
+        transfer = Transfer(clients, sessions, calls, clock.now)
+        servers = Servers(clients, sessions, calls, clock.now)
         logs = Logs(logs_clients, sessions, calls)
         pacing = Pacing(_limits(settings))
         gateway = Gateway(
@@ -117,7 +119,7 @@ async def build_core(
             pacing=pacing,
             calls=calls,
             shared_tasks=shared_tasks,
-            clock=clock or Clock(monotonic=asyncio.get_running_loop().time),
+            clock=clock,
             request_timeout_s=settings.request_timeout_s,
             max_list_rows=settings.aws_max_list_rows,
             snapshots_max_entries=settings.snapshots_max_entries,

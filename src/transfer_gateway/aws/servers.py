@@ -12,6 +12,8 @@ from transfer_gateway.aws.errors import Service
 from transfer_gateway.aws.transfer import page
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transfer_gateway.aws.assumed_roles import SessionCache
     from transfer_gateway.aws.client import TransferClients
     from transfer_gateway.domain.account import Account
@@ -23,8 +25,15 @@ if TYPE_CHECKING:
 class Servers:
     """Calls to Transfer about servers. Every method raises as those of `Transfer`."""
 
-    def __init__(self, clients: TransferClients, sessions: SessionCache, calls: AwsCalls) -> None:
+    def __init__(
+        self, clients: TransferClients, sessions: SessionCache, calls: AwsCalls, now: Callable[[], float]
+    ) -> None:
+        """`now`: seconds since 1970, by which answers are dated."""
         self._aws = AccountCalls(Service.TRANSFER, clients, sessions, calls)
+        self._now = now
+
+    def _observed_at(self) -> datetime:
+        return datetime.fromtimestamp(self._now(), UTC)
 
     async def list_servers(
         self, account: Account, target: Target, token: str | None
@@ -35,7 +44,7 @@ class Servers:
             account,
             target,
             lambda answer: (
-                decode_listed_servers(answer, target, observed_at=datetime.now(UTC)),
+                decode_listed_servers(answer, target, observed_at=self._observed_at()),
                 next_token(answer),
             ),
             **page(token),
@@ -47,6 +56,6 @@ class Servers:
             "DescribeServer",
             account,
             key,
-            lambda answer: decode_server(answer, key, observed_at=datetime.now(UTC)),
+            lambda answer: decode_server(answer, key, observed_at=self._observed_at()),
             ServerId=key.server_id,
         )

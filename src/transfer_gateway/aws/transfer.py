@@ -11,6 +11,8 @@ from transfer_gateway.aws.decode_workflow import decode_listed_workflows, decode
 from transfer_gateway.aws.errors import Service
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transfer_gateway.aws.assumed_roles import SessionCache
     from transfer_gateway.aws.client import TransferClients
     from transfer_gateway.domain.account import Account
@@ -27,9 +29,16 @@ class Transfer:
     one page and the token of the next, None after the last.
     """
 
-    def __init__(self, clients: TransferClients, sessions: SessionCache, calls: AwsCalls) -> None:
+    def __init__(
+        self, clients: TransferClients, sessions: SessionCache, calls: AwsCalls, now: Callable[[], float]
+    ) -> None:
+        """`now`: seconds since 1970, by which answers are dated."""
         self._sessions = sessions
         self._aws = AccountCalls(Service.TRANSFER, clients, sessions, calls)
+        self._now = now
+
+    def _observed_at(self) -> datetime:
+        return datetime.fromtimestamp(self._now(), UTC)
 
     def is_prepared(self, account: Account, region: Region) -> bool:
         """Whether the session for the next call is available."""
@@ -45,7 +54,7 @@ class Transfer:
             "DescribeExecution",
             account,
             key,
-            lambda answer: decode_execution(answer, key, observed_at=datetime.now(UTC)),
+            lambda answer: decode_execution(answer, key, observed_at=self._observed_at()),
             WorkflowId=key.workflow_id,
             ExecutionId=key.execution_id,
         )
@@ -59,7 +68,7 @@ class Transfer:
             account,
             key,
             lambda answer: (
-                decode_listed_executions(answer, key, observed_at=datetime.now(UTC)),
+                decode_listed_executions(answer, key, observed_at=self._observed_at()),
                 next_token(answer),
             ),
             WorkflowId=key.workflow_id,
@@ -75,7 +84,7 @@ class Transfer:
             account,
             target,
             lambda answer: (
-                decode_listed_workflows(answer, target, observed_at=datetime.now(UTC)),
+                decode_listed_workflows(answer, target, observed_at=self._observed_at()),
                 next_token(answer),
             ),
             **page(token),
@@ -87,7 +96,7 @@ class Transfer:
             "DescribeWorkflow",
             account,
             key,
-            lambda answer: decode_workflow(answer, key, observed_at=datetime.now(UTC)),
+            lambda answer: decode_workflow(answer, key, observed_at=self._observed_at()),
             WorkflowId=key.workflow_id,
         )
 

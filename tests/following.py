@@ -1,0 +1,122 @@
+"""A gateway that follows the logs of an emulated AWS. Minutes pass in milliseconds: for tests marked `driven_time`."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from driven_time import DrivenTime
+from history_model import STARTS_AT, LoopClock, now
+from transfer_emulator import (
+    NO_QUIRKS,
+    WORKFLOWS,
+    Emulator,
+    LogSettings,
+    SampleScenario,
+    ScenarioSettings,
+    World,
+)
+from transfer_gateway.build import build_core
+from transfer_gateway.core.clock import Clock
+from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
+from transfer_gateway.settings import AccountsFile, Settings
+from transfer_gateway.telemetry import AwsCalls
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from transfer_emulator import Upload, WorkflowScript
+    from transfer_gateway.core.gateway import Gateway
+    from transfer_gateway.domain.coverage import Coverage
+
+READ = "FilterLogEvents"
+FIRST, SECOND, THIRD = "111111111111", "333333333333", "444444444444"
+TRADES = tuple(script for script in WORKFLOWS if script.subject == "trades")
+
+
+class Following:
+    """A gateway that follows the accounts of an emulated AWS."""
+
+    def __init__(self, aws: Emulator, core: Gateway, region: str) -> None:
+        self.aws, self.core, self.region = aws, core, region
+        assert core._history is not None
+        self.history = core._history
+
+    def reads(self, account_id: str | None = None) -> int:
+        return self.aws.calls.count(operation=READ, account_id=account_id)
+
+    async def reads_in(self, seconds: float, account_id: str | None = None) -> int:
+        before = self.reads(account_id)
+        await asyncio.sleep(seconds)
+        return self.reads(account_id) - before
+
+    def coverage(self) -> dict[str, Coverage]:
+        return {it.target.account_id: it for it in self.history.followers.coverage()}
+
+    def upload(self, account_id: str, duration_s: float = 5) -> tuple[ExecutionKey, Upload]:
+        workflow_id = next(iter(self.aws.world.target(account_id, self.region).workflows))
+        upload = self.aws.world.upload(
+            account_id,
+            self.region,
+            workflow_id,
+            round(now(), 3),
+            duration_s=duration_s,
+            seed=(now(), duration_s),
+        )
+        return (
+            ExecutionKey(
+                AccountId(account_id),
+                Region(self.region),
+                WorkflowId(workflow_id),
+                ExecutionId(upload.execution_id),
+            ),
+            upload,
+        )
+
+
+def accounts_yaml(region: str, *account_ids: str) -> str:
+    listed = "".join(f'  - {{ id: "{account_id}" }}\n' for account_id in account_ids)
+    return f"defaults: {{ regions: [{region}] }}\naccounts:\n{listed}"
+
+
+@asynccontextmanager
+async def following(
+    folder: Path,
+    *accounts: str,
+    region: str = "eu-west-1",
+    scripts: Sequence[WorkflowScript] = TRADES,
+    **overrides: object,
+) -> AsyncIterator[Following]:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, DrivenTime)
+    scripted = ScenarioSettings(quirks=NO_QUIRKS, history_from=STARTS_AT - 60, is_automatic=False)
+    world = World("999999999999", (region,), SampleScenario(7, scripts, scripted))
+    path = folder / "accounts.yaml"
+    path.write_text(accounts_yaml(region, *accounts))
+    for account_id in (FIRST, SECOND, THIRD):
+        world.add_account(account_id)
+    log_settings = LogSettings(calls_per_s=float("inf"), empty_page_share=0)
+    async with Emulator(world, port=0, clock=LoopClock(), log_settings=log_settings) as aws:
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in aws.environment().items():
+                environment.setenv(name, value)
+            settings = Settings.from_environment(
+                accounts_file=path,
+                history_url=f"sqlite:///{folder}/history.db",
+                history_backfill_hours=0,
+                history_timeout_s=60,
+                history_retention_days=36_500,
+                aws_read_timeout_s=5,
+                **overrides,
+            )
+            clock = Clock(monotonic=loop.time, wall=now)
+            async with build_core(settings, AccountsFile(path).load(), AwsCalls(), clock) as core:
+                followed = Following(aws, core.gateway, region)
+                running = followed.history.store._operations._running
+                loop.is_busy = lambda: bool(running)
+                yield followed
+                loop.is_busy = lambda: True
