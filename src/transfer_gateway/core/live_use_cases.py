@@ -42,7 +42,7 @@ class LiveUseCases(Access):
     """See `Reader`.
 
     `recheck` verifies the caller's token again, and updates `scope` to the current policy; it is called every two
-    seconds. Where nothing changes for so long, None is yielded.
+    seconds. None is yielded first, when the subscription has begun, and where nothing changes for so long.
     """
 
     async def watch_execution(
@@ -73,6 +73,7 @@ class LiveUseCases(Access):
             )
             first = _First(ExecutionChange(position, key, execution, ()), is_news=True)
         with self._subscription("watch_execution", [str(key)]) as told:
+            yield None
             if first.is_news:
                 yield told(first.change)
             if first.change.is_last:
@@ -131,6 +132,7 @@ class LiveUseCases(Access):
             async with asyncio.timeout_at(deadline):
                 position = await live.position(begin)
         with self._subscription("watch_executions", [], **criteria) as told:
+            yield None
             rights, listing = _Rights(recheck), begin is None or begin.listed is not None
             while True:
                 version = self.scope.version
