@@ -47,7 +47,7 @@ class Admitting:
 
     def _admit(self, context: Context) -> Awaitable[Reader]:
         return self._admission.enter(
-            partial(_authorization, context),
+            partial(authorization, context),
             "grpc",
             context.peer,
             certificate=self._certificate(context),
@@ -62,7 +62,7 @@ class Admitting:
 
     async def _reauthenticate(self, reader: Reader, context: Context) -> None:
         """Repeated during long streams. Raises: Unauthenticated."""
-        await self._admission.recheck(reader, partial(_authorization, context), self._certificate(context))
+        await self._admission.recheck(reader, partial(authorization, context), self._certificate(context))
 
     def _deadline(self, context: Context) -> float:
         """In loop time: the caller's deadline, but no later than our own."""
@@ -76,7 +76,7 @@ class Admitting:
         return partial(certificate_name, context) if self._by_certificate else _none
 
 
-def _authorization(context: Context) -> str | None:
+def authorization(context: Context) -> str | None:
     metadata: Any = context.invocation_metadata()  # str, unless the name ends in -bin
     values = [text for name, text in metadata if name == "authorization"]
     return ", ".join(values) if values else None  # as several HTTP headers are combined: not a token then

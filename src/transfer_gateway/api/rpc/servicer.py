@@ -7,10 +7,8 @@ from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from transfer_api.v1 import execution_service_pb2 as pb
-from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceServicer
 from transfer_gateway.api.rpc import parse, search
 from transfer_gateway.api.rpc.active_calls import LARGE_BYTES
-from transfer_gateway.api.rpc.admitting import Admitting
 from transfer_gateway.api.rpc.convert import (
     to_account,
     to_event,
@@ -22,6 +20,7 @@ from transfer_gateway.api.rpc.convert import (
 from transfer_gateway.api.rpc.errors import to_error
 from transfer_gateway.api.rpc.lookup_cache import LookupCache
 from transfer_gateway.api.rpc.stream_queue import StreamQueue
+from transfer_gateway.api.rpc.watch import WatchMethods
 from transfer_gateway.core.find_use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE
 from transfer_gateway.core.history_use_cases import DEFAULT_EVENTS
 from transfer_gateway.core.workflow_use_cases import DEFAULT_WORKFLOW_MAX_AGE_S
@@ -53,7 +52,7 @@ _CONCURRENT_STREAMS = 8
 _REAUTHENTICATE_EVERY_S = 2.0  # as for open WebSockets
 
 
-class ExecutionService(Admitting, ExecutionServiceServicer):
+class ExecutionService(WatchMethods):
     """Methods raise GatewayErrors; `calls.py` converts them to statuses."""
 
     def __init__(
