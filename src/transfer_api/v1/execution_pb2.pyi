@@ -891,3 +891,37 @@ class ExecutionEvent(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__step_type) -> _WhichOneofReturnType__step_type | None: ...
 
 Global___ExecutionEvent: _TypeAlias = ExecutionEvent  # noqa: Y015
+
+@_typing.final
+class ExecutionChange(_message.Message):
+    """Something new about an execution."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    EXECUTION_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Position right after this change: send it as after to go on from here."""
+    @_builtins.property
+    def execution(self) -> Global___Execution:
+        """The execution, as it is known now."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExecutionEvent]:
+        """The entries of its log that are new, in the order in which they became known. Empty if only AWS's answer is new."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        execution: Global___Execution | None = ...,
+        events: _abc.Iterable[Global___ExecutionEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["execution", b"execution"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "events", b"events", "execution", b"execution"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExecutionChange: _TypeAlias = ExecutionChange  # noqa: Y015

@@ -91,6 +91,16 @@ class ExecutionServiceStub:
                 request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionEventsRequest.SerializeToString,
                 response_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionEventsResponse.FromString,
                 _registered_method=True)
+        self.WatchExecution = channel.unary_stream(
+                '/transfer_api.v1.ExecutionService/WatchExecution',
+                request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.WatchExecutionRequest.SerializeToString,
+                response_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.WatchExecutionResponse.FromString,
+                _registered_method=True)
+        self.WatchExecutions = channel.unary_stream(
+                '/transfer_api.v1.ExecutionService/WatchExecutions',
+                request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.WatchExecutionsRequest.SerializeToString,
+                response_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.WatchExecutionsResponse.FromString,
+                _registered_method=True)
         self.ListServers = channel.unary_unary(
                 '/transfer_api.v1.ExecutionService/ListServers',
                 request_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListServersRequest.SerializeToString,
@@ -186,6 +196,23 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchExecution(self, request, context):
+        """Follows an execution: first what is known of it, with all its events, then each change. Ends with OK once the
+        execution has ended. UNAVAILABLE from time to time, such as when the service restarts, and DEADLINE_EXCEEDED if the
+        client does not read: call again with the last cursor, and nothing is lost or sent twice.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchExecutions(self, request, context):
+        """Follows all executions that match: first those in progress, then each change of those that match by then, in order
+        for each execution. Never ends with OK; otherwise as WatchExecution.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListServers(self, request, context):
         """All servers, with their workflows and where they log, paginated, in a stable order: account, region, server.
         """
@@ -252,6 +279,16 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.ListExecutionEvents,
                     request_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionEventsRequest.FromString,
                     response_serializer=transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionEventsResponse.SerializeToString,
+            ),
+            'WatchExecution': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchExecution,
+                    request_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.WatchExecutionRequest.FromString,
+                    response_serializer=transfer__api_dot_v1_dot_execution__service__pb2.WatchExecutionResponse.SerializeToString,
+            ),
+            'WatchExecutions': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchExecutions,
+                    request_deserializer=transfer__api_dot_v1_dot_execution__service__pb2.WatchExecutionsRequest.FromString,
+                    response_serializer=transfer__api_dot_v1_dot_execution__service__pb2.WatchExecutionsResponse.SerializeToString,
             ),
             'ListServers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListServers,
@@ -541,6 +578,60 @@ class ExecutionService:
             '/transfer_api.v1.ExecutionService/ListExecutionEvents',
             transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionEventsRequest.SerializeToString,
             transfer__api_dot_v1_dot_execution__service__pb2.ListExecutionEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/transfer_api.v1.ExecutionService/WatchExecution',
+            transfer__api_dot_v1_dot_execution__service__pb2.WatchExecutionRequest.SerializeToString,
+            transfer__api_dot_v1_dot_execution__service__pb2.WatchExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchExecutions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/transfer_api.v1.ExecutionService/WatchExecutions',
+            transfer__api_dot_v1_dot_execution__service__pb2.WatchExecutionsRequest.SerializeToString,
+            transfer__api_dot_v1_dot_execution__service__pb2.WatchExecutionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -66,6 +66,15 @@ class ExecutionServiceStub:
     """All workflows, paginated, in a stable order: account, region, workflow."""
     ListExecutionEvents: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionEventsRequest, _execution_service_pb2.ListExecutionEventsResponse]
     """What happened to an execution, in order: the entries of its log, paginated."""
+    WatchExecution: _grpc.UnaryStreamMultiCallable[_execution_service_pb2.WatchExecutionRequest, _execution_service_pb2.WatchExecutionResponse]
+    """Follows an execution: first what is known of it, with all its events, then each change. Ends with OK once the
+    execution has ended. UNAVAILABLE from time to time, such as when the service restarts, and DEADLINE_EXCEEDED if the
+    client does not read: call again with the last cursor, and nothing is lost or sent twice.
+    """
+    WatchExecutions: _grpc.UnaryStreamMultiCallable[_execution_service_pb2.WatchExecutionsRequest, _execution_service_pb2.WatchExecutionsResponse]
+    """Follows all executions that match: first those in progress, then each change of those that match by then, in order
+    for each execution. Never ends with OK; otherwise as WatchExecution.
+    """
     ListServers: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListServersRequest, _execution_service_pb2.ListServersResponse]
     """All servers, with their workflows and where they log, paginated, in a stable order: account, region, server."""
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_execution_service_pb2.ListAccountsRequest, _execution_service_pb2.ListAccountsResponse]
@@ -109,6 +118,15 @@ class ExecutionServiceAsyncStub(ExecutionServiceStub):
     """All workflows, paginated, in a stable order: account, region, workflow."""
     ListExecutionEvents: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionEventsRequest, _execution_service_pb2.ListExecutionEventsResponse]  # type: ignore[assignment]
     """What happened to an execution, in order: the entries of its log, paginated."""
+    WatchExecution: _aio.UnaryStreamMultiCallable[_execution_service_pb2.WatchExecutionRequest, _execution_service_pb2.WatchExecutionResponse]  # type: ignore[assignment]
+    """Follows an execution: first what is known of it, with all its events, then each change. Ends with OK once the
+    execution has ended. UNAVAILABLE from time to time, such as when the service restarts, and DEADLINE_EXCEEDED if the
+    client does not read: call again with the last cursor, and nothing is lost or sent twice.
+    """
+    WatchExecutions: _aio.UnaryStreamMultiCallable[_execution_service_pb2.WatchExecutionsRequest, _execution_service_pb2.WatchExecutionsResponse]  # type: ignore[assignment]
+    """Follows all executions that match: first those in progress, then each change of those that match by then, in order
+    for each execution. Never ends with OK; otherwise as WatchExecution.
+    """
     ListServers: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListServersRequest, _execution_service_pb2.ListServersResponse]  # type: ignore[assignment]
     """All servers, with their workflows and where they log, paginated, in a stable order: account, region, server."""
     ListAccounts: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListAccountsRequest, _execution_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
@@ -209,6 +227,27 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_execution_service_pb2.ListExecutionEventsResponse, _abc.Awaitable[_execution_service_pb2.ListExecutionEventsResponse]]:
         """What happened to an execution, in order: the entries of its log, paginated."""
+
+    @_abc_1.abstractmethod
+    def WatchExecution(
+        self,
+        request: _execution_service_pb2.WatchExecutionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_execution_service_pb2.WatchExecutionResponse], _abc.AsyncIterator[_execution_service_pb2.WatchExecutionResponse]]:
+        """Follows an execution: first what is known of it, with all its events, then each change. Ends with OK once the
+        execution has ended. UNAVAILABLE from time to time, such as when the service restarts, and DEADLINE_EXCEEDED if the
+        client does not read: call again with the last cursor, and nothing is lost or sent twice.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchExecutions(
+        self,
+        request: _execution_service_pb2.WatchExecutionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_execution_service_pb2.WatchExecutionsResponse], _abc.AsyncIterator[_execution_service_pb2.WatchExecutionsResponse]]:
+        """Follows all executions that match: first those in progress, then each change of those that match by then, in order
+        for each execution. Never ends with OK; otherwise as WatchExecution.
+        """
 
     @_abc_1.abstractmethod
     def ListServers(

@@ -62,6 +62,7 @@ class Request:
     """What is recorded about a request. `operation` and `code` come from fixed lists, never from caller input.
 
     `code`: OK, or the code of the error that failed the whole request. `failed` records partial failures.
+    `is_subscription`: it has become one, so it is no request in progress.
     Kept small: an AWS connection opened during the request keeps it, and its whole context, until it is closed.
     """
 
@@ -74,6 +75,7 @@ class Request:
         "graphql_name",
         "graphql_type",
         "id",
+        "is_subscription",
         "joined",
         "operation",
         "release",
@@ -92,6 +94,7 @@ class Request:
         self.graphql_type: str | None = None
         self.graphql_name: str | None = None
         self.code = "OK"
+        self.is_subscription = False
         self.release: Callable[[], None] | None = None  # called at the request's end
         self.started = time.perf_counter()
         self.failures: dict[str, int] = {}  # by code

@@ -79,14 +79,16 @@ class Requests:
         """`status`: the HTTP or gRPC status. Returns: the duration in seconds."""
         took_s = time.perf_counter() - request.started
         request.context = None  # it leads back to the request
+        if request.failures:
+            self._count_failures(request)
+        if request.is_subscription:
+            return took_s
         if request.release is not None:
             request.release()
         self._in_flight[request.door] -= 1
         self._durations.observe((request.door, request.operation, request.code), took_s)
         if self._tracing is not None and request.span is not None:
             self._tracing.end_request(request, request.span, status)
-        if request.failures:
-            self._count_failures(request)
         if took_s >= self._slow_s:
             _log.warning(
                 "slow_request",
@@ -97,6 +99,12 @@ class Requests:
                 **request.aws_summary(),
             )
         return took_s
+
+    def subscribed(self, request: Request) -> None:
+        """It is a subscription from now on: no request in progress, however long it lasts. `end` it nevertheless."""
+        self.end(request)
+        request.failures = {}
+        request.is_subscription = True
 
     def _count_failures(self, request: Request) -> None:
         for code, count in request.failures.items():

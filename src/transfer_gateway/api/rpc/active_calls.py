@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from transfer_gateway.api.rpc.grpc_internals import handlers_of, tasks_of_calls
+from transfer_gateway.backoff import jittered
 from transfer_gateway.domain.errors import DeadlineExceeded, GatewayError, Throttled, UpstreamUnavailable
 from transfer_gateway.telemetry import get_logger
 
@@ -32,23 +33,29 @@ LARGE_BYTES = 16_384  # of a unary response; the limit on calls bounds smaller o
 AWAITING_MESSAGE, RUNNING, SENDING = range(3)
 
 _SCAN_INTERVAL_S = 0.1
-_SCANS_PER_ORPHAN_SCAN = 10
+_SCANS_PER_SLOW_SCAN = 10  # of orphans and subscriptions
 _STATUS_TIMEOUT_S = 1.0  # for a status to reach a slow client
 _URGENT_READ_TIMEOUT_S = 2.0  # at shutdown, and near the limit on calls
 _NEAR_LIMIT = 0.75  # of the maximum number of calls; above it, slow readers are dropped sooner
 _CALL_MEMORY_BYTES = 32_768
 _REQUEST_MEMORY_FACTOR = 10  # memory of a request per byte on the wire, measured with 1,000 keys
+_SPREAD = 0.9  # of the maximum age, so that subscriptions that began together don't end together
+_RESUME = "Subscribe again with the cursor of the last change received."
 _MAX_AWAITING_MESSAGE = 50  # seen in two scans; most messages arrive in one packet with their headers
 
 
 @dataclass(frozen=True, slots=True)
 class CallLimits:
-    """`request_timeout_s` includes sending the response. `max_public`: streams that need no token."""
+    """`request_timeout_s` includes sending the response. `max_public`: streams that need no token.
+
+    `max_calls`: without subscriptions, which the core limits. `max_subscription_s`: each ends after that, at most.
+    """
 
     max_calls: int
     request_timeout_s: float
     message_timeout_s: float
     max_public: int
+    max_subscription_s: float
 
 
 class Call:
@@ -64,7 +71,9 @@ class Call:
     dropped = False
     is_stream = False  # of responses
     is_public = False
-    is_long_lived = False  # open until its client disconnects: a health watch
+    is_long_lived = False  # open until its client disconnects: a health watch, or a subscription
+    is_subscription = False
+    ends_at = 0.0  # loop time; subscriptions only
     answered = False  # the handler has returned
 
     first_seen: float | None = None  # loop time; set by `observe`
@@ -114,8 +123,25 @@ class ActiveCalls:
         self._unread = unread
         self.open: dict[AnyTask, Call] = {}  # by handler task; `Calls` adds and removes them
         self._public: dict[AnyTask, Call] = {}  # oldest first
+        self._subscriptions: dict[AnyTask, Call] = {}  # not in `open`
         self._orphans: set[AnyTask] = set()
-        self._stopping = False
+        self._stopping = self._subscriptions_end = False
+
+    @property
+    def subscriptions(self) -> int:
+        return len(self._subscriptions)
+
+    def subscribe(self, call: Call) -> None:
+        """The call has become a subscription. `max_calls` is not for it, nor is the request's deadline."""
+        task, now = call.task, asyncio.get_running_loop().time()
+        del self.open[task]
+        task.remove_done_callback(self.open.pop)
+        self._subscriptions[task] = call
+        task.add_done_callback(self._subscriptions.pop)
+        call.is_subscription = call.is_long_lived = True
+        call.ends_at = now + jittered(self._limits.max_subscription_s, _SPREAD, 1.0)
+        if self._subscriptions_end:
+            self.end_subscriptions()
 
     def add_public(self, call: Call) -> None:
         self._public[call.task] = call
@@ -150,9 +176,10 @@ class ActiveCalls:
         while True:
             await asyncio.sleep(_SCAN_INTERVAL_S)
             scans += 1
-            if scans % _SCANS_PER_ORPHAN_SCAN == 0:
+            stuck = self._scan(self.open.values())
+            if scans % _SCANS_PER_SLOW_SCAN == 0:
                 self._drop_orphans()
-            stuck = self._scan()
+                stuck += self._scan(self._subscriptions.values())
             if stuck:
                 # After the event loop was blocked, data that arrived meanwhile reaches its task only now.
                 for _ in range(3):
@@ -160,10 +187,10 @@ class ActiveCalls:
                 now = asyncio.get_running_loop().time()
                 self._drop([call for call in stuck if call.dropped or call.observe(now) > 0])
 
-    def _scan(self) -> list[Call]:
+    def _scan(self, calls: Iterable[Call]) -> list[Call]:
         now = asyncio.get_running_loop().time()
         stuck, awaiting = [], []
-        for call in list(self.open.values()):
+        for call in list(calls):
             unchanged_s = call.observe(now)
             if self._is_stuck(call, now, unchanged_s):
                 stuck.append(call)
@@ -183,7 +210,7 @@ class ActiveCalls:
             return True
         if call.stage == AWAITING_MESSAGE:
             return unchanged_s >= (_STATUS_TIMEOUT_S if self._stopping else self._limits.message_timeout_s)
-        is_urgent = self._stopping or self._is_near_limit()
+        is_urgent = self._stopping or (self._is_near_limit() and not call.is_subscription)
         if is_urgent and call.stage == SENDING and unchanged_s >= _URGENT_READ_TIMEOUT_S:
             return True
         assert call.first_seen is not None  # noqa: S101  `observe` sets it
@@ -192,13 +219,25 @@ class ActiveCalls:
             return unchanged_s >= _STATUS_TIMEOUT_S and (is_late or call.ended_by is not None)
         if call.is_long_lived:
             is_late = call.stage == SENDING and unchanged_s >= self._limits.request_timeout_s
-        if (
+        if call.is_subscription:
+            self._end_subscription_if_due(call, now, is_late=is_late)
+        elif (
             call.is_stream
             and is_late
             and now - call.first_seen >= self._limits.request_timeout_s + _STATUS_TIMEOUT_S
         ):
             call.end(DeadlineExceeded("The client did not read the responses before the request's deadline."))
         return False
+
+    def _end_subscription_if_due(self, call: Call, now: float, *, is_late: bool) -> None:
+        if is_late:
+            call.end(DeadlineExceeded(f"The client did not read for too long. {_RESUME}"))
+        elif now >= call.ends_at:
+            call.end(
+                UpstreamUnavailable(
+                    f"The subscription was open for long; another replica may take it. {_RESUME}"
+                )
+            )
 
     def _drop(self, calls: Collection[Call]) -> None:
         if not calls:
@@ -229,6 +268,11 @@ class ActiveCalls:
         """End health watches and reflection streams, which have no deadline. Our own methods do."""
         self._end(list(self._public.values()))
 
+    def end_subscriptions(self) -> None:
+        """End all subscriptions, from now on."""
+        self._subscriptions_end = True
+        self._end(list(self._subscriptions.values()))
+
     def end_all(self) -> None:
         """End all active calls."""
         self._stopping = True
@@ -237,13 +281,14 @@ class ActiveCalls:
     def _end(self, calls: Iterable[Call]) -> None:
         for call in calls:
             if call.stage != AWAITING_MESSAGE and not call.answered:
-                call.end(UpstreamUnavailable("The service is shutting down."))
+                resume = f" {_RESUME}" if call.is_subscription else ""
+                call.end(UpstreamUnavailable(f"The service is shutting down.{resume}"))
 
     async def drain(self) -> None:
         """Wait until all calls have ended. From now on clients that don't read are dropped after two seconds."""
         self._stopping = True
-        while self.open:
-            await asyncio.wait(list(self.open))
+        while calls := [*self.open, *self._subscriptions]:
+            await asyncio.wait(calls)
 
 
 def _is_ending(call: Call) -> bool:

@@ -17,10 +17,12 @@ from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.api.rpc.active_calls import LARGE_BYTES, RUNNING, SENDING, Call
 from transfer_gateway.api.rpc.errors import to_status, unimplemented
 from transfer_gateway.domain.errors import BadUserInput, GatewayError, InternalServerError
-from transfer_gateway.telemetry import CANCELLED, LOG_IDS, get_logger
+from transfer_gateway.telemetry import CANCELLED, LOG_IDS, current_request, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
+
+    from google.protobuf.message import Message
 
     from transfer_gateway.api.rpc.active_calls import ActiveCalls
     from transfer_gateway.telemetry import Requests
@@ -121,7 +123,7 @@ class _Call(Call):
             return answer if type(answer) is bytes or answer is None else self._serialize(answer)
         except GatewayError as error:
             log_failure(error)
-            status = to_status(error, request_id)
+            status = to_status(error, request_id, method.fields)
         except _Unimplemented as error:
             status = unimplemented(str(error))
         except grpc.aio.AbortError:  # by another servicer, such as health
@@ -168,11 +170,24 @@ class _Call(Call):
             self._calls.active_calls.set_caller(self.caller, len(serialized))
         return serialized
 
-    async def write(self, answer: Any, context: Context) -> None:  # noqa: ANN401  a message
-        """Send one of a stream's responses. Waits while the client does not read."""
-        serialized: bytes = self._method.write(answer)
+    async def subscribe(self, context: Context) -> None:
+        """It is a subscription from now on: no request in progress. The client learns so by its headers."""
+        if self.is_subscription:
+            return
+        request = current_request()
+        assert request is not None  # noqa: S101  only our own methods become subscriptions
+        self._calls.requests.subscribed(request)
+        self._calls.active_calls.subscribe(self)
         try:
-            if not self.writes:
+            await context.send_initial_metadata(())
+        except grpc.aio.InternalError:
+            raise asyncio.CancelledError from None  # its connection is gone
+
+    async def write(self, answer: Any, context: Context) -> None:  # noqa: ANN401  a message or bytes
+        """Send one of a stream's responses. Waits while the client does not read."""
+        serialized: bytes = answer if type(answer) is bytes else self._method.write(answer)
+        try:
+            if not self.writes and not self.is_subscription:
                 # Headers are not subject to flow control. Queued with a blocked message, they would prevent a status.
                 await context.send_initial_metadata(())
             self.waiting_bytes, self.stage = len(serialized), SENDING
@@ -194,7 +209,9 @@ class _Method:
 
     `operation`: label for metrics; None: not counted, as it is not part of our API.
     `answer`: returns the response, as a message or bytes; for streams None, as they write their responses.
-    `streaming`: wraps a call in a grpc handler; None for unary-unary methods.
+    `streaming`: wraps a call in a grpc handler; None for unary-unary methods. `fields`: names of its request's fields.
+
+    A stream becomes a subscription when its handler yields None.
     """
 
     def __init__(
@@ -208,6 +225,7 @@ class _Method:
         self.answer = _answer(name, handler, read)
         self.write: Any = None if handler is None else handler.response_serializer
         self.streaming = _streaming(handler)
+        self.fields = _fields(handler)
         self.is_stream = handler is not None and handler.response_streaming
         self.is_public = not self.ours and self.streaming is not None
         self.is_long_lived = name == _WATCH
@@ -224,6 +242,12 @@ def _streaming(handler: Handler | None) -> Callable[[Any], Handler] | None:
     if handler.response_streaming:
         return grpc.unary_stream_rpc_method_handler
     return None
+
+
+def _fields(handler: Handler | None) -> Container[str]:
+    parse = None if handler is None else handler.request_deserializer  # a message type's own method
+    message: type[Message] | None = getattr(parse, "__self__", None)
+    return () if message is None else message.DESCRIPTOR.fields_by_name
 
 
 def _answer(
@@ -256,7 +280,7 @@ def _answer(
         )
         try:
             async for answer in answers:
-                await call.write(answer, context)
+                await (call.subscribe(context) if answer is None else call.write(answer, context))
         finally:
             await answers.aclose()
 

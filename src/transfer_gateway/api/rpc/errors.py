@@ -16,6 +16,8 @@ from transfer_gateway.domain.errors import BadUserInput, ErrorCode, GatewayError
 from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from google.protobuf.message import Message
 
 DOMAIN = "transfer-gateway"
@@ -25,7 +27,7 @@ _FIELDS = {
     "last": "page_size",
     "after": "page_token",
     "before": "page_token",
-}  # gRPC's names for GraphQL's (Relay's) arguments
+}  # gRPC's names for GraphQL's (Relay's) arguments, unless the request has a field of that name
 
 
 def to_duration(seconds: float) -> Duration:
@@ -51,15 +53,17 @@ def to_error(error: GatewayError) -> error_pb2.Error:
     )
 
 
-def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, str, Any]:
-    """The error as a call's status: code, message, and metadata with the details.
+def to_status(
+    error: GatewayError, request_id: str, fields: Container[str] = ()
+) -> tuple[grpc.StatusCode, str, Any]:
+    """The error as a call's status: code, message, and metadata with the details. `fields`: of the call's request.
 
     Source: google/rpc/error_details.proto, and `grpc-status-details-bin` as all gRPC libraries read it.
     """
     if (request := current_request()) is not None:
         request.code = error.code
     code = _STATUS[error.code]
-    message = _message(error)
+    message = _message(error, fields)
     metadata = {
         "retryable": str(TABLE[error.code].retryable).lower(),
         "accountId": error.account_id,
@@ -89,7 +93,7 @@ def to_status(error: GatewayError, request_id: str) -> tuple[grpc.StatusCode, st
     if error.code is ErrorCode.BAD_USER_INPUT:
         field = error.field if isinstance(error, BadUserInput) else None
         violation = error_details_pb2.BadRequest.FieldViolation(
-            field=_spell(field) if field else None, description=message
+            field=_spell(field, fields) if field else None, description=message
         )
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     return code, message, _metadata(code, message, details)
@@ -113,9 +117,11 @@ def _metadata(code: grpc.StatusCode, message: str, details: list[Message]) -> An
     return rpc_status.to_status(status).trailing_metadata
 
 
-def _message(error: GatewayError) -> str:
-    return error.message_with(_spell) if isinstance(error, BadUserInput) else error.message
+def _message(error: GatewayError, fields: Container[str] = ()) -> str:
+    if not isinstance(error, BadUserInput):
+        return error.message
+    return error.message_with(lambda field: _spell(field, fields))
 
 
-def _spell(field: str) -> str:
-    return _FIELDS.get(field, field)
+def _spell(field: str, fields: Container[str]) -> str:
+    return field if field in fields else _FIELDS.get(field, field)

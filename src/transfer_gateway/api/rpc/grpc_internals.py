@@ -34,7 +34,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # types-grpcio la
 from transfer_gateway.library_checks import Check, PartDiffers, found, require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     AnyTask = asyncio.Task[object]
 
@@ -56,15 +56,19 @@ def make_server(
     handler: grpc.GenericRpcHandler,
     options: Sequence[tuple[str, int]],
     max_calls: int,
+    not_counted: Callable[[], int],
 ) -> grpc.aio.Server:
     """A server whose calls `handler` handles; for methods other than these, it gets the name "".
 
-    More than `max_calls` at a time are rejected with RESOURCE_EXHAUSTED.
+    More than `max_calls` at a time are rejected with RESOURCE_EXHAUSTED, without those that `not_counted` returns the
+    number of, which grpc.aio's own server counts, too.
     """
     with Check("grpcio", fallback="grpc.aio's own server, which ends at a path that is not UTF-8") as check:
         _check_parts()
     if check.passed:
-        ours: Any = _ServerByMethod(tuple(methods), handler, options, max_calls)
+        ours: Any = _ServerByMethod(
+            tuple(methods), handler, options, lambda calls: calls - not_counted() >= max_calls
+        )
         return cast("grpc.aio.Server", ours)
     server = grpc.aio.server(options=options, maximum_concurrent_rpcs=max_calls)
     server.add_generic_rpc_handlers((handler,))
@@ -129,14 +133,14 @@ class _AioServerByMethod(AioServer):  # type: ignore[misc]  # it is Any
         methods: Sequence[str],
         handler: grpc.GenericRpcHandler,
         options: Sequence[tuple[str, int]],
-        max_calls: int,
+        is_full: Callable[[int], bool],
     ) -> None:
         super().__init__(loop, None, (), (), tuple(options), None)
         # Only registers the methods with core; these handlers are never used.
         self.add_registered_method_handlers(dict.fromkeys(methods))
         self._methods = methods
         self._resolver = _cygrpc._MethodResolver([handler], {})
-        self._max_calls = max_calls
+        self._is_full = is_full  # with so many calls
         self._served: set[AnyTask] = set()
         self._refused: set[AnyTask] = set()
         self._ended = asyncio.Event()
@@ -177,7 +181,7 @@ class _AioServerByMethod(AioServer):  # type: ignore[misc]  # it is Any
                     return
                 await asyncio.sleep(_RETRY_S)
                 continue
-            is_refused = len(self._served) >= self._max_calls
+            is_refused = self._is_full(len(self._served))
             answering = _cygrpc._handle_rpc(method, self._resolver, (), state, loop, is_refused)
             task = loop.create_task(
                 _cygrpc._schedule_rpc_coro(answering, state, loop, method), name=_CALL_TASK
@@ -195,7 +199,7 @@ class _ServerByMethod(Server):  # type: ignore[misc]  # as above
         methods: Sequence[str],
         handler: grpc.GenericRpcHandler,
         options: Sequence[tuple[str, int]],
-        max_calls: int,
+        is_full: Callable[[int], bool],
     ) -> None:
         self._loop = _cygrpc.get_working_loop()
-        self._server = _AioServerByMethod(self._loop, methods, handler, options, max_calls)
+        self._server = _AioServerByMethod(self._loop, methods, handler, options, is_full)

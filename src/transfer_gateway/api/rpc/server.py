@@ -36,7 +36,10 @@ _MAX_METADATA_BYTES = 32_768
 
 @dataclass(frozen=True, slots=True)
 class RpcLimits:
-    """`max_concurrent_streams`: per connection, further calls wait. Above `max_concurrent_rpcs`, calls are rejected."""
+    """`max_concurrent_streams`: per connection, further calls wait. Above `max_concurrent_rpcs`, calls are rejected.
+
+    `max_connection_age_s`: then clients are asked to reconnect, and no subscription lasts longer.
+    """
 
     max_message_bytes: int
     max_connections: int
@@ -73,6 +76,7 @@ class RpcServer:
                 request_timeout_s,
                 limits.message_timeout_s,
                 limits.max_public_streams,
+                limits.max_connection_age_s,
             ),
             unread,
         )
@@ -98,6 +102,7 @@ class RpcServer:
             self._calls,
             _options(limits, request_timeout_s),
             limits.max_concurrent_rpcs,
+            lambda: self._active_calls.subscriptions,
         )
 
     def listen(self, host: str, port: int) -> int:
@@ -133,6 +138,8 @@ class RpcServer:
         end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.stop_now)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._server.stop(self._grace_s + _STATUS_GRACE_S))
+            await asyncio.sleep(0)  # clients learn first that this server takes no new calls
+            self._active_calls.end_subscriptions()
             await self._active_calls.drain()
             # Closes connections whose clients do not acknowledge the shutdown; grpc would wait for them.
             await self._server.stop(_STATUS_GRACE_S)
@@ -161,5 +168,9 @@ def _options(limits: RpcLimits, request_timeout_s: float) -> list[tuple[str, int
         ("grpc.max_connection_age_ms", round(limits.max_connection_age_s * 1000)),
         ("grpc.max_connection_idle_ms", round(limits.max_connection_idle_s * 1000)),
         ("grpc.server_handshake_timeout_ms", round(limits.handshake_timeout_s * 1000)),
-        ("grpc.max_connection_age_grace_ms", round(request_timeout_s * 2000)),
+        # Until then all streams have ended by themselves: grpc would cut them off without a status.
+        (
+            "grpc.max_connection_age_grace_ms",
+            round((limits.max_connection_age_s + request_timeout_s * 2) * 1000),
+        ),
     ]

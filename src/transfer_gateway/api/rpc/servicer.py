@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from transfer_api.v1 import execution_service_pb2 as pb
-from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceServicer
-from transfer_gateway.api.loop_budget import LoopBudget
 from transfer_gateway.api.rpc import parse, search
 from transfer_gateway.api.rpc.active_calls import LARGE_BYTES
 from transfer_gateway.api.rpc.convert import (
@@ -23,7 +20,7 @@ from transfer_gateway.api.rpc.convert import (
 from transfer_gateway.api.rpc.errors import to_error
 from transfer_gateway.api.rpc.lookup_cache import LookupCache
 from transfer_gateway.api.rpc.stream_queue import StreamQueue
-from transfer_gateway.api.rpc.tls import certificate_name
+from transfer_gateway.api.rpc.watch import WatchMethods
 from transfer_gateway.core.find_use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE
 from transfer_gateway.core.history_use_cases import DEFAULT_EVENTS
 from transfer_gateway.core.workflow_use_cases import DEFAULT_WORKFLOW_MAX_AGE_S
@@ -32,7 +29,7 @@ from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError
 from transfer_gateway.domain.identity import AccountId, ExecutionId, Region, WorkflowId
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
     import grpc
@@ -53,17 +50,10 @@ if TYPE_CHECKING:
 # Per caller: each stream holds its keys in memory, and shutdown waits for its responses.
 _CONCURRENT_STREAMS = 8
 _REAUTHENTICATE_EVERY_S = 2.0  # as for open WebSockets
-# Part of the caller's deadline reserved for the response's way back: a partial response is better than none.
-_RETURN_SHARE = 0.05
-_MAX_RETURN_S = 0.2
 
 
-class ExecutionService(ExecutionServiceServicer):
-    """Methods raise GatewayErrors; `calls.py` converts them to statuses.
-
-    `set_caller`: called with a call's caller, and with the size of a large response that is ready.
-    `by_certificate`: clients have certificates; without a token, the certificate identifies the caller.
-    """
+class ExecutionService(WatchMethods):
+    """Methods raise GatewayErrors; `calls.py` converts them to statuses."""
 
     def __init__(
         self,
@@ -73,11 +63,8 @@ class ExecutionService(ExecutionServiceServicer):
         *,
         by_certificate: bool = False,
     ) -> None:
-        self._admission = admission
-        self._set_caller = set_caller
-        self._request_timeout_s = request_timeout_s
-        self._by_certificate = by_certificate
-        self._loop_budget, self.stream_queue = LoopBudget(), StreamQueue(_CONCURRENT_STREAMS)
+        super().__init__(admission, set_caller, request_timeout_s, by_certificate=by_certificate)
+        self.stream_queue = StreamQueue(_CONCURRENT_STREAMS)
         self.lookups = LookupCache()  # deserializes the requests of GetExecution
 
     async def GetExecution(  # type: ignore[override]  # bytes: an already serialized message
@@ -292,36 +279,6 @@ class ExecutionService(ExecutionServiceServicer):
         reader = await self._admit_counted(context)
         return pb.ListAccountsResponse(accounts=[to_account(account) for account in reader.list_accounts()])
 
-    async def _reauthenticate(self, reader: Reader, context: Context) -> None:
-        """Repeated during long streams. Raises: Unauthenticated."""
-        await self._admission.recheck(reader, partial(_authorization, context), self._certificate(context))
-
-    def _deadline(self, context: Context) -> float:
-        """In loop time: the caller's deadline, but no later than our own."""
-        left_s = context.time_remaining()
-        timeout_s = self._request_timeout_s
-        if left_s is not None:
-            timeout_s = min(timeout_s, left_s - min(left_s * _RETURN_SHARE, _MAX_RETURN_S))
-        return asyncio.get_running_loop().time() + timeout_s
-
-    def _admit(self, context: Context) -> Awaitable[Reader]:
-        return self._admission.enter(
-            partial(_authorization, context),
-            "grpc",
-            context.peer,
-            certificate=self._certificate(context),
-            time_remaining=context.time_remaining,
-        )
-
-    async def _admit_counted(self, context: Context) -> Reader:
-        """For potentially large responses: their unread bytes are counted per caller."""
-        reader = await self._admit(context)
-        self._set_caller(reader.caller.name, 0)
-        return reader
-
-    def _certificate(self, context: Context) -> Callable[[], str | None]:
-        return partial(certificate_name, context) if self._by_certificate else _none
-
 
 def _outcome(
     index: int, key: ExecutionKey, outcome: tuple[Execution, Definitions] | GatewayError, reader: Reader
@@ -335,16 +292,6 @@ def _outcome(
     return pb.BatchGetExecutionsResponse(
         index=index, execution=_execution(reader.scope.redact(execution), reader, definitions)
     )
-
-
-def _authorization(context: Context) -> str | None:
-    metadata: Any = context.invocation_metadata()  # str, unless the name ends in -bin
-    values = [text for name, text in metadata if name == "authorization"]
-    return ", ".join(values) if values else None  # as several HTTP headers are combined: not a token then
-
-
-def _none() -> None:
-    return None
 
 
 async def _definitions(

@@ -15,7 +15,10 @@ class GrpcSettings(Group):
         description="Maximum size of a request message. Larger ones are RESOURCE_EXHAUSTED.",
     )
     grpc_max_concurrent_rpcs: int = Field(
-        1000, ge=1, le=100_000, description="Maximum concurrent calls. Further ones are RESOURCE_EXHAUSTED."
+        1000,
+        ge=1,
+        le=100_000,
+        description="Maximum concurrent calls, without open watches. Further ones are RESOURCE_EXHAUSTED.",
     )
     grpc_max_concurrent_streams: int = Field(
         250,
@@ -36,16 +39,22 @@ class GrpcSettings(Group):
         5.0, ge=0.1, le=300, description="Timeout for a call to send its request message, in seconds."
     )
     grpc_keepalive_s: float = Field(
-        60.0,
+        30.0,
         ge=1,
         le=7200,
-        description="Seconds of silence before a connection is pinged to detect a dead peer.",
+        description=(
+            "Seconds of silence before a connection is pinged, which detects a dead peer. "
+            "Must be less than the idle timeout of proxies."
+        ),
     )
     grpc_max_connection_age_s: float = Field(
         300.0,
         ge=1,
         le=86_400,
-        description="Seconds after which clients are asked to reconnect, which spreads them over the replicas.",
+        description=(
+            "Seconds after which clients are asked to reconnect, which spreads them over the replicas. "
+            "A watch ends by then, too, and the client goes on after its last cursor."
+        ),
     )
     grpc_max_connections: int = Field(
         1000, ge=1, le=1_000_000, description="Maximum gRPC connections. Further ones are closed."
