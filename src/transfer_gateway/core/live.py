@@ -27,7 +27,7 @@ from transfer_gateway.telemetry import counter, gauge
 from transfer_gateway.telemetry.metrics import Durations
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Container, Coroutine, Iterator
+    from collections.abc import AsyncGenerator, Container, Coroutine, Iterator
 
     from prometheus_client.core import Metric
 
@@ -144,13 +144,8 @@ class Live:
     async def changes(
         self, only: SearchIn | ExecutionKey, position: ChangePosition, *, shared_as: tuple[object, ...] = ()
     ) -> AsyncGenerator[ExecutionChange | None]:
-        """What changes after a position, without end; None: nothing has for two seconds, or the store can't be read.
-
-        `shared_as`: equal for equal filters and scopes.
-
-        Raises: Throttled, if there are too many; BadUserInput, as `position`.
-        """
-        with self._subscribed(only, shared_as) as subscriber:
+        """`Subscriber.changes` of one that is `subscribed`. Raises: as both."""
+        with self.subscribed(only, shared_as) as subscriber:
             async for change in subscriber.changes(position):
                 yield change
 
@@ -161,13 +156,17 @@ class Live:
             self._lag.observe((), max(0.0, self._now() - change.events[-1].occurred_at.timestamp()))
 
     @contextmanager
-    def _subscribed(
-        self, only: SearchIn | ExecutionKey, shared_as: tuple[object, ...]
-    ) -> Iterator[_Subscriber]:
+    def subscribed(
+        self, only: SearchIn | ExecutionKey, shared_as: tuple[object, ...] = ()
+    ) -> Iterator[Subscriber]:
+        """Count a subscription as open meanwhile. `shared_as`: equal for equal filters and scopes.
+
+        Raises: Throttled, if there are too many.
+        """
         if self._subscribers >= self._max_subscribers:
             raise Throttled(f"At most {self._max_subscribers:,} subscriptions are open at a time.")
         feed = self._by_execution if isinstance(only, ExecutionKey) else self._feed(only, shared_as)
-        subscriber = _Subscriber(self, only)
+        subscriber = Subscriber(self, only)
         self._subscribers += 1
         feed.add(subscriber)
         try:
@@ -204,22 +203,22 @@ class _Feed:
 
     def __init__(self, live: Live, only: SearchIn | None) -> None:
         self._live, self._only = live, only
-        self._subscribers: set[_Subscriber] = set()
-        self._by_key: dict[ExecutionKey, set[_Subscriber]] = {}
+        self._subscribers: set[Subscriber] = set()
+        self._by_key: dict[ExecutionKey, set[Subscriber]] = {}
         self._task: asyncio.Task[None] | None = None
 
     @property
     def is_idle(self) -> bool:
         return not self._subscribers
 
-    def add(self, subscriber: _Subscriber) -> None:
+    def add(self, subscriber: Subscriber) -> None:
         self._subscribers.add(subscriber)
         if isinstance(subscriber.only, ExecutionKey):
             self._by_key.setdefault(subscriber.only, set()).add(subscriber)
         if self._task is None:
             self._task = self._live.start(self._run())
 
-    def remove(self, subscriber: _Subscriber) -> None:
+    def remove(self, subscriber: Subscriber) -> None:
         self._subscribers.discard(subscriber)
         if isinstance(subscriber.only, ExecutionKey):
             watching = self._by_key[subscriber.only]
@@ -256,7 +255,7 @@ class _Feed:
                 await self._live.until_due(committed)
 
 
-class _Subscriber:
+class Subscriber:
     """A short queue of changes, which all subscribers of an execution share, and the way to the store past it."""
 
     def __init__(self, live: Live, only: SearchIn | ExecutionKey) -> None:
@@ -280,8 +279,11 @@ class _Subscriber:
         self._behind = True
         self._wake.set()
 
-    async def changes(self, position: ChangePosition) -> AsyncIterator[ExecutionChange | None]:
-        """As `Live.changes`."""
+    async def changes(self, position: ChangePosition) -> AsyncGenerator[ExecutionChange | None]:
+        """What changes after a position, without end; None: nothing has for two seconds, or the store can't be read.
+
+        Raises: BadUserInput, as `Live.position`.
+        """
         while True:
             self._wake.clear()
             if self._behind:

@@ -42,7 +42,8 @@ class LiveUseCases(Access):
     """See `Reader`.
 
     `recheck` verifies the caller's token again, and updates `scope` to the current policy; it is called every two
-    seconds. Where nothing changes for so long, None is yielded.
+    seconds. Where nothing changes for so long, None is yielded; also at once, if a subscription begins without a
+    change: what refuses it is raised before.
     """
 
     async def watch_execution(
@@ -72,14 +73,16 @@ class LiveUseCases(Access):
                 get=self._known,
             )
             first = _First(ExecutionChange(position, key, execution, ()), is_news=True)
-        with self._subscription("watch_execution", [str(key)]) as told:
-            if first.is_news:
-                yield told(first.change)
+        with (
+            self._subscription("watch_execution", [str(key)]) as told,
+            live.subscribed(key) as subscriber,
+        ):
+            yield told(first.change) if first.is_news else None
             if first.change.is_last:
                 return
             rights = _Rights(recheck)
             is_recorded = Source.LOG in first.change.execution.recorded_by
-            changes = live.changes(key, first.change.position)
+            changes = subscriber.changes(first.change.position)
             with watched.watching(key, is_recorded=is_recorded):
                 async with aclosing(changes), aclosing(self._until_last(live, key, changes)) as until_last:
                     async for change in until_last:
@@ -152,18 +155,23 @@ class LiveUseCases(Access):
         live, watched = self._live()
         narrowed, search = span.narrowed(wanted), self._sources.search
         assert search is not None  # noqa: S101  it is there with `live`
-        of = SearchIn(search.scope_of(span.scope), narrowed)
+        of, now = SearchIn(search.scope_of(span.scope), narrowed), asyncio.get_running_loop().time
         self._keep_current(watched, span, wanted)
-        if listing and wanted.may_run:
-            running = live.running(of, position, caller=self.caller.name)
-            async with aclosing(running):
-                async for listed in running:
-                    yield listed
-        changes = live.changes(of, position._replace(listed=None), shared_as=(span.scope.version, narrowed))
-        async with aclosing(changes):
-            async for change in changes:
-                self._keep_current(watched, span, wanted)
-                yield change
+        kept_at = now()
+        with live.subscribed(of, (span.scope.version, narrowed)) as subscriber:
+            yield None
+            if listing and wanted.may_run:
+                running = live.running(of, position, caller=self.caller.name)
+                async with aclosing(running):
+                    async for listed in running:
+                        yield listed
+            changes = subscriber.changes(position._replace(listed=None))
+            async with aclosing(changes):
+                async for change in changes:
+                    if now() - kept_at >= TICK_S:
+                        self._keep_current(watched, span, wanted)
+                        kept_at = now()
+                    yield change
 
     def _keep_current(self, watched: Watched, span: Span, wanted: SearchFilter) -> None:
         """Have listed what no log tells of; of few targets, read the logs often."""
