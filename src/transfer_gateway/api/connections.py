@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Protocol
 
+from transfer_gateway.api.open_streams import OpenStreams
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Connection:
         "opening",
         "probes_only",
         "protocol",
+        "streams",
         "waiting_bytes",
     )
 
@@ -82,6 +84,7 @@ class Connection:
         self.opening: asyncio.Task[None] | None = None  # until a TLS handshake is done
         self.protocol: ConnectionProtocol | None = None
         self.waiting_bytes = 0  # response bytes not yet passed to the transport
+        self.streams = OpenStreams()
         self._connections: Connections | None = connections
         self._transport: asyncio.Transport | None = None
         self._unread, self._resumed = 0, False

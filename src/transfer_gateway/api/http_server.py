@@ -40,6 +40,7 @@ _NONE_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _UNSENT_BYTES = 65_536
 _REST_S = 0.5  # delay before accept() is retried after file descriptors ran out
 _ACCEPTS_AT_ONCE = 32
+_PING_S = 20.0  # of WebSockets: proxies close connections that are silent for a minute
 
 
 class HttpServer(uvicorn.Server):
@@ -67,6 +68,8 @@ class HttpServer(uvicorn.Server):
                 http=Http11Protocol,
                 ws=WebSocketProtocol,
                 ws_max_size=max_message_bytes,
+                ws_ping_interval=_PING_S,
+                ws_ping_timeout=_PING_S,
                 ws_per_message_deflate=False,  # it takes memory per connection, and unbounded CPU
                 lifespan="off",
                 timeout_keep_alive=keepalive_s,
@@ -180,6 +183,10 @@ class HttpServer(uvicorn.Server):
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+            # Heartbeats fit into the kernel's buffer for hours, so a peer that vanished is noticed by the kernel alone.
+            accepted.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(connection.limits.write_timeout_s * 1000)
+            )
             await loop.connect_accepted_socket(protocol, accepted, ssl=self.config.ssl, **timeouts)
         except OSError as error:  # the TLS handshake failed or timed out, or the client disconnected
             _log.debug("connection_not_opened", error=str(error))
