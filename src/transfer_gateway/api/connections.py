@@ -31,7 +31,10 @@ SILENT, KEPT_ALIVE, WEBSOCKET = range(3)  # ranks: sent no request yet, between 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """`stall_timeout_s`: limit on the peer reading nothing. `write_timeout_s`: limit for one response."""
+    """`stall_timeout_s`: limit on the peer reading nothing. `write_timeout_s`: limit for one response.
+
+    `heartbeat_s`: between pings of a WebSocket.
+    """
 
     max_head_bytes: int
     head_timeout_s: float
@@ -40,6 +43,7 @@ class ConnectionLimits:
     max_connections_per_address: int
     stall_timeout_s: float
     write_timeout_s: float
+    heartbeat_s: float = 20.0
 
 
 class ConnectionProtocol(Protocol):

@@ -40,7 +40,6 @@ _NONE_LEFT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _UNSENT_BYTES = 65_536
 _REST_S = 0.5  # delay before accept() is retried after file descriptors ran out
 _ACCEPTS_AT_ONCE = 32
-_PING_S = 20.0  # of WebSockets: proxies close connections that are silent for a minute
 
 
 class HttpServer(uvicorn.Server):
@@ -68,8 +67,7 @@ class HttpServer(uvicorn.Server):
                 http=Http11Protocol,
                 ws=WebSocketProtocol,
                 ws_max_size=max_message_bytes,
-                ws_ping_interval=_PING_S,
-                ws_ping_timeout=_PING_S,
+                ws_ping_interval=limits.heartbeat_s,
                 ws_per_message_deflate=False,  # it takes memory per connection, and unbounded CPU
                 lifespan="off",
                 timeout_keep_alive=keepalive_s,

@@ -98,6 +98,7 @@ class PlainHttpServer(uvicorn.Server):
                 limit_concurrency=limits.max_connections,
                 ws="websockets-sansio",
                 ws_max_size=max_message_bytes,
+                ws_ping_interval=limits.heartbeat_s,
                 ws_per_message_deflate=False,
                 lifespan="off",
                 timeout_keep_alive=keepalive_s,

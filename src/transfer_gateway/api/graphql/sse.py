@@ -30,7 +30,8 @@ _RAW_HEADERS = [
     (b"content-type", f"{EVENTS}; charset=utf-8".encode()),
     *((name.encode(), value.encode()) for name, value in _HEADERS.items()),
 ]
-_HEARTBEAT, _HEARTBEAT_S = b":\n\n", 10.0  # a comment; the time is looked at every two seconds
+_HEARTBEAT = b":\n\n"  # a comment
+_LOOKS_EVERY_S = 2.5  # at the time, at most
 _COMPLETE = b"event: complete\ndata:\n\n"
 
 
@@ -51,8 +52,9 @@ class EventStream:
     ended by the connection's limits.
     """
 
-    def __init__(self, updates: Updates, requests: Requests, request_id: str) -> None:
+    def __init__(self, updates: Updates, requests: Requests, request_id: str, heartbeat_s: float) -> None:
         self._updates, self._requests, self._request_id = updates, requests, request_id
+        self._idle_s = heartbeat_s - _LOOKS_EVERY_S
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._updates:
@@ -83,7 +85,7 @@ class EventStream:
                 event = b"event: next\nid: %b\ndata: %b\n\n" % (update.cursor.encode(), update.text)
                 await _send(send, event)
                 sent_at = now()
-            elif now() - sent_at >= _HEARTBEAT_S:
+            elif now() - sent_at >= self._idle_s:
                 await _send(send, _HEARTBEAT)
                 sent_at = now()
         await _send(send, _COMPLETE)

@@ -81,12 +81,16 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class GraphQLOptions:
-    """Settings of the GraphQL server. `cors_origins`: the sites whose pages may call it from a browser."""
+    """Settings of the GraphQL server. `cors_origins`: the sites whose pages may call it from a browser.
+
+    `heartbeat_s`: between comments of an event stream on which nothing happens.
+    """
 
     limits: Limits
     request_timeout_s: float
     max_body_bytes: int
     answers_max_bytes: int = 0
+    heartbeat_s: float = 15.0
     cors_origins: tuple[str, ...] = ()
     introspection: bool = True
     suggestions: bool = True
@@ -189,7 +193,9 @@ class GraphQLView:
                     )
                     result = await self.operations.run(data, context, has_slot=is_large, streams=streams)
                     if isinstance(result, Updates):
-                        return EventStream(result, self.requests, context.request_id)
+                        return EventStream(
+                            result, self.requests, context.request_id, self._options.heartbeat_s
+                        )
                     if result.data is None:
                         _check_started(result, only_events=media_type is EVENTS)
                     if is_large:
