@@ -157,7 +157,7 @@ async def test_all_that_match(it: Watched) -> None:
     assert (first.execution.execution_id, list(first.events)) == (running[0].key.execution_id, [])
     await it.store.append([*starting[:1], *other])
     await it.store.append(running[2:])
-    changes: list[ExecutionChange] = []
+    changes: list[execution_pb2.ExecutionChange] = []
     while len(ids(changes)) < 7:
         changes.append(await next_change(call))
     assert ids(changes) == ids_of([*starting[:1], *running[2:]])

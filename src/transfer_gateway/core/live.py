@@ -216,7 +216,7 @@ class Live:
             self._lag.observe((), max(0.0, self._now() - change.events[-1].occurred_at.timestamp()))
 
     def collect(self) -> Iterator[Metric]:
-        yield gauge("live_subscriptions", "Open subscriptions.", values=self.subscriptions)
+        yield gauge("live_subscribers", "Open subscriptions.", values=self.subscriptions)
         yield gauge(
             "live_feeds",
             "Reads of the store that subscriptions share: one for single executions, one for each filter and scope.",
