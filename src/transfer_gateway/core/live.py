@@ -146,11 +146,11 @@ class Live:
     ) -> AsyncGenerator[ExecutionChange | None]:
         """What changes after a position, without end; None: nothing has for two seconds, or the store can't be read.
 
-        `shared_as`: equal for equal filters and scopes.
+        `shared_as`: equal for equal filters and scopes. Within `subscription`.
 
-        Raises: Throttled, if there are too many; BadUserInput, as `position`.
+        Raises: Throttled, if there are too many different filters; BadUserInput, as `position`.
         """
-        with self._subscribed(only, shared_as) as subscriber:
+        with self._fed(only, shared_as) as subscriber:
             async for change in subscriber.changes(position):
                 yield change
 
@@ -161,19 +161,24 @@ class Live:
             self._lag.observe((), max(0.0, self._now() - change.events[-1].occurred_at.timestamp()))
 
     @contextmanager
-    def _subscribed(
-        self, only: SearchIn | ExecutionKey, shared_as: tuple[object, ...]
-    ) -> Iterator[_Subscriber]:
+    def subscription(self) -> Iterator[None]:
+        """Count a subscription as open meanwhile. Raises: Throttled, if there are too many."""
         if self._subscribers >= self._max_subscribers:
             raise Throttled(f"At most {self._max_subscribers:,} subscriptions are open at a time.")
+        self._subscribers += 1
+        try:
+            yield
+        finally:
+            self._subscribers -= 1
+
+    @contextmanager
+    def _fed(self, only: SearchIn | ExecutionKey, shared_as: tuple[object, ...]) -> Iterator[_Subscriber]:
         feed = self._by_execution if isinstance(only, ExecutionKey) else self._feed(only, shared_as)
         subscriber = _Subscriber(self, only)
-        self._subscribers += 1
         feed.add(subscriber)
         try:
             yield subscriber
         finally:
-            self._subscribers -= 1
             feed.remove(subscriber)
             if feed.is_idle and not isinstance(only, ExecutionKey):
                 self._by_filter.pop(shared_as, None)

@@ -216,7 +216,8 @@ class LiveUseCases(Access):
             delivered += 1
             return self._told(live, change)
 
-        with nullcontext() if self._quota is None else self._quota.subscription():
+        of_caller = nullcontext() if self._quota is None else self._quota.subscription()
+        with of_caller, live.subscription():
             self._audit.began(operation, ids, **criteria)
             try:
                 yield told
