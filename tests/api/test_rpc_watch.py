@@ -156,7 +156,7 @@ async def test_all_that_match(it: Watched) -> None:
     assert (first.execution.execution_id, list(first.events)) == (running[0].key.execution_id, [])
     await it.store.append([*starting[:1], *other])
     await it.store.append(running[2:])
-    changes = []
+    changes: list[execution_pb2.ExecutionChange] = []
     while len(ids(changes)) < 7:
         changes.append(await next_change(call))
     assert ids(changes) == ids_of([*starting[:1], *running[2:]])
@@ -239,7 +239,7 @@ async def test_watches_are_no_requests_in_progress(
         labels = '{code="OK",door="grpc",operation="WatchExecutions"}'
         assert found['transfer_gateway_requests_in_flight{door="grpc"}'] == 0
         assert found["transfer_gateway_live_subscribers"] == 3
-        assert found[f"transfer_gateway_request_seconds_count{labels}"] == 3
+        assert found[f"transfer_gateway_request_duration_seconds_count{labels}"] == 3
         await it.stub.GetViewer(pb.GetViewerRequest())
         await asyncio.sleep(1.7)  # when a request's status would have been due
         run = new_run()
@@ -250,7 +250,7 @@ async def test_watches_are_no_requests_in_progress(
         await none_left(it.service)
         await until(lambda: calls_open() == 0)
         found = await metrics(it.service)
-        assert found[f"transfer_gateway_request_seconds_count{labels}"] == 3
+        assert found[f"transfer_gateway_request_duration_seconds_count{labels}"] == 3
 
 
 async def test_the_clients_deadline_ends_it(it: Watched) -> None:
