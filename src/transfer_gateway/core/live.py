@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ _POLL_S = 1.0  # other replicas' changes are found by then, at the latest
 _GATHER_S = 0.1  # between two reads of the store
 _PAGE, _LISTED = 200, 100
 _QUEUED = 64  # changes of a subscriber that does not read; all who wait for one share it
+_READS_AT_ONCE = 2  # of single executions; the store's other connections are for other requests
 _FEEDS_AT_FULL_RATE = 10
 _MAX_FEEDS = 200  # different filters and scopes, each of which is a query a second
 _RETRY_S = 1.0
@@ -65,6 +66,7 @@ class Live:
         self.write_cursor = cursors.write
         self._cursors = cursors
         self._max_subscribers = max_subscribers
+        self._reading = asyncio.Semaphore(_READS_AT_ONCE)
         self._by_execution = _Feed(self, None)
         self._by_filter: dict[tuple[object, ...], _Feed] = {}
         self.committed = asyncio.Event()  # the next time
@@ -93,14 +95,16 @@ class Live:
 
     async def known(self, key: ExecutionKey) -> ExecutionChange | None:
         """What is known of an execution, and all its events; None: it is not stored. Raises: as `read`."""
-        row = await self._store.feed.known(key, as_of_ms=int(self._now() * 1000))
+        async with self._reading:  # when many come back at once, they wait their turn
+            row = await self._store.feed.known(key, as_of_ms=int(self._now() * 1000))
         return None if row is None else change_of(row)
 
     async def read(
         self, position: ChangePosition, only: SearchIn | ExecutionKey | Container[ExecutionKey]
     ) -> ChangeRows:
-        """Raises: UpstreamUnavailable, DeadlineExceeded."""
-        return await self._store.feed.after(position, only, first=_PAGE, as_of_ms=int(self._now() * 1000))
+        """Raises: BadUserInput, as `position`; UpstreamUnavailable, DeadlineExceeded."""
+        async with self._reading if isinstance(only, ExecutionKey) else nullcontext():
+            return await self._store.feed.after(position, only, first=_PAGE, as_of_ms=int(self._now() * 1000))
 
     async def running(
         self, of: SearchIn, position: ChangePosition, *, caller: str
@@ -150,7 +154,7 @@ class Live:
 
         Raises: Throttled, if there are too many different filters; BadUserInput, as `position`.
         """
-        with self._fed(only, shared_as) as subscriber:
+        with self._fed(only, position, shared_as) as subscriber:
             async for change in subscriber.changes(position):
                 yield change
 
@@ -172,10 +176,12 @@ class Live:
             self._subscribers -= 1
 
     @contextmanager
-    def _fed(self, only: SearchIn | ExecutionKey, shared_as: tuple[object, ...]) -> Iterator[_Subscriber]:
+    def _fed(
+        self, only: SearchIn | ExecutionKey, position: ChangePosition, shared_as: tuple[object, ...]
+    ) -> Iterator[_Subscriber]:
         feed = self._by_execution if isinstance(only, ExecutionKey) else self._feed(only, shared_as)
         subscriber = _Subscriber(self, only)
-        feed.add(subscriber)
+        feed.add(subscriber, position)
         try:
             yield subscriber
         finally:
@@ -212,12 +218,16 @@ class _Feed:
         self._subscribers: set[_Subscriber] = set()
         self._by_key: dict[ExecutionKey, set[_Subscriber]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._until: ChangePosition | None = None  # what the next read begins after; None: one is being done
 
     @property
     def is_idle(self) -> bool:
         return not self._subscribers
 
-    def add(self, subscriber: _Subscriber) -> None:
+    def add(self, subscriber: _Subscriber, position: ChangePosition) -> None:
+        """One whose position is not before the next read's beginning misses nothing, so it need not read by itself."""
+        if self._until is not None and self._until.is_included_in(position):
+            subscriber.catch_up()
         self._subscribers.add(subscriber)
         if isinstance(subscriber.only, ExecutionKey):
             self._by_key.setdefault(subscriber.only, set()).add(subscriber)
@@ -233,13 +243,13 @@ class _Feed:
                 del self._by_key[subscriber.only]
         if self.is_idle and self._task is not None:
             self._task.cancel()
-            self._task = None
+            self._task = self._until = None
 
     async def _run(self) -> None:
         """What this misses, before the first read and after a failure, subscribers read from the store themselves."""
         position: ChangePosition | None = None
         while True:
-            committed = self._live.committed
+            committed, self._until = self._live.committed, None
             try:
                 if position is None:
                     position = await self._live.position()
@@ -258,6 +268,7 @@ class _Feed:
                         subscriber.put(row, change)
             position = page.until
             if not page.has_more:
+                self._until = position
                 await self._live.until_due(committed)
 
 
@@ -279,6 +290,9 @@ class _Subscriber:
         else:
             self._queue.append((row, change))
             self._wake.set()
+
+    def catch_up(self) -> None:
+        self._behind = False
 
     def fall_behind(self) -> None:
         self._queue.clear()

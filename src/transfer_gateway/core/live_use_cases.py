@@ -60,9 +60,10 @@ class LiveUseCases(Access):
             self._check_visible(key)
             live, watched = self._live()
             begin = None if after is None else live.read_cursor(after)
-            position = await live.position(begin)
-            first = await self._known_first(live, key, position, begin)
+            first = await self._known_first(live, key, begin)
         if first is None:
+            with self._audited_unless_found("watch_execution", str(key)):
+                position = await live.position(begin)
             execution = await self._look_up(
                 "watch_execution",
                 self._sources.operations.executions,
@@ -89,16 +90,17 @@ class LiveUseCases(Access):
                         yield change if change is None else told(change)
 
     async def _known_first(
-        self, live: Live, key: ExecutionKey, position: ChangePosition, begin: ChangePosition | None
+        self, live: Live, key: ExecutionKey, begin: ChangePosition | None
     ) -> _First | None:
-        """None: the execution is not stored. Raises: UpstreamUnavailable."""
-        if begin is not None:
-            for row in (await live.read(position, key)).rows:
-                return _First(change_of(row), is_news=True)
+        """None: the execution is not stored. Raises: BadUserInput, as `Live.position`; UpstreamUnavailable."""
+        if begin is None:
+            known = await live.known(key)
+            return None if known is None else _First(known, is_news=True)
+        new = await live.read(begin, key)
+        for row in new.rows:
+            return _First(change_of(row), is_news=True)
         known = await live.known(key)
-        if known is None:
-            return None
-        return _First(known if begin is None else replace(known, position=position), is_news=begin is None)
+        return None if known is None else _First(replace(known, position=new.until), is_news=False)
 
     async def _until_last(self, live: Live, key: ExecutionKey, changes: Changes) -> Changes:
         """Also if nothing tells of the end: AWS has forgotten the execution, or the log's entry is missing."""
