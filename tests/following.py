@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
@@ -26,10 +26,12 @@ from transfer_gateway.settings import AccountsFile, Settings
 from transfer_gateway.telemetry import AwsCalls
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from transfer_emulator import Upload, WorkflowScript
+    from transfer_gateway.build import Core
     from transfer_gateway.core.gateway import Gateway
     from transfer_gateway.domain.coverage import Coverage
 
@@ -41,10 +43,32 @@ TRADES = tuple(script for script in WORKFLOWS if script.subject == "trades")
 class Following:
     """A gateway that follows the accounts of an emulated AWS."""
 
-    def __init__(self, aws: Emulator, core: Gateway, region: str) -> None:
-        self.aws, self.core, self.region = aws, core, region
-        assert core._history is not None
-        self.history = core._history
+    def __init__(
+        self, aws: Emulator, start: Callable[[], AbstractAsyncContextManager[Core]], region: str
+    ) -> None:
+        self.aws, self.region = aws, region
+        self._start, self._running = start, AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, DrivenTime)
+        self.core: Gateway = (await self._running.enter_async_context(self._start())).gateway
+        assert self.core._history is not None
+        self.history = self.core._history
+        operations = self.history.store._operations._running
+        loop.is_busy = lambda: bool(operations)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, DrivenTime)
+        loop.is_busy = lambda: True
+        await self._running.aclose()
+
+    async def restart(self) -> None:
+        """End this gateway and start another one."""
+        await self.__aexit__()
+        await self.__aenter__()
 
     def reads(self, account_id: str | None = None) -> int:
         return self.aws.calls.count(operation=READ, account_id=account_id)
@@ -89,10 +113,9 @@ async def following(
     *accounts: str,
     region: str = "eu-west-1",
     scripts: Sequence[WorkflowScript] = TRADES,
+    history_url: str | None = None,
     **overrides: object,
 ) -> AsyncIterator[Following]:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, DrivenTime)
     scripted = ScenarioSettings(quirks=NO_QUIRKS, history_from=STARTS_AT - 60, is_automatic=False)
     world = World("999999999999", (region,), SampleScenario(7, scripts, scripted))
     path = folder / "accounts.yaml"
@@ -106,17 +129,17 @@ async def following(
                 environment.setenv(name, value)
             settings = Settings.from_environment(
                 accounts_file=path,
-                history_url=f"sqlite:///{folder}/history.db",
+                history_url=history_url or f"sqlite:///{folder}/history.db",
                 history_backfill_hours=0,
                 history_timeout_s=60,
                 history_retention_days=36_500,
                 aws_read_timeout_s=5,
                 **overrides,
             )
-            clock = Clock(monotonic=loop.time, wall=now)
-            async with build_core(settings, AccountsFile(path).load(), AwsCalls(), clock) as core:
-                followed = Following(aws, core.gateway, region)
-                running = followed.history.store._operations._running
-                loop.is_busy = lambda: bool(running)
+
+            def start() -> AbstractAsyncContextManager[Core]:
+                clock = Clock(monotonic=asyncio.get_running_loop().time, wall=now)
+                return build_core(settings, AccountsFile(path).load(), AwsCalls(), clock)
+
+            async with Following(aws, start, region) as followed:
                 yield followed
-                loop.is_busy = lambda: True

@@ -92,6 +92,17 @@ class Gateway:
         async with self._http.request(method, url, data=data, headers=headers, **options) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
+    @asynccontextmanager
+    async def open(
+        self, method: str, body: bytes | None, headers: dict[str, str], path: str = "/graphql"
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A response whose body is read by whoever asks."""
+        url = URL(self.url + path)
+        async with self._http.request(
+            method, url, data=body, headers=headers, timeout=aiohttp.ClientTimeout(_PATIENCE_S)
+        ) as response:
+            yield response
+
     async def post(self, body: Any, **headers: str) -> Answer:
         """POST what may be a GraphQL request, as JSON."""
         return await self.send("POST", body=json.dumps(body).encode(), headers=JSON | headers)

@@ -277,6 +277,7 @@ def graphql_options(settings: Settings) -> GraphQLOptions:
     return GraphQLOptions(
         limits=Limits(**limits),
         request_timeout_s=settings.request_timeout_s,
+        heartbeat_s=settings.http_heartbeat_s,
         max_body_bytes=settings.http_max_body_bytes,
         answers_max_bytes=settings.graphql_answers_max_bytes,
         cors_origins=settings.http_cors_origins,
@@ -295,6 +296,7 @@ def connection_limits(settings: Settings, max_connections: int) -> ConnectionLim
         max_connections_per_address=settings.http_max_connections_per_address,
         stall_timeout_s=settings.request_timeout_s,
         write_timeout_s=settings.http_write_timeout_s,
+        heartbeat_s=settings.http_heartbeat_s,
     )
 
 

@@ -74,9 +74,7 @@ async def test_node_watches(aws: Emulator, settings: Callable[..., Settings], tm
     """A Node client watches an execution to its end, while the gateway is replaced: each event once, in order."""
     url = f"sqlite:///{tmp_path / 'history.db'}"
     port = free_port()
-    remembering = settings(
-        history_url=url, cursor_secret="c" * 32, grpc_port=port, grpc_max_connection_age_s=1
-    )
+    remembering = settings(history_url=url, grpc_port=port, grpc_max_connection_age_s=1)
     run = a_run(new_key(), start_ms=int((time.time() - START.timestamp()) * 1000))
     async with open_store(url) as store:
         async with server.running(remembering):

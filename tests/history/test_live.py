@@ -12,7 +12,6 @@ import pytest
 
 from history_events import a_run, new_key
 from transfer_gateway.core.clock import Clock
-from transfer_gateway.core.cursors import Cursors
 from transfer_gateway.core.live import Live
 from transfer_gateway.domain.change import ChangePosition
 from transfer_gateway.domain.errors import BadUserInput, Throttled
@@ -32,10 +31,18 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def lively(store: HistoryStore, max_subscribers: int = 1000) -> AsyncIterator[Live]:
+async def lively(store: HistoryStore, max_subscriptions: int = 1000) -> AsyncIterator[Live]:
     async with SharedTasks() as tasks:
-        cursors = Cursors("secret", of="changes", parse=ChangePosition.parse)
-        yield Live(store, tasks, Clock(monotonic=time.monotonic), cursors, max_subscribers=max_subscribers)
+        yield Live(store, tasks, Clock(monotonic=time.monotonic), max_subscriptions=max_subscriptions)
+
+
+@asynccontextmanager
+async def changes_of(
+    live: Live, only: SearchIn | ExecutionKey, position: ChangePosition
+) -> AsyncIterator[AsyncGenerator[ExecutionChange | None]]:
+    with live.subscription(only, shared_as=(str(only),)) as subscription:
+        async with aclosing(subscription.changes(position)) as changes:
+            yield changes
 
 
 class Subscriber:
@@ -48,8 +55,7 @@ class Subscriber:
     async def read(self, count: int, pause_s: float = 0.0) -> None:
         """So many events, or a few more."""
         until = len(self.told) + count
-        changes = self.live.changes(self.only, self.position, shared_as=(str(self.only),))
-        async with aclosing(changes):
+        async with changes_of(self.live, self.only, self.position) as changes:
             async for change in changes:
                 self.note(change)
                 if len(self.told) >= until:
@@ -76,7 +82,7 @@ async def test_each_gets_what_it_watches_once_and_in_order(store: HistoryStore) 
     scope = SearchScope.of({frozenset(): [Target(watched[0].key.account_id, Region(watched[0].key.region))]})
     everything = SearchIn(scope, SearchFilter())
     async with lively(store) as live:
-        start = await live.position(None)
+        start = await live.newest()
         quick, slow, late, one = (
             Subscriber(live, only, start) for only in (everything, everything, everything, watched[0].key)
         )
@@ -115,8 +121,8 @@ async def test_one_that_does_not_read_keeps_few_changes_in_memory(store: History
     run = a_run(new_key())
     scope = SearchScope.of({frozenset(): [Target(run[0].key.account_id, Region(run[0].key.region))]})
     async with lively(store) as live:
-        changes = live.changes(SearchIn(scope, SearchFilter()), await live.position(None), shared_as=("all",))
-        async with aclosing(changes):
+        of_all = SearchIn(scope, SearchFilter())
+        async with changes_of(live, of_all, await live.newest()) as changes:
             told: list[ExecutionEvent] = []
             for part in (run[:4], run[4:]):  # it has caught up with what is told to all
                 await store.append(part)
@@ -136,26 +142,29 @@ async def test_one_that_does_not_read_keeps_few_changes_in_memory(store: History
 
 async def test_positions_of_elsewhere_or_too_long_ago_are_refused(url: str) -> None:
     async with open_store(url, timeout_s=30, retention_days=1) as store, lively(store) as live:
-        start = await live.position(None)
-        assert await live.position(start) == start
-        with pytest.raises(BadUserInput, match="another history"):
-            await live.position(start._replace(history="other"))
-        with pytest.raises(BadUserInput, match="another history"):  # it was restored from a copy
-            await live.position(start._replace(event=1))
-        await store.append(a_run(new_key()))
+        await live.begin(None)
+        start, key = await live.newest(), new_key()
+        assert await live.begin(live.write_cursor(start)) == start
+        for elsewhere in (
+            start._replace(history="other"),
+            start._replace(event=1),  # it was restored from a copy
+        ):
+            with pytest.raises(BadUserInput, match="of this history"):
+                await live.new(key, elsewhere)
+        await store.append(a_run(key))
         await store.prune()
         with pytest.raises(BadUserInput, match="older than what the history keeps"):
-            await live.position(start)
+            await live.new(key, start)
 
 
-async def test_subscriptions_are_limited(store: HistoryStore) -> None:
-    """One that ends makes room."""
-    async with lively(store, max_subscribers=1) as live:
+async def test_subscribers_are_limited(store: HistoryStore) -> None:
+    async with lively(store, max_subscriptions=1) as live:
+        start = await live.newest()
         with (
-            live.subscription(),
+            live.subscription(new_key()),
             pytest.raises(Throttled, match="At most 1 subscriptions"),
-            live.subscription(),
+            live.subscription(new_key()),
         ):
             pass
-        with live.subscription():
-            pass
+        async with changes_of(live, new_key(), start) as changes:
+            assert await anext(changes) is None

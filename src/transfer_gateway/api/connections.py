@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Protocol
 
+from transfer_gateway.api.open_streams import OpenStreams
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ SILENT, KEPT_ALIVE, WEBSOCKET = range(3)  # ranks: sent no request yet, between 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """`stall_timeout_s`: limit on the peer reading nothing. `write_timeout_s`: limit for one response."""
+    """`stall_timeout_s`: limit on the peer reading nothing. `write_timeout_s`: limit for one response.
+
+    `heartbeat_s`: between pings of a WebSocket.
+    """
 
     max_head_bytes: int
     head_timeout_s: float
@@ -39,6 +43,7 @@ class ConnectionLimits:
     max_connections_per_address: int
     stall_timeout_s: float
     write_timeout_s: float
+    heartbeat_s: float = 20.0
 
 
 class ConnectionProtocol(Protocol):
@@ -71,6 +76,7 @@ class Connection:
         "opening",
         "probes_only",
         "protocol",
+        "streams",
         "waiting_bytes",
     )
 
@@ -82,6 +88,7 @@ class Connection:
         self.opening: asyncio.Task[None] | None = None  # until a TLS handshake is done
         self.protocol: ConnectionProtocol | None = None
         self.waiting_bytes = 0  # response bytes not yet passed to the transport
+        self.streams = OpenStreams()
         self._connections: Connections | None = connections
         self._transport: asyncio.Transport | None = None
         self._unread, self._resumed = 0, False

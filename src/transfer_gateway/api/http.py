@@ -88,7 +88,7 @@ def create_app(
                 inner,
                 allow_origins=options.cors_origins,
                 allow_methods=("GET", "POST"),
-                allow_headers=("content-type", "authorization", HEADER, "x-request-timeout"),
+                allow_headers=("content-type", "authorization", HEADER, "x-request-timeout", "last-event-id"),
                 expose_headers=(HEADER,),
             )
         if loopback_hosts_only:
@@ -197,7 +197,8 @@ class RequestLog:
         finally:
             summary = {}
             if request is not None:
-                self._requests.end(request, str(head.status))
+                if current_request() is request:  # else a subscription has left it
+                    self._requests.end(request, str(head.status))
                 summary = request.aws_summary()
             log = _log.debug if scope["path"] in _PROBES else _log.info
             log(

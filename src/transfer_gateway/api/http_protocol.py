@@ -255,7 +255,7 @@ class Http11Protocol(Http1Base):
         limits = self.connection.limits
         cycle: RequestResponseCycle | None = self.cycle
         if self._is_busy():
-            if self.cycle.response_started:
+            if self.cycle.response_started and not self.connection.streams:
                 return "reader", limits.write_timeout_s
             return ("reader", STUCK_AT_SHUTDOWN_S) if shutting_down and self.cycle.more_body else (None, 0)
         if self._takes_no_more:
@@ -267,6 +267,10 @@ class Http11Protocol(Http1Base):
                 limits.head_timeout_s, LINGER_S
             ) if self.connection.probes_only else limits.head_timeout_s
         return "request", self.timeout_keep_alive + 1  # uvicorn's timer does not run after an unwanted body
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.connection.streams.end()
 
     # Upgrades
 

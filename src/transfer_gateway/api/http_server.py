@@ -67,6 +67,7 @@ class HttpServer(uvicorn.Server):
                 http=Http11Protocol,
                 ws=WebSocketProtocol,
                 ws_max_size=max_message_bytes,
+                ws_ping_interval=limits.heartbeat_s,
                 ws_per_message_deflate=False,  # it takes memory per connection, and unbounded CPU
                 lifespan="off",
                 timeout_keep_alive=keepalive_s,
@@ -180,6 +181,10 @@ class HttpServer(uvicorn.Server):
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+            # Heartbeats fit into the kernel's buffer for hours, so a peer that vanished is noticed by the kernel alone.
+            accepted.setsockopt(
+                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(connection.limits.write_timeout_s * 1000)
+            )
             await loop.connect_accepted_socket(protocol, accepted, ssl=self.config.ssl, **timeouts)
         except OSError as error:  # the TLS handshake failed or timed out, or the client disconnected
             _log.debug("connection_not_opened", error=str(error))

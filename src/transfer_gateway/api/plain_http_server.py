@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
 
+from transfer_gateway.api.open_streams import OpenStreams
 from transfer_gateway.api.uvicorn_log import filter_log
 from transfer_gateway.library_checks import Check
 
@@ -79,9 +80,15 @@ class PlainHttpServer(uvicorn.Server):
         limits: ConnectionLimits,
         tls: HttpTls | None = None,
     ) -> None:
+        self._requests: set[_Request] = set()
+
         async def with_request(scope: Scope, receive: Receive, send: Send) -> None:
-            scope.setdefault("state", {})["connection"] = _Request()
-            await app(scope, receive, send)
+            scope.setdefault("state", {})["connection"] = request = _Request()
+            self._requests.add(request)
+            try:
+                await app(scope, receive, send)
+            finally:
+                self._requests.discard(request)
 
         super().__init__(
             uvicorn.Config(
@@ -91,6 +98,7 @@ class PlainHttpServer(uvicorn.Server):
                 limit_concurrency=limits.max_connections,
                 ws="websockets-sansio",
                 ws_max_size=max_message_bytes,
+                ws_ping_interval=limits.heartbeat_s,
                 ws_per_message_deflate=False,
                 lifespan="off",
                 timeout_keep_alive=keepalive_s,
@@ -111,12 +119,18 @@ class PlainHttpServer(uvicorn.Server):
     def stop_now(self) -> None:
         self.force_exit = True
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for request in list(self._requests):
+            request.streams.end()
+        await super().shutdown(sockets)
+
 
 class _Request:
     """Replaces the connection in `scope["state"]["connection"]`: `end` ends only the request."""
 
     def __init__(self) -> None:
         self.waiting_bytes = 0
+        self.streams = OpenStreams()
         self._task = asyncio.current_task()
 
     def end(self) -> None:

@@ -201,8 +201,8 @@ class WebSocketProtocol(WebSocketBase):
     # Timeouts
 
     def idle(self) -> Idle | None:
-        """Idle once the request timeout has passed since the last operation: no operation runs longer."""
-        if self.transport.is_closing() or self.connection.unread_bytes():
+        """Idle once the request timeout has passed since the last operation: only subscriptions run longer."""
+        if self.transport.is_closing() or self.connection.streams or self.connection.unread_bytes():
             return None
         if time.monotonic() - self._last_message_at <= self.connection.limits.stall_timeout_s:
             return None

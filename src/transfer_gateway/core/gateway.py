@@ -23,7 +23,6 @@ from transfer_gateway.core.servers import ServerList
 from transfer_gateway.core.use_cases import Reader
 from transfer_gateway.core.watched import Watched
 from transfer_gateway.core.workflows import Workflows
-from transfer_gateway.domain.change import ChangePosition
 from transfer_gateway.domain.event import EventPosition
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
 from transfer_gateway.domain.scope import Scope
@@ -168,8 +167,7 @@ class Gateway:
                 store,
                 shared_tasks,
                 clock,
-                Cursors(cursor_secret, of="changes", parse=ChangePosition.parse),
-                max_subscribers=max_subscriptions,
+                max_subscriptions=max_subscriptions,
             )
             followers.follow(accounts)
             shared_tasks.start(observations.run(), name="store observations")

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from transfer_gateway.history.store import HistoryStore
     from transfer_gateway.shared_tasks import SharedTasks
 
-_ENDING_FOR_S = 75.0  # after AWS has forgotten an execution: AWS documents no limit for entries to arrive
+ENDING_FOR_S = 75.0  # after AWS has forgotten an execution: AWS documents no limit for entries to arrive
 _MIN_LAG_S, _MAX_LAG_S = 1.0, 3.0  # how long an entry may take that nobody waited for yet
 _RECORDS_WITHIN_S = 0.5  # a store that hangs must not hold up what runs
 _GRACE_S = 0.5  # of the deadline, for the answer
@@ -223,7 +223,7 @@ class History:
     def _told(self, known: _Known, forgotten_at: float, follower: Follower | None) -> Execution:
         """The execution. If its end is not in the log, it may come, for a while, or as long as that can't be read."""
         now = self._now()
-        ending = now - forgotten_at < _ENDING_FOR_S or (follower is not None and follower.has_problem)
+        ending = now - forgotten_at < ENDING_FOR_S or (follower is not None and follower.has_problem)
         observed_at = datetime.fromtimestamp(now, UTC)
         if known.record is None:
             assert known.observed is not None  # noqa: S101  what is known is one or the other

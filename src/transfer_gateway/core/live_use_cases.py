@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, contextmanager, nullcontext
+from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.core.access import Access
-from transfer_gateway.core.live import TICK_S, change_of
+from transfer_gateway.core.history import ENDING_FOR_S
 from transfer_gateway.core.response_replay import counts_uses
 from transfer_gateway.core.search_input import check_live, checked, span_of
 from transfer_gateway.core.search_use_cases import criteria_of
 from transfer_gateway.domain.change import ExecutionChange
-from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError, HistoryOff
+from transfer_gateway.domain.errors import AccountNotAvailable, DeadlineExceeded, GatewayError, HistoryOff
 from transfer_gateway.domain.execution import Source
 from transfer_gateway.history.values import SearchIn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 
     from transfer_gateway.core.live import Live
+    from transfer_gateway.core.live_feed import Subscription
     from transfer_gateway.core.search_input import Span
     from transfer_gateway.core.watched import Watched
     from transfer_gateway.domain.change import ChangePosition
@@ -34,6 +35,8 @@ _LOOKED_AT_EVERY_S = (
     60.0  # whether an execution that is watched still runs, although nothing tells of its end
 )
 _FOLLOWED_CLOSELY = 100  # targets of one subscription
+_RECHECKED_EVERY_S = 1.0
+_KEPT_CURRENT_S = 10.0
 _CURSOR = "cursor"
 
 
@@ -41,8 +44,9 @@ _CURSOR = "cursor"
 class LiveUseCases(Access):
     """See `Reader`.
 
-    `recheck` verifies the caller's token again, and updates `scope` to the current policy; it is called every two
-    seconds. None is yielded first, when the subscription has begun, and where nothing changes for so long.
+    `recheck` verifies the caller's token again, and updates `scope` to the current policy; it is called every
+    second at most, and every four at least. None is yielded when a subscription has begun (what refuses it is raised
+    before), and every three seconds where nothing changes.
     """
 
     async def watch_execution(
@@ -56,66 +60,59 @@ class LiveUseCases(Access):
         Throttled; Unauthenticated, UpstreamUnavailable.
         """
         self._take_rows(1)
-        with self._audited_unless_found("watch_execution", str(key)):
-            self._check_visible(key)
-            live, watched = self._live()
-            begin = None if after is None else live.read_cursor(after)
-            first = await self._known_first(live, key, begin)
-        if first is None:
+        with ExitStack() as stack:
             with self._audited_unless_found("watch_execution", str(key)):
-                position = await live.position(begin)
-            execution = await self._look_up(
-                "watch_execution",
-                self._sources.operations.executions,
-                key,
-                max_age_s=0,
-                deadline=deadline,
-                get=self._known,
-            )
-            first = _First(ExecutionChange(position, key, execution, ()), is_news=True)
-        with self._subscription("watch_execution", [str(key)]) as told:
+                self._check_visible(key)
+                live, watched = self._live()
+                subscription = stack.enter_context(live.subscription(key))
+                position, first = await self._known_first(live, subscription, key, after, deadline)
+            if first is None:
+                first = await self._looked_up_first(key, position, deadline)
+            told = stack.enter_context(self._subscription("watch_execution", [str(key)]))
+            rights, ending = _Rights(recheck), _Ending(live, watched, key)
             yield None
+            change = ending.judged(first.change)
             if first.is_news:
-                yield told(first.change)
-            if first.change.is_last:
+                yield told(change)
+            if change.is_last:
                 return
-            rights = _Rights(recheck)
-            is_recorded = Source.LOG in first.change.execution.recorded_by
-            changes = live.changes(key, first.change.position)
-            with watched.watching(key, is_recorded=is_recorded):
-                async with aclosing(changes), aclosing(self._until_last(live, key, changes)) as until_last:
-                    async for change in until_last:
-                        await rights.recheck()
-                        self._check_visible(key)
-                        yield change if change is None else told(change)
+            is_recorded = Source.LOG in change.execution.recorded_by
+            stack.enter_context(watched.watching(key, is_recorded=is_recorded))
+            changes = subscription.changes(change.position, is_current=True)
+            async with aclosing(changes), aclosing(ending.until_last(changes)) as until_last:
+                async for each in until_last:
+                    await rights.recheck()
+                    self._check_visible(key)
+                    yield each if each is None else told(each)
 
     async def _known_first(
-        self, live: Live, key: ExecutionKey, begin: ChangePosition | None
-    ) -> _First | None:
-        """None: the execution is not stored. Raises: BadUserInput, as `Live.position`; UpstreamUnavailable."""
-        if begin is None:
-            known = await live.known(key)
-            return None if known is None else _First(known, is_news=True)
-        new = await live.read(begin, key)
-        for row in new.rows:
-            return _First(change_of(row), is_news=True)
-        known = await live.known(key)
-        return None if known is None else _First(replace(known, position=new.until), is_news=False)
+        self, live: Live, subscription: Subscription, key: ExecutionKey, after: str | None, deadline: float
+    ) -> tuple[ChangePosition, _First | None]:
+        """Where it begins, and with what; None: the execution is not stored.
 
-    async def _until_last(self, live: Live, key: ExecutionKey, changes: Changes) -> Changes:
-        """Also if nothing tells of the end: AWS has forgotten the execution, or the log's entry is missing."""
-        loop = asyncio.get_running_loop()
-        look_at = loop.time() + _LOOKED_AT_EVERY_S
-        async for change in changes:
-            yield change
-            if change is not None and change.is_last:
-                return
-            if loop.time() >= look_at:
-                look_at = loop.time() + _LOOKED_AT_EVERY_S
-                known = await live.known(key)
-                if known is not None and known.is_last:
-                    yield replace(known, events=())
-                    return
+        Raises: BadUserInput; UpstreamUnavailable, DeadlineExceeded.
+        """
+        async with _until(deadline):
+            begin = await live.begin(after)
+            await subscription.begun()
+            if begin is not None:
+                begin = begin._replace(listed=None)
+                if (new := await live.new(key, begin)) is not None:
+                    return begin, _First(new, is_news=True)
+            newest, known = await live.known(key)
+        if known is None:
+            return begin or newest, None
+        if begin is None:
+            return newest, _First(known, is_news=True)
+        return begin, _First(replace(known, position=begin), is_news=False)
+
+    async def _looked_up_first(self, key: ExecutionKey, position: ChangePosition, deadline: float) -> _First:
+        """Raises: GatewayError."""
+        executions = self._sources.operations.executions
+        execution = await self._look_up(
+            "watch_execution", executions, key, max_age_s=0, deadline=deadline, get=self._known
+        )
+        return _First(ExecutionChange(position, key, execution, ()), is_news=True)
 
     async def watch_executions(
         self, wanted: SearchInput, *, after: str | None, deadline: float, recheck: Recheck
@@ -130,12 +127,10 @@ class LiveUseCases(Access):
         with self._audited_unless_listed("watch_executions", **criteria):
             live, _ = self._live()
             span = span_of(self.scope, wanted, wanted)
-            begin = None if after is None else live.read_cursor(after)
-            async with asyncio.timeout_at(deadline):
-                position = await live.position(begin)
+            async with _until(deadline):
+                position = await live.begin(after) or await live.newest()
         with self._subscription("watch_executions", [], **criteria) as told:
-            yield None
-            rights, listing = _Rights(recheck), begin is None or begin.listed is not None
+            rights, listing = _Rights(recheck), after is None or position.listed is not None
             while True:
                 version = self.scope.version
                 changes = self._changes_in(span, wanted, position, listing=listing)
@@ -158,16 +153,20 @@ class LiveUseCases(Access):
         assert search is not None  # noqa: S101  it is there with `live`
         of = SearchIn(search.scope_of(span.scope), narrowed)
         self._keep_current(watched, span, wanted)
-        if listing and wanted.may_run:
-            running = live.running(of, position, caller=self.caller.name)
-            async with aclosing(running):
-                async for listed in running:
-                    yield listed
-        changes = live.changes(of, position._replace(listed=None), shared_as=(span.scope.version, narrowed))
-        async with aclosing(changes):
-            async for change in changes:
-                self._keep_current(watched, span, wanted)
-                yield change
+        loop = asyncio.get_running_loop()
+        current_until = loop.time() + _KEPT_CURRENT_S
+        with live.subscription(of, shared_as=(span.scope.version, narrowed)) as subscription:
+            yield None
+            if listing and wanted.may_run:
+                async with aclosing(live.running(of, position, caller=self.caller.name)) as running:
+                    async for listed in running:
+                        yield listed
+            async with aclosing(subscription.changes(position._replace(listed=None))) as changes:
+                async for change in changes:
+                    if loop.time() >= current_until:
+                        current_until = loop.time() + _KEPT_CURRENT_S
+                        self._keep_current(watched, span, wanted)
+                    yield change
 
     def _keep_current(self, watched: Watched, span: Span, wanted: SearchFilter) -> None:
         """Have listed what no log tells of; of few targets, read the logs often."""
@@ -218,8 +217,7 @@ class LiveUseCases(Access):
             delivered += 1
             return self._told(live, change)
 
-        of_caller = nullcontext() if self._quota is None else self._quota.subscription()
-        with of_caller, live.subscription():
+        with nullcontext() if self._quota is None else self._quota.subscription():
             self._audit.began(operation, ids, **criteria)
             try:
                 yield told
@@ -231,6 +229,16 @@ class LiveUseCases(Access):
                 raise
             finally:
                 self._audit.ended(operation, ids, outcome, delivered=delivered, **criteria)
+
+
+@asynccontextmanager
+async def _until(deadline: float) -> AsyncIterator[None]:
+    """Raises: DeadlineExceeded."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError:
+        raise DeadlineExceeded("The history did not answer before the request's deadline.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +258,42 @@ class _Rights:
 
     async def recheck(self) -> None:
         """Raises: Unauthenticated."""
-        if self._loop.time() - self._at >= TICK_S:
+        if self._loop.time() - self._at >= _RECHECKED_EVERY_S:
             self._at = self._loop.time()
             await self._recheck()
+
+
+class _Ending:
+    """When an execution has ended, also if nothing tells of it: AWS has forgotten it, or the log's entry is missing."""
+
+    def __init__(self, live: Live, watched: Watched, key: ExecutionKey) -> None:
+        self._live, self._watched, self._key = live, watched, key
+        self._loop = asyncio.get_running_loop()
+        self._look_at = self._loop.time() + _LOOKED_AT_EVERY_S
+        self._ended_at: float | None = None  # if how is not recorded, yet, by the loop's time
+
+    def judged(self, change: ExecutionChange) -> ExecutionChange:
+        """What has ended unrecorded is `ending` for a while, if a log may yet tell of its end."""
+        if not change.is_last or change.execution.has_ended or not self._watched.may_be_logged(self._key):
+            return change
+        if self._ended_at is None:
+            self._ended_at = self._loop.time()
+            self._look_at = self._ended_at + ENDING_FOR_S
+        if self._loop.time() - self._ended_at >= ENDING_FOR_S:
+            return change
+        return replace(change, execution=replace(change.execution, ending=True), rendered={})
+
+    async def until_last(self, changes: Changes) -> Changes:
+        """The changes, to the last one."""
+        async for change in changes:
+            if change is not None:
+                change = self.judged(change)  # noqa: PLW2901
+            yield change
+            if change is not None and change.is_last:
+                return
+            if self._loop.time() >= self._look_at:
+                self._look_at = self._loop.time() + _LOOKED_AT_EVERY_S
+                _, known = await self._live.known(self._key)
+                if known is not None and (final := self.judged(replace(known, events=()))).is_last:
+                    yield final
+                    return

@@ -99,6 +99,14 @@ class Watched:
                     pause_s = max(self._retry.after(failures), error.retry_after_s or 0.0)
             await asyncio.sleep(pause_s)
 
+    def may_be_logged(self, key: ExecutionKey) -> bool:
+        """Whether its log may yet tell of its end."""
+        follower = self._followers.of(key.target)
+        if follower is None or follower.gap is not CoverageGap.NOT_LOGGED:
+            return follower is not None
+        workflows = follower.unknown_workflows
+        return workflows is not None and key.workflow_id not in workflows
+
     def _is_untold(self, key: ExecutionKey) -> bool:
         """Whether its log does not tell of it, as far as is known."""
         follower = self._followers.of(key.target)

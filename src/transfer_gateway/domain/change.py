@@ -27,10 +27,6 @@ class ChangePosition(NamedTuple):
     answer: int
     listed: SearchPosition | None = None
 
-    def is_included_in(self, other: ChangePosition) -> bool:
-        """Whether the other one has all of it."""
-        return self.history == other.history and self.event <= other.event and self.answer <= other.answer
-
     def including(self, other: ChangePosition) -> ChangePosition:
         """With what the other one has."""
         return self._replace(event=max(self.event, other.event), answer=max(self.answer, other.answer))

@@ -42,8 +42,8 @@ class ChangeFeed:
         """Raises: UpstreamUnavailable."""
         return await self._operations.read("feed_state", _state)
 
-    async def known(self, key: ExecutionKey, *, as_of_ms: int) -> ChangeRow | None:
-        """An execution with all its events, after the newest position; None: it is not stored.
+    async def known(self, key: ExecutionKey, *, as_of_ms: int) -> tuple[ChangePosition, ChangeRow | None]:
+        """The newest position, and an execution by then, with all its events; None: it is not stored.
 
         Raises: UpstreamUnavailable.
         """
@@ -53,7 +53,8 @@ class ChangeFeed:
             nothing = newest._replace(event=0, answer=0)
             return await self._changes(connection, key, as_of_ms).after(nothing, newest, 1)
 
-        return next(iter((await self._operations.read("change", work)).rows), None)
+        found = await self._operations.read("change", work)
+        return found.until, next(iter(found.rows), None)
 
     async def after(
         self,
@@ -101,6 +102,7 @@ async def _state(connection: AsyncConnection) -> FeedState:
         await connection.execute(
             sa.select(
                 feed.c.identity,
+                feed.c.secret,
                 feed.c.deleted_seq,
                 feed.c.deleted_answer_seq,
                 newest.label("newest"),
@@ -111,6 +113,7 @@ async def _state(connection: AsyncConnection) -> FeedState:
     return FeedState(
         ChangePosition(row.identity, max(row.newest or 0, row.deleted_seq), row.newest_answer),
         ChangePosition(row.identity, row.deleted_seq, row.deleted_answer_seq),
+        row.secret,
     )
 
 

@@ -71,7 +71,13 @@ def _create(connection: Connection) -> None:
     revision.create(connection)
     connection.execute(revision.insert().values(version_num=HEAD))
     connection.execute(
-        feed.insert().values(id=1, identity=secrets.token_hex(8), deleted_seq=0, deleted_answer_seq=0)
+        feed.insert().values(
+            id=1,
+            identity=secrets.token_hex(8),
+            secret=secrets.token_hex(32),
+            deleted_seq=0,
+            deleted_answer_seq=0,
+        )
     )
 
 

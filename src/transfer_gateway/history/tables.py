@@ -137,12 +137,14 @@ workflow_logs = Table(
 )
 
 # One row. Changes are numbered in the order in which they are committed: events by `seq`, AWS's answers by
-# `answer_seq`. `deleted_…`: the highest number that retention has deleted. `identity` tells databases apart.
+# `answer_seq`. `deleted_…`: the highest number that retention has deleted. `identity` tells databases apart;
+# `secret` signs cursors, which so are good for every replica and after a restart.
 feed = Table(
     "history_feed",
     metadata,
     Column("id", SmallInteger, primary_key=True, autoincrement=False),
     Column("identity", Text, nullable=False),
+    Column("secret", Text, nullable=False),
     Column("deleted_seq", BigInteger, nullable=False),
     Column("deleted_answer_seq", BigInteger, nullable=False),
 )

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.search import SearchFilter, SearchPosition
 
 
+OF_ANOTHER_HISTORY = "must be a cursor of this history, which may be a new one: subscribe without it."
+
+
 @dataclass(frozen=True, slots=True)
 class GroupProgress:
     """What has been read of a log group: everything between `complete_since` and `read_until`.
@@ -235,10 +238,14 @@ class ChangeRows:
 
 @dataclass(frozen=True, slots=True)
 class FeedState:
-    """`newest`: after everything that is committed. Up to `deleted`, something may have been deleted."""
+    """`newest`: after everything that is committed. Up to `deleted`, something may have been deleted.
+
+    `secret` signs cursors.
+    """
 
     newest: ChangePosition
     deleted: ChangePosition
+    secret: str
 
     def check(self, position: ChangePosition, field: str = "after") -> None:
         """Raises: BadUserInput for a position of another history, or a restored one, or of what was deleted since."""
@@ -247,6 +254,6 @@ class FeedState:
             or position.event > self.newest.event
             or position.answer > self.newest.answer
         ):
-            raise BadUserInput.of(field, "is a cursor of another history: subscribe without it.")
+            raise BadUserInput.of(field, OF_ANOTHER_HISTORY)
         if position.event < self.deleted.event or position.answer < self.deleted.answer:
             raise BadUserInput.of(field, "is older than what the history keeps: subscribe without it.")

@@ -18,7 +18,13 @@ from transfer_gateway.telemetry.log import (
 )
 from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
 from transfer_gateway.telemetry.redaction import hide, redacted
-from transfer_gateway.telemetry.request import CANCELLED, Request, context_of, current_request
+from transfer_gateway.telemetry.request import (
+    CANCELLED,
+    Request,
+    context_of,
+    current_request,
+    leave_request,
+)
 from transfer_gateway.telemetry.request_metrics import EXPECTED_CODES, Requests
 
 __all__ = [
@@ -42,6 +48,7 @@ __all__ = [
     "get_logger",
     "hide",
     "is_audited",
+    "leave_request",
     "lines_queued",
     "redacted",
 ]

@@ -27,6 +27,11 @@ def current_request() -> Request | None:
     return CURRENT_REQUEST.get()
 
 
+def leave_request() -> None:
+    """Go on without it, since it has ended, as a subscription does that has begun."""
+    CURRENT_REQUEST.set(None)
+
+
 def context_of(request: Request | None) -> Context:
     """A context for a shared task that a request starts. It contains only that request.
 

@@ -3,7 +3,7 @@
 A lookup costs one call per key. A field that reads every target costs two per target: a list of workflows, and a list
 of the executions of one workflow; what the history answers costs none. The estimate ignores AssumeRole, and snapshots,
 which may save calls. Details of listed items cost one call per item of the page; so do an execution's server and
-workflow. Its events cost no call, but each is a row.
+workflow. Its events cost no call, but each is a row. A subscription's cost is that of one change.
 """
 
 from __future__ import annotations
@@ -138,6 +138,10 @@ def _lookups(arguments: Arguments, _reader: Reader) -> Cost:
     return Cost(number, number)
 
 
+def _watch(_arguments: Arguments, _reader: Reader) -> Cost:
+    return Cost(0, 1)
+
+
 def _find(arguments: Arguments, reader: Reader) -> Cost:
     calls = reader.calls_to_find(
         _strings(arguments.get("accountIds")),
@@ -188,6 +192,8 @@ _COSTS: Mapping[str, Callable[[Arguments, Reader], Cost]] = {
     "viewer": _viewer,
     "execution": _lookup,
     "executionOrError": _lookup,
+    "executionChanged": _lookup,
+    "executionsChanged": _watch,
     "workflowOrError": _lookup,
     "node": _lookup,
     "executions": _lookups,

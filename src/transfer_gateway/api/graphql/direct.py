@@ -28,11 +28,16 @@ def call_directly(schema: strawberry.Schema) -> None:
                 kind.fields[names.from_field(field)].out_name = field.python_name
             kind.out_type = _constructor(type_.origin)  # type: ignore[assignment, method-assign]  # intended by graphql-core
     assert core.query_type is not None  # noqa: S101  ours has one
-    for root in core.query_type.fields.values():
+    streams = {} if core.subscription_type is None else core.subscription_type.fields
+    for root in (*core.query_type.fields.values(), *streams.values()):
         field = declared(root)
         for argument in field.arguments:
             root.args[names.from_argument(argument)].out_name = argument.python_name
-        root.resolve = direct_resolver(field, schema.config.info_class)
+        resolve = direct_resolver(field, schema.config.info_class)
+        if root.subscribe is None:
+            root.resolve = resolve
+        else:  # it resolves each change to itself
+            root.subscribe = resolve
 
 
 def _constructor(input_type: type) -> Callable[[dict[str, Any]], Any]:

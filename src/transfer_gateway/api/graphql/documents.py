@@ -24,6 +24,7 @@ from graphql import (
 from transfer_gateway.api.graphql.compiled import Compiled
 from transfer_gateway.api.graphql.limits import check, check_document
 from transfer_gateway.api.graphql.overlap import OverlappingFields
+from transfer_gateway.api.graphql.updates import renders_alike
 from transfer_gateway.domain.errors import BadUserInput, quote
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Document:
     """A valid document, and its compiled selections, if compilation is enabled.
 
     `with_records`: it selects fields of executions that only the history has. `has_joins`: it may select an execution's
-    server, workflow or events.
+    server, workflow or events. `renders_alike`: of a subscription, see there.
     """
 
     node: DocumentNode
@@ -65,6 +66,7 @@ class Document:
     compiled: Compiled | None
     with_records: bool
     has_joins: bool
+    renders_alike: bool
 
 
 class Documents:
@@ -111,6 +113,7 @@ class Documents:
             # Most documents have none of the names.
             with_records=_RECORD_FIELD.search(text) is not None and selects_records(node, self._schema),
             has_joins=_JOINED_FIELD.search(text) is not None,
+            renders_alike="subscription" in text and renders_alike(node, self._schema),
         )
         if len(text) <= _KEPT_CHARACTERS:
             self._kept[text] = document

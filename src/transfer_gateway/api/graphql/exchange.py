@@ -15,8 +15,9 @@ from cross_web import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from transfer_gateway.api.errors import extensions_of
-from transfer_gateway.domain.errors import ErrorCode
+from transfer_gateway.api.errors import extensions_of, log_failure, log_fault
+from transfer_gateway.api.graphql.errors import to_extensions
+from transfer_gateway.domain.errors import ErrorCode, GatewayError
 from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
@@ -138,6 +139,15 @@ def error_body(message: str, code: str, **extensions: Any) -> dict[str, Any]:  #
     if (request := current_request()) is not None:
         request.code = code
     return {"errors": [{"message": message, "extensions": extensions_of(code) | extensions}]}
+
+
+def error_of(error: Exception, request_id: str) -> dict[str, Any]:
+    """`errors[]` with what ended an operation; of a bug, callers see nothing but the request id. Logs it."""
+    if isinstance(error, GatewayError):
+        log_failure(error)
+        return error_body(error.message, **to_extensions(error))
+    log_fault(error)
+    return error_body("Internal server error.", ErrorCode.INTERNAL_SERVER_ERROR, requestId=request_id)
 
 
 def error_response(

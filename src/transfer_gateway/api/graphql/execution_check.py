@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import AsyncGenerator  # noqa: TC003  Strawberry reads the annotations
+from contextlib import suppress
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import strawberry
 from graphql import execute, parse
 
 from transfer_gateway.api.graphql.compiled import Compiled
 from transfer_gateway.api.graphql.direct import call_directly
-from transfer_gateway.api.graphql.graphql_core_internals import CompilingExecutor, check_executor
+from transfer_gateway.api.graphql.graphql_core_internals import (
+    CompilingExecutor,
+    check_executor,
+    source_stream,
+)
 from transfer_gateway.api.graphql.strawberry_internals import (
     check_schema,
     core_schema,
@@ -18,9 +25,13 @@ from transfer_gateway.api.graphql.strawberry_internals import (
 )
 from transfer_gateway.library_checks import Check, expect, require
 
+if TYPE_CHECKING:
+    from graphql import GraphQLSchema
+
 _DOCUMENT = """
   query ($keys: [SampleKey!]!) { samples(keys: $keys) { size name twice more { name } } }
 """
+_SUBSCRIPTION = "subscription ($key: SampleKey!) { changes(key: $key) { name } }"
 _RESULT = {
     "samples": [
         {"size": "SMALL", "name": f"context {key}", "twice": f"context {key}" * 2, "more": [{"name": "more"}]}
@@ -31,7 +42,7 @@ _RESULT = {
 
 def executes_directly() -> bool:
     """Whether private parts of Strawberry and graphql-core work as `operations.py` needs. Takes a few milliseconds."""
-    fallback = "Strawberry's own execution, which takes twice the CPU"
+    fallback = "Strawberry's own execution, which takes twice the CPU, and no subscriptions"
     with Check("graphql-core", fallback=fallback) as core:
         check_executor()
     with Check("strawberry-graphql", fallback=fallback) as check:
@@ -69,9 +80,20 @@ class SampleQuery:
         return [Sample(name=info.context + key.sample_name, size=_Size.SMALL) for key in keys]
 
 
+@strawberry.type
+class SampleSubscription:
+    @strawberry.subscription
+    def changes(self, info: strawberry.Info[Any, None], key: SampleKey) -> AsyncGenerator[Sample]:
+        return _changes(info.context + key.sample_name)
+
+
+async def _changes(name: str) -> AsyncGenerator[Sample]:
+    yield Sample(name=name, size=_Size.SMALL)
+
+
 def _try() -> None:
     """Raises: PartDiffers, and any error of a changed part."""
-    schema = strawberry.Schema(query=SampleQuery)
+    schema = strawberry.Schema(query=SampleQuery, subscription=SampleSubscription)
     require(_Size, "__strawberry_definition__.values")
     check_schema(schema)
     variables = {"keys": [{"sampleName": "a"}, {"sampleName": "b"}]}
@@ -90,3 +112,33 @@ def _try() -> None:
             hide_suggestions=True,
         )
         expect("an operation has another result", holds=(ours.data, ours.errors) == (_RESULT, None))
+    _try_subscription(core_schema(schema))
+
+
+def _try_subscription(schema: GraphQLSchema) -> None:
+    document = parse(_SUBSCRIPTION)
+    options: dict[str, Any] = {"compiled": Compiled(), "coerced": {}}
+    changes: Any = source_stream(
+        schema,
+        document,
+        context_value="context ",
+        raw_variable_values={"key": {"sampleName": "a"}},
+        **options,
+    )
+    expect("a subscription has no stream", holds=inspect.isasyncgen(changes))
+    try:
+        anext(changes).send(None)
+    except StopIteration as first:
+        change = first.value
+    with suppress(StopIteration):
+        changes.aclose().send(None)
+    expect("its stream has another value", holds=getattr(change, "name", None) == "context a")
+    ours: Any = execute(
+        schema,
+        document,
+        root_value=change,
+        variable_values={"key": {"sampleName": "a"}},
+        executor_class=CompilingExecutor,
+        **options,
+    )
+    expect("a change has another result", holds=ours.data == {"changes": {"name": "context a"}})

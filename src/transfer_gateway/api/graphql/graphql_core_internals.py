@@ -3,7 +3,8 @@
 `execute` takes an `executor_class`, and passes unknown options to it; what such a class may override is not documented.
 Of `Executor`: `build_response`, `collect_and_execute_subfields`, `complete_iterable_value`, overridden;
 `collect_subfields`, `ensure_valid_runtime_type`, `type_resolver`, `context_value`, `variable_values` with its
-`coerced`, `async_helpers`, which are used. Of the details of a field that these pass: `node`.
+`coerced`, `async_helpers`, which are used. Of the details of a field that these pass: `node`. `Executor.build` and
+`create_source_event_stream` are documented for subscriptions; its fallback has none.
 
 Of input types, `out_name` of a field and `out_type`, which are documented for building a schema, not for changing one.
 
@@ -15,16 +16,29 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLNonNull, GraphQLObjectType, is_composite_type
+from graphql import (
+    ExecutionResult,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    create_source_event_stream,
+    is_composite_type,
+)
 
 from transfer_gateway.api.graphql.compiled import Info, Unusual
 from transfer_gateway.api.graphql.strawberry_internals import StrawberryGraphQLCoreExecutionContext
 from transfer_gateway.library_checks import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
-    from graphql import GraphQLCompositeType, GraphQLOutputType, GraphQLResolveInfo
+    from graphql import (
+        DocumentNode,
+        GraphQLCompositeType,
+        GraphQLError,
+        GraphQLOutputType,
+        GraphQLResolveInfo,
+        GraphQLSchema,
+    )
     from graphql.pyutils import Path
 
     from transfer_gateway.api.graphql.compiled import Compiled, Selection
@@ -128,6 +142,20 @@ class CompilingExecutor(StrawberryGraphQLCoreExecutionContext):
         if selection is None:
             raise Unusual
         return selection
+
+
+def source_stream(
+    schema: GraphQLSchema,
+    document: DocumentNode,
+    **options: Any,  # noqa: ANN401  of `Executor.build`, and `CompilingExecutor`'s
+) -> AsyncGenerator[Any] | list[GraphQLError]:
+    """What the subscription's resolver returns, without starting it; or why there is none."""
+    executor = CompilingExecutor.build(schema, document, **options)
+    if isinstance(executor, list):
+        return executor
+    stream: Any = create_source_event_stream(executor)
+    executor.async_helpers = None  # type: ignore[assignment]  # as in `build_response`
+    return (stream.errors or []) if isinstance(stream, ExecutionResult) else stream
 
 
 def check_executor() -> None:

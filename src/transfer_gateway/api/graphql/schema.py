@@ -44,6 +44,7 @@ from transfer_gateway.api.graphql.search import (
     to_search_connection,
     to_viewer,
 )
+from transfer_gateway.api.graphql.subscriptions import Subscription
 from transfer_gateway.api.graphql.types import Execution, ExecutionKeyInput
 from transfer_gateway.api.graphql.workflows import WorkflowKeyInput
 from transfer_gateway.core.find_use_cases import DEFAULT_MAX_AGE_S, DEFAULT_PAGE
@@ -387,7 +388,9 @@ def build_schema(*, direct: bool = True) -> strawberry.Schema:
     """`direct`: execute with graphql-core instead of Strawberry. See `operations.py`."""
     config = StrawberryConfig(scalar_map=SCALARS)
     if not direct:  # our faster rules have validated documents already
-        return _QuietSchema(query=Query, config=config, extensions=[DisableValidation])
-    schema = strawberry.Schema(query=Query, config=config)
+        return _QuietSchema(
+            query=Query, subscription=Subscription, config=config, extensions=[DisableValidation]
+        )
+    schema = strawberry.Schema(query=Query, subscription=Subscription, config=config)
     call_directly(schema)
     return schema

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -37,10 +38,14 @@ from transfer_gateway.api.graphql.large_operations import LARGE_BYTES
 from transfer_gateway.api.graphql.operations import Operations
 from transfer_gateway.api.graphql.response_cache import ResponseCache
 from transfer_gateway.api.graphql.schema import build_schema
+from transfer_gateway.api.graphql.sse import EVENTS, EventStream, as_events, only_events
 from transfer_gateway.api.graphql.trusted import TextRequired, TrustedDocuments
+from transfer_gateway.api.graphql.updates import Updates
 from transfer_gateway.domain.errors import BadUserInput, Forbidden, GatewayError, quote
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import Receive, Scope, Send
     from strawberry.types import ExecutionResult
 
@@ -76,12 +81,16 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class GraphQLOptions:
-    """Settings of the GraphQL server. `cors_origins`: the sites whose pages may call it from a browser."""
+    """Settings of the GraphQL server. `cors_origins`: the sites whose pages may call it from a browser.
+
+    `heartbeat_s`: between comments of an event stream on which nothing happens.
+    """
 
     limits: Limits
     request_timeout_s: float
     max_body_bytes: int
     answers_max_bytes: int = 0
+    heartbeat_s: float = 15.0
     cors_origins: tuple[str, ...] = ()
     introspection: bool = True
     suggestions: bool = True
@@ -116,11 +125,14 @@ class GraphQLView:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
+        response: Response | EventStream
         try:
             response = await self._respond(request, receive)
         except TextRequired as error:
             # 200, as Apollo Server: some clients don't read errors with another status.
             response = error_response(200, error.message, error.code)
+            if _accepts_only_events(scope):
+                response = as_events(bytes(response.body))
         except HTTPException as error:
             response = error_response(error.status_code, error.reason)
             response.headers.update(_HEADERS.get(error.status_code, {}))
@@ -131,6 +143,9 @@ class GraphQLView:
             response.headers.update(_HEADERS.get(status, {}))
             if "retryAfter" in extensions:
                 response.headers["retry-after"] = str(math.ceil(extensions["retryAfter"]))
+        if isinstance(response, EventStream):
+            await response(scope, receive, send)
+            return
         if response.status_code >= _FAILED and _RESPONSE_JSON in named(
             scope["state"]["headers"].get("accept")
         ):
@@ -138,7 +153,7 @@ class GraphQLView:
             response.headers["vary"] = _VARY
         await (await compressed(scope["state"]["headers"], response))(scope, receive, send)
 
-    async def _respond(self, request: Request, receive: Receive) -> Response:
+    async def _respond(self, request: Request, receive: Receive) -> Response | EventStream:
         state = request.scope["state"]
         headers: RequestHeaders = state["headers"]
         self._reject_foreign_pages(headers)
@@ -152,12 +167,17 @@ class GraphQLView:
         state["caller"] = reader.caller  # not the reader, which would create a reference cycle
         accepts = named(headers.get("accept"))
         modern = _RESPONSE_JSON in accepts
-        media_type = _RESPONSE_JSON if modern else _JSON
+        streams = EVENTS in accepts
+        media_type = EVENTS if streams and only_events(accepts) else _RESPONSE_JSON if modern else _JSON
         payload = await self._payload(request, headers, receive)
         kept = self._answers.get(payload, reader)
         if kept is not None:
             return _response(kept, media_type)
         context = self.context_of(reader, state["request_id"], timeout_s)
+        if streams:
+            context = self.context_to_watch(
+                context, lambda: headers.get("authorization"), headers.get("last-event-id") or None
+            )
         is_large = len(payload) > LARGE_BYTES
         slot = (
             self.operations.large_operations.take(reader.caller, context.deadline) if is_large else _NO_SLOT
@@ -171,16 +191,20 @@ class GraphQLView:
                     data = self.read(
                         _parameters(request) if isinstance(payload, str) else _json(payload, "The body")
                     )
-                    result = await self.operations.run(data, context, has_slot=is_large)
+                    result = await self.operations.run(data, context, has_slot=is_large, streams=streams)
+                    if isinstance(result, Updates):
+                        return EventStream(
+                            result, self.requests, context.request_id, self._options.heartbeat_s
+                        )
                     if result.data is None:
-                        _check_started(result)
+                        _check_started(result, only_events=media_type is EVENTS)
                     if is_large:
                         await asyncio.sleep(0)  # let other tasks run before serialization
                     answer = to_answer(result, context.request_id)
                     text = orjson.dumps(answer)
                 if "errors" not in answer:
                     self._answers.keep(payload, reader, text)
-        refused = "data" not in answer and (modern or _JSON not in accepts)
+        refused = "data" not in answer and (modern or _JSON not in accepts) and media_type is not EVENTS
         return _response(text, media_type, 400 if refused else 200)
 
     def _reject_foreign_pages(self, headers: RequestHeaders) -> None:
@@ -196,6 +220,13 @@ class GraphQLView:
     def context_of(self, reader: Reader, request_id: str, timeout_s: float = math.inf) -> Context:
         timeout_s = min(self._options.request_timeout_s, timeout_s)
         return Context(reader, asyncio.get_running_loop().time() + timeout_s, request_id)
+
+    def context_to_watch(
+        self, context: Context, authorization: Callable[[], str | None], last_event_id: str | None = None
+    ) -> Context:
+        """For an operation that may be a subscription."""
+        recheck = partial(self.admission.recheck, context.reader, authorization, lambda: None)
+        return replace(context, recheck=recheck, last_event_id=last_event_id)
 
     async def _payload(self, request: Request, headers: RequestHeaders, receive: Receive) -> bytes | str:
         """A POST's body; a GET's parameters as text, so that the response cache never confuses the two.
@@ -297,15 +328,28 @@ def _check_utf8(text: bytes, what: str) -> None:
         raise HTTPException(400, f"{what} must be JSON in UTF-8; the byte at {error.start} is not.") from None
 
 
-def _check_started(result: ExecutionResult) -> None:
-    """Raises: GatewayError if that kept the operation from starting, unless the request is at fault."""
+def _accepts_only_events(scope: Scope) -> bool:
+    accepts = named(scope["state"]["headers"].get("accept"))
+    return EVENTS in accepts and only_events(accepts)
+
+
+def _check_started(result: ExecutionResult, *, only_events: bool) -> None:
+    """Raises: GatewayError if that kept the operation from starting, unless the request is at fault.
+
+    `only_events`: unless a retry can't help, since clients of event streams retry whatever has another status than 200,
+    and don't show its body.
+    """
     if not result.errors or result.errors[0].path is not None:
         return
     cause = result.errors[0].original_error
     if isinstance(cause, GatewayError) and not isinstance(cause, BadUserInput):
+        if only_events and not TABLE[cause.code].retryable:
+            return
         raise cause
 
 
 def _response(text: bytes, media_type: str, status: int = 200) -> Response:
+    if media_type is EVENTS:
+        return as_events(text)
     headers = {"cache-control": "no-store", "vary": _VARY}
     return Response(text, status, headers, media_type)

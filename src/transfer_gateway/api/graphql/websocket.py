@@ -1,7 +1,7 @@
 """Operations over WebSocket, with the graphql-transport-ws protocol, which Strawberry implements.
 
-The schema has no subscriptions yet; queries run as they do over HTTP, with the same limits and errors. Strawberry's own
-execution would bypass our limits and expose internal errors.
+All run as they do over HTTP, with the same limits and errors. Strawberry's own execution would bypass our limits and
+expose internal errors.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
-from transfer_gateway.api.errors import log_failure, log_fault
+from transfer_gateway.api.errors import log_failure
 from transfer_gateway.api.graphql.context import Context
-from transfer_gateway.api.graphql.errors import to_answer, to_extensions
-from transfer_gateway.api.graphql.exchange import address, error_body
+from transfer_gateway.api.graphql.errors import to_answer
+from transfer_gateway.api.graphql.exchange import address, error_body, error_of
 from transfer_gateway.api.graphql.operations import has_long_list
 from transfer_gateway.api.graphql.strawberry_internals import (
     ASGIWebSocketAdapter,
@@ -31,10 +31,11 @@ from transfer_gateway.api.graphql.strawberry_internals import (
     check_websocket,
 )
 from transfer_gateway.api.graphql.trusted import TextRequired
+from transfer_gateway.api.graphql.updates import Updates
 from transfer_gateway.api.request_id import request_id as request_id_of
 from transfer_gateway.domain.errors import ErrorCode, GatewayError, Unauthenticated, UpstreamUnavailable
 from transfer_gateway.library_checks import Check
-from transfer_gateway.telemetry import CANCELLED, LOG_IDS, get_logger
+from transfer_gateway.telemetry import CANCELLED, LOG_IDS, get_logger, leave_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.graphql.strawberry_internals import Operation
     from transfer_gateway.api.graphql.view import GraphQLView
+    from transfer_gateway.api.open_streams import OpenStreams
     from transfer_gateway.domain.caller import Caller
 
 _log = get_logger(__name__)
@@ -89,6 +91,12 @@ class TextSocket(ASGIWebSocketAdapter):
         finally:
             if unread is not None:
                 unread.remove()
+
+    @property
+    def streams(self) -> OpenStreams:
+        """Subscriptions. At shutdown, uvicorn closes the WebSocket with 1012, after which clients come back."""
+        streams: OpenStreams = self.ws.scope["state"]["connection"].streams
+        return streams
 
     def end(self) -> None:
         """Close the connection at once, discarding unread data."""
@@ -209,10 +217,7 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
         try:
             answer = await self._answer(operation, request_id)
         except Exception as error:  # noqa: BLE001  callers see nothing of a bug but the request id
-            log_fault(error)
-            answer = error_body(
-                "Internal server error.", ErrorCode.INTERNAL_SERVER_ERROR, requestId=request_id
-            )
+            answer = error_of(error, request_id)
         except asyncio.CancelledError:
             request.code = CANCELLED
             raise
@@ -220,10 +225,13 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
             took_s = requests.end(request)
         _log.info(
             "websocket_operation",
-            errors=len(answer.get("errors", ())),
+            errors=0 if isinstance(answer, Updates) else len(answer.get("errors", ())),
             took_ms=round(took_s * 1000, 1),
             **request.aws_summary(),
         )
+        if isinstance(answer, Updates):
+            await self._send_updates(operation, answer, request_id)
+            return
         if "data" not in answer:
             await operation.send_operation_message(
                 {"id": operation.id, "type": "error", "payload": answer["errors"]}
@@ -234,7 +242,31 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
         await self.websocket.send_encoded(text)
         await operation.send_operation_message({"id": operation.id, "type": "complete"})
 
-    async def _answer(self, operation: Operation[Context, None], request_id: str) -> Any:  # noqa: ANN401  JSON
+    async def _send_updates(
+        self, operation: Operation[Context, None], updates: Updates, request_id: str
+    ) -> None:
+        """Not part of a request any more: that has begun the subscription, and is over."""
+        leave_request()
+        prefix = b'{"id":%b,"type":"next","payload":' % orjson.dumps(operation.id)
+        async with updates:
+            with self.websocket.streams.one():
+                refusal = None
+                try:
+                    async for update in updates:
+                        if update is not None:
+                            await self.websocket.send_encoded(b"%b%b}" % (prefix, update.text))
+                except WebSocketDisconnected:
+                    raise
+                except Exception as error:  # noqa: BLE001  as for queries
+                    refusal = error_of(error, request_id)
+        if refusal is None:
+            await operation.send_operation_message({"id": operation.id, "type": "complete"})
+        else:
+            await operation.send_operation_message(
+                {"id": operation.id, "type": "error", "payload": refusal["errors"]}
+            )
+
+    async def _answer(self, operation: Operation[Context, None], request_id: str) -> Any:  # noqa: ANN401  JSON, or Updates
         door = self.view.door
         try:
             connection = self._connection
@@ -247,10 +279,10 @@ class OperationsOverWebSocket(BaseGraphQLTransportWSHandler[Context, None]):
         except HTTPException as error:
             return error_body(error.reason, ErrorCode.BAD_USER_INPUT)
         except GatewayError as error:
-            log_failure(error)
-            return error_body(error.message, **to_extensions(error))
-        context = door.context_of(reader, request_id)
-        return to_answer(await door.operations.run(request, context), request_id)
+            return error_of(error, request_id)
+        context = door.context_to_watch(door.context_of(reader, request_id), lambda: connection.authorization)
+        result = await door.operations.run(request, context, streams=True)
+        return result if isinstance(result, Updates) else to_answer(result, request_id)
 
 
 def _problem(message: Any) -> str | None:  # noqa: ANN401  JSON

@@ -68,3 +68,12 @@ class HttpSettings(Group):
         le=3600,
         description="Timeout for a client to read a response. A client that reads nothing has REQUEST_TIMEOUT_S.",
     )
+    http_heartbeat_s: float = Field(
+        15.0,
+        ge=1,
+        le=60,
+        description=(
+            "Seconds after which something is sent on a WebSocket, or a stream of events, on which nothing happens. "
+            "Must be shorter than the idle timeouts of all proxies."
+        ),
+    )

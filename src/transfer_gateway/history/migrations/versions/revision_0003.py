@@ -21,8 +21,9 @@ def upgrade() -> None:
         "history_feed",
         sa.Column("id", sa.SmallInteger, primary_key=True, autoincrement=False),
         sa.Column("identity", sa.Text, nullable=False),
+        sa.Column("secret", sa.Text, nullable=False),
         sa.Column("deleted_seq", sa.BigInteger, nullable=False),
         sa.Column("deleted_answer_seq", sa.BigInteger, nullable=False),
     )
-    row = {"id": 1, "identity": secrets.token_hex(8), "deleted_seq": 0, "deleted_answer_seq": 0}
-    op.bulk_insert(feed, [row])
+    row = {"id": 1, "identity": secrets.token_hex(8), "secret": secrets.token_hex(32)}
+    op.bulk_insert(feed, [row | {"deleted_seq": 0, "deleted_answer_seq": 0}])
