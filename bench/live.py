@@ -57,6 +57,7 @@ APPENDED = re.compile(rb"at ([0-9]{10}\.[0-9]{6})")
 METHOD = "/transfer_api.v1.ExecutionService/WatchExecution"
 STREAMS_PER_CHANNEL = 80
 SETTLE_S, GATHERED_EVERY_S = 4.0, 0.05
+START_EVERY_S = 0.03  # subscribers of a transport, so that one core can begin with all of them in time
 
 
 def key_of(number: int) -> ExecutionKey:
@@ -195,15 +196,15 @@ async def websocket(url: str, number: int, on_bytes: Callable[[bytes], None]) ->
         payload = {"query": DOCUMENT, "variables": variables_of(number)}
         await client.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
         async for text in client:
-            if '"ping"' in text[:20]:  # type: ignore[operator]  # text frames
+            if '"ping"' in text[:20]:
                 await client.send('{"type":"pong"}')
             on_bytes(text.encode())  # type: ignore[union-attr]  # as above
 
 
 async def watch(channel: grpc.aio.Channel, number: int, on_bytes: Callable[[bytes], None]) -> None:
     key = execution_pb2.ExecutionKey(**key_of(number)._asdict())
-    call = channel.unary_stream(METHOD, request_serializer=pb.WatchExecutionRequest.SerializeToString)
-    async for message in call(pb.WatchExecutionRequest(key=key)):
+    call: Any = channel.unary_stream(METHOD, request_serializer=pb.WatchExecutionRequest.SerializeToString)
+    async for message in call(pb.WatchExecutionRequest(key=key)):  # bytes
         # The execution has the names of earlier steps, too.
         change = pb.WatchExecutionResponse.FromString(message).change
         on_bytes(" ".join(event.step_name for event in change.events).encode())
@@ -241,8 +242,7 @@ async def subscribe(
             case _:
                 work = watch(channels[at // STREAMS_PER_CHANNEL], execution, on_bytes)
         tasks.append(asyncio.create_task(work))
-        if at % 20 == 0:
-            await asyncio.sleep(0.05)  # thousands do not come in one moment
+        await asyncio.sleep(START_EVERY_S)
     while transport != "unread" and len(heard) < len(numbers):
         await asyncio.sleep(0.1)
         for task in tasks:
