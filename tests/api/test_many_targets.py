@@ -162,6 +162,7 @@ FIND = """
 """
 
 
+@pytest.mark.fast_time
 async def test_all_of_10_000_accounts_in_4_regions(
     world: World, aws: Emulator, accounts_file: Path, settings: Callable[..., Settings]
 ) -> None:
