@@ -33,7 +33,7 @@ def make_quick() -> None:
 async def _tick(delay_s: float) -> None:
     """uvicorn's own pause, shorter. Where waits are short anyway, more ticks would only take CPU."""
     is_usual = type(asyncio.get_running_loop()).time is asyncio.BaseEventLoop.time
-    await asyncio.sleep(delay_s / _TICKS_FASTER if is_usual else delay_s)
+    await asyncio.sleep(delay_s / _TICKS_FASTER if is_usual else delay_s)  # uvicorn's own, shorter
 
 
 def _accepts_kwargs(handler: Any) -> object:

@@ -38,9 +38,12 @@ pytestmark = pytest.mark.early
 
 TARGETS = len(ACCOUNTS) * len(REGIONS)  # that have workflows
 ALL_TARGETS = TARGETS + len(REGIONS)
-SLOWLY = {"history_interval_s": 1, "target_rate_per_s": 1000}  # so that no read has to wait for AWS's quota
+SLOWLY: dict[str, Any] = {
+    "history_interval_s": 1,
+    "target_rate_per_s": 1000,
+}  # so that no read has to wait for AWS's quota
 HOUR_S = 3600.0
-EVERYTHING = {"history_backfill_hours": 5}  # since before the log groups were made
+EVERYTHING: dict[str, Any] = {"history_backfill_hours": 5}  # since before the log groups were made
 
 
 @pytest.fixture
