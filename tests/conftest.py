@@ -152,11 +152,17 @@ def request_timeout_s() -> float:
 
 
 @pytest.fixture
-def settings(accounts_file: Path, request_timeout_s: float) -> Callable[..., Settings]:
+def with_grpc() -> bool:
+    """Whether services that a test starts have a gRPC server, which takes a fifth of a start. Overridden in places."""
+    return True
+
+
+@pytest.fixture
+def settings(accounts_file: Path, request_timeout_s: float, *, with_grpc: bool) -> Callable[..., Settings]:
     """Settings with the accounts file, free ports, long timeouts, and the test's own values."""
 
     def build(**overrides: object) -> Settings:
-        return _settings(accounts_file, request_timeout_s, overrides)
+        return _settings(accounts_file, request_timeout_s, {"grpc": with_grpc} | overrides)
 
     return build
 
