@@ -44,7 +44,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Collect garbage rarely, and never look through modules and tests: that took a quarter of all time."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_GARBAGE_AT, 10, 10)
     gc.enable()
