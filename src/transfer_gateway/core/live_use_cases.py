@@ -77,12 +77,15 @@ class LiveUseCases(Access):
             self._subscription("watch_execution", [str(key)]) as told,
             live.subscribed(key) as subscriber,
         ):
-            yield told(first.change) if first.is_news else None
-            if first.change.is_last:
+            is_last, changes = first.change.is_last, subscriber.changes(first.change.position)
+            is_recorded = Source.LOG in first.change.execution.recorded_by
+            change = told(first.change) if first.is_news else None
+            del first  # it would stay in memory, with all its events, as long as the subscription
+            yield change
+            del change
+            if is_last:
                 return
             rights = _Rights(recheck)
-            is_recorded = Source.LOG in first.change.execution.recorded_by
-            changes = subscriber.changes(first.change.position)
             with watched.watching(key, is_recorded=is_recorded):
                 async with aclosing(changes), aclosing(self._until_last(live, key, changes)) as until_last:
                     async for change in until_last:
