@@ -108,7 +108,7 @@ async def test_heartbeats(live: Live) -> None:
             assert time.monotonic() - opened < 1
             assert (await stream.event()).name == ""
         assert (await reader.read(100))[0] == PING
-        assert 1 <= time.monotonic() - opened < WAITS_S
+        assert time.monotonic() - opened < WAITS_S
 
 
 @asynccontextmanager
@@ -241,6 +241,19 @@ async def known_to_be_running(url: str, count: int) -> None:
         return len(found["data"]["inProgressExecutions"]["edges"])
 
     await becomes(known, count)
+
+
+async def test_a_subscription_is_not_idle(live: Live) -> None:
+    """Its connection is not closed for a new one, however long nothing happens on it."""
+    service = await live(http_max_connections=2, request_timeout_s=1)
+    async with both(service.url, ALL_CHANGED, filter=NOBODY) as (stream, event_stream):
+        assert (await event_stream.event()).name == ""
+        await asyncio.sleep(1.2)  # longer than any operation takes
+        async with calling(service.url) as gateway:
+            assert (await gateway.post({"query": "{ accounts { id } }"})).status == 503
+        await stream.client.send({"type": "ping"})
+        assert await stream.client.next() == {"type": "pong"}
+        assert not event_stream.response.connection.transport.is_closing()
 
 
 async def test_the_end_of_the_service(aws: Emulator, settings: Callable[..., Settings], world: World) -> None:

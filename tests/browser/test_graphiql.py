@@ -21,6 +21,7 @@ TABS = [
     "ExecutionInFull",
     "WhatHappened",
     "Search",
+    "Watch",
     "SeveralExecutions",
     "FindExecution",
     "Accounts",
@@ -61,6 +62,7 @@ def test_examples_work(seen: dict[str, Any]) -> None:
         r'"inProgressExecutions": { "edges": \[ { "node": { "id": "\d{12}/', shown(seen["first"])
     )
     assert '"executionOrError": { "__typename": "Execution", "id"' in shown(seen["inFull"])
+    assert '"executionsChanged": { "cursor": "' in shown(seen["watched"])
     assert '"executions": [ { "__typename": "Execution", "id"' in shown(seen["several"])
     assert '"findExecution": { "execution": { "id"' in shown(seen["found"])
     assert '"alias": "payments-prod"' in shown(seen["accounts"])

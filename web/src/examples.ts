@@ -164,6 +164,23 @@ query Search($filter: SearchFilter!, $after: String) {
 }
 `;
 
+const WATCH = `# Told when it happens, over a WebSocket: first what is in
+# progress, then each change. The latest one is shown.
+subscription Watch($filter: SearchFilter, $after: String) {
+  executionsChanged(filter: $filter, after: $after) {
+    cursor
+    execution {
+      id
+      account { alias }
+      status
+      stepsDone
+      failedStep { name error { type message } }
+    }
+    events { occurredAt kind stepName }
+  }
+}
+`;
+
 const SEVERAL = `# Up to 1,000 at once, answered in this order. One that
 # fails never spoils the rest.
 query SeveralExecutions($keys: [ExecutionKey!]!) {
@@ -225,6 +242,7 @@ export function examples(keys: Key[]): Example[] {
     example(IN_FULL, { key: first }),
     example(HISTORY, { key: first }),
     example(SEARCH, { filter: { fileName: "claims-" } }),
+    example(WATCH, { filter: {} }),
     example(SEVERAL, { keys: keys.length > 0 ? keys : [PLACEHOLDER] }),
     example(FIND, { executionId: first.executionId }),
     example(ACCOUNTS),

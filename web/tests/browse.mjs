@@ -51,6 +51,9 @@ try {
   await tab("ExecutionInFull");
   seen.inFull = await run(/"executionOrError"/);
   await shoot("execution");
+  await tab("Watch");
+  seen.watched = await run(/"executionsChanged"/);
+  await page.getByRole("button", { name: /^Stop query/ }).click();
   await tab("SeveralExecutions");
   seen.several = await run(/"executions"/);
   await tab("FindExecution");

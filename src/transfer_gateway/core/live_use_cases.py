@@ -73,13 +73,15 @@ class LiveUseCases(Access):
             rights, ending = _Rights(recheck), _Ending(live, watched, key)
             yield None
             change = ending.judged(first.change)
+            begins_at, is_last = change.position, change.is_last
+            is_recorded = Source.LOG in change.execution.recorded_by
             if first.is_news:
                 yield told(change)
-            if change.is_last:
+            del first, change  # it would stay in memory, with all its events, as long as the subscription
+            if is_last:
                 return
-            is_recorded = Source.LOG in change.execution.recorded_by
             stack.enter_context(watched.watching(key, is_recorded=is_recorded))
-            changes = subscription.changes(change.position, is_current=True)
+            changes = subscription.changes(begins_at, is_current=True)
             async with aclosing(changes), aclosing(ending.until_last(changes)) as until_last:
                 async for each in until_last:
                     await rights.recheck()

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 # A safety net, since every lookup ends at the request's deadline. Allows time to build the result on a busy machine.
 _AFTER_DEADLINE_S = 5.0
+_SUBSCRIPTION = OperationType.SUBSCRIPTION  # an enum's attribute takes a call
 
 
 class Operations:
@@ -146,7 +147,8 @@ class Operations:
             name_request(operation)
             variables = request.variables or {}
             try:
-                if not streams and operation.operation is OperationType.SUBSCRIPTION:
+                is_subscription = operation.operation is _SUBSCRIPTION
+                if is_subscription and not streams:
                     raise _needs_stream()
                 check_variables(request.variables, self._limits)
                 cost = cost_of(
@@ -163,7 +165,7 @@ class Operations:
         lists = self._inputs.take_lists(operation, variables)
         if has_slot:
             await asyncio.sleep(0)  # let other tasks run in between
-        if operation.operation is OperationType.SUBSCRIPTION:
+        if is_subscription:
             is_large = cost.rows > LARGE_ROWS
             return await self._subscribe(request, document, operation, context, lists, is_large=is_large)
         waits = not has_slot and cost.rows > LARGE_ROWS
