@@ -197,8 +197,7 @@ class RequestLog:
         finally:
             summary = {}
             if request is not None:
-                if current_request() is request:  # else a subscription has left it
-                    self._requests.end(request, str(head.status))
+                self._requests.end(request, str(head.status))
                 summary = request.aws_summary()
             log = _log.debug if scope["path"] in _PROBES else _log.info
             log(

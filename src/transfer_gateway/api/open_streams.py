@@ -9,29 +9,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-class OpenStreams:
-    """While any is open, the connection is not idle, and its responses have no time limit."""
+class OpenStreams(dict[object, "Callable[[], None]"]):
+    """While any is open, the connection is not idle, and its responses have no time limit.
 
-    __slots__ = ("_open",)
+    A dict, which is quick to ask whether it has any.
+    """
 
-    def __init__(self) -> None:
-        self._open: dict[object, Callable[[], None]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._open)
+    __slots__ = ()
 
     @contextmanager
     def one(self, end: Callable[[], None] = lambda: None) -> Iterator[None]:
         """A subscription is open meanwhile. `end` is called once, if the service shuts down."""
         stream = object()
-        self._open[stream] = end
+        self[stream] = end
         try:
             yield
         finally:
-            self._open.pop(stream, None)
+            self.pop(stream, None)
 
     def end(self) -> None:
         """End all of them in the way that makes clients come back."""
-        while self._open:
-            _, end = self._open.popitem()
+        while self:
+            _, end = self.popitem()
             end()

@@ -105,10 +105,11 @@ class Reader(WorkflowUseCases, FindUseCases, SearchUseCases, LiveUseCases):
         self._take_keys(len(keys))
         distinct = dict.fromkeys(keys)
         found = self._from_snapshots(distinct, max_age_s)
-        found |= await outcomes(
-            [key for key in distinct if key not in found],
-            lambda key: self._execution(key, max_age_s, deadline, in_progress_only=in_progress_only),
-        )
+        if len(found) < len(distinct):
+            found |= await outcomes(
+                [key for key in distinct if key not in found],
+                lambda key: self._execution(key, max_age_s, deadline, in_progress_only=in_progress_only),
+            )
         if self.with_records:
             executions = [outcome for outcome in found.values() if not isinstance(outcome, GatewayError)]
             found |= {execution.key: execution for execution in await self._with_records(executions)}

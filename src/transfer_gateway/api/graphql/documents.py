@@ -24,7 +24,6 @@ from graphql import (
 from transfer_gateway.api.graphql.compiled import Compiled
 from transfer_gateway.api.graphql.limits import check, check_document
 from transfer_gateway.api.graphql.overlap import OverlappingFields
-from transfer_gateway.api.graphql.updates import renders_alike
 from transfer_gateway.domain.errors import BadUserInput, quote
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class Document:
     """A valid document, and its compiled selections, if compilation is enabled.
 
     `with_records`: it selects fields of executions that only the history has. `has_joins`: it may select an execution's
-    server, workflow or events. `renders_alike`: of a subscription, see there.
+    server, workflow or events. `renders_alike`: see there; None: not known yet.
     """
 
     node: DocumentNode
@@ -66,7 +65,7 @@ class Document:
     compiled: Compiled | None
     with_records: bool
     has_joins: bool
-    renders_alike: bool
+    renders_alike: bool | None = None
 
 
 class Documents:
@@ -113,7 +112,6 @@ class Documents:
             # Most documents have none of the names.
             with_records=_RECORD_FIELD.search(text) is not None and selects_records(node, self._schema),
             has_joins=_JOINED_FIELD.search(text) is not None,
-            renders_alike="subscription" in text and renders_alike(node, self._schema),
         )
         if len(text) <= _KEPT_CHARACTERS:
             self._kept[text] = document

@@ -26,7 +26,7 @@ from transfer_gateway.api.graphql.large_operations import LARGE_ROWS, LargeOpera
 from transfer_gateway.api.graphql.limits import check_variables
 from transfer_gateway.api.graphql.naming import name_request
 from transfer_gateway.api.graphql.strawberry_internals import core_schema, optimized_is_awaitable
-from transfer_gateway.api.graphql.updates import Rendering, Updates
+from transfer_gateway.api.graphql.updates import Rendering, Updates, renders_alike
 from transfer_gateway.api.graphql.variable_errors import variable_errors
 from transfer_gateway.api.loop_budget import LoopBudget
 from transfer_gateway.domain.errors import (
@@ -168,20 +168,33 @@ class Operations:
         if is_subscription:
             is_large = cost.rows > LARGE_ROWS
             return await self._subscribe(request, document, operation, context, lists, is_large=is_large)
-        waits = not has_slot and cost.rows > LARGE_ROWS
-        async with (
-            self.large_operations.take(context.reader.caller, context.deadline) if waits else nullcontext()
-        ):
-            result = self._execute(
-                document.node,
-                context_value=context,
-                variable_values=variables,
-                operation_name=request.operation_name,
-                compiled=document.compiled,
-                coerced=lists,
-            )
-            if isawaitable(result):
-                result = await result
+        if not has_slot and cost.rows > LARGE_ROWS:
+            async with self.large_operations.take(context.reader.caller, context.deadline):
+                return await self._result(
+                    request, variables, document, operation, context=context, coerced=lists
+                )
+        return await self._result(request, variables, document, operation, context=context, coerced=lists)
+
+    async def _result(
+        self,
+        request: GraphQLRequestData,
+        variables: dict[str, Any],
+        document: Document,
+        operation: OperationDefinitionNode,
+        *,
+        context: Context,
+        coerced: dict[str, Any],
+    ) -> ExecutionResult:
+        result = self._execute(
+            document.node,
+            context_value=context,
+            variable_values=variables,
+            operation_name=request.operation_name,
+            compiled=document.compiled,
+            coerced=coerced,
+        )
+        if isawaitable(result):
+            result = await result
         errors = result.errors
         if errors and result.data is None and errors[0].path is None:
             errors = self._explained(errors, operation, variables)
@@ -224,6 +237,8 @@ class Operations:
             first = await anext(changes)
         except GatewayError as error:
             return _failed(error)
+        if document.renders_alike is None:
+            document.renders_alike = renders_alike(document.node, self._schema)
         rendering = Rendering(
             partial(
                 self._execute,

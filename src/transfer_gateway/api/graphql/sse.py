@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from transfer_gateway.api.graphql.exchange import error_of, while_client_waits
-from transfer_gateway.telemetry import current_request, leave_request
+from transfer_gateway.telemetry import current_request
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -58,9 +58,8 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._updates:
-            if (request := current_request()) is not None:  # which has begun the subscription, and is over
-                self._requests.end(request, "200")
-                leave_request()
+            if (request := current_request()) is not None:
+                self._requests.subscribed(request)
             with suppress(ClientDisconnect, TimeoutError):
                 async with asyncio.timeout(None) as until_shutdown, while_client_waits(receive):
                     with scope["state"]["connection"].streams.one(lambda: until_shutdown.reschedule(0)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator  # noqa: TC003  Strawberry reads the annotations
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import strawberry
 
@@ -12,6 +12,9 @@ from transfer_gateway.api.graphql.events import ExecutionEvent  # noqa: TC001  a
 from transfer_gateway.api.graphql.search import SearchFilter
 from transfer_gateway.api.graphql.types import Execution, ExecutionKeyInput  # noqa: TC001  as above
 from transfer_gateway.domain import change
+
+if TYPE_CHECKING:
+    from transfer_gateway.api.graphql.context import StreamContext
 
 _After = Annotated[
     str | None,
@@ -50,7 +53,7 @@ class Subscription:
         key: Annotated[ExecutionKeyInput, strawberry.argument(description="Which execution.")],
         after: _After = None,
     ) -> AsyncGenerator[Any]:  # domain changes, or None: see `LiveUseCases`
-        context = info.context
+        context = cast("StreamContext", info.context)
         return context.reader.watch_execution(
             key.to_key(),
             after=context.last_event_id or after,
@@ -71,7 +74,7 @@ class Subscription:
         ] = None,
         after: _After = None,
     ) -> AsyncGenerator[Any]:  # as above
-        context = info.context
+        context = cast("StreamContext", info.context)
         return context.reader.watch_executions(
             (filter or SearchFilter()).to_domain(),
             after=context.last_event_id or after,

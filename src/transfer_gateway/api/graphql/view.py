@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -22,7 +22,7 @@ from starlette.responses import Response
 from strawberry.http import GraphQLRequestData
 
 from transfer_gateway.api.errors import TABLE, log_failure
-from transfer_gateway.api.graphql.context import Context
+from transfer_gateway.api.graphql.context import Context, StreamContext
 from transfer_gateway.api.graphql.errors import to_answer, to_extensions
 from transfer_gateway.api.graphql.exchange import (
     address,
@@ -168,7 +168,9 @@ class GraphQLView:
         accepts = named(headers.get("accept"))
         modern = _RESPONSE_JSON in accepts
         streams = EVENTS in accepts
-        media_type = EVENTS if streams and only_events(accepts) else _RESPONSE_JSON if modern else _JSON
+        media_type = _RESPONSE_JSON if modern else _JSON
+        if streams and only_events(accepts):
+            media_type = EVENTS
         payload = await self._payload(request, headers, receive)
         kept = self._answers.get(payload, reader)
         if kept is not None:
@@ -223,10 +225,10 @@ class GraphQLView:
 
     def context_to_watch(
         self, context: Context, authorization: Callable[[], str | None], last_event_id: str | None = None
-    ) -> Context:
+    ) -> StreamContext:
         """For an operation that may be a subscription."""
         recheck = partial(self.admission.recheck, context.reader, authorization, lambda: None)
-        return replace(context, recheck=recheck, last_event_id=last_event_id)
+        return StreamContext(context.reader, context.deadline, context.request_id, recheck, last_event_id)
 
     async def _payload(self, request: Request, headers: RequestHeaders, receive: Receive) -> bytes | str:
         """A POST's body; a GET's parameters as text, so that the response cache never confuses the two.
