@@ -44,7 +44,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Collect garbage rarely, and never look through modules and tests: that took a quarter of all time."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_GARBAGE_AT, 10, 10)
     gc.enable()
@@ -152,11 +151,17 @@ def request_timeout_s() -> float:
 
 
 @pytest.fixture
-def settings(accounts_file: Path, request_timeout_s: float) -> Callable[..., Settings]:
+def with_grpc() -> bool:
+    """Whether services that a test starts have a gRPC server, which takes a fifth of a start. Overridden in places."""
+    return True
+
+
+@pytest.fixture
+def settings(accounts_file: Path, request_timeout_s: float, *, with_grpc: bool) -> Callable[..., Settings]:
     """Settings with the accounts file, free ports, long timeouts, and the test's own values."""
 
     def build(**overrides: object) -> Settings:
-        return _settings(accounts_file, request_timeout_s, overrides)
+        return _settings(accounts_file, request_timeout_s, {"grpc": with_grpc} | overrides)
 
     return build
 

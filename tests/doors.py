@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -73,6 +74,7 @@ class Failed(Exception):
         self.status = status
 
 
+@cache
 def selection(kind: str, *, definitions: bool = False, details: bool = True, history: bool = False) -> str:
     """Every field of a type and of its nested types."""
     found = GRAPHQL.type_map[kind]

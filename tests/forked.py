@@ -1,4 +1,4 @@
-"""The command as a process of its own that need not load first: it is forked off one that has.
+"""A command as a process of its own that need not load first: it is forked off one that has.
 
 Loading takes more than a second of CPU, which is most of what a test of the command would cost.
 """
@@ -14,6 +14,7 @@ import os
 import signal
 import struct
 import sys
+from importlib import import_module, reload
 from multiprocessing.reduction import DupFd
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
 
 _STREAMS = (("stdin", "__stdin__"), ("stdout", "__stdout__"), ("stderr", "__stderr__"))
 _FORKING = multiprocessing.get_context("forkserver")
-_FORKING.set_forkserver_preload(["transfer_gateway.cli", "transfer_gateway.server", "transfer_emulator"])
+GATEWAY, EMULATOR, AWS_CLI = "transfer-gateway", "transfer-emulator", "aws"
+_MAIN = {
+    GATEWAY: "transfer_gateway.__main__",
+    EMULATOR: "transfer_emulator.__main__",
+    AWS_CLI: "awscli.clidriver",
+}
+_FORKING.set_forkserver_preload(
+    ["transfer_gateway.cli", "transfer_gateway.server", "transfer_emulator.__main__", "awscli.clidriver"]
+)
 
 
 class Forked:
@@ -72,13 +81,15 @@ class Forked:
 async def fork(
     *arguments: str,
     environment: Mapping[str, str],
+    command: str = GATEWAY,
     stdout: int = asyncio.subprocess.PIPE,
     stderr: int = asyncio.subprocess.PIPE,
     closed: Collection[int] = (),
     unprivileged: bool = False,
 ) -> Forked:
-    """Start the command. `stdout`, `stderr`: descriptors, or PIPE. `closed`: of 0, 1 and 2, those it starts without.
+    """Start the command, one of _MAIN.
 
+    `stdout`, `stderr`: descriptors, or PIPE. `closed`: of 0, 1 and 2, those it starts without.
     `unprivileged`: files' modes apply to it even if it is root.
     """
     readers: list[asyncio.StreamReader | None] = []
@@ -95,7 +106,7 @@ async def fork(
             given.append(asked)
     process = _FORKING.Process(
         target=_run,
-        args=(arguments, dict(environment), *map(DupFd, given)),
+        args=(command, arguments, dict(environment), *map(DupFd, given)),
         kwargs={"closed": closed, "unprivileged": unprivileged},
     )
     try:
@@ -119,6 +130,7 @@ async def _rest(stream: asyncio.StreamReader | None) -> bytes:
 
 
 def _run(
+    command: str,
     arguments: Sequence[str],
     environment: Mapping[str, str],
     stdout: Any,
@@ -142,13 +154,12 @@ def _run(
             setattr(sys, name, None)  # as Python has it then
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["transfer-gateway", *arguments]
-
-    from transfer_gateway.__main__ import main  # noqa: PLC0415  in the child only
-
+    sys.argv = [command, *arguments]
+    if command == AWS_CLI:
+        reload(import_module("awscli"))  # for AWS_DATA_PATH, which it sets
     make_quick()
     gc.freeze()  # or each search for garbage would copy the pages that it shares with its parent
-    main()
+    sys.exit(import_module(_MAIN[command]).main())
 
 
 def _drop_capabilities() -> None:

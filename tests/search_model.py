@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -51,13 +52,13 @@ Hidden = frozenset[Hideable]
 
 @dataclass
 class Known:
-    """One execution: what the store was given."""
+    """One execution: what the store was given. Complete before it is asked."""
 
     key: ExecutionKey
     events: list[ExecutionEvent] = field(default_factory=list)
     answer: Execution | None = None
 
-    @property
+    @cached_property
     def record(self) -> Record | None:
         return record_of(self.events) if self.events else None
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from command import run, run_on_terminal, run_unread
-from recorded import REMEMBERS, id_of, key_of, recorded_world, uploaded
+from doors import GraphQLDoor
+from recorded import REMEMBERS, id_of, key_of, recorded_world, until_read, uploaded
 from transfer_gateway import server
-from wire import GUARDED, PLAIN, becomes
+from wire import GUARDED, PLAIN, becomes, calling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from transfer_emulator import Emulator, World
     from transfer_gateway.settings import Settings
@@ -28,6 +30,14 @@ def world() -> World:
     return recorded_world()
 
 
+@asynccontextmanager
+async def reading(settings: Callable[..., Settings]) -> AsyncIterator[str]:
+    """The URL of a service that has read all logs."""
+    async with server.running(settings(**REMEMBERS)) as service, calling(service.url) as gateway:
+        await until_read(GraphQLDoor(gateway))
+        yield service.url
+
+
 async def found(url: str, *options: str) -> list[str]:
     code, out, told = await run("search", *options, "--url", url)
     # On a busy machine a search may take longer than it may.
@@ -38,8 +48,7 @@ async def test_what_it_finds(world: World, aws: Emulator, settings: Callable[...
     """JSON lines in a pipe; what may be missing is told on stderr, in one line unless asked for."""
     failed = uploaded(world, "payments", failing_step=1, duration_s=60)
     other = uploaded(world, "claims", ago_s=1200, duration_s=30)
-    async with server.running(settings(**REMEMBERS)) as service:
-        url = service.url
+    async with reading(settings) as url:
         await becomes(lambda: found(url), [id_of(key_of(failed)), id_of(key_of(other))])
         assert await found(url, "--status", "exception", "--since", "1h") == [id_of(key_of(failed))]
         for options in (
@@ -76,8 +85,7 @@ async def test_what_people_paste(world: World, aws: Emulator, settings: Callable
     on_efs = uploaded(world, "payments")
     on_s3 = uploaded(world, "claims", account_id=GUARDED)
     uploads = {"fs-": on_efs, "transfer-landing": on_s3}
-    async with server.running(settings(**REMEMBERS)) as service:
-        url = service.url
+    async with reading(settings) as url:
         await becomes(lambda: found(url, "--limit", "3", "--order", "oldest"), sorted_by_start(on_efs, on_s3))
         _, out, _ = await run("search", "--url", url)
         for line in out.splitlines():
@@ -126,8 +134,7 @@ def sorted_by_start(*uploads: object) -> list[str]:
 async def test_table(world: World, aws: Emulator, settings: Callable[..., Settings]) -> None:
     """A line each from 100 columns on, else two. Names and ids of files and executions come first."""
     uploads = [uploaded(world, "payments", failing_step=1), uploaded(world, "claims", ago_s=90)]
-    async with server.running(settings(**REMEMBERS)) as service:
-        url = service.url
+    async with reading(settings) as url:
         await becomes(lambda: found(url, "--order", "oldest"), sorted_by_start(*uploads))
         headings = ["STATUS", "STARTED", "FILE", "EXECUTION", "FAILED"]
         for columns, lines_each, names in (

@@ -38,7 +38,7 @@ def test_every_sleep_has_its_reason() -> None:
         lines = source.splitlines()
         without += [
             f"{path}:{each.lineno}"
-            for each in sleeps(ast.parse(source))
+            for each in (sleeps(ast.parse(source)) if "sleep" in source else ())
             if "  # " not in lines[each.lineno - 1]
         ]
     assert without == []

@@ -17,6 +17,13 @@ Run = Any
 
 
 @pytest.fixture
+def with_grpc(request: pytest.FixtureRequest) -> bool:
+    """For modules that use gRPC, as their names or imports say."""
+    module = request.module
+    return any(word in module.__name__ for word in ("rpc", "tls")) or hasattr(module, "both_doors")
+
+
+@pytest.fixture
 async def run(aws: Emulator, settings: Callable[..., Settings]) -> AsyncIterator[Run]:
     """Run the service with the given settings. Returns: its URL."""
     async with AsyncExitStack() as stack:

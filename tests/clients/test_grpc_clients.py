@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
+import time
+from asyncio.subprocess import PIPE
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from history_events import START, a_run, new_key
 from node import NODE, output
+from transfer_gateway import server
+from transfer_gateway.history.store import open_store
 from wire import place, to_input
 
 if TYPE_CHECKING:
-    from transfer_emulator import World
-    from transfer_gateway import server
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from transfer_emulator import Emulator, World
+    from transfer_gateway.settings import Settings
 
 pytestmark = pytest.mark.node
 
@@ -58,3 +68,47 @@ async def test_node(service: server.Service, world: World) -> None:
     assert by_type["ResourceInfo"]["resourceName"] == "123123123123"
     (violation,) = (await get({}))["details"][1]["fieldViolations"]
     assert violation["field"] == "key.account_id"
+
+
+async def test_node_watches(aws: Emulator, settings: Callable[..., Settings], tmp_path: Path) -> None:
+    """A Node client watches an execution to its end, while the gateway is replaced: each event once, in order."""
+    url = f"sqlite:///{tmp_path / 'history.db'}"
+    port = free_port()
+    remembering = settings(history_url=url, grpc_port=port, grpc_max_connection_age_s=1)
+    run = a_run(new_key(), start_ms=int((time.time() - START.timestamp()) * 1000))
+    async with open_store(url) as store:
+        async with server.running(remembering):
+            await store.append(run[:2])
+            process = await asyncio.create_subprocess_exec(
+                "node",
+                NODE / "grpc_watch.mjs",
+                f"127.0.0.1:{port}",
+                json.dumps(to_input(run[0].key)),
+                stdout=PIPE,
+                stderr=PIPE,
+            )
+            assert process.stdout is not None
+            assert process.stderr is not None
+            async with asyncio.timeout(60):
+                received = event_ids(await process.stdout.readline())
+                assert b"UNAVAILABLE: The subscription" in await process.stderr.readline()
+                await store.append(run[2:4])
+                received += event_ids(await process.stdout.readline())
+        await store.append(run[4:6])
+        async with server.running(remembering), asyncio.timeout(60):
+            received += event_ids(await process.stdout.readline())
+            await store.append(run[6:])
+            while line := await process.stdout.readline():
+                received += event_ids(line)
+            assert await process.wait() == 0
+    assert received == [event.id for event in run]
+
+
+def event_ids(line: bytes) -> list[str]:
+    return [event["id"] for event in json.loads(line).get("events", ())]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port

@@ -11,10 +11,12 @@ from google.protobuf.json_format import ParseDict
 
 from audited import Line, audited
 from doors import GRAPHQL
+from history_events import a_run, new_key
 from transfer_api.v1 import execution_pb2
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway.domain.identity import ExecutionId
+from transfer_gateway.history.store import open_store
 from wire import GUARDED, HOME, PLAIN, REGION, place, to_input, until
 
 if TYPE_CHECKING:
@@ -197,6 +199,15 @@ def rpcs(world: World) -> list[Asked]:
         Asked("SearchExecutions", {}, [Line("search_executions", (), OFF)]),
         Asked("SearchExecutions", {"pageSize": 0}, []),
         Asked("ListCoverage", {}, [Line("list_coverage", (), OFF)]),
+        Asked("WatchExecution", {"key": one}, [Line("watch_execution", (str(key),), OFF)]),
+        Asked(
+            "WatchExecution",
+            {"key": one | {"accountId": UNKNOWN_ACCOUNT}},
+            [Line("watch_execution", (str(key).replace(PLAIN, UNKNOWN_ACCOUNT),), "ACCOUNT_NOT_AVAILABLE")],
+        ),
+        Asked("WatchExecution", {"key": one | {"region": "nowhere"}}, []),
+        Asked("WatchExecutions", {}, [Line("watch_executions", (), OFF)]),
+        Asked("WatchExecutions", {"filter": {"running": True}}, []),
         Asked("GetViewer", {}, [Line("get_viewer", ALL, "OK")]),
         Asked("ListServers", {}, [Line("list_servers", (server,), "OK")]),
         Asked("ListAccounts", {}, [Line("list_accounts", ALL, "OK")]),
@@ -255,6 +266,30 @@ async def test_who_leaves_is_audited(aws: Emulator, world: World, accounts_file:
         "FindExecution": [Line("find_execution", (), "CANCELLED")],
         "ListExecutions": [Line("list_executions", (), "CANCELLED")],
         "ListWorkflows": [Line("list_workflows", (), "CANCELLED")],
+    }
+
+
+async def test_watches_are_audited_at_both_ends(
+    aws: Emulator, world: World, accounts_file: Path, tmp_path: Path
+) -> None:
+    """Not at each delivery."""
+    url = f"sqlite:///{tmp_path / 'history.db'}"
+    run = a_run(new_key())
+    key = str(run[0].key)
+    one = ParseDict(to_input(run[0].key), execution_pb2.ExecutionKey())
+    async with open_store(url) as store, audited(accounts_file, TRANSFER_GATEWAY_HISTORY_URL=url) as service:
+        await store.append(run)
+        await service.call("ends", "WatchExecution", pb.WatchExecutionRequest(key=one))
+        request = pb.WatchExecutionRequest(key=one, after="x")
+        await service.call("fails", "WatchExecution", request)
+        leaving = service.stub.WatchExecutions(
+            pb.WatchExecutionsRequest(), metadata=(("x-request-id", "leaves"),)
+        )
+        await leaving.initial_metadata()
+        leaving.cancel()
+    assert dict(service.lines) == {
+        "ends": [Line("watch_execution", (key,), "BEGAN"), Line("watch_execution", (key,), "ENDED")],
+        "leaves": [Line("watch_executions", (), "BEGAN"), Line("watch_executions", (), "CANCELLED")],
     }
 
 

@@ -11,7 +11,17 @@ from uuid import uuid4
 import pytest
 
 from doors import Failed, both_doors
-from recorded import ACCOUNTS, REGIONS, REMEMBERS, key_of, recorded_world, same, uploaded, workflow_of
+from recorded import (
+    ACCOUNTS,
+    REGIONS,
+    REMEMBERS,
+    key_of,
+    recorded_world,
+    same,
+    until_read,
+    uploaded,
+    workflow_of,
+)
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
 from wire import GUARDED, HOME, PLAIN, REGION, becomes, calling
@@ -28,22 +38,30 @@ pytestmark = pytest.mark.early
 
 TARGETS = len(ACCOUNTS) * len(REGIONS)  # that have workflows
 ALL_TARGETS = TARGETS + len(REGIONS)
-SLOWLY = {"history_interval_s": 1}  # so that no read has to wait for AWS's quota
-DAY_S = 86_400.0
-EVERYTHING = {"history_backfill_hours": 25}  # since before the log groups were made
+SLOWLY: dict[str, Any] = {
+    "history_interval_s": 1,
+    "target_rate_per_s": 1000,
+}  # so that no read has to wait for AWS's quota
+HOUR_S = 3600.0
+EVERYTHING: dict[str, Any] = {"history_backfill_hours": 5}  # since before the log groups were made
 
 
 @pytest.fixture
 def world() -> World:
-    return recorded_world()
+    return recorded_world(age_s=4 * HOUR_S)
 
 
 @asynccontextmanager
-async def remembering(settings: Callable[..., Settings], **overrides: Any) -> AsyncIterator[Sequence[Door]]:
+async def remembering(
+    settings: Callable[..., Settings], *, has_read: bool = True, **overrides: Any
+) -> AsyncIterator[Sequence[Door]]:
+    """`has_read`: wait until it has read all logs."""
     async with (
         server.running(settings(**REMEMBERS | SLOWLY | overrides)) as service,
         both_doors(service, history=True) as doors,
     ):
+        if has_read:
+            await until_read(doors[0])
         yield doors
 
 
@@ -121,7 +139,12 @@ async def test_a_maximum_age_asks_aws(world: World, aws: Emulator, settings: Cal
         "{ findExecution(executionId: $id, workflowId: $w, maxAge: $age) { targetsAsked } }"
     )
     logged = workflow_of(world, "payments")
-    async with server.running(settings(**REMEMBERS | SLOWLY)) as service, calling(service.url) as gateway:
+    async with (
+        server.running(settings(**REMEMBERS | SLOWLY)) as service,
+        both_doors(service) as doors,
+        calling(service.url) as gateway,
+    ):
+        await until_read(doors[0])
 
         async def asked(age: float | None) -> int:
             found = await gateway.ask(query, id=unknown(), w=logged, age=age)
@@ -140,7 +163,7 @@ async def test_without_its_store_all_are_asked(
     """What runs is found as ever. What does not may have ended: the store is named."""
     running = uploaded(world, ago_s=100, duration_s=3000)
     nowhere = "postgresql://gateway@127.0.0.1:1/history"
-    async with remembering(settings, history_url=nowhere) as doors:
+    async with remembering(settings, has_read=False, history_url=nowhere) as doors:
         for door in doors:
             before = aws.calls.count(operation="DescribeExecution")
             with pytest.raises(Failed, match="The history store can't be reached") as failed:
@@ -171,7 +194,7 @@ async def test_what_ended_before_the_history_begins_is_in_doubt(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:
     """It is not said that it never was; the time is told, and a lookup finds it."""
-    ended = uploaded(world, ago_s=DAY_S / 2, duration_s=5)
+    ended = uploaded(world, ago_s=3 * HOUR_S, duration_s=5)
     async with remembering(settings, history_backfill_hours=1) as doors:
         for door in doors:
 
@@ -190,7 +213,7 @@ async def test_what_retention_has_deleted_is_in_doubt(
     world: World, aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     """The history begins when what it keeps does, wherever it says since when it knows everything."""
-    old = uploaded(world, ago_s=7200, duration_s=5)
+    old = uploaded(world, ago_s=2 * HOUR_S, duration_s=5)
     store = EVERYTHING | {"history_url": f"sqlite:///{tmp_path}/history.db"}
     async with remembering(settings, **store) as doors:
 
@@ -198,7 +221,7 @@ async def test_what_retention_has_deleted_is_in_doubt(
             return doubts(await doors[0].find(old.execution_id))
 
         await becomes(found, {"COMPLETED": {PLAIN}})
-    async with remembering(settings, **store, history_retention_days=3600 / DAY_S) as doors:
+    async with remembering(settings, **store, history_retention_days=1 / 24) as doors:
         for door in doors:
 
             async def why(door: Door = door) -> Any:
@@ -225,14 +248,16 @@ async def test_a_log_that_can_not_be_read_is_in_doubt(
     """AWS does not have it in progress, but it may have ended."""
     ended = uploaded(world, account_id=GUARDED, ago_s=100, duration_s=5)
     aws.faults.add(Fault(fault, service="logs", account_id=GUARDED))
-    async with remembering(settings, **EVERYTHING, request_timeout_s=5) as doors:
+    async with remembering(settings, has_read=False, **EVERYTHING, request_timeout_s=3) as doors:
         for door in doors:
 
             async def why(door: Door = door) -> Any:
                 return doubts(await door.find(ended.execution_id, workflowId=ended.workflow_id))
 
             await becomes(why, {"LOG_UNREADABLE": {GUARDED}})
-        for _ in range(20):
+        calls = partial(aws.calls.count, account_id=GUARDED, service="logs")
+        enough = calls() + 3  # several reads, so that the breaker opens
+        while calls() < enough:
             places = (await doors[0].coverage(filter={"accountIds": [GUARDED]}))["coverage"]
             problems = {place["problem"]["code"] for place in places if place["problem"] is not None}
             assert problems <= (
@@ -241,7 +266,7 @@ async def test_a_log_that_can_not_be_read_is_in_doubt(
                 else {"DEADLINE_EXCEEDED", "UPSTREAM_UNAVAILABLE"}
             )
             assert all(place["remedy"] for place in places if place["problem"] is not None)
-            await asyncio.sleep(0.5)  # several reads, so that the breaker opens
+            await asyncio.sleep(0.1)  # the interval of polling
 
 
 async def test_what_the_history_knows_and_aws_denies_is_a_failure(
@@ -249,7 +274,7 @@ async def test_what_the_history_knows_and_aws_denies_is_a_failure(
 ) -> None:
     """Not "not found": the target is named."""
     running = uploaded(world, ago_s=100, duration_s=3000)
-    async with remembering(settings) as doors:
+    async with remembering(settings, has_read=False) as doors:
 
         async def status() -> object:
             found = (await doors[0].find(running.execution_id))["execution"]

@@ -15,7 +15,7 @@ from doors import Failed, GraphQLDoor
 from examples import examples
 from issuer import LocalIssuer
 from random_policies import EVERYONE, hidden_from, rules, secrets_of, upload_everywhere
-from recorded import id_of, key_of, recorded_world
+from recorded import id_of, key_of, recorded_world, until_read
 from transfer_gateway import server
 from transfer_gateway.domain.scope import Hideable
 from transfer_gateway.settings import parse_policy
@@ -106,6 +106,7 @@ async def test_nothing_that_is_denied_or_hidden(
     remembering.admission.policy = parse_policy(json.dumps({"rules": EVERYONE}).encode(), name="policy.yaml")
     event_ids: dict[str, str] = {}
     async with doors_of(remembering, issuer, "operator", history=True) as (graphql, _):
+        await until_read(graphql)  # until then the store may be busy
 
         async def read(upload: Upload) -> None:
             key = key_of(upload)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from doors import Failed, RpcDoor, both_doors
-from recorded import ACCOUNTS, REGIONS, REMEMBERS, id_of, key_of, recorded_world, same, uploaded
+from recorded import ACCOUNTS, REGIONS, REMEMBERS, id_of, key_of, recorded_world, same, until_read, uploaded
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
@@ -74,6 +74,7 @@ async def test_what_is_logged_costs_aws_nothing(
     """As AWS lists it, in the same order, with its steps, in pages, and filtered."""
     uploads = running_in(world, "payments", "claims")
     async with knowing(settings) as doors:
+        await until_read(doors[0])
         await becomes(lambda: listed(doors[0]), ids_of(uploads))
         await becomes(lambda: lists_of_ten_viewers(aws, doors), 0)
         for door in doors:

@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from audited import Line, audited
 from doors import Failed, RpcDoor, both_doors
-from recorded import REMEMBERS, id_of, key_of, recorded_world, same, uploaded, workflow_of
+from recorded import REMEMBERS, id_of, key_of, recorded_world, same, until_read, uploaded, workflow_of
 from shared_service import SharedService, clear_environment, shared
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_emulator import Fault, FaultKind
@@ -132,6 +132,7 @@ async def doors(
     for name, value in remembering.environment.items():
         monkeypatch.setenv(name, value)
     async with both_doors(remembering, history=True) as doors:
+        await until_read(doors[0])
         await becomes(
             lambda: counts(doors[0]),
             {"COMPLETED": 9, "EXCEPTION": 3, "HANDLING_EXCEPTION": 3, "IN_PROGRESS": 3},

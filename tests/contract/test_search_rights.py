@@ -16,7 +16,7 @@ from callers import doors_of
 from doors import Failed
 from examples import examples
 from random_policies import EVERYONE, TARGETS, granted, hidden_from, rules, secrets_of, upload_everywhere
-from recorded import id_of, key_of, recorded_world
+from recorded import id_of, key_of, recorded_world, until_read
 from transfer_gateway.domain.scope import Hideable
 from transfer_gateway.settings import parse_policy
 from wire import GUARDED, HOME, PLAIN, REGION, becomes
@@ -55,6 +55,7 @@ def use(service: server.Service, rules: list[dict[str, Any]]) -> None:
 async def read_everything(service: server.Service, issuer: LocalIssuer, uploads: Uploads) -> None:
     use(service, EVERYONE)
     async with doors_of(service, issuer, "operator") as (graphql, _):
+        await until_read(graphql)
 
         async def found() -> dict[str, int]:
             try:

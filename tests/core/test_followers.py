@@ -126,9 +126,9 @@ async def test_many_quiet_logs_stay_below_the_limit_together(tmp_path: Path) -> 
     """They are read less often than once a minute then, but all of them."""
     scripts = [replace(TRADES[0], subject=f"trades-{number}", logging=Logging.SERVER) for number in range(40)]
     async with following(tmp_path, FIRST, SECOND, THIRD, scripts=scripts, history_max_reads_per_s=1) as it:
-        await asyncio.sleep(500)
-        # Each target's 40 logs come one after the other every 120 s: two or three times, and four times if every 60 s.
-        assert 240 <= await it.reads_in(300) <= 370
+        await asyncio.sleep(120)
+        # Each target's 40 logs come one after the other every 120 s: about twice, and four times if every 60 s.
+        assert 200 <= await it.reads_in(240) <= 300
         for coverage in it.coverage().values():
             assert coverage.problem is None
             assert coverage.complete_until is not None
@@ -141,7 +141,7 @@ async def test_a_question_notices_that_the_store_has_lost_what_was_read(tmp_path
         key, _ = it.upload(FIRST)
         it.upload(FIRST, duration_s=5000)  # so that the log is read often
         for _ in range(2):
-            await asyncio.sleep(1001)
+            await asyncio.sleep(701)
             await SqliteFile(tmp_path).wipe()
             reader = it.core.reader(AUDIT)
             execution = await reader.describe(

@@ -27,7 +27,7 @@ from transfer_gateway.domain.errors import (
 from transfer_gateway.domain.execution import ExecutionStatus
 from transfer_gateway.domain.identity import AccountId, Region, Target
 from transfer_gateway.domain.scope import Hideable, Scope
-from transfer_gateway.domain.search import SearchInput
+from transfer_gateway.domain.search import SearchInput, SearchOrder, Window
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -341,3 +341,32 @@ async def test_all_callers_have_only_so_many(tmp_path: Path) -> None:
             await anext(first)
             with pytest.raises(Throttled, match="subscriptions"):
                 await told(watch_all(it.core.reader(AUDIT)))
+
+
+async def test_what_was_missed_in_ten_minutes(tmp_path: Path) -> None:
+    """It is told exactly, also to one who begins with a search's cursor."""
+    async with following(tmp_path, FIRST, SECOND) as it:
+        await until_read(it)
+        reader = it.core.reader(AUDIT)
+        page = await reader.search(
+            SearchInput(),
+            SearchOrder.NEWEST_FIRST,
+            Window(),
+            with_counts=False,
+            with_coverage=False,
+            with_changes_cursor=True,
+            deadline=asyncio.get_running_loop().time() + 10,
+        )
+        keys = []
+        for _ in range(5):
+            keys.append(it.upload(FIRST, duration_s=20)[0])
+            await asyncio.sleep(120)  # it is away for ten minutes
+        found: list[ExecutionChange] = []
+        async with aclosing(watch_all(reader, after=page.changes_cursor)) as changes:
+            while sum(change.is_last for change in found) < len(keys):
+                found.append(await next_of(changes))
+        for key in keys:
+            stored = (await it.history.store.records([key]))[key]
+            assert [event for change in found if change.key == key for event in change.events] == list(
+                stored.events
+            )

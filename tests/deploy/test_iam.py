@@ -5,10 +5,9 @@ from __future__ import annotations
 import ast
 import functools
 import json
+import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from botocore.session import Session
 from moto import mock_aws
 from ruamel.yaml import YAML
 
+from forked import AWS_CLI, fork
 from transfer_gateway.settings import parse_accounts
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ COMMANDS = [shlex.split(line) for line in SHOWN.splitlines() if line]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command[1:3]))
-def test_commands_are_ones(command: list[str]) -> None:
+async def test_commands_are_ones(command: list[str]) -> None:
     """The AWS CLI accepts every documented command, and the templates its parameters. Nothing is called."""
     assert command[0] == "aws"
     if command[2] == "deploy":
@@ -218,9 +218,10 @@ def test_commands_are_ones(command: list[str]) -> None:
         )
         return
     words = [word.replace("file://iam/", f"file://{IAM}/") for word in command[1:]]
-    aws = Path(sys.executable).with_name("aws")
     options = ("--region=eu-west-1", "--generate-cli-skeleton=output")
-    subprocess.run([aws, *words, *options], check=True, stdout=subprocess.DEVNULL)
+    process = await fork(*words, *options, command=AWS_CLI, environment=os.environ)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
 
 
 def test_role_names_are_the_defaults_of_accounts_files() -> None:

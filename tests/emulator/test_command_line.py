@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import socket
-import sys
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,20 +13,17 @@ from typing import Any
 import aiohttp
 import pytest
 
+from forked import AWS_CLI, EMULATOR, fork
 from transfer_emulator import Emulator, World, demo_world
 from transfer_emulator.__main__ import main
-
-SCRIPTS = Path(sys.executable).parent
 
 
 async def run_aws(environment: dict[str, str], home: Path, *arguments: str) -> tuple[int, str]:
     """Run the AWS CLI with only `environment`. Returns: exit code and output."""
-    process = await asyncio.create_subprocess_exec(
-        SCRIPTS / "aws",
+    process = await fork(
         *arguments,
-        stdout=PIPE,
-        stderr=PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), **environment},
+        command=AWS_CLI,
+        environment={"PATH": os.environ["PATH"], "HOME": str(home), **environment},
     )
     out, err = await process.communicate()
     return process.returncode or 0, (out or err).decode()
@@ -104,11 +99,10 @@ async def check_that_a_reset_is_one(url: str) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_the_emulators_command_runs_until_a_signal(number: signal.Signals) -> None:
     """`transfer-emulator` prints one line of shell, serves requests, and exits with 0 on Ctrl-C or SIGTERM."""
-    process = await asyncio.create_subprocess_exec(
-        SCRIPTS / "transfer-emulator",
+    process = await fork(
         *("--accounts", "1", "--regions", "eu-central-1", "--session-lifetime-s", "0.5"),
-        stdout=PIPE,
-        stderr=PIPE,
+        command=EMULATOR,
+        environment=dict(os.environ),
     )
     try:
         assert process.stdout is not None
@@ -124,9 +118,7 @@ async def test_the_emulators_command_runs_until_a_signal(number: signal.Signals)
 
 async def refused(*arguments: str) -> tuple[int | None, str]:
     """Run the emulator's command until it exits. Returns: exit code and the last line of stderr."""
-    process = await asyncio.create_subprocess_exec(
-        SCRIPTS / "transfer-emulator", *arguments, stdout=PIPE, stderr=PIPE
-    )
+    process = await fork(*arguments, command=EMULATOR, environment=dict(os.environ))
     out, err = await asyncio.wait_for(process.communicate(), 100)
     assert out == b""
     assert b"Traceback" not in err

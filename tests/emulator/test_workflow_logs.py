@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -77,8 +78,13 @@ async def all_entries(aws: Any, world: World, **asked: Any) -> dict[str, list[di
 
 def read(event: dict[str, Any]) -> dict[str, Any]:
     """An entry's members; {} for what is no JSON object."""
+    return _parsed(event["message"])
+
+
+@lru_cache(100_000)  # the entries of a log are read again for each upload
+def _parsed(message: str) -> dict[str, Any]:
     try:
-        entry = json.loads(event["message"])
+        entry = json.loads(message)
     except ValueError:
         return {}
     return entry if isinstance(entry, dict) else {}

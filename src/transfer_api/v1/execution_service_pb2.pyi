@@ -1363,6 +1363,7 @@ class SearchExecutionsRequest(_message.Message):
     BACKWARDS_FIELD_NUMBER: _builtins.int
     WITH_COUNTS_FIELD_NUMBER: _builtins.int
     WITH_COVERAGE_FIELD_NUMBER: _builtins.int
+    WITH_CHANGES_CURSOR_FIELD_NUMBER: _builtins.int
     order_by: Global___SearchOrder.ValueType
     """Order. Default: newest first."""
     page_size: _builtins.int
@@ -1377,6 +1378,8 @@ class SearchExecutionsRequest(_message.Message):
     """Count all executions that match, by status."""
     with_coverage: _builtins.bool
     """Include coverage and coverage_summary."""
+    with_changes_cursor: _builtins.bool
+    """Include changes_cursor."""
     @_builtins.property
     def filter(self) -> Global___SearchFilter:
         """Filter. Default: all."""
@@ -1391,10 +1394,11 @@ class SearchExecutionsRequest(_message.Message):
         backwards: _builtins.bool = ...,
         with_counts: _builtins.bool = ...,
         with_coverage: _builtins.bool = ...,
+        with_changes_cursor: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "backwards", b"backwards", "filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "with_counts", b"with_counts", "with_coverage", b"with_coverage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter", b"_filter", "_page_size", b"_page_size", "_page_token", b"_page_token", "backwards", b"backwards", "filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "with_changes_cursor", b"with_changes_cursor", "with_counts", b"with_counts", "with_coverage", b"with_coverage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__filter: _TypeAlias = _typing.Literal["filter"]  # noqa: Y015
     _WhichOneofArgType__filter: _TypeAlias = _typing.Literal["_filter", b"_filter"]  # noqa: Y015
@@ -1424,10 +1428,15 @@ class SearchExecutionsResponse(_message.Message):
     COVERAGE_FIELD_NUMBER: _builtins.int
     COVERAGE_SUMMARY_FIELD_NUMBER: _builtins.int
     HIDDEN_FILTERS_FIELD_NUMBER: _builtins.int
+    CHANGES_CURSOR_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Token of the next page. Absent on the last page."""
     previous_page_token: _builtins.str
     """Token of the page before. Absent on the first page."""
+    changes_cursor: _builtins.str
+    """Pass it as after to WatchExecutions to be told of everything that happens after this answer. Only in answers to
+    requests with with_changes_cursor.
+    """
     @_builtins.property
     def executions(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.Execution]:
         """The executions of this page."""
@@ -1460,11 +1469,14 @@ class SearchExecutionsResponse(_message.Message):
         coverage: _abc.Iterable[Global___TargetCoverage] | None = ...,
         coverage_summary: Global___CoverageSummary | None = ...,
         hidden_filters: _abc.Iterable[Global___HiddenFilter] | None = ...,
+        changes_cursor: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_counts_by_status", b"_counts_by_status", "_coverage_summary", b"_coverage_summary", "_next_page_token", b"_next_page_token", "_previous_page_token", b"_previous_page_token", "counts_by_status", b"counts_by_status", "coverage_summary", b"coverage_summary", "next_page_token", b"next_page_token", "previous_page_token", b"previous_page_token"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_changes_cursor", b"_changes_cursor", "_counts_by_status", b"_counts_by_status", "_coverage_summary", b"_coverage_summary", "_next_page_token", b"_next_page_token", "_previous_page_token", b"_previous_page_token", "changes_cursor", b"changes_cursor", "counts_by_status", b"counts_by_status", "coverage_summary", b"coverage_summary", "next_page_token", b"next_page_token", "previous_page_token", b"previous_page_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_counts_by_status", b"_counts_by_status", "_coverage_summary", b"_coverage_summary", "_next_page_token", b"_next_page_token", "_previous_page_token", b"_previous_page_token", "counts_by_status", b"counts_by_status", "coverage", b"coverage", "coverage_summary", b"coverage_summary", "executions", b"executions", "hidden_filters", b"hidden_filters", "next_page_token", b"next_page_token", "previous_page_token", b"previous_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_changes_cursor", b"_changes_cursor", "_counts_by_status", b"_counts_by_status", "_coverage_summary", b"_coverage_summary", "_next_page_token", b"_next_page_token", "_previous_page_token", b"_previous_page_token", "changes_cursor", b"changes_cursor", "counts_by_status", b"counts_by_status", "coverage", b"coverage", "coverage_summary", b"coverage_summary", "executions", b"executions", "hidden_filters", b"hidden_filters", "next_page_token", b"next_page_token", "previous_page_token", b"previous_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__changes_cursor: _TypeAlias = _typing.Literal["changes_cursor"]  # noqa: Y015
+    _WhichOneofArgType__changes_cursor: _TypeAlias = _typing.Literal["_changes_cursor", b"_changes_cursor"]  # noqa: Y015
     _WhichOneofReturnType__counts_by_status: _TypeAlias = _typing.Literal["counts_by_status"]  # noqa: Y015
     _WhichOneofArgType__counts_by_status: _TypeAlias = _typing.Literal["_counts_by_status", b"_counts_by_status"]  # noqa: Y015
     _WhichOneofReturnType__coverage_summary: _TypeAlias = _typing.Literal["coverage_summary"]  # noqa: Y015
@@ -1473,6 +1485,8 @@ class SearchExecutionsResponse(_message.Message):
     _WhichOneofArgType__next_page_token: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token"]  # noqa: Y015
     _WhichOneofReturnType__previous_page_token: _TypeAlias = _typing.Literal["previous_page_token"]  # noqa: Y015
     _WhichOneofArgType__previous_page_token: _TypeAlias = _typing.Literal["_previous_page_token", b"_previous_page_token"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__changes_cursor) -> _WhichOneofReturnType__changes_cursor | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__counts_by_status) -> _WhichOneofReturnType__counts_by_status | None: ...
     @_typing.overload

@@ -9,7 +9,7 @@ Source: docs/decisions/0016-live.md.
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from itertools import cycle
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from transfer_gateway.core.cursors import Cursors
 from transfer_gateway.core.live_feed import Feed, Subscription, change_of
 from transfer_gateway.core.search import execution_of
 from transfer_gateway.domain.change import ChangePosition, ExecutionChange
-from transfer_gateway.domain.errors import BadUserInput, Throttled
+from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded, Throttled
 from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.domain.search import SearchOrder
 from transfer_gateway.history.values import OF_ANOTHER_HISTORY
@@ -26,7 +26,7 @@ from transfer_gateway.telemetry import counter, gauge
 from transfer_gateway.telemetry.metrics import Durations
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Container, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Container, Iterator
 
     from prometheus_client.core import Metric
 
@@ -96,6 +96,12 @@ class Live:
         """The cursor that goes on after a position."""
         assert self._cursors is not None  # noqa: S101  as documented
         return self._cursors.write(position)
+
+    async def now(self, deadline: float) -> str:
+        """The cursor after all that is committed. Raises: UpstreamUnavailable, DeadlineExceeded."""
+        async with until(deadline):
+            await self.begin(None)
+            return self.write_cursor(await self.newest())
 
     async def newest(self) -> ChangePosition:
         """After all that is committed. Raises: UpstreamUnavailable."""
@@ -230,3 +236,13 @@ class Live:
         )
         yield counter("live_resumes", "Subscriptions that went on from a cursor.", values=self.resumes)
         yield from self._lag.collect()
+
+
+@asynccontextmanager
+async def until(deadline: float) -> AsyncIterator[None]:
+    """A limit for reads of the store, by the loop's time. Raises: DeadlineExceeded."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError:
+        raise DeadlineExceeded("The history did not answer before the request's deadline.") from None

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager, nullcontext
+from contextlib import ExitStack, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.core.access import Access
 from transfer_gateway.core.history import ENDING_FOR_S
+from transfer_gateway.core.live import until
 from transfer_gateway.core.response_replay import counts_uses
 from transfer_gateway.core.search_input import check_live, checked, span_of
 from transfer_gateway.core.search_use_cases import criteria_of
 from transfer_gateway.domain.change import ExecutionChange
-from transfer_gateway.domain.errors import AccountNotAvailable, DeadlineExceeded, GatewayError, HistoryOff
+from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError, HistoryOff
 from transfer_gateway.domain.execution import Source
 from transfer_gateway.history.values import SearchIn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
     from transfer_gateway.core.live import Live
     from transfer_gateway.core.live_feed import Subscription
@@ -92,7 +93,7 @@ class LiveUseCases(Access):
 
         Raises: BadUserInput; UpstreamUnavailable, DeadlineExceeded.
         """
-        async with _until(deadline):
+        async with until(deadline):
             begin = await live.begin(after)
             await subscription.begun()
             if begin is not None:
@@ -127,7 +128,7 @@ class LiveUseCases(Access):
         with self._audited_unless_listed("watch_executions", **criteria):
             live, _ = self._live()
             span = span_of(self.scope, wanted, wanted)
-            async with _until(deadline):
+            async with until(deadline):
                 position = await live.begin(after) or await live.newest()
         with self._subscription("watch_executions", [], **criteria) as told:
             rights, listing = _Rights(recheck), after is None or position.listed is not None
@@ -229,16 +230,6 @@ class LiveUseCases(Access):
                 raise
             finally:
                 self._audit.ended(operation, ids, outcome, delivered=delivered, **criteria)
-
-
-@asynccontextmanager
-async def _until(deadline: float) -> AsyncIterator[None]:
-    """Raises: DeadlineExceeded."""
-    try:
-        async with asyncio.timeout_at(deadline):
-            yield
-    except TimeoutError:
-        raise DeadlineExceeded("The history did not answer before the request's deadline.") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,9 +57,12 @@ class SearchUseCases(Access):
         *,
         with_counts: bool,
         with_coverage: bool,
+        with_changes_cursor: bool,
         deadline: float,
     ) -> FoundPage:
         """A page of all executions that match, in progress and ended, in that order.
+
+        `with_changes_cursor`: with where a subscription goes on that tells of what happens after this read.
 
         Raises: BadUserInput; AccountNotAvailable; HistoryOff; UpstreamUnavailable, by the store; DeadlineExceeded;
         Throttled.
@@ -74,6 +77,9 @@ class SearchUseCases(Access):
             span = span_of(self.scope, wanted, wanted)
             if self._sources.known is not None:
                 self._sources.known.watch(span, wanted)
+            changes_cursor = None
+            if with_changes_cursor and self._sources.live is not None:
+                changes_cursor = await self._sources.live.now(deadline)
             page = await search.page(
                 span,
                 wanted,
@@ -99,6 +105,7 @@ class SearchUseCases(Access):
             entries=tuple(replace(entry, node=self.scope.redact(entry.node)) for entry in page.entries),
             hidden_filters=hidden_filters(wanted, span.scope, span.has),
             coverage=coverage,
+            changes_cursor=changes_cursor,
         )
 
     def list_coverage(

@@ -149,7 +149,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class FoundPage:
-    """A page of a search, in its order. `counts`, `coverage`: None unless asked for."""
+    """A page of a search, in its order. `counts`, `coverage`, `changes_cursor`: None unless asked for."""
 
     entries: tuple[Entry[Execution], ...]
     has_next: bool
@@ -157,3 +157,4 @@ class FoundPage:
     hidden_filters: tuple[HiddenFilter, ...]
     counts: StatusCounts | None = None
     coverage: CoverageReport | None = None
+    changes_cursor: str | None = None

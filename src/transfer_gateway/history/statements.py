@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -82,8 +83,9 @@ class Statements:
         return list(ids) if self.dialect == "postgresql" else dump(list(ids))
 
 
+@cache
 def statements_of(dialect: str) -> Statements:
-    """`dialect`: postgresql or sqlite."""
+    """Made once for all stores of a process. `dialect`: postgresql or sqlite."""
     return _Build(dialect).all()
 
 

@@ -247,6 +247,7 @@ class Query:
                 Window(first=first, after=after, last=last, before=before),
                 with_counts=selects("countsByStatus", selected),
                 with_coverage=selects("coverage coverageSummary", selected),
+                with_changes_cursor=selects("changesCursor", selected),
                 deadline=context.deadline,
             )
         )

@@ -122,6 +122,9 @@ class ExecutionSearchConnection:
     coverage_summary: CoverageSummary = strawberry.field(
         description="Of how many accounts and regions the answer may lack something."
     )
+    changes_cursor: str | None = strawberry.field(
+        description="Pass it as `after` to `executionsChanged` to be told of everything that happens after this answer."
+    )
     hidden_filters: list[HiddenFilter] = strawberry.field(
         description="Filters that matched nothing in some accounts and regions, because you may not see the field."
     )
@@ -262,6 +265,7 @@ def to_search_connection(found: search.FoundPage) -> ExecutionSearchConnection:
         coverage_summary=cast(
             "CoverageSummary", found.coverage and found.coverage.summary
         ),  # only if selected
+        changes_cursor=found.changes_cursor,
         hidden_filters=to_hidden_filters(found.hidden_filters),
     )
 

@@ -89,6 +89,7 @@ def to_search_response(
         coverage=[to_coverage(each) for each in page.coverage.targets] if page.coverage else (),
         coverage_summary=to_summary(page.coverage.summary) if page.coverage else None,
         hidden_filters=to_hidden_filters(page.hidden_filters),
+        changes_cursor=page.changes_cursor,
     )
 
 

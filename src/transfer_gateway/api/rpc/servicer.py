@@ -188,6 +188,7 @@ class ExecutionService(WatchMethods):
             search.window(request),
             with_counts=request.with_counts,
             with_coverage=request.with_coverage,
+            with_changes_cursor=request.with_changes_cursor,
             deadline=deadline,
         )
         executions = await self._loop_budget.map(
