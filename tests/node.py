@@ -7,6 +7,8 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 
 NODE = Path(__file__).parents[1] / ".ci/node"
+BIN = NODE / "node_modules/.bin"
+TYPESCRIPT = NODE / "typescript"
 
 
 async def output(*command: str | Path, cwd: Path | None = None) -> tuple[int | None, str]:

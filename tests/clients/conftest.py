@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from command import Started, started
+from node import BIN, TYPESCRIPT
 
 
 @pytest.fixture
@@ -26,3 +29,20 @@ def key(demo: Started) -> dict[str, str]:
     shown: dict[str, Any] = json.loads(body[1])
     found: dict[str, str] = shown["variables"]["key"]
     return found
+
+
+@pytest.fixture(scope="session")
+def typescript() -> None:
+    """The TypeScript clients, type-checked and compiled with types generated from the schema."""
+    for made in ("gql", "built"):
+        shutil.rmtree(TYPESCRIPT / made, ignore_errors=True)
+    for command in (("graphql-codegen", "--config", "codegen.ts"), ("tsc",)):
+        ran = subprocess.run(  # noqa: S603  no input of anybody
+            [BIN / command[0], *command[1:]],
+            cwd=TYPESCRIPT,
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=60,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr

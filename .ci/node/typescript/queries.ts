@@ -83,3 +83,23 @@ export const Accounts = graphql(`
     accounts { id accountId alias regions }
   }
 `);
+
+export const Changed = graphql(`
+  subscription Changed($key: ExecutionKey!, $after: String) {
+    executionChanged(key: $key, after: $after) {
+      cursor
+      execution { id status }
+      events { id kind }
+    }
+  }
+`);
+
+export const AllChanged = graphql(`
+  subscription AllChanged($filter: SearchFilter, $after: String) {
+    executionsChanged(filter: $filter, after: $after) {
+      cursor
+      execution { id status }
+      events { id kind }
+    }
+  }
+`);
