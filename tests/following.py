@@ -75,7 +75,7 @@ class Following:
 
     async def reads_in(self, seconds: float, account_id: str | None = None) -> int:
         before = self.reads(account_id)
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds)  # the reads of so long are counted
         return self.reads(account_id) - before
 
     def coverage(self) -> dict[str, Coverage]:

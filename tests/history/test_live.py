@@ -60,7 +60,7 @@ class Subscriber:
                 self.note(change)
                 if len(self.told) >= until:
                     return
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(pause_s)  # it reads slowly
 
     def note(self, change: ExecutionChange | None) -> None:
         if change is None:
@@ -92,7 +92,7 @@ async def test_each_gets_what_it_watches_once_and_in_order(store: HistoryStore) 
                 await quick.read(min(random.randrange(1, 50), 320 - len(quick.told)))
 
         async def comes_late() -> None:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # it comes late
             await late.read(320)
 
         async def write() -> None:

@@ -182,9 +182,9 @@ class HttpServer(uvicorn.Server):
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             # Heartbeats fit into the kernel's buffer for hours, so a peer that vanished is noticed by the kernel alone.
-            accepted.setsockopt(
-                socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(connection.limits.write_timeout_s * 1000)
-            )
+            if hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux
+                unacknowledged_ms = round(connection.limits.write_timeout_s * 1000)
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged_ms)
             await loop.connect_accepted_socket(protocol, accepted, ssl=self.config.ssl, **timeouts)
         except OSError as error:  # the TLS handshake failed or timed out, or the client disconnected
             _log.debug("connection_not_opened", error=str(error))
