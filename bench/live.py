@@ -40,7 +40,7 @@ from transfer_gateway.settings import Settings
 from transfer_gateway.telemetry import configure_logging
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from multiprocessing.queues import Queue
 
     from transfer_gateway.history.store import HistoryStore
@@ -131,7 +131,7 @@ async def serve(executions: int, accounts_file: str, directory: str) -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 10, 10)  # as `transfer-gateway serve` does
-        history = service.gateway._history
+        history = service.gateway._history  # noqa: SLF001  what followers write to
         assert history is not None
         for number in range(executions):
             await history.store.append([event_of(number, 0, EventKind.EXECUTION_STARTED)])
@@ -230,17 +230,14 @@ async def subscribe(
         for _ in range(-(-len(numbers) // STREAMS_PER_CHANNEL) if transport == "grpc" else 0)
     ]
     tasks = []
+    works: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
+        "sse": lambda _, *of: sse(gateway["url"], *of),
+        "unread": lambda _, *of: sse(gateway["url"], *of, reads=False),
+        "websocket": lambda _, *of: websocket(gateway["url"], *of),
+        "grpc": lambda at, *of: watch(channels[at // STREAMS_PER_CHANNEL], *of),
+    }
     for at, number in enumerate(numbers):
-        execution, on_bytes = number % executions, listener(number)
-        match transport:
-            case "sse":
-                work = sse(gateway["url"], execution, on_bytes)
-            case "unread":
-                work = sse(gateway["url"], execution, on_bytes, reads=False)
-            case "websocket":
-                work = websocket(gateway["url"], execution, on_bytes)
-            case _:
-                work = watch(channels[at // STREAMS_PER_CHANNEL], execution, on_bytes)
+        work = works[transport](at, number % executions, listener(number))
         tasks.append(asyncio.create_task(work))
         await asyncio.sleep(START_EVERY_S)
     while transport != "unread" and len(heard) < len(numbers):
@@ -256,18 +253,11 @@ async def subscribe(
         took_s.clear()
 
 
-def client(
-    transport: str,
-    gateway: dict[str, str],
-    numbers: Sequence[int],
-    executions: int,
-    results: Queue[Any],
-    asked: Any,  # noqa: ANN401  a connection
-) -> None:
+def client(asked: Any, *arguments: Any) -> None:  # noqa: ANN401  a connection, and those of `subscribe`
     os.sched_setaffinity(0, others())
     sys.stdin = os.fdopen(asked.fileno(), closefd=False)
     gc.freeze()
-    asyncio.run(subscribe(transport, gateway, numbers, executions, results))
+    asyncio.run(subscribe(*arguments))
 
 
 def others() -> set[int]:
@@ -343,7 +333,7 @@ class Clients:
 
     async def add(self, transport: str, numbers: Sequence[int]) -> None:
         reader, writer = self._context.Pipe(duplex=False)
-        arguments = (transport, self._gateway.at, numbers, self._executions, self._results, reader)
+        arguments = (reader, transport, self._gateway.at, numbers, self._executions, self._results)
         process = self._context.Process(target=client, args=arguments)
         await asyncio.to_thread(process.start)
         self._processes.append(process)
