@@ -45,7 +45,7 @@ class HistoryOff(Reader):
     def __init__(self) -> None:
         self.scope = Scope(ACCOUNTS)
         unused: Any = None
-        self._sources = Sources(*[unused] * 5, *[None] * 4)
+        self._sources = Sources(*[unused] * 5, *[None] * (len(Sources._fields) - 5))
 
 
 def nested(depth: int) -> str:
@@ -288,9 +288,10 @@ async def test_too_many_rows_are_refused(gateway: Gateway) -> None:
 
 
 def test_every_field_has_its_cost() -> None:
-    """Every field of Query has a cost."""
+    """Every field of Query and Subscription has a cost."""
     assert SCHEMA.query_type is not None
-    assert set(SCHEMA.query_type.fields) == set(cost._COSTS)
+    assert SCHEMA.subscription_type is not None
+    assert {*SCHEMA.query_type.fields, *SCHEMA.subscription_type.fields} == set(cost._COSTS)
 
 
 @pytest.mark.parametrize("suggestions", [True, False])

@@ -80,6 +80,7 @@ PAIRS: list[tuple[str, Any]] = [
     ("WorkflowKey", workflow_pb2.WorkflowKey),
     ("Server", server_pb2.Server),
     ("ExecutionEvent", execution_pb2.ExecutionEvent),
+    ("ExecutionChange", execution_pb2.ExecutionChange),
     ("ExecutionNotFound", error_pb2.Error),
     ("TargetFailure", pb.TargetFailure),
     ("ExecutionFilter", pb.ExecutionFilter),
