@@ -116,3 +116,20 @@ async def test_an_error_is_seen(recorded: Recorded, client: Sequence[str]) -> No
     async with subscribed(recorded, client, filter={}, after="nonsense") as printed:
         assert await printed.next() == {"codes": ["BAD_USER_INPUT"]}
     assert recorded.gateway.http.connections == 1
+
+
+async def test_react(recorded: Recorded) -> None:
+    """The hook of docs/graphql.md has each event once, although its connection is cut."""
+    run = a_new_run()
+    await recorded.store.append(run[:1])
+    async with subscribed(recorded, ("subscribe_react.js",), filter={}) as printed:
+        while not (await printed.next())["executions"]:
+            pass  # subscribed
+        await recorded.store.append(run[1:4])
+        while len((await printed.next())["events"]) < 3:
+            pass
+        recorded.gateway.cut()
+        await recorded.store.append(run[4:])
+        while len((shown := await printed.next())["events"]) < len(run) - 1:
+            pass
+    assert own_ids(shown["events"]) == [event.event_id for event in run[1:]]
