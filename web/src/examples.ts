@@ -164,6 +164,27 @@ query Search($filter: SearchFilter!, $after: String) {
 }
 `;
 
+const CHANGES = `# What happens, as it happens: first the executions in
+# progress, then each change. Run it, and wait.
+subscription Changes($filter: SearchFilter, $after: String) {
+  executionsChanged(filter: $filter, after: $after) {
+    cursor # pass it as \`after\`, to go on from here
+    execution {
+      id
+      account { alias }
+      status
+      stepsDone
+    }
+    events {
+      occurredAt
+      kind
+      stepName
+      error { type message }
+    }
+  }
+}
+`;
+
 const SEVERAL = `# Up to 1,000 at once, answered in this order. One that
 # fails never spoils the rest.
 query SeveralExecutions($keys: [ExecutionKey!]!) {
@@ -225,6 +246,7 @@ export function examples(keys: Key[]): Example[] {
     example(IN_FULL, { key: first }),
     example(HISTORY, { key: first }),
     example(SEARCH, { filter: { fileName: "claims-" } }),
+    example(CHANGES, { filter: {} }),
     example(SEVERAL, { keys: keys.length > 0 ? keys : [PLACEHOLDER] }),
     example(FIND, { executionId: first.executionId }),
     example(ACCOUNTS),
