@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from transfer_gateway.domain.event import EventKind, ExecutionEvent, Upload
@@ -25,6 +26,9 @@ from transfer_gateway.domain.execution import (
     UserDetails,
 )
 from transfer_gateway.domain.identity import AccountId, ExecutionId, ExecutionKey, Region, WorkflowId
+
+if TYPE_CHECKING:
+    from transfer_gateway.history.store import HistoryStore
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _NUMBERS = count(1)
@@ -115,3 +119,10 @@ def observed(key: ExecutionKey, at_ms: float = 0, status: str = "IN_PROGRESS") -
         observed_at=START + timedelta(milliseconds=at_ms),
         aws_request_id="request-1",
     )
+
+
+async def events_in_order(store: HistoryStore, key: ExecutionKey) -> list[ExecutionEvent]:
+    """An execution's events in the order in which they were stored."""
+    _, row = await store.feed.known(key, as_of_ms=0)
+    assert row is not None
+    return list(row.events)

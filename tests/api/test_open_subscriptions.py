@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close, Frame, Opcode
 
 from audited import audited
 from callers import KEY, POLICY
@@ -200,11 +201,7 @@ async def test_readers_that_do_not_read(live: Live, world: World) -> None:
         running(world)
     service = await live(request_timeout_s=1)
     await known_to_be_running(service.url, _MANY)
-    fields = (
-        "id results { steps { outputs } } initialFileLocation { s3FileLocation { bucket key } } executionRole"
-    )
-    large = " ".join(f"e{n}: execution {{ {fields} }}" for n in range(40))
-    query = ALL_CHANGED.replace("{ cursor", f"{{ {large} cursor")
+    query = large_subscription()
     body = json.dumps({"query": query}).encode()
     head = (
         b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -225,6 +222,14 @@ async def test_readers_that_do_not_read(live: Live, world: World) -> None:
                     new = "/".join(running(world).values())
                     while new not in json.dumps(await reading.next()):
                         pass
+
+
+def large_subscription() -> str:
+    fields = (
+        "id results { steps { outputs } } initialFileLocation { s3FileLocation { bucket key } } executionRole"
+    )
+    large = " ".join(f"e{n}: execution {{ {fields} }}" for n in range(40))
+    return ALL_CHANGED.replace("{ cursor", f"{{ {large} cursor")
 
 
 def unread_connection(url: str) -> sockets.socket:
@@ -272,6 +277,29 @@ async def test_the_end_of_the_service(aws: Emulator, settings: Callable[..., Set
             await until_ended(stream)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1012
+
+
+async def test_a_client_that_leaves_without_reading(
+    aws: Emulator, settings: Callable[..., Settings], world: World
+) -> None:
+    """It has said that it closes the WebSocket: the service shuts down all the same."""
+    for _ in range(_MANY):
+        running(world)
+    leaving = Frame(Opcode.CLOSE, Close(1000, "").serialize()).serialize(mask=True, extensions=[])
+    made = settings(**REMEMBERS | {"history_interval_s": 0.2, "grpc": False})
+    async with AsyncExitStack() as stack:
+        async with server.running(made) as service:
+            await known_to_be_running(service.url, _MANY)
+            raw = stack.enter_context(unread_connection(service.url))
+            client = await stack.enter_async_context(
+                socket(service.url, max_queue=1, close_timeout=0.1, sock=raw)
+            )
+            await client.subscribe("1", large_subscription())
+            await becomes(lambda: open_subscriptions(service.url), 1)
+            client.connection.transport.write(leaving)
+            await becomes(lambda: open_subscriptions(service.url), 0)
+            began = time.monotonic()
+        assert time.monotonic() - began < WAITS_S
 
 
 async def until_ended(stream: Events | Messages) -> None:

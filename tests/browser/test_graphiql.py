@@ -8,10 +8,12 @@ import re
 from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from command import started
+from proxy import Proxy
 
 pytestmark = pytest.mark.node
 
@@ -21,7 +23,7 @@ TABS = [
     "ExecutionInFull",
     "WhatHappened",
     "Search",
-    "Watch",
+    "Changes",
     "SeveralExecutions",
     "FindExecution",
     "Accounts",
@@ -35,12 +37,17 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 async def visit(screenshots: Path) -> Any:
-    async with started("demo", "--http-port", "0", until="Ctrl-C") as demo:
+    async with started("demo", "--http-port", "0", until="Ctrl-C") as demo, Proxy() as proxy:
+        place = urlsplit(demo.url)
+        proxy.server = place.hostname or "", place.port or 0
         process = await asyncio.create_subprocess_exec(
-            "node", SCRIPT, f"{demo.url}/graphql", screenshots, stdout=PIPE, stderr=PIPE
+            "node", SCRIPT, f"http://{proxy.address}/graphql", screenshots, stdout=PIPE
         )
-        out, err = await asyncio.wait_for(process.communicate(), 90)
-    assert process.returncode == 0, f"{out.decode()}\n{err.decode()}"
+        assert process.stdout is not None
+        async with asyncio.timeout(120):
+            while (out := await process.stdout.readline()) == b"cut\n":
+                proxy.cut()
+            assert await process.wait() == 0, out.decode()
     return json.loads(out)
 
 
@@ -62,10 +69,27 @@ def test_examples_work(seen: dict[str, Any]) -> None:
         r'"inProgressExecutions": { "edges": \[ { "node": { "id": "\d{12}/', shown(seen["first"])
     )
     assert '"executionOrError": { "__typename": "Execution", "id"' in shown(seen["inFull"])
-    assert '"executionsChanged": { "cursor": "' in shown(seen["watched"])
     assert '"executions": [ { "__typename": "Execution", "id"' in shown(seen["several"])
     assert '"findExecution": { "execution": { "id"' in shown(seen["found"])
     assert '"alias": "payments-prod"' in shown(seen["accounts"])
+
+
+def test_a_subscription_runs(seen: dict[str, Any]) -> None:
+    """Changes with new events appear, over a WebSocket of the page's own origin, until it is stopped."""
+    first, second = seen["changes"]
+    for change in (first, second):
+        assert re.search(r'"executionsChanged": { "cursor": "', shown(change))
+    assert first != second
+    (socket,) = seen["sockets"]
+    assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/graphql", socket)
+
+
+def test_event_source_resumes(seen: dict[str, Any]) -> None:
+    """`EventSource` comes back by itself with the last id that it has received; no event is told twice."""
+    first, second = seen["eventSource"]["ids"]
+    assert seen["eventSource"]["resumedAfter"] == [None, seen["eventSource"]["lastId"]]
+    assert second
+    assert not set(first) & set(second)
 
 
 def test_token_is_kept_in_memory_only(seen: dict[str, Any]) -> None:

@@ -6,13 +6,23 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from command import Started, started
 from node import BIN, TYPESCRIPT
+from proxy import ProxiedGateway
+from recorded_gateway import Recorded
+from transfer_gateway import server
+from transfer_gateway.history.store import open_store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from transfer_emulator import Emulator
+    from transfer_gateway.settings import Settings
 
 
 @pytest.fixture
@@ -46,3 +56,13 @@ def typescript() -> None:
             timeout=60,
         )
         assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.fixture
+async def recorded(
+    aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
+) -> AsyncIterator[Recorded]:
+    url = f"sqlite:///{tmp_path / 'history.db'}"
+    made = settings(history_url=url, grpc=False)
+    async with ProxiedGateway(lambda: server.running(made)) as gateway, open_store(url) as store:
+        yield Recorded(gateway, store)

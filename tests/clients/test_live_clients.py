@@ -7,30 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from asyncio.subprocess import DEVNULL, PIPE
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from history_events import START, a_run, new_key
 from node import NODE
-from proxy import ProxiedGateway
-from transfer_gateway import server
-from transfer_gateway.history.store import open_store
+from recorded_gateway import Recorded, a_new_run, own_ids
 from wire import to_input
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import AsyncIterator, Callable, Sequence
-    from pathlib import Path
-
-    from transfer_emulator import Emulator
-    from transfer_gateway.domain.event import ExecutionEvent
-    from transfer_gateway.history.store import HistoryStore
-    from transfer_gateway.settings import Settings
+    from collections.abc import AsyncIterator, Sequence
 
 pytestmark = [pytest.mark.node, pytest.mark.usefixtures("typescript")]
 
@@ -45,24 +34,6 @@ CLIENTS = [
     pytest.param(URQL_SSE, id="urql-graphql-sse"),
     pytest.param(APOLLO, id="apollo-graphql-ws"),
 ]
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A gateway behind a proxy, and the history that it reads: another replica writes there."""
-
-    gateway: ProxiedGateway
-    store: HistoryStore
-
-
-@pytest.fixture
-async def recorded(
-    aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
-) -> AsyncIterator[Recorded]:
-    url = f"sqlite:///{tmp_path / 'history.db'}"
-    made = settings(history_url=url, grpc=False)
-    async with ProxiedGateway(lambda: server.running(made)) as gateway, open_store(url) as store:
-        yield Recorded(gateway, store)
 
 
 class Printed:
@@ -89,7 +60,7 @@ class Printed:
 @asynccontextmanager
 async def subscribed(recorded: Recorded, client: Sequence[str], **variables: Any) -> AsyncIterator[Printed]:
     script, *more = client
-    arguments = (f"{recorded.gateway.url}/graphql", json.dumps(variables), *more)
+    arguments = (recorded.url, json.dumps(variables), *more)
     process = await asyncio.create_subprocess_exec(
         "node", BUILT / script, *arguments, stdin=DEVNULL, stdout=PIPE
     )
@@ -99,14 +70,6 @@ async def subscribed(recorded: Recorded, client: Sequence[str], **variables: Any
         with suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
-
-
-def a_new_run(first_id: int = 0) -> list[ExecutionEvent]:
-    return a_run(new_key(), start_ms=int((time.time() - START.timestamp()) * 1000), first_id=first_id)
-
-
-def own_ids(ids: Sequence[str]) -> list[str]:
-    return [each.rpartition("/")[2] for each in ids]
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -153,3 +116,20 @@ async def test_an_error_is_seen(recorded: Recorded, client: Sequence[str]) -> No
     async with subscribed(recorded, client, filter={}, after="nonsense") as printed:
         assert await printed.next() == {"codes": ["BAD_USER_INPUT"]}
     assert recorded.gateway.http.connections == 1
+
+
+async def test_react(recorded: Recorded) -> None:
+    """The hook of docs/graphql.md has each event once, although its connection is cut."""
+    run = a_new_run()
+    await recorded.store.append(run[:1])
+    async with subscribed(recorded, ("subscribe_react.js",), filter={}) as printed:
+        while not (await printed.next())["executions"]:
+            pass  # subscribed
+        await recorded.store.append(run[1:4])
+        while len((await printed.next())["events"]) < 3:
+            pass
+        recorded.gateway.cut()
+        await recorded.store.append(run[4:])
+        while len((shown := await printed.next())["events"]) < len(run) - 1:
+            pass
+    assert own_ids(shown["events"]) == [event.event_id for event in run[1:]]

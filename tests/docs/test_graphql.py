@@ -36,8 +36,12 @@ def test_fields_are_all_of_query() -> None:
 def test_typescript_is_what_runs() -> None:
     """The TypeScript on the page is part of what `.ci/run clients` compiles and runs."""
     run = "".join(path.read_text() for path in (ROOT / ".ci/node/typescript").glob("*.ts"))
-    shown = fenced(section(PAGE, "From TypeScript"), "ts")
-    assert len(shown) == 3
+    shown = [
+        code
+        for title in ("From TypeScript", "Subscriptions in React")
+        for code in fenced(section(PAGE, title), "ts")
+    ]
+    assert len(shown) == 5
     for code in shown:
         assert code in run.replace("../../../schema.graphql", "schema.graphql"), code
 

@@ -81,6 +81,17 @@ async def test_a_change_has_the_execution_as_it_is_now(store: HistoryStore) -> N
     assert second.status is ExecutionStatus.COMPLETED
 
 
+async def test_a_change_says_whether_more_of_an_ended_execution_follows(store: HistoryStore) -> None:
+    """Its status tells of what follows: whoever took it for the end would miss that."""
+    start = (await store.feed.state()).newest
+    run = a_run(new_key())
+    for events in (run[:2], a_run(new_key())[:1], run[2:]):
+        await store.append(events)
+    for first in (1, 1000):
+        changes = [row for row in await since(store, start, first=first) if row.key == run[0].key]
+        assert [row.has_later for row in changes] == [True] * (len(changes) - 1) + [False]
+
+
 async def test_an_answer_of_aws_is_a_change_if_it_says_something_else(store: HistoryStore) -> None:
     start = (await store.feed.state()).newest
     answer = observed(new_key())

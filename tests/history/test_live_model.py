@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from following import FIRST, SECOND, following
+from history_events import events_in_order
 from history_model import AUDIT
 from transfer_gateway.domain.account import Accounts
 from transfer_gateway.domain.errors import AccountNotAvailable
@@ -182,7 +183,7 @@ async def test_everything_once_and_in_order(
         await asyncio.sleep(20)  # the logs have been read for the first time
         scenario = Scenario(it, Random(seed))  # noqa: S311  draws lots
         await scenario.play()
-        stored = await in_order(it, scenario.keys)
+        stored = {key: await events_in_order(it.history.store, key) for key in scenario.keys}
     assert all(len(events) > 2 for events in stored.values())
     for each in scenario.subscribers:
         for events in each.told.values():
@@ -194,13 +195,3 @@ async def test_everything_once_and_in_order(
         assert each.key is not None
         assert each.has_ended
         assert each.told[each.key] == stored[each.key]
-
-
-async def in_order(it: Following, keys: list[ExecutionKey]) -> dict[ExecutionKey, list[ExecutionEvent]]:
-    """The events of each execution in the order in which they were stored."""
-    found = {}
-    for key in keys:
-        _, row = await it.history.store.feed.known(key, as_of_ms=0)
-        assert row is not None
-        found[key] = list(row.events)
-    return found

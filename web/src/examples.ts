@@ -164,19 +164,23 @@ query Search($filter: SearchFilter!, $after: String) {
 }
 `;
 
-const WATCH = `# Told when it happens, over a WebSocket: first what is in
-# progress, then each change. The latest one is shown.
-subscription Watch($filter: SearchFilter, $after: String) {
+const CHANGES = `# What happens, as it happens: first the executions in
+# progress, then each change. Run it, and wait.
+subscription Changes($filter: SearchFilter, $after: String) {
   executionsChanged(filter: $filter, after: $after) {
-    cursor
+    cursor # pass it as \`after\`, to go on from here
     execution {
       id
       account { alias }
       status
       stepsDone
-      failedStep { name error { type message } }
     }
-    events { occurredAt kind stepName }
+    events {
+      occurredAt
+      kind
+      stepName
+      error { type message }
+    }
   }
 }
 `;
@@ -242,7 +246,7 @@ export function examples(keys: Key[]): Example[] {
     example(IN_FULL, { key: first }),
     example(HISTORY, { key: first }),
     example(SEARCH, { filter: { fileName: "claims-" } }),
-    example(WATCH, { filter: {} }),
+    example(CHANGES, { filter: {} }),
     example(SEVERAL, { keys: keys.length > 0 ? keys : [PLACEHOLDER] }),
     example(FIND, { executionId: first.executionId }),
     example(ACCOUNTS),

@@ -4,7 +4,7 @@ import { chromium } from "playwright-core";
 
 const [url, directory] = process.argv.slice(2);
 const TOKEN = "not-to-be-kept-anywhere";
-const seen = { requests: 0, outside: [], failed: [], errors: [], authorization: [] };
+const seen = { requests: 0, outside: [], failed: [], errors: [], authorization: [], sockets: [] };
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -33,6 +33,7 @@ try {
   });
 
   const page = await context.newPage();
+  page.on("websocket", (socket) => seen.sockets.push(socket.url()));
   const shoot = (name) => page.screenshot({ path: `${directory}/${name}.png` });
   const result = page.locator(".graphiql-response .view-lines");
   const run = async (says) => {
@@ -51,9 +52,15 @@ try {
   await tab("ExecutionInFull");
   seen.inFull = await run(/"executionOrError"/);
   await shoot("execution");
-  await tab("Watch");
-  seen.watched = await run(/"executionsChanged"/);
+  await tab("Changes");
+  seen.changes = [await run(/"kind"/)];
+  do {
+    await page.waitForTimeout(200); // until the next change
+    seen.changes[1] = (await result.innerText()).replaceAll("\u00a0", " ");
+  } while (seen.changes[1] === seen.changes[0] || !seen.changes[1].includes('"kind"'));
+  await shoot("changes");
   await page.getByRole("button", { name: /^Stop query/ }).click();
+  await page.getByRole("button", { name: /^Execute query/ }).waitFor();
   await tab("SeveralExecutions");
   seen.several = await run(/"executions"/);
   await tab("FindExecution");
@@ -100,7 +107,40 @@ try {
   await page.getByText("A GraphQL schema provides").waitFor();
   await run(/"edges"/);
   await shoot("dark");
+  await context.close();
+
+  // EventSource, with the page's policy. Whoever started this script cuts its connection off when it says so.
+  const other = await (await browser.newContext()).newPage();
+  const resumedAfter = [];
+  other.on("request", async (request) => {
+    if (request.resourceType() === "eventsource") resumedAfter.push((await request.allHeaders())["last-event-id"] ?? null);
+  });
+  await other.exposeFunction("cut", () => console.log("cut"));
+  await other.goto(url);
+  seen.eventSource = await other.evaluate(() => {
+    const ids = [[], []]; // of the first connection, and of the second one
+    const query = "subscription { executionsChanged { events { id } } }";
+    const source = new EventSource(`${location.pathname}?${new URLSearchParams({ query })}`);
+    let lastId, connections = 0;
+    source.addEventListener("open", () => (connections += 1));
+    return new Promise((resolve) => {
+      source.addEventListener("next", ({ data, lastEventId }) => {
+        const { events } = JSON.parse(data).data.executionsChanged;
+        if (events.length === 0) return;
+        const first = ids[connections - 1].length === 0;
+        ids[connections - 1].push(...events.map(({ id }) => id));
+        if (connections === 2) {
+          source.close();
+          resolve({ ids, lastId });
+        } else {
+          lastId = lastEventId;
+          if (first) cut();
+        }
+      });
+    });
+  });
+  seen.eventSource.resumedAfter = resumedAfter;
 } finally {
-  console.log(JSON.stringify(seen, null, 2));
+  console.log(JSON.stringify(seen));
   await browser.close();
 }

@@ -16,7 +16,7 @@ Of a `RequestResponseCycle`: `body`, `more_body`, `message_event`, `response_sta
 Of `WebSocketsSansIOProtocol`, the base of `websocket_protocol.py`:
 
 - `connection_made`, `connection_lost`, `resume_writing`, `data_received`, `handle_connect`, `handle_cont`,
-  `handle_ping`, `handle_pong`, `send`, `receive`;
+  `handle_ping`, `handle_pong`, `send`, `receive`, `shutdown`;
 - `transport`, `conn`, `loop`, `queue`, `frames`, `writable`, `app_state`, `read_paused`, `handshake_initiated`,
   `handshake_complete`, `close_sent`, `close_timeout`, `close_timer`, `disconnected`.
 

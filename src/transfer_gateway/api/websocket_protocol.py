@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from websockets.exceptions import InvalidState
+from websockets.protocol import State
 
 from transfer_gateway.api.connections import (
     LINGER_BYTES,
@@ -219,3 +220,14 @@ class WebSocketProtocol(WebSocketBase):
             write_s = min(write_s, WRITING_AT_SHUTDOWN_S)
         if self._sending_since is not None and now - self._sending_since >= write_s:
             self.connection.end()
+
+    # Ends
+
+    def shutdown(self) -> None:
+        """A client that has closed the WebSocket already, but not yet read everything, gets no other frame.
+
+        Otherwise websockets would raise, and uvicorn would close none of the other connections.
+        """
+        if self.handshake_complete and self.conn.state is not State.OPEN:
+            self.close_sent = True
+        super().shutdown()

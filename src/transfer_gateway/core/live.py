@@ -107,13 +107,19 @@ class Live:
         """After all that is committed. Raises: UpstreamUnavailable."""
         return (await self._store.feed.state()).newest
 
-    async def known(self, key: ExecutionKey) -> tuple[ChangePosition, ExecutionChange | None]:
-        """The newest position, and what is known of an execution by then, with all its events; None: it is not stored.
+    async def known(
+        self, key: ExecutionKey, *, told: ChangePosition | None = None
+    ) -> tuple[ChangePosition, ExecutionChange | None]:
+        """The newest position, and what is known of an execution by then; None: it is not stored.
+
+        With all its events, or those that come after `told`.
 
         Raises: UpstreamUnavailable.
         """
         async with self._reads:
             newest, row = await self._store.feed.known(key, as_of_ms=int(self._now() * 1000))
+        if row is not None and told is not None and row.events:
+            row = row.after(told) or replace(row, events=(), seqs=())
         return newest, None if row is None else change_of(row)
 
     async def new(self, key: ExecutionKey, position: ChangePosition) -> ExecutionChange | None:

@@ -195,4 +195,4 @@ class Subscription:
 
 
 def change_of(row: ChangeRow) -> ExecutionChange:
-    return ExecutionChange(row.position, row.key, execution_of(row), row.events)
+    return ExecutionChange(row.position, row.key, execution_of(row), row.events, has_later=row.has_later)

@@ -82,7 +82,7 @@ class LiveUseCases(Access):
                 return
             stack.enter_context(watched.watching(key, is_recorded=is_recorded))
             changes = subscription.changes(begins_at, is_current=True)
-            async with aclosing(changes), aclosing(ending.until_last(changes)) as until_last:
+            async with aclosing(changes), aclosing(ending.until_last(changes, begins_at)) as until_last:
                 async for each in until_last:
                     await rights.recheck()
                     self._check_visible(key)
@@ -102,10 +102,10 @@ class LiveUseCases(Access):
                 begin = begin._replace(listed=None)
                 if (new := await live.new(key, begin)) is not None:
                     return begin, _First(new, is_news=True)
-            newest, known = await live.known(key)
+            newest, known = await live.known(key, told=begin)
         if known is None:
             return begin or newest, None
-        if begin is None:
+        if begin is None or known.events:  # these are newer than the read before
             return newest, _First(known, is_news=True)
         return begin, _First(replace(known, position=begin), is_news=False)
 
@@ -276,17 +276,20 @@ class _Ending:
             return change
         return replace(change, execution=replace(change.execution, ending=True), rendered={})
 
-    async def until_last(self, changes: Changes) -> Changes:
-        """The changes, to the last one."""
+    async def until_last(self, changes: Changes, told: ChangePosition) -> Changes:
+        """The changes, to the last one. `told`: what has been before."""
         async for change in changes:
             if change is not None:
+                told = change.position
                 change = self.judged(change)  # noqa: PLW2901
             yield change
             if change is not None and change.is_last:
                 return
             if self._loop.time() >= self._look_at:
                 self._look_at = self._loop.time() + _LOOKED_AT_EVERY_S
-                _, known = await self._live.known(self._key)
-                if known is not None and (final := self.judged(replace(known, events=()))).is_last:
+                _, known = await self._live.known(self._key, told=told)
+                if known is None or known.events:  # these are about to come
+                    continue
+                if (final := self.judged(known)).is_last:
                     yield final
                     return

@@ -49,6 +49,7 @@ class ChangePosition(NamedTuple):
 class ExecutionChange:
     """One execution's change. `execution`: as it is known now. `events`: those that are new; none: AWS's answer is.
 
+    `has_later`: there are later events of it, which come with the next change.
     `rendered`: what the servers have made of it, for all subscribers that get the same, by whatever tells them apart.
     """
 
@@ -56,9 +57,11 @@ class ExecutionChange:
     key: ExecutionKey
     execution: Execution
     events: tuple[ExecutionEvent, ...]
+    has_later: bool = False
     rendered: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def is_last(self) -> bool:
         """Whether the execution has ended, so that nothing follows."""
-        return self.execution.has_ended or (self.execution.status is None and not self.execution.ending)
+        has_ended = self.execution.has_ended or (self.execution.status is None and not self.execution.ending)
+        return has_ended and not self.has_later

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from transfer_gateway.domain.change import ChangePosition
+from transfer_gateway.domain.execution import ExecutionStatus
 from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.history.append import key_of
 from transfer_gateway.history.codec import event_from
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     StoredOf = Callable[[AsyncConnection, Sequence[Any]], Awaitable[Mapping[int, StoredExecution]]]
 
+_RUNNING = {ExecutionStatus.IN_PROGRESS, ExecutionStatus.HANDLING_EXCEPTION}
 _SPAN = 20_000  # numbers that one page looks through
 _KEY = ("account_id", "region", "workflow_id", "execution_id")
 
@@ -233,6 +235,7 @@ class _Changes:
             ).where(columns.id.in_({id_ for _, id_, _ in found}))
         )
         stored = await self._stored_of(self._connection, rows)
+        last = await self._last_numbers([row.id for row in rows if status_from(row.status) not in _RUNNING])
         by_id = {row.id: row for row in rows}
         changes = []
         for position, id_, run in found:
@@ -241,8 +244,19 @@ class _Changes:
             key = key_of(row[:4])
             new = tuple(event_from(key, each.event_id, each.occurred_at, each.body) for each in run)
             seqs = tuple(each.seq for each in run)
-            changes.append(ChangeRow(position, key, stored[id_], status_from(row.status), new, seqs))
+            status, has_later = status_from(row.status), last.get(id_, 0) > position.event
+            changes.append(ChangeRow(position, key, stored[id_], status, new, seqs, has_later))
         return changes
+
+    async def _last_numbers(self, ids: Sequence[int]) -> dict[int, int]:
+        """The numbers of the last events of these executions. Read after their statuses, which are no newer then."""
+        if not ids:
+            return {}
+        columns = events.c
+        statement = sa.select(columns.execution, sa.func.max(columns.seq).label("seq")).where(
+            columns.execution.in_(ids)
+        )
+        return {row.execution: row.seq for row in await self._rows(statement.group_by(columns.execution))}
 
     async def _rows(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
         if self._limit is not None:

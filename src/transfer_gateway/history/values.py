@@ -206,7 +206,10 @@ class SearchIn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """`status`: as in `SearchRow`. `events`: those that are new, with these numbers; none: AWS's answer is."""
+    """`status`: as in `SearchRow`. `events`: those that are new, with these numbers; none: AWS's answer is.
+
+    `has_later`: others have later numbers, although `status` and `stored` already tell of them.
+    """
 
     position: ChangePosition
     key: ExecutionKey
@@ -214,6 +217,7 @@ class ChangeRow:
     status: ExecutionStatus | None
     events: tuple[ExecutionEvent, ...]
     seqs: tuple[int, ...]
+    has_later: bool
 
     def after(self, position: ChangePosition) -> ChangeRow | None:
         """What of it comes after a position; None: nothing."""
