@@ -101,7 +101,8 @@ class LiveUseCases(Access):
             if begin is not None:
                 begin = begin._replace(listed=None)
                 if (new := await live.new(key, begin)) is not None:
-                    return begin, _First(new, is_news=True)
+                    # An answer of AWS's that is stored after the end tells nothing new.
+                    return begin, _First(new, is_news=bool(new.events) or not new.is_last)
             newest, known = await live.known(key, told=begin)
         if known is None:
             return begin or newest, None
