@@ -169,7 +169,9 @@ async def test_executions_go_on_after_a_cursor(live: Live, gateway: Gateway) -> 
 
 
 BAD: tuple[Any, ...] = (
-    pytest.param(CHANGED, {"after": "nonsense"}, "BAD_USER_INPUT", "after must be a cursor", id="cursor"),
+    pytest.param(
+        CHANGED, {"after": "nonsense"}, "BAD_USER_INPUT", "is a cursor of another history", id="cursor"
+    ),
     pytest.param(CHANGED, {"region": "Ireland"}, "BAD_USER_INPUT", "Region", id="key"),
     pytest.param(
         CHANGED, {"executionId": UNKNOWN_ID}, "EXECUTION_NOT_FOUND", "There never was", id="unknown"

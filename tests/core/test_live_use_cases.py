@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from following import FIRST, SECOND, TRADES, following
+from history_events import START, a_run, new_key
 from history_model import AUDIT, now
 from transfer_emulator import Fault, FaultKind, Logging
 from transfer_gateway.core.quota import Quota, QuotaLimits
@@ -251,7 +252,7 @@ async def test_cursors_are_checked(tmp_path: Path) -> None:
         key, _ = it.upload(FIRST, duration_s=20)
         (change,) = await told(watch(reader, key), 1)
         of_another = replace(change, position=change.position._replace(history="other"), rendered={})
-        for cursor in ("", "nonsense", reader.cursor_of(of_another)):
+        for cursor in ("nonsense", reader.cursor_of(of_another)):
             with pytest.raises(BadUserInput, match="after"):
                 await told(watch(reader, key, cursor))
             with pytest.raises(BadUserInput, match="after"):
@@ -370,3 +371,24 @@ async def test_what_was_missed_in_ten_minutes(tmp_path: Path) -> None:
             assert [event for change in found if change.key == key for event in change.events] == list(
                 stored.events
             )
+
+
+@pytest.mark.parametrize("comes", [True, False])
+async def test_a_step_that_ends_after_the_execution_is_waited_for(tmp_path: Path, *, comes: bool) -> None:
+    """Its entry may be read after that of the execution's end; for ten seconds, and no longer."""
+    async with following(tmp_path, FIRST) as it:
+        await until_read(it)
+        run = a_run(new_key(FIRST), start_ms=int((now() - START.timestamp()) * 1000))
+        *begin, step_ends, execution_ends = run
+        await it.history.store.append([*begin, execution_ends])
+        started_at = now()
+        watching = asyncio.create_task(told(watch(it.core.reader(AUDIT), run[0].key)))
+        await asyncio.sleep(2)  # the end has been told
+        assert not watching.done()
+        if comes:
+            await it.history.store.append([step_ends])
+        changes = await watching
+        assert now() - started_at < (5 if comes else 15)
+        seen = {event.event_id for change in changes for event in change.events}
+        assert seen == {event.event_id for event in (run if comes else [*begin, execution_ends])}
+        assert changes[-1].execution.status is ExecutionStatus.COMPLETED

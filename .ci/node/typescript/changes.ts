@@ -13,7 +13,7 @@ export const request = { query: print(document), variables };
 export const wsUrl = url.replace("http", "ws");
 globalThis.WebSocket ??= WebSocket as any; // Node 20 has none
 /** Else they wait for seconds. */
-export const patience = { retryAttempts: 50, retryWait: () => new Promise<void>((resume) => setTimeout(resume, 100)) };
+export const patience = { shouldRetry: () => true, retryAttempts: 50, retryWait: () => new Promise<void>((resume) => setTimeout(resume, 100)) };
 
 export type Told = Partial<ChangedSubscription & AllChangedSubscription>;
 

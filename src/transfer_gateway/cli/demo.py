@@ -85,6 +85,7 @@ def _point_aws_at(environment: dict[str, str]) -> None:
     )
 
 
+_CHANGES = "executionsChanged { cursor execution { id status } events { occurredAt kind stepName } }"
 _DEMO_QUERY = """
 query Demo($key: ExecutionKey!) {
   executionOrError(key: $key) {
@@ -133,6 +134,11 @@ curl -s {url}/graphql -H 'content-type: application/json' -d '{body}'
 
 npx --yes --package=@bufbuild/buf buf curl --protocol grpc --http2-prior-knowledge \\
   http://{service.grpc}/transfer_api.v1.ExecutionService/GetExecution -d '{json.dumps({"key": key})}'
+
+What happens, as it happens:
+
+curl -sN {url}/graphql -H 'accept: text/event-stream' -H 'content-type: application/json' \\
+  -d '{json.dumps({"query": f"subscription {{ {_CHANGES} }}"})}'
 
 Press Ctrl-C to stop.
 """

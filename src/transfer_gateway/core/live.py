@@ -9,6 +9,7 @@ Source: docs/decisions/0016-live.md.
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from itertools import cycle
@@ -27,6 +28,7 @@ from transfer_gateway.telemetry.metrics import Durations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Container, Iterator
+    from datetime import datetime
 
     from prometheus_client.core import Metric
 
@@ -221,11 +223,15 @@ class Live:
         """A subscriber fell behind."""
         self.overflows += 1
 
+    def age_s(self, at: datetime | None) -> float:
+        """How long ago that was; None: for ever."""
+        return math.inf if at is None else self._now() - at.timestamp()
+
     def note_delivery(self, change: ExecutionChange) -> None:
         """A subscriber gets this."""
         self.delivered += 1
         if change.events:
-            self._lag.observe((), max(0.0, self._now() - change.events[-1].occurred_at.timestamp()))
+            self._lag.observe((), max(0.0, self.age_s(change.events[-1].occurred_at)))
 
     def collect(self) -> Iterator[Metric]:
         yield gauge("live_subscribers", "Open subscriptions.", values=self.subscriptions)

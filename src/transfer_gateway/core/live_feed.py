@@ -147,7 +147,7 @@ class Subscription:
                 until = position.including(new.position)
                 if new is row and until == change.position:
                     return change
-                return replace(change, position=until, events=new.events, rendered={})
+                return replace(change_of(new), position=until)
         return None
 
     async def _catch_up(self, position: ChangePosition) -> ChangeRows:
@@ -195,4 +195,7 @@ class Subscription:
 
 
 def change_of(row: ChangeRow) -> ExecutionChange:
-    return ExecutionChange(row.position, row.key, execution_of(row), row.events, has_later=row.has_later)
+    events = tuple(
+        sorted(row.events, key=lambda event: event.occurred_at)
+    )  # those of one read, by their time
+    return ExecutionChange(row.position, row.key, execution_of(row), events, has_later=row.has_later)

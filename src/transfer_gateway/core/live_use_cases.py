@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.search_input import Span
     from transfer_gateway.core.watched import Watched
     from transfer_gateway.domain.change import ChangePosition
+    from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.domain.search import SearchFilter, SearchInput
 
@@ -38,6 +39,7 @@ _LOOKED_AT_EVERY_S = (
 _FOLLOWED_CLOSELY = 100  # targets of one subscription
 _RECHECKED_EVERY_S = 1.0
 _KEPT_CURRENT_S = 10.0
+_LINGERS_S = 10.0  # for a step's end whose entry comes after that of the execution's
 _CURSOR = "cursor"
 
 
@@ -96,7 +98,7 @@ class LiveUseCases(Access):
         Raises: BadUserInput; UpstreamUnavailable, DeadlineExceeded.
         """
         async with until(deadline):
-            begin = await live.begin(after)
+            begin = await live.begin(after or None)
             await subscription.begun()
             if begin is not None:
                 begin = begin._replace(listed=None)
@@ -132,9 +134,9 @@ class LiveUseCases(Access):
             live, _ = self._live()
             span = span_of(self.scope, wanted, wanted)
             async with until(deadline):
-                position = await live.begin(after) or await live.newest()
+                position = await live.begin(after or None) or await live.newest()
         with self._subscription("watch_executions", [], **criteria) as told:
-            rights, listing = _Rights(recheck), after is None or position.listed is not None
+            rights, listing = _Rights(recheck), not after or position.listed is not None
             while True:
                 version = self.scope.version
                 changes = self._changes_in(span, wanted, position, listing=listing)
@@ -264,18 +266,34 @@ class _Ending:
         self._live, self._watched, self._key = live, watched, key
         self._loop = asyncio.get_running_loop()
         self._look_at = self._loop.time() + _LOOKED_AT_EVERY_S
-        self._ended_at: float | None = None  # if how is not recorded, yet, by the loop's time
+        self._noticed_at: float | None = None  # in the loop's time, that it has ended
+        self._told_end = False
 
     def judged(self, change: ExecutionChange) -> ExecutionChange:
-        """What has ended unrecorded is `ending` for a while, if a log may yet tell of its end."""
-        if not change.is_last or change.execution.has_ended or not self._watched.may_be_logged(self._key):
+        """What has ended unrecorded is `ending` for a while, if a log may yet tell of its end.
+
+        What has ended with a step that has not is not told to the end: entries of a log come in any order.
+        """
+        if not change.is_last or not self._watched.may_be_logged(self._key):
             return change
-        if self._ended_at is None:
-            self._ended_at = self._loop.time()
-            self._look_at = self._ended_at + ENDING_FOR_S
-        if self._loop.time() - self._ended_at >= ENDING_FOR_S:
+        execution = change.execution
+        if not execution.has_ended:
+            if self._is_over(ENDING_FOR_S):
+                return change
+            return replace(change, execution=replace(execution, ending=True), rendered={})
+        if not self._told_end:
+            self._told_end, self._noticed_at = True, None
+        if not _has_open_step(execution) or self._live.age_s(execution.ended_at) > ENDING_FOR_S:
             return change
-        return replace(change, execution=replace(change.execution, ending=True), rendered={})
+        return change if self._is_over(_LINGERS_S) else replace(change, has_later=True)
+
+    def _is_over(self, wait_s: float) -> bool:
+        """Whether it has been waited for so long since the end was noticed."""
+        now = self._loop.time()
+        if self._noticed_at is None:
+            self._noticed_at = now
+        self._look_at = self._noticed_at + wait_s
+        return now >= self._look_at
 
     async def until_last(self, changes: Changes, told: ChangePosition) -> Changes:
         """The changes, to the last one. `told`: what has been before."""
@@ -291,6 +309,16 @@ class _Ending:
                 _, known = await self._live.known(self._key, told=told)
                 if known is None or known.events:  # these are about to come
                     continue
+                has_told_end = self._told_end
                 if (final := self.judged(known)).is_last:
-                    yield final
+                    if not has_told_end:
+                        yield final
                     return
+
+
+def _has_open_step(execution: Execution) -> bool:
+    results = execution.results
+    return results is not None and any(
+        step.started_at is not None and step.ended_at is None
+        for step in (*(results.steps or ()), *(results.on_exception_steps or ()))
+    )

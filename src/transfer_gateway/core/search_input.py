@@ -112,7 +112,9 @@ def check_live(wanted: SearchInput) -> SearchInput:
     """The filter of a subscription. Raises: BadUserInput for what an execution stops to match when it ends."""
     for name in _PASSING:
         if getattr(wanted, name) is not None:
-            raise _bad(name, "is not a filter of changes: its result changes as time passes.")
+            raise _bad(
+                name, "can't be used in a subscription: whether an execution matches changes with time."
+            )
     if not _RUNNING.isdisjoint(wanted.statuses):
         raise _bad(
             "statuses", "may name only statuses of ended executions: of others, the end would never be told."

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.search import SearchFilter, SearchPosition
 
 
-OF_ANOTHER_HISTORY = "must be a cursor of this history, which may be a new one: subscribe without it."
+OF_ANOTHER_HISTORY = (
+    "(or `Last-Event-ID`) is a cursor of another history, such as that of a temporary database before a restart: "
+    "subscribe without it."
+)
 
 
 @dataclass(frozen=True, slots=True)
