@@ -191,8 +191,8 @@ async def test_what_retention_deletes_is_known(url: str) -> None:
         newest = (await store.feed.state()).newest
         assert await store.prune() == 2
         after = await store.feed.state()
-        assert (after.newest, after.deleted) == (newest, newest)
-        assert before.deleted < after.deleted
+        assert (after.newest, after.missed) == (newest, newest)
+        assert before.missed < after.missed
 
 
 async def test_another_history_has_another_identity(store: HistoryStore) -> None:

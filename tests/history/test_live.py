@@ -168,3 +168,16 @@ async def test_subscribers_are_limited(store: HistoryStore) -> None:
             pass
         async with changes_of(live, new_key(), start) as changes:
             assert await anext(changes) is None
+
+
+async def test_what_was_too_old_when_it_was_stored_is_not_missed(url: str) -> None:
+    """An old execution that somebody looks up is stored, and soon deleted again: no cursor is refused for that."""
+    async with open_store(url, timeout_s=30, retention_days=1) as store, lively(store) as live:
+        await store.append(a_run(new_key(), start_ms=1000))
+        await store.prune()
+        start, key = await live.newest(), new_key()
+        await store.append(a_run(key))
+        assert await live.newest() > start
+        await store.prune()
+        assert await live.new(key, start) is None
+        assert await live.newest() > start  # its numbers are not used again

@@ -237,4 +237,4 @@ def run(key: ExecutionKey, began_ms: int, ended_ms: int | None, number: int) -> 
 
 async def delete_oldest(store: HistoryStore, connection: AsyncConnection) -> None:
     """As retention does by size."""
-    await store._retentive._delete_batch(connection, before_ms=NOW_MS - STALE_MS, first=4)
+    await store._retentive._delete_batch(connection, before_ms=NOW_MS - STALE_MS, first=4, kept_since_ms=0)

@@ -105,13 +105,12 @@ class Admission:
 
         While the issuer's keys can't be fetched, the previous identity stays valid. Raises: Unauthenticated.
         """
-        if self._tokens is None:
-            return
-        token = authorization()
-        with suppress(UpstreamUnavailable):
-            await self.caller(token, certificate() if token is None else None)
-        if self.policy is not None:
-            reader.scope = self._gateway.scope_of(reader.caller, self.policy)
+        if self._tokens is not None:
+            token = authorization()
+            with suppress(UpstreamUnavailable):
+                await self.caller(token, certificate() if token is None else None)
+        policy, gateway = self.policy, self._gateway
+        reader.scope = gateway.everything if policy is None else gateway.scope_of(reader.caller, policy)
 
     async def enter(
         self,

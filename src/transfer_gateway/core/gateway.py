@@ -87,7 +87,7 @@ class Gateway:
         observations = Observations(store) if store is not None else None
         self._collectors: tuple[Collector, ...] = ()
         self._accounts = accounts
-        self._everything = Scope(accounts)
+        self.everything = Scope(accounts)
         self._clients = clients
         self._sessions = sessions
         self._pacing = pacing
@@ -196,7 +196,7 @@ class Gateway:
 
     def reader(self, audit: AuditTrail, scope: Scope | None = None, quota: Quota | None = None) -> Reader:
         """The use cases for one request. Scope None: all accounts. Quota None: no limit."""
-        return Reader(audit, scope or self._everything, quota, self._sources)
+        return Reader(audit, scope or self.everything, quota, self._sources)
 
     def collect(self) -> Iterator[Metric]:
         yield gauge("accounts", "Configured and discovered accounts.", values=len(self._accounts))
@@ -210,7 +210,7 @@ class Gateway:
         for clients in self._clients:
             await clients.open(accounts.regions())
         self._accounts = accounts
-        self._everything = Scope(accounts)
+        self.everything = Scope(accounts)
         self._sessions.keep_only(accounts)
         self._pacing.keep_only(set(accounts.targets()))
         if self._history is not None:

@@ -16,10 +16,10 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from transfer_gateway.core.cursors import Cursors
-from transfer_gateway.core.live_feed import Feed, Subscription, change_of
+from transfer_gateway.core.live_feed import RETRY_S, Feed, Subscription, change_of
 from transfer_gateway.core.search import execution_of
 from transfer_gateway.domain.change import ChangePosition, ExecutionChange
-from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded, Throttled
+from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded, Throttled, UpstreamUnavailable
 from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.domain.search import SearchOrder
 from transfer_gateway.history.values import OF_ANOTHER_HISTORY
@@ -63,7 +63,7 @@ class Live:
         self._subscriptions: tuple[set[Subscription], ...] = tuple(set() for _ in range(_TICKS))
         self._begun = 0
         self._ticking: asyncio.Task[None] | None = None
-        self._reads = asyncio.Semaphore(_READS)
+        self._reads, self._listing = asyncio.Semaphore(_READS), asyncio.Semaphore(1)
         self.committed = asyncio.Event()
         self.delivered = self.overflows = self.resumes = 0
         self._lag = Durations(
@@ -139,22 +139,28 @@ class Live:
 
     async def running(
         self, of: SearchIn, position: ChangePosition, *, caller: str
-    ) -> AsyncGenerator[ExecutionChange]:
+    ) -> AsyncGenerator[ExecutionChange | None]:
         """The executions in progress that match, newest first, after those that are `listed`.
 
-        Raises: UpstreamUnavailable, DeadlineExceeded.
+        None: the store can't be read at present.
         """
         running = replace(of.wanted, running=True)
         while True:
-            found = await self._store.search(
-                of.scope,
-                running,
-                SearchOrder.NEWEST_FIRST,
-                first=_LISTED,
-                position=position.listed,
-                as_of_ms=int(self._now() * 1000),
-                caller=caller,
-            )
+            try:
+                async with self._listing:
+                    found = await self._store.search(
+                        of.scope,
+                        running,
+                        SearchOrder.NEWEST_FIRST,
+                        first=_LISTED,
+                        position=position.listed,
+                        as_of_ms=int(self._now() * 1000),
+                        caller=caller,
+                    )
+            except (UpstreamUnavailable, DeadlineExceeded):
+                yield None
+                await asyncio.sleep(RETRY_S)
+                continue
             for row in found.rows:
                 position = position._replace(listed=row.position)
                 yield ExecutionChange(position, row.key, execution_of(row), ())
@@ -163,16 +169,16 @@ class Live:
 
     @contextmanager
     def subscription(
-        self, only: SearchIn | ExecutionKey, *, shared_as: tuple[object, ...] = ()
+        self, only: SearchIn | ExecutionKey, *, shared_as: tuple[object, ...] = (), is_new: bool = True
     ) -> Iterator[Subscription]:
         """A subscription to what matches, or to one execution. `shared_as`: equal for equal filters and scopes.
 
-        Raises: Throttled, if there are too many.
+        Raises: Throttled, if there are too many; unless it is not `is_new`, but goes on.
         """
-        if self.subscriptions >= self._max_subscriptions:
+        if is_new and self.subscriptions >= self._max_subscriptions:
             raise Throttled(f"At most {self._max_subscriptions:,} subscriptions are open at a time.")
         feed_key = None if isinstance(only, ExecutionKey) else shared_as
-        feed = self._feed(feed_key, None if isinstance(only, ExecutionKey) else only)
+        feed = self._feed(feed_key, None if isinstance(only, ExecutionKey) else only, is_new=is_new)
         subscription = Subscription(self, feed, only)
         self._begun += 1
         part = self._subscriptions[self._begun % _TICKS]
@@ -191,10 +197,10 @@ class Live:
                 self._ticking.cancel()
                 self._ticking = None
 
-    def _feed(self, key: tuple[object, ...] | None, only: SearchIn | None) -> Feed:
+    def _feed(self, key: tuple[object, ...] | None, only: SearchIn | None, *, is_new: bool) -> Feed:
         """Raises: Throttled."""
         if key not in self._feeds:
-            if key is not None and len(self._feeds) >= _MAX_FEEDS:
+            if is_new and key is not None and len(self._feeds) >= _MAX_FEEDS:
                 raise Throttled(f"At most {_MAX_FEEDS} different filters are watched at a time.")
             feed = Feed(self, only)
             self._feeds[key] = feed, self._tasks.start(feed.run(), name="live changes")

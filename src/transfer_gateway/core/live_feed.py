@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transfer_gateway.history.values import ChangeRow, SearchIn
 
 _QUEUED = 64  # changes of a subscriber that does not read; all who wait for one share it
-_RETRY_S = 1.0
+RETRY_S = 1.0
 
 
 class Source(Protocol):
@@ -74,6 +74,7 @@ class Feed:
     async def run(self) -> None:
         """Read until cancelled; while the store can't be read, everybody waits."""
         position: ChangePosition | None = None
+        is_lost = False
         while True:
             committed = self._source.committed
             try:
@@ -81,18 +82,20 @@ class Feed:
                     position = await self._source.newest()
                     self.started.set()
                     for subscription in self._subscriptions:
-                        subscription.tick()
+                        subscription.fall_behind() if is_lost else subscription.tick()
+                    is_lost = False
                 page = await self._source.read(position, self._by_key if self._only is None else self._only)
             except (
                 BadUserInput
             ):  # the store is another one, or has lost what comes next: each is told by its own read
-                position = None
+                position, is_lost = None, True
+                self.started.clear()
                 for subscription in self._subscriptions:
                     subscription.fall_behind()
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(RETRY_S)
                 continue
             except GatewayError:  # logged by the store
-                await asyncio.sleep(_RETRY_S)
+                await asyncio.sleep(RETRY_S)
                 continue
             for row in page.rows:
                 self._put(row)
@@ -156,7 +159,7 @@ class Subscription:
         try:
             page = await self._source.read(position, self.only)
         except (UpstreamUnavailable, DeadlineExceeded):
-            await asyncio.sleep(_RETRY_S)
+            await asyncio.sleep(RETRY_S)
             page = ChangeRows((), position, has_more=True)
         self._behind |= page.has_more
         return page

@@ -14,7 +14,7 @@ from transfer_gateway.core.response_replay import counts_uses
 from transfer_gateway.core.search_input import check_live, checked, span_of
 from transfer_gateway.core.search_use_cases import criteria_of
 from transfer_gateway.domain.change import ExecutionChange
-from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError, HistoryOff
+from transfer_gateway.domain.errors import AccountNotAvailable, GatewayError, HistoryOff, UpstreamUnavailable
 from transfer_gateway.domain.execution import Source
 from transfer_gateway.history.values import SearchIn
 
@@ -137,9 +137,10 @@ class LiveUseCases(Access):
                 position = await live.begin(after or None) or await live.newest()
         with self._subscription("watch_executions", [], **criteria) as told:
             rights, listing = _Rights(recheck), not after or position.listed is not None
+            is_new = True
             while True:
                 version = self.scope.version
-                changes = self._changes_in(span, wanted, position, listing=listing)
+                changes = self._changes_in(span, wanted, position, listing=listing, is_new=is_new)
                 async with aclosing(changes):
                     async for change in changes:
                         await rights.recheck()
@@ -148,12 +149,15 @@ class LiveUseCases(Access):
                         if change is not None:
                             position, listing = change.position, change.position.listed is not None
                         yield change if change is None else told(change)
-                span = span_of(self.scope, wanted, wanted)
+                span, is_new = span_of(self.scope, wanted, wanted), False
 
     async def _changes_in(
-        self, span: Span, wanted: SearchFilter, position: ChangePosition, *, listing: bool
+        self, span: Span, wanted: SearchFilter, position: ChangePosition, *, listing: bool, is_new: bool
     ) -> Changes:
-        """What is in progress, if that is still to be listed, and then what changes."""
+        """What is in progress, if that is still to be listed, and then what changes.
+
+        `is_new`: otherwise it goes on with other rights, which no limit may refuse.
+        """
         live, watched = self._live()
         narrowed, search = span.narrowed(wanted), self._sources.search
         assert search is not None  # noqa: S101  it is there with `live`
@@ -161,7 +165,8 @@ class LiveUseCases(Access):
         self._keep_current(watched, span, wanted)
         loop = asyncio.get_running_loop()
         current_until = loop.time() + _KEPT_CURRENT_S
-        with live.subscription(of, shared_as=(span.scope.version, narrowed)) as subscription:
+        shared_as = span.scope.version, narrowed
+        with live.subscription(of, shared_as=shared_as, is_new=is_new) as subscription:
             yield None
             if listing and wanted.may_run:
                 async with aclosing(live.running(of, position, caller=self.caller.name)) as running:
@@ -306,14 +311,22 @@ class _Ending:
                 return
             if self._loop.time() >= self._look_at:
                 self._look_at = self._loop.time() + _LOOKED_AT_EVERY_S
-                _, known = await self._live.known(self._key, told=told)
-                if known is None or known.events:  # these are about to come
-                    continue
-                has_told_end = self._told_end
-                if (final := self.judged(known)).is_last:
+                has_told_end, final = self._told_end, await self._last(told)
+                if final is not None:
                     if not has_told_end:
                         yield final
                     return
+
+    async def _last(self, told: ChangePosition) -> ExecutionChange | None:
+        """The last change, if the execution is over and all of its events have been told."""
+        try:
+            _, known = await self._live.known(self._key, told=told)
+        except UpstreamUnavailable:  # it is looked at again
+            return None
+        if known is None or known.events:  # these are about to come
+            return None
+        final = self.judged(known)
+        return final if final.is_last else None
 
 
 def _has_open_step(execution: Execution) -> bool:

@@ -106,7 +106,8 @@ async def _state(connection: AsyncConnection) -> FeedState:
                 feed.c.identity,
                 feed.c.secret,
                 feed.c.deleted_seq,
-                feed.c.deleted_answer_seq,
+                feed.c.missed_seq,
+                feed.c.missed_answer_seq,
                 newest.label("newest"),
                 last_answer().scalar_subquery().label("newest_answer"),
             )
@@ -114,7 +115,7 @@ async def _state(connection: AsyncConnection) -> FeedState:
     ).one()
     return FeedState(
         ChangePosition(row.identity, max(row.newest or 0, row.deleted_seq), row.newest_answer),
-        ChangePosition(row.identity, row.deleted_seq, row.deleted_answer_seq),
+        ChangePosition(row.identity, row.missed_seq, row.missed_answer_seq),
         row.secret,
     )
 

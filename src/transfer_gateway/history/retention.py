@@ -88,13 +88,14 @@ class Retentive:
         Raises: UpstreamUnavailable.
         """
         await self._measure()
-        await self.read_kept_since()
+        kept_since_ms = await self.read_kept_since() or 0
         before_ms = int(self._now_s() * 1000 - self._retention.days * _DAY_MS)
-        deleted = await self._delete("age", before_ms, None)
+        deleted = await self._delete("age", before_ms, None, kept_since_ms)
         max_bytes = self._operations.database.max_bytes
         if self._size_bytes > max_bytes:
             excess = 1 - max_bytes * _FILLED / self._size_bytes
-            deleted += await self._delete("size", _NEVER_MS, max(1, int(self._executions * excess)))
+            at_most = max(1, int(self._executions * excess))
+            deleted += await self._delete("size", _NEVER_MS, at_most, kept_since_ms)
         if deleted:
             await self._shrink()
             # Not measured again: PostgreSQL's statistics come later.
@@ -103,11 +104,13 @@ class Retentive:
             self._executions = left
         return deleted
 
-    async def _delete(self, why: str, before_ms: int, at_most: int | None) -> int:
+    async def _delete(self, why: str, before_ms: int, at_most: int | None, kept_since_ms: int) -> int:
         deleted = 0
         while at_most is None or deleted < at_most:
             first = _BATCH if at_most is None else min(_BATCH, at_most - deleted)
-            delete = partial(self._delete_batch, before_ms=before_ms, first=first)
+            delete = partial(
+                self._delete_batch, before_ms=before_ms, first=first, kept_since_ms=kept_since_ms
+            )
             gone = await self._operations.write("prune", delete)
             deleted += gone
             self._deleted[why,] += gone
@@ -123,13 +126,18 @@ class Retentive:
             if not await self._operations.write("shrink", self._operations.database.shrink):
                 return
 
-    async def _delete_batch(self, connection: AsyncConnection, *, before_ms: int, first: int) -> int:
+    async def _delete_batch(
+        self, connection: AsyncConnection, *, before_ms: int, first: int, kept_since_ms: int
+    ) -> int:
+        """`kept_since_ms`: what is older had been deleted before, so it was too old when it was stored again."""
         found = await connection.execute(self._statements.oldest, {"before": before_ms, "first": first})
         rows = found.all()
         if not rows:
             return 0
         given = {"ids": self._statements.ids(row.id for row in rows)}
         await connection.execute(self._statements.note_deleted, given)
+        if missed := [row.id for row in rows if row.last_at >= kept_since_ms]:
+            await connection.execute(self._statements.note_missed, {"ids": self._statements.ids(missed)})
         await connection.execute(self._statements.delete_events, given)
         await connection.execute(self._statements.delete_texts, given)
         await connection.execute(self._statements.delete_executions, given)

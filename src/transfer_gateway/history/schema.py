@@ -77,6 +77,8 @@ def _create(connection: Connection) -> None:
             secret=secrets.token_hex(32),
             deleted_seq=0,
             deleted_answer_seq=0,
+            missed_seq=0,
+            missed_answer_seq=0,
         )
     )
 

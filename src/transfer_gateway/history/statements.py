@@ -77,6 +77,7 @@ class Statements:
     delete_texts: sa.Executable  # (ids)
     delete_executions: sa.Executable  # (ids)
     note_deleted: sa.Executable  # (ids), before they are deleted
+    note_missed: sa.Executable  # (ids), as well, unless they were too old when they were stored
     save_kept_since: sa.Executable  # (kept_since)
 
     def ids(self, ids: Iterable[int | str]) -> list[int | str] | str:
@@ -118,7 +119,8 @@ class _Build:
             delete_events=sa.delete(events).where(self._is_one_of(events.c.execution)),
             delete_texts=sa.delete(texts).where(self._is_one_of(texts.c.execution)),
             delete_executions=sa.delete(executions).where(self._is_one_of(executions.c.id)),
-            note_deleted=self._note_deleted(),
+            note_deleted=self._note_deleted("deleted"),
+            note_missed=self._note_deleted("missed"),
             save_kept_since=self._save_kept_since(),
         )
 
@@ -373,7 +375,9 @@ class _Build:
         )
         return oldest.with_for_update(skip_locked=True) if self._postgresql else oldest
 
-    def _note_deleted(self) -> sa.Executable:
+    def _note_deleted(self, what: str) -> sa.Executable:
+        """`what`: the columns."""
+        seq_column, answer_column = feed.c[f"{what}_seq"], feed.c[f"{what}_answer_seq"]
         seq = (
             sa.select(sa.func.max(events.c.seq)).where(self._is_one_of(events.c.execution)).scalar_subquery()
         )
@@ -383,8 +387,10 @@ class _Build:
             .scalar_subquery()
         )
         return sa.update(feed).values(
-            deleted_seq=self._greatest(feed.c.deleted_seq, seq),
-            deleted_answer_seq=self._greatest(feed.c.deleted_answer_seq, answer),
+            {
+                seq_column: self._greatest(seq_column, seq),
+                answer_column: self._greatest(answer_column, answer),
+            }
         )
 
     def _save_kept_since(self) -> sa.Executable:

@@ -137,7 +137,8 @@ workflow_logs = Table(
 )
 
 # One row. Changes are numbered in the order in which they are committed: events by `seq`, AWS's answers by
-# `answer_seq`. `deleted_…`: the highest number that retention has deleted. `identity` tells databases apart;
+# `answer_seq`. `deleted_…`: the highest number that retention has deleted, which is not used again; `missed_…`: the
+# highest but for what had been older than the history when it was stored. `identity` tells databases apart;
 # `secret` signs cursors, which so are good for every replica and after a restart.
 feed = Table(
     "history_feed",
@@ -147,6 +148,8 @@ feed = Table(
     Column("secret", Text, nullable=False),
     Column("deleted_seq", BigInteger, nullable=False),
     Column("deleted_answer_seq", BigInteger, nullable=False),
+    Column("missed_seq", BigInteger, nullable=False),
+    Column("missed_answer_seq", BigInteger, nullable=False),
 )
 
 # One row, once something has been deleted: executions whose last event is older may be missing.

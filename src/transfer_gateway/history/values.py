@@ -245,13 +245,13 @@ class ChangeRows:
 
 @dataclass(frozen=True, slots=True)
 class FeedState:
-    """`newest`: after everything that is committed. Up to `deleted`, something may have been deleted.
+    """`newest`: after everything that is committed. Up to `missed`, something may have been deleted.
 
     `secret` signs cursors.
     """
 
     newest: ChangePosition
-    deleted: ChangePosition
+    missed: ChangePosition
     secret: str
 
     def check(self, position: ChangePosition, field: str = "after") -> None:
@@ -262,5 +262,5 @@ class FeedState:
             or position.answer > self.newest.answer
         ):
             raise BadUserInput.of(field, OF_ANOTHER_HISTORY)
-        if position.event < self.deleted.event or position.answer < self.deleted.answer:
+        if position.event < self.missed.event or position.answer < self.missed.answer:
             raise BadUserInput.of(field, "is older than what the history keeps: subscribe without it.")

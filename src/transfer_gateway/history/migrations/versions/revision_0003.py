@@ -24,6 +24,9 @@ def upgrade() -> None:
         sa.Column("secret", sa.Text, nullable=False),
         sa.Column("deleted_seq", sa.BigInteger, nullable=False),
         sa.Column("deleted_answer_seq", sa.BigInteger, nullable=False),
+        sa.Column("missed_seq", sa.BigInteger, nullable=False),
+        sa.Column("missed_answer_seq", sa.BigInteger, nullable=False),
     )
     row = {"id": 1, "identity": secrets.token_hex(8), "secret": secrets.token_hex(32)}
-    op.bulk_insert(feed, [row | {"deleted_seq": 0, "deleted_answer_seq": 0}])
+    numbers = ("deleted_seq", "deleted_answer_seq", "missed_seq", "missed_answer_seq")
+    op.bulk_insert(feed, [row | dict.fromkeys(numbers, 0)])
