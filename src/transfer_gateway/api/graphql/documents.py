@@ -159,6 +159,8 @@ class _RecordFields(Visitor):
 
 def operation_of(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
     """The operation to run. Raises: Refused. Source: GraphQL, GetOperation()."""
+    if name is None and len(document.definitions) == 1:
+        return document.definitions[0]  # type: ignore[return-value]  # a valid document has an operation
     operations = {
         definition.name.value if definition.name else None: definition
         for definition in document.definitions

@@ -90,9 +90,9 @@ def check_document(document: DocumentNode, limits: Limits) -> None:
         size.directives += len(operation.directives or ())
         check(limits, "max_root_fields", size.top_fields, "The operation has more than {} root fields")
         whole.add(size)
-    # Unused fragments are validated too.
-    spread = {name for definition in document.definitions for name in _spreads_in(definition)}
-    whole.selections += sum(size.selections for name, size in sizes.items() if name not in spread)
+    if sizes:  # unused fragments are validated too
+        spread = {name for definition in document.definitions for name in _spreads_in(definition)}
+        whole.selections += sum(size.selections for name, size in sizes.items() if name not in spread)
     if whole.spreads > _MAX_SPREADS:
         raise BadUserInput(f"The document nests fragments more than {_MAX_SPREADS} levels deep.")
     check(
@@ -181,7 +181,10 @@ def _size(selection_set: SelectionSetNode, sizes: Mapping[str, _Size]) -> _Size:
             size.aliases += selection.alias is not None
             for argument in selection.arguments or ():
                 size.list_items = max(size.list_items, _items(argument.value))
-            size.add(_size(selection.selection_set, sizes) if selection.selection_set else _Size(), levels=1)
+            if selection.selection_set:
+                size.add(_size(selection.selection_set, sizes), levels=1)
+            elif not size.depth:
+                size.depth = 1
         else:  # an inline fragment
             size.add(_size(selection.selection_set, sizes))  # type: ignore[attr-defined]  # it has one
     return size
