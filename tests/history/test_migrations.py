@@ -16,7 +16,6 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import column, insert, select, table
-from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from command import run
@@ -24,7 +23,6 @@ from history_events import a_run, new_key
 from search_model import made_up
 from transfer_gateway import history
 from transfer_gateway.history import schema
-from transfer_gateway.history.databases import Sqlite
 from transfer_gateway.history.migrate import migrate_history
 from transfer_gateway.history.store import open_store
 from transfer_gateway.history.tables import HEAD, events, executions, metadata, texts
@@ -172,21 +170,3 @@ async def empty_too(url: str, tmp_path: Path, request: pytest.FixtureRequest) ->
         return f"sqlite://{tmp_path}/older.db"
     server: PostgresServer = request.getfixturevalue("postgres")
     return await server.create_database(migrated=False)
-
-
-async def test_a_connection_that_comes_too_late_is_closed(tmp_path: Path) -> None:
-    """The database has been closed meanwhile, and the operation has been left."""
-    path = tmp_path / "history.db"
-    database = Sqlite(path, max_bytes=2**20, timeout_s=5)
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("PRAGMA user_version = 1")
-        other.execute("BEGIN IMMEDIATE")
-        connecting = asyncio.ensure_future(database.writer.connect())
-        await asyncio.sleep(0.1)  # it is waiting for the file by then
-        closing_it = asyncio.create_task(database.close())
-        await asyncio.sleep(0)
-        other.execute("COMMIT")
-    with pytest.raises(ProgrammingError, match="has been closed"):
-        await connecting
-    await closing_it
-    assert not database._connections or all(each._connection is None for each in database._connections)

@@ -116,7 +116,6 @@ class Sqlite:
         self._open()
 
     def _open(self) -> None:
-        self._opened: object = object()
         self.writer = self._engine(1, "BEGIN IMMEDIATE", self._prepare_writer)
         self.reader = self.searcher = self.writer
         self.searches = 1
@@ -146,14 +145,9 @@ class Sqlite:
             hide_parameters=True,
         )
 
-        opened = self._opened
-
         @event.listens_for(engine.sync_engine, "connect")
         def connected(connection: Any, _record: object) -> None:  # noqa: ANN401  the library's own adapter
             self._connections.add(connection.driver_connection)
-            if self._opened is not opened:  # nobody else would close it
-                connection.driver_connection.stop()
-                raise sqlite3.ProgrammingError("The database has been closed.")
 
         @event.listens_for(engine.sync_engine, "begin")
         def begun(connection: Any) -> None:  # noqa: ANN401  as above
@@ -227,7 +221,6 @@ class Sqlite:
         await asyncio.to_thread(self._threads.join, self._timeout_s)
 
     async def _disconnect(self) -> None:
-        self._opened = None
         await self.writer.dispose()
         await self.reader.dispose()
         await self.searcher.dispose()
