@@ -77,6 +77,19 @@ def request_for(key: ExecutionKey, after: str | None = None) -> pb.WatchExecutio
     return pb.WatchExecutionRequest(key=message, after=after)
 
 
+async def until_history_answers(stub: ExecutionServiceAsyncStub, key: ExecutionKey) -> None:
+    """It connects to its database at the first question, which may take longer than a short request."""
+    request = pb.ListExecutionEventsRequest(key=request_for(key).key)
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await stub.ListExecutionEvents(request)
+            except grpc.aio.AioRpcError:
+                await asyncio.sleep(0.1)  # between two questions
+            else:
+                return
+
+
 async def next_change(call: Any) -> execution_pb2.ExecutionChange:
     response = await asyncio.wait_for(call.read(), 60)
     assert response is not grpc.aio.EOF
@@ -380,10 +393,11 @@ async def test_clients_that_do_not_read(
     """Their watches are ended after the request's time, and nothing is left of them; others go on."""
     run = new_run()
     async with (
-        watched(settings, tmp_path, request_timeout_s=0.5) as (service, stub, store),
+        watched(settings, tmp_path, request_timeout_s=1.0) as (service, stub, store),
         hostile(service) as client,
     ):
         await store.append(run[:1])
+        await until_history_answers(stub, run[0].key)
         streams = {client.call(f"{SERVICE}/WatchExecutions") for _ in range(3)}
         reading = await begun(stub.WatchExecution(request_for(run[0].key)))
         await until(lambda: calls_open() == 4)
