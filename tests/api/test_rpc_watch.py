@@ -247,6 +247,7 @@ async def test_watches_are_no_requests_in_progress(
 ) -> None:
     """They hold no place of others, last longer than a request may, and count as requests only until they begin."""
     async with watched(settings, tmp_path, grpc_max_concurrent_rpcs=1, request_timeout_s=0.5) as it:
+        await until_history_answers(it.stub, new_key(PLAIN))
         calls = [await begun(watch_all(it.stub)) for _ in range(3)]
         found = await metrics(it.service)
         labels = '{code="OK",door="grpc",operation="WatchExecutions"}'
@@ -377,6 +378,7 @@ async def test_the_age_of_a_connection(
     run = new_run()
     async with watched(settings, tmp_path, grpc_max_connection_age_s=1, request_timeout_s=0.5) as it:
         await it.store.append(run[:1])
+        await until_history_answers(it.stub, run[0].key)
         call = it.stub.WatchExecution(request_for(run[0].key))
         cursor = (await next_change(call)).cursor
         failed = await failure(call)
