@@ -126,16 +126,14 @@ try {
     return new Promise((resolve) => {
       source.addEventListener("next", ({ data, lastEventId }) => {
         const { events } = JSON.parse(data).data.executionsChanged;
+        if (connections === 1) lastId = lastEventId; // also of a change without events
         if (events.length === 0) return;
         const first = ids[connections - 1].length === 0;
         ids[connections - 1].push(...events.map(({ id }) => id));
         if (connections === 2) {
           source.close();
           resolve({ ids, lastId });
-        } else {
-          lastId = lastEventId;
-          if (first) cut();
-        }
+        } else if (first) cut();
       });
     });
   });
