@@ -75,6 +75,7 @@ async def remembering(
     async with server.running(
         settings(
             **REMEMBERS,
+            caller_requests_per_s=10_000,  # property tests ask as fast as they can
             auth="oidc",
             oidc_issuers=issuer.url,
             oidc_audiences=AUDIENCE,
