@@ -251,7 +251,7 @@ class _First:
 
 
 class _Rights:
-    """The caller's token and policy, judged again every two seconds."""
+    """The caller's token and policy, judged again after a second, when something happens."""
 
     def __init__(self, recheck: Recheck) -> None:
         self._recheck, self._loop = recheck, asyncio.get_running_loop()

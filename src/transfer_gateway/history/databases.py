@@ -130,7 +130,7 @@ class Sqlite:
             connection = self._threads.connect(*args, **options)
             try:
                 prepare(connection)
-            except BaseException:
+            except BaseException:  # it is raised again; nobody else would close the connection
                 connection.close()
                 raise
             return connection
