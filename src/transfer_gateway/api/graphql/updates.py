@@ -68,7 +68,7 @@ class Rendering:
 
 
 class Updates:
-    """The updates of a subscription that has begun; None where there is none for three seconds. A context: it ends them.
+    """The updates of a subscription that has begun; None where there is none for seconds. A context: it ends them.
 
     Raises: GatewayError; TimeoutError, if a response took too long.
     """
