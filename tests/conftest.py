@@ -63,8 +63,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Five workers for two cores, since tests wait for half of their time."""
-    return min(10, 5 * len(os.sched_getaffinity(0)) // 2)
+    """Three workers for a core, since tests wait for two thirds of their time."""
+    return min(12, 3 * len(os.sched_getaffinity(0)))
 
 
 @pytest.hookimpl(trylast=True)

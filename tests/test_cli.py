@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 
 async def test_demo_prints_a_query_that_works() -> None:
     """The first command: the query that it prints has live ids, and sent as printed it returns the whole structure."""
-    history = {"TRANSFER_GATEWAY_HISTORY_URL": "sqlite://"}  # as without the tests' settings
-    async with started("demo", "--http-port", "0", until="Ctrl-C", **history) as demo:
+    settings = {
+        "TRANSFER_GATEWAY_HISTORY_URL": "sqlite://",  # as without the tests' settings
+        "TRANSFER_GATEWAY_REQUEST_TIMEOUT_S": "60",  # on a busy machine it takes its time to read a day's logs
+    }
+    async with started("demo", "--http-port", "0", until="Ctrl-C", **settings) as demo:
         body = re.search(r"^curl .* -d '(.*)'$", demo.printed, re.MULTILINE)
         assert body is not None
         async with calling(demo.url) as gateway:

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from recorded import REMEMBERS, id_of, key_of, recorded_world, uploaded
+from doors import GraphQLDoor
+from recorded import REMEMBERS, id_of, key_of, recorded_world, until_read, uploaded
 from streams import ALL_CHANGED, CHANGED, EVENTS, Messages, Refused, both, events, messages, rest_of
 from wire import GUARDED, JSON, PLAIN, Gateway, becomes, calling, socket
 
@@ -61,13 +62,8 @@ def module_live(share: Callable[..., SharedService]) -> Live:
 @pytest.fixture
 async def live(module_live: Live) -> Live:
     """Once it has read the logs."""
-
-    async def known() -> object:
-        async with calling(module_live.url) as gateway:
-            found = await gateway.ask(KNOWN, key=module_live.ended)
-        return found["data"]["execution"] and found["data"]["execution"]["status"]
-
-    await becomes(known, "COMPLETED")
+    async with calling(module_live.url) as gateway:
+        await until_read(GraphQLDoor(gateway))
     return module_live
 
 

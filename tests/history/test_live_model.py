@@ -171,7 +171,7 @@ class Scenario:
         self._tasks = []
 
 
-@pytest.mark.parametrize(("database", "seed"), [("sqlite", 1), ("sqlite", 2), ("postgresql", 3)])
+@pytest.mark.parametrize(("database", "seed"), [("sqlite", 1), ("postgresql", 2)])
 async def test_everything_once_and_in_order(
     request: pytest.FixtureRequest, tmp_path: Path, database: str, seed: int
 ) -> None:
