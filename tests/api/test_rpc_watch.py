@@ -371,6 +371,28 @@ async def test_the_end_of_the_service(
     assert calls_open() == 0
 
 
+async def test_watches_that_begin_while_the_service_ends(
+    aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """Those whose headers are just being sent get a status like all others."""
+    url = f"sqlite:///{tmp_path / 'history.db'}"
+    running = server.running(settings(history_url=url, shutdown_grace_s=60))
+    service = await running.__aenter__()
+    async with rpc(service) as stub:
+        calls = [watch_all(stub) for _ in range(60)]
+        beginning = [asyncio.create_task(begun(call)) for call in calls]
+        await asyncio.wait(beginning, return_when=asyncio.FIRST_COMPLETED)
+        async with asyncio.timeout(10):
+            await running.__aexit__(None, None, None)
+        for call in calls:
+            failed = await failure(call)
+            assert failed.code() is grpc.StatusCode.UNAVAILABLE
+            assert "shutting down" in told(failed)["message"]
+        for each in beginning:
+            await each
+    assert calls_open() == 0
+
+
 async def test_the_age_of_a_connection(
     aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
 ) -> None:

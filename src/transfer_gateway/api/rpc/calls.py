@@ -179,7 +179,7 @@ class _Call(Call):
         self._calls.requests.subscribed(request)
         self._calls.active_calls.subscribe(self)
         try:
-            await context.send_initial_metadata(())
+            await _send_headers(context)
         except grpc.aio.InternalError:
             raise asyncio.CancelledError from None  # its connection is gone
 
@@ -189,7 +189,7 @@ class _Call(Call):
         try:
             if not self.writes and not self.is_subscription:
                 # Headers are not subject to flow control. Queued with a blocked message, they would prevent a status.
-                await context.send_initial_metadata(())
+                await _send_headers(context)
             self.waiting_bytes, self.stage = len(serialized), SENDING
             await context.write(serialized)
         except grpc.aio.InternalError:
@@ -198,6 +198,16 @@ class _Call(Call):
             self.stage = RUNNING
             self.writes += 1
             self.uncount_unread()
+
+
+async def _send_headers(context: Context) -> None:
+    """Also if the call is ended meanwhile: grpc.aio would send them again with the status, which fails."""
+    sending = asyncio.ensure_future(context.send_initial_metadata(()))
+    try:
+        await asyncio.shield(sending)
+    except asyncio.CancelledError:
+        await sending  # until the call is dropped
+        raise
 
 
 class _Unimplemented(Exception):
