@@ -25,6 +25,7 @@ OWNED = {
     "api/graphql/exchange.py",
     "api/graphql/websocket.py",
     "api/http_server.py",
+    "api/rpc/calls.py",
     "api/rpc/grpc_internals.py",
     "api/rpc/server.py",
     "aws/organizations.py",

@@ -49,7 +49,7 @@ ONE = (
 )
 ALL = f"subscription ($after: String) {{ executionsChanged(after: $after) {_FIELDS} }}"
 TRANSPORTS = ("events", "websocket", "grpc")
-_EXECUTIONS, _RESTARTS = 12, 3
+_EXECUTIONS, _RESTARTS = 8, 2
 
 
 class Change(NamedTuple):
