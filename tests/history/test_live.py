@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from history_events import a_run, new_key
+from postgres import both_databases
 from transfer_gateway.core.clock import Clock
 from transfer_gateway.core.live import Live
 from transfer_gateway.domain.change import ChangePosition
@@ -74,6 +75,7 @@ async def next_events(changes: AsyncGenerator[ExecutionChange | None]) -> tuple[
     return () if change is None else change.events
 
 
+@both_databases
 async def test_each_gets_what_it_watches_once_and_in_order(store: HistoryStore) -> None:
     """Although one reads slowly, one is cut off again and again, and one comes late."""
     random = Random(5)  # noqa: S311  draws lots
@@ -117,6 +119,7 @@ async def test_each_gets_what_it_watches_once_and_in_order(store: HistoryStore) 
         assert {event.event_id for event in quick.told} == {event.event_id for run in runs for event in run}
 
 
+@both_databases
 async def test_one_that_does_not_read_keeps_few_changes_in_memory(store: HistoryStore) -> None:
     run = a_run(new_key())
     scope = SearchScope.of({frozenset(): [Target(run[0].key.account_id, Region(run[0].key.region))]})

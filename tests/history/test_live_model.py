@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.identity import ExecutionKey
 
 pytestmark = [pytest.mark.driven_time]
+THOROUGH = pytest.mark.thorough
 _JUDGED_WITHIN_S = 5.0
 
 
@@ -171,7 +172,10 @@ class Scenario:
         self._tasks = []
 
 
-@pytest.mark.parametrize(("database", "seed"), [("sqlite", 1), ("postgresql", 2)])
+@pytest.mark.parametrize(
+    ("database", "seed"),
+    [("sqlite", 1), pytest.param("sqlite", 2, marks=THOROUGH), pytest.param("postgresql", 3, marks=THOROUGH)],
+)
 async def test_everything_once_and_in_order(
     request: pytest.FixtureRequest, tmp_path: Path, database: str, seed: int
 ) -> None:

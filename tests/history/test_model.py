@@ -104,7 +104,9 @@ happenings = st.lists(
 )
 EXAMPLES = 300 if settings.get_current_profile_name() == EXPLORING else examples(8)
 PHASES = (Phase.explicit, Phase.generate)  # shrinking takes minutes
-databases = pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+databases = pytest.mark.parametrize(
+    "database", ["sqlite", pytest.param("postgresql", marks=pytest.mark.thorough)]
+)
 
 
 async def do(scenario: Scenario, what: tuple[Any, ...]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from history_events import START, a_run, new_key
+from postgres import both_databases
 from transfer_gateway.history.store import open_store
 from wire import becomes
 
@@ -29,6 +30,7 @@ def value(store: HistoryStore, name: str) -> float:
     )
 
 
+@both_databases
 async def test_executions_are_deleted_some_days_after_their_last_event(url: str) -> None:
     age_ms = int((time.time() - START.timestamp()) * 1000)
     async with open_store(url, retention_days=1, timeout_s=60) as store:

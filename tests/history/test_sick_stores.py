@@ -140,8 +140,8 @@ WRITES_FAIL = [
 LOSES = [
     pytest.param("postgresql", restarted, id="postgresql-restarted"),
     pytest.param("postgresql", restored, id="postgresql-restored"),
-    pytest.param("postgresql", deleted, id="postgresql-deleted"),
-    pytest.param("sqlite", restored, id="sqlite-restored"),
+    pytest.param("postgresql", deleted, id="postgresql-deleted", marks=pytest.mark.thorough),
+    pytest.param("sqlite", restored, id="sqlite-restored", marks=pytest.mark.thorough),
     pytest.param("sqlite", deleted, id="sqlite-deleted"),
     pytest.param("sqlite", damaged, id="sqlite-damaged"),
 ]
