@@ -383,35 +383,34 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 async def measure(options: argparse.Namespace) -> None:
-    async with AsyncExitStack() as stack:
-        gateway, aws = await stack.enter_async_context(gateway_of(options.executions))
-        alone = await writing(gateway, aws, options)
-        print(
-            f"without subscribers: {alone.changes_per_s:.0f} changes/s, {alone.cores:.2f} of a core; "
-            f"{alone.aws_calls} AWS calls"
-        )
-        before = await gateway.ask("memory")
-        clients = Clients(gateway, options.executions)
-        stack.callback(clients.end)
-        transports = options.only or TRANSPORTS
-        each = options.subscribers // len(transports)
-        started = time.perf_counter()
-        for at, transport in enumerate(transports):
-            await clients.add(transport, range(at * each, (at + 1) * each))
-        await clients.subscribed(len(transports))
-        print(f"{each * len(transports):,} subscribers in {time.perf_counter() - started:.1f} s")
-        await asyncio.sleep(SETTLE_S)
-        memory = await gateway.ask("memory")
-        grown = (memory["rss_kb"] - before["rss_kb"]) / (each * len(transports))
-        print(f"memory of a subscriber: {grown:.1f} KB (aim {AIMS['subscriber_kb']:.0f})")
-        for unread in (0, options.unread):
+    """Without and with subscribers that never read, each with a gateway of its own: executions grow with changes."""
+    for unread in sorted({0, options.unread}):
+        print(f"with {unread} subscribers that never read:")
+        async with AsyncExitStack() as stack:
+            gateway, aws = await stack.enter_async_context(gateway_of(options.executions))
+            alone = await writing(gateway, aws, options)
+            print(
+                f"  without subscribers: {alone.changes_per_s:.0f} changes/s, {alone.cores:.2f} of a core; "
+                f"{alone.aws_calls} AWS calls"
+            )
+            before = await gateway.ask("memory")
+            clients = Clients(gateway, options.executions)
+            stack.callback(clients.end)
+            transports = options.only or TRANSPORTS
+            each = options.subscribers // len(transports)
+            started = time.perf_counter()
+            for at, transport in enumerate(transports):
+                await clients.add(transport, range(at * each, (at + 1) * each))
+            await clients.subscribed(len(transports))
+            print(f"  {each * len(transports):,} subscribers in {time.perf_counter() - started:.1f} s")
+            await asyncio.sleep(SETTLE_S)
+            memory = await gateway.ask("memory")
+            grown = (memory["rss_kb"] - before["rss_kb"]) / (each * len(transports))
+            print(f"  memory of a subscriber: {grown:.1f} KB (aim {AIMS['subscriber_kb']:.0f})")
             if unread:
                 await clients.add("unread", range(unread))
                 await clients.subscribed(1)
-                print(f"with {unread} subscribers that never read:")
             await report(gateway, clients, aws, options, alone)
-            if not options.unread:
-                break
 
 
 async def report(
@@ -444,7 +443,7 @@ def main() -> None:
     parser.add_argument("--changes-per-s", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument(
-        "--unread", type=int, default=100, help="subscribers that never read, in a second run"
+        "--unread", type=int, default=100, help="subscribers that never read, in the second part"
     )
     parser.add_argument("--only", action="append", choices=TRANSPORTS)
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)

@@ -306,6 +306,8 @@ class _Ending:
             if change is not None:
                 told = change.position
                 change = self.judged(change)  # noqa: PLW2901
+                if self._noticed_at is None:  # it is going on
+                    self._look_at = self._loop.time() + _LOOKED_AT_EVERY_S
             yield change
             if change is not None and change.is_last:
                 return

@@ -158,7 +158,17 @@ def _step(answer: Step | None, logged: RecordedStep | None, ref: StepRef) -> Ste
         assert answer is not None  # noqa: S101  one of the two is there
         return answer
     if answer is None:
-        answer = Step(ref, logged.step_type, logged.raw_step_type, logged.outputs, logged.error)
+        return Step(
+            ref,
+            logged.step_type,
+            logged.raw_step_type,
+            logged.outputs,
+            logged.error,
+            logged.name,
+            logged.started_at,
+            logged.ended_at,
+            logged.file_location,
+        )
     return replace(
         answer,
         outputs=answer.outputs if answer.outputs is not None else logged.outputs,
