@@ -15,6 +15,7 @@ import json
 import os
 import re
 import resource
+import socket
 import sys
 import tempfile
 import time
@@ -53,6 +54,10 @@ DOCUMENT = (
     "execution { id status startedAt initialFileLocation { s3FileLocation { bucket key } } } "
     "events { kind occurredAt stepName } } }"
 )
+ALL_DOCUMENT = DOCUMENT.replace("($key: ExecutionKey!)", "($ids: [ExecutionId!]!)").replace(
+    "executionChanged(key: $key)", "executionsChanged(filter: { executionIds: $ids })"
+)
+UNREAD_EXECUTIONS = 20
 APPENDED = re.compile(rb"at ([0-9]{10}\.[0-9]{6})")
 METHOD = "/transfer_api.v1.ExecutionService/WatchExecution"
 STREAMS_PER_CHANNEL = 80
@@ -170,19 +175,37 @@ def variables_of(number: int) -> dict[str, Any]:
     return {"key": dict(zip(names, key, strict=True))}
 
 
-async def sse(url: str, number: int, on_bytes: Callable[[bytes], None], *, reads: bool = True) -> None:
+async def sse(url: str, number: int, on_bytes: Callable[[bytes], None]) -> None:
+    reader, _writer = await stream_of(url, DOCUMENT, variables_of(number))
+    while text := await reader.read(65_536):
+        on_bytes(text)
+
+
+async def unread(url: str, *_: object) -> None:
+    """Asks for many changes, and takes none but the first into a small buffer."""
+    execution_ids = [key_of(number).execution_id for number in range(UNREAD_EXECUTIONS)]
+    _open = await stream_of(url, ALL_DOCUMENT, {"ids": execution_ids}, buffer=4096)
+    await asyncio.Event().wait()
+
+
+async def stream_of(
+    url: str, document: str, variables: dict[str, Any], *, buffer: int = 2**20
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Subscribe. Whoever drops the writer closes the connection."""
     address = urlsplit(url)
-    body = json.dumps({"query": DOCUMENT, "variables": variables_of(number)}).encode()
-    reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=2**20)
+    body = json.dumps({"query": document, "variables": variables}).encode()
+    with socket.socket() as connecting:
+        connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        connecting.setblocking(False)  # noqa: FBT003  the only argument
+        await asyncio.get_running_loop().sock_connect(connecting, (address.hostname, address.port))
+        reader, writer = await asyncio.open_connection(sock=connecting.dup(), limit=buffer)
     writer.write(
         b"POST /graphql HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n"
         b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
     )
     head = await reader.readuntil(b"\r\n\r\n")
     assert b" 200 " in head.split(b"\r\n")[0], head
-    while reads and (text := await reader.read(65_536)):
-        on_bytes(text)
-    await asyncio.Event().wait()
+    return reader, writer
 
 
 async def websocket(url: str, number: int, on_bytes: Callable[[bytes], None]) -> None:
@@ -232,7 +255,7 @@ async def subscribe(
     tasks = []
     works: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
         "sse": lambda _, *of: sse(gateway["url"], *of),
-        "unread": lambda _, *of: sse(gateway["url"], *of, reads=False),
+        "unread": lambda _, *of: unread(gateway["url"], *of),
         "websocket": lambda _, *of: websocket(gateway["url"], *of),
         "grpc": lambda at, *of: watch(channels[at // STREAMS_PER_CHANNEL], *of),
     }
