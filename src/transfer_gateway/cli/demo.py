@@ -39,14 +39,17 @@ async def _demo(
     http_port: int | None, grpc_port: int | None, serve_until_signal: Callable[..., Awaitable[None]]
 ) -> None:
     """The same service as `serve`; only AWS's environment variables and the accounts file point it at the emulator."""
-    from transfer_emulator import Emulator, ScenarioSettings, demo_world  # noqa: PLC0415  `serve` must not load it
+    from transfer_emulator import Emulator, LogQuirks, ScenarioSettings, demo_world  # noqa: PLC0415  not for `serve`
     from transfer_emulator.control import accounts_yaml  # noqa: PLC0415
 
     world = demo_world(
         seed=random.randrange(2**32),  # noqa: S311  sample data
         accounts=3,
         regions=("eu-west-1", "us-east-1"),
-        settings=ScenarioSettings(history_from=time.time() - _PAST_S),
+        settings=ScenarioSettings(
+            history_from=time.time() - _PAST_S,
+            quirks=LogQuirks(damaged_share=0.0),  # each log that has some is worth a warning
+        ),
     )
     with tempfile.NamedTemporaryFile("w", suffix="-accounts.yaml") as accounts_file:
         accounts_file.write(accounts_yaml(world))
