@@ -81,6 +81,12 @@ class Following:
     def coverage(self) -> dict[str, Coverage]:
         return {it.target.account_id: it for it in self.history.followers.coverage()}
 
+    async def until_read(self) -> None:
+        """Its logs have been read for the first time, so that what happens from now on is in them."""
+        async with asyncio.timeout(60):
+            while any(found.complete_until is None for found in self.coverage().values()):
+                await asyncio.sleep(0.5)  # between two looks
+
     def upload(self, account_id: str, duration_s: float = 5) -> tuple[ExecutionKey, Upload]:
         workflow_id = next(iter(self.aws.world.target(account_id, self.region).workflows))
         upload = self.aws.world.upload(

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
     from pathlib import Path
 
-    from following import Following
     from transfer_gateway.core.use_cases import Reader
     from transfer_gateway.domain.change import ExecutionChange
     from transfer_gateway.domain.identity import ExecutionKey
@@ -82,17 +81,10 @@ async def told(
     return found
 
 
-async def until_read(it: Following) -> None:
-    """Its logs have been read for the first time, so that what happens from now on is in them."""
-    async with asyncio.timeout(60):
-        while any(found.complete_until is None for found in it.coverage().values()):
-            await asyncio.sleep(0.5)  # between two looks
-
-
 async def test_from_the_first_event_to_the_end(tmp_path: Path) -> None:
     """What is logged is told from the log: AWS is not asked, however many watch."""
     async with following(tmp_path, FIRST) as it:
-        await until_read(it)
+        await it.until_read()
         key, upload = it.upload(FIRST, duration_s=20)
         while not await it.history.store.records([key]):
             await asyncio.sleep(0.5)  # until its start has been read
@@ -112,7 +104,7 @@ async def test_from_the_first_event_to_the_end(tmp_path: Path) -> None:
 async def test_it_goes_on_after_each_cursor(tmp_path: Path) -> None:
     """With what came after it, and once; at the end with nothing."""
     async with following(tmp_path, FIRST) as it:
-        await until_read(it)
+        await it.until_read()
         key, _ = it.upload(FIRST, duration_s=20)
         await asyncio.sleep(5)
         reader = it.core.reader(AUDIT)
@@ -160,7 +152,7 @@ async def test_what_nothing_logs_costs_one_call_every_two_seconds(tmp_path: Path
 
 async def test_a_log_that_can_not_be_read_is_replaced_by_calls(tmp_path: Path) -> None:
     async with following(tmp_path, FIRST) as it:
-        await until_read(it)
+        await it.until_read()
         it.aws.faults.add(Fault(FaultKind.DENY, operation="FilterLogEvents", account_id=FIRST))
         await asyncio.sleep(70)  # until it has been noticed in the idle log
         key, _ = it.upload(FIRST, duration_s=30)
@@ -171,7 +163,7 @@ async def test_a_log_that_can_not_be_read_is_replaced_by_calls(tmp_path: Path) -
 
 async def test_what_does_not_exist_is_said_at_once(tmp_path: Path) -> None:
     async with following(tmp_path, FIRST) as it:
-        await until_read(it)
+        await it.until_read()
         key, _ = it.upload(FIRST)
         unknown = replace_id(key)
         with pytest.raises(ExecutionNotFound):
@@ -187,7 +179,7 @@ def replace_id(key: ExecutionKey) -> ExecutionKey:
 
 async def test_a_filter_tells_what_runs_and_then_what_changes(tmp_path: Path) -> None:
     async with following(tmp_path, FIRST, SECOND) as it:
-        await until_read(it)
+        await it.until_read()
         running, _ = it.upload(FIRST, duration_s=100)
         elsewhere, _ = it.upload(SECOND, duration_s=100)
         await asyncio.sleep(10)
@@ -215,7 +207,7 @@ async def next_of(changes: AsyncGenerator[ExecutionChange | None]) -> ExecutionC
 async def test_what_runs_is_listed_to_its_end_over_interruptions(tmp_path: Path) -> None:
     """Each cursor goes on with the rest of what ran, then with what changed since the beginning."""
     async with following(tmp_path, FIRST) as it:
-        await until_read(it)
+        await it.until_read()
         keys = {it.upload(FIRST, duration_s=1000 + number)[0] for number in range(7)}
         await asyncio.sleep(10)
         reader, after = it.core.reader(AUDIT), None
@@ -247,7 +239,7 @@ async def test_filters_by_what_passes_are_refused(tmp_path: Path, field: str, wa
 async def test_cursors_are_checked(tmp_path: Path) -> None:
     """One of another list, of another history, or of none."""
     async with following(tmp_path, FIRST) as it:
-        await until_read(it)
+        await it.until_read()
         reader = it.core.reader(AUDIT)
         key, _ = it.upload(FIRST, duration_s=20)
         (change,) = await told(watch(reader, key), 1)
@@ -262,7 +254,7 @@ async def test_cursors_are_checked(tmp_path: Path) -> None:
 async def test_rights_are_judged_at_each_change(tmp_path: Path) -> None:
     """Within five seconds of a change: what is denied is not told any more, what is hidden is hidden."""
     async with following(tmp_path, FIRST, SECOND) as it:
-        await until_read(it)
+        await it.until_read()
         keys = [it.upload(account, duration_s=100)[0] for account in (FIRST, SECOND)]
         await asyncio.sleep(10)
         accounts = it.core._accounts
@@ -309,7 +301,7 @@ async def test_rights_are_judged_at_each_change(tmp_path: Path) -> None:
 
 async def test_it_ends_when_the_token_does(tmp_path: Path) -> None:
     async with following(tmp_path, FIRST) as it:
-        await until_read(it)
+        await it.until_read()
         key, _ = it.upload(FIRST, duration_s=100)
 
         async def recheck() -> None:
@@ -325,7 +317,7 @@ async def test_it_ends_when_the_token_does(tmp_path: Path) -> None:
 
 async def test_a_caller_has_only_so_many(tmp_path: Path) -> None:
     async with following(tmp_path, FIRST) as it:
-        await until_read(it)
+        await it.until_read()
         quota = Quota(QuotaLimits(100, 100, 100, 100, 100, 100, 100, subscriptions=1))
         async with aclosing(watch_all(it.core.reader(AUDIT, quota=quota))) as first:
             await anext(first)
@@ -337,7 +329,7 @@ async def test_a_caller_has_only_so_many(tmp_path: Path) -> None:
 
 async def test_all_callers_have_only_so_many(tmp_path: Path) -> None:
     async with following(tmp_path, FIRST, live_max_subscriptions=1) as it:
-        await until_read(it)
+        await it.until_read()
         async with aclosing(watch_all(it.core.reader(AUDIT))) as first:
             await anext(first)
             with pytest.raises(Throttled, match="subscriptions"):
@@ -347,7 +339,7 @@ async def test_all_callers_have_only_so_many(tmp_path: Path) -> None:
 async def test_what_was_missed_in_ten_minutes(tmp_path: Path) -> None:
     """It is told exactly, also to one who begins with a search's cursor."""
     async with following(tmp_path, FIRST, SECOND) as it:
-        await until_read(it)
+        await it.until_read()
         reader = it.core.reader(AUDIT)
         page = await reader.search(
             SearchInput(),
@@ -377,7 +369,7 @@ async def test_what_was_missed_in_ten_minutes(tmp_path: Path) -> None:
 async def test_a_step_that_ends_after_the_execution_is_waited_for(tmp_path: Path, *, comes: bool) -> None:
     """Its entry may be read after that of the execution's end; for ten seconds, and no longer."""
     async with following(tmp_path, FIRST) as it:
-        await until_read(it)
+        await it.until_read()
         run = a_run(new_key(FIRST), start_ms=int((now() - START.timestamp()) * 1000))
         *begin, step_ends, execution_ends = run
         await it.history.store.append([*begin, execution_ends])

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
     from pathlib import Path
 
-    from following import Following
     from postgres import PostgresServer
     from transfer_gateway.core.use_cases import Reader
     from transfer_gateway.domain.change import ExecutionChange
@@ -42,13 +41,6 @@ def deadline() -> float:
     return asyncio.get_running_loop().time() + 30
 
 
-async def until_read(it: Following) -> None:
-    """Its logs have been read for the first time, so that what happens from now on is in them."""
-    async with asyncio.timeout(60):
-        while any(found.complete_until is None for found in it.coverage().values()):
-            await asyncio.sleep(0.5)  # between two looks
-
-
 async def events_to_the_end(changes: AsyncGenerator[ExecutionChange | None]) -> list[ExecutionEvent]:
     async with aclosing(changes):
         return [event async for change in changes if change is not None for event in change.events]
@@ -60,7 +52,7 @@ async def test_subscriptions_outlive_the_absence_of_their_store(
     """They stay open, and what happened meanwhile is told once it has been read."""
     url = await asyncio.to_thread(lambda: asyncio.run(own_postgres.create_database()))
     async with following(tmp_path, FIRST, history_url=url) as it:
-        await until_read(it)
+        await it.until_read()
         key, _ = it.upload(FIRST, duration_s=OUTAGE_S / 2)
         await asyncio.sleep(10)  # its start has been read
         reader = it.core.reader(AUDIT)
@@ -88,7 +80,7 @@ async def test_subscriptions_outlive_the_absence_of_their_store(
 async def test_subscriptions_to_a_store_that_is_another_one_end(tmp_path: Path) -> None:
     """Nobody knows what they have missed; new ones begin with what the new store has."""
     async with following(tmp_path, FIRST) as it:
-        await until_read(it)
+        await it.until_read()
         key, _ = it.upload(FIRST, duration_s=200)
         await asyncio.sleep(10)  # its start has been read
         reader = it.core.reader(AUDIT)
@@ -113,7 +105,7 @@ async def test_subscriptions_to_a_store_that_is_another_one_end(tmp_path: Path) 
 async def test_a_policy_that_is_loaded_again_ends_no_subscription(tmp_path: Path) -> None:
     """Although as many filters are watched as may be, and more until all subscribers have the new scope."""
     async with following(tmp_path, FIRST, SECOND) as it:
-        await until_read(it)
+        await it.until_read()
         scope = Scope(Accounts([account for account in it.core._accounts if account.id == FIRST]))
 
         def recheck_of(reader: Reader) -> Callable[[], Awaitable[None]]:
