@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
@@ -89,6 +90,12 @@ def a_run(
     return [
         event(key, kind, start_ms + 10 * at, first_id + at, step) for at, (kind, step) in enumerate(kinds)
     ]
+
+
+def new_run(account: str = "111111111111", *, first_id: int = 0) -> list[ExecutionEvent]:
+    """As `a_run`, of an execution that starts now: what is older than a store keeps may be deleted at any time."""
+    start_ms = round((time.time() - START.timestamp()) * 1000)
+    return a_run(new_key(account), start_ms=start_ms, first_id=first_id)
 
 
 def observed(key: ExecutionKey, at_ms: float = 0, status: str = "IN_PROGRESS") -> Execution:

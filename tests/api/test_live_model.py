@@ -8,7 +8,6 @@ policies that change, and on both databases: tests/history/test_live_model.py.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from random import Random
@@ -19,7 +18,7 @@ import grpc
 import pytest
 from websockets.exceptions import WebSocketException
 
-from history_events import START, a_run, events_in_order, new_key
+from history_events import events_in_order, new_run
 from proxy import ProxiedGateway
 from streams import Lost, events, messages
 from transfer_api.v1 import execution_pb2
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
     from streams import Stream
     from transfer_emulator import Emulator
-    from transfer_gateway.domain.event import ExecutionEvent
     from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.history.store import HistoryStore
     from transfer_gateway.settings import Settings
@@ -159,7 +157,7 @@ class Scenario:
 
     def __init__(self, gateway: ProxiedGateway, store: HistoryStore, random: Random) -> None:
         self.gateway, self.store, self.random = gateway, store, random
-        self.runs = [new_run(number * 100) for number in range(_EXECUTIONS)]
+        self.runs = [new_run(first_id=number * 100) for number in range(_EXECUTIONS)]
         self.left = [list(run) for run in self.runs]
         self.everything: list[Subscriber] = []
         self.single: list[Subscriber] = []
@@ -197,7 +195,7 @@ class Scenario:
 
     async def _a_cursor(self) -> str:
         """After all that is recorded: those who are cut off before the first change would begin anew without it."""
-        ended = new_run(10_000)
+        ended = new_run(first_id=10_000)
         await self.store.append(ended)
         first = Subscriber(self.gateway, "events", ended[0].key)
         await first.run()
@@ -220,10 +218,6 @@ class Scenario:
         return all(each.has_ended for each in self.single) and all(
             sum(map(len, each.told.values())) >= count for each in self.everything
         )
-
-
-def new_run(first_id: int) -> list[ExecutionEvent]:
-    return a_run(new_key(), start_ms=int((time.time() - START.timestamp()) * 1000), first_id=first_id)
 
 
 async def test_everything_once_and_in_order(

@@ -15,7 +15,7 @@ import pytest
 
 from callers import CALLERS, KEY, POLICY
 from doors import rpc, told
-from history_events import START, a_run, new_key
+from history_events import new_key, new_run
 from issuer import AUDIENCE, LocalIssuer, Time
 from raw_http2 import DEFAULT_WINDOW, calls_open, hostile
 from transfer_api.v1 import execution_pb2
@@ -103,11 +103,6 @@ async def changes_to_the_end(call: Any) -> list[execution_pb2.ExecutionChange]:
         while (response := await call.read()) is not grpc.aio.EOF:
             found.append(response.change)
     return found
-
-
-def new_run(account_id: str = PLAIN) -> list[ExecutionEvent]:
-    """The events of an execution that starts now."""
-    return a_run(new_key(account_id), start_ms=int((time.time() - START.timestamp()) * 1000))
 
 
 def ids(changes: list[execution_pb2.ExecutionChange]) -> list[str]:

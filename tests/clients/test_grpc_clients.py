@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from asyncio.subprocess import PIPE
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from history_events import START, a_run, new_key
+from history_events import new_run
 from node import NODE, output
 from transfer_gateway import server
 from transfer_gateway.history.store import open_store
@@ -75,7 +74,7 @@ async def test_node_watches(aws: Emulator, settings: Callable[..., Settings], tm
     url = f"sqlite:///{tmp_path / 'history.db'}"
     port = free_port()
     remembering = settings(history_url=url, grpc_port=port, grpc_max_connection_age_s=1)
-    run = a_run(new_key(), start_ms=int((time.time() - START.timestamp()) * 1000))
+    run = new_run()
     async with open_store(url) as store:
         async with server.running(remembering):
             await store.append(run[:2])

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from history_events import new_run
 from node import NODE
-from recorded_gateway import Recorded, a_new_run, own_ids
+from recorded_gateway import Recorded, own_ids
 from wire import to_input
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ async def subscribed(recorded: Recorded, client: Sequence[str], **variables: Any
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_one_execution_to_its_end(recorded: Recorded, client: Sequence[str]) -> None:
     """First what is known, then each change, and the end when the execution has ended."""
-    run = a_new_run()
+    run = new_run()
     await recorded.store.append(run[:3])
     async with subscribed(recorded, client, key=to_input(run[0].key)) as printed:
         first = await printed.next()
@@ -89,7 +90,7 @@ async def test_one_execution_to_its_end(recorded: Recorded, client: Sequence[str
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_goes_on_where_it_was_cut_off(recorded: Recorded, client: Sequence[str]) -> None:
     """Its connection is cut, and the gateway is replaced: it comes back by itself, and misses and repeats nothing."""
-    run, later = a_new_run(), a_new_run(first_id=100)
+    run, later = new_run(), new_run(first_id=100)
     await recorded.store.append(run[:2])
     async with subscribed(recorded, client, filter={"statuses": None}) as printed:
         assert (await printed.next())["events"] == []  # it was in progress
@@ -120,7 +121,7 @@ async def test_an_error_is_seen(recorded: Recorded, client: Sequence[str]) -> No
 
 async def test_react(recorded: Recorded) -> None:
     """The hook of docs/graphql.md has each event once, although its connection is cut."""
-    run = a_new_run()
+    run = new_run()
     await recorded.store.append(run[:1])
     async with subscribed(recorded, ("subscribe_react.js",), filter={}) as printed:
         while not (await printed.next())["executions"]:

@@ -15,7 +15,8 @@ from gql import Client, GraphQLRequest
 from gql.transport.exceptions import TransportConnectionFailed, TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 
-from recorded_gateway import Recorded, a_new_run, own_ids
+from history_events import new_run
+from recorded_gateway import Recorded, own_ids
 from wire import to_input
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ async def curl(*arguments: str) -> AsyncIterator[Received]:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_curl(recorded: Recorded, method: str) -> None:
     """By GET and by POST. With the last id as `Last-Event-ID`, another curl goes on to the end."""
-    run = a_new_run()
+    run = new_run()
     await recorded.store.append(run[:3])
     variables = {"key": to_input(run[0].key)}
     if method == "GET":
@@ -109,7 +110,7 @@ async def changes(recorded: Recorded, query: str, **variables: Any) -> AsyncGene
 
 async def test_gql(recorded: Recorded) -> None:
     """To the end of an execution, while its connection is cut and the gateway is replaced."""
-    run = a_new_run()
+    run = new_run()
     await recorded.store.append(run[:2])
     told: list[str] = []
     async with aclosing(changes(recorded, ONE, key=to_input(run[0].key))) as following, asyncio.timeout(60):

@@ -11,7 +11,7 @@ from google.protobuf.json_format import ParseDict
 
 from audited import Line, audited
 from doors import GRAPHQL
-from history_events import a_run, new_key
+from history_events import new_run
 from transfer_api.v1 import execution_pb2
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_emulator import Fault, FaultKind
@@ -274,7 +274,7 @@ async def test_watches_are_audited_at_both_ends(
 ) -> None:
     """Not at each delivery."""
     url = f"sqlite:///{tmp_path / 'history.db'}"
-    run = a_run(new_key())
+    run = new_run()
     key = str(run[0].key)
     one = ParseDict(to_input(run[0].key), execution_pb2.ExecutionKey())
     async with open_store(url) as store, audited(accounts_file, TRANSFER_GATEWAY_HISTORY_URL=url) as service:
