@@ -33,7 +33,7 @@ OWNED = {
     "core/fanout.py",
     "core/find.py",
     "core/follower.py",
-    "history/databases.py",
+    "history/sqlite.py",
     "server.py",
 }
 

@@ -6,15 +6,17 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from transfer_gateway.history import schema
-from transfer_gateway.history.databases import Postgresql, Sqlite, default_max_bytes
+from transfer_gateway.history.database import default_max_bytes
 from transfer_gateway.history.failures import FAILURES, failure_of
 from transfer_gateway.history.files import sqlite_file
+from transfer_gateway.history.postgresql import Postgresql
+from transfer_gateway.history.sqlite import Sqlite
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from transfer_gateway.history.databases import Database
+    from transfer_gateway.history.database import Database
 
 _SQLITE_TIMEOUT_S = 60.0
 

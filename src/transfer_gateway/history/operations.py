@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from transfer_gateway.history.databases import Database
+    from transfer_gateway.history.database import Database
     from transfer_gateway.shared_tasks import SharedTasks
 
 T = TypeVar("T")

@@ -27,17 +27,14 @@ from transfer_gateway.history.codec import (
     plain,
     to_ms,
 )
-from transfer_gateway.history.databases import (
-    Postgresql,
-    Sqlite,
-    TemporaryFile,
-    default_max_bytes,
-)
+from transfer_gateway.history.database import default_max_bytes
 from transfer_gateway.history.files import check_history_files, sqlite_file
 from transfer_gateway.history.operations import Operations
+from transfer_gateway.history.postgresql import Postgresql
 from transfer_gateway.history.retention import Retention, Retentive
 from transfer_gateway.history.rows import observed_row, progress_row, progress_rows
 from transfer_gateway.history.search import Search, SearchBudget
+from transfer_gateway.history.sqlite import Sqlite, TemporaryFile
 from transfer_gateway.history.statements import statements_of
 from transfer_gateway.history.texts import texts_row
 from transfer_gateway.history.values import (
@@ -73,7 +70,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.identity import ExecutionId, ExecutionKey, Target, WorkflowId
     from transfer_gateway.domain.search import SearchFilter, SearchOrder, SearchPosition, StatusCounts
     from transfer_gateway.history.append import LockedExecution
-    from transfer_gateway.history.databases import Database
+    from transfer_gateway.history.database import Database
     from transfer_gateway.history.time_limit import TimeLimit
     from transfer_gateway.history.values import SearchRow, SearchRows, SearchScope
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from transfer_gateway.fair_limiter import FairLimiter
-    from transfer_gateway.history.databases import Database
+    from transfer_gateway.history.database import Database
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""The two databases: how each is connected to, how large it is, and what to do when a file is damaged."""
+"""A SQLite file: its connections and their threads, its size, and what happens to a damaged one."""
 
 from __future__ import annotations
 
@@ -9,26 +9,22 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from sqlalchemy import URL, AsyncAdaptedQueuePool, event, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from transfer_gateway.history.failures import NotConnected
-from transfer_gateway.history.tables import events, executions, texts
-from transfer_gateway.telemetry import get_logger, hide
+from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import aiosqlite
-    import asyncpg
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _log = get_logger(__name__)
-_GIBIBYTE = 2**30
 _MEMORY_MAX_BYTES = 64 * 2**20
 _PAGE_BYTES = 4096
 _HEADROOM = 1.25  # a file's hard limit above its maximum size, for what arrives before the oldest is deleted
@@ -37,65 +33,8 @@ _WAL_MAX_BYTES = 64 * 2**20
 _LOCKED_S = 0.02  # between two tries
 _READERS = 2
 _SEARCHERS = 2  # at once; others wait
-_FREE_KEPT, _VACUUM_PAGES = (
-    0.1,
-    1000,
-)  # the part of a file that may be free, and how much is given back at once
-_INDEXED_BYTES = {
-    executions: 350,
-    texts: 450,
-    events: 120,
-}  # of indexes and a row's header in PostgreSQL, measured
-_FEW_ROWS, _STALE = 100, 0.5  # fewer need no statistics; the part that has changed since they were made
-_RECYCLE_S = 1800  # connections move to a new primary or proxy after this
-
-
-class Database(Protocol):
-    """`writer`, `reader` and `searcher`: engines, the same one where the database needs no single writer.
-
-    `searches`: how many may run at once, so that connections are left for others.
-    """
-
-    dialect: str
-    writer: AsyncEngine
-    reader: AsyncEngine
-    searcher: AsyncEngine
-    searches: int
-    migrates_itself: bool
-    max_bytes: int
-
-    async def size_bytes(self, connection: AsyncConnection) -> int:
-        """What the history takes, without the space that deleted rows have left."""
-        ...
-
-    async def count(self, connection: AsyncConnection, table: Table) -> int:
-        """The rows of a table."""
-        ...
-
-    async def shrink(self, connection: AsyncConnection) -> bool:
-        """Give a part of the space of deleted rows back. Returns: whether there is more to give."""
-        ...
-
-    async def analyze(self, connection: AsyncConnection) -> None:
-        """Let the database look at what it has, if what it knows of that is of no use for planning."""
-        ...
-
-    async def limit(self, connection: AsyncConnection, timeout_s: float) -> Callable[[], None]:
-        """Let the database stop what runs in this transaction after a time. Returns: what ends that, when it is over.
-
-        Called again, it sets another time.
-        """
-        ...
-
-    async def interrupt(self, connection: Any) -> None:  # noqa: ANN401  a driver's
-        """End the statement that runs there."""
-        ...
-
-    async def start_anew(self) -> None:
-        """Replace what is damaged with what is empty."""
-        ...
-
-    async def close(self) -> None: ...
+_FREE_KEPT = 0.1  # the part of a file that may be free
+_VACUUM_PAGES = 1000  # given back at once
 
 
 class Sqlite:
@@ -288,132 +227,6 @@ def _prepare_reader(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
 
 
-class Postgresql:
-    dialect = "postgresql"
-    migrates_itself = False
-
-    def __init__(
-        self, url: str, *, password_file: Path | None, max_bytes: int, pool_size: int, timeout_s: float | None
-    ) -> None:
-        """`timeout_s` None: none, for migrations."""
-        self.max_bytes = max_bytes
-        self._url, self._password_file, self._timeout_s = url, password_file, timeout_s
-        self.searches = max(1, pool_size // 2)
-        self.writer = self.reader = self.searcher = create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=self._connect,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=timeout_s or 60,
-            pool_recycle=_RECYCLE_S,
-            pool_use_lifo=True,
-            hide_parameters=True,
-        )
-
-    async def _connect(self) -> asyncpg.Connection[Any]:
-        import asyncpg  # noqa: PLC0415  only for PostgreSQL
-
-        timeout_ms = str(int((self._timeout_s or 0) * 1000))
-        try:
-            connection: asyncpg.Connection[Any] = await asyncpg.connect(
-                self._url,
-                timeout=self._timeout_s or 60,
-                password=await self._password(),
-                server_settings={
-                    "statement_timeout": timeout_ms,
-                    "lock_timeout": timeout_ms,
-                    "idle_in_transaction_session_timeout": "10000",
-                    "jit": "off",
-                }
-                | ({} if "application_name=" in self._url else {"application_name": "transfer-gateway"}),
-            )
-        except asyncpg.InvalidAuthorizationSpecificationError as error:
-            raise NotConnected("refused the gateway's login") from error
-        except asyncpg.InvalidCatalogNameError as error:
-            raise NotConnected("has no such database") from error
-        except asyncpg.TooManyConnectionsError as error:
-            raise NotConnected("has too many connections") from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
-            raise NotConnected("can't be reached") from error
-        return connection
-
-    async def _password(self) -> str | None:
-        if self._password_file is None:
-            return None  # asyncpg takes the URL's
-        password = (await asyncio.to_thread(self._password_file.read_text)).rstrip("\r\n")
-        hide([password])
-        return password
-
-    async def size_bytes(self, connection: AsyncConnection) -> int:
-        """Estimated by the rows that live and the width of the latest: deleted ones leave the files as large."""
-        total = 0.0
-        for table, indexed_bytes in _INDEXED_BYTES.items():
-            latest = next(iter(table.primary_key))
-            rows = await self.count(connection, table)
-            width = await connection.scalar(
-                text(
-                    "SELECT avg(pg_column_size(latest)) FROM "  # noqa: S608  our tables
-                    f"(SELECT * FROM {table.name} ORDER BY {latest.name} DESC LIMIT 1000) AS latest"
-                )
-            )
-            total += rows * (float(width or 0) + indexed_bytes)
-        return int(total)
-
-    async def count(self, connection: AsyncConnection, table: Table) -> int:
-        """Estimated, too; statistics are empty after a crash."""
-        rows = await connection.scalar(
-            text(
-                "SELECT CASE WHEN n_live_tup > 0 THEN n_live_tup ELSE reltuples END FROM pg_class "
-                "JOIN pg_stat_user_tables ON relid = oid WHERE oid = CAST(:name AS text)::regclass"
-            ),
-            {"name": table.name},
-        )
-        return max(0, int(rows or 0))
-
-    async def shrink(self, connection: AsyncConnection) -> bool:
-        """Autovacuum does."""
-        return False
-
-    async def analyze(self, connection: AsyncConnection) -> None:
-        """Autovacuum does, but only after a minute or more, in which searches may take a thousand times as long."""
-        stale = await connection.execute(
-            text(
-                "SELECT relname FROM pg_class JOIN pg_stat_user_tables USING (relname) "
-                "WHERE relid = pg_class.oid AND relname = ANY(:names) AND (n_live_tup > :rows OR reltuples > :rows) "
-                "AND (reltuples < 0 OR n_mod_since_analyze > :part * reltuples)"
-            ),
-            {"names": [table.name for table in _INDEXED_BYTES], "rows": _FEW_ROWS, "part": _STALE},
-        )
-        for (name,) in stale.all():
-            await connection.execute(text(f"ANALYZE {name}"))
-
-    async def limit(self, connection: AsyncConnection, timeout_s: float) -> Callable[[], None]:
-        """Also plans each search by its own parameters, and from ids to rows: pages are small."""
-        await connection.execute(
-            text(
-                "SELECT set_config('statement_timeout', CAST(:timeout_ms AS text), true), "
-                "set_config('plan_cache_mode', 'force_custom_plan', true), "
-                "set_config('enable_seqscan', 'off', true), "
-                "set_config('enable_hashjoin', 'off', true), "
-                "set_config('enable_mergejoin', 'off', true)"
-            ),
-            {"timeout_ms": str(max(1, int(timeout_s * 1000)))},
-        )
-        return _nothing
-
-    async def interrupt(self, connection: asyncpg.Connection[Any]) -> None:
-        """The server has `statement_timeout`, and the driver drops the connection."""
-
-    async def start_anew(self) -> None:
-        """Not ours to do."""
-
-    async def close(self) -> None:
-        await self.writer.dispose()
-
-
-def _nothing() -> None: ...
-
-
 class TemporaryFile:
     """The directory of the default database. `path` is None if no file can be written. Left, it is removed."""
 
@@ -438,7 +251,3 @@ class TemporaryFile:
     def __exit__(self, *_: object) -> None:
         if self._folder is not None:
             self._folder.cleanup()
-
-
-def default_max_bytes(url: str) -> int:
-    return _GIBIBYTE if url.startswith("sqlite:") else 64 * _GIBIBYTE
