@@ -18,7 +18,7 @@ from command import run, started
 from issuer import AUDIENCE, LocalIssuer, SigningKey
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway.settings import Settings
-from wire import JSON, QUERY, calling, place, to_input, until
+from wire import JSON, QUERY, becomes, calling, place, to_input, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +40,11 @@ async def test_demo_prints_a_query_that_works() -> None:
             assert found["serviceMetadata"]["userDetails"]["userName"]
             assert found["results"]["steps"]
 
+            async def recorded_by() -> list[str]:
+                answer = (await gateway.send("POST", body=body[1].encode(), headers=JSON)).json()
+                return list(answer["data"]["executionOrError"]["recordedBy"])
+
+            await becomes(recorded_by, ["AWS", "LOG"])  # so it will be known after its end
             gone = json.loads(body[1])
             gone["variables"]["key"]["executionId"] = "00000000-0000-4000-8000-000000000000"
             answer = (await gateway.post(gone)).json()

@@ -180,6 +180,9 @@ async def test_what_the_gateway_refuses(aws: Emulator, settings: Callable[..., S
         ):
             code, out, told = await run("search", *options, "--url", service.url)
             assert (code, out, told) == (1, "", f"error: {says} (BAD_USER_INPUT)\n")
+        code, out, told = await run("search", "--url", f"http://{service.grpc}")
+        assert (code, out, told.count("\n")) == (1, "", 1)
+        assert told.endswith("the gRPC port can't be searched\n")
 
 
 @pytest.mark.parametrize(
@@ -190,6 +193,8 @@ async def test_what_the_gateway_refuses(aws: Emulator, settings: Callable[..., S
         (["--account", "111111111111", "--account", "claims"], 1, "ids or aliases, not both"),
         (["--since", "yesterday"], 2, "must be a time or an age such as 2h"),
         (["--limit", "0"], 2, "must be 1 to 100,000"),
+        (["--status", "exeption"], 2, "--status: must be one of IN_PROGRESS, COMPLETED, EXCEPTION, "),
+        (["--error-type", "TIMEOUTT"], 2, "--error-type: must be one of PERMISSION_DENIED, "),
         (["--token-file", "/nonexistent"], 1, "the token can't be read"),
         (["--server", "payments"], 2, "ServerId must match s-([0-9a-f]{17})"),
         (["--workflow", "payments"], 2, "WorkflowId must match w-([a-z0-9]{17})"),

@@ -110,13 +110,17 @@ fragment step on ExecutionStepResult { name stepType startedAt endedAt outputs e
 
 
 def _print_demo(service: Service, aws_url: str, world: World) -> None:
-    """Print the addresses, and a query for an execution that has step results and will run for a while."""
+    """Print the addresses, and a query for an execution that is logged, has step results and will run for a while."""
     url, now = service.url, time.time()
 
-    def worth(row: Running) -> tuple[bool, float]:
+    def worth(row: Running) -> tuple[bool, bool, float]:
         account_id, region, workflow_id, execution_id, _, seconds_left = row
-        wire = world.target(account_id, region).workflows[workflow_id].execution(execution_id, now) or {}
-        return bool(wire.get("Results", {}).get("Steps")) and seconds_left > 30, seconds_left  # noqa: PLR2004  enough to paste the query
+        workflow = world.target(account_id, region).workflows[workflow_id]
+        upload = workflow.scripted.running(now).get(execution_id) if workflow.scripted else None
+        is_logged = upload is not None and bool(upload.told(now)["log_groups"])
+        wire = workflow.execution(execution_id, now) or {}
+        has_steps = bool(wire.get("Results", {}).get("Steps"))
+        return is_logged, has_steps and seconds_left > 30, seconds_left  # noqa: PLR2004  enough to paste the query
 
     in_progress = [row for row in world.running(now) if row[4] == "IN_PROGRESS"]
     account_id, region, workflow_id, execution_id, _, seconds_left = max(in_progress, key=worth)

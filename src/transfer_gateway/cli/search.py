@@ -14,12 +14,15 @@ import orjson
 from transfer_gateway.cli.output import printing, tell
 from transfer_gateway.cli.search_client import PAGE, TOKEN_VARIABLE, URL, URL_VARIABLE, Client
 from transfer_gateway.cli.search_filter import OPTIONS, Reading, SearchFailed, identifier, readings
+from transfer_gateway.domain.execution import ExecutionStatus, StepErrorType
 from transfer_gateway.domain.identity import Region, WorkflowId
 from transfer_gateway.domain.server import ServerId
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from transfer_gateway.domain.execution import AwsEnum
 
 _MAX_LIMIT = 100_000
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -46,14 +49,14 @@ def add_options(parser: ArgumentParser) -> None:
     which = parser.add_argument_group("which executions")
     which.add_argument("--file", metavar="NAME", help="any part of the file's name or path, in any case")
     for option, kind, help_text in (
-        ("--status", str, "COMPLETED, EXCEPTION, IN_PROGRESS or HANDLING_EXCEPTION"),
+        ("--status", _one_of(ExecutionStatus), "COMPLETED, EXCEPTION, IN_PROGRESS or HANDLING_EXCEPTION"),
         ("--account", str, "account id, or alias in any case"),
         ("--region", identifier(Region), "region"),
-        ("--user", str, "user name: the whole of it, in its case"),
+        ("--user", str, "whole user name, case-sensitive"),
         ("--server", identifier(ServerId), "server id"),
-        ("--session", str, "session id, in its case"),
+        ("--session", str, "session id, case-sensitive"),
         ("--workflow", identifier(WorkflowId), "workflow id"),
-        ("--error-type", str, "type of a failed step's error, such as PERMISSION_DENIED"),
+        ("--error-type", _one_of(StepErrorType), "type of a failed step's error, such as PERMISSION_DENIED"),
     ):
         which.add_argument(
             option,
@@ -70,7 +73,9 @@ def add_options(parser: ArgumentParser) -> None:
     which.add_argument("--ended-until", type=_when, metavar="WHEN", help="ended then or earlier")
     which.add_argument("--min-duration", type=float, metavar="SECONDS", help="lasted so long or longer")
     which.add_argument("--max-duration", type=float, metavar="SECONDS", help="lasted so long or shorter")
-    parser.add_argument("--order", choices=["newest", "oldest", "longest"], default="newest")
+    parser.add_argument(
+        "--order", choices=["newest", "oldest", "longest"], default="newest", help="default newest"
+    )
     parser.add_argument(
         "--limit", type=_limit, default=50, metavar="N", help=f"1 to {_MAX_LIMIT:,}; default 50"
     )
@@ -221,6 +226,18 @@ def _when(text: str) -> str:
     except (ValueError, OverflowError):
         raise ArgumentTypeError(f"must be a time or an age such as 2h; got {text[:40]!r}") from None
     return (time if time.tzinfo else time.astimezone()).isoformat()
+
+
+def _one_of(kind: type[AwsEnum]) -> Callable[[str], str]:
+    """A parser for one of AWS's values, in any case."""
+    names = [each.name for each in kind if each.name != "UNRECOGNIZED"]
+
+    def parse(text: str) -> str:
+        if text.upper() not in names:
+            raise ArgumentTypeError(f"must be one of {', '.join(names)}; got {text[:40]!r}")
+        return text.upper()
+
+    return parse
 
 
 def _limit(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -99,6 +100,10 @@ class Client:
                 content = error.read(_MAX_BYTES)
             if not content.startswith(b"{"):
                 raise SearchFailed(f"{self._url} answered with HTTP status {error.code}") from None
+        except HTTPException:  # as of the gRPC port
+            raise SearchFailed(
+                f"{self._url} did not answer as a gateway's HTTP port does; the gRPC port can't be searched"
+            ) from None
         except (URLError, OSError, ValueError) as error:
             reason = error.reason if isinstance(error, URLError) else error
             raise SearchFailed(f"{self._url} can't be reached: {reason}") from None

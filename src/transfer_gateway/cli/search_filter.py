@@ -92,14 +92,14 @@ def _filter(options: dict[str, Any]) -> dict[str, Any]:
         raise SearchFailed("--account takes ids or aliases, not both in one search")
     given = {
         "fileName": options["file"],
-        "statuses": [status.upper() for status in options["status"]],
+        "statuses": options["status"],
         "accountIds" if ids else "accountAliases": accounts,
         "regions": options["region"],
         "userNames": options["user"],
         "serverIds": options["server"],
         "sessionIds": options["session"],
         "workflowIds": options["workflow"],
-        "errorTypes": [kind.upper() for kind in options["error_type"]],
+        "errorTypes": options["error_type"],
         "running": options["running"],
         "startedAfter": options["since"],
         "startedBefore": options["until"],

@@ -91,7 +91,7 @@ class AwsSettings(Group):
         min_length=16,
         description=(
             "Key that signs list cursors. "
-            "Without it, cursors are valid in one replica only, until it restarts."
+            "Without it, these are valid in one replica only, until it restarts. Those of subscriptions need none."
         ),
     )
 
