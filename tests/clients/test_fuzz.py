@@ -73,7 +73,7 @@ async def test_faults_are_seen(
 
     async def stand_in(request: web.Request) -> web.Response:
         asked = await request.read()
-        if b"{accounts" in b"".join(asked.split()):
+        if b"__schema" not in asked and b"viewer" not in asked and b"accounts" in asked:
             return web.Response(status=status, content_type=media_type, text=body)
         async with (
             aiohttp.ClientSession() as http,
