@@ -47,7 +47,7 @@ ONE = (
 )
 ALL = f"subscription ($after: String) {{ executionsChanged(after: $after) {_FIELDS} }}"
 TRANSPORTS = ("events", "websocket", "grpc")
-_EXECUTIONS, _RESTARTS = 8, 2
+_EXECUTIONS, _RESTARTS = 12, 3
 
 
 class Change(NamedTuple):

@@ -347,15 +347,24 @@ async def test_rights_that_change(aws: Emulator, settings: Callable[..., Setting
         assert received == ids_of(kept[1:])
 
 
+@pytest.mark.parametrize(
+    ("count", "until"),
+    [
+        pytest.param(2, asyncio.ALL_COMPLETED, id="begun"),
+        pytest.param(60, asyncio.FIRST_COMPLETED, id="beginning"),
+    ],
+)
 async def test_the_end_of_the_service(
-    aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
+    aws: Emulator, settings: Callable[..., Settings], tmp_path: Path, count: int, until: str
 ) -> None:
-    """Watches end at once, long before the grace, and say how to go on."""
+    """Watches end at once, long before the grace, and say how to go on; also those that are just beginning."""
     url = f"sqlite:///{tmp_path / 'history.db'}"
     running = server.running(settings(history_url=url, shutdown_grace_s=60))
     service = await running.__aenter__()
     async with rpc(service) as stub:
-        calls = [await begun(watch_all(stub)) for _ in range(2)]
+        calls = [watch_all(stub) for _ in range(count)]
+        beginning = [asyncio.create_task(begun(call)) for call in calls]
+        await asyncio.wait(beginning, return_when=until)
         async with asyncio.timeout(10):
             await running.__aexit__(None, None, None)
         for call in calls:
@@ -363,28 +372,7 @@ async def test_the_end_of_the_service(
             assert failed.code() is grpc.StatusCode.UNAVAILABLE
             assert "shutting down" in told(failed)["message"]
             assert "cursor" in told(failed)["message"]
-    assert calls_open() == 0
-
-
-async def test_watches_that_begin_while_the_service_ends(
-    aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
-) -> None:
-    """Those whose headers are just being sent get a status like all others."""
-    url = f"sqlite:///{tmp_path / 'history.db'}"
-    running = server.running(settings(history_url=url, shutdown_grace_s=60))
-    service = await running.__aenter__()
-    async with rpc(service) as stub:
-        calls = [watch_all(stub) for _ in range(60)]
-        beginning = [asyncio.create_task(begun(call)) for call in calls]
-        await asyncio.wait(beginning, return_when=asyncio.FIRST_COMPLETED)
-        async with asyncio.timeout(10):
-            await running.__aexit__(None, None, None)
-        for call in calls:
-            failed = await failure(call)
-            assert failed.code() is grpc.StatusCode.UNAVAILABLE
-            assert "shutting down" in told(failed)["message"]
-        for each in beginning:
-            await each
+        await asyncio.wait(beginning)
     assert calls_open() == 0
 
 

@@ -142,7 +142,7 @@ class Scenario:
         for each in self.subscribers:  # else those that are cut off before the first change would begin anew
             each.after = live.write_cursor(await live.newest())
         self._start(self.subscribers)
-        for _ in range(8):
+        for _ in range(12):
             key, _ = self.it.upload(random.choice([FIRST, SECOND]), duration_s=random.uniform(1, 60))
             self.keys.append(key)
             if random.random() < 0.5:
