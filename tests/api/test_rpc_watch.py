@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
@@ -20,6 +20,7 @@ from issuer import AUDIENCE, LocalIssuer, Time
 from raw_http2 import DEFAULT_WINDOW, calls_open, hostile
 from transfer_api.v1 import execution_pb2
 from transfer_api.v1 import execution_service_pb2 as pb
+from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from transfer_gateway import server
 from transfer_gateway.history.store import open_store
 from transfer_gateway.settings import parse_policy
@@ -374,6 +375,26 @@ async def test_the_end_of_the_service(
             assert "cursor" in told(failed)["message"]
         await asyncio.wait(beginning)
     assert calls_open() == 0
+
+
+async def test_calls_that_have_just_arrived_at_the_end(
+    aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    """Over connections that are new, too: none gets CANCELLED, which clients don't retry."""
+    running = server.running(settings(history_url=f"sqlite:///{tmp_path / 'history.db'}"))
+    service = await running.__aenter__()
+    local = [("grpc.use_local_subchannel_pool", 1)]  # else they would share one connection
+    async with AsyncExitStack() as stack:
+        channels = [
+            await stack.enter_async_context(grpc.aio.insecure_channel(service.grpc, options=local))
+            for _ in range(5)
+        ]
+        calls = [watch_all(ExecutionServiceStub(channel)) for channel in channels for _ in range(12)]
+        endings = [asyncio.create_task(failure(call)) for call in calls]
+        await asyncio.sleep(0.005)  # they are on their way
+        await running.__aexit__(None, None, None)
+        codes = {(await ending).code() for ending in endings}
+    assert codes == {grpc.StatusCode.UNAVAILABLE}
 
 
 async def test_the_age_of_a_connection(

@@ -36,6 +36,7 @@ _SCAN_INTERVAL_S = 0.1
 _SCANS_PER_SLOW_SCAN = 10  # of orphans and subscriptions
 _STATUS_TIMEOUT_S = 1.0  # for a status to reach a slow client
 _URGENT_READ_TIMEOUT_S = 2.0  # at shutdown, and near the limit on calls
+_ACCEPTING_SCANS, _QUIET_SCANS, _ACCEPTING_S = 25, 2, 0.02  # at shutdown
 _NEAR_LIMIT = 0.75  # of the maximum number of calls; above it, slow readers are dropped sooner
 _CALL_MEMORY_BYTES = 32_768
 _REQUEST_MEMORY_FACTOR = 10  # memory of a request per byte on the wire, measured with 1,000 keys
@@ -283,6 +284,18 @@ class ActiveCalls:
             if call.stage != AWAITING_MESSAGE and not call.answered:
                 resume = f" {_RESUME}" if call.is_subscription else ""
                 call.end(UpstreamUnavailable(f"The service is shutting down.{resume}"))
+
+    async def until_accepted(self) -> None:
+        """Wait until no calls have come for 40 ms, or half a second: grpc cancels those that wait in its core."""
+        known: set[AnyTask] = set()
+        quiet = 0
+        for _ in range(_ACCEPTING_SCANS):
+            await asyncio.sleep(_ACCEPTING_S)
+            accepted = {*self.open, *self._subscriptions}
+            quiet = quiet + 1 if accepted <= known else 0
+            if quiet == _QUIET_SCANS:
+                return
+            known = accepted
 
     async def drain(self) -> None:
         """Wait until all calls have ended. From now on clients that don't read are dropped after two seconds."""

@@ -133,6 +133,7 @@ class RpcServer:
 
     async def stop(self) -> None:
         """Accept no more calls, and let active ones finish."""
+        await self._active_calls.until_accepted()
         self._active_calls.end_public()
         self._stream_queue.stop()
         end_of_grace = asyncio.get_running_loop().call_later(self._grace_s, self.stop_now)
