@@ -123,11 +123,17 @@ class PostgresDatabase:
         self._has_copy = False
 
     async def _run(self, *statements: str) -> None:
+        """In one transaction, anew if a gateway that writes meanwhile makes a deadlock of it."""
         connection = await asyncpg.connect(self.url)
         try:
-            async with connection.transaction():
-                for statement in statements:
-                    await connection.execute(statement)
+            while True:
+                try:
+                    async with connection.transaction():
+                        for statement in statements:
+                            await connection.execute(statement)
+                except asyncpg.DeadlockDetectedError:
+                    continue
+                return
         finally:
             await connection.close()
 

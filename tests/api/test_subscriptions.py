@@ -13,7 +13,7 @@ import pytest
 from doors import GraphQLDoor
 from recorded import REMEMBERS, id_of, key_of, recorded_world, until_read, uploaded
 from streams import ALL_CHANGED, CHANGED, EVENTS, Messages, Refused, both, events, messages, rest_of
-from wire import GUARDED, JSON, PLAIN, Gateway, becomes, calling, socket
+from wire import GUARDED, JSON, PLAIN, Gateway, becomes, calling, connected, socket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -111,6 +111,19 @@ async def test_one_that_has_ended_is_told_and_complete(live: Live, gateway: Gate
             assert told([change]) == await events_of(gateway, live.ended)
 
 
+async def test_http_1_0_has_no_chunks(live: Live, gateway: Gateway) -> None:
+    """Such a client, as many proxies are, reads to the connection's end."""
+    asked = urlencode({"query": CHANGED, "variables": json.dumps({"key": live.ended})})
+    async with connected(live.url) as (reader, writer):
+        writer.write(f"GET /graphql?{asked} HTTP/1.0\r\naccept: {EVENTS['accept']}\r\n\r\n".encode())
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert (b"transfer-encoding" in head, b"connection: close" in head) == (False, True)
+    comment, change, end, rest = body.split(b"\n\n")
+    assert (comment, end, rest) == (b":", b"event: complete\ndata:", b"")
+    told_change = json.loads(change.partition(b"data: ")[2])["data"]["executionChanged"]
+    assert told([told_change]) == await events_of(gateway, live.ended)
+
+
 async def test_executions_that_match(live: Live) -> None:
     """First those in progress, then each change of what matches; of nothing else."""
     async with both(live.url, ALL_CHANGED, filter={"accountIds": [GUARDED]}) as streams:
@@ -166,7 +179,7 @@ async def test_executions_go_on_after_a_cursor(live: Live, gateway: Gateway) -> 
 
 BAD: tuple[Any, ...] = (
     pytest.param(
-        CHANGED, {"after": "nonsense"}, "BAD_USER_INPUT", "is a cursor of another history", id="cursor"
+        CHANGED, {"after": "nonsense"}, "BAD_USER_INPUT", "is not a cursor of this history", id="cursor"
     ),
     pytest.param(CHANGED, {"region": "Ireland"}, "BAD_USER_INPUT", "Region", id="key"),
     pytest.param(

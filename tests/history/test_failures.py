@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
 import threading
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from sqlalchemy import text
 
 import sqlite_file
 from history_events import a_run, event, new_key, observed
+from history_model import SqliteFile
 from postgres import PostgresServer
 from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.domain.event import EventKind
@@ -251,6 +253,34 @@ async def test_a_file_damaged_while_it_is_open_is_replaced(tmp_path: Path) -> No
                 tasks.create_task(_tried(store, key))
         await becomes(lambda: works(store), expected=True)
     assert path.with_name("history.db.damaged").exists()
+
+
+@pytest.mark.parametrize("copied", [False, True])
+async def test_a_file_that_is_moved_is_left(tmp_path: Path, *, copied: bool) -> None:
+    """By all who have it open, for the one that is there then; none harms the others'."""
+    path, moved = tmp_path / "history.db", tmp_path / "moved.db"
+    before, one, other = new_key(), new_key(), new_key()
+    url = f"sqlite://{path}"
+    async with open_store(url, timeout_s=30) as first, open_store(url, timeout_s=30) as second:
+        await first.append(a_run(before))
+        assert set(await second.records([before])) == {before}
+        await second.append(a_run(before))
+        copy = SqliteFile(tmp_path)
+        await copy.copy()
+        path.rename(moved)
+        if copied:
+            (tmp_path / "copy.db").rename(path)
+        await first.append(a_run(one))
+        await second.append(a_run(other))
+        for store in (first, second):
+            found = await store.records([before, one, other])
+            assert set(found) == {one, other} | ({before} if copied else set())
+        for store in (first, second):
+            assert await works(store)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert moved.exists()
+    assert not path.with_name("history.db.damaged").exists()
 
 
 async def _tried(store: HistoryStore, key: ExecutionKey) -> None:

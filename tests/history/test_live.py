@@ -152,7 +152,7 @@ async def test_positions_of_elsewhere_or_too_long_ago_are_refused(url: str) -> N
             start._replace(history="other"),
             start._replace(event=1),  # it was restored from a copy
         ):
-            with pytest.raises(BadUserInput, match="of another history"):
+            with pytest.raises(BadUserInput, match="not a cursor of this history"):
                 await live.new(key, elsewhere)
         await store.append(a_run(key))
         await store.prune()

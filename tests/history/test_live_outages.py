@@ -94,7 +94,7 @@ async def test_subscriptions_to_a_store_that_is_another_one_end(tmp_path: Path) 
                 assert await anext(changes) is None
             await sqlite_file.execute(tmp_path / "history.db", "UPDATE history_feed SET identity = 'another'")
             for changes in watched:
-                with pytest.raises(BadUserInput, match="cursor of another history"):
+                with pytest.raises(BadUserInput, match="not a cursor of this history"):
                     async with asyncio.timeout(OUTAGE_S):
                         await events_to_the_end(changes)
         again = reader.watch_execution(key, after=None, deadline=deadline(), recheck=_as_before)

@@ -128,6 +128,19 @@ async def deleted(of: Stores) -> AsyncIterator[None]:
     yield
 
 
+@asynccontextmanager
+async def unlinked(of: Stores) -> AsyncIterator[None]:
+    of.path.unlink()
+    yield
+
+
+@asynccontextmanager
+async def exchanged(of: Stores) -> AsyncIterator[None]:
+    """For the copy, as an operator may do it."""
+    of.path.with_name("copy.db").replace(of.path)
+    yield
+
+
 READS_FAIL = [
     pytest.param("postgresql", hanging, "did not answer within 3 s", id="postgresql-hangs"),
     pytest.param("postgresql", down, "can't be reached", id="postgresql-down"),
@@ -144,6 +157,8 @@ LOSES = [
     pytest.param("sqlite", restored, id="sqlite-restored", marks=pytest.mark.thorough),
     pytest.param("sqlite", deleted, id="sqlite-deleted"),
     pytest.param("sqlite", damaged, id="sqlite-damaged"),
+    pytest.param("sqlite", unlinked, id="sqlite-unlinked", marks=pytest.mark.thorough),
+    pytest.param("sqlite", exchanged, id="sqlite-exchanged"),
 ]
 
 

@@ -27,6 +27,7 @@ from transfer_gateway.api.uvicorn_internals import (
     FlowControl,
     Http1Base,
     RequestResponseCycle,
+    send_unchunked,
 )
 from transfer_gateway.domain.errors import ErrorCode
 
@@ -118,6 +119,8 @@ class Http11Protocol(Http1Base):
         self._reads_head = False
         super().on_headers_complete()
         self.headers = []  # for trailers, which are ignored
+        if self.scope["http_version"] == "1.0" and not self.parser.should_upgrade():
+            send_unchunked(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         self._fed = 0

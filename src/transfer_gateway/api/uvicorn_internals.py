@@ -10,8 +10,8 @@ Of `HttpToolsProtocol`, the base of `http_protocol.py`:
   `_should_upgrade`, which is replaced.
 
 Of a `RequestResponseCycle`: `body`, `more_body`, `message_event`, `response_started`, `response_complete`,
-`keep_alive`, `disconnected`. Of `FlowControl`: `pause_reading`, `resume_reading`, `read_paused`; and
-`HIGH_WATER_LIMIT`.
+`keep_alive`, `disconnected`, `send`, `chunked_encoding`, `expected_content_length`. Of `FlowControl`: `pause_reading`,
+`resume_reading`, `read_paused`; and `HIGH_WATER_LIMIT`.
 
 Of `WebSocketsSansIOProtocol`, the base of `websocket_protocol.py`:
 
@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
@@ -47,6 +48,8 @@ from transfer_gateway.library_checks import expect, require
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from starlette.types import Message, Send
+
     from transfer_gateway.api.connections import Connection, ConnectionProtocol
 
 __all__ = [
@@ -57,6 +60,7 @@ __all__ = [
     "RequestResponseCycle",
     "WebSocketBase",
     "self_test",
+    "send_unchunked",
 ]
 
 
@@ -89,6 +93,21 @@ class Http1Base(_OnConnection, HttpToolsProtocol):
 
 class WebSocketBase(_OnConnection, WebSocketsSansIOProtocol):
     pass
+
+
+def send_unchunked(cycle: Any) -> None:  # noqa: ANN401  a RequestResponseCycle, of which `send` is replaced
+    """Let a body of unknown length end with the connection: HTTP/1.0 has no chunks. Source: RFC 9112, section 6.1."""
+    send: Send = cycle.send
+
+    async def unchunked(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            if all(name != b"content-length" for name, _ in message["headers"]):
+                cycle.chunked_encoding, cycle.expected_content_length = False, sys.maxsize
+        elif cycle.expected_content_length and not message.get("more_body", False):
+            cycle.expected_content_length = len(message["body"])
+        await send(message)
+
+    cycle.send = unchunked
 
 
 def self_test() -> None:
@@ -142,10 +161,12 @@ def _check_http(config: uvicorn.Config) -> None:
     expect("a body's end is reported differently", holds=not cycle.more_body)
     expect("a pipelined request does not wait", holds=len(protocol.pipeline) == 1)
     expect("reading is not paused meanwhile", holds=protocol.flow.read_paused and transport.is_paused)
-    require(cycle, "disconnected", "keep_alive")
+    require(cycle, "disconnected", "keep_alive", "send(message)")
+    expect("a response's framing is chosen early", holds=cycle.chunked_encoding is None)
     expect("a response starts early", holds=not cycle.response_started and not cycle.response_complete)
     loop.run()
     expect("a response is not sent", holds=cycle.response_started and cycle.response_complete)
+    expect("its length is counted differently", holds=cycle.expected_content_length == 0)
     expect("keep-alive has no timer", holds=protocol.timeout_keep_alive_task is not None)
     expect("its timer has another time", holds=loop.delay_s == protocol.timeout_keep_alive)
     protocol._unset_keepalive_if_required()

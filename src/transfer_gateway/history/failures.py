@@ -16,7 +16,6 @@ RETRY_S = 1.0  # how long the store is left alone when it is down
 
 _TRANSIENT = {"40001", "40P01"}  # serialization failure, deadlock
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_MOVED = sqlite3.SQLITE_READONLY_DBMOVED
 _BY_SQLITE = {
     sqlite3.SQLITE_FULL: "is full",
     sqlite3.SQLITE_READONLY: "is read-only",
@@ -41,7 +40,7 @@ class NotConnected(Exception):
 
 
 class Replaced(Exception):
-    """The database has been replaced meanwhile."""
+    """The database has been replaced meanwhile, by this process or another. The message says how, for the log."""
 
 
 class Kind(Enum):
@@ -65,7 +64,7 @@ class Failure:
         )
 
 
-REPLACED = Failure(Kind.DAMAGED, "was damaged and has been started anew", "replaced")
+REPLACED = Failure(Kind.DAMAGED, "was damaged or moved and has been started anew", "replaced")
 
 
 FAILURES = (DBAPIError, NoConnectionFree, TimeoutError, NotConnected, SchemaProblem, OSError, Replaced)
@@ -77,7 +76,7 @@ def failure_of(error: Exception, timeout_s: float) -> Failure:
         case DBAPIError():
             return _of_database(error)
         case Replaced():
-            return REPLACED
+            return replace(REPLACED, detail=str(error) or REPLACED.detail)
         case NoConnectionFree():
             return Failure(Kind.FAILED, "has no free connection", "pool")
         case TimeoutError():
@@ -96,7 +95,7 @@ def _of_database(error: DBAPIError) -> Failure:
     if isinstance(error.orig, sqlite3.Error):
         # Errors of the module itself, such as a closed connection, have no code.
         code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-        if code & 0xFF in _DAMAGED or code == _MOVED:
+        if code & 0xFF in _DAMAGED:
             return replace(REPLACED, detail=detail)
         if error.connection_invalidated:
             return Failure(Kind.TRANSIENT, "closed the connection", detail)

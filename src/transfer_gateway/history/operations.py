@@ -223,7 +223,7 @@ class Operations:
             if replacements != self._replacements:
                 return  # another operation has
             _log.error(
-                "history_store_damaged", detail=failure.detail, effect="a new one is filled from the logs"
+                "history_store_replaced", detail=failure.detail, effect="the new one is filled from the logs"
             )
             self._replacements += 1
             self.generation += 1

@@ -1,4 +1,4 @@
-"""A SQLite file: its connections and their threads, its size, and what happens to a damaged one."""
+"""A SQLite file: its connections and their threads, its size, and what happens to one that is damaged or moved."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from weakref import WeakSet
 from sqlalchemy import URL, AsyncAdaptedQueuePool, event, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from transfer_gateway.history.failures import Replaced
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 _MEMORY_MAX_BYTES = 64 * 2**20
 _PAGE_BYTES = 4096
+_NO_FILE = (0, 0)
+_WRITE = "BEGIN IMMEDIATE"
 _HEADROOM = 1.25  # a file's hard limit above its maximum size, for what arrives before the oldest is deleted
 _CACHE_KIBIBYTES = 8192
 _WAL_MAX_BYTES = 64 * 2**20
@@ -52,10 +55,11 @@ class Sqlite:
         self._connections: WeakSet[aiosqlite.Connection] = WeakSet()
         self._threads = _Threads()
         self._interrupting: set[asyncio.Task[None]] = set()
+        self._file = self._log = _NO_FILE  # those that are open
         self._open()
 
     def _open(self) -> None:
-        self.writer = self._engine(1, "BEGIN IMMEDIATE", self._prepare_writer)
+        self.writer = self._engine(1, _WRITE, self._prepare_writer)
         self.reader = self.searcher = self.writer
         self.searches = 1
         if self.path is not None:
@@ -90,11 +94,29 @@ class Sqlite:
 
         @event.listens_for(engine.sync_engine, "begin")
         def begun(connection: Any) -> None:  # noqa: ANN401  as above
+            if begin == _WRITE and self._is_moved():
+                raise Replaced("its file has been deleted, moved or replaced")
             connection.exec_driver_sql(begin)
 
         return engine
 
+    def _is_moved(self) -> bool:
+        """Whether the open file is no longer that of the path. SQLite would go on with it unnoticed."""
+        if self.path is None:
+            return False
+        if _identity(self.path) != self._file:
+            return True
+        self._log = _identity(Path(f"{self.path}-wal"))
+        return False
+
     def _prepare_writer(self, connection: sqlite3.Connection) -> None:
+        try:
+            self._configure(connection)
+        finally:
+            if self.path is not None:
+                self._file = _identity(self.path)
+
+    def _configure(self, connection: sqlite3.Connection) -> None:
         max_pages = int(self.max_bytes * _HEADROOM) // _PAGE_BYTES
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only before the first table
@@ -149,10 +171,17 @@ class Sqlite:
             await connection.interrupt()
 
     async def start_anew(self) -> None:
-        """The damaged file is kept as `….damaged`; an older one of that name is overwritten."""
+        """The damaged file is kept as `….damaged`; an older one of that name is overwritten.
+
+        One that others have put in its place is opened, without what is left of the old one's log.
+        """
+        is_moved = self._is_moved()
         await self._disconnect()
         if self.path is not None:
-            await asyncio.to_thread(_put_aside, self.path)
+            if not is_moved:
+                await asyncio.to_thread(_put_aside, self.path)
+            elif _identity(Path(f"{self.path}-wal")) == self._log:
+                await asyncio.to_thread(_remove_logs, self.path)
         self._open()
 
     async def close(self) -> None:
@@ -201,9 +230,23 @@ class _Threads:
             thread.join(timeout_s)
 
 
+def _identity(path: Path) -> tuple[int, int]:
+    """Of the file that is there, if one is."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return _NO_FILE
+    return found.st_dev, found.st_ino
+
+
 def _put_aside(path: Path) -> None:
     with suppress(FileNotFoundError):
         path.replace(f"{path}.damaged")
+    _remove_logs(path)
+
+
+def _remove_logs(path: Path) -> None:
+    """What SQLite keeps beside a file."""
     for rest in ("-wal", "-shm"):
         Path(f"{path}{rest}").unlink(missing_ok=True)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 OF_ANOTHER_HISTORY = (
-    "(or `Last-Event-ID`) is a cursor of another history, such as that of a temporary database before a restart: "
+    "is not a cursor of this history (a temporary database has a new one after each start): "
     "subscribe without it."
 )
 
