@@ -125,7 +125,7 @@ class LogDecoder:
             entry = orjson.loads(message)
         except orjson.JSONDecodeError as error:
             if _NOT_STARTED not in message:
-                raise UnreadableEntry("it is no JSON") from error
+                raise UnreadableEntry("it is not JSON") from error
             entry = None
         if not isinstance(entry, dict):
             return self._free_text(message, wire, stamp) if _NOT_STARTED in message else None

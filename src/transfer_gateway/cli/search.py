@@ -83,7 +83,9 @@ def add_options(parser: ArgumentParser) -> None:
         "--counts", action="store_true", help="print how many match, by status, instead of the executions"
     )
     parser.add_argument(
-        "--coverage", action="store_true", help="list the accounts and regions that may lack executions"
+        "--coverage",
+        action="store_true",
+        help="then list, on stderr, the accounts and regions that may lack executions",
     )
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument(
@@ -164,9 +166,11 @@ class _Found:
         if self.page["pageInfo"]["hasNextPage"] and not options["counts"]:
             yield f"note: showing the first {options['limit']:,}; more match: raise --limit, or narrow the search"
         for hidden in self.page["hiddenFilters"]:
+            name, where = hidden["filterField"], f"{hidden['targets']} accounts and regions"
+            missed = f"could not look at {hidden['hiddenField']}" if name == "text" else "matched nothing"
             yield (
-                f"note: {OPTIONS.get(hidden['filterField'], hidden['filterField'])} matched nothing in "
-                f"{hidden['targets']} accounts and regions: {hidden['hiddenField']} is hidden from you there"
+                f"note: {OPTIONS.get(name, name)} {missed} in {where}: "
+                f"{hidden['hiddenField']} is hidden from you there"
             )
         summary = self.page["coverageSummary"]
         if summary["withGap"]:

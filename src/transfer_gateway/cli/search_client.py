@@ -106,7 +106,10 @@ class Client:
             ) from None
         except (URLError, OSError, ValueError) as error:
             reason = error.reason if isinstance(error, URLError) else error
-            raise SearchFailed(f"{self._url} can't be reached: {reason}") from None
+            why = reason.strerror if isinstance(reason, OSError) and reason.strerror else reason
+            raise SearchFailed(
+                f"{self._url} can't be reached: {why}. Is a gateway running there? --url sets another URL"
+            ) from None
         try:
             told: dict[str, Any] = orjson.loads(content)
             if errors := told.get("errors"):
@@ -122,7 +125,8 @@ def _token(file: Path | None) -> str:
     try:
         token = (file.read_text() if file else os.environ.get(TOKEN_VARIABLE, "")).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SearchFailed(f"the token can't be read: {error}") from None
+        why = f"{error.strerror}: {file}" if isinstance(error, OSError) else "it is not UTF-8"
+        raise SearchFailed(f"the token can't be read: {why}") from None
     if token:
         hide([token])
         if not (token.isascii() and token.isprintable()):
@@ -135,4 +139,5 @@ def _message(error: dict[str, Any], code: str | None) -> str:
     message = str(error["message"])
     if code == "BAD_USER_INPUT":
         message = _FIELD.sub(lambda found: OPTIONS.get(found[1] or found[2], found[0]), message)
-    return f"{message} ({code})" if code else message
+    hint = "; --token-file names a file with the bearer token" if code == "UNAUTHENTICATED" else ""
+    return f"{message} ({code}){hint}" if code else message

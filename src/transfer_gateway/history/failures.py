@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -12,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from transfer_gateway.domain.errors import StoreUnavailable
 from transfer_gateway.history.schema import SchemaProblem
 
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
 RETRY_S = 1.0  # how long the store is left alone when it is down
 
 _TRANSIENT = {"40001", "40P01"}  # serialization failure, deadlock
@@ -82,12 +84,17 @@ def failure_of(error: Exception, timeout_s: float) -> Failure:
         case TimeoutError():
             reason, detail = f"did not answer within {timeout_s:g} s", "timeout"
         case NotConnected():
-            reason, detail = str(error), repr(error.__cause__)
+            reason, detail = str(error), _told(error.__cause__ or error)
         case SchemaProblem():
             reason, detail = str(error), "schema"
         case _:
-            reason, detail = "can't be reached", repr(error)
+            reason, detail = "can't be reached", _told(error)
     return Failure(Kind.DOWN, reason, detail)
+
+
+def _told(error: BaseException) -> str:
+    """Without Python's notation."""
+    return _ERRNO.sub("", str(error)) or type(error).__name__
 
 
 def _of_database(error: DBAPIError) -> Failure:
