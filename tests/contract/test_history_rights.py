@@ -93,7 +93,7 @@ async def answers_about(door: Door, uploads: list[Upload], event_ids: dict[str, 
 
 
 @hypothesis_settings(
-    max_examples=examples(8), phases=[Phase.generate]
+    max_examples=examples(7), phases=[Phase.generate]
 )  # each takes seconds: no failure is shrunk
 @given(rules=rules)
 async def test_nothing_that_is_denied_or_hidden(

@@ -88,7 +88,7 @@ async def all_pages(door: Door, order: str) -> list[dict[str, Any]]:
 
 
 @hypothesis_settings(
-    max_examples=examples(8), phases=[Phase.explicit, Phase.generate]
+    max_examples=examples(7), phases=[Phase.explicit, Phase.generate]
 )  # each takes seconds: no failure is shrunk
 @example(
     rules=[

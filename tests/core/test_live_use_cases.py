@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from following import FIRST, SECOND, TRADES, following
+from following import FIRST, SECOND, TRADES, Following, following
 from history_events import START, a_run, new_key
 from history_model import AUDIT, now
 from transfer_emulator import Fault, FaultKind, Logging
@@ -99,6 +99,37 @@ async def test_from_the_first_event_to_the_end(tmp_path: Path) -> None:
             assert changes[-1].execution.status is ExecutionStatus.COMPLETED
         assert now() - upload.ended_at < 5
         assert it.aws.calls.count(operation=DESCRIBE) == 0
+
+
+async def test_what_is_in_the_log_alone_is_told_with_its_events(tmp_path: Path) -> None:
+    """It has ended before the follower has read its log, which the lookup at the beginning does."""
+    async with following(tmp_path, FIRST) as it:
+        await it.until_read()
+        await asyncio.sleep(120)  # a quiet log is read once a minute
+        key, _ = it.upload(FIRST, duration_s=1)
+        await asyncio.sleep(2)  # it has ended
+        assert not await it.history.store.records([key])
+        changes = await told(watch(it.core.reader(AUDIT), key))
+        stored = (await it.history.store.records([key]))[key].events
+        assert [event for change in changes for event in change.events] == list(stored)
+
+
+async def test_many_that_begin_at_once_read_the_store_in_turn(tmp_path: Path) -> None:
+    """None is refused because others read it; where it is, they read once for all who wait."""
+    async with following(tmp_path, FIRST) as it:
+        await it.until_read()
+        key, _ = it.upload(FIRST, duration_s=30)
+        await asyncio.sleep(5)
+        before = _reads_of_state(it)
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(50):
+                for changes in (watch(it.core.reader(AUDIT), key), watch_all(it.core.reader(AUDIT))):
+                    tasks.create_task(told(changes, 1))
+        assert _reads_of_state(it) - before < 20
+
+
+def _reads_of_state(it: Following) -> int:
+    return it.history.store._operations._done.get(("feed_state",), 0)
 
 
 async def test_it_goes_on_after_each_cursor(tmp_path: Path) -> None:

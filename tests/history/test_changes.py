@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from history_events import a_run, new_key, observed
+from postgres import both_databases
 from transfer_gateway.domain.execution import ExecutionStatus
 from transfer_gateway.domain.identity import Region, Target
 from transfer_gateway.domain.search import SearchFilter
@@ -53,6 +54,7 @@ async def since(
         position = page.until
 
 
+@both_databases
 @pytest.mark.parametrize("first", [1, 3, 1000])
 async def test_events_come_in_the_order_in_which_they_were_stored(store: HistoryStore, first: int) -> None:
     start = (await store.feed.state()).newest

@@ -102,6 +102,7 @@ async def test_subscriptions_to_a_store_that_is_another_one_end(tmp_path: Path) 
         assert told == list((await it.history.store.records([key]))[key].events)
 
 
+@pytest.mark.thorough
 async def test_a_policy_that_is_loaded_again_ends_no_subscription(tmp_path: Path) -> None:
     """Although as many filters are watched as may be, and more until all subscribers have the new scope."""
     async with following(tmp_path, FIRST, SECOND) as it:

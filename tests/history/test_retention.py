@@ -83,6 +83,7 @@ async def test_a_file_shrinks(url: str) -> None:
     assert path.stat().st_size < 1_000_000
 
 
+@pytest.mark.thorough
 async def test_postgresql_knows_what_it_has_before_autovacuum_looks(postgres: PostgresServer) -> None:
     """Without statistics, a search of 3,500 executions took more than a second."""
     url = await postgres.create_database()

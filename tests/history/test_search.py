@@ -13,6 +13,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from history_events import START, event, new_key
+from postgres import both_databases
 from search_model import (
     ACCOUNTS,
     NAMES,
@@ -187,6 +188,7 @@ async def test_pages_have_what_the_model_has(
         assert all(count <= statuses.count(status) for status, count in counted.counts.items())
 
 
+@both_databases
 @pytest.mark.parametrize("order", SearchOrder)
 @pytest.mark.parametrize("backwards", [False, True])
 async def test_what_lives_throughout_is_seen_once_while_others_come_and_go(

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from history_events import START, a_run, event, new_key
+from postgres import both_databases
 from transfer_gateway.domain.errors import DeadlineExceeded
 from transfer_gateway.domain.event import EventKind
 from transfer_gateway.domain.execution import ExecutionStatus
@@ -17,6 +18,7 @@ from transfer_gateway.domain.search import SearchFilter, SearchOrder
 from transfer_gateway.history import SearchScope
 from transfer_gateway.history.codec import to_ms
 from transfer_gateway.history.store import HistoryStore, open_store
+from wire import until
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -64,29 +66,28 @@ async def outcome(store: HistoryStore) -> str:
     return error.value.message
 
 
-async def takes_a_while(_connection: AsyncConnection, _limit: TimeLimit) -> None:
-    await asyncio.sleep(0.02)  # the work
-
-
 async def test_callers_take_turns(store: HistoryStore) -> None:
     """However many searches one has started, another's are next."""
     ended: list[str] = []
+    may_end = asyncio.Event()
+
+    async def work(_connection: AsyncConnection, _limit: TimeLimit) -> None:
+        await may_end.wait()
 
     async def search(caller: str) -> None:
-        await store._operations.search("test", takes_a_while, caller=caller)
+        await store._operations.search("test", work, caller=caller)
         ended.append(caller)
 
-    await search("first")
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(40):
-            tasks.create_task(search("many"))
-        await asyncio.sleep(0.03)  # those of the one have begun
-        for _ in range(3):
-            tasks.create_task(search("few"))
+        for caller in ["many"] * 40 + ["few"] * 3:
+            tasks.create_task(search(caller))
+        await until(lambda: sum(map(len, store._operations._searches._waiting.values())) > 43 - 8)
+        may_end.set()
     last = max(at for at, caller in enumerate(ended) if caller == "few")
     assert last < len(ended) / 2
 
 
+@both_databases
 @pytest.mark.parametrize(
     "part",
     [

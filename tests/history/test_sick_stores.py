@@ -152,7 +152,7 @@ WRITES_FAIL = [
 ]
 LOSES = [
     pytest.param("postgresql", restarted, id="postgresql-restarted"),
-    pytest.param("postgresql", restored, id="postgresql-restored"),
+    pytest.param("postgresql", restored, id="postgresql-restored", marks=pytest.mark.thorough),
     pytest.param("postgresql", deleted, id="postgresql-deleted", marks=pytest.mark.thorough),
     pytest.param("sqlite", restored, id="sqlite-restored", marks=pytest.mark.thorough),
     pytest.param("sqlite", deleted, id="sqlite-deleted"),

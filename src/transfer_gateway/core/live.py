@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
     from transfer_gateway.core.clock import Clock
     from transfer_gateway.history.store import HistoryStore
-    from transfer_gateway.history.values import ChangeRows, SearchIn
+    from transfer_gateway.history.values import ChangeRows, FeedState, SearchIn
+
+    _Reading = asyncio.Task[FeedState | UpstreamUnavailable]
     from transfer_gateway.shared_tasks import SharedTasks
 
 _POLL_S = 1.0  # other replicas' changes are found by then, at the latest
@@ -61,6 +63,8 @@ class Live:
         )
         self._feeds: dict[tuple[object, ...] | None, tuple[Feed, asyncio.Task[None]]] = {}
         self._subscriptions: tuple[set[Subscription], ...] = tuple(set() for _ in range(_TICKS))
+        self._reading: _Reading | None = None
+        self._next_state: _Reading | None = None
         self._begun = 0
         self._ticking: asyncio.Task[None] | None = None
         self._reads, self._listing = asyncio.Semaphore(_READS), asyncio.Semaphore(1)
@@ -83,7 +87,7 @@ class Live:
         """
         for cursors in (self._cursors, None):
             if cursors is None:
-                secret = (await self._store.feed.state()).secret
+                secret = (await self._state()).secret
                 cursors = Cursors(secret, of="changes", parse=ChangePosition.parse)  # noqa: PLW2901  the store's
                 self._cursors = cursors
             if after is None:
@@ -107,7 +111,25 @@ class Live:
 
     async def newest(self) -> ChangePosition:
         """After all that is committed. Raises: UpstreamUnavailable."""
-        return (await self._store.feed.state()).newest
+        return (await self._state()).newest
+
+    async def _state(self) -> FeedState:
+        """Read after this was called, once for all who wait for the next read. Raises: UpstreamUnavailable."""
+        if self._next_state is None:
+            self._next_state = self._tasks.start(self._read_state(self._reading), name="live state")
+        outcome = await asyncio.shield(self._next_state)
+        if isinstance(outcome, UpstreamUnavailable):
+            raise outcome.copy()
+        return outcome
+
+    async def _read_state(self, before: _Reading | None) -> FeedState | UpstreamUnavailable:
+        if before is not None:
+            await asyncio.wait({before})
+        self._reading, self._next_state = self._next_state, None
+        try:
+            return await self._store.feed.state()
+        except UpstreamUnavailable as error:
+            return error
 
     async def known(
         self, key: ExecutionKey, *, told: ChangePosition | None = None

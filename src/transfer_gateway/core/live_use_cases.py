@@ -70,7 +70,7 @@ class LiveUseCases(Access):
                 subscription = stack.enter_context(live.subscription(key))
                 position, first = await self._known_first(live, subscription, key, after, deadline)
             if first is None:
-                first = await self._looked_up_first(key, position, deadline)
+                first = await self._looked_up_first(live, key, position, deadline)
             told = stack.enter_context(self._subscription("watch_execution", [str(key)]))
             rights, ending = _Rights(recheck), _Ending(live, watched, key)
             yield None
@@ -112,12 +112,18 @@ class LiveUseCases(Access):
             return newest, _First(known, is_news=True)
         return begin, _First(replace(known, position=begin), is_news=False)
 
-    async def _looked_up_first(self, key: ExecutionKey, position: ChangePosition, deadline: float) -> _First:
-        """Raises: GatewayError."""
+    async def _looked_up_first(
+        self, live: Live, key: ExecutionKey, position: ChangePosition, deadline: float
+    ) -> _First:
+        """As AWS answers or, if the log had to be searched, as that has been stored. Raises: GatewayError."""
         executions = self._sources.operations.executions
         execution = await self._look_up(
             "watch_execution", executions, key, max_age_s=0, deadline=deadline, get=self._known
         )
+        async with until(deadline):
+            _, known = await live.known(key, told=position)
+        if known is not None and known.events:
+            return _First(known, is_news=True)
         return _First(ExecutionChange(position, key, execution, ()), is_news=True)
 
     async def watch_executions(
