@@ -94,6 +94,8 @@ def _rows(count: int, accounts: int, regions: int) -> Iterator[dict[str, Any]]:
             "observed_first_at": None,
             "observed_last_at": None,
             "observed_state": None,
+            "answer_seq": None,
+            "answer_digest": None,
             "state": int(state),
             "began_at": began_at,
             "lasted_ms": last_at - began_at,

@@ -188,7 +188,7 @@ async def test_what_the_gateway_refuses(aws: Emulator, settings: Callable[..., S
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
-        (["--url", "ftp://x"], 1, "is no URL"),
+        (["--url", "ftp://x"], 1, "is not a URL"),
         (["--url", "http://127.0.0.1:1"], 1, "reached: Connection refused. Is a gateway running there?"),
         (["--account", "111111111111", "--account", "claims"], 1, "ids or aliases, not both"),
         (["--since", "yesterday"], 2, "must be a time or an age such as 2h"),

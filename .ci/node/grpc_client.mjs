@@ -7,6 +7,10 @@ import loader from "@grpc/proto-loader";
 import protos from "google-proto-files";
 
 const [address, key] = process.argv.slice(2);
+if (!key) {
+  console.error(`usage: node grpc_client.mjs 127.0.0.1:50051 '{"account_id": …, "region": …, "workflow_id": …, "execution_id": …}'`);
+  process.exit(2);
+}
 const includeDirs = [fileURLToPath(new URL("../../proto", import.meta.url))];
 const definition = loader.loadSync("transfer_api/v1/execution_service.proto", {
   includeDirs,

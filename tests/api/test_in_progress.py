@@ -9,7 +9,7 @@ import pytest
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
-from wire import GUARDED, HOME, PLAIN, Gateway, becomes, calling, place, until
+from wire import GUARDED, HOME, NOT_A_CURSOR, PLAIN, Gateway, becomes, calling, place, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -236,9 +236,18 @@ async def test_a_long_list_is_as_old_as_its_first_page(gateway: Gateway, aws: Em
         ({"first": 0}, "first must be 1 to 1000; got 0."),
         ({"first": 1001}, "first must be 1 to 1000; got 1001."),
         ({"first": -1}, "first must be 1 to 1000; got -1."),
-        ({"after": ""}, "after must be a cursor issued by this service."),
-        ({"after": "bm9uc2Vuc2U="}, "after must be a cursor issued by this service."),
-        ({"after": "x" * 100_000}, "after must be a cursor issued by this service."),
+        (
+            {"after": ""},
+            f"after {NOT_A_CURSOR}",
+        ),
+        (
+            {"after": "bm9uc2Vuc2U="},
+            f"after {NOT_A_CURSOR}",
+        ),
+        (
+            {"after": "x" * 100_000},
+            f"after {NOT_A_CURSOR}",
+        ),
         ({"filter": {"accountIds": ["1"]}}, "AccountId must match"),
     ],
 )

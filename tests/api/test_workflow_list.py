@@ -8,7 +8,7 @@ import pytest
 
 from transfer_emulator import Emulator, Fault, FaultKind, World
 from transfer_gateway import server
-from wire import GUARDED, HOME, PLAIN, Gateway, calling, place
+from wire import GUARDED, HOME, NOT_A_CURSOR, PLAIN, Gateway, calling, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -187,7 +187,7 @@ async def test_cursors_of_another_list(
 ) -> None:
     """Each list rejects the other's cursors, although the secret is the same; and modified ones."""
     place(world)
-    says = "after must be a cursor issued by this service."
+    says = f"after {NOT_A_CURSOR}"
     async with server.running(settings(cursor_secret="a" * 16)) as service, calling(service.url) as gateway:
         own = (await page(gateway))["pageInfo"]["endCursor"]
         others = (await gateway.ask(IN_PROGRESS))["data"]["inProgressExecutions"]["pageInfo"]["endCursor"]

@@ -9,7 +9,7 @@ import pytest
 
 from doors import Door, Failed, GraphQLDoor, RpcDoor
 from transfer_emulator import Emulator, World
-from wire import PLAIN, REGION, place
+from wire import NOT_A_CURSOR, PLAIN, REGION, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +87,7 @@ CASES: list[tuple[str, Callable[[Door], Any], str, str]] = [
     *(
         (f"{name}-after", lambda door, n=name: getattr(door, n)(after="bm9uc2Vuc2U="), "page_token", rule)
         for name in ("list_executions", "list_workflows")
-        for rule in ("must be a cursor issued by this service.",)
+        for rule in (NOT_A_CURSOR,)
     ),
     (
         "list_executions-filter",

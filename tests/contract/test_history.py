@@ -32,7 +32,7 @@ from transfer_gateway import server
 from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.domain.identity import AccountId, Region, Target
 from transfer_gateway.history.store import open_store
-from wire import PLAIN, becomes
+from wire import NOT_A_CURSOR, PLAIN, becomes
 from wire import REGION as OTHER_REGION
 
 if TYPE_CHECKING:
@@ -544,8 +544,16 @@ async def test_bad_pages_of_events(past: Past, past_doors: Doors) -> None:
         for size, cursor, says in (
             (0, None, f"{first} must be 1 to 1000; got 0."),
             (1001, None, f"{first} must be 1 to 1000; got 1001."),
-            (1, "nonsense", f"{after} must be a cursor issued by this service."),
-            (1, servers, f"{after} must be a cursor issued by this service."),
+            (
+                1,
+                "nonsense",
+                f"{after} {NOT_A_CURSOR}",
+            ),
+            (
+                1,
+                servers,
+                f"{after} {NOT_A_CURSOR}",
+            ),
             (1, foreign, f"{after} must be a cursor of this execution's events."),
         ):
             with pytest.raises(Failed) as refused:

@@ -21,7 +21,7 @@ from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
 from transfer_gateway.settings import Settings
-from wire import GUARDED, PLAIN, REGION, becomes
+from wire import GUARDED, NOT_A_CURSOR, PLAIN, REGION, becomes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -435,8 +435,8 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("first-0", {"first": 0}, "page_size", "must be 1 to 1000; got 0."),
     ("first-1001", {"first": 1001}, "page_size", "must be 1 to 1000; got 1001."),
     ("last-0", {"last": 0}, "page_size", "must be 1 to 1000; got 0."),
-    ("after", {"after": "bm9uc2Vuc2U="}, "page_token", "must be a cursor issued by this service."),
-    ("before", {"before": "bm9uc2Vuc2U="}, "page_token", "must be a cursor issued by this service."),
+    ("after", {"after": "bm9uc2Vuc2U="}, "page_token", NOT_A_CURSOR),
+    ("before", {"before": "bm9uc2Vuc2U="}, "page_token", NOT_A_CURSOR),
     *(
         (f"{name}-{length}", {"wanted": {field: "x" * length}}, f"filter.{name}", "must have 1 to 256 characters")
         for name, field in (("text", "text"), ("file_name", "fileName"))
@@ -582,7 +582,7 @@ async def test_cursors_of_other_lists(doors: Doors) -> None:
         for bad in (cursor[:-1], cursor + "A", (await door.coverage(first=1))["next"]):
             with pytest.raises(Failed) as failed:
                 await door.search({}, first=1, after=bad)
-            assert "must be a cursor issued by this service." in failed.value.error["message"]
+            assert NOT_A_CURSOR in failed.value.error["message"]
         with pytest.raises(Failed):
             await door.coverage(after=cursor)
 

@@ -239,6 +239,18 @@ async def test_a_damaged_file_is_replaced(tmp_path: Path, part: str) -> None:
     assert path.with_name("history.db.damaged").stat().st_size == len(content)
 
 
+async def test_a_file_of_another_kind_is_left_alone(tmp_path: Path) -> None:
+    """Whoever named it by mistake is told, by `serve`, `check-config` and `migrate`."""
+    path = tmp_path / "notes.txt"
+    path.write_text("my notes\n")
+    with pytest.raises(ConfigurationError, match=r"notes\.txt is not a SQLite database"):
+        async with open_store(f"sqlite://{path}"):
+            pass
+    with pytest.raises(ConfigurationError, match=r"notes\.txt is not a SQLite database"):
+        await migrate_history(f"sqlite://{path}", None)
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("notes.txt", "my notes\n")]
+
+
 async def test_a_file_damaged_while_it_is_open_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     async with open_store(f"sqlite://{path}", timeout_s=30) as store:

@@ -21,8 +21,9 @@ export function useExecutions(client: Pick<Client, "subscribe">, filter: SearchF
     setError(undefined);
     const request = { query: CHANGES, variables: { filter: JSON.parse(given) } };
     return client.subscribe<{ executionsChanged: Change }>(request, {
-      next({ data }) {
-        const { execution, events } = data!.executionsChanged;
+      next({ data, errors }) {
+        if (!data) return setError(errors); // graphql-sse reports errors so
+        const { execution, events } = data.executionsChanged;
         setExecutions((known) => {
           const before = known[execution.id]?.events ?? [];
           return { ...known, [execution.id]: { ...execution, events: [...before, ...events] } };

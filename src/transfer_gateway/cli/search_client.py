@@ -65,7 +65,7 @@ class Client:
         url = url or os.environ.get(URL_VARIABLE) or URL
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise SearchFailed(f"{url!r} is no URL such as {URL}")
+            raise SearchFailed(f"{url!r} is not a URL such as {URL}")
         self._url = url.rstrip("/").removesuffix(_ENDPOINT) + _ENDPOINT
         self._headers = {"content-type": "application/json", "accept": "application/graphql-response+json"}
         if token := _token(token_file):

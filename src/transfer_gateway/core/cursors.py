@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 
+_NOT_OURS = (  # by this service, or of another list
+    "must be a cursor of this list. Cursors may end with the gateway that issued them: begin with the first page."
+)
+
 
 class Cursors(Generic[K]):
     """Writes and reads the cursors of one list. The list's name, `of`, is signed too, so other lists reject them.
@@ -35,4 +39,4 @@ class Cursors(Generic[K]):
         try:
             return self._parse(self._signer.loads(cursor))
         except (BadData, BadUserInput) as error:
-            raise BadUserInput.of(field, "must be a cursor issued by this service.") from error
+            raise BadUserInput.of(field, _NOT_OURS) from error

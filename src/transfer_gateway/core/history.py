@@ -223,14 +223,18 @@ class History:
     def _told(self, known: _Known, forgotten_at: float, follower: Follower | None) -> Execution:
         """The execution. If its end is not in the log, it may come, for a while, or as long as that can't be read."""
         now = self._now()
-        ending = now - forgotten_at < ENDING_FOR_S or (follower is not None and follower.has_problem)
+        key = known.key
+        may_come = follower is None or follower.sources is None or bool(_groups_of(key, follower))
+        ending = may_come and (
+            now - forgotten_at < ENDING_FOR_S or (follower is not None and follower.has_problem)
+        )
         observed_at = datetime.fromtimestamp(now, UTC)
         if known.record is None:
             assert known.observed is not None  # noqa: S101  what is known is one or the other
             return from_last_answer(known.observed, observed_at=observed_at, ending=ending)
         execution = from_record(known.record, known.observed, observed_at=observed_at, ending=ending)
         if follower is not None and self._is_settled(known.record, known, follower):
-            self._settled.put(known.record.key, execution)
+            self._settled.put(key, execution)
         return execution
 
     def _is_settled(self, record: Record, known: _Known, follower: Follower) -> bool:
@@ -282,6 +286,12 @@ class _Known:
 
     record: Record | None
     observed: Execution | None
+
+    @property
+    def key(self) -> ExecutionKey:
+        about = self.record or self.observed
+        assert about is not None  # noqa: S101  what is known is one or the other
+        return about.key
 
     @property
     def has_ended(self) -> bool:

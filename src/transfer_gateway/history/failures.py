@@ -103,7 +103,7 @@ def _of_database(error: DBAPIError) -> Failure:
         # Errors of the module itself, such as a closed connection, have no code.
         code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if code & 0xFF in _DAMAGED:
-            return replace(REPLACED, detail=detail)
+            return Failure(Kind.DAMAGED, "is damaged", detail)
         if error.connection_invalidated:
             return Failure(Kind.TRANSIENT, "closed the connection", detail)
         return Failure(Kind.FAILED, _BY_SQLITE.get(code & 0xFF, "failed"), detail)

@@ -9,6 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 from transfer_gateway.settings import ENV_PREFIX, ConfigurationError
 
+PAGE_BYTES = 4096
+_MAGIC = b"SQLite format 3\0"
+
 
 def check_history_files(url: str, password_file: Path | None) -> str | None:
     """Returns: the file that is good, if there is one. Raises: ConfigurationError."""
@@ -44,4 +47,13 @@ def _checked_path(url: str) -> Path:
         raise ConfigurationError([f"{ENV_PREFIX}HISTORY_URL: there is no directory {path.parent}"])
     if path.is_dir():
         raise ConfigurationError([f"{ENV_PREFIX}HISTORY_URL: {path} is a directory"])
+    if _is_foreign(path):
+        raise ConfigurationError([f"{ENV_PREFIX}HISTORY_URL: {path} is not a SQLite database"])
     return path
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether it is somebody's file of another kind. A damaged history still consists of whole pages."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(len(_MAGIC)) != _MAGIC and os.fstat(file.fileno()).st_size % PAGE_BYTES != 0
+    return False

@@ -16,6 +16,7 @@ from sqlalchemy import URL, AsyncAdaptedQueuePool, event, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from transfer_gateway.history.failures import Replaced
+from transfer_gateway.history.files import PAGE_BYTES
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _MEMORY_MAX_BYTES = 64 * 2**20
-_PAGE_BYTES = 4096
 _NO_FILE = (0, 0)
 _WRITE = "BEGIN IMMEDIATE"
 _HEADROOM = 1.25  # a file's hard limit above its maximum size, for what arrives before the oldest is deleted
@@ -117,8 +117,8 @@ class Sqlite:
                 self._file = _identity(self.path)
 
     def _configure(self, connection: sqlite3.Connection) -> None:
-        max_pages = int(self.max_bytes * _HEADROOM) // _PAGE_BYTES
-        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        max_pages = int(self.max_bytes * _HEADROOM) // PAGE_BYTES
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # only before the first table
         if self.path:
             _use_wal(connection, self._busy_s)
@@ -134,7 +134,7 @@ class Sqlite:
         pages = await connection.scalar(
             text("SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count")
         )
-        return int(pages or 0) * _PAGE_BYTES
+        return int(pages or 0) * PAGE_BYTES
 
     async def count(self, connection: AsyncConnection, table: Table) -> int:
         return await connection.scalar(select(func.count()).select_from(table)) or 0

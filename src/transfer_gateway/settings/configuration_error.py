@@ -45,7 +45,8 @@ def say(problem: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails, whose me
     if rule := _RULES.get(problem["type"]):
         return rule
     if problem["type"] == "too_short":
-        return "must not be empty"
+        least = problem["ctx"]["min_length"]
+        return "must not be empty" if least == 1 else f"must have at least {least} characters"
     message: str = problem["msg"].removeprefix("Value error, ")
     return message[0].lower() + message[1:] if message.startswith("Input should") else message
 
