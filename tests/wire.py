@@ -31,7 +31,10 @@ HOME, PLAIN, GUARDED = "999999999999", "111111111111", "222222222222"
 REGION = "eu-west-1"
 TRANSPORT_WS = "graphql-transport-ws"
 JSON = {"content-type": "application/json"}
-NOT_A_CURSOR = "must be a cursor of this list. Cursors may end with the gateway that issued them: begin with the first page."
+NOT_A_CURSOR = (
+    "must be a cursor of this list. "
+    "Cursors may end with the gateway that issued them: begin with the first page."
+)
 _PATIENCE_S = 60
 
 QUERY = """

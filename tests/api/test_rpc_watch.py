@@ -377,8 +377,15 @@ async def test_the_end_of_the_service(
     assert calls_open() == 0
 
 
+async def other_work() -> None:
+    while True:
+        time.sleep(0.05)  # noqa: ASYNC251  keeps the loop from everything else
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
 async def test_calls_that_have_just_arrived_at_the_end(
-    aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
+    aws: Emulator, settings: Callable[..., Settings], tmp_path: Path, *, is_busy: bool
 ) -> None:
     """Over connections that are new, too: none gets CANCELLED, which clients don't retry."""
     running = server.running(settings(history_url=f"sqlite:///{tmp_path / 'history.db'}"))
@@ -392,7 +399,10 @@ async def test_calls_that_have_just_arrived_at_the_end(
         calls = [watch_all(ExecutionServiceStub(channel)) for channel in channels for _ in range(12)]
         endings = [asyncio.create_task(failure(call)) for call in calls]
         await asyncio.sleep(0.005)  # they are on their way
+        working = asyncio.create_task(other_work()) if is_busy else None
         await running.__aexit__(None, None, None)
+        if working is not None:
+            working.cancel()
         codes = {(await ending).code() for ending in endings}
     assert codes == {grpc.StatusCode.UNAVAILABLE}
 

@@ -36,7 +36,9 @@ _SCAN_INTERVAL_S = 0.1
 _SCANS_PER_SLOW_SCAN = 10  # of orphans and subscriptions
 _STATUS_TIMEOUT_S = 1.0  # for a status to reach a slow client
 _URGENT_READ_TIMEOUT_S = 2.0  # at shutdown, and near the limit on calls
-_ACCEPTING_SCANS, _QUIET_SCANS, _ACCEPTING_S = 25, 2, 0.02  # at shutdown
+# At shutdown: until no call came in so many scans, each of which takes so many rounds of the event loop at least, as a
+# call takes some from grpc's core to us.
+_QUIET_SCANS, _ACCEPTING_S, _ACCEPTING_ROUNDS, _MAX_ACCEPTING_S = 2, 0.02, 5, 2.0
 _NEAR_LIMIT = 0.75  # of the maximum number of calls; above it, slow readers are dropped sooner
 _CALL_MEMORY_BYTES = 32_768
 _REQUEST_MEMORY_FACTOR = 10  # memory of a request per byte on the wire, measured with 1,000 keys
@@ -286,11 +288,15 @@ class ActiveCalls:
                 call.end(UpstreamUnavailable(f"The service is shutting down.{resume}"))
 
     async def until_accepted(self) -> None:
-        """Wait until no calls have come for 40 ms, or half a second: grpc cancels those that wait in its core."""
+        """Wait until no calls have come for 40 ms, at most two seconds: grpc cancels those that wait in its core."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + _MAX_ACCEPTING_S
         known: set[AnyTask] = set()
         quiet = 0
-        for _ in range(_ACCEPTING_SCANS):
+        while loop.time() < ends_at:
             await asyncio.sleep(_ACCEPTING_S)
+            for _ in range(_ACCEPTING_ROUNDS):
+                await asyncio.sleep(0)
             accepted = {*self.open, *self._subscriptions}
             quiet = quiet + 1 if accepted <= known else 0
             if quiet == _QUIET_SCANS:

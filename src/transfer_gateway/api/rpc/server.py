@@ -13,7 +13,7 @@ from transfer_api.v1 import execution_service_pb2
 from transfer_api.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from transfer_gateway.api.rpc.active_calls import ActiveCalls, CallLimits
 from transfer_gateway.api.rpc.calls import Calls
-from transfer_gateway.api.rpc.grpc_internals import ServerEnded, make_server, until_ended
+from transfer_gateway.api.rpc.grpc_internals import ServerEnded, accept_faster, make_server, until_ended
 from transfer_gateway.api.rpc.health import Health
 from transfer_gateway.api.rpc.servicer import ExecutionService
 from transfer_gateway.telemetry import get_logger
@@ -133,6 +133,7 @@ class RpcServer:
 
     async def stop(self) -> None:
         """Accept no more calls, and let active ones finish."""
+        accept_faster(self._server)
         await self._active_calls.until_accepted()
         self._active_calls.end_public()
         self._stream_queue.stop()
