@@ -221,7 +221,8 @@ class RunningLists:
 
     async def _list(self, target: Target, listed: _Listed) -> None:
         """Store what AWS's lists show. Raises: GatewayError, also if only some of the workflows could be listed."""
-        started_at, workflows = self._now(), listed.workflows
+        started_at, wanted = self._now(), listed.workflows
+        workflows = wanted
         deadline = asyncio.get_running_loop().time() + self._request_timeout_s
         if workflows is None:
             known = await self._operations.workflows.get(
@@ -236,18 +237,24 @@ class RunningLists:
         gone = {key for key, error in failed.items() if isinstance(error, WorkflowNotFound)}
         shown = {row.key: row for it in answers.values() if not isinstance(it, GatewayError) for row in it}
         listed_workflows = answers.keys() - failed.keys() | gone
-        if listed.running is None:
-            listed.running = await self._open(target, workflows)
-        await self._store_what_runs(listed.running, shown, started_at)
-        ended = [key for key in listed.running if key.workflow in listed_workflows and key not in shown]
+        running = listed.running if listed.workflows == wanted else None
+        if running is None:
+            running = await self._open(target, workflows)
+        await self._store_what_runs(running, shown, started_at)
+        ended = [key for key in running if key.workflow in listed_workflows and key not in shown]
         if ended:
             await self._store.forget(ended, seen_before=datetime.fromtimestamp(started_at, UTC))
         for key in ended:
-            del listed.running[key]
+            del running[key]
         for workflow, error in failed.items():
             if workflow not in gone:
                 raise error
-        listed.listed_at = started_at
+        if listed.workflows == wanted:
+            listed.running = running
+        if wanted is None or (listed.workflows is not None and listed.workflows <= wanted):
+            listed.listed_at = started_at
+        else:  # somebody looks for others by now
+            listed.wake.set()
 
     async def _open(
         self, target: Target, workflows: frozenset[WorkflowId]
