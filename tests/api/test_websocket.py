@@ -118,6 +118,7 @@ async def test_reasons_of_a_close(service: server.Service, message: Any, says: s
         pytest.param({"type": "subscribe", "id": "1", "payload": []}, 4400, id="payload"),
         pytest.param({"type": "subscribe", "id": {}, "payload": {}}, 4400, id="id"),
         pytest.param({"type": "subscribe", "payload": {}}, 4400, id="no-id"),
+        pytest.param({"type": "subscribe", "id": "1" * 257, "payload": {}}, 4400, id="long-id"),
         pytest.param({"type": "connection_init"}, 4429, id="second-init"),
         pytest.param(b"{}", 4400, id="bytes"),
         pytest.param("[" * 2_000_000, 1009, id="too-large"),

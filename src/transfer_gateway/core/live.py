@@ -285,4 +285,5 @@ async def until(deadline: float) -> AsyncIterator[None]:
         async with asyncio.timeout_at(deadline):
             yield
     except TimeoutError:
-        raise DeadlineExceeded("The history did not answer before the request's deadline.") from None
+        message = "The history did not answer before the request's deadline; try again."
+        raise DeadlineExceeded(message, retry_after_s=RETRY_S) from None

@@ -55,6 +55,7 @@ _log = get_logger(__name__)
 _OPERATIONS_PER_SOCKET, _LARGE_PER_SOCKET = 50, 4  # concurrent
 _CHECK_TOKEN_EVERY_S = 2.0
 _WITH_ID = ("subscribe", "complete")
+_MAX_ID = 256  # characters; each message of the operation repeats it
 _MESSAGE_TYPES = ("connection_init", "ping", "pong", *_WITH_ID)
 _REASON_CHARACTERS = 120  # in a close frame: RFC 6455, section 5.5
 _SMALL_BYTES = 16_384  # smaller messages are not limited: at most 50 wait per connection
@@ -292,8 +293,8 @@ def _problem(message: Any) -> str | None:  # noqa: ANN401  JSON
     kind, payload = message.get("type"), message.get("payload")
     if not isinstance(kind, str) or kind not in _MESSAGE_TYPES:
         return f"`type` must be one of {', '.join(_MESSAGE_TYPES)}"
-    if kind in _WITH_ID and not isinstance(message.get("id"), str):
-        return "`id` must be a string"
+    if kind in _WITH_ID and not (isinstance(id_ := message.get("id"), str) and len(id_) <= _MAX_ID):
+        return f"`id` must be a string of at most {_MAX_ID} characters"
     if not isinstance(payload, dict) and (payload is not None or kind == "subscribe"):
         return "`payload` must be an object"
     return None
