@@ -135,18 +135,19 @@ def _fill_sqlite(path: Path, rows: Iterator[dict[str, Any]]) -> None:
 
 async def _fill_postgres(server: PostgresServer, url: str, rows: Iterator[dict[str, Any]]) -> None:
     connection = await server.connect(url.split("?", maxsplit=1)[0].rpartition("/")[2])
-    found = await connection.fetchval(
-        "SELECT indexdef FROM pg_indexes WHERE indexname = 'history_texts_trigrams'"
+    found = await connection.fetch(
+        "SELECT indexname, indexdef FROM pg_indexes WHERE indexname LIKE '%\\_trigrams'"
     )
-    await connection.execute("DROP INDEX IF EXISTS history_texts_trigrams")  # faster made at once
+    for name, _ in found:
+        await connection.execute(f"DROP INDEX {name}")  # faster made at once
     await connection.execute("SET maintenance_work_mem = '1GB'")
     for batch, folded in _batches(rows):
         for table, values in ((executions, batch), (texts, folded)):
             columns = [column.name for column in table.c]
             await connection.copy_records_to_table(table.name, records=values, columns=columns)
     await connection.execute(_ADD_EVENTS)
-    if found:
-        await connection.execute(found)
+    for _, definition in found:
+        await connection.execute(definition)
     await connection.execute("VACUUM ANALYZE")
     await connection.close()
 

@@ -18,6 +18,7 @@ from transfer_gateway.domain.search import SearchFilter, SearchOrder
 from transfer_gateway.history import SearchScope
 from transfer_gateway.history.codec import to_ms
 from transfer_gateway.history.store import HistoryStore, open_store
+from transfer_gateway.history.trigrams import HAS_INDEX, Trigrams
 from wire import until
 
 if TYPE_CHECKING:
@@ -252,11 +253,27 @@ async def test_rare_names_are_found_by_their_trigrams(many: HistoryStore) -> Non
             scope_of(10_000), SearchFilter(file_name="claims-77.C"), NEWEST, first=5, as_of_ms=NOW_MS
         )
     assert len(page.rows) == 1
-    has_index = await many._operations.read("test", lambda it: it.scalar(sa.text(HAS[it.dialect.name])))
-    assert any("history_texts_trigrams" in plan for plan in await plans.read()) == bool(has_index)
+    has_index = await many._operations.read("test", lambda it: it.scalar(sa.text(HAS_INDEX[it.dialect.name])))
+    index = FILE_TRIGRAMS[many._operations.database.dialect]
+    assert any(index in plan for plan in await plans.read()) == bool(has_index)
 
 
-HAS = {
-    "sqlite": "SELECT count(*) FROM sqlite_master WHERE name = 'history_texts_trigrams'",
-    "postgresql": "SELECT count(*) FROM pg_indexes WHERE indexname = 'history_texts_trigrams'",
-}
+FILE_TRIGRAMS = {"sqlite": "history_texts_trigrams", "postgresql": "history_texts_file_trigrams"}
+
+
+async def test_the_rarest_word_of_a_name_is_looked_up(many: HistoryStore) -> None:
+    """By PostgreSQL's statistics; all of it, if none of its words is rare."""
+
+    async def narrowed(name: str, at_most: int) -> str | None:
+        trigrams = Trigrams([], name)
+        return await many._operations.read("test", lambda it: _file_of(trigrams, it, at_most))
+
+    whole = "claims-7777.csv"
+    is_sqlite = many._operations.database.dialect == "sqlite"
+    assert await narrowed("claims", 10**9) == "claims"
+    assert await narrowed(whole, 0) == whole
+    assert await narrowed(whole, 10**9) == (whole if is_sqlite else "-7777.")
+
+
+async def _file_of(trigrams: Trigrams, connection: AsyncConnection, at_most: int) -> str | None:
+    return (await trigrams.narrowed(connection, at_most))._file

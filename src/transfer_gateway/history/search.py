@@ -193,14 +193,17 @@ class Search:
     async def _newest_or_oldest(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
         targets = self._filter.targets(self._budget.many)
         are_many = targets is None or len(targets) > self._budget.few
+        short, long = self._budget.look, self._budget.long_look
+        is_frequent = False
         if are_many:
-            rows = await self._sorted(of, first, self._look(of, self._budget.look))
+            rows = await self._sorted(of, first, self._look(of, short))
             if len(rows) == first:
                 return rows
-        if (rare := await self._rare()) is not None:
+            is_frequent = len(rows) * long >= first * short
+        if not is_frequent and (rare := await self._rare()) is not None:
             return await self._sorted(of, first, rare)
         if are_many:
-            rows = await self._sorted(of, first, self._look(of, self._budget.long_look))
+            rows = await self._sorted(of, first, self._look(of, long))
             if len(rows) == first:
                 return rows
             if await self._has_trigrams():  # of all that may match few do, or the looks would have found them
@@ -230,7 +233,8 @@ class Search:
         """What the trigrams find, if that is not too much."""
         if not await self._has_trigrams():
             return None
-        found = self._filter.trigrams().executions(self._sql.dialect).limit(self._budget.found + 1)
+        trigrams = await self._filter.trigrams().narrowed(self._connection, self._budget.found)
+        found = trigrams.executions(self._sql.dialect).limit(self._budget.found + 1)
         ids = [row[0] for row in await self._rows(found)]
         return None if len(ids) > self._budget.found else self._listed(ids)
 

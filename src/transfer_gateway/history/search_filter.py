@@ -124,8 +124,9 @@ class Filter:
             for names in of_names
             if 0 < len(names) <= _MAX_ALTERNATIVES
         ]
-        patterns += [[fold(text)] for text in (wanted.text, wanted.file_name) if text is not None]
-        return Trigrams(patterns)
+        if wanted.text is not None:
+            patterns.append([fold(wanted.text)])
+        return Trigrams(patterns, None if wanted.file_name is None else fold(wanted.file_name))
 
     def targets(self, at_most: int) -> list[tuple[Target, SearchGroup]] | None:
         """Those in which something may match; None: there are more."""

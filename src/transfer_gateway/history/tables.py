@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0003"  # the latest revision; revisions are numbers, so that an older version knows a newer one
+HEAD = "0004"  # the latest revision; revisions are numbers, so that an older version knows a newer one
 REVISION_TABLE = "history_revision"
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself

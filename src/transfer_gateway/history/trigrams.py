@@ -2,11 +2,14 @@
 
 PostgreSQL has it if its extension pg_trgm is there and may be created; SQLite if Python's was built with FTS5. Without
 it, searches read more rows. The index is made by a later migration as soon as it can be.
+
+PostgreSQL has a second one of the files alone: most trigrams of a name are rare there, but not among those of all ids.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -18,10 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.elements import ColumnElement
 
 _log = get_logger(__name__)
-_INDEX = "history_texts_trigrams"
+_INDEX, _FILE_INDEX = "history_texts_trigrams", "history_texts_file_trigrams"
 _LENGTH = 3
 _MAX_TRIGRAMS = 12  # of a pattern; more hardly make it rarer
 _ALL = "coalesce({0}file, '') || {1} || coalesce({0}service, '') || {1} || {0}ids"
@@ -34,9 +38,10 @@ _TRIGGERS = {
     "changed": ("UPDATE", _DELETE + _INSERT),
 }
 _FIRST_FTS5 = (3, 34)  # with trigrams
+_WORD, _MAX_WORDS = re.compile(r"[^\W_]+"), 8
 
 HAS_INDEX = {
-    "postgresql": f"SELECT to_regclass('{_INDEX}') IS NOT NULL",
+    "postgresql": f"SELECT num_nulls(to_regclass('{_INDEX}'), to_regclass('{_FILE_INDEX}')) = 0",
     "sqlite": f"SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = '{_INDEX}_changed')",  # noqa: S608  as above
 }
 
@@ -58,13 +63,14 @@ def ensure(connection: Connection) -> None:
     try:
         with connection.begin_nested():
             connection.execute(sa.text("CREATE EXTENSION IF NOT EXISTS pg_trgm"))
-            # A short list of what is not in the index yet: each search reads it.
-            connection.execute(
-                sa.text(
-                    f"CREATE INDEX {_INDEX} ON history_texts USING gin "
-                    f"(({_ALL.format('', _NEWLINE)}) gin_trgm_ops) WITH (gin_pending_list_limit = 1024)"
+            for index, of in ((_INDEX, f"({_ALL.format('', _NEWLINE)})"), (_FILE_INDEX, "file")):
+                # A short list of what is not in the index yet: each search reads it.
+                connection.execute(
+                    sa.text(
+                        f"CREATE INDEX IF NOT EXISTS {index} ON history_texts USING gin "
+                        f"({of} gin_trgm_ops) WITH (gin_pending_list_limit = 1024)"
+                    )
                 )
-            )
     except DBAPIError as error:
         _log.warning(
             "history_without_trigrams",
@@ -111,14 +117,37 @@ def _make_in_sqlite(connection: Connection) -> None:
 
 
 class Trigrams:
-    """What the texts must contain: of each of `wanted`, one of its texts, folded. May be true of others, too."""
+    """What the texts must contain: of each of `wanted`, one of its texts, folded. May be true of others, too.
 
-    def __init__(self, wanted: Sequence[Sequence[str]]) -> None:
+    `file`: what the file's must.
+    """
+
+    def __init__(self, wanted: Sequence[Sequence[str]], file: str | None) -> None:
         self._wanted = [alternatives for alternatives in wanted if all(map(_has_trigram, alternatives))]
+        self._file = file if file is not None and _has_trigram(file) else None
 
     def __bool__(self) -> bool:
         """Whether the index helps."""
-        return bool(self._wanted)
+        return bool(self._wanted) or self._file is not None
+
+    async def narrowed(self, connection: AsyncConnection, at_most: int) -> Trigrams:
+        """With the rarest word of the file's name alone, if it is rare enough, by PostgreSQL's statistics.
+
+        To look for a name's frequent trigrams, too, takes ten times as long, and leaves out hardly any more.
+        """
+        words = [] if self._file is None else _words(self._file)[:_MAX_WORDS]
+        if len(words) < 2 or connection.dialect.name != "postgresql":  # noqa: PLR2004  nothing to choose from
+            return self
+        of_each = " UNION ALL ".join(
+            f"SELECT 1 FROM history_texts WHERE file LIKE :word_{at}"  # noqa: S608  numbers
+            for at in range(len(words))
+        )
+        patterns = {f"word_{at}": f"%{escaped(word)}%" for at, word in enumerate(words)}
+        found: Any = await connection.scalar(sa.text(f"EXPLAIN (FORMAT JSON) {of_each}"), patterns)
+        rows = [plan["Plan Rows"] for plan in found[0]["Plan"]["Plans"]]
+        least, _, rarest = min((number, -len(word), word) for number, word in zip(rows, words, strict=True))
+        narrowed = Trigrams(self._wanted, rarest)
+        return narrowed if least <= at_most else self
 
     def executions(self, dialect: str) -> sa.Select[tuple[int]]:
         """Their ids, of the newest first if that is free."""
@@ -126,23 +155,27 @@ class Trigrams:
             everything: ColumnElement[str] = sa.literal_column(
                 f"({_ALL.format('history_texts.', _NEWLINE)})", sa.Text
             )
-            return sa.select(texts.c.execution).where(
-                *(
-                    sa.or_(
-                        *(everything.like(sa.literal(f"%{escaped(each)}%", sa.Text)) for each in alternatives)
-                    )
-                    for alternatives in self._wanted
-                )
-            )
+            conditions: list[ColumnElement[bool]] = [
+                sa.or_(*(_contains(everything, each) for each in alternatives))
+                for alternatives in self._wanted
+            ]
+            if self._file is not None:
+                conditions.append(_contains(texts.c.file, self._file))
+            return sa.select(texts.c.execution).where(*conditions)
         index = sa.table(_INDEX, sa.column("rowid", sa.Integer))
         match = " AND ".join(
-            f"({' OR '.join(f'({_match(each)})' for each in alternatives)})" for alternatives in self._wanted
+            f"({' OR '.join(f'({_match(each)})' for each in alternatives)})"
+            for alternatives in (*self._wanted, *([] if self._file is None else [[self._file]]))
         )
         return (
             sa.select(index.c.rowid)
             .where(sa.literal_column(_INDEX).op("MATCH")(sa.literal(match, sa.Text)))
             .order_by(index.c.rowid.desc())
         )
+
+
+def _contains(column: ColumnElement[str], folded: str) -> ColumnElement[bool]:
+    return column.like(sa.literal(f"%{escaped(folded)}%", sa.Text))
 
 
 def escaped(folded: str) -> str:
@@ -158,6 +191,15 @@ def _has_trigram(folded: str) -> bool:
         if run == _LENGTH:
             return True
     return False
+
+
+def _words(folded: str) -> list[str]:
+    """Those with a trigram, each with a character before and after: the index knows where words begin and end."""
+    return [
+        folded[max(0, found.start() - 1) : found.end() + 1]
+        for found in _WORD.finditer(folded)
+        if found.end() - found.start() >= _LENGTH
+    ]
 
 
 def _match(folded: str) -> str:
