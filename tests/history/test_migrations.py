@@ -55,7 +55,7 @@ def _differences(connection: Connection) -> object:
         connection,
         opts={
             "include_name": lambda name, kind, _: (
-                name in metadata.tables if kind == "table" else not name.endswith("_trigrams")
+                name in metadata.tables if kind == "table" else not str(name).endswith("_trigrams")
             )
         },
     )
