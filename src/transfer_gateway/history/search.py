@@ -29,7 +29,7 @@ from transfer_gateway.history.search_filter import (
     is_running,
 )
 from transfer_gateway.history.tables import State, executions, texts
-from transfer_gateway.history.trigrams import HAS_INDEX
+from transfer_gateway.history.trigrams import HAS_INDEX, Trigrams
 from transfer_gateway.history.values import SearchRow, SearchRows, StoredExecution
 
 if TYPE_CHECKING:
@@ -185,8 +185,8 @@ class Search:
         if self._filter.only_running:
             return await self._sorted(of, first)
         if of.is_by_duration or self._filter.only_failed:
-            if (rare := await self._rare()) is not None:
-                return await self._sorted(of, first, rare)
+            if (rare := await self._rare(of, first)) is not None:
+                return rare
             return await (self._longest(of, first) if of.is_by_duration else self._in_order(of, first))
         return await self._newest_or_oldest(of, first)
 
@@ -200,21 +200,24 @@ class Search:
             if len(rows) == first:
                 return rows
             is_frequent = len(rows) * long >= first * short
-        if not is_frequent and (rare := await self._rare()) is not None:
-            return await self._sorted(of, first, rare)
+        if not is_frequent and (rare := await self._rare(of, first)) is not None:
+            return rare
         if are_many:
             rows = await self._sorted(of, first, self._look(of, long))
             if len(rows) == first:
                 return rows
             if await self._has_trigrams():  # of all that may match few do, or the looks would have found them
-                return await self._sorted(of, first, self._filter.trigrams().executions(self._sql.dialect))
+                found, of_texts = self._found_by(self._filter.trigrams())
+                return await self._sorted(of, first, found, of_texts=of_texts)
         if targets is not None:
             return await self._sorted(of, first, self._of_targets(targets, _OTHER.executions.c.id, of, first))
         return await self._in_order(of, first)
 
-    async def _sorted(self, of: _List, first: int, ids: Ids | None = None) -> Sequence[sa.Row[Any]]:
-        """The order is that of no index: all that match are read, and sorted."""
-        return await self._rows(of.of(self._select(of, ids), of.value() + 0, first))
+    async def _sorted(
+        self, of: _List, first: int, ids: Ids | None = None, *, of_texts: bool = True
+    ) -> Sequence[sa.Row[Any]]:
+        """The order is that of no index: all that match are read, and sorted. Without `of_texts` their texts do."""
+        return await self._rows(of.of(self._select(of, ids, of_texts=of_texts), of.value() + 0, first))
 
     async def _in_order(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
         """Read as far as it takes."""
@@ -229,14 +232,22 @@ class Search:
             _OTHER,
         )
 
-    async def _rare(self) -> Ids | None:
-        """What the trigrams find, if that is not too much."""
+    async def _rare(self, of: _List, first: int) -> Sequence[sa.Row[Any]] | None:
+        """Those that the trigrams find, if that is not too much."""
         if not await self._has_trigrams():
             return None
         trigrams = await self._filter.trigrams().narrowed(self._connection, self._budget.found)
-        found = trigrams.executions(self._sql.dialect).limit(self._budget.found + 1)
-        ids = [row[0] for row in await self._rows(found)]
-        return None if len(ids) > self._budget.found else self._listed(ids)
+        found, of_texts = self._found_by(trigrams)
+        ids = [row[0] for row in await self._rows(found.limit(self._budget.found + 1))]
+        if len(ids) > self._budget.found:
+            return None
+        return await self._sorted(of, first, self._listed(ids), of_texts=of_texts)
+
+    def _found_by(self, trigrams: Trigrams) -> tuple[sa.Select[tuple[int]], bool]:
+        """The ids that they find, and whether the texts of these are still to be looked at."""
+        found = trigrams.executions(self._sql.dialect)
+        exactly = self._filter.of_file_alone if self._sql.is_postgresql else None
+        return (found, True) if exactly is None else (found.where(exactly), False)
 
     async def _has_trigrams(self) -> bool:
         """Whether an index of them is there, and helps."""
@@ -340,12 +351,15 @@ class Search:
             return self._conditions(status)
         targets = None if self._filter.only_failed else self._filter.targets(self._budget.many)
         if (targets is None or len(targets) > self._budget.few) and await self._has_trigrams():
-            return self._conditions(status, self._filter.trigrams().executions(self._sql.dialect))
+            found, of_texts = self._found_by(
+                await self._filter.trigrams().narrowed(self._connection, self._budget.found)
+            )
+            return self._conditions(status, found, of_texts=of_texts)
         if targets is None:
             return self._conditions(status)
         return self._of_targets(targets, status_of(_OTHER.executions.c, self._as_of_ms).label("status"))
 
-    def _select(self, of: _List, ids: Ids | None = None) -> sa.Select[Any]:
+    def _select(self, of: _List, ids: Ids | None = None, *, of_texts: bool = True) -> sa.Select[Any]:
         columns = executions.c
         return self._conditions(
             sa.select(
@@ -357,15 +371,18 @@ class Search:
                 status_of(columns, self._as_of_ms).label("status"),
             ),
             ids,
+            of_texts=of_texts,
         )
 
-    def _conditions(self, statement: sa.Select[Any], ids: Ids | None = None) -> sa.Select[Any]:
+    def _conditions(
+        self, statement: sa.Select[Any], ids: Ids | None = None, *, of_texts: bool = True
+    ) -> sa.Select[Any]:
         statement = statement.select_from(executions)
-        if self._filter.needs_texts:
+        if of_texts and self._filter.needs_texts:
             statement = statement.join(texts, texts.c.execution == executions.c.id)
         if ids is not None:
             statement = statement.where(executions.c.id.in_(ids))
-        return statement.where(*self._filter.conditions())
+        return statement.where(*self._filter.conditions(of_texts=of_texts))
 
     async def _rows(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
         await self._limit.renew()

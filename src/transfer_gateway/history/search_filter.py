@@ -16,7 +16,7 @@ from transfer_gateway.domain.identity import Target
 from transfer_gateway.history.codec import dump, plain, to_ms
 from transfer_gateway.history.tables import State, executions, texts
 from transfer_gateway.history.texts import fold
-from transfer_gateway.history.trigrams import Trigrams, escaped
+from transfer_gateway.history.trigrams import Trigrams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -69,10 +69,9 @@ class Sql:
         return sa.UnaryExpression(column, operator=_PLUS, type_=column.type)
 
     def contains(self, column: ColumnElement[Any], folded: str) -> Condition:
-        """Of a pattern's characters, none has a meaning of its own."""
-        if self.is_postgresql:
-            return column.like(sa.literal(f"%{escaped(folded)}%", sa.Text))
-        return sa.func.instr(column, sa.literal(folded, sa.Text)) > 0
+        """Not by LIKE, for which PostgreSQL would read its index of trigrams wherever it can."""
+        position = sa.func.strpos if self.is_postgresql else sa.func.instr
+        return position(column, sa.literal(folded, sa.Text)) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +144,17 @@ class Filter:
                     if not wanted.regions or region in wanted.regions:
                         yield Target(account_id, region), group
 
-    def conditions(self, tables: Tables = TABLES) -> list[Condition]:
+    @property
+    def of_file_alone(self) -> Condition | None:
+        """What the texts must contain, if that is the same for all that the caller may see."""
+        if self.wanted.file_name is None or self.wanted.text is not None:
+            return None
+        return self._sql.contains(texts.c.file, fold(self.wanted.file_name))
+
+    def conditions(self, tables: Tables = TABLES, *, of_texts: bool = True) -> list[Condition]:
         """All of them, with what the caller may see. Raises: BadUserInput for a duration that is not a number."""
-        return [
-            *self.of_execution(tables),
-            sa.or_(sa.false(), *(self._of_group(group, tables) for group in self.groups)),
-        ]
+        groups = (self._of_group(group, tables, of_texts=of_texts) for group in self.groups)
+        return [*self.of_execution(tables), sa.or_(sa.false(), *groups)]
 
     def of_execution(self, tables: Tables) -> list[Condition]:
         """Without what depends on the caller. Raises: as `conditions`."""
@@ -209,9 +213,9 @@ class Filter:
             )
         return conditions
 
-    def _of_group(self, group: SearchGroup, tables: Tables) -> Condition:
+    def _of_group(self, group: SearchGroup, tables: Tables, *, of_texts: bool) -> Condition:
         blocks = (self._in_block(block, tables) for block in group.blocks)
-        return sa.and_(sa.or_(sa.false(), *blocks), *self.of_texts(group, tables))
+        return sa.and_(sa.or_(sa.false(), *blocks), *(self.of_texts(group, tables) if of_texts else ()))
 
     def of_texts(self, group: SearchGroup, tables: Tables) -> list[Condition]:
         """What the texts that are visible in a group must contain."""

@@ -142,7 +142,7 @@ class Trigrams:
             f"SELECT 1 FROM history_texts WHERE file LIKE :word_{at}"  # noqa: S608  numbers
             for at in range(len(words))
         )
-        patterns = {f"word_{at}": f"%{escaped(word)}%" for at, word in enumerate(words)}
+        patterns = {f"word_{at}": f"%{_escaped(word)}%" for at, word in enumerate(words)}
         found: Any = await connection.scalar(sa.text(f"EXPLAIN (FORMAT JSON) {of_each}"), patterns)
         rows = [plan["Plan Rows"] for plan in found[0]["Plan"]["Plans"]]
         least, _, rarest = min((number, -len(word), word) for number, word in zip(rows, words, strict=True))
@@ -175,10 +175,10 @@ class Trigrams:
 
 
 def _contains(column: ColumnElement[str], folded: str) -> ColumnElement[bool]:
-    return column.like(sa.literal(f"%{escaped(folded)}%", sa.Text))
+    return column.like(sa.literal(f"%{_escaped(folded)}%", sa.Text))
 
 
-def escaped(folded: str) -> str:
+def _escaped(folded: str) -> str:
     """For LIKE, without a character that has a meaning of its own."""
     return folded.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
