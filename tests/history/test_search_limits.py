@@ -261,19 +261,15 @@ async def test_rare_names_are_found_by_their_trigrams(many: HistoryStore) -> Non
 FILE_TRIGRAMS = {"sqlite": "history_texts_trigrams", "postgresql": "history_texts_file_trigrams"}
 
 
-async def test_the_rarest_word_of_a_name_is_looked_up(many: HistoryStore) -> None:
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("claims", "claims"), ("in/claims-7777.csv", "-7777."), ("claims-7.csv", "claims-7.csv")],
+)
+async def test_the_rarest_word_of_a_name_is_looked_up(many: HistoryStore, name: str, word: str) -> None:
     """By PostgreSQL's statistics; all of it, if none of its words is rare."""
 
-    async def narrowed(name: str, at_most: int) -> str | None:
-        trigrams = Trigrams([], name)
-        return await many._operations.read("test", lambda it: _file_of(trigrams, it, at_most))
+    async def narrowed(connection: AsyncConnection) -> str | None:
+        return (await Trigrams([], name).narrowed(connection))._file
 
-    whole = "claims-7777.csv"
     is_sqlite = many._operations.database.dialect == "sqlite"
-    assert await narrowed("claims", 10**9) == "claims"
-    assert await narrowed(whole, 0) == whole
-    assert await narrowed(whole, 10**9) == (whole if is_sqlite else "-7777.")
-
-
-async def _file_of(trigrams: Trigrams, connection: AsyncConnection, at_most: int) -> str | None:
-    return (await trigrams.narrowed(connection, at_most))._file
+    assert await many._operations.read("test", narrowed) == (name if is_sqlite else word)

@@ -236,7 +236,7 @@ class Search:
         """Those that the trigrams find, if that is not too much."""
         if not await self._has_trigrams():
             return None
-        trigrams = await self._filter.trigrams().narrowed(self._connection, self._budget.found)
+        trigrams = await self._filter.trigrams().narrowed(self._connection)
         found, of_texts = self._found_by(trigrams)
         ids = [row[0] for row in await self._rows(found.limit(self._budget.found + 1))]
         if len(ids) > self._budget.found:
@@ -351,9 +351,7 @@ class Search:
             return self._conditions(status)
         targets = None if self._filter.only_failed else self._filter.targets(self._budget.many)
         if (targets is None or len(targets) > self._budget.few) and await self._has_trigrams():
-            found, of_texts = self._found_by(
-                await self._filter.trigrams().narrowed(self._connection, self._budget.found)
-            )
+            found, of_texts = self._found_by(await self._filter.trigrams().narrowed(self._connection))
             return self._conditions(status, found, of_texts=of_texts)
         if targets is None:
             return self._conditions(status)

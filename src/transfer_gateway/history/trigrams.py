@@ -38,6 +38,7 @@ _TRIGGERS = {
     "changed": ("UPDATE", _DELETE + _INSERT),
 }
 _FIRST_FTS5 = (3, 34)  # with trigrams
+_RARE = 0.02  # of all rows; PostgreSQL estimates by a hundred of them
 _WORD, _MAX_WORDS = re.compile(r"[^\W_]+"), 8
 
 HAS_INDEX = {
@@ -130,24 +131,22 @@ class Trigrams:
         """Whether the index helps."""
         return bool(self._wanted) or self._file is not None
 
-    async def narrowed(self, connection: AsyncConnection, at_most: int) -> Trigrams:
-        """With the rarest word of the file's name alone, if it is rare enough, by PostgreSQL's statistics.
+    async def narrowed(self, connection: AsyncConnection) -> Trigrams:
+        """With the rarest word of the file's name alone, if it is rare by PostgreSQL's statistics.
 
         To look for a name's frequent trigrams, too, takes ten times as long, and leaves out hardly any more.
         """
         words = [] if self._file is None else _words(self._file)[:_MAX_WORDS]
         if len(words) < 2 or connection.dialect.name != "postgresql":  # noqa: PLR2004  nothing to choose from
             return self
-        of_each = " UNION ALL ".join(
-            f"SELECT 1 FROM history_texts WHERE file LIKE :word_{at}"  # noqa: S608  numbers
-            for at in range(len(words))
-        )
         patterns = {f"word_{at}": f"%{_escaped(word)}%" for at, word in enumerate(words)}
-        found: Any = await connection.scalar(sa.text(f"EXPLAIN (FORMAT JSON) {of_each}"), patterns)
-        rows = [plan["Plan Rows"] for plan in found[0]["Plan"]["Plans"]]
+        rows_of = ["SELECT 1 FROM history_texts"]
+        rows_of += [f"{rows_of[0]} WHERE file LIKE :{name}" for name in patterns]
+        estimate = sa.text(f"EXPLAIN (FORMAT JSON) {' UNION ALL '.join(rows_of)}")
+        found: Any = await connection.scalar(estimate, patterns)
+        total, *rows = (plan["Plan Rows"] for plan in found[0]["Plan"]["Plans"])
         least, _, rarest = min((number, -len(word), word) for number, word in zip(rows, words, strict=True))
-        narrowed = Trigrams(self._wanted, rarest)
-        return narrowed if least <= at_most else self
+        return Trigrams(self._wanted, rarest) if least <= total * _RARE else self
 
     def executions(self, dialect: str) -> sa.Select[tuple[int]]:
         """Their ids, of the newest first if that is free."""
