@@ -62,6 +62,7 @@ APPENDED = re.compile(rb"at ([0-9]{10}\.[0-9]{6})")
 METHOD = "/transfer_api.v1.ExecutionService/WatchExecution"
 STREAMS_PER_CHANNEL = 80
 SETTLE_S, GATHERED_EVERY_S = 4.0, 0.05
+UNREAD_SETTLE_S = 6.0  # what runs is listed for each; they are ended after half a minute
 START_EVERY_S = 0.03  # subscribers of a transport, so that one core can begin with all of them in time
 
 
@@ -433,6 +434,7 @@ async def measure(options: argparse.Namespace) -> None:
             if unread:
                 await clients.add("unread", range(unread))
                 await clients.subscribed(1)
+                await asyncio.sleep(UNREAD_SETTLE_S)
             await report(gateway, clients, aws, options, alone)
 
 

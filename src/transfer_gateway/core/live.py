@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from transfer_gateway.shared_tasks import SharedTasks
 
 _POLL_S = 1.0  # other replicas' changes are found by then, at the latest
-_GATHER_S = 0.1  # between two reads of the store
+_GATHER_S, _GATHER_FILTER_S = 0.1, 0.3  # between two reads of the store; a filter's take longer
 _PAGE, _LISTED = 200, 100
 _FEEDS_AT_FULL_RATE = 10
 _MAX_FEEDS = 200  # different filters and scopes, each of which is a query a second
@@ -239,9 +239,10 @@ class Live:
         self.committed.set()
         self.committed = asyncio.Event()
 
-    async def until_due(self, committed: asyncio.Event) -> None:
+    async def until_due(self, committed: asyncio.Event, *, is_filter: bool) -> None:
         """Something was committed here, or may have been elsewhere. With many feeds, each reads less often."""
-        gather_s = _GATHER_S * (1 + len(self._feeds) / _FEEDS_AT_FULL_RATE)
+        gather_s = _GATHER_FILTER_S if is_filter else _GATHER_S
+        gather_s *= 1 + len(self._feeds) / _FEEDS_AT_FULL_RATE
         await asyncio.sleep(gather_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, _POLL_S - gather_s)):

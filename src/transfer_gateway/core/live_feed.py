@@ -38,7 +38,7 @@ class Source(Protocol):
         """Raises: BadUserInput; UpstreamUnavailable, DeadlineExceeded."""
         ...
 
-    async def until_due(self, committed: asyncio.Event) -> None:
+    async def until_due(self, committed: asyncio.Event, *, is_filter: bool) -> None:
         """Wait until the next read."""
         ...
 
@@ -101,7 +101,7 @@ class Feed:
                 self._put(row)
             position = page.until
             if not page.has_more:
-                await self._source.until_due(committed)
+                await self._source.until_due(committed, is_filter=self._only is not None)
 
     def _put(self, row: ChangeRow) -> None:
         subscriptions = self._subscriptions if self._only is not None else self._by_key.get(row.key, ())
