@@ -280,7 +280,9 @@ async def test_the_quota_is_each_accounts_in_each_region(
             )
 
         started_at = time.monotonic()
-        codes = await asyncio.gather(*[code(region) for _ in range(4 * quota)])
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(code(region)) for _ in range(4 * quota)]
+        codes = [task.result() for task in asked]
         served = codes.count("ResourceNotFoundException")
         assert quota <= served <= quota * (1 + time.monotonic() - started_at)
         assert set(codes) == {"ResourceNotFoundException", "ThrottlingException"}

@@ -98,13 +98,16 @@ class WebSocketBase(_OnConnection, WebSocketsSansIOProtocol):
 def send_unchunked(cycle: Any) -> None:  # noqa: ANN401  a RequestResponseCycle, of which `send` is replaced
     """Let a body of unknown length end with the connection: HTTP/1.0 has no chunks. Source: RFC 9112, section 6.1."""
     send: Send = cycle.send
+    is_unknown = False
 
     async def unchunked(message: Message) -> None:
+        nonlocal is_unknown
         if message["type"] == "http.response.start":
-            if all(name != b"content-length" for name, _ in message["headers"]):
+            is_unknown = all(name != b"content-length" for name, _ in message["headers"])
+            if is_unknown:
                 cycle.chunked_encoding, cycle.expected_content_length = False, sys.maxsize
-        elif cycle.expected_content_length and not message.get("more_body", False):
-            cycle.expected_content_length = len(message["body"])
+        elif is_unknown and not message.get("more_body", False):
+            cycle.expected_content_length = len(message.get("body", b""))
         await send(message)
 
     cycle.send = unchunked

@@ -246,11 +246,11 @@ class RunningLists:
             await self._store.forget(ended, seen_before=datetime.fromtimestamp(started_at, UTC))
         for key in ended:
             del running[key]
+        if listed.workflows == wanted:
+            listed.running = running
         for workflow, error in failed.items():
             if workflow not in gone:
                 raise error
-        if listed.workflows == wanted:
-            listed.running = running
         if wanted is None or (listed.workflows is not None and listed.workflows <= wanted):
             listed.listed_at = started_at
         else:  # somebody looks for others by now
