@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 
-_NOT_OURS = "must be a cursor of this list. Cursors may end with the gateway that issued them: begin with the first page."
+_NOT_OURS = (
+    "must be a cursor of this list. "
+    "Cursors may end with the gateway that issued them: begin with the first page."
+)
 
 
 class Cursors(Generic[K]):
