@@ -148,11 +148,10 @@ def inherited(module: str) -> Iterator[tuple[type, str, str, int]]:
                 yield owner, definition.name, name, line
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_what_is_inherited_is_public_or_listed(module: str) -> None:
+def test_what_is_inherited_is_public_or_listed() -> None:
     """With or without underscore: a library may change how its class uses its own methods and attributes."""
     wrong = []
-    for owner, ours, name, line in inherited(module):
+    for module, (owner, ours, name, line) in ((each, found) for each in MODULES for found in inherited(each)):
         base = f"{owner.__module__}.{owner.__qualname__}"
         library = base.partition(".")[0]
         if (base in BASES or name in PUBLIC.get(base, ())) and not is_private(name):
@@ -165,11 +164,13 @@ def test_what_is_inherited_is_public_or_listed(module: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_private_names_are_our_own(module: str) -> None:
+def test_private_names_are_our_own() -> None:
     """`other._name`, `f(_name=…)` and imports of private modules: only our own, or in the module that lists them."""
-    if module in INTERNALS.values():
-        return
+    wrong = [use for each in MODULES if each not in INTERNALS.values() for use in private_uses(each)]
+    assert wrong == []
+
+
+def private_uses(module: str) -> Iterator[str]:
     defined = {
         node.attr
         for node in nodes(module)
@@ -179,18 +180,16 @@ def test_private_names_are_our_own(module: str) -> None:
         for node in nodes(module)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     }
-    wrong = []
     for node in nodes(module):
         match node:
             case ast.Attribute(attr=name, value=value) if is_private(name) and not _is_self(value):
                 if name not in defined | NAMED_TUPLE and ast.unparse(node) != "os._exit":
-                    wrong.append(f"{module}:{node.lineno}: {ast.unparse(node)}")
+                    yield f"{module}:{node.lineno}: {ast.unparse(node)}"
             case ast.keyword(arg=str(name)) if is_private(name):
-                wrong.append(f"{module}:{node.lineno}: {name}=")
+                yield f"{module}:{node.lineno}: {name}="
             case ast.ImportFrom(module=str(path), names=names, level=0) if path.partition(".")[0] not in OURS:
                 if any(map(is_private, [*path.split("."), *(alias.name for alias in names)])):
-                    wrong.append(f"{module}:{node.lineno}: from {path}")
-    assert wrong == []
+                    yield f"{module}:{node.lineno}: from {path}"
 
 
 # Modules of libraries that their documentation does not name.
@@ -207,9 +206,8 @@ UNDOCUMENTED = {
 }
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_undocumented_modules_are_imported_by_one(module: str) -> None:
-    for node in nodes(module):
+def test_undocumented_modules_are_imported_by_one() -> None:
+    for module, node in ((each, node) for each in MODULES for node in nodes(each)):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             for path, library in UNDOCUMENTED.items():
                 if f"{node.module}.".startswith(f"{path}."):

@@ -61,7 +61,10 @@ async def test_accounts_file_is_followed(
 
 @pytest.mark.parametrize(
     ("history_url", "limit_mb"),
-    [("off", 40), ("sqlite://", 60)],  # to follow an account's logs takes about 20 KB
+    [
+        pytest.param("off", 40, marks=pytest.mark.thorough),
+        ("sqlite://", 60),
+    ],  # to follow an account's logs takes about 20 KB
 )
 async def test_thousand_accounts(
     aws: Emulator, accounts_file: Path, history_url: str, limit_mb: float

@@ -219,6 +219,7 @@ def run(
     return result.data, [error.formatted for error in result.errors or ()]
 
 
+@pytest.mark.thorough
 @given(data=st.data(), outcome=executions | broken())
 @settings(max_examples=examples(80), suppress_health_check=list(HealthCheck))
 def test_answers_are_the_reference_executors(data: st.DataObject, outcome: Any) -> None:

@@ -220,6 +220,7 @@ class Scenario:
         )
 
 
+@pytest.mark.thorough
 async def test_everything_once_and_in_order(
     aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
 ) -> None:

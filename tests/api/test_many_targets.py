@@ -130,7 +130,9 @@ class Life:
             await asyncio.sleep(0.005)  # the pace of a busy company
 
 
-@pytest.mark.parametrize(("count", "first"), [(10_000, 1000), (2_500, 83)])
+@pytest.mark.parametrize(
+    ("count", "first"), [pytest.param(10_000, 1000, marks=pytest.mark.thorough), (2_500, 83)]
+)
 async def test_each_that_lives_is_met_once(company: Company, world: World, count: int, first: int) -> None:
     """Thousands of executions in 200 targets start and finish during the lists; each one that stays appears once."""
     async with company(100, request_timeout_s=100) as (gateway, ids):
@@ -162,6 +164,7 @@ FIND = """
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.fast_time
 async def test_all_of_10_000_accounts_in_4_regions(
     world: World, aws: Emulator, accounts_file: Path, settings: Callable[..., Settings]

@@ -383,7 +383,7 @@ async def other_work() -> None:
         await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("is_busy", [False, True])
+@pytest.mark.parametrize("is_busy", [False, pytest.param(True, marks=pytest.mark.thorough)])
 async def test_calls_that_have_just_arrived_at_the_end(
     aws: Emulator, settings: Callable[..., Settings], tmp_path: Path, *, is_busy: bool
 ) -> None:

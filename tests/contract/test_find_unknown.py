@@ -241,7 +241,7 @@ async def test_what_retention_has_deleted_is_in_doubt(
             assert (await door.get(key_of(old)))["status"] == "COMPLETED"  # the log has it
 
 
-@pytest.mark.parametrize("fault", [FaultKind.DENY, FaultKind.HANG])
+@pytest.mark.parametrize("fault", [FaultKind.DENY, pytest.param(FaultKind.HANG, marks=pytest.mark.thorough)])
 async def test_a_log_that_can_not_be_read_is_in_doubt(
     world: World, aws: Emulator, settings: Callable[..., Settings], fault: FaultKind
 ) -> None:

@@ -92,6 +92,7 @@ async def answers_about(door: Door, uploads: list[Upload], event_ids: dict[str, 
     return {name: task.result() for name, task in found.items()}
 
 
+@pytest.mark.thorough
 @hypothesis_settings(
     max_examples=examples(7), phases=[Phase.generate]
 )  # each takes seconds: no failure is shrunk

@@ -87,6 +87,7 @@ async def all_pages(door: Door, order: str) -> list[dict[str, Any]]:
     return pages + back
 
 
+@pytest.mark.thorough
 @hypothesis_settings(
     max_examples=examples(7), phases=[Phase.explicit, Phase.generate]
 )  # each takes seconds: no failure is shrunk

@@ -94,7 +94,8 @@ async def test_a_question_makes_a_quiet_log_current(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("region", "quota_per_s"), [("eu-west-1", 10), ("eu-central-1", 5), ("us-east-1", 25)]
+    ("region", "quota_per_s"),
+    [("eu-west-1", 10), ("eu-central-1", 5), pytest.param("us-east-1", 25, marks=pytest.mark.thorough)],
 )
 async def test_at_most_half_of_awss_quota_is_used(tmp_path: Path, region: str, quota_per_s: float) -> None:
     """However many logs there are, and however many searches: the rest is for people."""
@@ -122,6 +123,7 @@ async def test_at_most_half_of_awss_quota_is_used(tmp_path: Path, region: str, q
         assert quota_per_s / 3 < used_per_s <= quota_per_s / 2
 
 
+@pytest.mark.thorough
 async def test_many_quiet_logs_stay_below_the_limit_together(tmp_path: Path) -> None:
     """They are read less often than once a minute then, but all of them."""
     scripts = [replace(TRADES[0], subject=f"trades-{number}", logging=Logging.SERVER) for number in range(40)]

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.event import ExecutionEvent
     from transfer_gateway.domain.identity import ExecutionKey
 
-pytestmark = [pytest.mark.driven_time]
-THOROUGH = pytest.mark.thorough
+pytestmark = [pytest.mark.driven_time, pytest.mark.thorough]
 _JUDGED_WITHIN_S = 5.0
 
 
@@ -172,10 +171,7 @@ class Scenario:
         self._tasks = []
 
 
-@pytest.mark.parametrize(
-    ("database", "seed"),
-    [("sqlite", 1), pytest.param("sqlite", 2, marks=THOROUGH), pytest.param("postgresql", 3, marks=THOROUGH)],
-)
+@pytest.mark.parametrize(("database", "seed"), [("sqlite", 1), ("sqlite", 2), ("postgresql", 3)])
 async def test_everything_once_and_in_order(
     request: pytest.FixtureRequest, tmp_path: Path, database: str, seed: int
 ) -> None:

@@ -148,7 +148,7 @@ READS_FAIL = [
 WRITES_FAIL = [
     pytest.param("postgresql", read_only, id="postgresql-read-only"),
     pytest.param("sqlite", full, id="sqlite-full"),
-    pytest.param("sqlite", locked, id="sqlite-locked"),
+    pytest.param("sqlite", locked, id="sqlite-locked", marks=pytest.mark.thorough),
 ]
 LOSES = [
     pytest.param("postgresql", restarted, id="postgresql-restarted"),
@@ -156,9 +156,9 @@ LOSES = [
     pytest.param("postgresql", deleted, id="postgresql-deleted", marks=pytest.mark.thorough),
     pytest.param("sqlite", restored, id="sqlite-restored", marks=pytest.mark.thorough),
     pytest.param("sqlite", deleted, id="sqlite-deleted"),
-    pytest.param("sqlite", damaged, id="sqlite-damaged"),
+    pytest.param("sqlite", damaged, id="sqlite-damaged", marks=pytest.mark.thorough),
     pytest.param("sqlite", unlinked, id="sqlite-unlinked", marks=pytest.mark.thorough),
-    pytest.param("sqlite", exchanged, id="sqlite-exchanged"),
+    pytest.param("sqlite", exchanged, id="sqlite-exchanged", marks=pytest.mark.thorough),
 ]
 
 
