@@ -80,6 +80,7 @@ async def test_what_it_finds(world: World, aws: Emulator, settings: Callable[...
         assert await run_unread("search", "--url", url) == (141, "")  # as of `search | head -0`
 
 
+@pytest.mark.thorough
 async def test_what_people_paste(world: World, aws: Emulator, settings: Callable[..., Settings]) -> None:
     """Ids as the API prints them and locations of files find what they name, whatever the store has of them."""
     on_efs = uploaded(world, "payments")

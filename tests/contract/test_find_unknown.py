@@ -209,6 +209,7 @@ async def test_what_ended_before_the_history_begins_is_in_doubt(
         assert (await doors[0].get(key_of(ended)))["status"] == "COMPLETED"
 
 
+@pytest.mark.thorough
 async def test_what_retention_has_deleted_is_in_doubt(
     world: World, aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
 ) -> None:

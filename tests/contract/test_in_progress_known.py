@@ -68,6 +68,7 @@ def lists(aws: Emulator) -> int:
     return aws.calls.count(operation="ListExecutions")
 
 
+@pytest.mark.thorough
 async def test_what_is_logged_costs_aws_nothing(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:

@@ -137,6 +137,7 @@ async def test_many_quiet_logs_stay_below_the_limit_together(tmp_path: Path) -> 
             assert now() - coverage.complete_until.timestamp() < 200
 
 
+@pytest.mark.thorough
 async def test_a_question_notices_that_the_store_has_lost_what_was_read(tmp_path: Path) -> None:
     """Although nothing is new: otherwise it would answer that there never was such an execution."""
     async with following(tmp_path, FIRST) as it:

@@ -76,6 +76,7 @@ async def test_an_answer_is_stored_within_a_second(store: HistoryStore) -> None:
         assert observations.waiting(answer.key) is None
 
 
+@pytest.mark.thorough
 async def test_what_a_store_does_not_take_is_stored_later(store: HistoryStore, tmp_path: Path) -> None:
     """Of each execution the last answer; nothing is lost within the bound."""
     answers = [observed(new_key()) for _ in range(1000)]

@@ -33,6 +33,7 @@ async def test_the_gateway_runs_against_it(emulator_env: Path) -> None:
         assert (entry["event"], entry["accounts"], entry["auth"]) == ("serving", 3, "none")
 
 
+@pytest.mark.thorough
 async def test_the_aws_cli_describes_an_execution(emulator_env: Path) -> None:
     """The third terminal. An execution may end between two commands: then, as the page says, repeat them."""
     for _ in range(3):
@@ -43,6 +44,7 @@ async def test_the_aws_cli_describes_an_execution(emulator_env: Path) -> None:
     assert json.loads(out)["Execution"]["ServiceMetadata"]["UserDetails"]
 
 
+@pytest.mark.thorough
 async def test_the_aws_cli_reads_the_log(emulator_env: Path) -> None:
     """In the terminal of the section before: the last ten minutes have executions that ended."""
     script = (

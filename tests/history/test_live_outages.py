@@ -46,6 +46,7 @@ async def events_to_the_end(changes: AsyncGenerator[ExecutionChange | None]) -> 
         return [event async for change in changes if change is not None for event in change.events]
 
 
+@pytest.mark.thorough
 async def test_subscriptions_outlive_the_absence_of_their_store(
     own_postgres: PostgresServer, tmp_path: Path
 ) -> None:
