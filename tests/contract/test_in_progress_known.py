@@ -157,6 +157,18 @@ async def test_the_first_question_waits_no_longer(
         assert 0.9 < time.monotonic() - started < 2.5
 
 
+async def test_the_first_question_waits_for_something(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """On a machine that has just started, all may take longer than a second: an empty list would tell nothing."""
+    uploads = running_in(world, "orders")
+    aws.faults.add(Fault(FaultKind.LATENCY, operation="ListExecutions", seconds=1.5))
+    async with knowing(settings) as doors:
+        first = await doors[1].list_executions(filter={"accountIds": [*ACCOUNTS]})
+        assert [entry["node"]["id"] for entry in first["entries"] or ()] == ids_of(uploads)
+        assert first["failures"] is None
+
+
 @pytest.mark.parametrize("number", [0, 1], ids=["graphql", "grpc"])
 async def test_a_search_is_told_what_has_ended(
     world: World, aws: Emulator, settings: Callable[..., Settings], number: int

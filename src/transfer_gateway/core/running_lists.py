@@ -26,7 +26,7 @@ from transfer_gateway.history import SearchScope
 from transfer_gateway.telemetry import gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client.core import Metric
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _EVERY_S, _LOOKED_FOR_S = 2.0, 60.0
 _RETRY = Backoff(_EVERY_S, 60.0)
 _FIRST_WAIT_S = 1.0  # of a request, for targets that have not been listed lately
+_COLD_WAIT_S = 3.0  # of a request, for the first of its targets: until then it has nothing to show
 _MAX_TARGETS = 2000  # listed at a time; each takes a task and 2 KB
 _AT_ONCE, _SLOW_S = 64, 1.0
 _REMEMBERED = 10_000  # times of last success; each takes 200 bytes
@@ -98,6 +99,7 @@ class RunningLists:
             _REMEMBERED
         )  # of those that are no longer listed
         self._limiter = FairLimiter(_AT_ONCE, slow_s=_SLOW_S)
+        self._attempted = asyncio.Event()  # of any target
         self._searching = asyncio.Lock()  # the store carries few searches at once, which are the callers'
 
     async def look(
@@ -109,30 +111,43 @@ class RunningLists:
     ) -> list[Target]:
         """List these targets from now on, and for a minute: these workflows of each; None: all.
 
-        Waits up to a second for those that are new; with `max_age_s` until the deadline for all that are older.
+        Waits up to a second for those that are new, and up to three for the first one; with `max_age_s` until the
+        deadline for all that are older.
         Returns: those that are not current, in no order; `failure_of` says why.
         """
         now = self._now()
         oldest = -math.inf if max_age_s is None else now - max_age_s
+        looked: list[_Listed] = []
         waiting: list[_Listed] = []
         for target, workflows in targets.items():
             listed = self._look_at(target, workflows, now)
             if listed is None:
                 continue
+            looked.append(listed)
             if not listed.is_current(oldest) and (
                 max_age_s is not None or now - listed.started_at < _FIRST_WAIT_S
             ):
                 listed.wake.set()
                 waiting.append(listed)
         until = deadline - _GRACE_S
-        if max_age_s is None:
-            until = min(until, asyncio.get_running_loop().time() + _FIRST_WAIT_S)
         with suppress(TimeoutError):
+            if max_age_s is None:
+                await self._wait_for_one(looked, until, now)
+                until = min(until, asyncio.get_running_loop().time() + _FIRST_WAIT_S)
             async with asyncio.timeout_at(until):
                 for listed in waiting:
                     while not listed.is_current(oldest):
                         await listed.attempted.wait()
         return [target for target in targets if not self._is_current(target)]
+
+    async def _wait_for_one(self, looked: Sequence[_Listed], until: float, now: float) -> None:
+        """On a machine that has just started, all take long. Raises: TimeoutError."""
+        if not looked:
+            return
+        left_s = max(listed.started_at for listed in looked) + _COLD_WAIT_S - now
+        async with asyncio.timeout_at(min(until, asyncio.get_running_loop().time() + left_s)):
+            while not any(listed.is_current(-math.inf) for listed in looked):
+                await self._attempted.wait()
 
     def watch(self, targets: Mapping[Target, frozenset[WorkflowId] | None]) -> None:
         """As `look`, without waiting."""
@@ -205,7 +220,8 @@ class RunningLists:
                 except GatewayError as error:
                     failures, listed.error, listed.failed_at = failures + 1, error.copy(), self._now()
                 listed.attempted.set()
-                listed.attempted = asyncio.Event()  # of the next attempt
+                self._attempted.set()
+                listed.attempted, self._attempted = asyncio.Event(), asyncio.Event()  # of the next attempt
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_RETRY.after(failures) if failures else self._pause_s()):
                         await listed.wake.wait()
