@@ -135,10 +135,10 @@ async def test_a_database_without_tables_says_what_to_run(postgres: PostgresServ
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        ("0000", "has revision 0000, but 0004 is needed; run `transfer-gateway migrate`"),
+        ("0000", "has revision 0000, but 0005 is needed; run `transfer-gateway migrate`"),
         (
             "9999",
-            "has revision 9999 of a newer version of the gateway; this one knows 0004, and does not downgrade",
+            "has revision 9999 of a newer version of the gateway; this one knows 0005, and does not downgrade",
         ),
     ],
 )

@@ -1,8 +1,8 @@
 """Searching: pages of executions and counts by status, of what a caller may see.
 
 All ways to find a page have the same conditions, and differ in which index they read first. A first look at the newest
-finds what is frequent; the trigrams what is rare. A caller who may see few accounts gets the newest of each. What is
-left reads on in the order of the list until the page is full, or the time is over.
+finds what is frequent; the trigrams what is rare. A caller who may see few accounts gets the newest of each, and so do
+those who look for a name. What is left reads on in the order of the list until the page is full, or the time is over.
 """
 
 from __future__ import annotations
@@ -192,23 +192,31 @@ class Search:
 
     async def _newest_or_oldest(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
         targets = self._filter.targets(self._budget.many)
-        are_many = targets is None or len(targets) > self._budget.few
-        short, long = self._budget.look, self._budget.long_look
-        is_frequent = False
-        if are_many:
+        if targets is not None and len(targets) <= self._budget.few:
+            if (rare := await self._rare(of, first)) is not None:
+                return rare
+            return await self._sorted(of, first, self._of_targets(targets, _OTHER.executions.c.id, of, first))
+        if self._filter.names is None or self._filter.needs_texts:
+            short, long = self._budget.look, self._budget.long_look
             rows = await self._sorted(of, first, self._look(of, short))
-            if len(rows) == first:
-                return rows
             is_frequent = len(rows) * long >= first * short
-        if not is_frequent and (rare := await self._rare(of, first)) is not None:
-            return rare
-        if are_many:
-            rows = await self._sorted(of, first, self._look(of, long))
+            if len(rows) < first and not is_frequent and (rare := await self._rare(of, first)) is not None:
+                return rare
+            if len(rows) < first:
+                rows = await self._sorted(of, first, self._look(of, long))
             if len(rows) == first:
                 return rows
-            if await self._has_trigrams():  # of all that may match few do, or the looks would have found them
-                found, of_texts = self._found_by(self._filter.trigrams())
-                return await self._sorted(of, first, found, of_texts=of_texts)
+        return await self._of_many(targets, of, first)
+
+    async def _of_many(
+        self, targets: Sequence[tuple[Target, SearchGroup]] | None, of: _List, first: int
+    ) -> Sequence[sa.Row[Any]]:
+        """Of all that may match few do, or the looks would have found them."""
+        if self._filter.names is not None:
+            return await self._sorted(of, first, self._of_names(*self._filter.names, of, first))
+        if await self._has_trigrams():
+            found, of_texts = self._found_by(self._filter.trigrams())
+            return await self._sorted(of, first, found, of_texts=of_texts)
         if targets is not None:
             return await self._sorted(of, first, self._of_targets(targets, _OTHER.executions.c.id, of, first))
         return await self._in_order(of, first)
@@ -233,15 +241,28 @@ class Search:
         )
 
     async def _rare(self, of: _List, first: int) -> Sequence[sa.Row[Any]] | None:
-        """Those that the trigrams find, if that is not too much."""
+        """Those that an index finds, if that is not too much."""
+        if (few := await self._few_named()) is not None:
+            return await self._sorted(of, first, few)
         if not await self._has_trigrams():
             return None
         trigrams = await self._filter.trigrams().narrowed(self._connection)
         found, of_texts = self._found_by(trigrams)
+        few = await self._few(found)
+        return None if few is None else await self._sorted(of, first, few, of_texts=of_texts)
+
+    async def _few_named(self) -> Ids | None:
+        names = self._filter.names
+        return None if names is None else await self._few(self._named(*names))
+
+    async def _few(self, found: sa.Select[tuple[int]]) -> Ids | None:
+        """The same ids as a list; None: there are too many."""
         ids = [row[0] for row in await self._rows(found.limit(self._budget.found + 1))]
-        if len(ids) > self._budget.found:
-            return None
-        return await self._sorted(of, first, self._listed(ids), of_texts=of_texts)
+        return None if len(ids) > self._budget.found else self._listed(ids)
+
+    def _named(self, column: str, names: Sequence[str]) -> sa.Select[tuple[int]]:
+        columns = _OTHER.executions.c
+        return sa.select(columns.id).where(self._sql.is_one_of(columns[column], names))
 
     def _found_by(self, trigrams: Trigrams) -> tuple[sa.Select[tuple[int]], bool]:
         """The ids that they find, and whether the texts of these are still to be looked at."""
@@ -287,16 +308,36 @@ class Search:
         of: _List | None,
         first: int,
     ) -> sa.Select[Any]:
-        given, names = self._given(targets)
+        parts = ([target[at] for target in targets] for at in range(2))
+        given, names = self._given(dict(zip(("account_id", "region"), parts, strict=True)))
         columns = _OTHER.executions.c
         here = [columns[name] == names[name] for name in names]
         conditions = [*self._filter.of_execution(_OTHER), *self._filter.of_texts(group, _OTHER)]
-        others = _OTHER.executions
-        if self._filter.needs_texts:
-            others = others.join(_OTHER.texts, _OTHER.texts.c.execution == columns.id)
         if of is None:
-            return sa.select(column).select_from(given.join(others, sa.and_(*here))).where(*conditions)
-        inner = sa.select(column.label("found")).select_from(others).where(*here, *conditions)
+            return (
+                sa.select(column).select_from(given.join(self._others(), sa.and_(*here))).where(*conditions)
+            )
+        return self._of_each(given, [*here, *conditions], of, first)
+
+    def _of_names(self, column: str, names: Sequence[str], of: _List, first: int) -> sa.Select[Any]:
+        """The first of each name."""
+        given, name_of = self._given({column: names})
+        here = _OTHER.executions.c[column] == name_of[column]
+        return self._of_each(given, [here, *self._filter.conditions(_OTHER)], of, first)
+
+    def _others(self) -> sa.FromClause:
+        others = _OTHER.executions
+        if not self._filter.needs_texts:
+            return others
+        return others.join(_OTHER.texts, _OTHER.texts.c.execution == others.c.id)
+
+    def _of_each(
+        self, given: sa.FromClause, conditions: Iterable[ColumnElement[bool]], of: _List, first: int
+    ) -> sa.Select[Any]:
+        """The ids of the first that match for each row of a table."""
+        inner = (
+            sa.select(_OTHER.executions.c.id.label("found")).select_from(self._others()).where(*conditions)
+        )
         inner = of.of(inner, of.value(_OTHER), first, _OTHER)
         if self._sql.is_postgresql:
             of_each = inner.lateral("of_each")
@@ -304,18 +345,19 @@ class Search:
         own = executions.alias("own")
         return sa.select(own.c.id).select_from(given.join(own, own.c.id.in_(inner.correlate(given))))
 
-    def _given(self, targets: Sequence[Target]) -> tuple[sa.FromClause, dict[str, ColumnElement[str]]]:
-        """The targets as a table."""
-        names = ("account_id", "region")
+    def _given(
+        self, columns: Mapping[str, Sequence[str]]
+    ) -> tuple[sa.FromClause, dict[str, ColumnElement[str]]]:
+        """A table of these columns."""
         if self._sql.is_postgresql:
-            parts = ([target[at] for target in targets] for at in range(2))
-            arrays = [sa.literal(part, postgresql.ARRAY(sa.Text)) for part in parts]
-            given = sa.func.unnest(*arrays).table_valued(*names, name="target").render_derived()
-            return given, {name: given.c[name] for name in names}
-        given = sa.func.json_each(sa.literal(dump(targets), sa.Text)).table_valued("value", name="target")
+            arrays = [sa.literal(list(values), postgresql.ARRAY(sa.Text)) for values in columns.values()]
+            given = sa.func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
+            return given, {name: given.c[name] for name in columns}
+        rows = dump(list(zip(*columns.values(), strict=True)))
+        given = sa.func.json_each(sa.literal(rows, sa.Text)).table_valued("value", name="given")
         return given, {
             name: sa.func.json_extract(given.c.value, f"$[{at}]", type_=sa.Text)
-            for at, name in enumerate(names)
+            for at, name in enumerate(columns)
         }
 
     async def _longest(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
@@ -350,7 +392,14 @@ class Search:
         if self._filter.wanted.execution_ids or self._filter.only_running:
             return self._conditions(status)
         targets = None if self._filter.only_failed else self._filter.targets(self._budget.many)
-        if (targets is None or len(targets) > self._budget.few) and await self._has_trigrams():
+        are_many = targets is None or len(targets) > self._budget.few
+        names = self._filter.names if are_many else None
+        if names is not None and not self._filter.needs_texts:
+            # SQLite knows no numbers of rows: it is told which index to read.
+            return self._conditions(status, None if self._sql.is_postgresql else self._named(*names))
+        if names is not None and (few := await self._few_named()) is not None:
+            return self._conditions(status, few)
+        if are_many and await self._has_trigrams():
             found, of_texts = self._found_by(await self._filter.trigrams().narrowed(self._connection))
             return self._conditions(status, found, of_texts=of_texts)
         if targets is None:

@@ -34,7 +34,13 @@ ENDED = frozenset({ExecutionStatus.COMPLETED, ExecutionStatus.EXCEPTION})
 FAILED = frozenset({ExecutionStatus.HANDLING_EXCEPTION, ExecutionStatus.EXCEPTION})
 _PLUS: custom_op[Any] = custom_op("+")
 _FAR_MS = 2**52
-_MAX_ALTERNATIVES = 16  # names that are looked up by their trigrams
+# Each has an index. The rarest first, for the one that is used.
+_NAMES = {
+    "session_id": "session_ids",
+    "user_name": "user_names",
+    "server_id": "server_ids",
+    "workflow_id": "workflow_ids",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +122,16 @@ class Filter:
         )
 
     def trigrams(self) -> Trigrams:
-        wanted = self.wanted
-        of_names = (wanted.user_names, wanted.server_ids, wanted.session_ids, wanted.workflow_ids)
-        patterns = [
-            [fold(plain(name) or "") for name in names]
-            for names in of_names
-            if 0 < len(names) <= _MAX_ALTERNATIVES
-        ]
-        if wanted.text is not None:
-            patterns.append([fold(wanted.text)])
-        return Trigrams(patterns, None if wanted.file_name is None else fold(wanted.file_name))
+        text, file = self.wanted.text, self.wanted.file_name
+        return Trigrams(None if text is None else fold(text), None if file is None else fold(file))
+
+    @property
+    def names(self) -> tuple[str, list[str]] | None:
+        """The column of names that are wanted, and these: of those that are given, the one that finds least."""
+        for column, field in _NAMES.items():
+            if wanted := getattr(self.wanted, field):
+                return column, [plain(name) or "" for name in wanted]
+        return None
 
     def targets(self, at_most: int) -> list[tuple[Target, SearchGroup]] | None:
         """Those in which something may match; None: there are more."""

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0004"  # the latest revision; revisions are numbers, so that an older version knows a newer one
+HEAD = "0005"  # the latest revision; revisions are numbers, so that an older version knows a newer one
 REVISION_TABLE = "history_revision"
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
@@ -82,6 +82,10 @@ executions = Table(
     Index("history_executions_began_at", "began_at"),
     Index("history_executions_target", "account_id", "region", "began_at"),
     Index("history_executions_lasted", "lasted_ms"),
+    Index("history_executions_workflow", "workflow_id", "began_at"),
+    Index("history_executions_server", "server_id", "began_at"),
+    Index("history_executions_user", "user_name", "began_at"),
+    Index("history_executions_session", "session_id", "began_at"),
     Index("history_executions_answer_seq", "answer_seq"),
     Index("history_executions_open", "last_at", sqlite_where=text(OPEN), postgresql_where=text(OPEN)),
     Index("history_executions_failed", "began_at", sqlite_where=text(FAILED), postgresql_where=text(FAILED)),

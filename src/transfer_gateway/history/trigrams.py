@@ -18,8 +18,6 @@ from transfer_gateway.history.tables import texts
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from sqlalchemy import Connection
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.elements import ColumnElement
@@ -118,18 +116,15 @@ def _make_in_sqlite(connection: Connection) -> None:
 
 
 class Trigrams:
-    """What the texts must contain: of each of `wanted`, one of its texts, folded. May be true of others, too.
+    """What the texts must contain, folded: `text` one of them, `file` the file's. May be true of others, too."""
 
-    `file`: what the file's must.
-    """
-
-    def __init__(self, wanted: Sequence[Sequence[str]], file: str | None) -> None:
-        self._wanted = [alternatives for alternatives in wanted if all(map(_has_trigram, alternatives))]
+    def __init__(self, text: str | None, file: str | None) -> None:
+        self._text = text if text is not None and _has_trigram(text) else None
         self._file = file if file is not None and _has_trigram(file) else None
 
     def __bool__(self) -> bool:
         """Whether the index helps."""
-        return bool(self._wanted) or self._file is not None
+        return self._text is not None or self._file is not None
 
     async def narrowed(self, connection: AsyncConnection) -> Trigrams:
         """With the rarest word of the file's name alone, if it is rare by PostgreSQL's statistics.
@@ -146,7 +141,7 @@ class Trigrams:
         found: Any = await connection.scalar(estimate, patterns)
         total, *rows = (plan["Plan Rows"] for plan in found[0]["Plan"]["Plans"])
         least, _, rarest = min((number, -len(word), word) for number, word in zip(rows, words, strict=True))
-        return Trigrams(self._wanted, rarest) if least <= total * _RARE else self
+        return Trigrams(self._text, rarest) if least <= total * _RARE else self
 
     def executions(self, dialect: str) -> sa.Select[tuple[int]]:
         """Their ids, of the newest first if that is free."""
@@ -154,18 +149,12 @@ class Trigrams:
             everything: ColumnElement[str] = sa.literal_column(
                 f"({_ALL.format('history_texts.', _NEWLINE)})", sa.Text
             )
-            conditions: list[ColumnElement[bool]] = [
-                sa.or_(*(_contains(everything, each) for each in alternatives))
-                for alternatives in self._wanted
-            ]
-            if self._file is not None:
-                conditions.append(_contains(texts.c.file, self._file))
-            return sa.select(texts.c.execution).where(*conditions)
+            wanted = ((everything, self._text), (texts.c.file, self._file))
+            return sa.select(texts.c.execution).where(
+                *(_contains(column, folded) for column, folded in wanted if folded is not None)
+            )
         index = sa.table(_INDEX, sa.column("rowid", sa.Integer))
-        match = " AND ".join(
-            f"({' OR '.join(f'({_match(each)})' for each in alternatives)})"
-            for alternatives in (*self._wanted, *([] if self._file is None else [[self._file]]))
-        )
+        match = " AND ".join(_match(each) for each in (self._text, self._file) if each is not None)
         return (
             sa.select(index.c.rowid)
             .where(sa.literal_column(_INDEX).op("MATCH")(sa.literal(match, sa.Text)))
