@@ -109,7 +109,7 @@ def unlogged(key: ExecutionKey, sources: LogSources, forgotten: ExecutionNotFoun
     if gap is None:
         return forgotten.because(
             NotFoundReason.NOT_LOGGED,
-            f"{UNKNOWN} AWS has no workflow {key.workflow_id} in {key.target.label} any more, "
+            f"{UNKNOWN} AWS has no workflow {key.workflow_id} in {key.target.label}, "
             "and no log there has an entry of the execution.",
         )
     return forgotten.because(
