@@ -308,8 +308,12 @@ class Search:
         of: _List | None,
         first: int,
     ) -> sa.Select[Any]:
-        parts = ([target[at] for target in targets] for at in range(2))
-        given, names = self._given(dict(zip(("account_id", "region"), parts, strict=True)))
+        given, names = self._given(
+            {
+                "account_id": [target.account_id for target in targets],
+                "region": [target.region for target in targets],
+            }
+        )
         columns = _OTHER.executions.c
         here = [columns[name] == names[name] for name in names]
         conditions = [*self._filter.of_execution(_OTHER), *self._filter.of_texts(group, _OTHER)]
