@@ -254,6 +254,25 @@ async def failing(door: Door, **where: Any) -> list[tuple[str, str, str, bool]]:
     ]
 
 
+async def test_a_search_tells_that_what_is_not_logged_can_not_be_listed(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    running_in(world, "orders")
+    aws.faults.add(Fault(FaultKind.DENY, operation="ListExecutions", account_id=GUARDED))
+    async with knowing(settings) as doors:
+        for door in doors:
+
+            async def problems(door: Door = door) -> dict[tuple[str, str], str | None]:
+                found = await door.search({"accountIds": [*ACCOUNTS]}, coverage=True)
+                return {
+                    (place["account"]["accountId"], place["gap"]): place["problem"]
+                    and place["problem"]["code"]
+                    for place in found["coverage"]
+                }
+
+            await becomes(problems, {(PLAIN, "NOT_LOGGED"): None, (GUARDED, "NOT_LOGGED"): "ACCESS_DENIED"})
+
+
 async def test_without_its_store_aws_is_asked(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:

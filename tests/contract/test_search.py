@@ -406,6 +406,16 @@ async def test_coverage_of_an_answer(doors: Doors, recorded: Recorded) -> None:
             assert place["server"]["serverId"] in place["remedy"]
 
 
+async def test_coverage_of_what_is_asked_for(doors: Doors, recorded: Recorded) -> None:
+    """What nothing logs is no gap in an answer about other workflows."""
+    await becomes(lambda: gaps(doors[0]), {"NOT_LOGGED"})
+    for subject, with_gap in (("claims", 0), ("orders", 1)):
+        workflow = workflow_of(recorded.world, subject, PLAIN, REGION)
+        found = await same_search(doors, {"accountIds": [PLAIN], "workflowIds": [workflow]}, coverage=True)
+        assert found["summary"] == {"covered": 2 - with_gap, "withGap": with_gap, "total": 2}
+        assert [place["gap"] for place in found["coverage"]].count("NOT_LOGGED") == with_gap
+
+
 async def test_coverage_in_pages(doors: Doors) -> None:
     """All targets in order, in pages of any size, and only those with a gap."""
     places = [(account_id, region) for account_id in (PLAIN, GUARDED) for region in (REGION, "us-east-1")]

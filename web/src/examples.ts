@@ -138,7 +138,8 @@ fragment timed on ExecutionStepResult {
 `;
 
 const SEARCH = `# Everything known with this in the file's name, in
-# progress and ended. No call to AWS.
+# progress and ended. It does not ask AWS; what is not
+# logged is listed there in the background for a minute.
 query Search($filter: SearchFilter!, $after: String) {
   searchExecutions(filter: $filter, first: 20, after: $after) {
     edges {

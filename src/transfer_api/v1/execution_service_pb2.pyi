@@ -1629,7 +1629,7 @@ class TargetCoverage(_message.Message):
 
     @_builtins.property
     def problem(self) -> _error_pb2.Error:
-        """Why its logs can't be read at present."""
+        """Why its logs can't be read at present or, if the gap is NOT_LOGGED, AWS's lists of what is in progress."""
 
     def __init__(
         self,

@@ -119,7 +119,7 @@ def search(**options: Any) -> None:  # noqa: ANN401  argparse's values
             _print(found, options)
         for note in found.notes(options):
             tell(note)
-        if options["coverage"]:
+        if options["coverage"] and found.page["coverageSummary"]["withGap"]:
             for covered in client.gaps(found.reading.wanted):
                 tell(_gap(covered))
     except SearchFailed as failed:
@@ -182,6 +182,16 @@ class _Found:
             where = f"{summary['withGap']} of {summary['total']} accounts and regions"
             hint = "" if options["coverage"] else "; --coverage lists them"
             yield f"note: {where} may lack executions{shown}{hint}"
+        codes = Counter(
+            covered["problem"]["code"]
+            for covered in self.page["coverage"]
+            if covered["problem"] and covered["gap"] == "NOT_LOGGED"
+        )
+        if codes:
+            yield (
+                f"note: what is not logged can't be listed at present in {codes.total()} accounts and regions "
+                f"({', '.join(sorted(codes))}): it is shown as it was last, and what is new is missing"
+            )
 
 
 def _first_that_finds(client: Client, options: dict[str, Any], tried: list[Reading]) -> _Found:

@@ -42,7 +42,7 @@ query Search(
     pageInfo { hasNextPage endCursor }
     countsByStatus @include(if: $counts) { counts { status count } total isExact }
     coverageSummary { withGap total }
-    coverage { gap }
+    coverage { gap problem { code } }
     hiddenFilters { filterField hiddenField targets }
   }
 }

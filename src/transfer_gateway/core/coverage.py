@@ -16,9 +16,11 @@ from cachetools import LRUCache
 from transfer_gateway.core.paging import MAX_PAGE
 from transfer_gateway.core.verdicts import remedy_of, sentence
 from transfer_gateway.domain.coverage import (
+    EVERYTHING,
     CoverageGap,
     CoverageReport,
     CoverageSummary,
+    OfWorkflows,
     TargetCoverage,
 )
 from transfer_gateway.domain.errors import BadUserInput, StoreUnavailable
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.cursors import Cursors
     from transfer_gateway.core.follower import Follower
     from transfer_gateway.core.followers import Followers
+    from transfer_gateway.core.running_lists import RunningLists
     from transfer_gateway.core.search_input import Span
     from transfer_gateway.core.snapshot_cache import Snapshots
     from transfer_gateway.domain.account import Account
@@ -51,17 +54,21 @@ class Coverages:
     def __init__(
         self,
         followers: Followers,
+        lists: RunningLists,
         servers: Snapshots[Target, tuple[Server, ...]],
         cursors: Cursors[str],
     ) -> None:
-        self._followers, self._servers, self._cursors = followers, servers, cursors
+        self._followers, self._lists, self._servers, self._cursors = followers, lists, servers, cursors
         self._scans: LRUCache[Hashable, _Scan] = LRUCache(_SCANS_CACHED)
 
-    def report(self, span: Span) -> CoverageReport:
-        """The coverage of these targets: at most 100, those with a gap first, and the numbers of all."""
-        scan = self._scan(span)
+    def report(self, span: Span, of: OfWorkflows) -> CoverageReport:
+        """The coverage of these targets: at most 100, those with a gap first, and the numbers of all.
+
+        Where all is logged that is asked for, the gap is none.
+        """
+        scan = self._scan(span, of)
         listed = (*scan.with_gap, *scan.covered)[:MAX_LISTED]
-        return CoverageReport(tuple(self._of(target, span) for target in listed), scan.summary)
+        return CoverageReport(tuple(self._of(target, span, of) for target in listed), scan.summary)
 
     def page(
         self, span: Span, *, gaps_only: bool, first: int, after: str | None
@@ -78,15 +85,25 @@ class Coverages:
         )
         return Page(entries, (), has_next=len(page) > first), self._scan(span).summary
 
-    def _scan(self, span: Span) -> _Scan:
+    def _scan(self, span: Span, of: OfWorkflows = EVERYTHING) -> _Scan:
         """Which targets have a gap; kept until that changes."""
-        key = self._followers.gaps_version, span.scope.version, span.account_ids, span.regions
+        key = self._followers.gaps_version, span.scope.version, span.account_ids, span.regions, of
         scan = self._scans.get(key)
         if scan is None:
-            scan = self._scans[key] = _scanned(span, self._followers.gaps.keys())
+            gaps: AbstractSet[Target] = self._followers.gaps.keys()
+            if of != EVERYTHING:
+                gaps = {target for target in gaps if self._concerns(target, span, of)}
+            scan = self._scans[key] = _scanned(span, gaps)
         return scan
 
-    def _of(self, target: Target, span: Span) -> TargetCoverage:
+    def _concerns(self, target: Target, span: Span, of: OfWorkflows) -> bool:
+        """Whether the target's gap may be one of what is asked for."""
+        follower = self._followers.of(target)
+        if follower is None or follower.gap is not CoverageGap.NOT_LOGGED:
+            return True
+        return _first_unlogged(follower, of.shown(names=span.scope.shows_log_names(target))) is not None
+
+    def _of(self, target: Target, span: Span, of: OfWorkflows = EVERYTHING) -> TargetCoverage:
         """One target's, without what the scope hides."""
         follower = self._followers.of(target)
         account = span.scope.accounts.get(target)
@@ -94,10 +111,14 @@ class Coverages:
             return TargetCoverage(
                 account, target.region, None, None, None, CoverageGap.BEING_READ, 0, None, None
             )
-        coverage, gap = follower.coverage, follower.gap
-        problem = coverage.problem if gap is CoverageGap.UNREADABLE else None
+        coverage, gap = follower.coverage, follower.gap if self._concerns(target, span, of) else None
         names = span.scope.shows_log_names(target)
-        unlogged = _first_unlogged(follower) if gap is CoverageGap.NOT_LOGGED else None
+        problem = None
+        if gap is CoverageGap.UNREADABLE and coverage.problem is not None:
+            problem = _told(coverage.problem, target, names=names)
+        elif gap is CoverageGap.NOT_LOGGED and (failure := self._lists.problem_of(target)) is not None:
+            problem = failure.copy(region=target.region)
+        unlogged = _first_unlogged(follower, of.shown(names=names)) if gap is CoverageGap.NOT_LOGGED else None
         server = self._server(target, unlogged) if names else None
         return TargetCoverage(
             account,
@@ -107,7 +128,7 @@ class Coverages:
             coverage.complete_until,
             gap,
             coverage.unlogged,
-            None if problem is None else _told(problem, target, names=names),
+            problem,
             _remedy(problem, unlogged, names=names),
         )
 
@@ -170,9 +191,9 @@ def _text(target: Target) -> str:
     return f"{target.account_id}/{target.region}"
 
 
-def _first_unlogged(follower: Follower) -> Unlogged | None:
+def _first_unlogged(follower: Follower, of: OfWorkflows) -> Unlogged | None:
     sources = follower.sources
-    return None if sources is None else next(iter(sources.unlogged), None)
+    return None if sources is None else next(filter(of.may_have, sources.unlogged), None)
 
 
 def _told(problem: GatewayError, target: Target, *, names: bool) -> GatewayError:

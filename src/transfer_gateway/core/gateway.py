@@ -139,11 +139,14 @@ class Gateway:
                 clock,
                 Cursors(cursor_secret, of="search", parse=SearchPosition.parse),
             )
-            coverages = Coverages(
-                followers, self._operations.servers, Cursors(cursor_secret, of="coverage", parse=str)
-            )
             self._lists = RunningLists(
                 self._operations, store, shared_tasks, clock, request_timeout_s=request_timeout_s
+            )
+            coverages = Coverages(
+                followers,
+                self._lists,
+                self._operations.servers,
+                Cursors(cursor_secret, of="coverage", parse=str),
             )
             known = KnownInProgress(
                 store,

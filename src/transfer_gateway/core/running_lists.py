@@ -187,6 +187,11 @@ class RunningLists:
         listed = self._listed.get(target)
         return listed is not None and listed.error is None and listed.listed_at is not None
 
+    def problem_of(self, target: Target) -> GatewayError | None:
+        """Why its last list failed, if somebody looks at it."""
+        listed = self._listed.get(target)
+        return None if listed is None else listed.error
+
     def failure_of(self, target: Target) -> ListFailure:
         """Why the target is not current."""
         listed = self._listed.get(target)

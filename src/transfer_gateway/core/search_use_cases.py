@@ -10,6 +10,7 @@ from transfer_gateway.core.access import Access
 from transfer_gateway.core.response_replay import counts_uses
 from transfer_gateway.core.search_input import checked, hidden_filters, part_of, span_of
 from transfer_gateway.domain.caller import Viewer
+from transfer_gateway.domain.coverage import OfWorkflows
 from transfer_gateway.domain.errors import HistoryOff
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class SearchUseCases(Access):
                 deadline=deadline,
                 caller=self.caller.name,
             )
-            coverage = coverages.report(span) if with_coverage else None
+            coverage = coverages.report(span, _of_workflows(wanted)) if with_coverage else None
         for entry in page.entries:
             self._sources.finder.remember(entry.node.key)
         self._charge(len(page.entries) + (len(coverage.targets) if coverage else 0))
@@ -148,6 +149,10 @@ class SearchUseCases(Access):
     def _charge(self, rows: int) -> None:
         if self._quota is not None:
             self._quota.charge_rows(rows)
+
+
+def _of_workflows(wanted: SearchInput) -> OfWorkflows:
+    return OfWorkflows(frozenset(wanted.workflow_ids), frozenset(wanted.server_ids))
 
 
 def criteria_of(wanted: SearchInput) -> dict[str, Any]:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.gateway_error import GatewayError
-    from transfer_gateway.domain.identity import Region, Target
+    from transfer_gateway.domain.identity import Region, Target, WorkflowId
+    from transfer_gateway.domain.log_sources import Unlogged
     from transfer_gateway.domain.server import Server
 
 
@@ -41,8 +42,8 @@ class CoverageGap(StrEnum):
 class TargetCoverage:
     """A target's coverage as a caller may see it. `gap` None: everything since `since` is known.
 
-    `server`: the one that the gap is about, if it is about one and the caller may see it. `problem`: only with
-    UNREADABLE.
+    `server`: the one that the gap is about, if it is about one and the caller may see it. `problem`: with UNREADABLE,
+    why; with NOT_LOGGED, why AWS's lists can't be read either.
     """
 
     account: Account
@@ -71,3 +72,24 @@ class CoverageReport:
 
     targets: tuple[TargetCoverage, ...]
     summary: CoverageSummary
+
+
+@dataclass(frozen=True, slots=True)
+class OfWorkflows:
+    """What executions an answer is about: of these workflows, started by these servers; empty: of any."""
+
+    workflow_ids: frozenset[WorkflowId] = frozenset()
+    server_ids: frozenset[str] = frozenset()
+
+    def shown(self, *, names: bool) -> OfWorkflows:
+        """Without what would tell which server logs nothing, unless the caller may see that."""
+        return self if names or not self.server_ids else OfWorkflows(self.workflow_ids)
+
+    def may_have(self, unlogged: Unlogged) -> bool:
+        """Whether some of these executions may be unlogged for that reason."""
+        return (not self.workflow_ids or unlogged.workflow_id in self.workflow_ids) and (
+            not self.server_ids or unlogged.server_id is None or unlogged.server_id in self.server_ids
+        )
+
+
+EVERYTHING = OfWorkflows()

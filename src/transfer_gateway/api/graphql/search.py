@@ -59,7 +59,10 @@ class TargetCoverage:
     unlogged_workflows: int = strawberry.field(
         description="How many of its workflows don't log all executions."
     )
-    problem: Error | None = strawberry.field(description="Why its logs can't be read at present.")
+    problem: Error | None = strawberry.field(
+        description="Why its logs can't be read at present or, if the gap is NOT_LOGGED, AWS's lists of what is in "
+        "progress."
+    )
     remedy: str | None = strawberry.field(description="What an operator can do about the gap.")
 
 
