@@ -38,7 +38,9 @@ name, or of the id of a server, session, workflow or execution. It may also be:
 Other names match whole, --user and --session in their case.
 
 WHEN is a time such as 2026-11-29T08:00Z, or how long ago: 90s, 30m, 2h, 7d. A time
-without a zone is in this machine's.
+without a zone is in this machine's zone, as are those of tables; JSON lines have UTC.
+
+ENDED in counts and tables: it has ended, and how is not known.
 
 Unless --url and --token-file are given, {URL_VARIABLE} and
 {TOKEN_VARIABLE} are used."""
