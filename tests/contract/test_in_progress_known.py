@@ -160,13 +160,17 @@ async def test_the_first_question_waits_no_longer(
 async def test_the_first_question_waits_for_something(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:
-    """On a machine that has just started, all may take longer than a second: an empty list would tell nothing."""
-    uploads = running_in(world, "orders")
-    aws.faults.add(Fault(FaultKind.LATENCY, operation="ListExecutions", seconds=1.5))
+    """On a machine that has just started, all may take longer than a second: an empty list would tell nothing.
+
+    An account that is denied says so at once.
+    """
+    uploads = [upload for upload in running_in(world, "orders") if id_of(key_of(upload)).startswith(PLAIN)]
+    aws.faults.add(Fault(FaultKind.LATENCY, operation="ListExecutions", account_id=PLAIN, seconds=1.5))
+    aws.faults.add(Fault(FaultKind.DENY, operation="ListExecutions", account_id=GUARDED))
     async with knowing(settings) as doors:
         first = await doors[1].list_executions(filter={"accountIds": [*ACCOUNTS]})
         assert [entry["node"]["id"] for entry in first["entries"] or ()] == ids_of(uploads)
-        assert first["failures"] is None
+        assert {failure["accountId"] for failure in first["failures"]} == {GUARDED}
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["graphql", "grpc"])

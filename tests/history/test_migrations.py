@@ -22,7 +22,8 @@ from command import run
 from history_events import a_run, new_key
 from search_model import made_up
 from transfer_gateway import history
-from transfer_gateway.history import schema
+from transfer_gateway.domain.search import SearchFilter, SearchOrder
+from transfer_gateway.history import SearchScope, schema
 from transfer_gateway.history.migrate import migrate_history
 from transfer_gateway.history.store import open_store
 from transfer_gateway.history.tables import HEAD, events, executions, metadata, texts
@@ -161,6 +162,25 @@ async def test_what_was_stored_by_the_first_revision_is_kept_and_found(url: str,
         assert found == expected_texts
     await engine.dispose()
     await old_engine.dispose()
+
+
+async def test_a_name_that_is_too_long_for_an_index_is_cut(empty: str) -> None:
+    """One that an older version took from a strange answer. It is found by all of it."""
+    key, user_name = new_key(), "".join(map(chr, Random(5).sample(range(0x20000, 0x2A000), 1000)))  # noqa: S311  draws lots
+    engine = create_async_engine(_for_sqlalchemy(empty))
+    async with engine.begin() as connection:
+        await connection.run_sync(schema.upgrade, "0004")
+        row = {**key._asdict(), "event_count": 0, "last_at": 1, "user_name": user_name}
+        row |= {"state": 2, "began_at": 1, "lasted_ms": 0}
+        await connection.execute(insert(executions), row)
+        await connection.execute(insert(texts), {"execution": 1, "ids": key.execution_id})
+        assert await schema.migrate(connection) == ("0004", HEAD)
+    await engine.dispose()
+    scope = SearchScope.of({frozenset(): [key.target]})
+    async with open_store(empty, timeout_s=30, retention_days=36_500) as store:
+        wanted = SearchFilter(user_names=(user_name,))
+        found = await store.search(scope, wanted, SearchOrder.NEWEST_FIRST, first=5, as_of_ms=2)
+        assert [row.key for row in found.rows] == [key]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from sqlalchemy import select
 from examples import examples
 from history_events import START, a_run, event, new_key, observed
 from transfer_gateway.domain.event import EventKind, ExecutionEvent, Upload
+from transfer_gateway.domain.execution import ServiceMetadata, UserDetails
 from transfer_gateway.domain.identity import AccountId, ExecutionKey, Region, Target
 from transfer_gateway.domain.record import record_of
 from transfer_gateway.history import GroupProgress, LogMechanism, Targets, WorkflowLog
@@ -209,6 +210,19 @@ async def test_the_latest_answer_of_aws_is_kept(store: HistoryStore) -> None:
     row = await row_of(store, key)
     assert (row["observed_first_at"], row["observed_last_at"]) == (to_ms(START) + 1, to_ms(START) + 2)
     assert row["user_name"] == "ada"
+
+
+async def test_a_name_that_is_too_long_for_an_index_keeps_nothing_from_being_stored(
+    store: HistoryStore,
+) -> None:
+    """PostgreSQL's take 2,704 bytes a row. AWS's names are shorter, but whatever answers may not be AWS."""
+    strange, other = observed(new_key()), observed(new_key())
+    name = "".join(map(chr, Random(5).sample(range(0x20000, 0x2A000), 1000)))  # noqa: S311  draws lots
+    long = UserDetails(name, f"s-{name}", name)
+    await store.observe([replace(strange, service_metadata=ServiceMetadata(long)), observed(other.key)])
+    stored = await store.records([strange.key, other.key])
+    assert stored[strange.key].observed.service_metadata.user_details == long  # type: ignore[union-attr]
+    assert stored[other.key].observed == other
 
 
 async def test_events_tell_more_than_answers_of_aws(store: HistoryStore) -> None:

@@ -27,7 +27,8 @@ async def _migrate(settings: MigrationSettings) -> None:
     try:
         before, after = await migrate_history(settings.history_url, settings.history_password_file)
     except UpstreamUnavailable as error:
-        tell(f"error: {error.message} {error.detail}")
+        detail = "" if error.detail is None or error.detail in error.message else f" {error.detail}"
+        tell(f"error: {error.message}{detail}")
         sys.exit(1)
     say(
         f"history: revision {after}, up to date"

@@ -141,12 +141,15 @@ class RunningLists:
         return [target for target in targets if not self._is_current(target)]
 
     async def _wait_for_one(self, looked: Sequence[_Listed], until: float, now: float) -> None:
-        """On a machine that has just started, all take long. Raises: TimeoutError."""
+        """On a machine that has just started, all take long, but for failures. Raises: TimeoutError."""
         if not looked:
             return
         left_s = max(listed.started_at for listed in looked) + _COLD_WAIT_S - now
         async with asyncio.timeout_at(min(until, asyncio.get_running_loop().time() + left_s)):
-            while not any(listed.is_current(-math.inf) for listed in looked):
+            while not (
+                any(listed.listed_at is not None for listed in looked)
+                or all(listed.is_current(-math.inf) for listed in looked)
+            ):
                 await self._attempted.wait()
 
     def watch(self, targets: Mapping[Target, frozenset[WorkflowId] | None]) -> None:

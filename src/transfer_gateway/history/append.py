@@ -21,6 +21,7 @@ from transfer_gateway.history.codec import (
     event_from,
     file_json,
     plain,
+    short,
     to_ms,
 )
 from transfer_gateway.history.statements import UPLOAD
@@ -266,9 +267,9 @@ def _record_columns(record: Record) -> dict[str, Any]:
         "started_at": None if record.started_at is None else to_ms(record.started_at),
         "ended_at": None if record.ended_at is None else to_ms(record.ended_at),
         "status": record.status,
-        "user_name": None if upload is None else plain(upload.user_name),
-        "server_id": None if upload is None else plain(upload.server_id),
-        "session_id": None if upload is None else plain(upload.session_id),
+        "user_name": None if upload is None else short(upload.user_name),
+        "server_id": None if upload is None else short(upload.server_id),
+        "session_id": None if upload is None else short(upload.session_id),
         "file_location": None if file is None else dump(file_json(file)),
         "error_type": None if error is None else plain(error.raw_type),
         "error_message": None if error is None else plain(error.message),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND, _MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
+_MAX_NAME = 256  # characters; up to four bytes each
 
 
 def to_ms(time: datetime) -> int:
@@ -68,6 +69,11 @@ def plain(text: str | None, max_characters: int = 1000) -> str | None:
     if text.isascii() and "\0" not in text:
         return text
     return text.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def short(text: str | None) -> str | None:
+    """As `plain`, for a column that has an index: PostgreSQL's take rows of 2,704 bytes. AWS's names are shorter."""
+    return plain(text, _MAX_NAME)
 
 
 def event_body(event: ExecutionEvent) -> str:

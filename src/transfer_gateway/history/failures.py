@@ -86,7 +86,7 @@ def failure_of(error: Exception, timeout_s: float) -> Failure:
         case NotConnected():
             reason, detail = str(error), _told(error.__cause__ or error)
         case SchemaProblem():
-            reason, detail = str(error), "schema"
+            reason, detail = str(error), str(error)
         case _:
             reason, detail = "can't be reached", _told(error)
     return Failure(Kind.DOWN, reason, detail)

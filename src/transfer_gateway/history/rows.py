@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from transfer_gateway.history.codec import dump, file_json, observed_json, plain, to_ms
+from transfer_gateway.history.codec import dump, file_json, observed_json, plain, short, to_ms
 from transfer_gateway.history.tables import State
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ def observed_row(execution: Execution) -> dict[str, Any]:
     return {
         **execution.key._asdict(),
         "last_at": at,
-        "user_name": None if user is None else plain(user.user_name),
-        "server_id": None if user is None else plain(user.server_id),
-        "session_id": None if user is None else plain(user.session_id),
+        "user_name": None if user is None else short(user.user_name),
+        "server_id": None if user is None else short(user.server_id),
+        "session_id": None if user is None else short(user.session_id),
         "file_location": None if file is None else dump(file_json(file)),
         "error_type": None if error is None else plain(error.raw_type),
         "error_message": None if error is None else plain(error.message),

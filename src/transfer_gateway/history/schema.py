@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,6 +101,7 @@ def _upgrade(connection: Connection, to: str) -> None:
     from alembic import command  # noqa: PLC0415  takes 13 MB
     from alembic.config import Config  # noqa: PLC0415  as above
 
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # each of its steps is none of an operator's
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     command.upgrade(config, to)

@@ -214,8 +214,8 @@ class Search:
         """Of all that may match few do, or the looks would have found them."""
         if self._filter.names is not None:
             return await self._sorted(of, first, self._of_names(*self._filter.names, of, first))
-        if await self._has_trigrams():
-            found, of_texts = self._found_by(self._filter.trigrams())
+        if (trigrams := await self._trigrams()) is not None:
+            found, of_texts = self._found_by(trigrams)
             return await self._sorted(of, first, found, of_texts=of_texts)
         if targets is not None:
             return await self._sorted(of, first, self._of_targets(targets, _OTHER.executions.c.id, of, first))
@@ -244,9 +244,8 @@ class Search:
         """Those that an index finds, if that is not too much."""
         if (few := await self._few_named()) is not None:
             return await self._sorted(of, first, few)
-        if not await self._has_trigrams():
+        if (trigrams := await self._trigrams()) is None:
             return None
-        trigrams = await self._filter.trigrams().narrowed(self._connection)
         found, of_texts = self._found_by(trigrams)
         few = await self._few(found)
         return None if few is None else await self._sorted(of, first, few, of_texts=of_texts)
@@ -270,11 +269,12 @@ class Search:
         exactly = self._filter.of_file_alone if self._sql.is_postgresql else None
         return (found, True) if exactly is None else (found.where(exactly), False)
 
-    async def _has_trigrams(self) -> bool:
-        """Whether an index of them is there, and helps."""
-        return bool(
-            self._filter.trigrams() and await self._connection.scalar(sa.text(HAS_INDEX[self._sql.dialect]))
-        )
+    async def _trigrams(self) -> Trigrams | None:
+        """What an index of them looks up; None: there is none, or it does not help."""
+        trigrams = self._filter.trigrams()
+        if not trigrams or not await self._connection.scalar(sa.text(HAS_INDEX[self._sql.dialect])):
+            return None
+        return await trigrams.narrowed(self._connection)
 
     def _listed(self, ids: Iterable[int]) -> Ids:
         if self._sql.is_postgresql:
@@ -403,8 +403,8 @@ class Search:
             return self._conditions(status, None if self._sql.is_postgresql else self._named(*names))
         if names is not None and (few := await self._few_named()) is not None:
             return self._conditions(status, few)
-        if are_many and await self._has_trigrams():
-            found, of_texts = self._found_by(await self._filter.trigrams().narrowed(self._connection))
+        if are_many and (trigrams := await self._trigrams()) is not None:
+            found, of_texts = self._found_by(trigrams)
             return self._conditions(status, found, of_texts=of_texts)
         if targets is None:
             return self._conditions(status)

@@ -13,7 +13,7 @@ from sqlalchemy.sql.operators import custom_op
 from transfer_gateway.domain.errors import BadUserInput
 from transfer_gateway.domain.execution import ExecutionStatus
 from transfer_gateway.domain.identity import Target
-from transfer_gateway.history.codec import dump, plain, to_ms
+from transfer_gateway.history.codec import dump, short, to_ms
 from transfer_gateway.history.tables import State, executions, texts
 from transfer_gateway.history.texts import fold
 from transfer_gateway.history.trigrams import Trigrams
@@ -130,7 +130,7 @@ class Filter:
         """The column of names that are wanted, and these: of those that are given, the one that finds least."""
         for column, field in _NAMES.items():
             if wanted := getattr(self.wanted, field):
-                return column, [plain(name) or "" for name in wanted]
+                return column, [short(each) or "" for each in wanted]
         return None
 
     def targets(self, at_most: int) -> list[tuple[Target, SearchGroup]] | None:
@@ -178,7 +178,7 @@ class Filter:
         conditions = [
             self._sql.is_one_of(
                 columns[name] if name == "execution_id" else self._sql.unindexed(columns[name]),
-                [plain(value) or "" for value in values],
+                [short(value) or "" for value in values],
             )
             for name, values in named
             if values

@@ -25,6 +25,7 @@ from transfer_gateway.history.codec import (
     from_ms,
     observed_from,
     plain,
+    short,
     to_ms,
 )
 from transfer_gateway.history.database import default_max_bytes
@@ -419,7 +420,7 @@ class HistoryStore:
         rows = {
             (log.workflow, log.server_id, log.group): {
                 **log.workflow._asdict(),
-                "server_id": plain(log.server_id) or "",
+                "server_id": short(log.server_id) or "",
                 "group_name": plain(log.group) or "",
                 "mechanism": log.mechanism,
                 "last_seen_at": to_ms(log.last_seen_at),
