@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from postgres import PostgresServer
 from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.domain.execution import ExecutionStatus
-from transfer_gateway.domain.identity import AccountId, Region, Target
+from transfer_gateway.domain.identity import AccountId, Region, Target, WorkflowId
 from transfer_gateway.domain.search import SearchFilter, SearchOrder
 from transfer_gateway.history import SearchScope
 from transfer_gateway.history.codec import dump
@@ -186,6 +186,8 @@ async def _measure(store: HistoryStore, accounts: int, regions: int, calls: int)
     }
     newest = SearchOrder.NEWEST_FIRST
     failed, of_user = (ExecutionStatus.EXCEPTION,), SearchFilter(user_names=("user-77",))
+    of_server = SearchFilter(server_ids=(f"s-{7:017x}",))
+    of_workflow = SearchFilter(workflow_ids=(WorkflowId(f"w-{7:017x}"),))
 
     def rare() -> str:
         return f"-{lots.getrandbits(16):04x}"
@@ -220,12 +222,16 @@ async def _measure(store: HistoryStore, accounts: int, regions: int, calls: int)
             "text, one letter": lambda: page(SearchFilter(text="q")),
             "text, two unknown": lambda: page(SearchFilter(text="%_")),
             "user": lambda: page(of_user),
+            "server": lambda: page(of_server),
+            "workflow": lambda: page(of_workflow),
             "count all": lambda: count(SearchFilter()),
             "count running": lambda: count(SearchFilter(running=True)),
             "count failed": lambda: count(SearchFilter(statuses=failed)),
             "count file, rare": lambda: count(SearchFilter(file_name=rare())),
             "count file, 1 of 10": lambda: count(SearchFilter(file_name=lots.choice(_WORDS))),
             "count user": lambda: count(of_user),
+            "count server": lambda: count(of_server),
+            "count workflow": lambda: count(of_workflow),
         }
         for what, call in todo.items():
             await _timed(what, calls, call)
