@@ -157,6 +157,20 @@ async def test_the_first_question_waits_no_longer(
         assert 0.9 < time.monotonic() - started < 2.5
 
 
+async def test_the_first_question_waits_no_longer_for_one_that_hangs_beside_known_ones(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """Although it is the only one that has to be listed."""
+    uploads = running_in(world, "payments")
+    aws.faults.add(Fault(FaultKind.HANG, account_id=GUARDED))
+    known = [id_ for id_ in ids_of(uploads) if id_.startswith(PLAIN)]
+    async with knowing(settings) as doors:
+        await becomes(lambda: listed(doors[0], filter={"accountIds": [PLAIN]}), known)
+        started = time.monotonic()
+        assert await listed(doors[1]) == known
+        assert time.monotonic() - started < 2.5
+
+
 async def test_the_first_question_waits_for_something(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:

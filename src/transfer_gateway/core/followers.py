@@ -10,7 +10,7 @@ from transfer_gateway.core.follower import Follower
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, KeysView, Mapping
 
     from prometheus_client.core import Metric
 
@@ -79,6 +79,10 @@ class Followers:
     def of(self, target: Target) -> Follower | None:
         """None if the target is not configured any more."""
         return self._followers.get(target)
+
+    @property
+    def targets(self) -> KeysView[Target]:
+        return self._followers.keys()
 
     def unknown(self, *, max_age_s: float | None = None) -> Mapping[Target, frozenset[WorkflowId] | None]:
         """The targets whose executions in progress are not all known: in which workflows; None: in any.

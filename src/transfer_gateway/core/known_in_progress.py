@@ -85,14 +85,19 @@ class KnownInProgress:
         check_first(first)
         position = self._cursors.read(after) if after is not None else None
         is_anywhere = not wanted.account_ids and not wanted.regions
+
+        def is_wanted(target: Target) -> bool:
+            return (is_anywhere or wanted.matches_target(target)) and scope.accounts.cover(target)
+
         unknown = {
             target: workflows
             for target, workflows in self._followers.unknown(max_age_s=max_age_s).items()
-            if (is_anywhere or wanted.matches_target(target))
-            and scope.accounts.cover(target)
-            and (workflows is None or any(map(wanted.matches_workflow, workflows)))
+            if is_wanted(target) and (workflows is None or any(map(wanted.matches_workflow, workflows)))
         }
-        late = await self._lists.look(unknown, max_age_s=max_age_s, deadline=deadline)
+        is_cold = None in unknown.values() and not any(
+            is_wanted(target) for target in self._followers.targets if unknown.get(target, ()) is not None
+        )
+        late = await self._lists.look(unknown, max_age_s=max_age_s, is_cold=is_cold, deadline=deadline)
         self._lists.check_stored(late)
         failures = self._failures(late)
         found, rest = await self._read(

@@ -107,12 +107,13 @@ class RunningLists:
         targets: Mapping[Target, frozenset[WorkflowId] | None],
         *,
         max_age_s: float | None,
+        is_cold: bool = False,
         deadline: float,
     ) -> list[Target]:
         """List these targets from now on, and for a minute: these workflows of each; None: all.
 
-        Waits up to a second for those that are new, and up to three for the first one; with `max_age_s` until the
-        deadline for all that are older.
+        Waits up to a second for those that are new; with `is_cold`, as nothing else is known, up to three for the first
+        one; with `max_age_s` until the deadline for all that are older.
         Returns: those that are not current, in no order; `failure_of` says why.
         """
         now = self._now()
@@ -132,7 +133,8 @@ class RunningLists:
         until = deadline - _GRACE_S
         with suppress(TimeoutError):
             if max_age_s is None:
-                await self._wait_for_one(looked, until, now)
+                if is_cold:
+                    await self._wait_for_one(looked, until, now)
                 until = min(until, asyncio.get_running_loop().time() + _FIRST_WAIT_S)
             async with asyncio.timeout_at(until):
                 for listed in waiting:
