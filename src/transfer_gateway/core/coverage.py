@@ -87,7 +87,9 @@ class Coverages:
 
     def _scan(self, span: Span, of: OfWorkflows = EVERYTHING) -> _Scan:
         """Which targets have a gap; kept until that changes."""
-        key = self._followers.gaps_version, span.scope.version, span.account_ids, span.regions, of
+        followers = self._followers
+        reasons = None if of == EVERYTHING else followers.reasons_version
+        key = followers.gaps_version, reasons, span.scope.version, span.account_ids, span.regions, of
         scan = self._scans.get(key)
         if scan is None:
             gaps: AbstractSet[Target] = self._followers.gaps.keys()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transfer_gateway.core.follower import FollowerOptions
     from transfer_gateway.core.log_calls import LogCalls
     from transfer_gateway.domain.account import Accounts
-    from transfer_gateway.domain.coverage import Coverage
+    from transfer_gateway.domain.coverage import Coverage, CoverageGap
     from transfer_gateway.domain.identity import Target, WorkflowId
     from transfer_gateway.history.store import HistoryStore
     from transfer_gateway.shared_tasks import SharedTasks
@@ -45,6 +45,8 @@ class Followers:
         # Where something may be missing: executions in progress of which workflows; None: of any.
         self.gaps: dict[Target, frozenset[WorkflowId] | None] = {}
         self.gaps_version = 0
+        self.reasons_version = 0  # of why something may be missing, too
+        self._reasons: dict[Target, tuple[CoverageGap | None, object]] = {}
         # Where executions that ended long ago may be missing: the log has entries that have not been read.
         self._partial: set[Target] = set()
         self._running: dict[Target, asyncio.Task[None]] = {}
@@ -57,6 +59,7 @@ class Followers:
             self._running.pop(target).cancel()
             del self._followers[target]
             self.gaps.pop(target, None)
+            self._reasons.pop(target, None)
             self._partial.discard(target)
             self._rate.forget(target)
         for target in targets - self._followers.keys():
@@ -122,6 +125,10 @@ class Followers:
             self._partial.discard(target)
         else:
             self._partial.add(target)
+        reason = follower.gap, None if follower.sources is None else follower.sources.unlogged
+        if self._reasons.get(target) != reason:
+            self._reasons[target] = reason
+            self.reasons_version += 1
         had_gap, has_gap = target in self.gaps, follower.gap is not None
         if has_gap:
             self.gaps[target] = follower.unknown_workflows
