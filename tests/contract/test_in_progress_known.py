@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from doors import Failed, RpcDoor, both_doors
-from recorded import ACCOUNTS, REGIONS, REMEMBERS, id_of, key_of, recorded_world, same, until_read, uploaded
+from recorded import (
+    ACCOUNTS,
+    REGIONS,
+    REMEMBERS,
+    id_of,
+    key_of,
+    recorded_world,
+    same,
+    until_read,
+    uploaded,
+    workflow_of,
+)
 from transfer_api.v1 import execution_service_pb2 as pb
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway import server
@@ -289,6 +300,22 @@ async def test_a_search_tells_that_what_is_not_logged_can_not_be_listed(
                 }
 
             await becomes(problems, {(PLAIN, "NOT_LOGGED"): None, (GUARDED, "NOT_LOGGED"): "ACCESS_DENIED"})
+
+
+async def test_a_gap_that_becomes_another_concerns_what_is_logged(
+    world: World, aws: Emulator, settings: Callable[..., Settings]
+) -> None:
+    """Its target had a gap before, of a workflow that was not asked for."""
+    wanted = {"workflowIds": [workflow_of(world, "payments")]}
+    async with knowing(settings) as doors:
+
+        async def with_gap() -> int:
+            summary: dict[str, int] = (await doors[0].search(wanted, coverage=True))["summary"]
+            return summary["withGap"]
+
+        await becomes(with_gap, 0)
+        aws.faults.add(Fault(FaultKind.DENY, service="logs", account_id=PLAIN))
+        await becomes(with_gap, len(REGIONS))
 
 
 async def test_without_its_store_aws_is_asked(
