@@ -7,8 +7,9 @@ import sqlite3
 import tempfile
 import threading
 import time
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, suppress
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -348,6 +349,27 @@ def test_no_connection_outlives_the_event_loop(monkeypatch: pytest.MonkeyPatch) 
         if "_connection_worker_thread" in thread.name:
             thread.join(10)
     assert failed == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_store_that_closes_leaves_no_connection(tmp_path: Path, seed: int) -> None:
+    """Not one that is being made just then, nor one for what begins later."""
+    draw, closed = Random(seed), "The history store is closed."  # noqa: S311  draws lots
+    others = set(threading.enumerate())
+
+    async def use(store: HistoryStore) -> None:
+        with suppress(UpstreamUnavailable):  # closed, in the middle
+            for _ in range(3):
+                await store.kept_since()
+
+    async with asyncio.TaskGroup() as users:
+        async with open_store(f"sqlite://{tmp_path}/history.db") as store:
+            using = [users.create_task(use(store)) for _ in range(4)]
+            await asyncio.sleep(draw.uniform(0, 0.03))  # connects, or migrates, or reads
+            for user in draw.sample(using, draw.randint(0, 2)):
+                user.cancel()
+        assert await failure(store) == closed
+    assert [thread for thread in threading.enumerate() if thread not in others and thread.daemon] == []
 
 
 async def test_a_missing_directory_is_a_mistake_in_the_settings(tmp_path: Path) -> None:

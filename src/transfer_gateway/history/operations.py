@@ -60,6 +60,7 @@ class Operations:
         self._replacing = asyncio.Lock()
         self.generation = 0
         self._replacements = 0
+        self._is_closed = False
         self._running: set[asyncio.Task[Any]] = set()
         self._used: WeakKeyDictionary[asyncio.Task[Any], Any] = WeakKeyDictionary()  # the driver's
         self._searches = FairLimiter(database.searches, slow_s=math.inf)
@@ -156,7 +157,12 @@ class Operations:
         return failure
 
     async def _within_time(self, attempt: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """In a task of its own: a driver's clean-up may hang as the database does. Raises: TimeoutError."""
+        """In a task of its own: a driver's clean-up may hang as the database does.
+
+        Raises: TimeoutError; NotConnected once the store is closed.
+        """
+        if self._is_closed:
+            raise NotConnected("is closed")
         replacements = self._replacements
         task = self._tasks.start(attempt(), name="history")
         self._running.add(task)
@@ -248,6 +254,8 @@ class Operations:
 
     def _note(self, operation: str, failure: Failure) -> None:
         """Log a reason once, until it changes or is gone."""
+        if self._is_closed:
+            return
         if failure.kind is Kind.DOWN:
             if self._down is None or self._down.reason != failure.reason:
                 _log.error("history_store_unavailable", reason=failure.reason, detail=failure.detail)
@@ -275,7 +283,8 @@ class Operations:
         return None if self._down is None else self._down.reason
 
     async def close(self) -> None:
-        """What runs may end first, within the timeout."""
+        """What runs may end first, within the timeout. Nothing else begins."""
+        self._is_closed = True
         if self._running:
             await asyncio.wait(set(self._running), timeout=self._timeout_s)
         task = self._tasks.start(self.database.close(), name="history closes")

@@ -15,7 +15,7 @@ from weakref import WeakSet
 from sqlalchemy import URL, AsyncAdaptedQueuePool, event, func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from transfer_gateway.history.failures import Replaced
+from transfer_gateway.history.failures import NotConnected, Replaced
 from transfer_gateway.history.files import PAGE_BYTES
 from transfer_gateway.telemetry import get_logger
 
@@ -52,7 +52,8 @@ class Sqlite:
         self.max_bytes = max_bytes if path else min(max_bytes, _MEMORY_MAX_BYTES)
         self._busy_s = timeout_s * 0.8  # so that it is SQLite that says that it is locked
         self._timeout_s = timeout_s
-        self._connections: WeakSet[aiosqlite.Connection] = WeakSet()
+        self._connections: WeakSet[aiosqlite.Connection] = WeakSet()  # of the engines that are in use
+        self._is_closed = False
         self._threads = _Threads()
         self._interrupting: set[asyncio.Task[None]] = set()
         self._file = self._log = _NO_FILE  # those that are open
@@ -78,6 +79,7 @@ class Sqlite:
                 raise
             return connection
 
+        open_now = self._connections
         engine = create_async_engine(
             URL.create("sqlite+aiosqlite", database=str(self.path or ":memory:")),
             connect_args={"timeout": self._busy_s, "isolation_level": None, "factory": connect},
@@ -90,7 +92,11 @@ class Sqlite:
 
         @event.listens_for(engine.sync_engine, "connect")
         def connected(connection: Any, _record: object) -> None:  # noqa: ANN401  the library's own adapter
-            self._connections.add(connection.driver_connection)
+            if (
+                open_now is not self._connections
+            ):  # it was given up meanwhile; SQLAlchemy closes the connection
+                raise NotConnected("is closed") if self._is_closed else Replaced
+            open_now.add(connection.driver_connection)
 
         @event.listens_for(engine.sync_engine, "begin")
         def begun(connection: Any) -> None:  # noqa: ANN401  as above
@@ -185,14 +191,16 @@ class Sqlite:
         self._open()
 
     async def close(self) -> None:
+        self._is_closed = True
         await self._disconnect()
         await asyncio.to_thread(self._threads.join, self._timeout_s)
 
     async def _disconnect(self) -> None:
+        connections, self._connections = self._connections, WeakSet()
         await self.writer.dispose()
         await self.reader.dispose()
         await self.searcher.dispose()
-        for connection in list(self._connections):  # those that an operation still has: each has a thread
+        for connection in list(connections):  # those that an operation still has: each has a thread
             await connection.close()
 
 
