@@ -51,7 +51,7 @@ ALL = [Target(account, region) for account in ACCOUNTS for region in REGIONS]
 NOTHING_HIDDEN: frozenset[Hideable] = frozenset()
 FILE, SERVICE = Hideable.INITIAL_FILE_LOCATION, Hideable.SERVICE_METADATA
 LITTLE = SearchBudget(
-    look=3, long_look=7, found=9, few=1, many=5
+    look=3, long_look=7, longest_look=40, scattered=1000, found=9, few=1, many=5
 )  # so that each way of searching is tried, and left
 KNOWN = [made_up(random, number) for random in [Random(20)] for number in range(160)]  # noqa: S311  draws lots
 

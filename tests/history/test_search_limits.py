@@ -17,6 +17,7 @@ from transfer_gateway.domain.identity import AccountId, Region, Target
 from transfer_gateway.domain.search import SearchFilter, SearchOrder
 from transfer_gateway.history import SearchScope
 from transfer_gateway.history.codec import to_ms
+from transfer_gateway.history.search import SearchBudget
 from transfer_gateway.history.store import HistoryStore, open_store
 from transfer_gateway.history.trigrams import HAS_INDEX, Trigrams
 from wire import until
@@ -258,6 +259,7 @@ async def test_every_query_reads_an_index(many: HistoryStore) -> None:
 
 async def test_rare_names_are_found_by_their_trigrams(many: HistoryStore) -> None:
     """Of what has no index of trigrams, more is read."""
+    many.search_budget = SearchBudget(long_look=100)
     with Plans(many) as plans:
         page = await many.search(
             scope_of(10_000), SearchFilter(file_name="claims-77.C"), NEWEST, first=5, as_of_ms=NOW_MS
@@ -266,6 +268,20 @@ async def test_rare_names_are_found_by_their_trigrams(many: HistoryStore) -> Non
     has_index = await many._operations.read("test", lambda it: it.scalar(sa.text(HAS_INDEX[it.dialect.name])))
     index = FILE_TRIGRAMS[many._operations.database.dialect]
     assert any(index in plan for plan in await plans.read()) == bool(has_index)
+
+
+async def test_names_that_are_neither_rare_nor_frequent_are_found_among_the_next_texts(
+    many: HistoryStore,
+) -> None:
+    """As far as a page of them is; no other index is read."""
+    many.search_budget = SearchBudget(long_look=100, found=9)
+    everything, wanted = scope_of(10_000), SearchFilter(file_name="7.c")
+    with Plans(many) as plans:
+        page = await many.search(everything, wanted, NEWEST, first=30, as_of_ms=NOW_MS)
+    assert len(page.rows) == 30
+    assert not any("trigrams" in plan for plan in await plans.read())
+    many.search_budget = SearchBudget(longest_look=1)
+    assert page == await many.search(everything, wanted, NEWEST, first=30, as_of_ms=NOW_MS)
 
 
 FILE_TRIGRAMS = {"sqlite": "history_texts_trigrams", "postgresql": "history_texts_file_trigrams"}

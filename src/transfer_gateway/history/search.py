@@ -1,8 +1,9 @@
 """Searching: pages of executions and counts by status, of what a caller may see.
 
 All ways to find a page have the same conditions, and differ in which index they read first. A first look at the newest
-finds what is frequent; the trigrams what is rare. A caller who may see few accounts gets the newest of each, and so do
-those who look for a name. What is left reads on in the order of the list until the page is full, or the time is over.
+finds what is frequent; the trigrams what is rare; the texts of the newest, one after the other, what is in between. A
+caller who may see few accounts gets the newest of each, and so do those who look for a name. What is left reads on in
+the order of the list until the page is full, or the time is over.
 """
 
 from __future__ import annotations
@@ -48,18 +49,23 @@ if TYPE_CHECKING:
 
 _KEY = ("account_id", "region", "workflow_id", "execution_id")
 _NO_STATUS = -1
+_GROWTH = 6  # at most, of a look from the one before: one or two that are found tell little
 _OTHER = Tables(executions.alias("other"), texts.alias("other_texts"))
 
 
 @dataclass(frozen=True, slots=True)
 class SearchBudget:
-    """When to try another way. `look`: rows of the first look. `found`: executions that trigrams may find at most.
+    """When to try another way. `look`, `long_look`, `longest_look`: so many of the next executions are looked at.
 
-    `few`, `many`: so many targets are read one by one at once, or if a longer look found too little.
+    `scattered`: their texts are not, if there are so many times as many between the first and the last one's.
+    `found`: executions that trigrams may find at most. `few`, `many`: so many targets are read one by one at once, or
+    if a longer look found too little.
     """
 
     look: int = 400
     long_look: int = 4000
+    longest_look: int = 200_000
+    scattered: int = 4
     found: int = 5000
     few: int = 64
     many: int = 2000
@@ -105,6 +111,11 @@ class _List:
             *(part.asc() if self.is_ascending else part.desc() for part in parts)
         ).limit(first)
 
+    @property
+    def begins_at(self) -> int | None:
+        """The position's value."""
+        return None if self._position is None else self._position.value
+
     def sort_key(self, row: sa.Row[Any]) -> tuple[Any, ...]:
         return (row.value, *row[:4])
 
@@ -121,6 +132,63 @@ class _ByKey(_List):
 
     def value(self, tables: Tables = TABLES) -> ColumnElement[int]:
         return big(0)
+
+
+class _TextsRead:
+    """Which texts have been read: those of so many `executions`, in the list's order of times, and more in between.
+
+    `matching`: the ids of those that may match. `is_end`: there are no more executions.
+    """
+
+    def __init__(self, of: _List) -> None:
+        self._of, self._value = of, of.begins_at
+        self._low, self._high = 1, 0  # ids
+        self.executions = 0
+        self.matching: list[int] = []
+        self.is_end = False
+
+    def next_ones(self, look: int) -> sa.Select[Any]:
+        """Their times and ids."""
+        value = _OTHER.executions.c.began_at
+        statement = sa.select(value.label("value"), _OTHER.executions.c.id)
+        if self._value is not None:
+            at = big(self._value)
+            statement = statement.where(value >= at if self._of.is_ascending else value <= at)
+        return statement.order_by(value.asc() if self._of.is_ascending else value.desc()).limit(look)
+
+    def add(self, look: int, row: sa.Row[Any]) -> ColumnElement[bool] | None:
+        """What was found of them. Returns: which texts are still to be read, if any."""
+        count, least, most, low, high = tuple(row)
+        self.executions += look
+        self.is_end = count < look
+        if not count:
+            return None
+        self._value = most if self._of.is_ascending else least
+        before = self._low, self._high
+        if before == (1, 0):
+            self._low, self._high = low, high
+            return texts.c.execution.between(big(low), big(high))
+        self._low, self._high = min(low, self._low), max(high, self._high)
+        parts = ((self._low, before[0] - 1), (before[1] + 1, self._high))
+        ranges = [texts.c.execution.between(big(first), big(last)) for first, last in parts if first <= last]
+        return sa.or_(*ranges) if ranges else None
+
+    @property
+    def spread(self) -> int:
+        return self._high - self._low
+
+    @property
+    def matching_in_all(self) -> int:
+        """As many as match, if all that the history ever had are like those that have been read."""
+        return len(self.matching) * self._high // self.executions
+
+    @property
+    def inside(self) -> ColumnElement[bool] | None:
+        """Which executions have all been read. Of those with the last value some may not."""
+        if self.is_end or self._value is None:
+            return None
+        value, at = executions.c.began_at, big(self._value)
+        return value < at if self._of.is_ascending else value > at
 
 
 class Search:
@@ -196,17 +264,52 @@ class Search:
             if (rare := await self._rare(of, first)) is not None:
                 return rare
             return await self._sorted(of, first, self._of_targets(targets, _OTHER.executions.c.id, of, first))
-        if self._filter.names is None or self._filter.needs_texts:
-            short, long = self._budget.look, self._budget.long_look
-            rows = await self._sorted(of, first, self._look(of, short))
-            is_frequent = len(rows) * long >= first * short
-            if len(rows) < first and not is_frequent and (rare := await self._rare(of, first)) is not None:
-                return rare
-            if len(rows) < first:
-                rows = await self._sorted(of, first, self._look(of, long))
-            if len(rows) == first:
-                return rows
+        if self._filter.needs_texts:
+            if (found := await self._by_texts(of, first)) is not None:
+                return found
+        elif self._filter.names is None:
+            for look in (self._budget.look, self._budget.long_look):
+                rows = await self._sorted(of, first, self._look(of, look))
+                if len(rows) == first:
+                    return rows
         return await self._of_many(targets, of, first)
+
+    async def _by_texts(self, of: _List, first: int) -> Sequence[sa.Row[Any]] | None:
+        """By trigrams if few match by what the next texts tell, else from these as long as a page is near.
+
+        None: neither. In the time in which one execution is looked up, ten texts in a row are read.
+        """
+        read = _TextsRead(of)
+        look = self._budget.long_look
+        while await self._read_texts(read, look):
+            rows = await self._sorted(of, first, self._listed(read.matching), inside=read.inside)
+            if len(rows) == first or read.is_end:
+                return rows
+            needed = read.executions * (first - len(rows)) * 6 // (max(1, len(rows)) * 5)
+            if (
+                read.matching_in_all <= self._budget.found
+                or read.executions + needed > self._budget.longest_look
+            ):
+                break
+            look = 1 + min(needed, read.executions * _GROWTH)
+        return await self._rare(of, first)
+
+    async def _read_texts(self, read: _TextsRead, look: int) -> bool:
+        """Those of the next executions, by their ids, which mostly are in the list's order.
+
+        Returns: False if here they are not, or if too many match.
+        """
+        near = read.next_ones(look).subquery()
+        edges_of = (edge(near.c[name]) for name in ("value", "id") for edge in (sa.func.min, sa.func.max))
+        (row,) = await self._rows(sa.select(sa.func.count(), *edges_of))
+        among = read.add(look, row)
+        if read.spread > read.executions * self._budget.scattered:
+            return False
+        if among is not None:
+            left = self._budget.found - len(read.matching)
+            matching = sa.select(texts.c.execution).where(among, *self._filter.of_any_text).limit(left + 1)
+            read.matching += [row[0] for row in await self._rows(matching)]
+        return len(read.matching) <= self._budget.found
 
     async def _of_many(
         self, targets: Sequence[tuple[Target, SearchGroup]] | None, of: _List, first: int
@@ -222,10 +325,19 @@ class Search:
         return await self._in_order(of, first)
 
     async def _sorted(
-        self, of: _List, first: int, ids: Ids | None = None, *, of_texts: bool = True
+        self,
+        of: _List,
+        first: int,
+        ids: Ids | None = None,
+        *,
+        of_texts: bool = True,
+        inside: ColumnElement[bool] | None = None,
     ) -> Sequence[sa.Row[Any]]:
         """The order is that of no index: all that match are read, and sorted. Without `of_texts` their texts do."""
-        return await self._rows(of.of(self._select(of, ids, of_texts=of_texts), of.value() + 0, first))
+        selected = self._select(of, ids, of_texts=of_texts)
+        if inside is not None:
+            selected = selected.where(inside)
+        return await self._rows(of.of(selected, of.value() + 0, first))
 
     async def _in_order(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
         """Read as far as it takes."""
@@ -267,7 +379,9 @@ class Search:
         """The ids that they find, and whether the texts of these are still to be looked at."""
         found = trigrams.executions(self._sql.dialect)
         exactly = self._filter.of_file_alone if self._sql.is_postgresql else None
-        return (found, True) if exactly is None else (found.where(exactly), False)
+        if exactly is None:
+            return found, True
+        return found.where(exactly) if trigrams.is_narrowed else found, False
 
     async def _trigrams(self) -> Trigrams | None:
         """What an index of them looks up; None: there is none, or it does not help."""

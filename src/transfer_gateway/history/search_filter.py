@@ -157,6 +157,21 @@ class Filter:
             return None
         return self._sql.contains(texts.c.file, fold(self.wanted.file_name))
 
+    @property
+    def of_any_text(self) -> list[Condition]:
+        """What the texts must contain at least, whatever the caller may see of them."""
+        wanted, columns, conditions = self.wanted, texts.c, []
+        if wanted.file_name is not None:
+            conditions.append(self._sql.contains(columns.file, fold(wanted.file_name)))
+        if wanted.text is not None:
+            pattern = fold(wanted.text)
+            conditions.append(
+                sa.or_(
+                    *(self._sql.contains(it, pattern) for it in (columns.ids, columns.service, columns.file))
+                )
+            )
+        return conditions
+
     def conditions(self, tables: Tables = TABLES, *, of_texts: bool = True) -> list[Condition]:
         """All of them, with what the caller may see. Raises: BadUserInput for a duration that is not a number."""
         groups = (self._of_group(group, tables, of_texts=of_texts) for group in self.groups)

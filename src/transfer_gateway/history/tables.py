@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0005"  # the latest revision; revisions are numbers, so that an older version knows a newer one
+HEAD = "0006"  # the latest revision; revisions are numbers, so that an older version knows a newer one
 REVISION_TABLE = "history_revision"
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
@@ -79,7 +79,7 @@ executions = Table(
     # Also finds an execution by AWS's id alone.
     UniqueConstraint("execution_id", "workflow_id", "account_id", "region", name="history_executions_key"),
     Index("history_executions_last_at", "last_at"),
-    Index("history_executions_began_at", "began_at"),
+    Index("history_executions_began_at", "began_at", postgresql_include=["id"]),
     Index("history_executions_target", "account_id", "region", "began_at"),
     Index("history_executions_lasted", "lasted_ms"),
     Index("history_executions_workflow", "workflow_id", "began_at"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -23,6 +24,7 @@ T = TypeVar("T")
 
 _CANCELED = "57014"  # PostgreSQL's query_canceled
 _BUSY_RETRY_S = 1.0
+_SLACK = 0.05  # of the limit, by which a search may take longer: to tell PostgreSQL takes a millisecond
 
 
 @asynccontextmanager
@@ -50,6 +52,7 @@ class TimeLimit:
         self._until = asyncio.get_running_loop().time() + seconds
         self._connection: AsyncConnection | None = None
         self._end: Callable[[], None] | None = None
+        self._told_s = math.inf
 
     async def run(
         self, connection: AsyncConnection, work: Callable[[AsyncConnection, TimeLimit], Awaitable[T]]
@@ -71,9 +74,12 @@ class TimeLimit:
         left_s = self._until - asyncio.get_running_loop().time()
         if left_s <= 0:
             raise self._exceeded()
+        if self._told_s - left_s <= self._seconds * _SLACK:
+            return
         assert self._connection is not None  # noqa: S101  it runs
         if self._end is not None:
             self._end()
+        self._told_s = left_s
         self._end = await self._database.limit(self._connection, left_s)
 
     def _exceeded(self) -> DeadlineExceeded:

@@ -116,9 +116,13 @@ def _make_in_sqlite(connection: Connection) -> None:
 
 
 class Trigrams:
-    """What the texts must contain, folded: `text` one of them, `file` the file's. May be true of others, too."""
+    """What the texts must contain, folded: `text` one of them, `file` the file's. May be true of others, too.
 
-    def __init__(self, text: str | None, file: str | None) -> None:
+    `is_narrowed`: of the file's name, this is a part.
+    """
+
+    def __init__(self, text: str | None, file: str | None, *, is_narrowed: bool = False) -> None:
+        self.is_narrowed = is_narrowed
         self._text = text if text is not None and _has_trigram(text) else None
         self._file = file if file is not None and _has_trigram(file) else None
 
@@ -141,7 +145,7 @@ class Trigrams:
         found: Any = await connection.scalar(estimate, patterns)
         total, *rows = (plan["Plan Rows"] for plan in found[0]["Plan"]["Plans"])
         least, _, rarest = min((number, -len(word), word) for number, word in zip(rows, words, strict=True))
-        return Trigrams(self._text, rarest) if least <= total * _RARE else self
+        return Trigrams(self._text, rarest, is_narrowed=True) if least <= total * _RARE else self
 
     def executions(self, dialect: str) -> sa.Select[tuple[int]]:
         """Their ids, of the newest first if that is free."""
