@@ -24,7 +24,7 @@ register_profiles()
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
     from pathlib import Path
 
 NO_SKIPS = "--no-skips"
@@ -67,8 +67,31 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(12, 3 * len(os.sched_getaffinity(0)))
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
+    """Mark what is left to `.ci/run thorough`, before tests are selected by their marks; order those that are left."""
+    leave_variants(items)
+    yield
+    begin_early(config, items)
+
+
+def leave_variants(items: list[pytest.Item]) -> None:
+    """Of tests marked `variants(keep=N)`, mark all but N parameter sets of each as `thorough`."""
+    variants: dict[tuple[str, int], list[pytest.Item]] = {}
+    for item in items:
+        mark = item.get_closest_marker("variants")
+        if mark is not None and not item.get_closest_marker("thorough"):
+            variants.setdefault((item.nodeid.partition("[")[0], mark.kwargs["keep"]), []).append(item)
+    for (_, keep), alike in variants.items():
+        kept = {number * len(alike) // keep for number in range(keep)}
+        for number, item in enumerate(alike):
+            if number not in kept:
+                item.add_marker("thorough")
+
+
+def begin_early(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let each worker begin with some of the modules that are marked `early`: nobody steals tests from there.
 
     Each worker is first given an equal part of the list, and steals from the end of another's when it has none left.

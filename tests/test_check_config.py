@@ -90,6 +90,7 @@ async def test_check_config(aws: Emulator, accounts_file: Path) -> None:
         ),
     ],
 )
+@pytest.mark.variants(keep=2)
 async def test_history_that_cannot_be_read(tmp_path: Path, fault: Fault, told: str) -> None:
     """Is said, with what to do about it, and fails nothing: roles made for an earlier version go on working."""
     accounts_file = tmp_path / "accounts.yaml"

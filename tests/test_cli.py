@@ -168,6 +168,7 @@ async def test_requests_under_way_are_finished(aws: Emulator, world: World, acco
         pytest.param("100", 2, id="second-signal"),
     ],
 )
+@pytest.mark.variants(keep=1)
 async def test_what_hangs_is_cut_off(
     aws: Emulator, world: World, accounts_file: Path, grace_s: str, signals: int
 ) -> None:
@@ -342,6 +343,7 @@ GRPC = {"grpc", "google.protobuf", "transfer_api", "transfer_gateway.api.rpc"}
     [("true", GRPC, set[str]()), ("false", set[str](), GRPC)],
     ids=["both-doors", "graphql-only"],
 )
+@pytest.mark.variants(keep=1)
 def test_what_stays_out_of_the_service(
     accounts_file: Path, grpc: str, needed: set[str], not_needed: set[str]
 ) -> None:

@@ -167,6 +167,7 @@ async def check_lookups(service: server.Service, world: World) -> None:
         ),
     ],
 )
+@pytest.mark.variants(keep=3)
 async def test_the_service_serves_without_it(
     aws: Emulator,
     world: World,

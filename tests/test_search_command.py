@@ -203,6 +203,7 @@ async def test_what_the_gateway_refuses(aws: Emulator, settings: Callable[..., S
         (["s3://bucket"], 1, "no search finds the files of a bucket"),
     ],
 )
+@pytest.mark.variants(keep=4)
 async def test_what_it_refuses(options: list[str], code: int, says: str) -> None:
     exit_code, out, told = await run("search", *options)
     assert (exit_code, out) == (code, "")

@@ -122,6 +122,7 @@ async def ask_grpc(channel: grpc.aio.Channel) -> list[str]:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 @pytest.mark.parametrize("status", [502, 407])
+@pytest.mark.variants(keep=2)
 async def test_a_proxy_that_refuses(accounts_file: Path, status: int, form: str) -> None:
     """The proxy's password is in no answer, no log line, no span and no metric."""
     async with proxy(status) as address, receiver() as collector:
@@ -198,6 +199,7 @@ ENDPOINT_PROBLEMS = {
         *((it, PASSWORD) for it in ("", "_TRANSFER", "_ORGANIZATIONS")),
     ],
 )
+@pytest.mark.variants(keep=2)
 async def test_endpoints_that_cannot_work(
     aws: Emulator, accounts_file: Path, tmp_path: Path, service: str, form: str
 ) -> None:
@@ -256,6 +258,7 @@ async def test_a_credential_in_a_profile(accounts_file: Path, tmp_path: Path) ->
         "socks5://user:{}@127.0.0.1:1",
     ],
 )
+@pytest.mark.variants(keep=2)
 async def test_proxies_that_cannot_work(accounts_file: Path, proxy_url: str) -> None:
     """A proxy's URL with which every call would fail is refused at start, and its password told nowhere."""
     given = environment(proxy_url.format(PROXY), accounts_file)

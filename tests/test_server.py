@@ -62,10 +62,11 @@ async def test_accounts_file_is_followed(
 @pytest.mark.parametrize(
     ("history_url", "limit_mb"),
     [
-        pytest.param("off", 40, marks=pytest.mark.thorough),
+        ("off", 40),
         ("sqlite://", 60),
     ],  # to follow an account's logs takes about 20 KB
 )
+@pytest.mark.thorough
 async def test_thousand_accounts(
     aws: Emulator, accounts_file: Path, history_url: str, limit_mb: float
 ) -> None:

@@ -62,6 +62,7 @@ async def end(process: Process) -> tuple[int | None, str]:
         pytest.param(signal.SIGINT, 2, (0.8,), id="SIGINT-twice"),
     ],
 )
+@pytest.mark.variants(keep=1)
 async def test_serve_ends_with_0_whenever_it_is_told(
     accounts_file: Path, number: signal.Signals, times: int, moments_s: tuple[float, ...]
 ) -> None:
@@ -125,6 +126,7 @@ async def test_signals_while_it_ends(accounts_file: Path) -> None:
 
 
 @pytest.mark.parametrize("moment_s", [0, 0.7, 2])
+@pytest.mark.variants(keep=1)
 async def test_demo_ends_with_0_whenever_it_is_told(moment_s: float) -> None:
     """The demo, whose emulated AWS starts first."""
     async with starting("demo", *ANY_PORTS) as process:
@@ -144,6 +146,7 @@ def heard() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.variants(keep=1)
 async def test_other_commands_end_by_the_signal(
     accounts_file: Path, number: signal.Signals, heard: None
 ) -> None:
@@ -166,6 +169,7 @@ def loads(process: Process) -> bool:
 
 @pytest.mark.parametrize("redirected", [">/dev/full", ">&-", "0<&- >&-"], ids=["full", "closed", "stdin-too"])
 @pytest.mark.parametrize("command", ["version", "export-schema", "check-config", "--help"])
+@pytest.mark.variants(keep=4)
 async def test_output_that_cannot_be_written(accounts_file: Path, command: str, redirected: str) -> None:
     """Exit code 1 and one line with the reason: these commands have no purpose but their output."""
     code, _, err = await run(
@@ -188,6 +192,7 @@ async def status(gateway: Gateway) -> int | None:
 
 
 @pytest.mark.parametrize("redirected", [">/dev/full", ">&-", "0<&- >&- 2>&-", "stuck"])
+@pytest.mark.variants(keep=1)
 async def test_serve_needs_no_stdout(accounts_file: Path, redirected: str) -> None:
     """It prints its addresses if that does not block, and serves all the same."""
     with socket.socket() as free:

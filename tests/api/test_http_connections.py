@@ -136,9 +136,8 @@ async def test_idle_websockets_make_room_last(run: Run) -> None:
             assert websocket.connection.close_code == 1013
 
 
-@pytest.mark.parametrize(
-    "limit", [pytest.param(256, id="256", marks=pytest.mark.thorough), pytest.param(128, id="128")]
-)
+@pytest.mark.parametrize("limit", [256, 128])
+@pytest.mark.thorough
 async def test_descriptors(aws: Emulator, accounts_file: Path, limit: int) -> None:
     """With few file descriptors, fewer connections are accepted, so that files and AWS calls still get some."""
     environment = {

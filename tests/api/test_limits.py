@@ -376,6 +376,7 @@ def work(text: str) -> int:
         ),
     ],
 )  # fmt: skip
+@pytest.mark.variants(keep=3)
 def test_checks_are_linear(document: Callable[[int], str], size: int) -> None:
     """Twice the input costs twice the work, in function calls, whatever the limits are."""
     assert work(document(2 * size)) < 2.3 * work(document(size))

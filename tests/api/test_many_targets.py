@@ -65,6 +65,7 @@ def accounts_of(found: dict[str, Any]) -> list[str]:
 
 @pytest.mark.fast_time
 @pytest.mark.parametrize("query", [EXECUTIONS, WORKFLOWS], ids=["executions", "workflows"])
+@pytest.mark.variants(keep=1)
 async def test_what_hangs_holds_up_nobody(company: Company, world: World, aws: Emulator, query: str) -> None:
     """More accounts that never answer than the initial window: everything from the other accounts is returned."""
     async with company(60, request_timeout_s=30) as (gateway, ids):
@@ -130,9 +131,8 @@ class Life:
             await asyncio.sleep(0.005)  # the pace of a busy company
 
 
-@pytest.mark.parametrize(
-    ("count", "first"), [pytest.param(10_000, 1000, marks=pytest.mark.thorough), (2_500, 83)]
-)
+@pytest.mark.parametrize(("count", "first"), [(10_000, 1000), (2_500, 83)])
+@pytest.mark.thorough
 async def test_each_that_lives_is_met_once(company: Company, world: World, count: int, first: int) -> None:
     """Thousands of executions in 200 targets start and finish during the lists; each one that stays appears once."""
     async with company(100, request_timeout_s=100) as (gateway, ids):

@@ -99,6 +99,7 @@ def abstract_types(count: int) -> str:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
+@pytest.mark.variants(keep=3)
 def test_work_grows_as_the_document(written: Callable[[int], str], count: int) -> None:
     """Twice the input takes about twice the steps."""
     assert 1.7 * steps(written(count)) <= steps(written(2 * count)) <= 2.3 * steps(written(count))

@@ -139,6 +139,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("sent", HOSTILE)
+@pytest.mark.variants(keep=5)
 async def test_bytes_that_are_no_text(
     aws: Emulator, world: World, settings: Callable[..., Settings], sent: bytes
 ) -> None:

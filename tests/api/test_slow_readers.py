@@ -103,6 +103,7 @@ async def test_answers_over_http_that_nobody_reads(
         await becomes(lambda: nothing_waits(gateway), expected=True)
 
 
+@pytest.mark.thorough
 async def test_answers_over_websocket_that_nobody_reads(
     aws: Emulator, settings: Callable[..., Settings], world: World
 ) -> None:

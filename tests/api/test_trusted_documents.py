@@ -56,6 +56,7 @@ async def asked(gateway: Gateway, **request: Any) -> tuple[int, str | None]:
         pytest.param("off", {"query": OTHER, "documentId": SHA256}, 200, None, id="off-and-text"),
     ],
 )  # fmt: skip
+@pytest.mark.variants(keep=6)
 async def test_modes(
     aws: Emulator,
     settings: Callable[..., Settings],

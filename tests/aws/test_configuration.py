@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ("AWS_CONFIG_FILE", "{accounts_file}", "Unable to parse config file"),
     ],
 )
+@pytest.mark.variants(keep=2)
 async def test_wrong_aws_configuration(accounts_file: Path, name: str, value: str, says: str) -> None:
     """An invalid profile, region, endpoint or mode ends `serve` with exit code 2 and the reason."""
     value = value.format(accounts_file=accounts_file)  # a file, but no configuration of AWS's

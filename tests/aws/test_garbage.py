@@ -86,6 +86,7 @@ TRANSFER = [
 
 
 @pytest.mark.parametrize(("status", "body"), TRANSFER, ids=lambda value: str(value)[:40])
+@pytest.mark.variants(keep=8)
 async def test_garbage_from_transfer(
     aws: Emulator,
     settings: Callable[..., Settings],
@@ -115,6 +116,7 @@ STS = [
 
 
 @pytest.mark.parametrize(("status", "body"), STS, ids=lambda value: str(value)[:40])
+@pytest.mark.variants(keep=3)
 async def test_garbage_from_sts(
     aws: Emulator,
     settings: Callable[..., Settings],

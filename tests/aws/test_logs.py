@@ -489,6 +489,7 @@ WITHOUT_END = {FaultKind.HANG, FaultKind.DRIP, FaultKind.ENDLESS_CONTINUE}
 
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind not in WITHOUT_END])
 @pytest.mark.parametrize("call", ["FilterLogEvents", "DescribeLogGroups"])
+@pytest.mark.variants(keep=16)
 async def test_whatever_is_answered(
     aws: Emulator, logs: Logs, account: Account, world: World, kind: FaultKind, call: str
 ) -> None:

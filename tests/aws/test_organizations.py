@@ -60,6 +60,7 @@ async def names(organizations: Organizations, wanted: Discovery) -> list[str]:
         pytest.param("", "root", "", id="nothing"),
     ],
 )
+@pytest.mark.variants(keep=4)
 async def test_ous(
     organization: Organization,
     monkeypatch: pytest.MonkeyPatch,

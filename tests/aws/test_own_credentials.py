@@ -145,6 +145,7 @@ PASSING = [
 
 @pytest.mark.parametrize(("text", "says"), PERMANENT)
 @pytest.mark.parametrize("command", [("serve", "--http-port", "0"), ("check-config", "--assume")])
+@pytest.mark.variants(keep=4)
 async def test_what_no_wait_mends(
     profile: Path, accounts_file: Path, command: tuple[str, ...], text: str, says: str
 ) -> None:
@@ -169,6 +170,7 @@ async def test_nobody_is_asked_on_a_terminal(profile: Path, accounts_file: Path)
 
 
 @pytest.mark.parametrize(("text", "says"), PASSING)
+@pytest.mark.variants(keep=3)
 async def test_check_config_says_why(profile: Path, accounts_file: Path, text: str, says: str) -> None:
     """check-config reports missing credentials at once, once for all accounts, with the actual reason."""
     profile.write_text(text)
@@ -185,6 +187,7 @@ async def test_check_config_says_why(profile: Path, accounts_file: Path, text: s
 
 
 @pytest.mark.parametrize(("text", "says"), PASSING[:4])
+@pytest.mark.variants(keep=1)
 async def test_serving_says_why(
     aws: Emulator, profile: Path, accounts_file: Path, text: str, says: str
 ) -> None:

@@ -189,6 +189,7 @@ NOT_BOTOCORES = {FaultKind.ENDLESS_CONTINUE, FaultKind.MANY_STEPS, FaultKind.DEE
 
 @pytest.mark.fast_time
 @pytest.mark.parametrize("kind", [kind for kind in FaultKind if kind not in NOT_BOTOCORES])
+@pytest.mark.variants(keep=8)
 async def test_failures_are_botocores(aws: Emulator, world: World, kind: FaultKind) -> None:
     """Whatever AWS or the network does, it is the same to us, with the same of AWS's words."""
     user, key = world.keys.add_user(PLAIN, "reader"), place(world)

@@ -40,6 +40,7 @@ SEEN = {
 
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("account_id", [PLAIN, GUARDED, UNKNOWN])
+@pytest.mark.variants(keep=4)
 async def test_lookups(
     guarded: server.Service, issuer: LocalIssuer, world: World, aws: Emulator, caller: str, account_id: str
 ) -> None:

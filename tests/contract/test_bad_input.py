@@ -117,6 +117,7 @@ CASES: list[tuple[str, Callable[[Door], Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("ask", "field", "rule"), [pytest.param(*case[1:], id=case[0]) for case in CASES])
+@pytest.mark.variants(keep=10)
 async def test_bad_input(
     doors: tuple[GraphQLDoor, RpcDoor], aws: Emulator, ask: Callable[[Door], Any], field: str, rule: str
 ) -> None:

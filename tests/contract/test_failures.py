@@ -99,6 +99,7 @@ RETRYABLE = {"THROTTLED", "UPSTREAM_UNAVAILABLE", "DEADLINE_EXCEEDED"}
     ("fault", "code", "request_timeout_s"),
     [pytest.param(fault, code, TIMELESS_S.get(fault.kind, 100), id=name) for name, fault, code in FAILURES],
 )
+@pytest.mark.variants(keep=12)
 async def test_every_failure_has_its_code(
     graphql: GraphQLDoor, rpc: RpcDoor, world: World, aws: Emulator, fault: Fault, code: str
 ) -> None:
@@ -142,6 +143,7 @@ def elsewhere(failed: dict[str, Any], key: Any) -> dict[str, Any]:
 )
 @pytest.mark.parametrize("kind", [FaultKind.DENY, FaultKind.SERVER_ERROR], ids=["denied", "500"])
 @pytest.mark.parametrize("request_timeout_s", [40], ids=["briefly"])  # its retries have room in it
+@pytest.mark.variants(keep=3)
 async def test_failures_as_data(
     graphql: GraphQLDoor, rpc: RpcDoor, world: World, aws: Emulator, operation: str, kind: FaultKind
 ) -> None:

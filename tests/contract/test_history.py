@@ -169,6 +169,7 @@ def path_of(location: dict[str, Any] | None) -> str | None:
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 @pytest.mark.parametrize(("failing_step", "status"), [(None, "COMPLETED"), (1, "EXCEPTION")])
+@pytest.mark.variants(keep=3)
 async def test_an_ended_execution(
     past: Past, past_doors: Doors, subject: str, failing_step: int | None, status: str
 ) -> None:
@@ -333,6 +334,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(("fault", "why", "has_remedy"), UNREADABLE)
+@pytest.mark.variants(keep=2)
 async def test_a_log_that_can_not_be_read(
     world: World,
     aws: Emulator,

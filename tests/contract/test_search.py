@@ -515,6 +515,7 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("options", "field", "rule"), [pytest.param(*case[1:], id=case[0]) for case in BAD])
+@pytest.mark.variants(keep=12)
 async def test_bad_input(doors: Doors, options: dict[str, Any], field: str, rule: str) -> None:
     """The same rule from both servers, with each API's name of the field."""
     for door in doors:

@@ -51,6 +51,7 @@ async def test_a_hanging_and_a_denied_target_delay_nobody(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "kind", [FaultKind.DENY, FaultKind.HANG, FaultKind.SERVER_ERROR, FaultKind.NO_LOG_GROUP]
 )
+@pytest.mark.variants(keep=2)
 async def test_a_sick_log_is_asked_less_and_less_until_it_works(tmp_path: Path, kind: FaultKind) -> None:
     """At most once a minute in the end; what was written meanwhile is read then."""
     async with following(tmp_path, FIRST) as it:
@@ -97,6 +98,7 @@ async def test_a_question_makes_a_quiet_log_current(tmp_path: Path) -> None:
     ("region", "quota_per_s"),
     [("eu-west-1", 10), ("eu-central-1", 5), pytest.param("us-east-1", 25, marks=pytest.mark.thorough)],
 )
+@pytest.mark.variants(keep=1)
 async def test_at_most_half_of_awss_quota_is_used(tmp_path: Path, region: str, quota_per_s: float) -> None:
     """However many logs there are, and however many searches: the rest is for people."""
     scripts = [replace(TRADES[0], subject=f"trades-{number}", logging=Logging.SERVER) for number in range(40)]

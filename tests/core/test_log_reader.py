@@ -177,6 +177,7 @@ async def test_the_past_is_read_newest_first_in_growing_windows(store: HistorySt
     assert await ids(store) == ids_of(wanted)
 
 
+@pytest.mark.thorough
 async def test_windows_of_the_past_take_few_pages(store: HistoryStore) -> None:
     """So that they don't hold up what is new."""
     log = Log(page_size=2)
@@ -218,6 +219,7 @@ async def test_endless_pages_are_an_error_and_nothing_is_skipped(store: HistoryS
 
 
 @pytest.mark.parametrize("down_for_s", [1, 60, 500, 1000, 50_000])
+@pytest.mark.variants(keep=2)
 async def test_a_restart_goes_on_from_the_checkpoint(tmp_path: Path, down_for_s: float) -> None:
     """A short gap is read at once, a longer one newest first; what is complete before it is not read again."""
     log = Log()

@@ -96,6 +96,7 @@ async def test_what_a_store_does_not_take_is_stored_later(store: HistoryStore, t
     assert dropped(observations) == 0
 
 
+@pytest.mark.thorough
 async def test_only_so_many_wait_for_a_store(store: HistoryStore, tmp_path: Path) -> None:
     """What does not fit is counted."""
     async with storing(store) as observations:

@@ -56,6 +56,7 @@ async def since(
 
 @both_databases
 @pytest.mark.parametrize("first", [1, 3, 1000])
+@pytest.mark.variants(keep=1)
 async def test_events_come_in_the_order_in_which_they_were_stored(store: HistoryStore, first: int) -> None:
     start = (await store.feed.state()).newest
     one, two = a_run(new_key()), a_run(new_key())
@@ -149,6 +150,7 @@ async def test_only_what_matches_or_is_watched(store: HistoryStore) -> None:
     assert await since(store, start, SearchIn(scope, nothing)) == []
 
 
+@pytest.mark.variants(keep=1)
 async def test_writers_at_once_number_in_the_order_of_commits(url: str) -> None:
     """A reader that follows them misses nothing, although each of them writes from a connection of its own."""
     async with open_store(url, timeout_s=30) as reader, open_store(url, timeout_s=30) as other:

@@ -120,6 +120,7 @@ async def test_each_gets_what_it_watches_once_and_in_order(store: HistoryStore) 
 
 
 @both_databases
+@pytest.mark.thorough
 async def test_one_that_does_not_read_keeps_few_changes_in_memory(store: HistoryStore) -> None:
     run = a_run(new_key())
     scope = SearchScope.of({frozenset(): [Target(run[0].key.account_id, Region(run[0].key.region))]})

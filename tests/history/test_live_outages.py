@@ -78,6 +78,7 @@ async def test_subscriptions_outlive_the_absence_of_their_store(
         assert told
 
 
+@pytest.mark.thorough
 async def test_subscriptions_to_a_store_that_is_another_one_end(tmp_path: Path) -> None:
     """Nobody knows what they have missed; new ones begin with what the new store has."""
     async with following(tmp_path, FIRST) as it:

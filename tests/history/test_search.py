@@ -191,6 +191,7 @@ async def test_pages_have_what_the_model_has(
 @both_databases
 @pytest.mark.parametrize("order", SearchOrder)
 @pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.variants(keep=2)
 async def test_what_lives_throughout_is_seen_once_while_others_come_and_go(
     store: HistoryStore,
     *,

@@ -112,6 +112,7 @@ async def test_callers_take_turns(store: HistoryStore) -> None:
         "é",
     ],
 )
+@pytest.mark.variants(keep=6)
 async def test_any_pattern_is_taken_literally(store: HistoryStore, part: str) -> None:
     """Without a trigram or with, it finds the file that has it in its name, and no other."""
     named, other = new_key(), new_key()

@@ -257,6 +257,7 @@ async def stores(request: pytest.FixtureRequest, tmp_path: Path, database: str) 
 
 
 @pytest.mark.parametrize(("database", "sick", "why"), READS_FAIL)
+@pytest.mark.variants(keep=1)
 async def test_without_its_store_it_answers_what_runs(
     stores: Stores, tmp_path: Path, sick: Callable[[Stores], AbstractAsyncContextManager[None]], why: str
 ) -> None:
@@ -281,6 +282,7 @@ async def test_without_its_store_it_answers_what_runs(
 
 
 @pytest.mark.parametrize(("database", "sick"), WRITES_FAIL)
+@pytest.mark.variants(keep=1)
 async def test_a_store_that_takes_no_writes_is_read(
     stores: Stores, tmp_path: Path, sick: Callable[[Stores], AbstractAsyncContextManager[None]]
 ) -> None:
@@ -313,6 +315,7 @@ async def test_a_store_that_takes_no_writes_is_read(
 
 
 @pytest.mark.parametrize(("database", "sick"), LOSES)
+@pytest.mark.variants(keep=1)
 async def test_what_a_store_has_lost_it_gets_again(
     stores: Stores, tmp_path: Path, sick: Callable[[Stores], AbstractAsyncContextManager[None]]
 ) -> None:

@@ -204,6 +204,7 @@ async def test_reader_stuck_to_the_end(world: World, accounts_file: Path) -> Non
 @pytest.mark.parametrize(
     "settings", [{"audit_log_full": "count"}, {"audit_log": "false"}], ids=["count", "no-audit"]
 )
+@pytest.mark.variants(keep=1)
 async def test_reader_stuck_and_served_all_the_same(
     world: World, accounts_file: Path, settings: dict[str, str]
 ) -> None:
@@ -270,6 +271,7 @@ async def test_reader_gone(world: World, accounts_file: Path) -> None:
         pytest.param("0<&- 2>&-", errno.EBADF, id="stdin-too"),
     ],
 )
+@pytest.mark.variants(keep=1)
 async def test_never_written(world: World, accounts_file: Path, redirected: str, number: int) -> None:
     """From the start: the service still starts, is not ready, and no connection becomes its stderr."""
     async with serving(accounts_file, redirected=redirected) as (service, gateway):
@@ -282,6 +284,7 @@ async def test_never_written(world: World, accounts_file: Path, redirected: str,
 
 
 @pytest.mark.parametrize("settings", [{"audit_log_full": "count"}, {"audit_log": "false"}])
+@pytest.mark.variants(keep=1)
 async def test_never_written_and_served_all_the_same(
     world: World, accounts_file: Path, settings: dict[str, str]
 ) -> None:

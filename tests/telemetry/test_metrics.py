@@ -274,6 +274,7 @@ def test_durations_are_as_prometheus_has_them(observed: list[tuple[str, float]])
         assert expositions[0] == expositions[1]
 
 
+@pytest.mark.thorough
 def test_accounts_appear_while_calls_are_read() -> None:
     """A scrape is formatted in a thread while calls continue."""
     calls, many = AwsCalls(), 20_000

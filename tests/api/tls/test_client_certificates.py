@@ -87,6 +87,7 @@ CLIENTS: dict[str, tuple[Callable[[Authority], Pair], set[str]]] = {
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
+@pytest.mark.variants(keep=5)
 async def test_callers_by_certificate(
     mutual: server.Service, files: Files, world: World, aws: Emulator, kind: str
 ) -> None:
