@@ -53,7 +53,7 @@ async def test_what_it_finds(world: World, aws: Emulator, settings: Callable[...
         assert await found(url, "--status", "exception", "--since", "1h") == [id_of(key_of(failed))]
         for options in (
             ["--min-duration", "50"],
-            ["--max-duration", "50"],
+            ["--max-duration", "50s"],
             ["--ended-since", "1h", "--ended-until", "10m"],
         ):
             assert len(await found(url, *options)) == 1, options
@@ -177,7 +177,7 @@ async def test_what_the_gateway_refuses(aws: Emulator, settings: Callable[..., S
                 ["--min-duration", "2", "--max-duration", "1"],
                 "--min-duration must not be above --max-duration.",
             ),
-            (["x" * 257], "the text must have 1 to 256 characters besides spaces at its ends; got 257."),
+            (["x" * 128, "x" * 128], "the text must have 1 to 256 characters besides spaces at its ends; got 257."),
         ):
             code, out, told = await run("search", *options, "--url", service.url)
             assert (code, out, told) == (1, "", f"error: {says} (BAD_USER_INPUT)\n")
@@ -193,6 +193,7 @@ async def test_what_the_gateway_refuses(aws: Emulator, settings: Callable[..., S
         (["--url", "http://127.0.0.1:1"], 1, "reached: Connection refused. Is a gateway running there?"),
         (["--account", "111111111111", "--account", "claims"], 1, "ids or aliases, not both"),
         (["--since", "yesterday"], 2, "must be a time or an age such as 2h"),
+        (["--min-duration", "2 m"], 2, "--min-duration: must be seconds, or as in 90s, 30m, 2h; got '2 m'"),
         (["--limit", "0"], 2, "must be 1 to 100,000"),
         (["--status", "exeption"], 2, "--status: must be one of IN_PROGRESS, COMPLETED, EXCEPTION, "),
         (["--error-type", "TIMEOUTT"], 2, "--error-type: must be one of PERMISSION_DENIED, "),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentTypeError
+from argparse import Action, ArgumentTypeError
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,8 +19,8 @@ from transfer_gateway.domain.identity import Region, WorkflowId
 from transfer_gateway.domain.server import ServerId
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser
-    from collections.abc import Callable, Iterator
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable, Iterator, Sequence
 
     from transfer_gateway.domain.execution import AwsEnum
 
@@ -34,11 +34,13 @@ name, or of the id of a server, session, workflow or execution. It may also be:
   a location: s3://bucket/key, bucket/key or fs-.../path. It finds files with that
     key or path in any bucket or file system, as their names can't be searched
   the id of an account, unless a name or another id contains it
+Several words are one text, with a space between each two.
 
 Other names match whole, --user and --session in their case.
 
 WHEN is a time such as 2026-11-29T08:00Z, or how long ago: 90s, 30m, 2h, 7d. A time
 without a zone is in this machine's zone, as are those of tables; JSON lines have UTC.
+LONG is 90s, 30m, 2h, 7d, or a number of seconds: 0.5.
 
 ENDED in counts and tables: it has ended, and how is not known.
 
@@ -48,7 +50,9 @@ Unless --url and --token-file are given, {URL_VARIABLE} and
 
 def add_options(parser: ArgumentParser) -> None:
     parser.epilog = _EPILOG
-    parser.add_argument("text", nargs="?", metavar="TEXT", help="part of a file, user or id: see below")
+    parser.add_argument(
+        "text", nargs="*", action=_Words, metavar="TEXT", help="part of a file, user or id: see below"
+    )
     which = parser.add_argument_group("which executions")
     which.add_argument("--file", metavar="NAME", help="any part of the file's name or path, in any case")
     for option, kind, help_text in (
@@ -74,8 +78,8 @@ def add_options(parser: ArgumentParser) -> None:
     which.add_argument("--until", type=_when, metavar="WHEN", help="started then or earlier")
     which.add_argument("--ended-since", type=_when, metavar="WHEN", help="ended then or later")
     which.add_argument("--ended-until", type=_when, metavar="WHEN", help="ended then or earlier")
-    which.add_argument("--min-duration", type=float, metavar="SECONDS", help="lasted so long or longer")
-    which.add_argument("--max-duration", type=float, metavar="SECONDS", help="lasted so long or shorter")
+    which.add_argument("--min-duration", type=_duration, metavar="LONG", help="lasted so long or longer")
+    which.add_argument("--max-duration", type=_duration, metavar="LONG", help="lasted so long or shorter")
     parser.add_argument(
         "--order", choices=["newest", "oldest", "longest"], default="newest", help="default newest"
     )
@@ -233,12 +237,39 @@ def _gap(covered: dict[str, Any]) -> str:
     return f"{name}, {covered['region']}: {problem} {covered['remedy'] or ''}".rstrip()
 
 
+class _Words(Action):
+    """One text of all of them; None if there are none."""
+
+    def __call__(
+        self,
+        parser: ArgumentParser,
+        namespace: Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, " ".join(values) if values else None)
+
+
+def _with_unit(text: str) -> int | None:
+    """Seconds; None: it has no unit."""
+    amount, unit = text[:-1], text[-1:]
+    is_one = unit in _UNITS_S and amount.isascii() and amount.isdigit()
+    return int(amount) * _UNITS_S[unit] if is_one else None
+
+
+def _duration(text: str) -> float:
+    try:
+        seconds = _with_unit(text)
+        return float(text if seconds is None else seconds)
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(f"must be seconds, or as in 90s, 30m, 2h; got {text[:40]!r}") from None
+
+
 def _when(text: str) -> str:
     """A time, or how long ago, as GraphQL's DateTime."""
-    amount, unit = text[:-1], text[-1:]
     try:
-        if unit in _UNITS_S and amount.isascii() and amount.isdigit():
-            return (datetime.now(UTC) - timedelta(seconds=int(amount) * _UNITS_S[unit])).isoformat()
+        if (seconds := _with_unit(text)) is not None:
+            return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
         time = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise ArgumentTypeError(f"must be a time or an age such as 2h; got {text[:40]!r}") from None
