@@ -177,7 +177,10 @@ async def test_what_the_gateway_refuses(aws: Emulator, settings: Callable[..., S
                 ["--min-duration", "2", "--max-duration", "1"],
                 "--min-duration must not be above --max-duration.",
             ),
-            (["x" * 128, "x" * 128], "the text must have 1 to 256 characters besides spaces at its ends; got 257."),
+            (
+                ["x" * 128, "x" * 128],
+                "the text must have 1 to 256 characters besides spaces at its ends; got 257.",
+            ),
         ):
             code, out, told = await run("search", *options, "--url", service.url)
             assert (code, out, told) == (1, "", f"error: {says} (BAD_USER_INPUT)\n")

@@ -285,6 +285,19 @@ async def test_names_that_are_neither_rare_nor_frequent_are_found_among_the_next
     assert page == await many.search(everything, wanted, NEWEST, first=30, as_of_ms=NOW_MS)
 
 
+async def test_what_is_frequent_among_everyones_is_read_from_the_callers_targets(many: HistoryStore) -> None:
+    """Trigrams would find more than can be looked up."""
+    few = SearchScope.of({frozenset(): [Target(AccountId(f"{at:012d}"), REGION) for at in range(9)]})
+    for wanted in (SearchFilter(file_name=".csv"), SearchFilter(text="claims-")):
+        many.search_budget = SearchBudget(long_look=10, longest_look=1000, found=100, few=1)
+        with Plans(many) as plans:
+            page = await many.search(few, wanted, NEWEST, first=100, as_of_ms=NOW_MS)
+        assert not any("trigrams" in plan for plan in await plans.read())
+        many.search_budget = SearchBudget(longest_look=1)
+        assert page == await many.search(few, wanted, NEWEST, first=100, as_of_ms=NOW_MS)
+        assert len(page.rows) == 100
+
+
 FILE_TRIGRAMS = {"sqlite": "history_texts_trigrams", "postgresql": "history_texts_file_trigrams"}
 
 

@@ -8,6 +8,7 @@ the order of the list until the page is full, or the time is over.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +181,11 @@ class _TextsRead:
     @property
     def matching_in_all(self) -> int:
         """As many as match, if all that the history ever had are like those that have been read."""
-        return len(self.matching) * self._high // self.executions
+        return len(self.matching) * self._high // max(1, self.executions)
+
+    def look_for(self, matching: int) -> float:
+        """How many executions so many match of, by those that have been read."""
+        return matching * self.executions / len(self.matching) if self.matching else math.inf
 
     @property
     def inside(self) -> ColumnElement[bool] | None:
@@ -264,22 +269,25 @@ class Search:
             if (rare := await self._rare(of, first)) is not None:
                 return rare
             return await self._sorted(of, first, self._of_targets(targets, _OTHER.executions.c.id, of, first))
+        are_frequent = False
         if self._filter.needs_texts:
-            if (found := await self._by_texts(of, first)) is not None:
+            read = _TextsRead(of)
+            if (found := await self._by_texts(read, of, first)) is not None:
                 return found
+            of_each = len(targets or ()) * first  # that match
+            are_frequent = read.look_for(of_each) < read.matching_in_all if of_each else False
         elif self._filter.names is None:
             for look in (self._budget.look, self._budget.long_look):
                 rows = await self._sorted(of, first, self._look(of, look))
                 if len(rows) == first:
                     return rows
-        return await self._of_many(targets, of, first)
+        return await self._of_many(targets, of, first, are_frequent=are_frequent)
 
-    async def _by_texts(self, of: _List, first: int) -> Sequence[sa.Row[Any]] | None:
+    async def _by_texts(self, read: _TextsRead, of: _List, first: int) -> Sequence[sa.Row[Any]] | None:
         """By trigrams if few match by what the next texts tell, else from these as long as a page is near.
 
         None: neither. In the time in which one execution is looked up, ten texts in a row are read.
         """
-        read = _TextsRead(of)
         look = self._budget.long_look
         while await self._read_texts(read, look):
             rows = await self._sorted(of, first, self._listed(read.matching), inside=read.inside)
@@ -292,7 +300,7 @@ class Search:
             ):
                 break
             look = 1 + min(needed, read.executions * _GROWTH)
-        return await self._rare(of, first)
+        return None if read.matching_in_all > self._budget.found else await self._rare(of, first)
 
     async def _read_texts(self, read: _TextsRead, look: int) -> bool:
         """Those of the next executions, by their ids, which mostly are in the list's order.
@@ -312,12 +320,17 @@ class Search:
         return len(read.matching) <= self._budget.found
 
     async def _of_many(
-        self, targets: Sequence[tuple[Target, SearchGroup]] | None, of: _List, first: int
+        self,
+        targets: Sequence[tuple[Target, SearchGroup]] | None,
+        of: _List,
+        first: int,
+        *,
+        are_frequent: bool,
     ) -> Sequence[sa.Row[Any]]:
-        """Of all that may match few do, or the looks would have found them."""
+        """Of all that the caller may see few match, or the looks would have found them; of everyone's, many may."""
         if self._filter.names is not None:
             return await self._sorted(of, first, self._of_names(*self._filter.names, of, first))
-        if (trigrams := await self._trigrams()) is not None:
+        if not are_frequent and (trigrams := await self._trigrams()) is not None:
             found, of_texts = self._found_by(trigrams)
             return await self._sorted(of, first, found, of_texts=of_texts)
         if targets is not None:
