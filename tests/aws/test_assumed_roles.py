@@ -161,7 +161,7 @@ async def test_sts_down_while_session_lasts(aws: Emulator, kind: FaultKind) -> N
             assert {id(session) for session in served} == {id(first)}
             await asyncio.sleep(0.01)  # in which a renewal may begin
         assert aws.calls.count(operation=ASSUME) <= 4
-        now.ahead_s = 3601
+        now.ahead_s = 3700  # the session began some moments after the clock
         assert await outcome(sessions, account()) != "ok"
 
 
@@ -245,7 +245,7 @@ async def test_hanging_calls_delay_nobody_for_long(aws: Emulator) -> None:
         aws.faults.add(Fault(FaultKind.HANG, operation=ASSUME, account_id=f"4{number:011}"))
     async with cache() as sessions:
         hanging = [asyncio.create_task(outcome(sessions, account(f"4{number:011}"))) for number in range(40)]
-        await until_in_flight(aws, 32)
+        await until(lambda: aws.calls.in_flight >= 32)  # of those that hang, some no longer count
         async with asyncio.timeout(15):  # an AssumeRole that hangs is given up after 20 s
             assert await outcome(sessions, account()) == "ok"
         for task in hanging:
