@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,7 @@ _ADD_EVENTS = (
 
 def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]]:
     names = [column.name for column in executions.c]
-    while batch := [row for row, _ in zip(rows, range(_BATCH), strict=False)]:
+    while batch := list(islice(rows, _BATCH)):
         yield (
             [tuple(row[name] for name in names) for row in batch],
             [tuple(texts_row(row["id"], row).values()) for row in batch],

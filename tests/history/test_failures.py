@@ -24,6 +24,7 @@ from transfer_gateway.domain.event import EventKind
 from transfer_gateway.history import Targets
 from transfer_gateway.history.migrate import migrate_history
 from transfer_gateway.history.store import HistoryStore, open_store
+from transfer_gateway.history.tables import HEAD
 from transfer_gateway.settings import ConfigurationError
 from wire import becomes
 
@@ -136,10 +137,10 @@ async def test_a_database_without_tables_says_what_to_run(postgres: PostgresServ
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        ("0000", "has revision 0000, but 0005 is needed; run `transfer-gateway migrate`"),
+        ("0000", f"has revision 0000, but {HEAD} is needed; run `transfer-gateway migrate`"),
         (
             "9999",
-            "has revision 9999 of a newer version of the gateway; this one knows 0005, and does not downgrade",
+            f"has revision 9999 of a newer version of the gateway; this one knows {HEAD}, and does not downgrade",
         ),
     ],
 )

@@ -9,6 +9,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from history_events import a_run, new_key
 from postgres import both_databases
@@ -24,11 +25,12 @@ from transfer_gateway.history.values import SearchIn
 from transfer_gateway.shared_tasks import SharedTasks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Container
 
     from transfer_gateway.domain.change import ExecutionChange
     from transfer_gateway.domain.event import ExecutionEvent
     from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.history.values import ChangeRows
 
 
 @asynccontextmanager
@@ -185,3 +187,40 @@ async def test_what_was_too_old_when_it_was_stored_is_not_missed(url: str) -> No
         await store.prune()
         assert await live.new(key, start) is None
         assert await live.newest() > start  # its numbers are not used again
+
+
+class Faulty(Live):
+    """A feed's first read that finds something fails by a fault of ours."""
+
+    faults = 0
+
+    async def read(
+        self, position: ChangePosition, only: SearchIn | ExecutionKey | Container[ExecutionKey]
+    ) -> ChangeRows:
+        page = await super().read(position, only)
+        task = asyncio.current_task()
+        if page.rows and not self.faults and task is not None and task.get_name() == "live changes":
+            self.faults += 1
+            raise ValueError("a fault")
+        return page
+
+
+async def test_a_fault_silences_no_subscription(store: HistoryStore) -> None:
+    """It is logged, and what was missed is read from the store."""
+    run = a_run(new_key())
+    scope = SearchScope.of({frozenset(): [Target(run[0].key.account_id, Region(run[0].key.region))]})
+    told: list[ExecutionEvent] = []
+    with capture_logs() as logs:
+        async with SharedTasks() as tasks, asyncio.timeout(60):
+            live = Faulty(store, tasks, Clock(monotonic=time.monotonic), max_subscriptions=10)
+            async with changes_of(live, SearchIn(scope, SearchFilter()), await live.newest()) as changes:
+                while await next_events(changes) != ():
+                    pass
+                await store.append(run[:4])
+                while len(told) < 4:
+                    told += await next_events(changes)
+                await store.append(run[4:])
+                while len(told) < 8:
+                    told += await next_events(changes)
+    assert told == run
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["live_feed_failed"]

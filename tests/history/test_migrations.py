@@ -132,7 +132,11 @@ async def test_the_command(postgres: PostgresServer) -> None:
     nowhere = await run("migrate", TRANSFER_GATEWAY_HISTORY_URL=postgres.url("nowhere"))
     assert (nowhere[0], nowhere[1]) == (1, "")
     assert nowhere[2].startswith("error: The history store has no such database.")
-    assert await run("migrate") == (0, "history: nothing to migrate\n", "")
+    assert await run("migrate") == (
+        0,
+        "history: nothing to migrate: TRANSFER_GATEWAY_HISTORY_URL is off\n",
+        "",
+    )
 
 
 async def test_what_was_stored_by_the_first_revision_is_kept_and_found(url: str, empty_too: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 
 from examples import examples
 from history_events import START, a_run, event, new_key, observed
@@ -23,12 +23,15 @@ from transfer_gateway.domain.record import record_of
 from transfer_gateway.history import GroupProgress, LogMechanism, Targets, WorkflowLog
 from transfer_gateway.history.codec import file_json, load, to_ms
 from transfer_gateway.history.store import HistoryStore, open_store
+from transfer_gateway.history.tables import events as stored_events
 from transfer_gateway.history.tables import executions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from transfer_gateway.history.time_limit import TimeLimit
 
 ALL = Targets(None)
 KINDS = [kind for kind in EventKind if kind is not EventKind.EXECUTION_THROTTLED]
@@ -330,3 +333,23 @@ async def test_nothing_lasts_less_than_no_time(store: HistoryStore) -> None:
     row = await row_of(store, key)
     assert row["ended_at"] < row["started_at"]
     assert row["lasted_ms"] == 0
+
+
+@pytest.mark.parametrize("operation", ["read", "search"])
+async def test_an_operation_reads_one_state(url: str, operation: str) -> None:
+    """Whatever others delete between its statements."""
+    run = a_run(new_key())
+    count = select(func.count()).select_from(stored_events)
+    async with open_store(url, timeout_s=30) as store, open_store(url, timeout_s=30) as other:
+        await store.append(run)
+
+        async def work(connection: AsyncConnection, _limit: TimeLimit | None = None) -> list[int | None]:
+            before = await connection.scalar(count)
+            await other._operations.write("test", lambda it: it.execute(delete(stored_events)))
+            return [before, await connection.scalar(count)]
+
+        if operation == "read":
+            assert await store._operations.read("test", work) == [8, 8]
+        else:
+            assert await store._operations.search("test", work, caller="") == [8, 8]
+        assert await store._operations.read("test", lambda it: it.scalar(count)) == 0

@@ -142,6 +142,10 @@ curl -s {url}/graphql -H 'content-type: application/json' -d '{body}'
 npx --yes --package=@bufbuild/buf buf curl --protocol grpc --http2-prior-knowledge \\
   http://{service.grpc}/transfer_api.v1.ExecutionService/GetExecution -d '{json.dumps({"key": key})}'
 
+What became of a file, by any part of its name:
+
+transfer-gateway search claims --url {url}
+
 What happens, as it happens:
 
 curl -sN {url}/graphql -H 'accept: text/event-stream' -H 'content-type: application/json' \\

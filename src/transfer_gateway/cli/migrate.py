@@ -12,11 +12,14 @@ from transfer_gateway.telemetry import configure_logging
 
 
 def migrate() -> None:
-    """Create or update the history's tables in PostgreSQL. Safe to repeat, and to run in several places at once."""
+    """Create or update the history's tables. Safe to repeat, and to run in several places at once.
+
+    Only PostgreSQL needs it, before the first start and before each upgrade: the service updates a SQLite file itself.
+    """
     settings: MigrationSettings = or_exit(MigrationSettings.from_environment)
     configure_logging(settings.log_level, settings.log_format)
     if settings.history_url in {"off", "sqlite://"}:
-        say("history: nothing to migrate")
+        say(f"history: nothing to migrate: TRANSFER_GATEWAY_HISTORY_URL is {settings.history_url}")
         return
     run(lambda: _migrate(settings))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MAX_LIMIT = 100_000
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_GAPS = {"UNREADABLE": "unreadable", "BEING_READ": "being read", "NOT_LOGGED": "not logged"}
+_GAPS = {"UNREADABLE": "unreadable", "BEING_READ": "being read", "NOT_LOGGED": "not all logged"}
 _EPILOG = f"""\
 TEXT is any part, in any case, of a file's name or path on S3 or EFS, of a user's
 name, or of the id of a server, session, workflow or execution. It may also be:
@@ -34,15 +34,17 @@ name, or of the id of a server, session, workflow or execution. It may also be:
   a location: s3://bucket/key, bucket/key or fs-.../path. It finds files with that
     key or path in any bucket or file system, as their names can't be searched
   the id of an account, unless a name or another id contains it
-Several words are one text, with a space between each two.
+Several words are one text, with a space between each two. There are no wildcards.
+A text that begins with a dash comes last, after --.
 
 Other names match whole, --user and --session in their case.
 
 WHEN is a time such as 2026-11-29T08:00Z, or how long ago: 90s, 30m, 2h, 7d. A time
 without a zone is in this machine's zone, as are those of tables; JSON lines have UTC.
-LONG is 90s, 30m, 2h, 7d, or a number of seconds: 0.5.
+DURATION is 90s, 30m, 2h, 7d, or a number of seconds: 0.5.
 
-ENDED in counts and tables: it has ended, and how is not known.
+EXCEPTION is a failure. ENDED in counts and tables: it has ended, and how is not known.
+What is in progress lasts until now.
 
 Unless --url and --token-file are given, {URL_VARIABLE} and
 {TOKEN_VARIABLE} are used."""
@@ -78,8 +80,8 @@ def add_options(parser: ArgumentParser) -> None:
     which.add_argument("--until", type=_when, metavar="WHEN", help="started then or earlier")
     which.add_argument("--ended-since", type=_when, metavar="WHEN", help="ended then or later")
     which.add_argument("--ended-until", type=_when, metavar="WHEN", help="ended then or earlier")
-    which.add_argument("--min-duration", type=_duration, metavar="LONG", help="lasted so long or longer")
-    which.add_argument("--max-duration", type=_duration, metavar="LONG", help="lasted so long or shorter")
+    which.add_argument("--min-duration", type=_duration, metavar="DURATION", help="lasted so long or longer")
+    which.add_argument("--max-duration", type=_duration, metavar="DURATION", help="lasted so long or shorter")
     parser.add_argument(
         "--order", choices=["newest", "oldest", "longest"], default="newest", help="default newest"
     )
@@ -130,7 +132,7 @@ def search(**options: Any) -> None:  # noqa: ANN401  argparse's values
                 tell(_gap(covered))
     except SearchFailed as failed:
         tell(f"error: {failed}")
-        sys.exit(1)
+        sys.exit(2 if failed.is_usage else 1)
 
 
 class _Found:
@@ -165,7 +167,7 @@ class _Found:
     def notes(self, options: dict[str, Any]) -> Iterator[str]:
         """What the user has to know of what was printed, and of what it may lack."""
         if self.is_empty and options["text"]:
-            yield "note: names of buckets and file systems are not searched; --help says what is"
+            yield from _hints(options["text"])
         elif self.reading.note:
             yield self.reading.note
         if self.is_empty and (options["user"] or options["session"]):
@@ -198,6 +200,18 @@ class _Found:
                 f"note: what is not logged can't be listed at present in {codes.total()} accounts and regions "
                 f"({', '.join(sorted(codes))}): it is shown as it was last, and what is new is missing"
             )
+
+
+def _hints(text: str) -> Iterator[str]:
+    """Why a text may find nothing."""
+    yield (
+        "note: names of buckets, file systems and accounts (see --account) are not searched, nor the files of what "
+        "failed before its first step, which no log has: search these by user and time"
+    )
+    if "*" in text or "?" in text:
+        yield "note: * and ? are no wildcards: any part of a name finds it"
+    if " " in text:
+        yield f'note: "{text}" was searched as one text; --user and --file, for example, look for two'
 
 
 def _first_that_finds(client: Client, options: dict[str, Any], tried: list[Reading]) -> _Found:

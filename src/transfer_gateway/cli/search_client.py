@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 import orjson
 
-from transfer_gateway.cli.search_filter import OPTIONS, SearchFailed
+from transfer_gateway.cli.search_filter import OPTIONS, WRONG_USE, SearchFailed
 from transfer_gateway.telemetry import hide
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Client:
         url = url or os.environ.get(URL_VARIABLE) or URL
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise SearchFailed(f"{url!r} is not a URL such as {URL}")
+            raise SearchFailed(f"{url!r} is not a URL such as {URL}", code=WRONG_USE)
         self._url = url.rstrip("/").removesuffix(_ENDPOINT) + _ENDPOINT
         self._headers = {"content-type": "application/json", "accept": "application/graphql-response+json"}
         if token := _token(token_file):
@@ -137,7 +137,7 @@ def _token(file: Path | None) -> str:
 def _message(error: dict[str, Any], code: str | None) -> str:
     """The message, of a filter's field with the option's name instead."""
     message = str(error["message"])
-    if code == "BAD_USER_INPUT":
+    if code == WRONG_USE:
         message = _FIELD.sub(lambda found: OPTIONS.get(found[1] or found[2], found[0]), message)
     hint = "; --token-file names a file with the bearer token" if code == "UNAUTHENTICATED" else ""
     return f"{message} ({code}){hint}" if code else message

@@ -39,12 +39,19 @@ _ON_S3 = re.compile(r"(?:s3://|arn:[a-z-]+:s3:::)([^/]+)/*(.*)", re.DOTALL)
 _LOCATION = re.compile(r"([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/+([^/].*)", re.DOTALL)
 
 
+WRONG_USE = "BAD_USER_INPUT"
+
+
 class SearchFailed(Exception):
-    """The gateway can't be asked, or refuses. The message is for the user; `code`: the gateway's."""
+    """The gateway can't be asked, or refuses. The message is for the user; `code`: the gateway's, or as it would."""
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+    @property
+    def is_usage(self) -> bool:
+        return self.code == WRONG_USE
 
 
 class Reading(NamedTuple):
@@ -89,7 +96,7 @@ def _filter(options: dict[str, Any]) -> dict[str, Any]:
     accounts = options["account"]
     ids = [account for account in accounts if _ACCOUNT_ID.fullmatch(account)]
     if ids and len(ids) < len(accounts):
-        raise SearchFailed("--account takes ids or aliases, not both in one search")
+        raise SearchFailed("--account takes ids or aliases, not both in one search", code=WRONG_USE)
     given = {
         "fileName": options["file"],
         "statuses": options["status"],
@@ -136,15 +143,21 @@ def _narrowed(wanted: dict[str, Any], named: dict[str, str]) -> dict[str, Any]:
     """Both. Raises: SearchFailed if an option names other values."""
     for name, value in named.items():
         if value not in wanted.get(name, [value]):
-            raise SearchFailed(f"the text is an id with {value}, which {OPTIONS[name]} excludes")
+            raise SearchFailed(
+                f"the text is an id with {value}, which {OPTIONS[name]} excludes", code=WRONG_USE
+            )
     return wanted | {name: [value] for name, value in named.items()}
 
 
 def _inside(wanted: dict[str, Any], place: str, path: str) -> Reading:
     """Files with that path, wherever they are: searches know no buckets. Raises: SearchFailed."""
     if not path:
-        raise SearchFailed(f"no search finds the files of a bucket; give a part of a key in {place}")
+        raise SearchFailed(
+            f"no search finds the files of a bucket; give a part of a key in {place}", code=WRONG_USE
+        )
     if "fileName" in wanted:
-        raise SearchFailed("the text is a file's location: leave out --file, or search for the user or an id")
+        raise SearchFailed(
+            "the text is a file's location: leave out --file, or search for the user or an id", code=WRONG_USE
+        )
     note = f"note: buckets and file systems can't be searched: these have {path} in the name or path, in any of them"
     return Reading(wanted | {"fileName": path}, note)

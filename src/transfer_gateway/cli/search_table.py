@@ -1,4 +1,4 @@
-"""Prints found executions as a table: one line each, two on a narrow terminal."""
+"""Prints found executions as a table: one line each, two where a terminal has no room for all columns."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _STYLES = {"COMPLETED": "green", "EXCEPTION": "red", "HANDLING_EXCEPTION": "yellow", "IN_PROGRESS": "cyan"}
+_RUNNING = {"IN_PROGRESS", "HANDLING_EXCEPTION"}
 _MINUTE_S = 60
 _GAP, _CUT = "  ", "…"
 _ERROR_LEAST, _ERROR = (
@@ -51,10 +52,8 @@ def print_table(executions: Sequence[dict[str, Any]]) -> list[str]:
     width = console.width if console.is_terminal else None
     is_wide = width is None or width >= _ONE_LINE_FROM
     columns = _columns(executions, is_wide=width is None or width >= _FULL_TIMES_FROM)
-    if is_wide:
-        lines = [_fitting(columns, "EXECUTION FILE STATUS STARTED FAILED USER ACCOUNT TOOK", width)]
-    else:
-        assert width is not None  # noqa: S101  as above
+    lines = [_fitting(columns, "EXECUTION FILE STATUS STARTED FAILED USER ACCOUNT TOOK", width)]
+    if width is not None and (not is_wide or len(lines[0]) < len(columns)):
         lines = [
             _fitting(columns, "FILE STATUS STARTED USER TOOK", width),
             _fitting(columns, "EXECUTION FAILED ACCOUNT", width - len(_GAP)),
@@ -87,7 +86,7 @@ def _columns(executions: Sequence[dict[str, Any]], *, is_wide: bool) -> dict[str
         _Column(
             "STARTED", [_time(found["startedAt"], is_short=not is_wide) for found in executions], 0, _cut
         ),
-        _Column("TOOK", [_duration(found["durationS"]) for found in executions], 0, _cut),
+        _Column("TOOK", [_took(found) for found in executions], 0, _cut),
         _Column("FILE", files, min(_NAME, max(map(_width_of_name, files))), _cut_file),
         _Column("USER", [escaped(user or "-") for user in users], 8, _cut),
         _Column("ACCOUNT", [escaped(_account(found)) for found in executions], 16, _cut),
@@ -191,11 +190,11 @@ def _file(location: dict[str, Any] | None) -> str:
 
 
 def _failure(step: dict[str, Any] | None) -> str:
-    """The error's type first: where there is little room it says most."""
+    """The step first: where there is little room it says most."""
     if step is None or step["error"] is None:
         return ""
     error = step["error"]
-    return f"{error['type']} in {step['name'] or step['stepType']}: {error['message']}"
+    return f"{step['name'] or step['stepType']}: {error['type']}: {error['message']}"
 
 
 def _time(text: str | None, *, is_short: bool) -> str:
@@ -209,9 +208,16 @@ def _time(text: str | None, *, is_short: bool) -> str:
     return f"{time:%m-%d %H:%M}" if is_this_year else f"{time:%Y-%m-%d %H:%M}"
 
 
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
+def _took(found: dict[str, Any]) -> str:
+    if found["durationS"] is not None:
+        return _duration(found["durationS"])
+    if found["startedAt"] is None or found["status"] not in _RUNNING:
         return "-"
+    so_far = datetime.now().astimezone() - datetime.fromisoformat(found["startedAt"])
+    return f"> {_duration(max(0.0, so_far.total_seconds()))}"
+
+
+def _duration(seconds: float) -> str:
     if seconds < _MINUTE_S:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), _MINUTE_S)

@@ -23,7 +23,7 @@ from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded, Throt
 from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.domain.search import SearchOrder
 from transfer_gateway.history.values import OF_ANOTHER_HISTORY
-from transfer_gateway.telemetry import counter, gauge
+from transfer_gateway.telemetry import counter, gauge, get_logger
 from transfer_gateway.telemetry.metrics import Durations
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     _Reading = asyncio.Task[FeedState | UpstreamUnavailable]
     from transfer_gateway.shared_tasks import SharedTasks
 
+_log = get_logger(__name__)
 _POLL_S = 1.0  # other replicas' changes are found by then, at the latest
 _GATHER_S, _GATHER_FILTER_S = 0.1, 0.3  # between two reads of the store; a filter's take longer
 _PAGE, _LISTED = 200, 100
@@ -225,7 +226,7 @@ class Live:
             if is_new and key is not None and len(self._feeds) >= _MAX_FEEDS:
                 raise Throttled(f"At most {_MAX_FEEDS} different filters are watched at a time.")
             feed = Feed(self, only)
-            self._feeds[key] = feed, self._tasks.start(feed.run(), name="live changes")
+            self._feeds[key] = feed, self._tasks.start(_run(feed), name="live changes")
         return self._feeds[key][0]
 
     async def _tick(self) -> None:
@@ -288,3 +289,13 @@ async def until(deadline: float) -> AsyncIterator[None]:
     except TimeoutError:
         message = "The history did not answer before the request's deadline; try again."
         raise DeadlineExceeded(message, retry_after_s=RETRY_S) from None
+
+
+async def _run(feed: Feed) -> None:
+    while True:
+        try:
+            await feed.run()
+        except Exception:  # nobody waits for this task, and its subscriptions would be silent  # noqa: BLE001
+            _log.exception("live_feed_failed", effect="its subscriptions read on by themselves")
+            feed.lose()
+            await asyncio.sleep(RETRY_S)

@@ -52,6 +52,7 @@ class Feed:
         self._source, self._only = source, only
         self._subscriptions: set[Subscription] = set()
         self._by_key: dict[ExecutionKey, set[Subscription]] = {}
+        self._is_lost = False
         self.started = asyncio.Event()
 
     @property
@@ -72,9 +73,8 @@ class Feed:
                 del self._by_key[subscription.only]
 
     async def run(self) -> None:
-        """Read until cancelled; while the store can't be read, everybody waits."""
+        """Read until cancelled; while the store can't be read, everybody waits. Begun again, it goes on."""
         position: ChangePosition | None = None
-        is_lost = False
         while True:
             committed = self._source.committed
             try:
@@ -82,16 +82,14 @@ class Feed:
                     position = await self._source.newest()
                     self.started.set()
                     for subscription in self._subscriptions:
-                        subscription.fall_behind() if is_lost else subscription.tick()
-                    is_lost = False
+                        subscription.fall_behind() if self._is_lost else subscription.tick()
+                    self._is_lost = False
                 page = await self._source.read(position, self._by_key if self._only is None else self._only)
             except (
                 BadUserInput
             ):  # the store is another one, or has lost what comes next: each is told by its own read
-                position, is_lost = None, True
-                self.started.clear()
-                for subscription in self._subscriptions:
-                    subscription.fall_behind()
+                position = None
+                self.lose()
                 await asyncio.sleep(RETRY_S)
                 continue
             except GatewayError:  # logged by the store
@@ -102,6 +100,13 @@ class Feed:
             position = page.until
             if not page.has_more:
                 await self._source.until_due(committed, is_filter=self._only is not None)
+
+    def lose(self) -> None:
+        """Where this was is unknown: each subscription reads on from where it is itself."""
+        self._is_lost = True
+        self.started.clear()
+        for subscription in self._subscriptions:
+            subscription.fall_behind()
 
     def _put(self, row: ChangeRow) -> None:
         subscriptions = self._subscriptions if self._only is not None else self._by_key.get(row.key, ())

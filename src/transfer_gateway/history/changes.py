@@ -240,8 +240,7 @@ class _Changes:
         by_id = {row.id: row for row in rows}
         changes = []
         for position, id_, run in found:
-            if (row := by_id.get(id_)) is None:
-                continue  # deleted meanwhile, on PostgreSQL
+            row = by_id[id_]
             key = key_of(row[:4])
             new = tuple(event_from(key, each.event_id, each.occurred_at, each.body) for each in run)
             seqs = tuple(each.seq for each in run)
@@ -250,7 +249,7 @@ class _Changes:
         return changes
 
     async def _last_numbers(self, ids: Sequence[int]) -> dict[int, int]:
-        """The numbers of the last events of these executions. Read after their statuses, which are no newer then."""
+        """The numbers of the last events of these executions."""
         if not ids:
             return {}
         columns = events.c

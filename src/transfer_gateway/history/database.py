@@ -14,9 +14,10 @@ _GIBIBYTE = 2**30
 
 
 class Database(Protocol):
-    """`writer`, `reader` and `searcher`: engines, the same one where the database needs no single writer.
+    """`writer`, `reader` and `searcher`: engines. A transaction of the latter two reads one state of the database.
 
-    `searches`: how many may run at once, so that connections are left for others.
+    `searches`: how many may run at once, so that connections are left for others. `writes_in_line`: one connection
+    writes, and others wait for it.
     """
 
     dialect: str
@@ -24,6 +25,7 @@ class Database(Protocol):
     reader: AsyncEngine
     searcher: AsyncEngine
     searches: int
+    writes_in_line: bool
     migrates_itself: bool
     max_bytes: int
 

@@ -96,32 +96,30 @@ class Operations:
                 limit = TimeLimit(self.database, min(_SEARCH_S, self._timeout_s * _SEARCH_PART))
                 return await limit.run(connection, work)
 
-        return await self._run(operation, attempt)
+        return await self._run(operation, attempt, is_alone=True)
 
     async def write(self, operation: str, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """In a transaction. Raises: UpstreamUnavailable.
-
-        With a single writer, its timeout says nothing of reads: it may have waited for others.
-        """
+        """In a transaction. Raises: UpstreamUnavailable."""
 
         async def attempt() -> T:
             async with self.database.writer.begin() as connection:
                 await self._note_use(connection)
                 return await work(connection)
 
-        return await self._run(operation, attempt, in_line=self.database.writer is not self.database.reader)
+        return await self._run(operation, attempt, is_alone=self.database.writes_in_line)
 
     async def _run(
-        self, operation: str, attempt: Callable[[], Coroutine[Any, Any, T]], *, in_line: bool = False
+        self, operation: str, attempt: Callable[[], Coroutine[Any, Any, T]], *, is_alone: bool = False
     ) -> T:
+        """`is_alone`: its timeout says nothing of other operations, as it may have waited for its like, or be large."""
         self._refuse_if_down()
         started_at = time.perf_counter()
         try:
             result = await self._attempts(attempt)
         except _Failed as failed:
             self._errors[operation,] = self._errors.get((operation,), 0) + 1
-            is_alone = in_line and isinstance(failed.__cause__, TimeoutError)
-            self._note(operation, replace(failed.failure, kind=Kind.FAILED) if is_alone else failed.failure)
+            is_own = is_alone and isinstance(failed.__cause__, TimeoutError)
+            self._note(operation, replace(failed.failure, kind=Kind.FAILED) if is_own else failed.failure)
             raise failed.failure.error() from failed.__cause__
         self._worked(operation)
         of = (operation,)

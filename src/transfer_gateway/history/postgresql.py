@@ -28,6 +28,7 @@ _RECYCLE_S = 1800  # connections move to a new primary or proxy after this
 class Postgresql:
     dialect = "postgresql"
     migrates_itself = False
+    writes_in_line = False
 
     def __init__(
         self, url: str, *, password_file: Path | None, max_bytes: int, pool_size: int, timeout_s: float | None
@@ -36,7 +37,7 @@ class Postgresql:
         self.max_bytes = max_bytes
         self._url, self._password_file, self._timeout_s = url, password_file, timeout_s
         self.searches = max(1, pool_size // 2)
-        self.writer = self.reader = self.searcher = create_async_engine(
+        self.writer = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect,
             pool_size=pool_size,
@@ -46,6 +47,8 @@ class Postgresql:
             pool_use_lifo=True,
             hide_parameters=True,
         )
+        # One snapshot for all statements of an operation, between which others may delete.
+        self.reader = self.searcher = self.writer.execution_options(isolation_level="REPEATABLE READ")
 
     async def _connect(self) -> asyncpg.Connection[Any]:
         import asyncpg  # noqa: PLC0415  only for PostgreSQL

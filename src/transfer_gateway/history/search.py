@@ -288,19 +288,22 @@ class Search:
 
         None: neither. In the time in which one execution is looked up, ten texts in a row are read.
         """
-        look = self._budget.long_look
-        while await self._read_texts(read, look):
+        look, are_many = self._budget.long_look, False
+        while look > 0 and await self._read_texts(read, look):
             rows = await self._sorted(of, first, self._listed(read.matching), inside=read.inside)
             if len(rows) == first or read.is_end:
                 return rows
-            needed = read.executions * (first - len(rows)) * 6 // (max(1, len(rows)) * 5)
-            if (
-                read.matching_in_all <= self._budget.found
-                or read.executions + needed > self._budget.longest_look
-            ):
-                break
-            look = 1 + min(needed, read.executions * _GROWTH)
-        return None if read.matching_in_all > self._budget.found else await self._rare(of, first)
+            needed = 1 + read.executions * (first - len(rows)) * 6 // (max(1, len(rows)) * 5)
+            left = self._budget.longest_look - read.executions
+            if read.matching_in_all > self._budget.found:
+                if needed > left:
+                    break
+            elif not are_many:
+                if (rare := await self._rare(of, first)) is not None:
+                    return rare
+                are_many = True  # or there is no index of trigrams
+            look = min(needed, left, read.executions * _GROWTH)
+        return None if are_many or read.matching_in_all > self._budget.found else await self._rare(of, first)
 
     async def _read_texts(self, read: _TextsRead, look: int) -> bool:
         """Those of the next executions, by their ids, which mostly are in the list's order.

@@ -49,6 +49,7 @@ class Sqlite:
     def __init__(self, path: Path | None, *, max_bytes: int, timeout_s: float) -> None:
         """`path` None: in memory, at most 64 MiB, where one connection does all."""
         self.path = path
+        self.writes_in_line = path is not None
         self.max_bytes = max_bytes if path else min(max_bytes, _MEMORY_MAX_BYTES)
         self._busy_s = timeout_s * 0.8  # so that it is SQLite that says that it is locked
         self._timeout_s = timeout_s
