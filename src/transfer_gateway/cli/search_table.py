@@ -108,6 +108,7 @@ def _fitting(columns: dict[str, _Column], names: str, width: int | None) -> list
     chosen: list[_Column] = []
     spare = width + len(_GAP)
     for column in candidates:
+        column.width = column.least
         if column.least + len(_GAP) <= spare or not chosen:
             chosen.append(column)
             spare -= column.least + len(_GAP)
