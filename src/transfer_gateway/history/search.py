@@ -293,15 +293,12 @@ class Search:
             rows = await self._sorted(of, first, self._listed(read.matching), inside=read.inside)
             if len(rows) == first or read.is_end:
                 return rows
-            needed = 1 + read.executions * (first - len(rows)) * 6 // (max(1, len(rows)) * 5)
-            left = self._budget.longest_look - read.executions
-            if read.matching_in_all > self._budget.found:
-                if needed > left:
-                    break
-            elif not are_many:
+            if not are_many and read.matching_in_all <= self._budget.found:
                 if (rare := await self._rare(of, first)) is not None:
                     return rare
                 are_many = True  # or there is no index of trigrams
+            needed = 1 + read.executions * (first - len(rows)) * 6 // (max(1, len(rows)) * 5)
+            left = self._budget.longest_look - read.executions
             look = min(needed, left, read.executions * _GROWTH)
         return None if are_many or read.matching_in_all > self._budget.found else await self._rare(of, first)
 
