@@ -146,6 +146,7 @@ class _TextsRead:
         self._low, self._high = 1, 0  # ids
         self.executions = 0
         self.matching: list[int] = []
+        self._sample = 0, 1  # so many matched, of so many
         self.is_end = False
 
     def next_ones(self, look: int) -> sa.Select[Any]:
@@ -181,11 +182,18 @@ class _TextsRead:
     @property
     def matching_in_all(self) -> int:
         """As many as match, if all that the history ever had are like those that have been read."""
-        return len(self.matching) * self._high // max(1, self.executions)
+        matching, of = self._sample
+        return matching * self._high // of
 
     def look_for(self, matching: int) -> float:
         """How many executions so many match of, by those that have been read."""
-        return matching * self.executions / len(self.matching) if self.matching else math.inf
+        found, of = self._sample
+        return matching * of / found if found else math.inf
+
+    def note_matching(self, ids: Sequence[int], *, are_all: bool) -> None:
+        self.matching += ids
+        if are_all or not self._sample[0]:
+            self._sample = len(self.matching), self.executions
 
     @property
     def inside(self) -> ColumnElement[bool] | None:
@@ -316,7 +324,8 @@ class Search:
         if among is not None:
             left = self._budget.found - len(read.matching)
             matching = sa.select(texts.c.execution).where(among, *self._filter.of_any_text).limit(left + 1)
-            read.matching += [row[0] for row in await self._rows(matching)]
+            ids = [row[0] for row in await self._rows(matching)]
+            read.note_matching(ids, are_all=len(ids) <= left)
         return len(read.matching) <= self._budget.found
 
     async def _of_many(
