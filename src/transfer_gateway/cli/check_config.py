@@ -6,7 +6,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from transfer_gateway.cli.output import printing, say, tell
+from transfer_gateway.cli.output import explained, printing, say, tell
 from transfer_gateway.cli.program import load_settings, or_exit, run
 from transfer_gateway.domain.errors import GatewayError, UpstreamUnavailable
 from transfer_gateway.domain.partition import partition_of
@@ -183,7 +183,7 @@ async def _try_history(settings: Settings) -> bool:
     try:
         await try_history(settings.history_url, settings.history_password_file, settings.history_timeout_s)
     except UpstreamUnavailable as error:
-        say(f"history: {error.code}: {error.message} {error.detail}")
+        say(f"history: {error.code}: {explained(error)}")
         return False
     say("history: ok")
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from transfer_gateway.cli.output import say, tell
+from transfer_gateway.cli.output import explained, say, tell
 from transfer_gateway.cli.program import or_exit, run
 from transfer_gateway.domain.errors import UpstreamUnavailable
 from transfer_gateway.settings import MigrationSettings
@@ -30,8 +30,7 @@ async def _migrate(settings: MigrationSettings) -> None:
     try:
         before, after = await migrate_history(settings.history_url, settings.history_password_file)
     except UpstreamUnavailable as error:
-        detail = "" if error.detail is None or error.detail in error.message else f" {error.detail}"
-        tell(f"error: {error.message}{detail}")
+        tell(f"error: {explained(error)}")
         sys.exit(1)
     say(
         f"history: revision {after}, up to date"

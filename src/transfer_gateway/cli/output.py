@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from transfer_gateway.domain.errors import GatewayError
+
 
 def say(text: str) -> None:
     with printing():
@@ -61,3 +63,12 @@ def print_fault(kind: type[BaseException], fault: BaseException, trace: Tracebac
     """An excepthook that redacts secrets."""
     with suppress(OSError):
         sys.stderr.write(redacted("".join(traceback.format_exception(kind, fault, trace))))
+
+
+def explained(error: GatewayError) -> str:
+    """The message, and the detail for operators unless it says the same."""
+    return (
+        error.message
+        if error.detail is None or error.detail in error.message
+        else f"{error.message} {error.detail}"
+    )
