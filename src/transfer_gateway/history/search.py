@@ -8,7 +8,6 @@ the order of the list until the page is full, or the time is over.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from transfer_gateway.domain.execution import ExecutionStatus
-from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.domain.search import SearchOrder, SearchPosition, StatusCounts
 from transfer_gateway.history.append import key_of
 from transfer_gateway.history.codec import dump
-from transfer_gateway.history.search_filter import (
-    TABLES,
-    Filter,
-    Sql,
-    Tables,
-    big,
-    duration_ms,
-    has_lasted,
-    is_running,
-)
+from transfer_gateway.history.search_filter import Filter, Sql, big, has_lasted, is_running
+from transfer_gateway.history.search_order import KEY, OTHER, KeyOrder, ListOrder, TextsRead
 from transfer_gateway.history.tables import State, executions, texts
 from transfer_gateway.history.trigrams import HAS_INDEX, Trigrams
 from transfer_gateway.history.values import SearchRow, SearchRows, StoredExecution
@@ -40,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
     from sqlalchemy.sql.elements import ColumnElement
 
-    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.domain.identity import ExecutionKey, Target
     from transfer_gateway.domain.search import SearchFilter
     from transfer_gateway.history.time_limit import TimeLimit
     from transfer_gateway.history.values import SearchGroup, SearchScope
@@ -48,10 +38,8 @@ if TYPE_CHECKING:
     Ids = sa.Select[Any] | sa.CompoundSelect[Any]
     StoredOf = Callable[[AsyncConnection, Sequence[Any]], Awaitable[Mapping[int, StoredExecution]]]
 
-_KEY = ("account_id", "region", "workflow_id", "execution_id")
 _NO_STATUS = -1
 _GROWTH = 6  # at most, of a look from the one before: one or two that are found tell little
-_OTHER = Tables(executions.alias("other"), texts.alias("other_texts"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,138 +58,6 @@ class SearchBudget:
     found: int = 5000
     few: int = 64
     many: int = 2000
-
-
-class _List:
-    """The order of a list, the place in it, and the direction in which it is read."""
-
-    def __init__(
-        self, sql: Sql, order: SearchOrder, position: SearchPosition | None, as_of_ms: int, *, backwards: bool
-    ) -> None:
-        self._sql, self.order, self._position = sql, order, position
-        self.as_of_ms = as_of_ms if position is None else position.as_of
-        self.is_ascending = (order is SearchOrder.OLDEST_FIRST) != backwards
-
-    @property
-    def is_by_duration(self) -> bool:
-        return self.order is SearchOrder.LONGEST_FIRST
-
-    def value(self, tables: Tables = TABLES) -> ColumnElement[int]:
-        if self.is_by_duration:
-            return duration_ms(tables.executions.c, self.as_of_ms)
-        return tables.executions.c.began_at
-
-    def of(
-        self, statement: sa.Select[Any], value: ColumnElement[int], first: int, tables: Tables = TABLES
-    ) -> sa.Select[Any]:
-        """The first of what is beyond the position. `value` decides whether the order is that of an index."""
-        key: list[ColumnElement[Any]] = [tables.executions.c[name] for name in _KEY]
-        if self._sql.is_postgresql:
-            key = [column.collate("C") for column in key]
-        if self._position is not None:
-            at, of = big(self._position.value), self._position.key
-            here, there = sa.tuple_(*key), sa.tuple_(*(sa.literal(part, sa.Text) for part in of))
-            is_beyond = (value > at, here > there) if self.is_ascending else (value < at, here < there)
-            # The first of these is for the index.
-            statement = statement.where(
-                value >= at if self.is_ascending else value <= at,
-                sa.or_(is_beyond[0], sa.and_(value == at, is_beyond[1])),
-            )
-        parts = (value, *key)
-        return statement.order_by(
-            *(part.asc() if self.is_ascending else part.desc() for part in parts)
-        ).limit(first)
-
-    @property
-    def begins_at(self) -> int | None:
-        """The position's value."""
-        return None if self._position is None else self._position.value
-
-    def sort_key(self, row: sa.Row[Any]) -> tuple[Any, ...]:
-        return (row.value, *row[:4])
-
-
-class _ByKey(_List):
-    """In the order of the executions' keys."""
-
-    def __init__(self, sql: Sql, after: ExecutionKey | Target | None, as_of_ms: int) -> None:
-        position = None
-        if after is not None:
-            key = (*after, "", "")[: len(_KEY)]  # before all of a target
-            position = SearchPosition(SearchOrder.OLDEST_FIRST, as_of_ms, 0, ExecutionKey(*key))
-        super().__init__(sql, SearchOrder.OLDEST_FIRST, position, as_of_ms, backwards=False)
-
-    def value(self, tables: Tables = TABLES) -> ColumnElement[int]:
-        return big(0)
-
-
-class _TextsRead:
-    """Which texts have been read: those of so many `executions`, in the list's order of times, and more in between.
-
-    `matching`: the ids of those that may match. `is_end`: there are no more executions.
-    """
-
-    def __init__(self, of: _List) -> None:
-        self._of, self._value = of, of.begins_at
-        self._low, self._high = 1, 0  # ids
-        self.executions = 0
-        self.matching: list[int] = []
-        self._sample = 0, 1  # so many matched, of so many
-        self.is_end = False
-
-    def next_ones(self, look: int) -> sa.Select[Any]:
-        """Their times and ids."""
-        value = _OTHER.executions.c.began_at
-        statement = sa.select(value.label("value"), _OTHER.executions.c.id)
-        if self._value is not None:
-            at = big(self._value)
-            statement = statement.where(value >= at if self._of.is_ascending else value <= at)
-        return statement.order_by(value.asc() if self._of.is_ascending else value.desc()).limit(look)
-
-    def add(self, look: int, row: sa.Row[Any]) -> ColumnElement[bool] | None:
-        """What was found of them. Returns: which texts are still to be read, if any."""
-        count, least, most, low, high = tuple(row)
-        self.executions += look
-        self.is_end = count < look
-        if not count:
-            return None
-        self._value = most if self._of.is_ascending else least
-        before = self._low, self._high
-        if before == (1, 0):
-            self._low, self._high = low, high
-            return texts.c.execution.between(big(low), big(high))
-        self._low, self._high = min(low, self._low), max(high, self._high)
-        parts = ((self._low, before[0] - 1), (before[1] + 1, self._high))
-        ranges = [texts.c.execution.between(big(first), big(last)) for first, last in parts if first <= last]
-        return sa.or_(*ranges) if ranges else None
-
-    @property
-    def spread(self) -> int:
-        return self._high - self._low
-
-    @property
-    def matching_in_all(self) -> int:
-        """As many as match, if all that the history ever had are like those that have been read."""
-        matching, of = self._sample
-        return matching * self._high // of
-
-    def look_for(self, matching: int) -> float:
-        """How many executions so many match of, by those that have been read."""
-        found, of = self._sample
-        return matching * of / found if found else math.inf
-
-    def note_matching(self, ids: Sequence[int], *, are_all: bool) -> None:
-        self.matching += ids
-        if are_all or not self._sample[0]:
-            self._sample = len(self.matching), self.executions
-
-    @property
-    def inside(self) -> ColumnElement[bool] | None:
-        """Which executions have all been read. Of those with the last value some may not."""
-        if self.is_end or self._value is None:
-            return None
-        value, at = executions.c.began_at, big(self._value)
-        return value < at if self._of.is_ascending else value > at
 
 
 class Search:
@@ -232,7 +88,7 @@ class Search:
         stored_of: StoredOf,
     ) -> SearchRows:
         """Raises: BadUserInput; DeadlineExceeded."""
-        of = _List(self._sql, order, position, self._as_of_ms, backwards=backwards)
+        of = ListOrder(self._sql, order, position, self._as_of_ms, backwards=backwards)
         found = await self._found(of, first + 1) if self._filter.groups else []
         rows = found[:first]
         page = await self._with_content(of, rows[::-1] if backwards else rows, stored_of)
@@ -242,12 +98,12 @@ class Search:
         self, after: ExecutionKey | Target | None, *, first: int, stored_of: StoredOf
     ) -> list[SearchRow]:
         """The first of what runs, in the order of the keys. Raises: BadUserInput; DeadlineExceeded."""
-        of = _ByKey(self._sql, after, self._as_of_ms)
+        of = KeyOrder(self._sql, after, self._as_of_ms)
         rows = await self._sorted(of, first) if self._filter.groups else []
         return await self._with_content(of, rows, stored_of)
 
     async def _with_content(
-        self, of: _List, rows: Sequence[sa.Row[Any]], stored_of: StoredOf
+        self, of: ListOrder, rows: Sequence[sa.Row[Any]], stored_of: StoredOf
     ) -> list[SearchRow]:
         stored = await stored_of(self._connection, rows) if rows else {}
         return [
@@ -260,7 +116,7 @@ class Search:
             for row in rows
         ]
 
-    async def _found(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
+    async def _found(self, of: ListOrder, first: int) -> Sequence[sa.Row[Any]]:
         if self._filter.wanted.execution_ids:
             return await self._sorted(of, first)
         if self._filter.only_running:
@@ -271,15 +127,15 @@ class Search:
             return await (self._longest(of, first) if of.is_by_duration else self._in_order(of, first))
         return await self._newest_or_oldest(of, first)
 
-    async def _newest_or_oldest(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
+    async def _newest_or_oldest(self, of: ListOrder, first: int) -> Sequence[sa.Row[Any]]:
         targets = self._filter.targets(self._budget.many)
         if targets is not None and len(targets) <= self._budget.few:
             if (rare := await self._rare(of, first)) is not None:
                 return rare
-            return await self._sorted(of, first, self._of_targets(targets, _OTHER.executions.c.id, of, first))
+            return await self._sorted(of, first, self._of_targets(targets, OTHER.executions.c.id, of, first))
         are_frequent = False
         if self._filter.needs_texts:
-            read = _TextsRead(of)
+            read = TextsRead(of)
             if (found := await self._by_texts(read, of, first)) is not None:
                 return found
             of_each = len(targets or ()) * first  # that match
@@ -291,7 +147,7 @@ class Search:
                     return rows
         return await self._of_many(targets, of, first, are_frequent=are_frequent)
 
-    async def _by_texts(self, read: _TextsRead, of: _List, first: int) -> Sequence[sa.Row[Any]] | None:
+    async def _by_texts(self, read: TextsRead, of: ListOrder, first: int) -> Sequence[sa.Row[Any]] | None:
         """By trigrams if few match by what the next texts tell, else from these as long as a page is near.
 
         None: neither. In the time in which one execution is looked up, ten texts in a row are read.
@@ -310,7 +166,7 @@ class Search:
             look = min(needed, left, read.executions * _GROWTH)
         return None if are_many or read.matching_in_all > self._budget.found else await self._rare(of, first)
 
-    async def _read_texts(self, read: _TextsRead, look: int) -> bool:
+    async def _read_texts(self, read: TextsRead, look: int) -> bool:
         """Those of the next executions, by their ids, which mostly are in the list's order.
 
         Returns: False if here they are not, or if too many match.
@@ -331,7 +187,7 @@ class Search:
     async def _of_many(
         self,
         targets: Sequence[tuple[Target, SearchGroup]] | None,
-        of: _List,
+        of: ListOrder,
         first: int,
         *,
         are_frequent: bool,
@@ -343,12 +199,12 @@ class Search:
             found, of_texts = self._found_by(trigrams)
             return await self._sorted(of, first, found, of_texts=of_texts)
         if targets is not None:
-            return await self._sorted(of, first, self._of_targets(targets, _OTHER.executions.c.id, of, first))
+            return await self._sorted(of, first, self._of_targets(targets, OTHER.executions.c.id, of, first))
         return await self._in_order(of, first)
 
     async def _sorted(
         self,
-        of: _List,
+        of: ListOrder,
         first: int,
         ids: Ids | None = None,
         *,
@@ -361,20 +217,20 @@ class Search:
             selected = selected.where(inside)
         return await self._rows(of.of(selected, of.value() + 0, first))
 
-    async def _in_order(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
+    async def _in_order(self, of: ListOrder, first: int) -> Sequence[sa.Row[Any]]:
         """Read as far as it takes."""
         return await self._rows(of.of(self._select(of), of.value(), first))
 
-    def _look(self, of: _List, look: int) -> Ids:
+    def _look(self, of: ListOrder, look: int) -> Ids:
         """The ids of the next executions in the list's order, whosever they are."""
         return of.of(
-            sa.select(_OTHER.executions.c.id),
-            of.value(_OTHER),
+            sa.select(OTHER.executions.c.id),
+            of.value(OTHER),
             look,
-            _OTHER,
+            OTHER,
         )
 
-    async def _rare(self, of: _List, first: int) -> Sequence[sa.Row[Any]] | None:
+    async def _rare(self, of: ListOrder, first: int) -> Sequence[sa.Row[Any]] | None:
         """Those that an index finds, if that is not too much."""
         if (few := await self._few_named()) is not None:
             return await self._sorted(of, first, few)
@@ -394,7 +250,7 @@ class Search:
         return None if len(ids) > self._budget.found else self._listed(ids)
 
     def _named(self, column: str, names: Sequence[str]) -> sa.Select[tuple[int]]:
-        columns = _OTHER.executions.c
+        columns = OTHER.executions.c
         return sa.select(columns.id).where(self._sql.is_one_of(columns[column], names))
 
     def _found_by(self, trigrams: Trigrams) -> tuple[sa.Select[tuple[int]], bool]:
@@ -423,7 +279,7 @@ class Search:
         self,
         targets: Sequence[tuple[Target, SearchGroup]],
         column: ColumnElement[int],
-        of: _List | None = None,
+        of: ListOrder | None = None,
         first: int = 0,
     ) -> Ids:
         """A column of the first of each target, or of all."""
@@ -441,7 +297,7 @@ class Search:
         group: SearchGroup,
         targets: Sequence[Target],
         column: ColumnElement[int],
-        of: _List | None,
+        of: ListOrder | None,
         first: int,
     ) -> sa.Select[Any]:
         given, names = self._given(
@@ -450,35 +306,33 @@ class Search:
                 "region": [target.region for target in targets],
             }
         )
-        columns = _OTHER.executions.c
+        columns = OTHER.executions.c
         here = [columns[name] == names[name] for name in names]
-        conditions = [*self._filter.of_execution(_OTHER), *self._filter.of_texts(group, _OTHER)]
+        conditions = [*self._filter.of_execution(OTHER), *self._filter.of_texts(group, OTHER)]
         if of is None:
             return (
                 sa.select(column).select_from(given.join(self._others(), sa.and_(*here))).where(*conditions)
             )
         return self._of_each(given, [*here, *conditions], of, first)
 
-    def _of_names(self, column: str, names: Sequence[str], of: _List, first: int) -> sa.Select[Any]:
+    def _of_names(self, column: str, names: Sequence[str], of: ListOrder, first: int) -> sa.Select[Any]:
         """The first of each name."""
         given, name_of = self._given({column: names})
-        here = _OTHER.executions.c[column] == name_of[column]
-        return self._of_each(given, [here, *self._filter.conditions(_OTHER)], of, first)
+        here = OTHER.executions.c[column] == name_of[column]
+        return self._of_each(given, [here, *self._filter.conditions(OTHER)], of, first)
 
     def _others(self) -> sa.FromClause:
-        others = _OTHER.executions
+        others = OTHER.executions
         if not self._filter.needs_texts:
             return others
-        return others.join(_OTHER.texts, _OTHER.texts.c.execution == others.c.id)
+        return others.join(OTHER.texts, OTHER.texts.c.execution == others.c.id)
 
     def _of_each(
-        self, given: sa.FromClause, conditions: Iterable[ColumnElement[bool]], of: _List, first: int
+        self, given: sa.FromClause, conditions: Iterable[ColumnElement[bool]], of: ListOrder, first: int
     ) -> sa.Select[Any]:
         """The ids of the first that match for each row of a table."""
-        inner = (
-            sa.select(_OTHER.executions.c.id.label("found")).select_from(self._others()).where(*conditions)
-        )
-        inner = of.of(inner, of.value(_OTHER), first, _OTHER)
+        inner = sa.select(OTHER.executions.c.id.label("found")).select_from(self._others()).where(*conditions)
+        inner = of.of(inner, of.value(OTHER), first, OTHER)
         if self._sql.is_postgresql:
             of_each = inner.lateral("of_each")
             return sa.select(of_each.c.found).select_from(given.join(of_each, sa.true()))
@@ -500,7 +354,7 @@ class Search:
             for at, name in enumerate(columns)
         }
 
-    async def _longest(self, of: _List, first: int) -> Sequence[sa.Row[Any]]:
+    async def _longest(self, of: ListOrder, first: int) -> Sequence[sa.Row[Any]]:
         """What ran at that time is sorted by its duration until then; all others have theirs in the index."""
         columns = executions.c
         lasted = self._select(of).where(has_lasted(columns, of.as_of_ms))
@@ -544,13 +398,13 @@ class Search:
             return self._conditions(status, found, of_texts=of_texts)
         if targets is None:
             return self._conditions(status)
-        return self._of_targets(targets, status_of(_OTHER.executions.c, self._as_of_ms).label("status"))
+        return self._of_targets(targets, status_of(OTHER.executions.c, self._as_of_ms).label("status"))
 
-    def _select(self, of: _List, ids: Ids | None = None, *, of_texts: bool = True) -> sa.Select[Any]:
+    def _select(self, of: ListOrder, ids: Ids | None = None, *, of_texts: bool = True) -> sa.Select[Any]:
         columns = executions.c
         return self._conditions(
             sa.select(
-                *(columns[name] for name in _KEY),
+                *(columns[name] for name in KEY),
                 columns.id,
                 columns.event_count,
                 columns.observed,
