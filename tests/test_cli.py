@@ -343,7 +343,7 @@ GRPC = {"grpc", "google.protobuf", "transfer_api", "transfer_gateway.api.rpc"}
     [("true", GRPC, set[str]()), ("false", set[str](), GRPC)],
     ids=["both-doors", "graphql-only"],
 )
-@pytest.mark.variants(keep=1)
+@pytest.mark.thorough
 def test_what_stays_out_of_the_service(
     accounts_file: Path, grpc: str, needed: set[str], not_needed: set[str]
 ) -> None:

@@ -148,6 +148,7 @@ def inherited(module: str) -> Iterator[tuple[type, str, str, int]]:
                 yield owner, definition.name, name, line
 
 
+@pytest.mark.thorough
 def test_what_is_inherited_is_public_or_listed() -> None:
     """With or without underscore: a library may change how its class uses its own methods and attributes."""
     wrong = []

@@ -243,6 +243,7 @@ def test_verdict(document: str, *, is_conflict: bool) -> None:
 @pytest.mark.parametrize("schema", [ZOO, OURS], ids=["zoo", "ours"])
 @settings(max_examples=examples(150))
 @given(random=st.randoms(use_true_random=False))
+@pytest.mark.variants(keep=1)
 def test_same_verdict_as_graphql_core(schema: GraphQLSchema, random: Random) -> None:
     """For any document, graphql-core's rule has the same verdict."""
     is_conflict = assert_same_verdict(Writer(schema, random).document(), schema)

@@ -299,6 +299,7 @@ async def test_large_answer_over_websocket(run: Run) -> None:
     assert all(answer["payload"]["data"] for answer in answers if answer["type"] == "next")
 
 
+@pytest.mark.thorough
 async def test_shutdown_with_peers_that_do_nothing(accounts_file: Path, aws: Emulator) -> None:
     """SIGTERM ends the process long before its grace period, with 0 and no task left, whoever doesn't send or read."""
     environment = {

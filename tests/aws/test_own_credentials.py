@@ -211,6 +211,7 @@ async def test_serving_says_why(
     assert "Traceback" not in log
 
 
+@pytest.mark.thorough
 async def test_a_process_that_hangs_is_ended(profile: Path, accounts_file: Path, tmp_path: Path) -> None:
     """A `credential_process` that does not end is reported, and killed with its children; it has no terminal."""
     told = tmp_path / "pid"

@@ -190,6 +190,7 @@ async def test_nothing_found_is_conclusive_once_all_is_read(
             await becomes(partial(found, door), conclusive)
 
 
+@pytest.mark.thorough
 async def test_what_ended_before_the_history_begins_is_in_doubt(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:
@@ -242,7 +243,8 @@ async def test_what_retention_has_deleted_is_in_doubt(
             assert (await door.get(key_of(old)))["status"] == "COMPLETED"  # the log has it
 
 
-@pytest.mark.parametrize("fault", [FaultKind.DENY, pytest.param(FaultKind.HANG, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("fault", [FaultKind.DENY, FaultKind.HANG])
+@pytest.mark.thorough
 async def test_a_log_that_can_not_be_read_is_in_doubt(
     world: World, aws: Emulator, settings: Callable[..., Settings], fault: FaultKind
 ) -> None:

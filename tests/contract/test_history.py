@@ -169,7 +169,7 @@ def path_of(location: dict[str, Any] | None) -> str | None:
 
 @pytest.mark.parametrize("subject", SUBJECTS)
 @pytest.mark.parametrize(("failing_step", "status"), [(None, "COMPLETED"), (1, "EXCEPTION")])
-@pytest.mark.variants(keep=3)
+@pytest.mark.variants(keep=2)
 async def test_an_ended_execution(
     past: Past, past_doors: Doors, subject: str, failing_step: int | None, status: str
 ) -> None:

@@ -302,6 +302,7 @@ async def test_a_search_tells_that_what_is_not_logged_can_not_be_listed(
             await becomes(problems, {(PLAIN, "NOT_LOGGED"): None, (GUARDED, "NOT_LOGGED"): "ACCESS_DENIED"})
 
 
+@pytest.mark.thorough
 async def test_a_gap_that_becomes_another_concerns_what_is_logged(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:

@@ -373,6 +373,7 @@ async def test_an_upload_on_request(new_aws: Any) -> None:
         assert [found.key for found in world.history(START, clock.now())] == [upload.key]
 
 
+@pytest.mark.thorough
 async def test_history_over_http(emulator: Emulator, world: World) -> None:
     """What truly happened until now, newest first, and nothing of the future; invalid parameters name themselves."""
     async with aiohttp.ClientSession(f"{emulator.url}/_emulator/") as http:

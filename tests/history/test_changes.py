@@ -150,7 +150,7 @@ async def test_only_what_matches_or_is_watched(store: HistoryStore) -> None:
     assert await since(store, start, SearchIn(scope, nothing)) == []
 
 
-@pytest.mark.variants(keep=1)
+@pytest.mark.thorough
 async def test_writers_at_once_number_in_the_order_of_commits(url: str) -> None:
     """A reader that follows them misses nothing, although each of them writes from a connection of its own."""
     async with open_store(url, timeout_s=30) as reader, open_store(url, timeout_s=30) as other:

@@ -31,6 +31,7 @@ def value(store: HistoryStore, name: str) -> float:
 
 
 @both_databases
+@pytest.mark.thorough
 async def test_executions_are_deleted_some_days_after_their_last_event(url: str) -> None:
     age_ms = int((time.time() - START.timestamp()) * 1000)
     async with open_store(url, retention_days=1, timeout_s=60) as store:

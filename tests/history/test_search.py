@@ -144,6 +144,7 @@ scopes = st.dictionaries(
     first=st.sampled_from([1, 4, 30, 1000]),
     budget=st.sampled_from([SearchBudget(), LITTLE]),
 )
+@pytest.mark.variants(keep=1)
 async def test_pages_have_what_the_model_has(
     filled: HistoryStore,
     *,
@@ -191,7 +192,7 @@ async def test_pages_have_what_the_model_has(
 @both_databases
 @pytest.mark.parametrize("order", SearchOrder)
 @pytest.mark.parametrize("backwards", [False, True])
-@pytest.mark.variants(keep=2)
+@pytest.mark.variants(keep=1)
 async def test_what_lives_throughout_is_seen_once_while_others_come_and_go(
     store: HistoryStore,
     *,

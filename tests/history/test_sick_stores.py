@@ -282,7 +282,7 @@ async def test_without_its_store_it_answers_what_runs(
 
 
 @pytest.mark.parametrize(("database", "sick"), WRITES_FAIL)
-@pytest.mark.variants(keep=1)
+@pytest.mark.thorough
 async def test_a_store_that_takes_no_writes_is_read(
     stores: Stores, tmp_path: Path, sick: Callable[[Stores], AbstractAsyncContextManager[None]]
 ) -> None:
@@ -315,7 +315,7 @@ async def test_a_store_that_takes_no_writes_is_read(
 
 
 @pytest.mark.parametrize(("database", "sick"), LOSES)
-@pytest.mark.variants(keep=1)
+@pytest.mark.thorough
 async def test_what_a_store_has_lost_it_gets_again(
     stores: Stores, tmp_path: Path, sick: Callable[[Stores], AbstractAsyncContextManager[None]]
 ) -> None:

@@ -35,6 +35,7 @@ def many_targets(world: World, accounts_file: Path) -> str:
     return ids[0]
 
 
+@pytest.mark.thorough
 async def test_a_search_that_fails_nearly_everywhere(
     aws: Emulator, accounts_file: Path, many_targets: str
 ) -> None:
