@@ -17,6 +17,7 @@ from transfer_gateway.domain.identity import (
     WorkflowId,
     WorkflowKey,
 )
+from transfer_gateway.telemetry import configure_logging
 from wire import GUARDED, HOME, PLAIN, REGION, Gateway, place, to_input
 
 if TYPE_CHECKING:
@@ -353,6 +354,7 @@ async def test_a_definition_that_cannot_be_had(
 
     It costs one call and one log line, however many steps there are.
     """
+    configure_logging("info", "json")
     aws.faults.add(fault)
     bad, good = (
         run(world, key_of(world.add_workflow(account, REGION), account), {"Steps": copied(2)})
