@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from transfer_emulator import UNKNOWN_ENUM_VALUE, Emulator, Fault, FaultKind, World
 from transfer_gateway.domain.identity import (
@@ -17,7 +18,6 @@ from transfer_gateway.domain.identity import (
     WorkflowId,
     WorkflowKey,
 )
-from transfer_gateway.telemetry import configure_logging
 from wire import GUARDED, HOME, PLAIN, REGION, Gateway, place, to_input
 
 if TYPE_CHECKING:
@@ -348,19 +348,19 @@ async def test_results_past_the_definition(gateway: Gateway, world: World) -> No
     ids=["denied", "deleted"],
 )
 async def test_a_definition_that_cannot_be_had(
-    gateway: Gateway, world: World, aws: Emulator, fault: Fault, code: str, capfd: pytest.CaptureFixture[str]
+    gateway: Gateway, world: World, aws: Emulator, fault: Fault, code: str
 ) -> None:
     """Only the definition is null, with the code in errors[]; the rest of every execution is returned.
 
     It costs one call and one log line, however many steps there are.
     """
-    configure_logging("info", "json")
     aws.faults.add(fault)
     bad, good = (
         run(world, key_of(world.add_workflow(account, REGION), account), {"Steps": copied(2)})
         for account in (PLAIN, GUARDED)
     )
-    answer = await ask_steps(gateway, [bad, good])
+    with capture_logs() as logs:
+        answer = await ask_steps(gateway, [bad, good])
     found = answer["data"]["executions"]
     assert [execution["id"] for execution in found] == [str(bad), str(good)]
     assert [step["stepType"] for step in found[0]["results"]["steps"]] == ["COPY", "COPY"]
@@ -371,7 +371,7 @@ async def test_a_definition_that_cannot_be_had(
     ]
     assert {error["extensions"]["accountId"] for error in answer["errors"]} == {PLAIN}
     assert aws.calls.count(operation=DESCRIBE, account_id=PLAIN) == 1
-    assert "".join(capfd.readouterr()).count("lookup_failed") == 1
+    assert [line["event"] for line in logs].count("lookup_failed") == 1
 
 
 async def test_one_call_for_each_workflow(gateway: Gateway, world: World, aws: Emulator) -> None:
