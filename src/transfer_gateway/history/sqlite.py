@@ -93,9 +93,8 @@ class Sqlite:
 
         @event.listens_for(engine.sync_engine, "connect")
         def connected(connection: Any, _record: object) -> None:  # noqa: ANN401  the library's own adapter
-            if (
-                open_now is not self._connections
-            ):  # it was given up meanwhile; SQLAlchemy closes the connection
+            if open_now is not self._connections:
+                # The engine was given up meanwhile. SQLAlchemy closes the connection.
                 raise NotConnected("is closed") if self._is_closed else Replaced
             open_now.add(connection.driver_connection)
 
