@@ -7,7 +7,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
 
 T = TypeVar("T")
@@ -45,3 +45,18 @@ class SharedTasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+
+async def restarted(
+    run: Callable[[], Coroutine[Any, Any, None]], *, on_fault: Callable[[], object], after_s: float
+) -> None:
+    """Run in the background until cancelled; after a fault again, as nobody waits who would hear of it.
+
+    `on_fault` logs it: it is called while the exception is handled.
+    """
+    while True:
+        try:
+            await run()
+        except Exception:  # whatever it is, others must not miss this task for good  # noqa: BLE001
+            on_fault()
+            await asyncio.sleep(after_s)

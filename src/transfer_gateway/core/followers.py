@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from transfer_gateway.core.follow_rate import FollowRate
 from transfer_gateway.core.follower import Follower
+from transfer_gateway.shared_tasks import restarted
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterable, Iterator, KeysView, Mapping
 
     from prometheus_client.core import Metric
@@ -136,15 +137,14 @@ class Followers:
             del self.gaps[target]
         self.gaps_version += had_gap is not has_gap
 
-    async def _run(self, follower: Follower) -> None:
-        while True:
-            try:
-                await follower.run()
-            except Exception:  # a background task's failure must not end the others  # noqa: BLE001
-                _log.exception(
-                    "follower_failed", account=follower.target.account_id, region=follower.target.region
-                )
-                await asyncio.sleep(_RESTART_S)
+    @staticmethod
+    async def _run(follower: Follower) -> None:
+        def on_fault() -> None:
+            _log.exception(
+                "follower_failed", account=follower.target.account_id, region=follower.target.region
+            )
+
+        await restarted(follower.run, on_fault=on_fault, after_s=_RESTART_S)
 
     def collect(self) -> Iterator[Metric]:
         labels = ("account", "region")

@@ -23,6 +23,7 @@ from transfer_gateway.domain.errors import BadUserInput, DeadlineExceeded, Throt
 from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.domain.search import SearchOrder
 from transfer_gateway.history.values import OF_ANOTHER_HISTORY
+from transfer_gateway.shared_tasks import restarted
 from transfer_gateway.telemetry import counter, gauge, get_logger
 from transfer_gateway.telemetry.metrics import Durations
 
@@ -292,10 +293,8 @@ async def until(deadline: float) -> AsyncIterator[None]:
 
 
 async def _run(feed: Feed) -> None:
-    while True:
-        try:
-            await feed.run()
-        except Exception:  # nobody waits for this task, and its subscriptions would be silent  # noqa: BLE001
-            _log.exception("live_feed_failed", effect="its subscriptions read on by themselves")
-            feed.lose()
-            await asyncio.sleep(RETRY_S)
+    def on_fault() -> None:
+        _log.exception("live_feed_failed", effect="its subscriptions read on by themselves")
+        feed.lose()
+
+    await restarted(feed.run, on_fault=on_fault, after_s=RETRY_S)

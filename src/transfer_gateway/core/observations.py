@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.core.sized_lru import SizedLru
 from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.shared_tasks import restarted
 from transfer_gateway.telemetry import counter, get_logger
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ class Observations:
     async def run(self) -> None:
         """Store until cancelled; then what is still waiting, if the store is up."""
         try:
-            await self._run()
+            await restarted(
+                self._run, on_fault=lambda: _log.exception("observations_failed"), after_s=_EVERY_S
+            )
         finally:
             with suppress(GatewayError, TimeoutError):
                 async with asyncio.timeout(_AT_END_S):
@@ -60,13 +63,9 @@ class Observations:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(_EVERY_S)
-            try:
+            with suppress(GatewayError):  # logged
                 while self._waiting:
                     await self._store_some()
-            except GatewayError:  # logged
-                continue
-            except Exception:  # a background task's failure must not end it  # noqa: BLE001
-                _log.exception("observations_failed")
 
     async def _store_some(self) -> None:
         """What is being stored waits until it is. Raises: UpstreamUnavailable."""
