@@ -10,7 +10,7 @@ import pytest
 from history_events import event, new_key
 from transfer_gateway.domain.event import EventKind
 from transfer_gateway.history.append import LockedExecution, RunningExecutions
-from transfer_gateway.history.append_queue import MAX_EVENTS, Append, AppendQueue
+from transfer_gateway.history.append_queue import MAX_TRANSACTION, Append, AppendQueue
 from transfer_gateway.shared_tasks import SharedTasks
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ async def test_appends_that_come_while_one_is_written_wait_for_more(written: Wri
 
 async def test_a_full_transaction_does_not_wait(written: Written) -> None:
     async with asyncio.TaskGroup() as tasks:
-        for append in appends(4, MAX_EVENTS // 2):
+        for append in appends(4, MAX_TRANSACTION // 2):
             tasks.create_task(written.queue.put(append))
     assert [len(batch) for _, batch in written.begun] == [2, 2]
     assert written.begun[1][0] - written.begun[0][0] == pytest.approx(WRITING_S, abs=0.01)

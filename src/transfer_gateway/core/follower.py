@@ -384,7 +384,8 @@ class Follower:
             self._idle_s = self._options.interval_s
         else:
             self._idle_s = min(MAX_IDLE_S, self._idle_s * _IDLE_GROWTH)
-        least_s = self._rate.active_s if is_active else self._rate.idle_s
+        # One that is quiet for a moment is read no more often than those that are not.
+        least_s = self._rate.active_s if is_active else max(self._rate.active_s, self._rate.idle_s)
         return max(jittered(self._idle_s, 0.9, 1.0), jittered(least_s, 0.95, 1.05))
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from transfer_gateway.history.values import GroupProgress
     from transfer_gateway.shared_tasks import SharedTasks
 
-MAX_EVENTS = 500  # of one transaction: so long others wait
+MAX_EVENTS = 500  # of one append: so long others wait
+MAX_TRANSACTION = 2000  # events: its time is mostly that of its dozen statements while the event loop is busy
 _GATHER_S = 0.25
 
 
@@ -52,7 +53,7 @@ class AppendQueue:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((append, done))
         self._events += len(append.events)
-        if self._events >= MAX_EVENTS:
+        if self._events >= MAX_TRANSACTION:
             self._full.set()
         if not self._running:
             self._running = True
@@ -78,13 +79,13 @@ class AppendQueue:
         """Those of the next transaction."""
         batch: list[tuple[Append, asyncio.Future[None]]] = []
         count = 0
-        while self._waiting and (not batch or count + len(self._waiting[0][0].events) <= MAX_EVENTS):
+        while self._waiting and (not batch or count + len(self._waiting[0][0].events) <= MAX_TRANSACTION):
             append, done = self._waiting.popleft()
             self._events -= len(append.events)
             if not done.done():  # whoever left may have been part of the cause for this to take long
                 batch.append((append, done))
                 count += len(append.events)
-        if self._events < MAX_EVENTS:
+        if self._events < MAX_TRANSACTION:
             self._full.clear()
         return batch
 

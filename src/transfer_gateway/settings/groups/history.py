@@ -57,12 +57,12 @@ class HistorySettings(Group):
         description="How often a log is read in which something happens, in seconds. A quiet one is read less often.",
     )
     history_max_reads_per_s: float = Field(
-        450.0,
+        480.0,
         ge=1,
         le=100_000,
         description=(
             "Reads of all logs together, per second. Where that is too few, quiet logs are read less often than once "
-            "a minute: 40,000 every 89 s; then active ones: 2,000 every 4.4 s."
+            "a minute: 40,000 every 84 s; then active ones: 2,000 every 4.2 s."
         ),
     )
     history_pool_size: int = Field(
