@@ -395,7 +395,7 @@ class Search:
             return self._conditions(status, few)
         if are_many and (trigrams := await self._trigrams()) is not None:
             found, of_texts = self._found_by(trigrams)
-            return self._conditions(status, found, of_texts=of_texts)
+            return self._of_found(status, found, of_texts=of_texts)
         if targets is None:
             return self._conditions(status)
         return self._of_targets(targets, status_of(OTHER.executions.c, self._as_of_ms).label("status"))
@@ -424,6 +424,19 @@ class Search:
         if ids is not None:
             statement = statement.where(executions.c.id.in_(ids))
         return statement.where(*self._filter.conditions(of_texts=of_texts))
+
+    def _of_found(self, statement: sa.Select[Any], found: Ids, *, of_texts: bool) -> sa.Select[Any]:
+        """Those that trigrams find, of which a few may do.
+
+        SQLite would first make a list of all, if they were a subquery of IN. It goes from one to the next, the newest
+        first, no further than it takes.
+        """
+        if self._sql.is_postgresql:
+            return self._conditions(statement, found, of_texts=of_texts)
+        ids = found.subquery("found")
+        (id_,) = ids.c
+        tables = ids.join(executions, executions.c.id == id_).join(texts, texts.c.execution == id_)
+        return statement.select_from(tables).where(*self._filter.conditions()).order_by(id_.desc())
 
     async def _rows(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
         await self._limit.renew()
