@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.rpc.server import RpcServer
     from transfer_gateway.api.unread import UnreadBytes
     from transfer_gateway.auth import Oidc
+    from transfer_gateway.core.fleet import Fleet
     from transfer_gateway.domain.discovery import AccountSources
     from transfer_gateway.history.store import HistoryStore
     from transfer_gateway.settings import DoorTls, Settings
@@ -256,8 +257,8 @@ def build_oidc(settings: Settings) -> Oidc | None:
     )
 
 
-def build_quotas(settings: Settings) -> Quotas:
-    return Quotas(
+def build_quotas(settings: Settings, fleet: Fleet) -> Quotas:
+    quotas = Quotas(
         QuotaLimits(
             requests_per_s=settings.caller_requests_per_s,
             requests_burst=settings.caller_requests_burst,
@@ -269,6 +270,8 @@ def build_quotas(settings: Settings) -> Quotas:
             subscriptions=settings.caller_max_subscriptions,
         )
     )
+    fleet.on_change(lambda: quotas.use_share(fleet.share))
+    return quotas
 
 
 def graphql_options(settings: Settings) -> GraphQLOptions:

@@ -129,7 +129,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             request_timeout_s=settings.request_timeout_s,
             tokens=tokens,
             policy=policy,
-            quotas=build_quotas(settings),
+            quotas=build_quotas(settings, core.gateway.fleet),
         )
         unread = UnreadBytes(
             max_bytes=settings.max_unread_bytes, max_bytes_per_caller=settings.caller_max_unread_bytes

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from transfer_gateway.backoff import Backoff, jittered
 from transfer_gateway.core.fanout import outcomes
 from transfer_gateway.core.follow_rate import MAX_IDLE_S, Demand
+from transfer_gateway.core.follower_state import FollowerState, Work
 from transfer_gateway.core.log_reader import LogReader, ReadPage
 from transfer_gateway.domain.coverage import Coverage, CoverageGap
 from transfer_gateway.domain.errors import GatewayError, LogGroupNotFound
@@ -32,13 +33,14 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.identity import Target, WorkflowId
     from transfer_gateway.domain.log_page import LogPage
     from transfer_gateway.domain.log_sources import LogSources
+    from transfer_gateway.history import GroupProgress
     from transfer_gateway.history.store import HistoryStore
 
 _log = get_logger(__name__)
 
 _ACTIVE_FOR_S = 30.0  # after an event
 _ASKED_FOR_S = 60.0  # after a question
-_WATCHED_FOR_S = 30.0  # after the last sign of whoever watches
+WATCHED_FOR_S = 30.0  # after the last sign of whoever watches
 _STAGGER_S = 2.0
 _IDLE_GROWTH = 1.5
 _FOLLOWED_FOR = timedelta(days=2)  # a group of a workflow or server that was deleted
@@ -67,16 +69,8 @@ class _Problem:
     retry_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What may fail: to find out where the target logs (`group` None), or to read what is new in a log, or its past."""
-
-    group: str | None = None
-    past: bool = False
-
-
 class Follower:
-    """One target's follower. `run` it in a task of its own."""
+    """One target's follower. `run` it in a task of its own, unless another replica follows the target."""
 
     def __init__(
         self,
@@ -96,7 +90,7 @@ class Follower:
         self.readers: dict[str, LogReader] = {}
         self._calls, self._store, self._clock, self._options = calls, store, clock, options
         self._rate, self._on_judged = rate, on_judged
-        self._problems: dict[_Work, _Problem] = {}
+        self._problems: dict[Work, _Problem] = {}
         self._sources_at = self._asked_at = self._watched_at = -1e9
         self._lookup_at: float | None = (
             None  # its turn to find out where the target logs, in the clock's time
@@ -139,9 +133,33 @@ class Follower:
         if not was_active:
             self._wake.set()
 
+    @property
+    def state(self) -> FollowerState:
+        """What is to be known of the target elsewhere. `sources` and `logs` are apart from it."""
+        groups = {group: reader.state for group, reader in self.readers.items()}
+        problems = {work: problem.error for work, problem in self._problems.items()}
+        return FollowerState(self._sources_at, groups, problems)
+
+    def adopt(self, state: FollowerState, sources: LogSources | None, logs: list[WorkflowLog]) -> None:
+        """Know what the replica knows that follows the target. To read on from there is possible at any time."""
+        self.sources, self.logs, self._sources_at = sources, logs, state.sources_at
+        for group, told in state.groups.items():
+            if (reader := self.readers.get(group)) is None:
+                reader = self.readers[group] = self._new_reader(group, told.progress)
+            reader.adopt(told)
+        for group in self.readers.keys() - state.groups.keys():
+            del self.readers[group]
+        retry_at = self._clock.now() + _RETRY.after(1)
+        self._problems = {work: _Problem(error, 1, retry_at) for work, error in state.problems.items()}
+        self._on_judged(self)
+
+    @property
+    def is_watched(self) -> bool:
+        return self._clock.now() - self._watched_at < WATCHED_FOR_S
+
     def problem_of(self, group: str | None = None) -> GatewayError | None:
         """Why the group, or where the target logs, could not be read last."""
-        problem = self._problems.get(_Work(group))
+        problem = self._problems.get(Work(group))
         return None if problem is None else problem.error
 
     @property
@@ -224,17 +242,13 @@ class Follower:
         """Whether it reads at the short interval."""
         return (
             self._is_asked
-            or self._is_watched
+            or self.is_watched
             or any(reader.is_active(_ACTIVE_FOR_S) for reader in self.readers.values())
         )
 
     @property
     def _is_asked(self) -> bool:
         return self._clock.now() - self._asked_at < _ASKED_FOR_S
-
-    @property
-    def _is_watched(self) -> bool:
-        return self._clock.now() - self._watched_at < _WATCHED_FOR_S
 
     async def _has_slept_until(self, until: float) -> bool:
         """Returns: False if it was woken before, because somebody asks."""
@@ -253,15 +267,15 @@ class Follower:
             self._problems.clear()  # those of the store are gone
         if self._has_lookup_due(is_asked=is_asked):
             self._lookup_at = None
-            await self._try(_Work(), self._find_sources)
+            await self._try(Work(), self._find_sources)
         verify = self._is_asked  # what the answer rests on
         async with asyncio.TaskGroup() as tasks:  # few, of which two read at once
             for group, reader in self.readers.items():
-                tasks.create_task(self._try(_Work(group), partial(reader.read_new, verify=verify)))
+                tasks.create_task(self._try(Work(group), partial(reader.read_new, verify=verify)))
 
     def _has_lookup_due(self, *, is_asked: bool) -> bool:
         """Whether to find out where the target logs: when it is its turn; at once for a question, if it is unknown."""
-        now, problem = self._clock.now(), self._problems.get(_Work())
+        now, problem = self._clock.now(), self._problems.get(Work())
         if now - self._sources_at < self._rate.lookup_every_s or (problem and now < problem.retry_at):
             return False
         if is_asked and self._sources_at < 0:
@@ -276,7 +290,7 @@ class Follower:
         if loop.time() >= self._past_at:
             left = False
             for reader in self._readers_of_past():
-                left |= await self._try(_Work(reader.group, past=True), reader.read_past)
+                left |= await self._try(Work(reader.group, past=True), reader.read_past)
             if not left:
                 return math.inf
             self._past_at = loop.time() + jittered(self._rate.past_s, 1.0, 1.1)
@@ -286,10 +300,10 @@ class Follower:
         return [
             reader
             for reader in self.readers.values()
-            if not reader.progress.backfilled and _Work(reader.group) not in self._problems
+            if not reader.progress.backfilled and Work(reader.group) not in self._problems
         ]
 
-    async def _try(self, work: _Work, read: Callable[[], Awaitable[object]]) -> bool:
+    async def _try(self, work: Work, read: Callable[[], Awaitable[object]]) -> bool:
         """Unless it failed a moment ago. Returns: whether it worked."""
         before = self._problems.get(work)
         if before is not None and self._clock.now() < before.retry_at:
@@ -300,7 +314,7 @@ class Follower:
             self._on_judged(self)
 
     async def _tried(
-        self, work: _Work, read: Callable[[], Awaitable[object]], before: _Problem | None
+        self, work: Work, read: Callable[[], Awaitable[object]], before: _Problem | None
     ) -> bool:
         try:
             await read()
@@ -339,15 +353,7 @@ class Follower:
         for group in groups:
             reader = self.readers.get(group)
             if reader is None:
-                self.readers[group] = LogReader(
-                    self.target,
-                    group,
-                    self._page_reader(group),
-                    self._store,
-                    self._clock,
-                    backfill=self._options.backfill,
-                    progress=progress.get(group),
-                )
+                self.readers[group] = self._new_reader(group, progress.get(group))
             else:
                 reader.check(progress.get(group))
         for group in self.readers.keys() - groups:
@@ -355,6 +361,17 @@ class Follower:
             self._problems = {work: it for work, it in self._problems.items() if work.group != group}
         self.sources, self._sources_at = found, self._clock.now()
         await outcomes(self.readers.values(), self._describe)
+
+    def _new_reader(self, group: str, progress: GroupProgress | None) -> LogReader:
+        return LogReader(
+            self.target,
+            group,
+            self._page_reader(group),
+            self._store,
+            self._clock,
+            backfill=self._options.backfill,
+            progress=progress,
+        )
 
     async def _describe(self, reader: LogReader) -> None:
         """Without the permission, how long the group keeps entries stays unknown."""
@@ -377,7 +394,7 @@ class Follower:
         logs, past, is_active = len(self.readers), len(self._readers_of_past()), self.is_active
         self._rate.count(self.target, Demand(logs, 0, past) if is_active else Demand(0, logs, past))
         if not logs and self._sources_at < 0:
-            problem = self._problems.get(_Work())
+            problem = self._problems.get(Work())
             at = self._lookup_at if self._lookup_at is not None else problem.retry_at if problem else 0.0
             return max(self._options.interval_s, at - self._clock.now())
         if is_active or self._sources_at < 0:

@@ -1,21 +1,25 @@
-"""The followers of all targets: one task each, started and ended as accounts come and go."""
+"""The followers of all targets: one task for each that this replica follows, as accounts and replicas come and go."""
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from transfer_gateway.core.follow_rate import FollowRate
 from transfer_gateway.core.follower import Follower
+from transfer_gateway.core.shared_following import SHARE_EVERY_S, SharedFollowing
+from transfer_gateway.domain.errors import GatewayError
 from transfer_gateway.shared_tasks import restarted
 from transfer_gateway.telemetry import counter, gauge, get_logger
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterable, Iterator, KeysView, Mapping
 
     from prometheus_client.core import Metric
 
     from transfer_gateway.core.clock import Clock
+    from transfer_gateway.core.fleet import Fleet
     from transfer_gateway.core.follower import FollowerOptions
     from transfer_gateway.core.log_calls import LogCalls
     from transfer_gateway.domain.account import Accounts
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 _RESTART_S = 5.0
+_SLICE = 500  # targets between two chances for others to use the event loop
 
 
 class Followers:
@@ -38,10 +43,12 @@ class Followers:
         store: HistoryStore,
         shared_tasks: SharedTasks,
         clock: Clock,
+        *,
         options: FollowerOptions,
+        fleet: Fleet,
     ) -> None:
         self._calls, self._store, self._tasks, self._clock = calls, store, shared_tasks, clock
-        self._options = options
+        self._options, self._fleet = options, fleet
         self._followers: dict[Target, Follower] = {}
         # Where something may be missing: executions in progress of which workflows; None: of any.
         self.gaps: dict[Target, frozenset[WorkflowId] | None] = {}
@@ -50,19 +57,23 @@ class Followers:
         self._reasons: dict[Target, tuple[CoverageGap | None, object]] = {}
         # Where executions that ended long ago may be missing: the log has entries that have not been read.
         self._partial: set[Target] = set()
-        self._running: dict[Target, asyncio.Task[None]] = {}
+        self._running: dict[Target, asyncio.Task[None]] = {}  # those that this replica follows
         self._rate = FollowRate(interval_s=options.interval_s, max_reads_per_s=options.max_reads_per_s)
+        self._shared = SharedFollowing(fleet, store, self._followers, self._running, clock)
+        self._assigned = asyncio.Event()  # who else lives is known
+        self._members_changed = asyncio.Event()
+        fleet.on_change(self._members_changed.set)
 
     def follow(self, accounts: Accounts) -> None:
         """Follow the targets of these accounts, and no others."""
         targets = set(accounts.targets())
         for target in self._followers.keys() - targets:
-            self._running.pop(target).cancel()
+            self._leave(target)
+            self._shared.forget(target)
             del self._followers[target]
             self.gaps.pop(target, None)
             self._reasons.pop(target, None)
             self._partial.discard(target)
-            self._rate.forget(target)
         for target in targets - self._followers.keys():
             follower = Follower(
                 target,
@@ -75,10 +86,44 @@ class Followers:
             )
             self._followers[target] = follower
             self._judge(follower)
-            self._running[target] = self._tasks.start(self._run(follower), name=f"follow {target.label}")
-        self._rate.targets = len(targets)
+            if self._assigned.is_set():
+                self._assign(target)
+        self._rate.targets = len(self._running)
         self.gaps_version += 1
         self._calls.keep_only(targets)
+
+    async def run(self) -> None:
+        """Follow what is this replica's to follow, until cancelled."""
+        await restarted(self._follow, on_fault=lambda: _log.exception("following_failed"), after_s=_RESTART_S)
+
+    async def _follow(self) -> None:
+        await self._fleet.beat()
+        self._assigned.set()
+        while True:
+            self._members_changed.clear()
+            for at, target in enumerate(list(self._followers)):
+                self._assign(target)
+                if at % _SLICE == _SLICE - 1:
+                    await asyncio.sleep(0)
+            self._rate.targets = len(self._running)
+            while not self._members_changed.is_set():
+                with suppress(GatewayError):  # logged
+                    await self._shared.share()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SHARE_EVERY_S):
+                        await self._members_changed.wait()
+
+    def _assign(self, target: Target) -> None:
+        """To this replica, or to another."""
+        if not self._fleet.owns(target):
+            self._leave(target)
+        elif target not in self._running and (follower := self._followers.get(target)) is not None:
+            self._running[target] = self._tasks.start(self._run(follower), name=f"follow {target.label}")
+
+    def _leave(self, target: Target) -> None:
+        if (task := self._running.pop(target, None)) is not None:
+            task.cancel()
+            self._rate.forget(target)
 
     def of(self, target: Target) -> Follower | None:
         """None if the target is not configured any more."""
@@ -130,6 +175,7 @@ class Followers:
         if self._reasons.get(target) != reason:
             self._reasons[target] = reason
             self.reasons_version += 1
+        self._shared.note(target)
         had_gap, has_gap = target in self.gaps, follower.gap is not None
         if has_gap:
             self.gaps[target] = follower.unknown_workflows
@@ -155,7 +201,8 @@ class Followers:
         problems: dict[tuple[str, ...], float] = {}
         unreadable = 0
         now = self._clock.now()
-        for target, follower in list(self._followers.items()):
+        for target in list(self._running):  # of others, others tell
+            follower = self._followers[target]
             coverage = follower.coverage
             if coverage.since is not None and coverage.complete_until is not None:
                 since[target] = coverage.since.timestamp()

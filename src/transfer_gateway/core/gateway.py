@@ -10,6 +10,7 @@ from transfer_gateway.core.coverage import Coverages
 from transfer_gateway.core.cursors import Cursors
 from transfer_gateway.core.executions_in_progress import InProgress
 from transfer_gateway.core.find import Finder
+from transfer_gateway.core.fleet import Fleet
 from transfer_gateway.core.followers import Followers
 from transfer_gateway.core.history import History
 from transfer_gateway.core.known_in_progress import KnownInProgress
@@ -84,6 +85,8 @@ class Gateway:
 
         `store` None: no history. `following` None: no logs are followed, as in check-config.
         """
+        self.fleet = Fleet(store.fleet if store is not None and store.is_shared else None)
+        self.fleet.on_change(lambda: pacing.use_share(self.fleet.share))
         observations = Observations(store) if store is not None else None
         self._collectors: tuple[Collector, ...] = ()
         self._accounts = accounts
@@ -123,7 +126,8 @@ class Gateway:
                 self._operations,
                 call_timeout_s=request_timeout_s,
             )
-            followers = Followers(calls_to_logs, store, shared_tasks, clock, following)
+            followers = Followers(calls_to_logs, store, shared_tasks, clock, options=following, fleet=self.fleet)
+            self.fleet.on_change(lambda: calls_to_logs.searching.use_share(self.fleet.share))
             self._history = History(
                 store,
                 followers,
@@ -173,8 +177,10 @@ class Gateway:
                 max_subscriptions=max_subscriptions,
             )
             followers.follow(accounts)
+            shared_tasks.start(self.fleet.run(), name="say that this replica lives")
+            shared_tasks.start(followers.run(), name="follow")
             shared_tasks.start(observations.run(), name="store observations")
-            self._collectors = (store, followers, observations, self._lists, watched, live)
+            self._collectors = (self.fleet, store, followers, observations, self._lists, watched, live)
         self._sources = Sources(
             self._operations,
             Finder(self._operations),

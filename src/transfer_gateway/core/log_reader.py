@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from transfer_gateway.core.follower_state import GroupState
 from transfer_gateway.domain.errors import StoreUnavailable, UpstreamUnavailable
 from transfer_gateway.domain.event import ENDS, EventKind
 from transfer_gateway.history import GroupProgress, ProgressLost
@@ -119,6 +120,16 @@ class LogReader:
         if settled_until > stored.complete_since:
             self._earlier = replace(stored, read_until=settled_until)
         self.progress = GroupProgress(*self.target, self.group, now, now, max(now - self._backfill, goal))
+
+    @property
+    def state(self) -> GroupState:
+        return GroupState(self.progress, self._saved_until, self.described, self.lag_s)
+
+    def adopt(self, state: GroupState) -> None:
+        """Another replica reads the log: go on from what it has read and stored."""
+        self.progress = self.progress.united(state.progress)
+        self._saved_until, self.described, self.lag_s = state.saved_until, state.described, state.lag_s
+        self._earlier = None
 
     def check(self, stored: GroupProgress | None) -> None:
         """Start from what the store has, if it has lost what was saved."""

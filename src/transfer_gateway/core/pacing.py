@@ -8,6 +8,7 @@ deadline and the target's retry budget allow.
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -42,6 +43,15 @@ class PacingLimits:
     max_in_flight: int
     max_in_flight_overall: int
 
+    def part(self, share: float) -> PacingLimits:
+        """Of one of several that call the same targets. Each may make one call at least."""
+        return replace(
+            self,
+            rate_per_s=self.rate_per_s * share,
+            burst=math.ceil(self.burst * share),
+            max_in_flight=math.ceil(self.max_in_flight * share),
+        )
+
 
 class Pacing:
     """The limits of every target, created at its first call. `rate_of`: of one target, if it has its own."""
@@ -51,6 +61,13 @@ class Pacing:
         self._rate_of = rate_of or (lambda _: limits.rate_per_s)
         self._overall = FairLimiter(limits.max_in_flight_overall)
         self._targets: dict[Target, _TargetPace] = {}
+        self._share = 1.0
+
+    def use_share(self, share: float) -> None:
+        """Use this part of each target's limits, as others use the rest."""
+        self._share = share
+        for target, pace in self._targets.items():
+            pace.use(self._limits_of(target))
 
     async def call(self, target: Target, send: Callable[[], Awaitable[T]], *, deadline: float) -> T:
         """Run `send` within the target's limits; `deadline` in the loop's time.
@@ -65,8 +82,10 @@ class Pacing:
         return await with_retries(lambda: pace.call(send, deadline), deadline, pace.retries)
 
     def _new_pace(self, target: Target) -> _TargetPace:
-        limits = replace(self._limits, rate_per_s=self._rate_of(target))
-        return _TargetPace(target, limits, self._overall)
+        return _TargetPace(target, self._limits_of(target), self._overall)
+
+    def _limits_of(self, target: Target) -> PacingLimits:
+        return replace(self._limits, rate_per_s=self._rate_of(target)).part(self._share)
 
     @staticmethod
     async def prepare(target: Target, get: Callable[[], Awaitable[object]], *, deadline: float) -> None:
@@ -151,6 +170,11 @@ class _TargetPace:
         self.breaker = CircuitBreaker(target)
         self.waits, self.waited_s, self.refusals = 0, 0.0, 0
         self._answers = 0  # of AWS, errors included
+
+    def use(self, limits: PacingLimits) -> None:
+        """From now on; what is in flight stays so."""
+        self._rate.use(limits.rate_per_s, limits.burst)
+        self._semaphore = asyncio.Semaphore(limits.max_in_flight)
 
     async def call(self, send: Callable[[], Awaitable[T]], deadline: float) -> T:
         """Wait for the limits, then make the call through the breaker, both until the deadline."""

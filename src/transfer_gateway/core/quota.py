@@ -7,9 +7,10 @@ call or reading a snapshot is free.
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
@@ -39,6 +40,18 @@ class QuotaLimits:
     aws_calls_burst: int
     subscriptions: int
 
+    def part(self, share: float) -> QuotaLimits:
+        """Of one of several replicas: what is per second. What is open at once is each replica's own to bound."""
+        return replace(
+            self,
+            requests_per_s=self.requests_per_s * share,
+            requests_burst=math.ceil(self.requests_burst * share),
+            rows_per_s=self.rows_per_s * share,
+            rows_burst=math.ceil(self.rows_burst * share),
+            aws_calls_per_s=self.aws_calls_per_s * share,
+            aws_calls_burst=math.ceil(self.aws_calls_burst * share),
+        )
+
 
 class Quota:
     """One caller's quota."""
@@ -50,6 +63,12 @@ class Quota:
         self._requests = _Allowance(limits.requests_per_s, limits.requests_burst, "requests")
         self._rows = _Allowance(limits.rows_per_s, limits.rows_burst, "rows")
         self._aws_calls = _Allowance(limits.aws_calls_per_s, limits.aws_calls_burst, "calls to AWS")
+
+    def use(self, limits: QuotaLimits) -> None:
+        """From now on."""
+        self._requests.use(limits.requests_per_s, limits.requests_burst)
+        self._rows.use(limits.rows_per_s, limits.rows_burst)
+        self._aws_calls.use(limits.aws_calls_per_s, limits.aws_calls_burst)
 
     def take_request(self, request: Request | None) -> None:
         """Count a request as in progress until it ends. Raises: Throttled."""
@@ -106,8 +125,14 @@ class Quotas:
     """The quotas of all callers, created at a caller's first request; least recently used ones are dropped."""
 
     def __init__(self, limits: QuotaLimits) -> None:
-        self._limits = limits
+        self._all = self._limits = limits
         self._quotas: LRUCache[str, Quota] = LRUCache(_CALLERS_CACHED)
+
+    def use_share(self, share: float) -> None:
+        """Use this part of each caller's limits, as other replicas use the rest."""
+        self._limits = self._all.part(share)
+        for quota in self._quotas.values():
+            quota.use(self._limits)
 
     def of(self, caller: Caller) -> Quota:
         quota = self._quotas.get(caller.name)
@@ -120,10 +145,13 @@ class _Allowance:
     """A rate with a burst. Source: the generic cell rate algorithm (GCRA), as in `rate.py`."""
 
     def __init__(self, per_s: float, burst: int, unit: str) -> None:
-        self._interval_s = 1.0 / per_s
-        self._burst_s = self._interval_s * (burst - 1)
+        self.use(per_s, burst)
         self._next_at = 0.0  # when the next unit is due at exactly the rate
         self._unit = unit
+
+    def use(self, per_s: float, burst: int) -> None:
+        self._interval_s = 1.0 / per_s
+        self._burst_s = self._interval_s * (burst - 1)
 
     def take(self, count: int = 1) -> None:
         now = asyncio.get_running_loop().time()

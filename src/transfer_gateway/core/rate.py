@@ -22,11 +22,15 @@ class RateLimit:
 
     def __init__(self, target: Target, *, rate_per_s: float, burst: int) -> None:
         self._target = target
-        self._interval_s = 1.0 / rate_per_s
-        self._burst_s = self._interval_s * (burst - 1)
+        self.use(rate_per_s, burst)
         self._next_at = 0.0  # when the next call is due at exactly the rate
         self._head_of_line = asyncio.Lock()
         self._in_line = 0
+
+    def use(self, rate_per_s: float, burst: int) -> None:
+        """From now on."""
+        self._interval_s = 1.0 / rate_per_s
+        self._burst_s = self._interval_s * (burst - 1)
 
     async def wait(self, deadline: float) -> None:
         """Wait for the rate limit. A call that is cancelled while it waits uses none of the rate.

@@ -15,9 +15,12 @@ from transfer_gateway.history.tables import (
     events,
     executions,
     feed,
+    followed,
     log_groups,
+    replicas,
     retention,
     texts,
+    watched,
     workflow_logs,
 )
 
@@ -39,8 +42,9 @@ RECORD = (
 _ERROR = ("error_type", "error_message")
 _OBSERVED = ("observed", "observed_first_at", "observed_last_at", "observed_state")
 _ANSWER = ("answer_seq", "answer_digest")
-_ADVISORY_LOCK = 7_310_045_222  # an arbitrary number
+_ADVISORY_LOCK, _OF_FOLLOWED = 7_310_045_222, 7_310_045_223  # arbitrary numbers
 _ZERO = sa.literal(0, sa.BigInteger)
+_NOW = sa.bindparam("now", type_=sa.BigInteger)
 UPLOAD = ("user_name", "server_id", "session_id", "file_location")  # both the events and AWS tell
 
 
@@ -79,6 +83,16 @@ class Statements:
     note_deleted: sa.Executable  # (ids), before they are deleted
     note_missed: sa.Executable  # (ids), as well, unless they were too old when they were stored
     save_kept_since: sa.Executable  # (kept_since)
+    beat: sa.Executable  # (id)
+    beats: sa.Executable  # → id, beats
+    remove_replicas: sa.Executable  # (ids)
+    take_turn_of_followed: sa.Executable | None  # as `take_turn`
+    last_followed: sa.Executable  # → the highest `seq` so far
+    save_followed: sa.Executable  # (rows: those of the table; `sources` null: as before)
+    followed: sa.Executable  # (after, first) → the table's columns, by `seq`
+    save_watched: sa.Executable  # (rows: those of the table)
+    watched: sa.Executable  # (now) → account_id, region
+    remove_watched: sa.Executable  # (now)
 
     def ids(self, ids: Iterable[int | str]) -> list[int | str] | str:
         return list(ids) if self.dialect == "postgresql" else dump(list(ids))
@@ -98,7 +112,7 @@ class _Build:
     def all(self) -> Statements:
         return Statements(
             dialect=self._dialect,
-            take_turn=self._take_turn(),
+            take_turn=self._take_turn(_ADVISORY_LOCK),
             last_answer=last_answer(),
             lock=self._lock(),
             events_of=self._events_of(),
@@ -122,6 +136,16 @@ class _Build:
             note_deleted=self._note_deleted("deleted"),
             note_missed=self._note_deleted("missed"),
             save_kept_since=self._save_kept_since(),
+            beat=self._beat(),
+            beats=sa.select(replicas),
+            remove_replicas=sa.delete(replicas).where(self._is_one_of(replicas.c.id)),
+            take_turn_of_followed=self._take_turn(_OF_FOLLOWED),
+            last_followed=sa.select(sa.func.max(followed.c.seq)),
+            save_followed=self._save_followed(),
+            followed=_followed(),
+            save_watched=self._save_watched(),
+            watched=sa.select(watched.c.account_id, watched.c.region).where(watched.c.until > _NOW),
+            remove_watched=sa.delete(watched).where(watched.c.until <= _NOW),
         )
 
     def _rows(self, *columns: sa.Column[Any]) -> sa.FromClause:
@@ -178,11 +202,11 @@ class _Build:
         least = sa.func.least if self._postgresql else sa.func.min
         return least(sa.func.coalesce(one, other), sa.func.coalesce(other, one))
 
-    def _take_turn(self) -> sa.Executable | None:
-        """Wait for other transactions that number changes. SQLite has one writer anyway."""
+    def _take_turn(self, lock: int) -> sa.Executable | None:
+        """Wait for other transactions that number the same. SQLite has one writer anyway."""
         if not self._postgresql:
             return None
-        return sa.select(sa.func.pg_advisory_xact_lock(sa.literal_column(str(_ADVISORY_LOCK))))
+        return sa.select(sa.func.pg_advisory_xact_lock(sa.literal_column(str(lock))))
 
     def _lock(self) -> sa.Executable:
         """Add the executions that are new, and lock all until the end of the transaction."""
@@ -393,6 +417,29 @@ class _Build:
             }
         )
 
+    def _beat(self) -> sa.Executable:
+        insert = self._insert(replicas).values(id=sa.bindparam("id", type_=sa.Text), beats=1)
+        return insert.on_conflict_do_update(
+            index_elements=[replicas.c.id], set_={"beats": replicas.c.beats + 1}
+        )
+
+    def _save_followed(self) -> sa.Executable:
+        insert = self._insert(followed, self._rows(*followed.c))
+        old, new = followed.c, insert.excluded
+        return insert.on_conflict_do_update(
+            index_elements=[old.account_id, old.region],
+            set_={name: new[name] for name in ("replica", "state", "seq")}
+            | {"sources": sa.func.coalesce(new.sources, old.sources)},
+        )
+
+    def _save_watched(self) -> sa.Executable:
+        insert = self._insert(watched, self._rows(*watched.c))
+        old, new = watched.c, insert.excluded
+        return insert.on_conflict_do_update(
+            index_elements=[old.account_id, old.region],
+            set_={"until": self._greatest(old.until, new.until)},
+        )
+
     def _save_kept_since(self) -> sa.Executable:
         insert = self._insert(retention).values(id=1, kept_since=sa.bindparam("kept_since"))
         return insert.on_conflict_do_update(
@@ -412,3 +459,9 @@ def _of_target(table: sa.Table) -> sa.Executable:
     return sa.select(table).where(
         table.c.account_id == sa.bindparam("account_id"), table.c.region == sa.bindparam("region")
     )
+
+
+def _followed() -> sa.Select[Any]:
+    after = sa.bindparam("after", type_=sa.BigInteger)
+    rows = sa.select(followed).where(followed.c.seq > after)
+    return rows.order_by(followed.c.seq).limit(sa.bindparam("first"))

@@ -30,6 +30,7 @@ from transfer_gateway.history.codec import (
 )
 from transfer_gateway.history.database import default_max_bytes
 from transfer_gateway.history.files import check_history_files, sqlite_file
+from transfer_gateway.history.fleet import FleetStore
 from transfer_gateway.history.operations import Operations
 from transfer_gateway.history.postgresql import Postgresql
 from transfer_gateway.history.retention import Retention, Retentive
@@ -113,16 +114,22 @@ async def open_store(
         async with SharedTasks() as tasks:
             operations = Operations(database, tasks, timeout_s=timeout_s)
             try:
-                yield HistoryStore(operations, Retention(days=retention_days), tasks)
+                is_shared = url != "sqlite://"
+                yield HistoryStore(operations, Retention(days=retention_days), tasks, is_shared=is_shared)
             finally:
                 await operations.close()
 
 
 class HistoryStore:
-    def __init__(self, operations: Operations, retention: Retention, tasks: SharedTasks) -> None:
-        self._operations = operations
+    """`is_shared`: other replicas may use it, too."""
+
+    def __init__(
+        self, operations: Operations, retention: Retention, tasks: SharedTasks, *, is_shared: bool
+    ) -> None:
+        self._operations, self.is_shared = operations, is_shared
         self._statements = statements_of(operations.database.dialect)
         self._retentive = Retentive(operations, self._statements, retention)
+        self.fleet = FleetStore(operations, self._statements)
         self._appends = AppendQueue(self._write_appends, tasks)
         self._running = RunningExecutions()
         self._running_of_generation = self.generation

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0006"  # the latest revision; revisions are numbers, so that an older version knows a newer one
+HEAD = "0007"  # the latest revision; revisions are numbers, so that an older version knows a newer one
 REVISION_TABLE = "history_revision"
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
@@ -154,6 +154,36 @@ feed = Table(
     Column("deleted_answer_seq", BigInteger, nullable=False),
     Column("missed_seq", BigInteger, nullable=False),
     Column("missed_answer_seq", BigInteger, nullable=False),
+)
+
+# The replicas that share the history. One whose `beats` no longer grow is gone.
+replicas = Table(
+    "history_replicas",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("beats", BigInteger, nullable=False),
+)
+
+# What the replica that follows a target knows of its logs: JSON, see `follower_state`. `seq` grows with each change.
+followed = Table(
+    "history_followed",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("region", Text, primary_key=True),
+    Column("replica", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("sources", Text),
+    Column("seq", BigInteger, nullable=False),
+    Index("history_followed_seq", "seq"),
+)
+
+# Targets that somebody watches, on whichever replica.
+watched = Table(
+    "history_watched",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("region", Text, primary_key=True),
+    Column("until", BigInteger, nullable=False),
 )
 
 # One row, once something has been deleted: executions whose last event is older may be missing.

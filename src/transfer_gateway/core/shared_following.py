@@ -1,0 +1,118 @@
+"""Tells the other replicas what is known of the targets that this one follows, and learns from them about theirs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transfer_gateway.core.follower import WATCHED_FOR_S
+from transfer_gateway.core.follower_state import dump_sources, dump_state, load_sources, load_state
+from transfer_gateway.history.fleet import Followed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from transfer_gateway.core.clock import Clock
+    from transfer_gateway.core.fleet import Fleet
+    from transfer_gateway.core.follower import Follower
+    from transfer_gateway.domain.identity import Target
+    from transfer_gateway.domain.log_sources import LogSources
+    from transfer_gateway.history.store import HistoryStore
+
+SHARE_EVERY_S = 2.0
+_BATCH = 500
+
+
+class SharedFollowing:
+    """`owned`: the targets that this replica follows. Nothing is shared while it is alone."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        store: HistoryStore,
+        followers: Mapping[Target, Follower],
+        owned: Mapping[Target, object],
+        clock: Clock,
+    ) -> None:
+        self._fleet, self._store, self._followers, self._owned = fleet, store, followers, owned
+        self._now = clock.now
+        self._changed: set[Target] = set()
+        self._told: dict[Target, LogSources] = {}
+        self._learned: dict[Target, str] = {}
+        self._after = 0
+        self._with: object = None  # the members and the store that all of the above is about
+
+    def note(self, target: Target) -> None:
+        """What is known of a target may have changed."""
+        if not self._fleet.is_alone:
+            self._changed.add(target)
+
+    def forget(self, target: Target) -> None:
+        self._changed.discard(target)
+        self._told.pop(target, None)
+        self._learned.pop(target, None)
+
+    async def share(self) -> None:
+        """Raises: UpstreamUnavailable."""
+        if self._fleet.is_alone:
+            self._with = None
+            return
+        if self._with != (now := (self._fleet.members, self._store.generation)):
+            self._changed.update(self._owned)
+            self._told.clear()
+            self._after, self._with = 0, now
+        await self._tell()
+        await self._learn()
+        await self._share_watched()
+
+    async def _tell(self) -> None:
+        while batch := [target for target in self._changed if target in self._owned][:_BATCH]:
+            sources = {target: self._followers[target].sources for target in batch}
+            await self._store.fleet.save([self._told_of(target) for target in batch])
+            self._changed.difference_update(batch)
+            self._told.update((target, it) for target, it in sources.items() if it is not None)
+        self._changed.clear()
+
+    def _told_of(self, target: Target) -> Followed:
+        follower = self._followers[target]
+        sources = follower.sources
+        is_new = sources is not None and self._told.get(target) is not sources
+        return Followed(
+            target,
+            self._fleet.replica,
+            dump_state(follower.state),
+            dump_sources(sources, follower.logs) if sources is not None and is_new else None,
+        )
+
+    async def _learn(self) -> None:
+        while True:
+            found, after = await self._store.fleet.followed(self._after)
+            self._adopt(found)
+            if after == self._after:
+                return
+            self._after = after
+
+    def _adopt(self, found: Iterable[Followed]) -> None:
+        for each in found:
+            follower = self._followers.get(each.target)
+            if follower is None or each.target in self._owned or each.replica == self._fleet.replica:
+                continue
+            sources, logs = follower.sources, follower.logs
+            if each.sources is not None and self._learned.get(each.target) != each.sources:
+                sources, logs = load_sources(each.sources, each.target)
+                self._learned[each.target] = each.sources
+            follower.adopt(load_state(each.state, each.target), sources, logs)
+
+    async def _share_watched(self) -> None:
+        """What is watched here and followed there, and the other way round."""
+        now_ms = int(self._now() * 1000)
+        here = [
+            target
+            for target, follower in self._followers.items()
+            if follower.is_watched and target not in self._owned
+        ]
+        if here:
+            until_ms = now_ms + int(WATCHED_FOR_S * 1000)
+            await self._store.fleet.watch(here, now_ms=now_ms, until_ms=until_ms)
+        for target in await self._store.fleet.watched(now_ms=now_ms):
+            if target in self._owned:
+                self._followers[target].watch()
