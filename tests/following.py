@@ -44,9 +44,14 @@ class Following:
     """A gateway that follows the accounts of an emulated AWS."""
 
     def __init__(
-        self, aws: Emulator, start: Callable[[], AbstractAsyncContextManager[Core]], region: str
+        self,
+        aws: Emulator,
+        start: Callable[[], AbstractAsyncContextManager[Core]],
+        region: str,
+        *,
+        is_second: bool = False,
     ) -> None:
-        self.aws, self.region = aws, region
+        self.aws, self.region, self._is_second = aws, region, is_second
         self._start, self._running = start, AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -55,8 +60,8 @@ class Following:
         self.core: Gateway = (await self._running.enter_async_context(self._start())).gateway
         assert self.core._history is not None
         self.history = self.core._history
-        operations = self.history.store._operations._running
-        loop.is_busy = lambda: bool(operations)
+        operations, self._others_are_busy = self.history.store._operations._running, loop.is_busy
+        loop.is_busy = lambda: bool(operations) or (self._is_second and self._others_are_busy())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -64,6 +69,17 @@ class Following:
         assert isinstance(loop, DrivenTime)
         loop.is_busy = lambda: True
         await self._running.aclose()
+        if self._is_second:
+            loop.is_busy = self._others_are_busy
+
+    def another(self) -> Following:
+        """Another replica, with the same AWS and the same store."""
+        return Following(self.aws, self._start, self.region, is_second=True)
+
+    @property
+    def owned(self) -> set[str]:
+        """The accounts that it follows."""
+        return {target.account_id for target in self.history.followers._running}
 
     async def restart(self) -> None:
         """End this gateway and start another one."""

@@ -101,9 +101,10 @@ class Fleet:
             member: self._silent_s.get(member, 0.0) + elapsed_s if self._beats.get(member) == count else 0.0
             for member, count in beats.items()
         }
-        self._beats, self._silent_s = dict(beats), silent_s
         gone = [member for member, silent in silent_s.items() if silent >= GONE_S and member != self.replica]
-        self._use(member for member in {*beats, self.replica} if member not in gone)
+        lives = beats.keys() - gone
+        self._beats, self._silent_s = {it: beats[it] for it in lives}, {it: silent_s[it] for it in lives}
+        self._use({*lives, self.replica})
         return gone
 
     def _use(self, members: Iterable[str]) -> None:

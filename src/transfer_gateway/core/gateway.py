@@ -126,7 +126,9 @@ class Gateway:
                 self._operations,
                 call_timeout_s=request_timeout_s,
             )
-            followers = Followers(calls_to_logs, store, shared_tasks, clock, options=following, fleet=self.fleet)
+            followers = Followers(
+                calls_to_logs, store, shared_tasks, clock, options=following, fleet=self.fleet
+            )
             self.fleet.on_change(lambda: calls_to_logs.searching.use_share(self.fleet.share))
             self._history = History(
                 store,

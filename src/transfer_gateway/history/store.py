@@ -114,7 +114,7 @@ async def open_store(
         async with SharedTasks() as tasks:
             operations = Operations(database, tasks, timeout_s=timeout_s)
             try:
-                is_shared = url != "sqlite://"
+                is_shared = database.dialect == "postgresql"
                 yield HistoryStore(operations, Retention(days=retention_days), tasks, is_shared=is_shared)
             finally:
                 await operations.close()
