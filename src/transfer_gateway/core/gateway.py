@@ -181,6 +181,7 @@ class Gateway:
             followers.follow(accounts)
             shared_tasks.start(self.fleet.run(), name="say that this replica lives")
             shared_tasks.start(followers.run(), name="follow")
+            shared_tasks.start(store.listen(), name="hear of other replicas' changes")
             shared_tasks.start(observations.run(), name="store observations")
             self._collectors = (self.fleet, store, followers, observations, self._lists, watched, live)
         self._sources = Sources(

@@ -56,6 +56,10 @@ class Database(Protocol):
         """End the statement that runs there."""
         ...
 
+    async def listen(self, on_commit: Callable[[], None]) -> None:
+        """Call it whenever another has committed changes, as long as the connection for that lasts, if there is one."""
+        ...
+
     async def start_anew(self) -> None:
         """Replace what is damaged with what is empty."""
         ...

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from transfer_gateway.history.failures import NotConnected
+from transfer_gateway.history.statements import CHANGED
 from transfer_gateway.history.tables import events, executions, texts
 from transfer_gateway.telemetry import hide
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _INDEXED_BYTES = {executions: 350, texts: 450, events: 120}  # of indexes and a row's header, measured
 _FEW_ROWS, _STALE = 100, 0.5  # fewer need no statistics; the part that has changed since they were made
+_LOOK_AFTER_S = 30.0
 _RECYCLE_S = 1800  # connections move to a new primary or proxy after this
 
 
@@ -143,6 +146,31 @@ class Postgresql:
 
     async def interrupt(self, connection: asyncpg.Connection[Any]) -> None:
         """The server has `statement_timeout`, and the driver drops the connection."""
+
+    async def listen(self, on_commit: Callable[[], None]) -> None:
+        """Call it whenever another has committed changes, as long as the connection lasts.
+
+        It is looked after, since one that is cut off silently would bring no notification, and no error.
+
+        Raises: NotConnected.
+        """
+        import asyncpg  # noqa: PLC0415  as below
+
+        connection = await self._connect()
+        ended = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: ended.set())
+            await connection.add_listener(CHANGED, lambda *_: on_commit())
+            while not ended.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_AFTER_S):
+                        await ended.wait()
+                if not ended.is_set():
+                    await connection.execute("SELECT 1", timeout=self._timeout_s)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise NotConnected("can't be reached") from error
+        finally:
+            connection.terminate()
 
     async def start_anew(self) -> None:
         """Not ours to do."""

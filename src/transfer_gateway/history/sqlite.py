@@ -176,6 +176,9 @@ class Sqlite:
         with suppress(ValueError):  # it is closed already
             await connection.interrupt()
 
+    async def listen(self, on_commit: Callable[[], None]) -> None:
+        """SQLite notifies nobody."""
+
     async def start_anew(self) -> None:
         """The damaged file is kept as `….damaged`; an older one of that name is overwritten.
 

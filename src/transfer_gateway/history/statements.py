@@ -42,6 +42,7 @@ RECORD = (
 _ERROR = ("error_type", "error_message")
 _OBSERVED = ("observed", "observed_first_at", "observed_last_at", "observed_state")
 _ANSWER = ("answer_seq", "answer_digest")
+CHANGED = "history_changed"  # PostgreSQL notifies of each transaction that numbers changes
 _ADVISORY_LOCK, _OF_FOLLOWED = 7_310_045_222, 7_310_045_223  # arbitrary numbers
 _ZERO = sa.literal(0, sa.BigInteger)
 _NOW = sa.bindparam("now", type_=sa.BigInteger)
@@ -112,7 +113,7 @@ class _Build:
     def all(self) -> Statements:
         return Statements(
             dialect=self._dialect,
-            take_turn=self._take_turn(_ADVISORY_LOCK),
+            take_turn=self._take_turn(_ADVISORY_LOCK, sa.func.pg_notify(CHANGED, "")),
             last_answer=last_answer(),
             lock=self._lock(),
             events_of=self._events_of(),
@@ -202,11 +203,11 @@ class _Build:
         least = sa.func.least if self._postgresql else sa.func.min
         return least(sa.func.coalesce(one, other), sa.func.coalesce(other, one))
 
-    def _take_turn(self, lock: int) -> sa.Executable | None:
+    def _take_turn(self, lock: int, *then: ColumnElement[Any]) -> sa.Executable | None:
         """Wait for other transactions that number the same. SQLite has one writer anyway."""
         if not self._postgresql:
             return None
-        return sa.select(sa.func.pg_advisory_xact_lock(sa.literal_column(str(lock))))
+        return sa.select(sa.func.pg_advisory_xact_lock(sa.literal_column(str(lock))), *then)
 
     def _lock(self) -> sa.Executable:
         """Add the executions that are new, and lock all until the end of the transaction."""

@@ -11,10 +11,12 @@ can be written may be written again. `maintain` is to run beside it.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, asynccontextmanager
+import asyncio
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from transfer_gateway.backoff import jittered
 from transfer_gateway.domain.identity import WorkflowKey
 from transfer_gateway.history.append import RunningExecutions, append_events, key_of
 from transfer_gateway.history.append_queue import MAX_EVENTS, Append, AppendQueue
@@ -29,6 +31,7 @@ from transfer_gateway.history.codec import (
     to_ms,
 )
 from transfer_gateway.history.database import default_max_bytes
+from transfer_gateway.history.failures import FAILURES
 from transfer_gateway.history.files import check_history_files, sqlite_file
 from transfer_gateway.history.fleet import FleetStore
 from transfer_gateway.history.operations import Operations
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FOUND = 1000  # executions of one id, at most
+_LISTEN_AGAIN_S = 2.0
 _GATEWAY = ""  # searches for itself
 
 
@@ -143,6 +147,13 @@ class HistoryStore:
     def generation(self) -> int:
         """Changes when the store may have lost what was written: it is new, or was down and may have been restored."""
         return self._operations.generation
+
+    async def listen(self) -> None:
+        """Hear of what other replicas commit, until cancelled. What is missed is found by whoever looks again."""
+        while self.is_shared:
+            with suppress(*FAILURES):
+                await self._operations.database.listen(lambda: self.on_commit())  # noqa: PLW0108  the current one
+            await asyncio.sleep(jittered(_LISTEN_AGAIN_S))
 
     async def append(
         self,
