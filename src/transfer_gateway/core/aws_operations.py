@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transfer_gateway.aws.transfer import Transfer
     from transfer_gateway.core.clock import Clock
     from transfer_gateway.core.pacing import Pacing
+    from transfer_gateway.core.shared_snapshots import SharedSnapshots
     from transfer_gateway.domain.account import Account
     from transfer_gateway.domain.execution import Execution, ExecutionSummary
     from transfer_gateway.domain.identity import ExecutionKey, Target, WorkflowKey
@@ -60,8 +61,10 @@ class AwsOperations:
         max_entries: int,
         max_bytes: int,
         on_described: Callable[[Execution], None] = lambda _: None,
+        others: SharedSnapshots | None = None,
     ) -> None:
-        self._on_described = on_described
+        """`others`: what other replicas see; None: there are none."""
+        self._on_described, self._others = on_described, others
         self._account_of = account_of
         self._transfer = transfer
         self._servers = servers
@@ -146,6 +149,11 @@ class AwsOperations:
         )
 
     async def _describe(self, key: ExecutionKey, shared: SharedCall[Execution]) -> Execution:
+        if self._others is None or not self.executions.has_asked(key):
+            return await self._ask(key, shared)
+        return await self._others.get(key, shared, lambda: self._ask(key, shared))
+
+    async def _ask(self, key: ExecutionKey, shared: SharedCall[Execution]) -> Execution:
         account = self._account_of(key.target)
         execution = await self._paced(
             account,

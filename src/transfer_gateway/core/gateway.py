@@ -21,6 +21,7 @@ from transfer_gateway.core.paging import or_target
 from transfer_gateway.core.running_lists import RunningLists
 from transfer_gateway.core.search import Search
 from transfer_gateway.core.servers import ServerList
+from transfer_gateway.core.shared_snapshots import SharedSnapshots
 from transfer_gateway.core.use_cases import Reader
 from transfer_gateway.core.watched import Watched
 from transfer_gateway.core.workflows import Workflows
@@ -88,6 +89,10 @@ class Gateway:
         self.fleet = Fleet(store.fleet if store is not None and store.is_shared else None)
         self.fleet.on_change(lambda: pacing.use_share(self.fleet.share))
         observations = Observations(store) if store is not None else None
+        others: SharedSnapshots | None = None
+        if store is not None and store.is_shared and following is not None:
+            others = SharedSnapshots(self.fleet, store.snapshots, clock)
+            shared_tasks.start(others.run(), name="share snapshots")
         self._collectors: tuple[Collector, ...] = ()
         self._accounts = accounts
         self.everything = Scope(accounts)
@@ -107,6 +112,7 @@ class Gateway:
             max_entries=snapshots_max_entries,
             max_bytes=snapshots_max_bytes,
             on_described=observations.add if observations is not None else lambda _: None,
+            others=others,
         )
         self._history: History | None = None
         search: Search | None = None
@@ -183,7 +189,16 @@ class Gateway:
             shared_tasks.start(followers.run(), name="follow")
             shared_tasks.start(store.listen(), name="hear of other replicas' changes")
             shared_tasks.start(observations.run(), name="store observations")
-            self._collectors = (self.fleet, store, followers, observations, self._lists, watched, live)
+            self._collectors = (
+                self.fleet,
+                *([others] if others is not None else []),
+                store,
+                followers,
+                observations,
+                self._lists,
+                watched,
+                live,
+            )
         self._sources = Sources(
             self._operations,
             Finder(self._operations),

@@ -69,10 +69,11 @@ class SharedCall(Generic[V]):
 
     `fetch` calls `queued` when the call starts to wait for our own limits, and `sent`, with the clock's time, at each
     attempt. `started_by` is the request that is charged for the call, logged with it and traced as its parent; requests
-    that join are not charged.
+    that join are not charged. `not_before`: no answer may be older, in the clock's time, as all who wait want it.
     """
 
     started_by: Request | None
+    not_before: float = 0.0
     sent_at: float | None = None
     in_queue: bool = False
     waiting: int = 0
@@ -155,6 +156,10 @@ class Snapshots(Generic[K, V]):
             return None
         return kept.outcome
 
+    def has_asked(self, key: K) -> bool:
+        """Whether there is an answer of whatever age."""
+        return self._kept.get(key) is not None or key in self._not_found
+
     def _fresh(self, key: K, not_before: float) -> _Snapshot[V] | _Snapshot[_NotFound] | None:
         kept: _Snapshot[V] | _Snapshot[_NotFound] | None = self._kept.get(key)
         if kept is None:
@@ -167,12 +172,13 @@ class Snapshots(Generic[K, V]):
             quota = CHARGED_QUOTA.get()
             if quota is not None:
                 quota.take_aws_call()
-            shared = self._in_progress[key] = SharedCall(current_request())
+            shared = self._in_progress[key] = SharedCall(current_request(), not_before)
             shared.task = self._tasks.start(
                 self._run(key, shared), name=f"look up {key}", context=context_of(shared.started_by)
             )
             self.misses += 1
         else:
+            shared.not_before = max(shared.not_before, not_before)
             self.joins += 1
             if (request := current_request()) is not None:
                 request.record_join(shared.started_by)

@@ -19,6 +19,7 @@ from transfer_gateway.history.tables import (
     log_groups,
     replicas,
     retention,
+    snapshots,
     texts,
     watched,
     workflow_logs,
@@ -94,6 +95,13 @@ class Statements:
     save_watched: sa.Executable  # (rows: those of the table)
     watched: sa.Executable  # (now) → account_id, region
     remove_watched: sa.Executable  # (now)
+    save_snapshots: sa.Executable  # (rows: those of the table)
+    snapshots: sa.Executable  # (ids: AWS's) → the table's columns
+    claim_snapshots: (
+        sa.Executable
+    )  # (rows: key, claimed_until; now) → key of those that nobody else has claimed
+    release_snapshots: sa.Executable  # (rows: key)
+    remove_snapshots: sa.Executable  # (before)
 
     def ids(self, ids: Iterable[int | str]) -> list[int | str] | str:
         return list(ids) if self.dialect == "postgresql" else dump(list(ids))
@@ -147,6 +155,15 @@ class _Build:
             save_watched=self._save_watched(),
             watched=sa.select(watched.c.account_id, watched.c.region).where(watched.c.until > _NOW),
             remove_watched=sa.delete(watched).where(watched.c.until <= _NOW),
+            save_snapshots=self._save_snapshots(),
+            snapshots=sa.select(snapshots).where(self._is_one_of(snapshots.c.execution_id)),
+            claim_snapshots=self._claim_snapshots(),
+            release_snapshots=self._release_snapshots(),
+            remove_snapshots=sa.delete(snapshots).where(
+                sa.and_(
+                    *(snapshots.c[name] < sa.bindparam("before") for name in ("sent_at", "claimed_until"))
+                )
+            ),
         )
 
     def _rows(self, *columns: sa.Column[Any]) -> sa.FromClause:
@@ -439,6 +456,33 @@ class _Build:
         return insert.on_conflict_do_update(
             index_elements=[old.account_id, old.region],
             set_={"until": self._greatest(old.until, new.until)},
+        )
+
+    def _save_snapshots(self) -> sa.Executable:
+        insert = self._insert(snapshots, self._rows(*snapshots.c))
+        old, new = snapshots.c, insert.excluded
+        return insert.on_conflict_do_update(
+            index_elements=[old[name] for name in reversed(_KEY)],
+            set_={name: new[name] for name in ("sent_at", "body", "claimed_until")},
+            where=old.sent_at <= new.sent_at,
+        )
+
+    def _claim_snapshots(self) -> sa.Executable:
+        given = self._rows(*(snapshots.c[name] for name in (*_KEY, "claimed_until")))
+        insert = self._insert(snapshots, given, sent_at=_ZERO)
+        old = snapshots.c
+        return insert.on_conflict_do_update(
+            index_elements=[old[name] for name in reversed(_KEY)],
+            set_={"claimed_until": insert.excluded.claimed_until},
+            where=old.claimed_until < _NOW,
+        ).returning(*(old[name] for name in _KEY))
+
+    def _release_snapshots(self) -> sa.Executable:
+        given = self._rows(*(snapshots.c[name] for name in _KEY))
+        return (
+            sa.update(snapshots)
+            .values(claimed_until=_ZERO)
+            .where(*(snapshots.c[name] == given.c[name] for name in _KEY))
         )
 
     def _save_kept_since(self) -> sa.Executable:

@@ -39,6 +39,7 @@ from transfer_gateway.history.postgresql import Postgresql
 from transfer_gateway.history.retention import Retention, Retentive
 from transfer_gateway.history.rows import observed_row, progress_row, progress_rows
 from transfer_gateway.history.search import Search, SearchBudget
+from transfer_gateway.history.snapshots import SnapshotStore
 from transfer_gateway.history.sqlite import Sqlite, TemporaryFile
 from transfer_gateway.history.statements import statements_of
 from transfer_gateway.history.texts import texts_row
@@ -134,6 +135,7 @@ class HistoryStore:
         self._statements = statements_of(operations.database.dialect)
         self._retentive = Retentive(operations, self._statements, retention)
         self.fleet = FleetStore(operations, self._statements)
+        self.snapshots = SnapshotStore(operations, self._statements)
         self._appends = AppendQueue(self._write_appends, tasks)
         self._running = RunningExecutions()
         self._running_of_generation = self.generation

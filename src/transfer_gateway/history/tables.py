@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Column,
     Index,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
     text,
 )
 
@@ -184,6 +186,25 @@ watched = Table(
     Column("account_id", Text, primary_key=True),
     Column("region", Text, primary_key=True),
     Column("until", BigInteger, nullable=False),
+)
+
+# AWS's last answers about executions that are asked for again and again; `body` null: it has no such execution in
+# progress. `sent_at`: when it was asked. `claimed_until`: a replica asks AWS, and others wait. A crash may empty it.
+snapshots = Table(
+    "history_snapshots",
+    metadata,
+    Column("execution_id", Text, primary_key=True),
+    Column("workflow_id", Text, primary_key=True),
+    Column("account_id", Text, primary_key=True),
+    Column("region", Text, primary_key=True),
+    Column("sent_at", BigInteger, nullable=False),
+    Column("body", Text),
+    Column("claimed_until", BigInteger, nullable=False),
+)
+event.listen(
+    snapshots,
+    "after_create",
+    DDL("ALTER TABLE history_snapshots SET UNLOGGED").execute_if(dialect="postgresql"),  # type: ignore[no-untyped-call]
 )
 
 # One row, once something has been deleted: executions whose last event is older may be missing.

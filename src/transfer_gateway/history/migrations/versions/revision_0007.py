@@ -1,4 +1,4 @@
-"""What replicas that share the history tell each other: that they live, what they follow, and what is watched there."""
+"""What replicas that share the history tell each other: that they live, what they follow, what is watched and seen."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,3 +31,15 @@ def upgrade() -> None:
         sa.Column("region", sa.Text, primary_key=True),
         sa.Column("until", sa.BigInteger, nullable=False),
     )
+    op.create_table(
+        "history_snapshots",
+        sa.Column("execution_id", sa.Text, primary_key=True),
+        sa.Column("workflow_id", sa.Text, primary_key=True),
+        sa.Column("account_id", sa.Text, primary_key=True),
+        sa.Column("region", sa.Text, primary_key=True),
+        sa.Column("sent_at", sa.BigInteger, nullable=False),
+        sa.Column("body", sa.Text),
+        sa.Column("claimed_until", sa.BigInteger, nullable=False),
+    )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("ALTER TABLE history_snapshots SET UNLOGGED")
