@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from transfer_gateway.history.fleet_statements import FleetStatements
     from transfer_gateway.history.operations import Operations
-    from transfer_gateway.history.statements import Statements
 
 _PAGE = 2000
 
@@ -33,7 +33,7 @@ class Followed:
 class FleetStore:
     """Every method raises UpstreamUnavailable while the store can't be used."""
 
-    def __init__(self, operations: Operations, statements: Statements) -> None:
+    def __init__(self, operations: Operations, statements: FleetStatements) -> None:
         self._operations, self._statements = operations, statements
 
     async def beat(self, replica: str) -> dict[str, int]:
@@ -59,8 +59,8 @@ class FleetStore:
 
     async def _save(self, connection: AsyncConnection, *, followed: Sequence[Followed]) -> None:
         """Numbered in the order of commits, so that who reads on from a number misses nothing."""
-        if self._statements.take_turn_of_followed is not None:
-            await connection.execute(self._statements.take_turn_of_followed)
+        if self._statements.take_turn is not None:
+            await connection.execute(self._statements.take_turn)
         last = await connection.scalar(self._statements.last_followed) or 0
         rows = [
             {

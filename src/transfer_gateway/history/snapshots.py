@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from transfer_gateway.domain.execution import Execution
     from transfer_gateway.domain.identity import ExecutionKey
+    from transfer_gateway.history.fleet_statements import FleetStatements
     from transfer_gateway.history.operations import Operations
-    from transfer_gateway.history.statements import Statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class RoundResult:
 class SnapshotStore:
     """Every method raises UpstreamUnavailable while the store can't be used."""
 
-    def __init__(self, operations: Operations, statements: Statements) -> None:
+    def __init__(self, operations: Operations, statements: FleetStatements) -> None:
         self._operations, self._statements = operations, statements
 
     async def exchange(self, given: Round) -> RoundResult:

@@ -7,21 +7,17 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from transfer_gateway.history.codec import dump
+from transfer_gateway.history.statement_parts import Parts
 from transfer_gateway.history.tables import (
     State,
     events,
     executions,
     feed,
-    followed,
     log_groups,
-    replicas,
     retention,
-    snapshots,
     texts,
-    watched,
     workflow_logs,
 )
 
@@ -30,7 +26,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.sql.elements import ColumnElement
 
-    Insert = postgresql.Insert | sqlite.Insert
 
 _KEY = ("account_id", "region", "workflow_id", "execution_id")
 RECORD = (
@@ -44,9 +39,8 @@ _ERROR = ("error_type", "error_message")
 _OBSERVED = ("observed", "observed_first_at", "observed_last_at", "observed_state")
 _ANSWER = ("answer_seq", "answer_digest")
 CHANGED = "history_changed"  # PostgreSQL notifies of each transaction that numbers changes
-_ADVISORY_LOCK, _OF_FOLLOWED = 7_310_045_222, 7_310_045_223  # arbitrary numbers
+_ADVISORY_LOCK = 7_310_045_222  # an arbitrary number
 _ZERO = sa.literal(0, sa.BigInteger)
-_NOW = sa.bindparam("now", type_=sa.BigInteger)
 UPLOAD = ("user_name", "server_id", "session_id", "file_location")  # both the events and AWS tell
 
 
@@ -85,23 +79,6 @@ class Statements:
     note_deleted: sa.Executable  # (ids), before they are deleted
     note_missed: sa.Executable  # (ids), as well, unless they were too old when they were stored
     save_kept_since: sa.Executable  # (kept_since)
-    beat: sa.Executable  # (id)
-    beats: sa.Executable  # → id, beats
-    remove_replicas: sa.Executable  # (ids)
-    take_turn_of_followed: sa.Executable | None  # as `take_turn`
-    last_followed: sa.Executable  # → the highest `seq` so far
-    save_followed: sa.Executable  # (rows: those of the table; `sources` null: as before)
-    followed: sa.Executable  # (after, first) → the table's columns, by `seq`
-    save_watched: sa.Executable  # (rows: those of the table)
-    watched: sa.Executable  # (now) → account_id, region
-    remove_watched: sa.Executable  # (now)
-    save_snapshots: sa.Executable  # (rows: those of the table)
-    snapshots: sa.Executable  # (ids: AWS's) → the table's columns
-    claim_snapshots: (
-        sa.Executable
-    )  # (rows: key, claimed_until; now) → key of those that nobody else has claimed
-    release_snapshots: sa.Executable  # (rows: key)
-    remove_snapshots: sa.Executable  # (before)
 
     def ids(self, ids: Iterable[int | str]) -> list[int | str] | str:
         return list(ids) if self.dialect == "postgresql" else dump(list(ids))
@@ -113,15 +90,11 @@ def statements_of(dialect: str) -> Statements:
     return _Build(dialect).all()
 
 
-class _Build:
-    def __init__(self, dialect: str) -> None:
-        self._dialect = dialect
-        self._postgresql = dialect == "postgresql"
-
+class _Build(Parts):
     def all(self) -> Statements:
         return Statements(
-            dialect=self._dialect,
-            take_turn=self._take_turn(_ADVISORY_LOCK, sa.func.pg_notify(CHANGED, "")),
+            dialect=self.dialect,
+            take_turn=self.take_turn(_ADVISORY_LOCK, sa.func.pg_notify(CHANGED, "")),
             last_answer=last_answer(),
             lock=self._lock(),
             events_of=self._events_of(),
@@ -139,102 +112,29 @@ class _Build:
             save_workflow_logs=self._save_workflow_logs(),
             workflow_logs=_of_target(workflow_logs),
             oldest=self._oldest(),
-            delete_events=sa.delete(events).where(self._is_one_of(events.c.execution)),
-            delete_texts=sa.delete(texts).where(self._is_one_of(texts.c.execution)),
-            delete_executions=sa.delete(executions).where(self._is_one_of(executions.c.id)),
+            delete_events=sa.delete(events).where(self.is_one_of(events.c.execution)),
+            delete_texts=sa.delete(texts).where(self.is_one_of(texts.c.execution)),
+            delete_executions=sa.delete(executions).where(self.is_one_of(executions.c.id)),
             note_deleted=self._note_deleted("deleted"),
             note_missed=self._note_deleted("missed"),
             save_kept_since=self._save_kept_since(),
-            beat=self._beat(),
-            beats=sa.select(replicas),
-            remove_replicas=sa.delete(replicas).where(self._is_one_of(replicas.c.id)),
-            take_turn_of_followed=self._take_turn(_OF_FOLLOWED),
-            last_followed=sa.select(sa.func.max(followed.c.seq)),
-            save_followed=self._save_followed(),
-            followed=_followed(),
-            save_watched=self._save_watched(),
-            watched=sa.select(watched.c.account_id, watched.c.region).where(watched.c.until > _NOW),
-            remove_watched=sa.delete(watched).where(watched.c.until <= _NOW),
-            save_snapshots=self._save_snapshots(),
-            snapshots=sa.select(snapshots).where(self._is_one_of(snapshots.c.execution_id)),
-            claim_snapshots=self._claim_snapshots(),
-            release_snapshots=self._release_snapshots(),
-            remove_snapshots=sa.delete(snapshots).where(
-                sa.and_(
-                    *(snapshots.c[name] < sa.bindparam("before") for name in ("sent_at", "claimed_until"))
-                )
-            ),
         )
-
-    def _rows(self, *columns: sa.Column[Any]) -> sa.FromClause:
-        """The JSON array as a table, which has the types of these columns."""
-        rows = sa.bindparam("rows", type_=sa.Text)
-        if self._postgresql:
-            typed: list[Any] = [sa.column(column.name, column.type) for column in columns]
-            of_json = sa.func.json_to_recordset(sa.cast(rows, postgresql.JSON))
-            return of_json.table_valued(*typed, name="given").render_derived(with_types=True)
-        each = sa.func.json_each(rows).table_valued("value", name="each")
-        return (
-            sa.select(
-                *(
-                    sa.func.json_extract(each.c.value, f"$.{column.name}", type_=column.type).label(
-                        column.name
-                    )
-                    for column in columns
-                )
-            )
-            .select_from(each)
-            .subquery("given")
-        )
-
-    def _is_one_of(self, column: sa.Column[Any]) -> ColumnElement[bool]:
-        if self._postgresql:
-            ids = sa.bindparam("ids", type_=postgresql.ARRAY(column.type))
-            return column == sa.func.any(ids)
-        each = sa.func.json_each(sa.bindparam("ids", type_=sa.Text)).table_valued("value", name="each")
-        return column.in_(sa.select(each.c.value))
-
-    def _insert(
-        self, table: sa.Table, given: sa.FromClause | None = None, **further: ColumnElement[Any]
-    ) -> Insert:
-        insert = (postgresql.insert if self._postgresql else sqlite.insert)(table)
-        if given is None:
-            return insert
-        rows = sa.select(*given.c, *further.values()).where(
-            sa.text("1 = 1")
-        )  # without it, SQLite takes ON CONFLICT for a join's
-        return insert.from_select([*given.c.keys(), *further], rows)
-
-    def _greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
-        """The greater of two; of one and NULL, the one."""
-        greatest = sa.func.greatest if self._postgresql else sa.func.max
-        return greatest(sa.func.coalesce(one, other), sa.func.coalesce(other, one))
 
     def _lasted(
         self, ended_at: ColumnElement[Any], last_at: ColumnElement[Any], began_at: ColumnElement[Any]
     ) -> ColumnElement[Any]:
         """Not negative, though the log may date an end before the start."""
-        return self._greatest(sa.func.coalesce(ended_at, last_at) - began_at, _ZERO)
-
-    def _least(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
-        least = sa.func.least if self._postgresql else sa.func.min
-        return least(sa.func.coalesce(one, other), sa.func.coalesce(other, one))
-
-    def _take_turn(self, lock: int, *then: ColumnElement[Any]) -> sa.Executable | None:
-        """Wait for other transactions that number the same. SQLite has one writer anyway."""
-        if not self._postgresql:
-            return None
-        return sa.select(sa.func.pg_advisory_xact_lock(sa.literal_column(str(lock))), *then)
+        return self.greatest(sa.func.coalesce(ended_at, last_at) - began_at, _ZERO)
 
     def _lock(self) -> sa.Executable:
         """Add the executions that are new, and lock all until the end of the transaction."""
-        given = self._rows(*(executions.c[name] for name in (*_KEY, "last_at")))
-        insert = self._insert(
+        given = self.rows(*(executions.c[name] for name in (*_KEY, "last_at")))
+        insert = self.insert(
             executions, given, event_count=_ZERO, state=_ZERO, began_at=given.c.last_at, lasted_ms=_ZERO
         )
         return insert.on_conflict_do_update(
             index_elements=[executions.c[name] for name in reversed(_KEY)],
-            set_={"last_at": self._greatest(executions.c.last_at, insert.excluded.last_at)},
+            set_={"last_at": self.greatest(executions.c.last_at, insert.excluded.last_at)},
         ).returning(
             executions.c.id, executions.c.event_count, *(executions.c[name] for name in (*_KEY, *UPLOAD))
         )
@@ -242,14 +142,14 @@ class _Build:
     def _events_of(self) -> sa.Executable:
         return sa.select(
             events.c.execution, events.c.seq, events.c.event_id, events.c.occurred_at, events.c.body
-        ).where(self._is_one_of(events.c.execution))
+        ).where(self.is_one_of(events.c.execution))
 
     def _add_events(self) -> sa.Executable:
-        given = self._rows(*(events.c[name] for name in ("execution", "event_id", "occurred_at", "body")))
-        return self._insert(events, given).on_conflict_do_nothing()
+        given = self.rows(*(events.c[name] for name in ("execution", "event_id", "occurred_at", "body")))
+        return self.insert(events, given).on_conflict_do_nothing()
 
     def _replace_events(self) -> sa.Executable:
-        given = self._rows(events.c.seq, events.c.event_id, events.c.body)
+        given = self.rows(events.c.seq, events.c.event_id, events.c.body)
         return (
             sa.update(events)
             .values(event_id=given.c.event_id, body=given.c.body)
@@ -259,24 +159,24 @@ class _Build:
     def _set_records(self) -> sa.Executable:
         added, first_at = (sa.Column(name, sa.BigInteger) for name in ("added", "first_at"))
         old = executions.c
-        given = self._rows(old.id, added, first_at, *(old[name] for name in (*RECORD, *UPLOAD, "state")))
+        given = self.rows(old.id, added, first_at, *(old[name] for name in (*RECORD, *UPLOAD, "state")))
         values: dict[str, Any] = {name: given.c[name] for name in RECORD}
         values |= {name: sa.func.coalesce(given.c[name], old[name]) for name in UPLOAD}
         values["event_count"] = old.event_count + given.c.added
         values["state"] = sa.case(
             (given.c.ended_at.is_not(None), given.c.state),
-            else_=self._greatest(given.c.state, old.observed_state),
+            else_=self.greatest(given.c.state, old.observed_state),
         )
-        began_at = sa.func.coalesce(given.c.started_at, self._least(given.c.first_at, old.observed_first_at))
+        began_at = sa.func.coalesce(given.c.started_at, self.least(given.c.first_at, old.observed_first_at))
         values["began_at"] = began_at
         values["lasted_ms"] = self._lasted(given.c.ended_at, old.last_at, began_at)
         return sa.update(executions).values(values).where(executions.c.id == given.c.id)
 
     def _observe(self) -> sa.Executable:
         names = (*_KEY, "last_at", *UPLOAD, *_ERROR, *_OBSERVED, *_ANSWER)
-        given = self._rows(*(executions.c[name] for name in names))
+        given = self.rows(*(executions.c[name] for name in names))
         state, at = given.c.observed_state, given.c.observed_first_at
-        insert = self._insert(executions, given, event_count=_ZERO, state=state, began_at=at, lasted_ms=_ZERO)
+        insert = self.insert(executions, given, event_count=_ZERO, state=state, began_at=at, lasted_ms=_ZERO)
         old, new = executions.c, insert.excluded
         is_newer = sa.or_(
             old.observed_last_at.is_(None),
@@ -298,27 +198,27 @@ class _Build:
         from_events = sa.case(
             (sa.and_(sa.not_(no_events), old.error_type.is_not(None)), int(State.HANDLING_EXCEPTION)), else_=0
         )
-        last_at = self._greatest(old.last_at, new.last_at)
+        last_at = self.greatest(old.last_at, new.last_at)
         began_at = sa.case(
-            (old.started_at.is_(None), self._least(old.began_at, new.observed_first_at)), else_=old.began_at
+            (old.started_at.is_(None), self.least(old.began_at, new.observed_first_at)), else_=old.began_at
         )
         return insert.on_conflict_do_update(
             index_elements=[executions.c[name] for name in reversed(_KEY)],
             set_=values
             | {
-                "observed_first_at": self._least(old.observed_first_at, new.observed_first_at),
+                "observed_first_at": self.least(old.observed_first_at, new.observed_first_at),
                 "last_at": last_at,
                 "began_at": began_at,
                 "lasted_ms": self._lasted(old.ended_at, last_at, began_at),
                 "state": sa.case(
                     (old.ended_at.is_not(None), old.state),
-                    else_=self._greatest(from_events, values["observed_state"]),
+                    else_=self.greatest(from_events, values["observed_state"]),
                 ),
             },
         ).returning(old.id, *(old[name] for name in (*_KEY, *UPLOAD)))
 
     def _forget(self) -> sa.Executable:
-        given = self._rows(*(executions.c[name] for name in (*_KEY, "answer_seq")))
+        given = self.rows(*(executions.c[name] for name in (*_KEY, "answer_seq")))
         return (
             sa.update(executions)
             .values(
@@ -334,7 +234,7 @@ class _Build:
         )
 
     def _set_texts(self) -> sa.Executable:
-        insert = self._insert(texts, self._rows(*texts.c))
+        insert = self.insert(texts, self.rows(*texts.c))
         old, new = texts.c, insert.excluded
         return insert.on_conflict_do_update(
             index_elements=[old.execution],
@@ -349,13 +249,13 @@ class _Build:
             executions.c.id,
             executions.c.event_count,
             executions.c.observed,
-        ).where(self._is_one_of(executions.c.execution_id))
+        ).where(self.is_one_of(executions.c.execution_id))
 
     def _find(self) -> sa.Executable:
         """The targets are one text: looking for a piece of it needs no parsing, however many they are."""
         workflow, targets = (sa.bindparam(name, type_=sa.Text) for name in ("workflow_id", "targets"))
         target = sa.literal(" ") + executions.c.account_id + "/" + executions.c.region + " "
-        position = sa.func.strpos if self._postgresql else sa.func.instr
+        position = sa.func.strpos if self.is_postgresql else sa.func.instr
         return (
             sa.select(*(executions.c[name] for name in _KEY))
             .where(
@@ -369,7 +269,7 @@ class _Build:
 
     def _save_progress(self) -> sa.Executable:
         """As `GroupProgress.united`."""
-        insert = self._insert(log_groups, self._rows(*log_groups.c))
+        insert = self.insert(log_groups, self.rows(*log_groups.c))
         old, new = log_groups.c, insert.excluded
         replaced, kept = old.read_until < new.complete_since, new.read_until < old.complete_since
 
@@ -379,24 +279,24 @@ class _Build:
         return insert.on_conflict_do_update(
             index_elements=[old.account_id, old.region, old.group_name],
             set_={
-                "read_until": merged("read_until", self._greatest(old.read_until, new.read_until)),
+                "read_until": merged("read_until", self.greatest(old.read_until, new.read_until)),
                 "complete_since": merged(
-                    "complete_since", self._least(old.complete_since, new.complete_since)
+                    "complete_since", self.least(old.complete_since, new.complete_since)
                 ),
                 "backfill_until": merged(
-                    "backfill_until", self._least(old.backfill_until, new.backfill_until)
+                    "backfill_until", self.least(old.backfill_until, new.backfill_until)
                 ),
             },
         )
 
     def _read_until(self) -> sa.Executable:
         key = list(log_groups.primary_key)
-        given = self._rows(*key)
+        given = self.rows(*key)
         is_given = sa.and_(*(column == given.c[column.name] for column in key))
         return sa.select(*key, log_groups.c.read_until).join_from(given, log_groups, is_given)
 
     def _save_workflow_logs(self) -> sa.Executable:
-        insert = self._insert(workflow_logs, self._rows(*workflow_logs.c))
+        insert = self.insert(workflow_logs, self.rows(*workflow_logs.c))
         old, new = workflow_logs.c, insert.excluded
         return insert.on_conflict_do_update(
             index_elements=list(workflow_logs.primary_key),
@@ -404,7 +304,7 @@ class _Build:
                 "mechanism": sa.case(
                     (new.last_seen_at >= old.last_seen_at, new.mechanism), else_=old.mechanism
                 ),
-                "last_seen_at": self._greatest(old.last_seen_at, new.last_seen_at),
+                "last_seen_at": self.greatest(old.last_seen_at, new.last_seen_at),
             },
         )
 
@@ -415,81 +315,29 @@ class _Build:
             .order_by(executions.c.last_at)
             .limit(sa.bindparam("first"))
         )
-        return oldest.with_for_update(skip_locked=True) if self._postgresql else oldest
+        return oldest.with_for_update(skip_locked=True) if self.is_postgresql else oldest
 
     def _note_deleted(self, what: str) -> sa.Executable:
         """`what`: the columns."""
         seq_column, answer_column = feed.c[f"{what}_seq"], feed.c[f"{what}_answer_seq"]
-        seq = (
-            sa.select(sa.func.max(events.c.seq)).where(self._is_one_of(events.c.execution)).scalar_subquery()
-        )
+        seq = sa.select(sa.func.max(events.c.seq)).where(self.is_one_of(events.c.execution)).scalar_subquery()
         answer = (
             sa.select(sa.func.max(executions.c.answer_seq))
-            .where(self._is_one_of(executions.c.id))
+            .where(self.is_one_of(executions.c.id))
             .scalar_subquery()
         )
         return sa.update(feed).values(
             {
-                seq_column: self._greatest(seq_column, seq),
-                answer_column: self._greatest(answer_column, answer),
+                seq_column: self.greatest(seq_column, seq),
+                answer_column: self.greatest(answer_column, answer),
             }
         )
 
-    def _beat(self) -> sa.Executable:
-        insert = self._insert(replicas).values(id=sa.bindparam("id", type_=sa.Text), beats=1)
-        return insert.on_conflict_do_update(
-            index_elements=[replicas.c.id], set_={"beats": replicas.c.beats + 1}
-        )
-
-    def _save_followed(self) -> sa.Executable:
-        insert = self._insert(followed, self._rows(*followed.c))
-        old, new = followed.c, insert.excluded
-        return insert.on_conflict_do_update(
-            index_elements=[old.account_id, old.region],
-            set_={name: new[name] for name in ("replica", "state", "seq")}
-            | {"sources": sa.func.coalesce(new.sources, old.sources)},
-        )
-
-    def _save_watched(self) -> sa.Executable:
-        insert = self._insert(watched, self._rows(*watched.c))
-        old, new = watched.c, insert.excluded
-        return insert.on_conflict_do_update(
-            index_elements=[old.account_id, old.region],
-            set_={"until": self._greatest(old.until, new.until)},
-        )
-
-    def _save_snapshots(self) -> sa.Executable:
-        insert = self._insert(snapshots, self._rows(*snapshots.c))
-        old, new = snapshots.c, insert.excluded
-        return insert.on_conflict_do_update(
-            index_elements=[old[name] for name in reversed(_KEY)],
-            set_={name: new[name] for name in ("sent_at", "body", "claimed_until")},
-            where=old.sent_at <= new.sent_at,
-        )
-
-    def _claim_snapshots(self) -> sa.Executable:
-        given = self._rows(*(snapshots.c[name] for name in (*_KEY, "claimed_until")))
-        insert = self._insert(snapshots, given, sent_at=_ZERO)
-        old = snapshots.c
-        return insert.on_conflict_do_update(
-            index_elements=[old[name] for name in reversed(_KEY)],
-            set_={"claimed_until": insert.excluded.claimed_until},
-            where=old.claimed_until < _NOW,
-        ).returning(*(old[name] for name in _KEY))
-
-    def _release_snapshots(self) -> sa.Executable:
-        given = self._rows(*(snapshots.c[name] for name in _KEY))
-        return (
-            sa.update(snapshots)
-            .values(claimed_until=_ZERO)
-            .where(*(snapshots.c[name] == given.c[name] for name in _KEY))
-        )
-
     def _save_kept_since(self) -> sa.Executable:
-        insert = self._insert(retention).values(id=1, kept_since=sa.bindparam("kept_since"))
+        insert = self.insert(retention).values(id=1, kept_since=sa.bindparam("kept_since"))
         return insert.on_conflict_do_update(
             index_elements=[retention.c.id],
-            set_={"kept_since": self._greatest(retention.c.kept_since, insert.excluded.kept_since)},
+            set_={"kept_since": self.greatest(retention.c.kept_since, insert.excluded.kept_since)},
         )
 
 
@@ -504,9 +352,3 @@ def _of_target(table: sa.Table) -> sa.Executable:
     return sa.select(table).where(
         table.c.account_id == sa.bindparam("account_id"), table.c.region == sa.bindparam("region")
     )
-
-
-def _followed() -> sa.Select[Any]:
-    after = sa.bindparam("after", type_=sa.BigInteger)
-    rows = sa.select(followed).where(followed.c.seq > after)
-    return rows.order_by(followed.c.seq).limit(sa.bindparam("first"))

@@ -34,6 +34,7 @@ from transfer_gateway.history.database import default_max_bytes
 from transfer_gateway.history.failures import FAILURES
 from transfer_gateway.history.files import check_history_files, sqlite_file
 from transfer_gateway.history.fleet import FleetStore
+from transfer_gateway.history.fleet_statements import fleet_statements_of
 from transfer_gateway.history.operations import Operations
 from transfer_gateway.history.postgresql import Postgresql
 from transfer_gateway.history.retention import Retention, Retentive
@@ -134,8 +135,8 @@ class HistoryStore:
         self._operations, self.is_shared = operations, is_shared
         self._statements = statements_of(operations.database.dialect)
         self._retentive = Retentive(operations, self._statements, retention)
-        self.fleet = FleetStore(operations, self._statements)
-        self.snapshots = SnapshotStore(operations, self._statements)
+        of_fleet = fleet_statements_of(operations.database.dialect)
+        self.fleet, self.snapshots = FleetStore(operations, of_fleet), SnapshotStore(operations, of_fleet)
         self._appends = AppendQueue(self._write_appends, tasks)
         self._running = RunningExecutions()
         self._running_of_generation = self.generation

@@ -1,0 +1,135 @@
+"""The SQL of what replicas that share the history tell each other, for one of the two databases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from transfer_gateway.history.codec import dump
+from transfer_gateway.history.statement_parts import Parts
+from transfer_gateway.history.tables import followed, replicas, snapshots, watched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_OF_FOLLOWED = 7_310_045_223  # an arbitrary number
+_KEY = ("account_id", "region", "workflow_id", "execution_id")
+_ZERO = sa.literal(0, sa.BigInteger)
+_NOW = sa.bindparam("now", type_=sa.BigInteger)
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStatements:
+    """Parameters in parentheses, as in `Statements`."""
+
+    dialect: str
+
+    beat: sa.Executable  # (id)
+    beats: sa.Executable  # → id, beats
+    remove_replicas: sa.Executable  # (ids)
+    take_turn: sa.Executable | None  # so that what is followed is numbered in the order of commits
+    last_followed: sa.Executable  # → the highest `seq` so far
+    save_followed: sa.Executable  # (rows: those of the table; `sources` null: as before)
+    followed: sa.Executable  # (after, first) → the table's columns, by `seq`
+    save_watched: sa.Executable  # (rows: those of the table)
+    watched: sa.Executable  # (now) → account_id, region
+    remove_watched: sa.Executable  # (now)
+    save_snapshots: sa.Executable  # (rows: those of the table)
+    snapshots: sa.Executable  # (ids: AWS's) → the table's columns
+    claim_snapshots: sa.Executable  # (rows: key, claimed_until; now) → key of what nobody else has claimed
+    release_snapshots: sa.Executable  # (rows: key)
+    remove_snapshots: sa.Executable  # (before)
+
+    def ids(self, ids: Iterable[str]) -> list[str] | str:
+        return list(ids) if self.dialect == "postgresql" else dump(list(ids))
+
+
+@cache
+def fleet_statements_of(dialect: str) -> FleetStatements:
+    """Made once for all stores of a process. `dialect`: postgresql or sqlite."""
+    return _Build(dialect).all()
+
+
+class _Build(Parts):
+    def all(self) -> FleetStatements:
+        return FleetStatements(
+            dialect=self.dialect,
+            beat=self._beat(),
+            beats=sa.select(replicas),
+            remove_replicas=sa.delete(replicas).where(self.is_one_of(replicas.c.id)),
+            take_turn=self.take_turn(_OF_FOLLOWED),
+            last_followed=sa.select(sa.func.max(followed.c.seq)),
+            save_followed=self._save_followed(),
+            followed=_followed(),
+            save_watched=self._save_watched(),
+            watched=sa.select(watched.c.account_id, watched.c.region).where(watched.c.until > _NOW),
+            remove_watched=sa.delete(watched).where(watched.c.until <= _NOW),
+            save_snapshots=self._save_snapshots(),
+            snapshots=sa.select(snapshots).where(self.is_one_of(snapshots.c.execution_id)),
+            claim_snapshots=self._claim_snapshots(),
+            release_snapshots=self._release_snapshots(),
+            remove_snapshots=sa.delete(snapshots).where(
+                sa.and_(
+                    *(snapshots.c[name] < sa.bindparam("before") for name in ("sent_at", "claimed_until"))
+                )
+            ),
+        )
+
+    def _beat(self) -> sa.Executable:
+        insert = self.insert(replicas).values(id=sa.bindparam("id", type_=sa.Text), beats=1)
+        return insert.on_conflict_do_update(
+            index_elements=[replicas.c.id], set_={"beats": replicas.c.beats + 1}
+        )
+
+    def _save_followed(self) -> sa.Executable:
+        insert = self.insert(followed, self.rows(*followed.c))
+        old, new = followed.c, insert.excluded
+        return insert.on_conflict_do_update(
+            index_elements=[old.account_id, old.region],
+            set_={name: new[name] for name in ("replica", "state", "seq")}
+            | {"sources": sa.func.coalesce(new.sources, old.sources)},
+        )
+
+    def _save_watched(self) -> sa.Executable:
+        insert = self.insert(watched, self.rows(*watched.c))
+        old, new = watched.c, insert.excluded
+        return insert.on_conflict_do_update(
+            index_elements=[old.account_id, old.region],
+            set_={"until": self.greatest(old.until, new.until)},
+        )
+
+    def _save_snapshots(self) -> sa.Executable:
+        insert = self.insert(snapshots, self.rows(*snapshots.c))
+        old, new = snapshots.c, insert.excluded
+        return insert.on_conflict_do_update(
+            index_elements=[old[name] for name in reversed(_KEY)],
+            set_={name: new[name] for name in ("sent_at", "body", "claimed_until")},
+            where=old.sent_at <= new.sent_at,
+        )
+
+    def _claim_snapshots(self) -> sa.Executable:
+        given = self.rows(*(snapshots.c[name] for name in (*_KEY, "claimed_until")))
+        insert = self.insert(snapshots, given, sent_at=_ZERO)
+        old = snapshots.c
+        return insert.on_conflict_do_update(
+            index_elements=[old[name] for name in reversed(_KEY)],
+            set_={"claimed_until": insert.excluded.claimed_until},
+            where=old.claimed_until < _NOW,
+        ).returning(*(old[name] for name in _KEY))
+
+    def _release_snapshots(self) -> sa.Executable:
+        given = self.rows(*(snapshots.c[name] for name in _KEY))
+        return (
+            sa.update(snapshots)
+            .values(claimed_until=_ZERO)
+            .where(*(snapshots.c[name] == given.c[name] for name in _KEY))
+        )
+
+
+def _followed() -> sa.Select[Any]:
+    after = sa.bindparam("after", type_=sa.BigInteger)
+    rows = sa.select(followed).where(followed.c.seq > after)
+    return rows.order_by(followed.c.seq).limit(sa.bindparam("first"))
