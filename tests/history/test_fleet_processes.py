@@ -1,0 +1,273 @@
+"""Replicas as processes that share a PostgreSQL, in real time: one is killed, and the database is sick in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from command import Started, started
+from following import FIRST, SECOND, THIRD, TRADES, accounts_yaml
+from streams import ALL_CHANGED, Lost, events
+from transfer_emulator import NO_QUIRKS, Emulator, SampleScenario, ScenarioSettings, Upload, World
+from wire import HOME, Gateway, calling
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from postgres import PostgresServer
+
+pytestmark = pytest.mark.thorough
+ACCOUNTS, REGION = (FIRST, SECOND, THIRD), "eu-west-1"
+PATIENCE_S = 40.0
+LOOKUP = """
+query ($key: ExecutionKey!, $maxAge: Float) {
+  executionOrError(key: $key, maxAge: $maxAge) { __typename ... on Execution { status } ... on Error { code message } }
+}
+"""
+
+
+class FleetUnderTest:
+    """Two replicas, an emulated AWS, and the database that they share."""
+
+    def __init__(self, aws: Emulator, replicas: list[Started], gateways: list[Gateway]) -> None:
+        self.aws, self.replicas, self.gateways = aws, replicas, gateways
+        self._number = 0
+
+    def upload(self, account_id: str, duration_s: float = 3.0) -> tuple[dict[str, str], Upload]:
+        workflow_id = next(iter(self.aws.world.target(account_id, REGION).workflows))
+        self._number += 1
+        upload = self.aws.world.upload(
+            account_id, REGION, workflow_id, time.time(), duration_s=duration_s, seed=self._number
+        )
+        key = {
+            "accountId": account_id,
+            "region": REGION,
+            "workflowId": workflow_id,
+            "executionId": upload.execution_id,
+        }
+        return key, upload
+
+    async def look_up(self, gateway: Gateway, key: dict[str, str], max_age: float = 0.0) -> dict[str, Any]:
+        found: dict[str, Any] = (await gateway.ask(LOOKUP, key=key, maxAge=max_age))["data"]
+        return dict(found["executionOrError"])
+
+    async def replicas_seen(self, gateway: Gateway) -> int:
+        metrics = (await gateway.send("GET", "/metrics")).body.decode()
+        line = next(line for line in metrics.splitlines() if line.startswith("transfer_gateway_replicas "))
+        return int(float(line.split()[1]))
+
+    async def until_complete(self) -> None:
+        """Each sees both."""
+        for gateway in self.gateways:
+            await becomes_true(lambda gateway=gateway: self._sees_both(gateway))  # type: ignore[misc]  # the loop's
+
+    async def _sees_both(self, gateway: Gateway) -> bool:
+        return await self.replicas_seen(gateway) == len(self.gateways)
+
+
+async def becomes_true(look: Callable[[], Awaitable[bool]]) -> float:
+    """Returns: after how many seconds."""
+    started_at = time.monotonic()
+    async with asyncio.timeout(PATIENCE_S):
+        while not await look():
+            await asyncio.sleep(0.1)  # between two looks
+    return time.monotonic() - started_at
+
+
+@asynccontextmanager
+async def fleet(folder: Path, url: str, **settings: str) -> AsyncIterator[FleetUnderTest]:
+    scripted = ScenarioSettings(quirks=NO_QUIRKS, history_from=time.time() - 60, is_automatic=False)
+    world = World(HOME, (REGION,), SampleScenario(7, TRADES, scripted))
+    for account_id in ACCOUNTS:
+        world.add_account(account_id)
+    path = folder / "accounts.yaml"
+    path.write_text(accounts_yaml(REGION, *ACCOUNTS))
+    told = {
+        "ACCOUNTS_FILE": str(path),
+        "AUTH": "none",
+        "HISTORY_URL": url,
+        "HISTORY_INTERVAL_S": "0.5",
+        "HISTORY_BACKFILL_HOURS": "0",
+        "HISTORY_TIMEOUT_S": "2",
+        "SHUTDOWN_DELAY_S": "0",
+    } | settings
+    async with Emulator(world, port=0) as aws, AsyncExitStack() as stack:
+        environment = aws.environment() | {f"TRANSFER_GATEWAY_{name}": value for name, value in told.items()}
+        replicas = [
+            await stack.enter_async_context(started("serve", "--http-port", "0", **environment))
+            for _ in range(2)
+        ]
+        gateways = [await stack.enter_async_context(calling(each.url)) for each in replicas]
+        it = FleetUnderTest(aws, replicas, gateways)
+        await it.until_complete()
+        yield it
+
+
+class Subscriber:
+    """`told`: the events of each execution. `ended_at`: when its end was told. `cursor`: of the last change."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[tuple[str, str | None, str]]] = {}
+        self.ended_at: dict[str, float] = {}
+        self._cursor: str | None = None
+
+    async def read(self, gateway: Gateway, until: Callable[[], bool]) -> None:
+        """Raises: Lost, aiohttp.ClientError."""
+        async with events(gateway, ALL_CHANGED, last_event_id=self._cursor, filter={}) as stream:
+            while not until():
+                change = await stream.next()
+                self._cursor = change["cursor"] or self._cursor
+                execution_id = change["execution"]["id"]
+                self.told.setdefault(execution_id, []).extend(
+                    (event["kind"], event["stepName"], event["occurredAt"]) for event in change["events"]
+                )
+                if change["execution"]["status"] == "COMPLETED":
+                    self.ended_at.setdefault(execution_id, time.time())
+
+
+async def test_a_subscriber_misses_nothing_when_its_replica_is_killed(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    """It goes on at the other one, from its last cursor: all there is, each event once, at most 10 s late."""
+    subscriber, uploads, killed = Subscriber(), list[Upload](), asyncio.Event()
+    async with fleet(tmp_path, await postgres.create_database()) as it:
+
+        async def happens() -> None:
+            for number in range(16):
+                uploads.extend(it.upload(account_id, duration_s=2.0)[1] for account_id in ACCOUNTS)
+                await asyncio.sleep(1)  # they run for some time
+                if number == 5:
+                    it.replicas[0].process.kill()
+                    killed.set()
+
+        async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as tasks:
+            tasks.create_task(happens())
+            with suppress(Lost, aiohttp.ClientError):
+                await subscriber.read(it.gateways[0], killed.is_set)
+            await killed.wait()
+            await subscriber.read(it.gateways[1], lambda: len(subscriber.ended_at) == 16 * len(ACCOUNTS))
+        assert await it.replicas_seen(it.gateways[1]) == 1
+    assert len(subscriber.told) == len(uploads)
+    for upload in uploads:
+        id_ = next(id_ for id_ in subscriber.told if upload.execution_id in id_)
+        told = subscriber.told[id_]
+        assert len(told) == len(set(told)) == 2 + 2 * len(upload.steps)
+        assert subscriber.ended_at[id_] - upload.ended_at < 12  # it took 10 s to be replaced, and a read
+
+
+async def _restart(server: PostgresServer, url: str) -> None:
+    server.stop()
+    await asyncio.sleep(3)  # the outage
+    server.start()
+
+
+async def _hang(server: PostgresServer, url: str) -> None:
+    server.hang()
+    await asyncio.sleep(8)  # longer than a silent replica takes to be gone
+    server.go_on()
+
+
+async def _throw_out(server: PostgresServer, url: str) -> None:
+    connection = await server.connect()
+    for _ in range(10):
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'transfer-gateway'"
+        )
+        await asyncio.sleep(0.3)  # it connects again
+    await connection.close()
+
+
+async def _take_no_writes(server: PostgresServer, url: str) -> None:
+    database = url.split("?", maxsplit=1)[0].rpartition("/")[2]
+    connection = await server.connect()
+    await connection.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'transfer-gateway'"
+    )
+    await asyncio.sleep(8)  # longer than a silent replica takes to be gone
+    await connection.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'transfer-gateway'"
+    )
+    await connection.close()
+
+
+async def _lock(server: PostgresServer, url: str) -> None:
+    """What the replicas tell each other can't be read or written."""
+    connection = await server.connect(url.split("?", maxsplit=1)[0].rpartition("/")[2])
+    async with connection.transaction():
+        await connection.execute("LOCK history_replicas, history_snapshots, history_followed")
+        await asyncio.sleep(8)  # longer than a silent replica takes to be gone
+    await connection.close()
+
+
+@pytest.mark.parametrize("sicken", [_restart, _hang, _throw_out, _take_no_writes, _lock])
+async def test_a_sick_database_costs_running_executions_nothing(
+    tmp_path: Path,
+    own_postgres: PostgresServer,
+    sicken: Callable[[PostgresServer, str], Awaitable[None]],
+) -> None:
+    """Each replica goes on alone; both are back afterwards, and what ended meanwhile is known."""
+    url = await own_postgres.create_database()
+    async with fleet(tmp_path, url) as it:
+        key, _ = it.upload(FIRST, duration_s=600)
+        slowest, polls = 0.0, 0
+        is_sick = True
+
+        async def poll(gateway: Gateway) -> None:
+            nonlocal slowest, polls
+            while is_sick:
+                began = time.monotonic()
+                found = await it.look_up(gateway, key, max_age=0.2)
+                slowest, polls = max(slowest, time.monotonic() - began), polls + 1
+                assert found.get("status") == "IN_PROGRESS", found
+                await asyncio.sleep(0.25)  # older than `max_age`
+
+        async with asyncio.TaskGroup() as tasks:
+            for gateway in it.gateways:
+                tasks.create_task(poll(gateway))
+            await asyncio.sleep(1)  # both poll
+            ended = [it.upload(account_id, duration_s=1)[0] for account_id in ACCOUNTS]
+            await sicken(own_postgres, url)
+            is_sick = False
+        assert polls > 20
+        assert slowest < 3.0
+        await it.until_complete()
+        for gateway in it.gateways:
+            for each in ended:
+
+                async def is_known(gateway: Gateway = gateway, each: dict[str, str] = each) -> bool:
+                    return (await it.look_up(gateway, each)).get("status") == "COMPLETED"
+
+                await becomes_true(is_known)
+
+
+async def test_one_budget_and_one_call_for_all(tmp_path: Path, postgres: PostgresServer) -> None:
+    """Polled on both, an execution costs AWS what it costs one; its limit holds for both together."""
+    async with fleet(
+        tmp_path, await postgres.create_database(), TARGET_RATE_PER_S="10", TARGET_BURST="2"
+    ) as it:
+        key, _ = it.upload(FIRST, duration_s=600)
+
+        async def poll(gateway: Gateway, until: float, max_age: float) -> None:
+            while time.monotonic() < until:
+                await it.look_up(gateway, key, max_age=max_age)
+                await asyncio.sleep(0.05)  # many times a second
+
+        async def calls_in(seconds: float, max_age: float) -> int:
+            before = it.aws.calls.count(operation="DescribeExecution")
+            async with asyncio.TaskGroup() as tasks:
+                for gateway in it.gateways * 3:
+                    tasks.create_task(poll(gateway, time.monotonic() + seconds, max_age))
+            return it.aws.calls.count(operation="DescribeExecution") - before
+
+        await calls_in(2, 0.5)
+        assert await calls_in(10, 1.0) <= 12
+        assert await calls_in(5, 0.0) <= 5 * 10 * 1.1 + 2
