@@ -12,19 +12,20 @@ import pytest
 
 from command import Started, started
 from following import FIRST, SECOND, THIRD, TRADES, accounts_yaml
+from postgres import PostgresServer
+from proxy import Proxy
 from streams import ALL_CHANGED, Lost, events
 from transfer_emulator import NO_QUIRKS, Emulator, SampleScenario, ScenarioSettings, Upload, World
 from wire import HOME, Gateway, calling
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
-
-    from postgres import PostgresServer
 
 pytestmark = pytest.mark.thorough
 ACCOUNTS, REGION = (FIRST, SECOND, THIRD), "eu-west-1"
 PATIENCE_S = 40.0
+ADDRESS = "127.77.0.1"  # where no other PostgreSQL listens
 LOOKUP = """
 query ($key: ExecutionKey!, $maxAge: Float) {
   executionOrError(key: $key, maxAge: $maxAge) { __typename ... on Execution { status } ... on Error { code message } }
@@ -81,7 +82,10 @@ async def becomes_true(look: Callable[[], Awaitable[bool]]) -> float:
 
 
 @asynccontextmanager
-async def fleet(folder: Path, url: str, **settings: str) -> AsyncIterator[FleetUnderTest]:
+async def fleet(
+    folder: Path, url: str, second_url: str | None = None, **settings: str
+) -> AsyncIterator[FleetUnderTest]:
+    """`second_url`: another way to the same database, for the second replica."""
     scripted = ScenarioSettings(quirks=NO_QUIRKS, history_from=time.time() - 60, is_automatic=False)
     world = World(HOME, (REGION,), SampleScenario(7, TRADES, scripted))
     for account_id in ACCOUNTS:
@@ -91,7 +95,6 @@ async def fleet(folder: Path, url: str, **settings: str) -> AsyncIterator[FleetU
     told = {
         "ACCOUNTS_FILE": str(path),
         "AUTH": "none",
-        "HISTORY_URL": url,
         "HISTORY_INTERVAL_S": "0.5",
         "HISTORY_BACKFILL_HOURS": "0",
         "HISTORY_TIMEOUT_S": "2",
@@ -100,8 +103,10 @@ async def fleet(folder: Path, url: str, **settings: str) -> AsyncIterator[FleetU
     async with Emulator(world, port=0) as aws, AsyncExitStack() as stack:
         environment = aws.environment() | {f"TRANSFER_GATEWAY_{name}": value for name, value in told.items()}
         replicas = [
-            await stack.enter_async_context(started("serve", "--http-port", "0", **environment))
-            for _ in range(2)
+            await stack.enter_async_context(
+                started("serve", "--http-port", "0", TRANSFER_GATEWAY_HISTORY_URL=each, **environment)
+            )
+            for each in (url, second_url or url)
         ]
         gateways = [await stack.enter_async_context(calling(each.url)) for each in replicas]
         it = FleetUnderTest(aws, replicas, gateways)
@@ -208,6 +213,42 @@ async def _lock(server: PostgresServer, url: str) -> None:
     await connection.close()
 
 
+@asynccontextmanager
+async def polled(it: FleetUnderTest) -> AsyncIterator[None]:
+    """Meanwhile, an execution that runs is looked up on both, in AWS each time: at once, and rightly."""
+    key, _ = it.upload(FIRST, duration_s=600)
+    took_s: list[float] = []
+    is_over = False
+
+    async def poll(gateway: Gateway) -> None:
+        while not is_over:
+            began = time.monotonic()
+            found = await it.look_up(gateway, key, max_age=0.2)
+            took_s.append(time.monotonic() - began)
+            assert found.get("status") == "IN_PROGRESS", found
+            await asyncio.sleep(0.25)  # older than `max_age`
+
+    async with asyncio.TaskGroup() as tasks:
+        for gateway in it.gateways:
+            tasks.create_task(poll(gateway))
+        await asyncio.sleep(1)  # both poll
+        yield
+        is_over = True
+    assert len(took_s) > 20
+    assert max(took_s) < 3.0
+
+
+async def until_known(it: FleetUnderTest, keys: Sequence[dict[str, str]]) -> None:
+    """Each knows that these have ended."""
+    for gateway in it.gateways:
+        for key in keys:
+
+            async def is_known(gateway: Gateway = gateway, key: dict[str, str] = key) -> bool:
+                return (await it.look_up(gateway, key)).get("status") == "COMPLETED"
+
+            await becomes_true(is_known)
+
+
 @pytest.mark.parametrize("sicken", [_restart, _hang, _throw_out, _take_no_writes, _lock])
 async def test_a_sick_database_costs_running_executions_nothing(
     tmp_path: Path,
@@ -217,36 +258,44 @@ async def test_a_sick_database_costs_running_executions_nothing(
     """Each replica goes on alone; both are back afterwards, and what ended meanwhile is known."""
     url = await own_postgres.create_database()
     async with fleet(tmp_path, url) as it:
-        key, _ = it.upload(FIRST, duration_s=600)
-        slowest, polls = 0.0, 0
-        is_sick = True
-
-        async def poll(gateway: Gateway) -> None:
-            nonlocal slowest, polls
-            while is_sick:
-                began = time.monotonic()
-                found = await it.look_up(gateway, key, max_age=0.2)
-                slowest, polls = max(slowest, time.monotonic() - began), polls + 1
-                assert found.get("status") == "IN_PROGRESS", found
-                await asyncio.sleep(0.25)  # older than `max_age`
-
-        async with asyncio.TaskGroup() as tasks:
-            for gateway in it.gateways:
-                tasks.create_task(poll(gateway))
-            await asyncio.sleep(1)  # both poll
+        async with polled(it):
             ended = [it.upload(account_id, duration_s=1)[0] for account_id in ACCOUNTS]
             await sicken(own_postgres, url)
-            is_sick = False
-        assert polls > 20
-        assert slowest < 3.0
         await it.until_complete()
-        for gateway in it.gateways:
-            for each in ended:
+        await until_known(it, ended)
 
-                async def is_known(gateway: Gateway = gateway, each: dict[str, str] = each) -> bool:
-                    return (await it.look_up(gateway, each)).get("status") == "COMPLETED"
 
-                await becomes_true(is_known)
+async def test_a_replica_that_is_cut_off_goes_on_alone(tmp_path: Path) -> None:
+    """The other one follows its targets meanwhile, and gives them back."""
+    with PostgresServer(listen_addresses=ADDRESS) as server:
+        url = await server.create_database()
+        rules = server.folder / "data" / "pg_hba.conf"
+        rules.write_text(f"{rules.read_text()}\nhost all all {ADDRESS}/32 trust\n")
+        connection = await server.connect()
+        await connection.execute("SELECT pg_reload_conf()")
+        await connection.close()
+        database = url.split("?", maxsplit=1)[0].rpartition("/")[2]
+        async with Proxy() as proxy:
+            proxy.server = (ADDRESS, 5432)
+            async with fleet(tmp_path, url, f"postgresql://gateway@{proxy.address}/{database}") as it:
+                async with polled(it):
+                    proxy.server = None
+                    proxy.cut()
+                    await becomes_true(lambda: is_alone(it))
+                    ended = [it.upload(account_id, duration_s=1)[0] for account_id in ACCOUNTS]
+
+                    async def all_ended() -> bool:
+                        found = [await it.look_up(it.gateways[0], key) for key in ended]
+                        return all(each.get("status") == "COMPLETED" for each in found)
+
+                    assert await becomes_true(all_ended) < 12
+                    proxy.server = (ADDRESS, 5432)
+                await it.until_complete()
+                await until_known(it, ended)
+
+
+async def is_alone(it: FleetUnderTest) -> bool:
+    return await it.replicas_seen(it.gateways[0]) == 1
 
 
 async def test_one_budget_and_one_call_for_all(tmp_path: Path, postgres: PostgresServer) -> None:
