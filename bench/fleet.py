@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from dataclasses import replace
+
 import aiohttp
 from comparison.documents import MANY
 from rig import rig
 
 from postgres import PostgresServer
+from transfer_emulator import WORKFLOWS, Logging, ScenarioSettings, demo_world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -37,10 +40,10 @@ AIMS = {"calls": 1.15, "limit": 1.1, "roles": 2}
 
 
 @asynccontextmanager
-async def replicas(first: Rig, count: int) -> AsyncIterator[list[str]]:
-    """The URLs of so many, of which the first runs already."""
+async def replicas(first: Rig, count: int) -> AsyncIterator[tuple[list[str], list[int]]]:
+    """The URLs of so many, of which the first runs already, and the ids of the others' processes."""
     async with AsyncExitStack() as stack:
-        urls = [first.url]
+        urls, pids = [first.url], []
         for _ in range(count - 1):
             process = await asyncio.create_subprocess_exec(
                 Path(sys.executable).with_name("transfer-gateway"),
@@ -57,7 +60,8 @@ async def replicas(first: Rig, count: int) -> AsyncIterator[list[str]]:
             stack.callback(process.terminate)
             assert process.stdout is not None
             urls.append((await process.stdout.readline()).decode().split()[-1].removesuffix("/graphql"))
-        yield urls
+            pids.append(process.pid)
+        yield urls, pids
 
 
 async def ask(http: aiohttp.ClientSession, url: str, keys: Sequence[dict[str, str]], max_age: float) -> int:
@@ -137,13 +141,56 @@ async def most_in_a_window(gateway: Rig, urls: Sequence[str], seconds: float) ->
     return most / WINDOW_S
 
 
+async def covered(server: PostgresServer, accounts: int, count: int) -> None:
+    """How long it takes from the start until all targets are covered, in four regions, and what it takes."""
+    regions = ("eu-west-1", "eu-central-1", "us-east-1", "us-west-2")
+    settings = ScenarioSettings(duration_s=(5.0, 10.0, 20.0), history_from=time.time() - 60)
+    world = demo_world(
+        7, accounts, regions, settings, [replace(WORKFLOWS[0], every_s=600.0, logging=Logging.SERVER)]
+    )
+    url = await server.create_database()
+    async with (
+        rig(accounts, regions, world=world, HISTORY_URL=url, LOG_LEVEL="error") as first,
+        replicas(first, count) as (urls, pids),
+        aiohttp.ClientSession() as http,
+    ):
+        began, told = time.monotonic(), -1
+        while told != len(urls) * accounts * len(regions):
+            await asyncio.sleep(2.0)
+            told = sum([await covered_by(http, each) for each in urls])
+        memory = [vm_mb(pid) for pid in (first.pid, *pids)]
+        print(
+            f"{accounts:,} accounts in {len(regions)} regions, {count} replicas: all know that all are covered after "
+            f"{time.monotonic() - began:.0f} s; {', '.join(f'{each:.0f}' for each in memory)} MB at the peak",
+            flush=True,
+        )
+
+
+async def covered_by(http: aiohttp.ClientSession, url: str) -> int:
+    body = {"query": "{ coverage(first: 1) { summary { covered } } }"}
+    async with http.post(f"{url}/graphql", json=body) as answer:
+        return int((await answer.json())["data"]["coverage"]["summary"]["covered"])
+
+
+def vm_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument(
+        "--accounts", type=int, help="only how long it takes to cover so many, in four regions"
+    )
     options = parser.parse_args()
+    if options.accounts is not None:
+        with PostgresServer(shared_buffers="512MB") as server:
+            await covered(server, options.accounts, 2)
+        return
     alone = 0.0
     with PostgresServer() as server:
         for count in options.replicas:
@@ -159,7 +206,7 @@ async def main() -> None:
                     TARGET_BURST="200",
                     TARGET_MAX_IN_FLIGHT="200",
                 ) as first,
-                replicas(first, count) as urls,
+                replicas(first, count) as (urls, _),
             ):
                 await asyncio.sleep(3)  # each knows the others
                 print(f"{count} replicas", flush=True)
@@ -176,7 +223,7 @@ async def main() -> None:
                     TARGET_RATE_PER_S=str(RATE_PER_S),
                     TARGET_BURST="4",  # in 5 s, 4 more than the rate
                 ) as first,
-                replicas(first, count) as urls,
+                replicas(first, count) as (urls, _),
             ):
                 await asyncio.sleep(3)  # as above
                 most = await most_in_a_window(first, urls, options.seconds)

@@ -63,13 +63,14 @@ def test_a_target_is_counted_as_it_is_now() -> None:
     assert rate.active_s == INTERVAL_S
 
 
-def test_lookups_take_turns() -> None:
-    """50 at once, then 25 a second; and after a pause again."""
+@pytest.mark.parametrize(("is_first", "per_s"), [(True, 50), (False, 25)])
+def test_lookups_take_turns(is_first: bool, per_s: float) -> None:  # noqa: FBT001
+    """50 at once, then so many a second; and after a pause again."""
     rate = rate_of()
-    turns = [rate.next_lookup(1000.0) for _ in range(1050)]
+    turns = [rate.next_lookup(1000.0, is_first=is_first) for _ in range(1050)]
     assert turns[:50] == [1000.0] * 50
-    assert turns[-1] == pytest.approx(1040.0, abs=0.1)
-    assert [rate.next_lookup(2000.0) for _ in range(50)] == [2000.0] * 50
+    assert turns[-1] == pytest.approx(1000 + 1000 / per_s, abs=0.1)
+    assert [rate.next_lookup(2000.0, is_first=is_first) for _ in range(50)] == [2000.0] * 50
 
 
 def test_lookups_are_repeated_less_often_with_many_targets() -> None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 MAX_IDLE_S = 60.0  # between reads of a quiet log, as long as the limit allows that
 _BACKGROUND = 0.2
-_LOOKUPS_PER_S, _LOOKUPS_BURST = 25.0, 50  # each takes four AWS calls or more
+# Each takes four AWS calls or more. Those of targets of which nothing is known are in a hurry.
+_LOOKUPS_PER_S, _FIRST_LOOKUPS_PER_S, _LOOKUPS_BURST = 25.0, 50.0, 50
 _LOOKED_UP_EVERY_S = 300.0
 
 
@@ -81,8 +82,9 @@ class FollowRate:
         """How long it may be known where a target logs before it is looked up again."""
         return max(_LOOKED_UP_EVERY_S, self.targets / _LOOKUPS_PER_S)
 
-    def next_lookup(self, now: float) -> float:
-        """Take a turn to look up where a target logs. Returns: when."""
-        at = max(self._next_lookup_at, now - _LOOKUPS_BURST / _LOOKUPS_PER_S)
-        self._next_lookup_at = at + 1 / _LOOKUPS_PER_S
+    def next_lookup(self, now: float, *, is_first: bool) -> float:
+        """Take a turn to look up where a target logs; `is_first`: nothing is known of it. Returns: when."""
+        step_s = 1 / (_FIRST_LOOKUPS_PER_S if is_first else _LOOKUPS_PER_S)
+        at = max(self._next_lookup_at, now - _LOOKUPS_BURST * step_s)
+        self._next_lookup_at = at + step_s
         return max(at, now)

@@ -281,7 +281,7 @@ class Follower:
         if is_asked and self._sources_at < 0:
             return True
         if self._lookup_at is None:
-            self._lookup_at = self._rate.next_lookup(now)
+            self._lookup_at = self._rate.next_lookup(now, is_first=self._sources_at < 0)
         return now >= self._lookup_at
 
     async def _read_past(self) -> float:

@@ -37,7 +37,7 @@ class SharedFollowing:
         self._now = clock.now
         self._changed: set[Target] = set()
         self._told: dict[Target, LogSources] = {}
-        self._learned: dict[Target, str] = {}
+        self._learned: dict[Target, int] = {}  # the hash of its sources
         self._after = 0
         self._with: object = None  # the members and the store that all of the above is about
 
@@ -97,9 +97,9 @@ class SharedFollowing:
             if follower is None or each.target in self._owned or each.replica == self._fleet.replica:
                 continue
             sources, logs = follower.sources, follower.logs
-            if each.sources is not None and self._learned.get(each.target) != each.sources:
+            if each.sources is not None and self._learned.get(each.target) != hash(each.sources):
                 sources, logs = load_sources(each.sources, each.target)
-                self._learned[each.target] = each.sources
+                self._learned[each.target] = hash(each.sources)
             follower.adopt(load_state(each.state, each.target), sources, logs)
 
     async def _share_watched(self) -> None:
