@@ -213,6 +213,38 @@ async def _lock(server: PostgresServer, url: str) -> None:
     await connection.close()
 
 
+async def _before_each_write(server: PostgresServer, url: str, statement: str) -> None:
+    connection = await server.connect(url.split("?", maxsplit=1)[0].rpartition("/")[2])
+    await connection.execute(
+        "CREATE FUNCTION sicken() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN {statement}; RETURN new; END $$"
+    )
+    tables = [
+        row["tablename"]
+        for row in await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    ]
+    for table in tables:
+        await connection.execute(
+            f"CREATE TRIGGER sicken BEFORE INSERT OR UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION sicken()"
+        )
+    await asyncio.sleep(8)  # longer than a silent replica takes to be gone
+    await connection.execute("DROP FUNCTION sicken CASCADE")
+    await connection.close()
+
+
+async def _fill_up(server: PostgresServer, url: str) -> None:
+    """As PostgreSQL says it when its disk is full."""
+    await _before_each_write(
+        server,
+        url,
+        "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'",
+    )
+
+
+async def _slow_down(server: PostgresServer, url: str) -> None:
+    await _before_each_write(server, url, "PERFORM pg_sleep(0.7)")
+
+
 @asynccontextmanager
 async def polled(it: FleetUnderTest) -> AsyncIterator[None]:
     """Meanwhile, an execution that runs is looked up on both, in AWS each time: at once, and rightly."""
@@ -249,7 +281,9 @@ async def until_known(it: FleetUnderTest, keys: Sequence[dict[str, str]]) -> Non
             await becomes_true(is_known)
 
 
-@pytest.mark.parametrize("sicken", [_restart, _hang, _throw_out, _take_no_writes, _lock])
+@pytest.mark.parametrize(
+    "sicken", [_restart, _hang, _slow_down, _throw_out, _take_no_writes, _fill_up, _lock]
+)
 async def test_a_sick_database_costs_running_executions_nothing(
     tmp_path: Path,
     own_postgres: PostgresServer,

@@ -175,6 +175,7 @@ class Gateway:
                 store,
                 shared_tasks,
                 clock,
+                fleet=self.fleet,
                 interval_s=live_interval_s,
                 call_timeout_s=request_timeout_s,
             )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from transfer_gateway.core.aws_operations import AwsOperations
     from transfer_gateway.core.clock import Clock
+    from transfer_gateway.core.fleet import Fleet
     from transfer_gateway.core.followers import Followers
     from transfer_gateway.domain.identity import ExecutionKey, Target
     from transfer_gateway.history.store import HistoryStore
@@ -52,12 +53,13 @@ class Watched:
         shared_tasks: SharedTasks,
         clock: Clock,
         *,
+        fleet: Fleet,
         interval_s: float,
         call_timeout_s: float,
     ) -> None:
         """`interval_s`: between calls for an execution that no log tells of."""
         self._operations, self._followers, self._store = operations, followers, store
-        self._tasks, self._now = shared_tasks, clock.now
+        self._tasks, self._now, self._fleet = shared_tasks, clock.now, fleet
         self._interval_s, self._call_timeout_s = interval_s, call_timeout_s
         self._retry = Backoff(interval_s, max(interval_s, _MAX_RETRY_S))
         self._watched: dict[ExecutionKey, _Watched] = {}
@@ -128,7 +130,9 @@ class Watched:
         asked_at = self._now()
         deadline = asyncio.get_running_loop().time() + self._call_timeout_s
         try:
-            await self._operations.executions.get(key, max_age_s=self._interval_s / 2, deadline=deadline)
+            # With others that watch it, too, each takes what one of them has asked.
+            max_age_s = self._interval_s * (0.5 if self._fleet.is_alone else 0.9)
+            await self._operations.executions.get(key, max_age_s=max_age_s, deadline=deadline)
         except ExecutionNotFound:
             await self._store.forget([key], seen_before=datetime.fromtimestamp(asked_at, UTC))
             return True
