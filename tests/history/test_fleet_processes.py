@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.early]
 ACCOUNTS, REGION = (FIRST, SECOND, THIRD), "eu-west-1"
-PATIENCE_S = 40.0
+PATIENCE_S, SICK_S = 40.0, 7.0
 ADDRESS = "127.77.0.1"  # where no other PostgreSQL listens
 LOOKUP = """
 query ($key: ExecutionKey!, $maxAge: Float) {
@@ -174,7 +174,7 @@ async def _restart(server: PostgresServer, url: str) -> None:
 
 async def _hang(server: PostgresServer, url: str) -> None:
     server.hang()
-    await asyncio.sleep(8)  # longer than a silent replica takes to be gone
+    await asyncio.sleep(SICK_S)  # longer than a silent replica takes to be gone
     server.go_on()
 
 
@@ -196,7 +196,7 @@ async def _take_no_writes(server: PostgresServer, url: str) -> None:
     await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'transfer-gateway'"
     )
-    await asyncio.sleep(8)  # longer than a silent replica takes to be gone
+    await asyncio.sleep(SICK_S)  # longer than a silent replica takes to be gone
     await connection.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
     await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'transfer-gateway'"
@@ -209,7 +209,7 @@ async def _lock(server: PostgresServer, url: str) -> None:
     connection = await server.connect(url.split("?", maxsplit=1)[0].rpartition("/")[2])
     async with connection.transaction():
         await connection.execute("LOCK history_replicas, history_snapshots, history_followed")
-        await asyncio.sleep(8)  # longer than a silent replica takes to be gone
+        await asyncio.sleep(SICK_S)  # longer than a silent replica takes to be gone
     await connection.close()
 
 
@@ -227,7 +227,7 @@ async def _before_each_write(server: PostgresServer, url: str, statement: str) -
         await connection.execute(
             f"CREATE TRIGGER sicken BEFORE INSERT OR UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION sicken()"
         )
-    await asyncio.sleep(8)  # longer than a silent replica takes to be gone
+    await asyncio.sleep(SICK_S)  # longer than a silent replica takes to be gone
     await connection.execute("DROP FUNCTION sicken CASCADE")
     await connection.close()
 
