@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from driven_time import DrivenTime
-from following import FIRST, SECOND, THIRD, following
+from following import FIRST, SECOND, THIRD, accounts_yaml, following
 from history_model import now
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway.core.fleet import GONE_S, Fleet
@@ -21,6 +21,7 @@ from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import Throttled
 from transfer_gateway.domain.identity import AccountId, Region, Target
 from transfer_gateway.history.store import open_store
+from transfer_gateway.settings import AccountsFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,3 +185,20 @@ async def test_each_uses_its_part_of_the_limits() -> None:
     quota.take_request(None)
     with pytest.raises(Throttled, match="5 per second"):
         quota.take_request(None)
+
+
+async def test_of_a_target_that_is_not_configured_any_more_nothing_is_kept(
+    tmp_path: Path, shared_url: str
+) -> None:
+    async with following(tmp_path, *ACCOUNTS, history_url=shared_url) as it:
+        await it.until_read()
+        await it.history.store.fleet.beat("another")  # so that it tells what it follows
+        await asyncio.sleep(4)  # all is told
+        told, _ = await it.history.store.fleet.followed(0)
+        assert {each.target.account_id for each in told} >= it.owned
+        fewer = tmp_path / "fewer.yaml"
+        fewer.write_text(accounts_yaml(it.region, SECOND))
+        await it.core.use_accounts(AccountsFile(fewer).load().listed)
+        await asyncio.sleep(4)  # it is forgotten
+        told, _ = await it.history.store.fleet.followed(0)
+        assert {each.target.account_id for each in told} <= {SECOND}

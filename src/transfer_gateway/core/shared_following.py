@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.log_sources import LogSources
     from transfer_gateway.history.store import HistoryStore
 
-SHARE_EVERY_S = 2.0
+SHARE_EVERY_S = 1.0
 _BATCH = 500
 
 
@@ -38,6 +38,7 @@ class SharedFollowing:
         self._changed: set[Target] = set()
         self._told: dict[Target, LogSources] = {}
         self._learned: dict[Target, int] = {}  # the hash of its sources
+        self._gone: set[Target] = set()
         self._after = 0
         self._with: object = None  # the members and the store that all of the above is about
 
@@ -47,12 +48,18 @@ class SharedFollowing:
             self._changed.add(target)
 
     def forget(self, target: Target) -> None:
+        """It is not configured any more."""
+        self._gone.add(target)
         self._changed.discard(target)
         self._told.pop(target, None)
         self._learned.pop(target, None)
 
     async def share(self) -> None:
         """Raises: UpstreamUnavailable."""
+        if self._gone and self._store.is_shared:
+            gone = list(self._gone)[:_BATCH]
+            await self._store.fleet.forget(gone)
+            self._gone.difference_update(gone)
         if self._fleet.is_alone:
             self._with = None
             return

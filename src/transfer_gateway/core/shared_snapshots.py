@@ -7,6 +7,7 @@ for the first time goes to AWS at once: to look it up would cost a tenth of a ca
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError
@@ -125,9 +126,11 @@ class SharedSnapshots:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        clean_at = loop.time() + _CLEAN_EVERY_S
+        clean_at = loop.time()
         while True:
-            await self._something.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(clean_at):
+                    await self._something.wait()
             self._something.clear()
             while self._wanted or self._seen or self._released:
                 await self._exchange()

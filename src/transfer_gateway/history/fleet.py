@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transfer_gateway.history.fleet_statements import FleetStatements
     from transfer_gateway.history.operations import Operations
 
-_PAGE = 2000
+_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class FleetStore:
         await connection.execute(self._statements.remove_replicas, given)
 
     async def save(self, followed: Sequence[Followed]) -> None:
-        """At most 2,000, each of another target."""
+        """At most 500, each of another target."""
         await self._operations.write("save_followed", partial(self._save, followed=followed))
 
     async def _save(self, connection: AsyncConnection, *, followed: Sequence[Followed]) -> None:
@@ -75,11 +75,19 @@ class FleetStore:
         await connection.execute(self._statements.save_followed, {"rows": dump(rows)})
 
     async def followed(self, after: int) -> tuple[list[Followed], int]:
-        """The latest of each target after a number, at most 2,000. Returns: with the number to go on from."""
+        """The latest of each target after a number, at most 500. Returns: with the number to go on from."""
         given = {"after": after, "first": _PAGE}
         rows = await self._operations.read("followed", partial(self._all, "followed", given))
         found = [Followed(_target(row), row.replica, row.state, row.sources) for row in rows]
         return found, rows[-1].seq if rows else after
+
+    async def forget(self, targets: Iterable[Target]) -> None:
+        """Of these, nothing is followed any more."""
+        given = {"rows": dump([target._asdict() for target in sorted(targets)])}
+        await self._operations.write("forget_followed", partial(self._forget, given=given))
+
+    async def _forget(self, connection: AsyncConnection, *, given: Mapping[str, Any]) -> None:
+        await connection.execute(self._statements.forget_followed, given)
 
     async def watch(self, targets: Iterable[Target], *, now_ms: int, until_ms: int) -> None:
         """Ask whoever follows these to read them closely until then."""

@@ -34,6 +34,7 @@ class FleetStatements:
     last_followed: sa.Executable  # → the highest `seq` so far
     save_followed: sa.Executable  # (rows: those of the table; `sources` null: as before)
     followed: sa.Executable  # (after, first) → the table's columns, by `seq`
+    forget_followed: sa.Executable  # (rows: account_id, region)
     save_watched: sa.Executable  # (rows: those of the table)
     watched: sa.Executable  # (now) → account_id, region
     remove_watched: sa.Executable  # (now)
@@ -64,6 +65,7 @@ class _Build(Parts):
             last_followed=sa.select(sa.func.max(followed.c.seq)),
             save_followed=self._save_followed(),
             followed=_followed(),
+            forget_followed=self._forget_followed(),
             save_watched=self._save_watched(),
             watched=sa.select(watched.c.account_id, watched.c.region).where(watched.c.until > _NOW),
             remove_watched=sa.delete(watched).where(watched.c.until <= _NOW),
@@ -92,6 +94,11 @@ class _Build(Parts):
             set_={name: new[name] for name in ("replica", "state", "seq")}
             | {"sources": sa.func.coalesce(new.sources, old.sources)},
         )
+
+    def _forget_followed(self) -> sa.Executable:
+        given = self.rows(followed.c.account_id, followed.c.region)
+        columns = sa.tuple_(followed.c.account_id, followed.c.region)
+        return sa.delete(followed).where(columns.in_(sa.select(given.c.account_id, given.c.region)))
 
     def _save_watched(self) -> sa.Executable:
         insert = self.insert(watched, self.rows(*watched.c))
