@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib.metadata import distribution
 from pathlib import Path
@@ -40,7 +40,8 @@ def needs_tls(test: T) -> T:
     """The wheel's PostgreSQL has none: `.ci/run history` runs such a test."""
     has_tls = bool(os.environ.get("POSTGRES_BIN"))
     mark = pytest.mark.skipif(not has_tls, reason="POSTGRES_BIN does not say where there is one with TLS")
-    return pytest.mark.thorough(mark(test))
+    marked: T = pytest.mark.thorough(mark(test))
+    return marked
 
 
 class PostgresServer:
@@ -97,6 +98,10 @@ class PostgresServer:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         return cls(listen_addresses="127.0.0.1", port=str(port))
+
+    def set_options(self, arguments: Iterable[str]) -> None:
+        """From its next start on, those of a command line: `-cNAME=VALUE`."""
+        self._options |= dict(argument.removeprefix("-c").split("=", 1) for argument in arguments)
 
     def start(self) -> None:
         options = {"listen_addresses": "", "fsync": "off", "unix_socket_directories": str(self.folder)}
