@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from asyncpg import connect_utils
 
+from certificates import Authority
 from transfer_gateway.settings import ConfigurationError, DatabaseUrl, MigrationSettings
 
 RDS = "history.cluster-abc123.eu-west-1.rds.amazonaws.com"
@@ -88,6 +92,46 @@ def test_a_mode_that_is_none_is_refused() -> None:
 def test_parts(url: str, expected: tuple[object, ...]) -> None:
     read = DatabaseUrl.of(url)
     assert (read.hosts, read.port, read.user, read.has_password) == expected
+
+
+@pytest.mark.parametrize("sslmode", ["", "?sslmode=require", "?sslmode=verify_full", "?sslmode=verify-ca"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user@one:5433/history",
+        "postgresql://us%40er:word@one,two:5434/history",
+        "postgresql://user@[::1]/history",
+        "postgresql://user@%2Frun%2Fpostgresql/history",
+        "postgresql:///history?host=one,two&port=5433,5434&user=user",
+        "postgresql://user@one:5433/history?host=two&port=5434&user=another",
+        "postgresql://user@/history",
+    ],
+)
+@pytest.mark.parametrize("environment", [{}, {"PGHOST": "three", "PGPORT": "5435", "PGSSLMODE": "allow"}])
+def test_as_asyncpg_reads_it(
+    url: str, sslmode: str, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "ca.crt").write_bytes(Authority().pem)
+    monkeypatch.setenv("PGSSLROOTCERT", str(tmp_path / "ca.crt"))
+    whole = url + (sslmode.replace("?", "&") if "?" in url else sslmode)
+    parse: Any = vars(connect_utils)["_parse_connect_dsn_and_args"]
+    addresses, parameters = parse(**dict.fromkeys(inspect.signature(parse).parameters) | {"dsn": whole})
+    read = DatabaseUrl.of(whole)
+    near = [each for each in addresses if isinstance(each, str) or each[0] == "localhost"]
+    if read.hosts:
+        places = [each if isinstance(each, str) else each[0] for each in addresses]
+        assert [place.partition("/.s.PGSQL")[0] for place in places] == list(read.hosts)
+        if not read.hosts[0].startswith("/"):
+            assert addresses[0][1] == read.port
+    else:
+        assert near == addresses
+    assert parameters.user == read.user
+    if (
+        sslmode or environment or not read.hosts or not read.hosts[0].startswith("/")
+    ):  # else a socket's default
+        assert parameters.sslmode.name.replace("_", "-") == read.mode
 
 
 @pytest.mark.parametrize(

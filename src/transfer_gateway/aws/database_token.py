@@ -49,7 +49,6 @@ async def database_token(own: OwnCredentials, host: str, port: int, *, user: str
     params = {"Action": "connect", "DBUser": user}
     request = AWSRequest("GET", f"https://{host}:{port}/", params=params)
     SigV4QueryAuth(credentials, "rds-db", region, expires=_EXPIRES_S).add_auth(request)
-    hide_briefly(
-        request.url.rpartition("=")[2]
-    )  # the signature, which is last; the rest is redacted by its form
+    signature = request.url.rpartition("=")[2]  # the rest is redacted by its form
+    hide_briefly(signature)
     return str(request.url.removeprefix("https://"))

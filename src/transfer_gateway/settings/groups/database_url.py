@@ -58,7 +58,7 @@ class DatabaseUrl:
             ca_file = str(default)
         return cls(
             tuple(host if isinstance(host, str) else host.hostname or "" for host in hosts),
-            int(port),
+            int(str(port).partition(",")[0]),
             unquote(userinfo.partition(":")[0]) or given.get("user"),
             ":" in userinfo or "password" in given,
             said.replace("_", "-"),

@@ -17,6 +17,8 @@ _FORMS = (
     "or `postgresql://` with user, host and database"
 )
 
+_POSTGRESQL = {"postgresql", "postgres"}
+
 
 class HistorySettings(Group):
     history_url: str = Field(
@@ -121,15 +123,15 @@ class HistorySettings(Group):
             url = urlsplit(value)
             for host in url.netloc.rpartition("@")[2].split(","):
                 _ = urlsplit(f"//{host}").port
-            DatabaseUrl.of(value)
+            mode = DatabaseUrl.of(value).mode if url.scheme in _POSTGRESQL else None
         except ValueError:
             raise ValueError(f"is not a URL: {_FORMS}; encode special characters of a password") from None
         if url.scheme == "sqlite":
             if url.netloc or url.query or url.fragment or url.path in {"", "/"} or url.path.endswith("/"):
                 raise ValueError(_FORMS)
-        elif url.scheme not in {"postgresql", "postgres"}:
+        elif mode is None:
             raise ValueError(_FORMS)
-        elif (mode := DatabaseUrl.of(value).mode) not in MODES:
+        elif mode not in MODES:
             raise ValueError(f"sslmode must be one of {', '.join(MODES)}; got {quote(mode)}")
         return value
 
@@ -146,7 +148,7 @@ class HistorySettings(Group):
     def _check_iam(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001  pydantic calls it
         if not value or "history_url" not in info.data:
             return value
-        if not urlsplit(info.data["history_url"]).scheme.startswith("postgres"):
+        if urlsplit(info.data["history_url"]).scheme not in _POSTGRESQL:
             raise ValueError(f"needs {ENV_PREFIX}HISTORY_URL to be `postgresql://`")
         url = DatabaseUrl.of(info.data["history_url"])
         if url.has_password or info.data.get("history_password_file"):
