@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ruamel.yaml import YAML
 
 from transfer_gateway.settings import (
     ENV_PREFIX,
     ConfigurationError,
+    DatabaseUrl,
+    MigrationSettings,
     Settings,
     parse_accounts,
     parse_policy,
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
     import pytest
 
 Manifest = dict[str, Any]
+AnySettings = TypeVar("AnySettings", Settings, MigrationSettings)
 
 KUBERNETES = "1.33"  # the oldest that is looked after
 PATHS = {"/graphql", "/graphiql", "/livez", "/readyz", "/metrics"}  # of the HTTP door
-CUSTOM = {"GRPCRoute", "HTTPRoute", "PrometheusRule", "ServiceMonitor"}  # Kubernetes has no schema of these
+# Kubernetes has no schema of these.
+CUSTOM = {"GRPCRoute", "HTTPRoute", "PodMonitor", "PrometheusRule", "ServiceMonitor"}
 _KEPT = "a-secret-that-nobody-reads"
 
 
@@ -84,6 +88,8 @@ def _paths(manifest: Manifest) -> Iterator[str]:
             yield from (match["path"]["value"] for rule in spec["rules"] for match in rule["matches"])
         case "ServiceMonitor":
             yield from (endpoint["path"] for endpoint in spec["endpoints"])
+        case "PodMonitor":
+            yield from (endpoint["path"] for endpoint in spec["podMetricsEndpoints"])
 
 
 def _in_ports(manifests: list[Manifest]) -> Iterator[str]:
@@ -95,8 +101,9 @@ def _in_ports(manifests: list[Manifest]) -> Iterator[str]:
     }
     containers = {
         port[key]
-        for deployment in _of_kind(manifests, "Deployment")
-        for port in _gateway(deployment)["ports"]
+        for workload in (*_of_kind(manifests, "Deployment"), *_of_kind(manifests, "StatefulSet"))
+        for container in workload["spec"]["template"]["spec"]["containers"]
+        for port in container["ports"]
         for key in ("name", "containerPort")
     }
     for name, service in services.items():
@@ -129,6 +136,8 @@ def _ports_let_in(manifest: Manifest) -> Iterator[str | int]:
     if manifest["kind"] == "NetworkPolicy":
         for rule in manifest["spec"].get("ingress", ()):
             yield from (port["port"] for port in rule["ports"])
+    if manifest["kind"] == "PodMonitor":
+        yield from (endpoint["port"] for endpoint in manifest["spec"]["podMetricsEndpoints"])
 
 
 def _in_deployment(
@@ -136,6 +145,8 @@ def _in_deployment(
 ) -> Iterator[str]:
     pod, gateway = deployment["spec"]["template"]["spec"], _gateway(deployment)
     maps = {manifest["metadata"]["name"]: manifest["data"] for manifest in _of_kind(manifests, "ConfigMap")}
+    for container in pod.get("initContainers", ()):
+        yield from _in_init_container(container, gateway, pod, maps, monkeypatch)
     ports = {port["name"]: port["containerPort"] for port in gateway["ports"]}
     for probe in _probes(gateway):
         asked = probe.get("httpGet", {}).get("port") or probe.get("grpc", {}).get("port")
@@ -151,15 +162,13 @@ def _in_deployment(
     yield from (
         f"there is no setting {name}" for name in told if name.startswith(ENV_PREFIX) and name not in known
     )
-    with monkeypatch.context() as environment:
-        environment.delenv(f"{ENV_PREFIX}AUTH", raising=False)
-        for name, value in told.items():
-            environment.setenv(name, value)
-        try:
-            settings = Settings.from_environment()
-        except ConfigurationError as error:
-            yield from error.problems
-            return
+    try:
+        settings = _read(Settings, told, monkeypatch)
+    except ConfigurationError as error:
+        yield from error.problems
+        return
+    if settings.history_weakness:
+        yield settings.history_weakness
     if ports != {"http": settings.http_port, "grpc": settings.grpc_port}:
         yield f"the container's ports are not the doors': {ports}"
     shutdown_s = settings.shutdown_delay_s + settings.shutdown_grace_s
@@ -168,17 +177,48 @@ def _in_deployment(
     yield from _in_files(settings, gateway, pod, maps)
 
 
+def _read(kind: type[AnySettings], told: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AnySettings:
+    with monkeypatch.context() as environment:
+        environment.delenv(f"{ENV_PREFIX}AUTH", raising=False)
+        for name, value in told.items():
+            environment.setenv(name, value)
+        return kind.from_environment()
+
+
+def _in_init_container(
+    container: Manifest,
+    gateway: Manifest,
+    pod: Manifest,
+    maps: dict[str, dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[str]:
+    """It is of the gateway's own image, and migrates with its settings and files."""
+    if container["image"] != gateway["image"]:
+        yield f"{container['name']}: has another image than the gateway"
+    try:
+        settings = _read(MigrationSettings, _environment(container, maps), monkeypatch)
+    except ConfigurationError as error:
+        yield from error.problems
+        return
+    yield from _in_files(settings, container, pod, maps)
+
+
 def _in_files(
-    settings: Settings, gateway: Manifest, pod: Manifest, maps: dict[str, dict[str, str]]
+    settings: Settings | MigrationSettings, gateway: Manifest, pod: Manifest, maps: dict[str, dict[str, str]]
 ) -> Iterator[str]:
     """Each file in the settings is mounted; accounts and policy are valid for the service."""
     mounted = {mount["mountPath"]: mount["name"] for mount in gateway["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     readers = {"accounts_file": parse_accounts, "policy_file": parse_policy}
-    for name in Settings.model_fields:
-        if not name.endswith("_file") or (path := getattr(settings, name)) is None:
+    files = {name: getattr(settings, name) for name in type(settings).model_fields if name.endswith("_file")}
+    if settings.history_url.startswith("postgresql"):
+        files["sslrootcert"] = DatabaseUrl.of(settings.history_url).ca_file
+    for name, path in files.items():
+        if path is None:
             continue
         volume = volumes.get(mounted.get(str(path.parent), ""), {})
+        if name == "sslrootcert" and "configMap" in volume:
+            continue  # made by hand, of a file that is not here
         if "configMap" in volume:
             text = maps.get(volume["configMap"]["name"], {}).get(path.name)
             if text is None:

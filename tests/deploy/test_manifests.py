@@ -25,8 +25,13 @@ pytestmark = [pytest.mark.deploy, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 PRODUCTION = "overlays/production"
 COMPONENTS = sorted(path.name for path in (ROOT / "k8s" / "components").iterdir())
-# None, each, each two, and all.
-CHOICES = [chosen for size in (0, 1, 2, len(COMPONENTS)) for chosen in combinations(COMPONENTS, size)]
+# None, each, each two, and all; of the two that scrape one.
+CHOICES = [
+    chosen
+    for size in (0, 1, 2, len(COMPONENTS) - 1)
+    for chosen in combinations(COMPONENTS, size)
+    if not {"pod-monitor", "service-monitor"} <= set(chosen)
+]
 
 BROKEN = {
     # name: (file, what is there, what is put there instead, what is said)
@@ -46,6 +51,19 @@ BROKEN = {
     "accounts-that-are-none": (f"{PRODUCTION}/accounts.yaml", "role_name:", "rolename:", "rolename"),
     "a-policy-that-is-none": (f"{PRODUCTION}/policy.yaml", "all: true", "every: true", "every"),
     "a-scrape-of-nobody": ("components/service-monitor/service-monitor.yaml", "port: http", "port: metrics", "metrics"),
+    "a-scrape-of-no-port": ("components/pod-monitor/pod-monitor.yaml", "port: http", "port: metrics", "metrics"),
+    "a-scrape-of-no-path": ("components/pod-monitor/pod-monitor.yaml", "path: /metrics", "path: /met", "/met"),
+}  # fmt: skip
+DATABASE, TRIAL = "components/postgresql/deployment.yaml", "overlays/postgresql-trial"
+BROKEN_DATABASES = {
+    # name: (overlay, file, what is there, what is put there instead, what is said)
+    "no-password": ("postgresql", DATABASE, "gateway/postgresql,", "x,", "password_file"),
+    "no-authorities": ("postgresql", DATABASE, "/postgresql-ca,", "/x,", "sslrootcert"),
+    "an-init-containers-typo": ("postgresql", DATABASE, "envFrom", "envfrom", "envfrom"),
+    "two-passwords": ("postgresql", "overlays/postgresql/settings.env", "# TRANSFER", "TRANSFER", "is the password"),
+    "any-server": ("postgresql-trial", f"{TRIAL}/settings.env", "verify-full", "require", "any server"),
+    "a-port-of-no-database": ("postgresql-trial", f"{TRIAL}/service.yaml", "rt: postg", "rt: mysq", "mysq"),
+    "a-policy-of-no-port": ("postgresql-trial", f"{TRIAL}/network-policy.yaml", "port: po", "port: x", "xstgresql"),
 }  # fmt: skip
 INSECURE = {
     # name: (what is there, what is put there instead, checkov's check)
@@ -103,8 +121,34 @@ def test_broken_copies(
 ) -> None:
     """A broken manifest is detected, and the message names the problem."""
     replace(k8s / file, old, new)
-    found = manifests.problems(manifests.render(choose(k8s, ("service-monitor",))), monkeypatch)
+    monitor = "pod-monitor" if "pod-monitor" in file else "service-monitor"
+    found = manifests.problems(manifests.render(choose(k8s, (monitor,))), monkeypatch)
     assert any(said in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    ("overlay", "file", "old", "new", "said"), BROKEN_DATABASES.values(), ids=BROKEN_DATABASES
+)
+def test_broken_databases(
+    overlay: str, file: str, old: str, new: str, said: str, k8s: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for what the history's PostgreSQL needs."""
+    replace(k8s / file, old, new)
+    found = manifests.problems(manifests.render(k8s / "overlays" / overlay), monkeypatch)
+    assert any(said in problem for problem in found), found
+
+
+def test_migration_by_the_gateways_image(k8s: Path) -> None:
+    """Whether the component is added below the overlay that sets the image, or in it."""
+    for folder in (k8s / "overlays" / "postgresql", choose(k8s, ("postgresql",))):
+        (pod,) = [
+            manifest["spec"]["template"]["spec"]
+            for manifest in manifests.render(folder)
+            if manifest["kind"] == "Deployment"
+        ]
+        images = [container["image"] for container in (*pod["initContainers"], *pod["containers"])]
+        assert len(images) == 2
+        assert set(images) == {"registry.example.com/transfer-gateway:0.1.0"}
 
 
 def test_checkov(k8s: Path, tmp_path: Path) -> None:
@@ -119,16 +163,15 @@ def test_checkov(k8s: Path, tmp_path: Path) -> None:
             YAML().dump_all(manifests.render(folder), file)
 
     write("production", whole)
-    write("demo", k8s / "overlays" / "demo")
+    overlays = ("demo", "postgresql", "postgresql-trial")
+    for name in overlays:
+        write(name, k8s / "overlays" / name)
     for name, (old, new, _) in INSECURE.items():
         deployment.write_text(secure)
         replace(deployment, old, new)
         write(name, whole)
     failed = dict(checkov(rendered))
-    assert {name: failed.get(name, set()) for name in ("production", "demo")} == {
-        "production": set(),
-        "demo": set(),
-    }
+    assert [(name, failed[name]) for name in ("production", *overlays) if name in failed] == []
     for name, (_, _, check) in INSECURE.items():
         assert check in failed[name], name
 
@@ -171,6 +214,8 @@ def test_images_are_of_this_version() -> None:
     """The overlays use the images of their own version."""
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version
-    for file in (ROOT / "k8s" / "overlays").glob("*/kustomization.yaml"):
-        (image,) = YAML(typ="safe").load(file)["images"]
-        assert image["newTag"] == version[1], file
+    files = sorted((ROOT / "k8s" / "overlays").glob("*/kustomization.yaml"))
+    images = [image for file in files for image in YAML(typ="safe").load(file).get("images", ())]
+    assert [image["newTag"] for image in images] == [
+        version[1]
+    ] * 2  # the demo and production, below the others

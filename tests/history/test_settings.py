@@ -120,6 +120,38 @@ async def test_the_password_is_read_again_for_each_connection(
         await becomes(outcome, "The history store has not granted the gateway's user its tables.")
 
 
+async def test_a_password_that_is_rotated(postgres: PostgresServer, tmp_path: Path) -> None:
+    """Open connections stay; once they are gone, the next one takes the file's new password."""
+    url = await postgres.create_database()
+    await postgres.require_password("rotated", "first-word")
+    password = tmp_path / "password"
+    password.write_text("first-word\n")
+    administrator = await postgres.connect(url.partition("?")[0].rpartition("/")[2])
+    await administrator.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO rotated")
+    try:
+        async with open_store(
+            url.replace("gateway@", "rotated@"), password_file=password, timeout_s=30
+        ) as store:
+
+            async def outcome() -> str:
+                try:
+                    return str(await store.kept_since())
+                except UpstreamUnavailable as error:
+                    return error.message
+
+            assert await outcome() == "None"
+            await administrator.execute("ALTER USER rotated PASSWORD 'second-word'")
+            assert await outcome() == "None"
+            await administrator.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rotated'"
+            )
+            await becomes(outcome, "The history store refused the gateway's login.")
+            password.write_text("second-word\n")
+            await becomes(outcome, "None")
+    finally:
+        await administrator.close()
+
+
 async def test_check_config_names_the_file(accounts_file: Path, tmp_path: Path) -> None:
     environment = {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
     code, out, _ = await run(

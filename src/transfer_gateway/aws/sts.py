@@ -61,8 +61,8 @@ class Sts:
         fallback_region: Region,
     ) -> None:
         self._calls = calls
-        self._own = OwnCredentials()
-        self._session = session(self._own)
+        self.own = OwnCredentials()
+        self._session = session(self.own)
         self._config = client_config(connection, max_answer_bytes=MAX_SMALL_ANSWER_BYTES)
         self._region, self.region = region, str(region or fallback_region)
         self._fallback_region = fallback_region
@@ -117,7 +117,7 @@ class Sts:
         Raises: RoleNotAssumable if the chain has none, or none in time.
         """
         with foreign_errors(Call(Service.STS, "own credentials", account_id, region)):
-            return await self._own.get_frozen_credentials()
+            return await self.own.get_frozen_credentials()
 
     def resolve_region(self) -> str:
         """Set `region` by the settings, else by AWS's configuration. Raises: ConfigurationError."""

@@ -39,6 +39,8 @@ def check_config(*, assume: bool) -> None:
         suggestion = f"; did you mean {nearest}?" if nearest else ""
         tell(f"warning: {name} is not a setting and has no effect{suggestion}")
     settings = load_settings()
+    if weakness := settings.history_weakness:
+        tell(f"warning: {weakness}")
     sources: AccountSources = or_exit(lambda: _check_files(settings))
     if assume:
         if settings.log_level != "debug":  # the table reports the rest
@@ -178,10 +180,16 @@ async def _try_history(settings: Settings) -> bool:
     """Connect to the history's database and print the result. Returns: whether it can be used."""
     if settings.history_url in {"off", "sqlite://"}:
         return True
-    from transfer_gateway.history.migrate import try_history  # noqa: PLC0415  slow to import
+    from transfer_gateway.aws.database_token import database_password  # noqa: PLC0415  slow to import
+    from transfer_gateway.history.migrate import try_history  # noqa: PLC0415  as above
 
     try:
-        await try_history(settings.history_url, settings.history_password_file, settings.history_timeout_s)
+        await try_history(
+            settings.history_url,
+            settings.history_password_file,
+            settings.history_timeout_s,
+            database_password(settings),
+        )
     except UpstreamUnavailable as error:
         say(f"history: {error.code}: {explained(error)}")
         return False

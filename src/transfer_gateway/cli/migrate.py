@@ -27,8 +27,13 @@ def migrate() -> None:
 async def _migrate(settings: MigrationSettings) -> None:
     from transfer_gateway.history.migrate import migrate_history  # noqa: PLC0415  slow to import
 
+    password = None
+    if settings.history_iam_auth:
+        from transfer_gateway.aws.database_token import database_password  # noqa: PLC0415  slow to import
+
+        password = database_password(settings)
     try:
-        before, after = await migrate_history(settings.history_url, settings.history_password_file)
+        before, after = await migrate_history(settings.history_url, settings.history_password_file, password)
     except UpstreamUnavailable as error:
         tell(f"error: {explained(error)}")
         sys.exit(1)

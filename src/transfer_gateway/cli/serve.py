@@ -30,6 +30,8 @@ async def _serve(settings: Settings, serve_until_signal: Callable[..., Awaitable
     with queued_log(settings):
         for name, nearest in unknown_settings().items():
             _log.warning("unknown_setting", name=name, nearest=nearest)
+        if weakness := settings.history_weakness:
+            _log.warning("history_not_verified", detail=weakness)
         await serve_until_signal(settings, on_ready=lambda service: _print_addresses(service, settings))
 
 

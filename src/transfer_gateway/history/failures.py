@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import ssl
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from transfer_gateway.domain.errors import StoreUnavailable
+from transfer_gateway.domain.errors import GatewayError, StoreUnavailable
 from transfer_gateway.history.schema import SchemaProblem
 
 _ERRNO = re.compile(r"\[Errno -?\d+\] ")
@@ -34,6 +35,15 @@ _BY_SQLSTATE = {
     "53200": "is out of memory",
     "57014": "did not finish in time",
     "55P03": "is locked by others",
+}
+
+
+# By OpenSSL's codes of X509_V_ERR.
+_BY_VERIFICATION = {
+    9: "has a certificate that is not valid yet",
+    10: "has a certificate that has expired",
+    **dict.fromkeys((18, 19, 20, 21), "has a certificate that no authority of sslrootcert has issued"),
+    **dict.fromkeys((62, 64), "has a certificate of another host, which sslmode=verify-full refuses"),
 }
 
 
@@ -92,8 +102,24 @@ def failure_of(error: Exception, timeout_s: float) -> Failure:
     return Failure(Kind.DOWN, reason, detail)
 
 
+def why_not_connected(error: Exception) -> str:
+    """The rule that a connection broke, to continue *the history store*."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return _BY_VERIFICATION.get(error.verify_code, "has a certificate that is refused")
+        case ConnectionError() if "rejected SSL upgrade" in str(error):  # asyncpg has no type for it
+            return "does not accept TLS, which sslmode requires"
+        case GatewayError():
+            return "needs a token of AWS IAM, and the gateway has no AWS credentials"
+    return "can't be reached"
+
+
 def _told(error: BaseException) -> str:
     """Without Python's notation."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, GatewayError) and error.detail:
+        return error.detail
     return _ERRNO.sub("", str(error)) or type(error).__name__
 
 

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import os
+import ssl
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from transfer_gateway.settings import ENV_PREFIX, ConfigurationError
+from transfer_gateway.settings import ENV_PREFIX, ConfigurationError, DatabaseUrl
 
 PAGE_BYTES = 4096
 _MAGIC = b"SQLite format 3\0"
 
 
 def check_history_files(url: str, password_file: Path | None) -> str | None:
-    """Returns: the file that is good, if there is one. Raises: ConfigurationError."""
+    """Returns: the files that are good, if there are any. Raises: ConfigurationError."""
     if url.startswith("sqlite:///"):
         return str(_checked_path(url))
     if password_file is not None:
         check_password_file(password_file)
-        return str(password_file)
-    return None
+    files = [password_file, _checked_authorities(url) if url.startswith("postgres") else None]
+    return ", ".join(str(file) for file in files if file is not None) or None
+
+
+def _checked_authorities(url: str) -> Path | None:
+    """The file that the server's certificate is verified by, which asyncpg reads for each connection."""
+    read = DatabaseUrl.of(url)
+    if not read.verifies:
+        return None
+    if read.ca_file is None:
+        problem = f"sslmode={read.mode} needs sslrootcert, a file with the certificates of authorities"
+        raise ConfigurationError([f"{ENV_PREFIX}HISTORY_URL: {problem}"])
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(read.ca_file)
+    except OSError as error:
+        why = "has no certificates" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigurationError([f"{ENV_PREFIX}HISTORY_URL: sslrootcert {read.ca_file}: {why}"]) from None
+    return read.ca_file
 
 
 def check_password_file(path: Path) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from transfer_gateway.history.failures import NotConnected
+from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.history.failures import NotConnected, why_not_connected
 from transfer_gateway.history.statements import CHANGED
 from transfer_gateway.history.tables import events, executions, texts
 from transfer_gateway.telemetry import hide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     import asyncpg
@@ -34,11 +35,19 @@ class Postgresql:
     writes_in_line = False
 
     def __init__(
-        self, url: str, *, password_file: Path | None, max_bytes: int, pool_size: int, timeout_s: float | None
+        self,
+        url: str,
+        *,
+        password_file: Path | None,
+        password: Callable[[], Awaitable[str]] | None = None,
+        max_bytes: int,
+        pool_size: int,
+        timeout_s: float | None,
     ) -> None:
-        """`timeout_s` None: none, for migrations."""
+        """`password` makes one for each connection. `timeout_s` None: none, for migrations."""
         self.max_bytes = max_bytes
         self._url, self._password_file, self._timeout_s = url, password_file, timeout_s
+        self._make_password = password
         self.searches = max(1, pool_size // 2)
         self.writer = create_async_engine(
             "postgresql+asyncpg://",
@@ -76,11 +85,13 @@ class Postgresql:
             raise NotConnected("has no such database") from error
         except asyncpg.TooManyConnectionsError as error:
             raise NotConnected("has too many connections") from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, ValueError) as error:
-            raise NotConnected("can't be reached") from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, GatewayError, OSError, ValueError) as error:
+            raise NotConnected(why_not_connected(error)) from error
         return connection
 
     async def _password(self) -> str | None:
+        if self._make_password is not None:
+            return await self._make_password()
         if self._password_file is None:
             return None  # asyncpg takes the URL's
         password = (await asyncio.to_thread(self._password_file.read_text)).rstrip("\r\n")

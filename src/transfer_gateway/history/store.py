@@ -93,6 +93,7 @@ async def open_store(
     url: str,
     *,
     password_file: Path | None = None,
+    password: Callable[[], Awaitable[str]] | None = None,
     max_bytes: int | None = None,
     retention_days: float = 90.0,
     pool_size: int = 4,
@@ -100,7 +101,8 @@ async def open_store(
 ) -> AsyncIterator[HistoryStore]:
     """The store of a checked `history_url`. It does not connect before it is used.
 
-    Raises: ConfigurationError if the directory of the SQLite file, or the password's file, does not exist.
+    `password` makes that of each new connection. Raises: ConfigurationError if the directory of the SQLite file, or a
+    file of passwords or authorities, does not exist.
     """
     check_history_files(url, password_file)
     max_bytes = max_bytes or default_max_bytes(url)
@@ -113,6 +115,7 @@ async def open_store(
             database = Postgresql(
                 url,
                 password_file=password_file,
+                password=password,
                 max_bytes=max_bytes,
                 pool_size=pool_size,
                 timeout_s=timeout_s,

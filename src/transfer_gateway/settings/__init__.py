@@ -8,6 +8,7 @@ from transfer_gateway.settings.accounts_file import AccountsFile, parse_accounts
 from transfer_gateway.settings.configuration_error import ConfigurationError
 from transfer_gateway.settings.documents_file import document_key, load_documents
 from transfer_gateway.settings.environment import MigrationSettings, Settings, exports_traces, shown_default
+from transfer_gateway.settings.groups.database_url import DatabaseUrl
 from transfer_gateway.settings.groups.group import ENV_PREFIX
 from transfer_gateway.settings.misspelt import unknown_settings
 from transfer_gateway.settings.policy_file import PolicyFile, parse_policy
@@ -18,6 +19,7 @@ __all__ = [
     "ENV_PREFIX",
     "AccountsFile",
     "ConfigurationError",
+    "DatabaseUrl",
     "DoorTls",
     "MigrationSettings",
     "PolicyFile",

@@ -49,7 +49,7 @@ def shown_default(field: FieldInfo) -> str:
     return (
         ",".join(field.default)
         if isinstance(field.default, tuple)
-        else str(field.default).replace("True", "true")
+        else str(field.default).replace("True", "true").replace("False", "false")
     )
 
 

@@ -17,7 +17,7 @@ from transfer_gateway.telemetry.log import (
     lines_queued,
 )
 from transfer_gateway.telemetry.metrics import Metrics, Reloads, counter, gauge
-from transfer_gateway.telemetry.redaction import hide, redacted
+from transfer_gateway.telemetry.redaction import hide, hide_briefly, redacted
 from transfer_gateway.telemetry.request import (
     CANCELLED,
     Request,
@@ -47,6 +47,7 @@ __all__ = [
     "gauge",
     "get_logger",
     "hide",
+    "hide_briefly",
     "is_audited",
     "leave_request",
     "lines_queued",

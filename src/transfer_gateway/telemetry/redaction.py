@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
+from collections import deque
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HIDDEN = "[hidden]"
+_MAX_BRIEF = 32  # of those that are valid for minutes; each costs every log line
 _MIN_CHARACTERS = 6  # minimum length of a known secret: shorter ones occur in ordinary words
 _USERINFO = r"""//[^\s/"'<>]+@"""
 _IN_TEXT, _IN_LINE = re.compile(_USERINFO), re.compile(_USERINFO.encode())
@@ -32,15 +34,27 @@ _FIELD = r"""(?ix)
 _SHOWN_FIELD = rf"\g<name>{HIDDEN}".encode()
 _FIELD_IN_TEXT, _FIELD_IN_LINE = re.compile(_FIELD), re.compile(_FIELD.encode())
 
+_lasting: set[str] = set()
+_brief: deque[set[str]] = deque(maxlen=_MAX_BRIEF)
 _known: tuple[str, ...] = ()
 _known_in_lines: tuple[bytes, ...] = ()
 
 
 def hide(secrets: Iterable[str]) -> None:
     """From now on redact these values, also if URL-encoded, in JSON, in Python's quotes, or in base64."""
+    _lasting.update(spelling for secret in secrets for spelling in _spellings(secret))
+    _know()
+
+
+def hide_briefly(secret: str) -> None:
+    """The same for a secret that soon expires: only the latest ones are redacted."""
+    _brief.append(set(_spellings(secret)))
+    _know()
+
+
+def _know() -> None:
     global _known, _known_in_lines  # noqa: PLW0603  global, as the log is
-    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
-    _known = tuple(sorted({*_known, *spellings}, key=len, reverse=True))
+    _known = tuple(sorted(_lasting.union(*_brief), key=len, reverse=True))
     _known_in_lines = tuple(spelling.encode(errors="backslashreplace") for spelling in _known)
 
 

@@ -7,12 +7,17 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from transfer_gateway.domain.gateway_error import quote
+from transfer_gateway.settings.configuration_error import RegionField  # noqa: TC001  pydantic reads the annotations
+from transfer_gateway.settings.groups.database_url import MODES, DatabaseUrl
 from transfer_gateway.settings.groups.group import ENV_PREFIX, Group
 
 _FORMS = (
     "must be `off`, `sqlite://`, `sqlite:///` with a file's absolute path, "
     "or `postgresql://` with user, host and database"
 )
+
+_POSTGRESQL = {"postgresql", "postgres"}
 
 
 class HistorySettings(Group):
@@ -27,6 +32,16 @@ class HistorySettings(Group):
     )
     history_password_file: Path | None = Field(
         None, description="File with the password for PostgreSQL. Read again for each connection."
+    )
+    history_iam_region: RegionField | None = Field(
+        None, description="Region of the database for `HISTORY_IAM_AUTH`. Default: that of RDS's host name."
+    )
+    history_iam_auth: bool = Field(
+        default=False,
+        description=(
+            "Whether the password of each connection to PostgreSQL is a token of AWS IAM, by the gateway's own AWS "
+            "credentials, as RDS and Aurora accept it. Needs `sslmode=verify-full`."
+        ),
     )
     history_retention_days: float = Field(
         90.0,
@@ -93,6 +108,11 @@ class HistorySettings(Group):
         description="Maximum open subscriptions of all callers. Further ones are THROTTLED.",
     )
 
+    @property
+    def history_weakness(self) -> str | None:
+        """What a connection to PostgreSQL lacks in security, with the remedy; None: nothing."""
+        return DatabaseUrl.of(self.history_url).weakness if self.history_url.startswith("postgres") else None
+
     @field_validator("history_url")
     @classmethod
     def _check_url(cls, value: str) -> str:
@@ -103,13 +123,16 @@ class HistorySettings(Group):
             url = urlsplit(value)
             for host in url.netloc.rpartition("@")[2].split(","):
                 _ = urlsplit(f"//{host}").port
+            mode = DatabaseUrl.of(value).mode if url.scheme in _POSTGRESQL else None
         except ValueError:
             raise ValueError(f"is not a URL: {_FORMS}; encode special characters of a password") from None
         if url.scheme == "sqlite":
             if url.netloc or url.query or url.fragment or url.path in {"", "/"} or url.path.endswith("/"):
                 raise ValueError(_FORMS)
-        elif url.scheme not in {"postgresql", "postgres"}:
+        elif mode is None:
             raise ValueError(_FORMS)
+        elif mode not in MODES:
+            raise ValueError(f"sslmode must be one of {', '.join(MODES)}; got {quote(mode)}")
         return value
 
     @field_validator("history_password_file")
@@ -118,4 +141,27 @@ class HistorySettings(Group):
         url = urlsplit(info.data.get("history_url", ""))
         if value is not None and (not url.scheme.startswith("postgres") or url.password):
             raise ValueError(f"needs {ENV_PREFIX}HISTORY_URL to be `postgresql://`, without a password")
+        return value
+
+    @field_validator("history_iam_auth")
+    @classmethod
+    def _check_iam(cls, value: bool, info: ValidationInfo) -> bool:  # noqa: FBT001  pydantic calls it
+        if not value or "history_url" not in info.data:
+            return value
+        if urlsplit(info.data["history_url"]).scheme not in _POSTGRESQL:
+            raise ValueError(f"needs {ENV_PREFIX}HISTORY_URL to be `postgresql://`")
+        url = DatabaseUrl.of(info.data["history_url"])
+        if url.has_password or info.data.get("history_password_file"):
+            raise ValueError(
+                f"a token is the password: unset {ENV_PREFIX}HISTORY_PASSWORD_FILE, and give no password in "
+                f"{ENV_PREFIX}HISTORY_URL"
+            )
+        if not url.user or len(url.hosts) != 1 or url.hosts[0].startswith("/"):
+            raise ValueError(f"needs a user and one host name in {ENV_PREFIX}HISTORY_URL")
+        if not url.says_mode or url.mode != "verify-full":
+            raise ValueError(
+                f"needs sslmode=verify-full in {ENV_PREFIX}HISTORY_URL: no other server may get the token"
+            )
+        if not (info.data.get("history_iam_region") or url.region):
+            raise ValueError(f"needs {ENV_PREFIX}HISTORY_IAM_REGION: {url.hosts[0]} does not name a region")
         return value

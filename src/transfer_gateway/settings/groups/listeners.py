@@ -54,7 +54,7 @@ class ListenerSettings(Group):
     @field_validator("http_host", "grpc_host")
     @classmethod
     def _check_loopback(cls, value: str, info: ValidationInfo) -> str:
-        if info.data.get("auth") == "none" and not _is_loopback(value):
+        if info.data.get("auth") == "none" and not is_loopback(value):
             raise ValueError(
                 f"{value!r} is not a loopback address: with auth `none`, only 127.0.0.1, ::1 and localhost are "
                 "allowed; use auth `oidc` for others"
@@ -78,7 +78,7 @@ class ListenerSettings(Group):
         return value
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
