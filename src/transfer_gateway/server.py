@@ -20,14 +20,10 @@ from transfer_gateway.api.http import create_app
 from transfer_gateway.api.http_tls import HttpTls
 from transfer_gateway.api.plain_http_server import http_server
 from transfer_gateway.api.unread import UnreadBytes
-from transfer_gateway.build import (
+from transfer_gateway.build import build_core, build_quotas, build_tokens, build_tracing, check_sources
+from transfer_gateway.build_servers import (
     DisabledRpcServer,
-    build_core,
-    build_quotas,
     build_rpc_server,
-    build_tokens,
-    build_tracing,
-    check_sources,
     connection_limits,
     graphql_options,
 )
