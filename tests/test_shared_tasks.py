@@ -35,6 +35,7 @@ OWNED = {
     "core/follower.py",
     "history/sqlite.py",
     "server.py",
+    "telemetry/worker_metrics.py",
 }
 
 
