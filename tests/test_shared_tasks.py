@@ -36,6 +36,7 @@ OWNED = {
     "history/sqlite.py",
     "server.py",
     "telemetry/worker_metrics.py",
+    "workers.py",
 }
 
 
