@@ -35,6 +35,8 @@ OWNED = {
     "core/follower.py",
     "history/sqlite.py",
     "server.py",
+    "telemetry/worker_metrics.py",
+    "workers.py",
 }
 
 

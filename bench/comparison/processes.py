@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CORES = sorted(os.sched_getaffinity(0))
 SIDE_CORE, OTHER_CORE = CORES[0], CORES[-1]  # the measured program; the emulated AWS and the clients
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Running:
 
 @contextmanager
 def running(
-    name: str, command: Sequence[str], environment: Mapping[str, str], *, core: int, lines: int = 1
+    name: str, command: Sequence[str], environment: Mapping[str, str], *, core: int | str, lines: int = 1
 ) -> Iterator[Running]:
-    """Start it on that core, wait for that many lines, and end it afterwards. Its log goes to a file."""
+    """Start it on that core, or those, wait for that many lines, and end it afterwards. Its log goes to a file."""
     pinned = ["taskset", "--cpu-list", str(core), *command]
     with (
         tempfile.TemporaryFile("w+") as log,
@@ -85,7 +85,7 @@ def _line(process: subprocess.Popen[str], log: IO[str]) -> str:
 
 def _cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * _TICK_S
+    return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
 def _memory_mb(pid: int, which: str) -> float:

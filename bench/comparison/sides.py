@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from comparison.processes import SIDE_CORE, running
+from comparison.processes import CORES, SIDE_CORE, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +42,14 @@ def gateway_alone(aws: Aws) -> AbstractContextManager[Running]:
     return _gateway(aws, GATEWAY_ALONE, doors=1, GRPC="false")
 
 
-def _gateway(aws: Aws, name: str, *, doors: int = 2, **settings: str) -> AbstractContextManager[Running]:
+def gateway_workers(aws: Aws, workers: int) -> AbstractContextManager[Running]:
+    """Several processes, or one, on all cores."""
+    return _gateway(aws, f"{workers} workers", cores=",".join(map(str, CORES)), WORKERS=str(workers))
+
+
+def _gateway(
+    aws: Aws, name: str, *, doors: int = 2, cores: int | str = SIDE_CORE, **settings: str
+) -> AbstractContextManager[Running]:
     settings |= {"ACCOUNTS_FILE": str(aws.accounts_file), "AUTH": "none", "SHUTDOWN_DELAY_S": "0"}
     environment = {f"TRANSFER_GATEWAY_{setting}": value for setting, value in settings.items()}
     command = str(Path(sys.executable).with_name("transfer-gateway"))
@@ -50,7 +57,7 @@ def _gateway(aws: Aws, name: str, *, doors: int = 2, **settings: str) -> Abstrac
         name,
         (command, "serve", "--http-port", "0", "--grpc-port", "0"),
         _INHERITED | aws.environment | environment,
-        core=SIDE_CORE,
+        core=cores,
         lines=doors,
     )
 

@@ -202,6 +202,7 @@ async def build_history(settings: Settings, own: OwnCredentials) -> AsyncIterato
         retention_days=settings.history_retention_days,
         pool_size=settings.history_pool_size,
         timeout_s=settings.history_timeout_s,
+        is_shared=settings.workers > 1,
     ) as store:
         yield store
 

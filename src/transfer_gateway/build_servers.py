@@ -68,6 +68,7 @@ def build_rpc_server(
     *,
     unread: UnreadBytes,
     tls: DoorTls | None,
+    shared: bool,
 ) -> RpcServer:
     from transfer_gateway.api.rpc.server import RpcLimits, RpcServer  # noqa: PLC0415  takes 16 MB
     from transfer_gateway.api.rpc.tls import RpcTls  # noqa: PLC0415  as above
@@ -91,4 +92,5 @@ def build_rpc_server(
         request_timeout_s=settings.request_timeout_s,
         grace_s=settings.shutdown_grace_s,
         tls=RpcTls(tls) if tls else None,
+        shared=shared,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,16 +28,17 @@ from transfer_gateway.build_servers import (
     graphql_options,
 )
 from transfer_gateway.core.account_directory import AccountDirectory
-from transfer_gateway.listen import listen, listen_rpc, url_of
+from transfer_gateway.listen import BACKLOG, listen, listen_rpc, url_of
 from transfer_gateway.reload import reload_accounts, reload_policy, reload_tls
 from transfer_gateway.settings import AccountsFile, PolicyFile, TlsFiles
-from transfer_gateway.signals import SignalHandlers
+from transfer_gateway.signals import ParentSignals, SignalHandlers
 from transfer_gateway.telemetry import (
     AwsCalls,
     LogMetrics,
     Metrics,
     Reloads,
     Requests,
+    WorkerMetrics,
     audit_problem,
     check_log,
     get_logger,
@@ -46,8 +47,10 @@ from transfer_gateway.telemetry import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from transfer_gateway.api.plain_http_server import HttpServing
+    from transfer_gateway.api.rpc.server import RpcServer
     from transfer_gateway.core.gateway import Gateway
-    from transfer_gateway.settings import Settings
+    from transfer_gateway.settings import Settings, Worker
 
 _log = get_logger(__name__)
 # A fan-out has a hundred thousand live objects. With Python's default of 700 the garbage collector scans them again and
@@ -70,17 +73,22 @@ class Service:
 async def serve(
     settings: Settings,
     *,
+    worker: Worker | None = None,
     live_examples: bool = False,
     on_ready: Callable[[Service], None] = lambda _: None,
 ) -> None:
     """Run until SIGTERM or SIGINT, then let requests in progress finish; a second signal cancels them.
 
-    `on_ready` is called once, when the servers are listening. `live_examples`: as in GraphiqlOptions.
+    `worker`: which one of several this process is, whose parent passes signals on. `on_ready` is called once, when the
+    servers are listening. `live_examples`: as in GraphiqlOptions.
     Raises: ConfigurationError, PortNotAvailable; nothing is left running then.
     """
-    signals = _Signals(asyncio.Event())
-    with SignalHandlers(signals.arrived, asyncio.get_running_loop().call_soon_threadsafe):
-        async with running(settings, live_examples=live_examples) as service:
+    signals, loop = _Signals(asyncio.Event()), asyncio.get_running_loop()
+    with (
+        SignalHandlers(signals.first.set if worker else signals.arrived, loop.call_soon_threadsafe),
+        ParentSignals(loop, signals.first.set, signals.arrived) if worker else nullcontext(),
+    ):
+        async with running(settings, worker=worker, live_examples=live_examples) as service:
             signals.on_second = service.stop_now
             # Objects created at start-up (botocore's models, the schema) stay: exclude them from garbage collection.
             gc.collect()
@@ -92,7 +100,9 @@ async def serve(
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIterator[Service]:
+async def running(
+    settings: Settings, *, worker: Worker | None = None, live_examples: bool = False
+) -> AsyncIterator[Service]:
     """The whole service for as long as the context lasts. Raises: ConfigurationError, PortNotAvailable."""
     accounts_file = AccountsFile(settings.accounts_file)
     sources = accounts_file.load()
@@ -107,7 +117,9 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         aws=settings.aws_max_in_flight + settings.assume_role_max_concurrency,
     )
     async with AsyncExitStack() as stack:
-        listener = stack.enter_context(listen(settings.http_host, settings.http_port))
+        listener = stack.enter_context(
+            listen(settings.http_host, settings.http_port, shared=worker is not None)
+        )
         # Closed last, so that it exports all spans.
         tracing = await stack.enter_async_context(build_tracing())
         requests = Requests(slow_s=settings.slow_request_s, tracing=tracing)
@@ -140,15 +152,28 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             *([tokens] if tokens else []),
             LogMetrics(),
         )
+        all_metrics = (
+            WorkerMetrics(metrics, worker.number, worker.metrics_sockets(settings.workers))
+            if worker
+            else None
+        )
         rpc = (
-            build_rpc_server(settings, shares.grpc, admission, requests, unread=unread, tls=grpc_tls)
+            build_rpc_server(
+                settings,
+                shares.grpc,
+                admission,
+                requests,
+                unread=unread,
+                tls=grpc_tls,
+                shared=worker is not None,
+            )
             if settings.grpc
             else DisabledRpcServer()
         )
         grpc = (
             ""
             if isinstance(rpc, DisabledRpcServer)
-            else listen_rpc(rpc, settings.grpc_host, settings.grpc_port)
+            else listen_rpc(rpc, settings.grpc_host, settings.grpc_port, shared=worker is not None)
         )
         readiness = Readiness(on_change=rpc.set_ready)
         http = http_server(
@@ -156,7 +181,7 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
                 admission,
                 readiness,
                 requests,
-                metrics,
+                all_metrics or metrics,
                 unread,
                 options=graphql_options(settings),
                 page=GraphiqlOptions(live_examples) if settings.graphiql else None,
@@ -186,9 +211,11 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
             tasks.create_task(_watch_audit_log(readiness)),
             tasks.create_task(metrics.measure_loop_lag()),
         )
+        answering = tasks.create_task(all_metrics.answer_others()) if all_metrics else None
         await rpc.start()
         # If the gRPC server ends, so does the process, to be restarted.
         watching = tasks.create_task(rpc.until_ended())
+        listener.listen(BACKLOG)
         serving = tasks.create_task(http.serve(sockets=[listener]))
         await readiness.update(None if sources.discovery is None else "discovering accounts")
         url, stopping_now = url_of(listener, "https" if http_tls else "http"), asyncio.Event()
@@ -206,13 +233,25 @@ async def running(settings: Settings, *, live_examples: bool = False) -> AsyncIt
         finally:
             for task in (*background, watching):
                 task.cancel()
-            await readiness.update("shutting down")
-            _log.info("shutting_down", delay_s=settings.shutdown_delay_s, grace_s=settings.shutdown_grace_s)
-            with suppress(TimeoutError):  # until load balancers have removed this instance
-                await asyncio.wait_for(stopping_now.wait(), settings.shutdown_delay_s)
-            http.should_exit = True
-            await rpc.stop()
+            await _drain(settings, readiness, http, rpc, stopping_now)
             await serving
+            if answering is not None:
+                answering.cancel()
+
+
+async def _drain(
+    settings: Settings,
+    readiness: Readiness,
+    http: HttpServing,
+    rpc: RpcServer | DisabledRpcServer,
+    stopping_now: asyncio.Event,
+) -> None:
+    await readiness.update("shutting down")
+    _log.info("shutting_down", delay_s=settings.shutdown_delay_s, grace_s=settings.shutdown_grace_s)
+    with suppress(TimeoutError):  # until load balancers have removed this instance
+        await asyncio.wait_for(stopping_now.wait(), settings.shutdown_delay_s)
+    http.should_exit = True
+    await rpc.stop()
 
 
 async def _discover_organization(directory: AccountDirectory, readiness: Readiness) -> None:

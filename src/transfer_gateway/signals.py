@@ -10,6 +10,7 @@ import signal
 
 TYPE_CHECKING = False  # importing `typing` takes 10 ms
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable
     from typing import Any
 
@@ -51,6 +52,40 @@ def ignore() -> None:
     """
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+class ParentSignals:
+    """A context in which a worker follows its parent, which writes a byte to stdin for each signal that it gets.
+
+    `on_first` is called at the first, and at the end of stdin, when the parent is gone; `on_second` at further ones.
+    Signals to the worker itself don't count: a terminal or service manager may send the same one to both.
+    """
+
+    def __init__(
+        self, loop: AbstractEventLoop, on_first: Callable[[], None], on_second: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._on_first = self._on_next = on_first
+        self._on_second = on_second
+
+    def __enter__(self) -> None:
+        os.set_blocking(0, False)
+        self._loop.add_reader(0, self._read)
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.remove_reader(0)
+
+    def _read(self) -> None:
+        try:
+            told = os.read(0, 64)
+        except ConnectionResetError:  # as its end
+            told = b""
+        if not told:
+            self._loop.remove_reader(0)
+            self._on_first()
+        for _ in told:
+            self._on_next()
+            self._on_next = self._on_second
 
 
 class SignalHandlers:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from transfer_gateway.api.graphql.view import GraphQLOptions
     from transfer_gateway.api.health import Readiness
     from transfer_gateway.api.unread import UnreadBytes
-    from transfer_gateway.telemetry import Metrics, Requests
+    from transfer_gateway.telemetry import Metrics, Requests, WorkerMetrics
 
 _log = get_logger(__name__)
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNORECASE)
@@ -57,7 +57,7 @@ def create_app(
     admission: Admission,
     readiness: Readiness,
     requests: Requests,
-    metrics: Metrics,
+    metrics: Metrics | WorkerMetrics,
     unread: UnreadBytes,
     *,
     options: GraphQLOptions,

@@ -18,6 +18,7 @@ from transfer_gateway.settings import ENV_PREFIX, Settings, environment_secrets,
 from transfer_gateway.telemetry import hide
 
 _LAST_PORT = 65_535
+_MOST_WORKERS = 64
 
 
 def main() -> None:
@@ -34,6 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     for door in ("HTTP", "gRPC"):
         help_text = f"port of the {door} server; 0 selects a free port"
         ports.add_argument(f"--{door.lower()}-port", type=_port, metavar="PORT", help=help_text)
+    processes = argparse.ArgumentParser(add_help=False)
+    help_text = "processes that share both ports, about one for each core; default 1"
+    processes.add_argument("--workers", type=_workers, metavar="N", help=help_text)
     help_text = "also fetch the issuers' keys, discover the accounts, assume each role and call AWS Transfer"
     targets.add_argument("--assume", action="store_true", help=help_text)
 
@@ -44,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command, options, epilog in (
         (demo, [ports], None),
-        (serve, [ports], _settings_help()),
+        (serve, [ports, processes], _settings_help()),
         (check_config, [targets], _settings_help()),
         (search, [], None),
         (migrate, [], None),
@@ -69,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= _LAST_PORT):
         raise argparse.ArgumentTypeError(f"must be a port, 0 to {_LAST_PORT}; got {text[:20]!r}")
+    return int(text)
+
+
+def _workers(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_WORKERS):
+        raise argparse.ArgumentTypeError(f"must be 1 to {_MOST_WORKERS}; got {text[:20]!r}")
     return int(text)
 
 

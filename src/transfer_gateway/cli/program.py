@@ -10,17 +10,24 @@ import uvloop
 from transfer_gateway import signals
 from transfer_gateway.cli.output import tell
 from transfer_gateway.listen import PortNotAvailable
-from transfer_gateway.settings import ConfigurationError, Settings
+from transfer_gateway.settings import ConfigurationError, Settings, this_worker
 from transfer_gateway.telemetry import configure_logging, lines_queued
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
 
 def load_settings(**overrides: object) -> Settings:
     settings: Settings = or_exit(lambda: Settings.from_environment(**overrides))
-    configure_logging(settings.log_level, settings.log_format, audit=settings.audit_log)
+    worker = this_worker()
+    configure_logging(
+        settings.log_level,
+        settings.log_format,
+        audit=settings.audit_log,
+        worker=worker.number if worker else None,
+    )
     return settings
 
 
@@ -57,5 +64,5 @@ def run(program: Callable[[], Coroutine[Any, Any, None]], *, stays: bool = False
         sys.exit(1)
 
 
-def queued_log(settings: Settings) -> AbstractContextManager[None]:
-    return lines_queued(settings.log_queue_max_bytes, audit_full=settings.audit_log_full)
+def queued_log(settings: Settings, lock: Path | None = None) -> AbstractContextManager[None]:
+    return lines_queued(settings.log_queue_max_bytes, audit_full=settings.audit_log_full, lock=lock)

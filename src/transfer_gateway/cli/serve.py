@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
+from transfer_gateway import workers as several
 from transfer_gateway.cli.output import announce
 from transfer_gateway.cli.program import load_settings, queued_log, run
-from transfer_gateway.settings import unknown_settings
+from transfer_gateway.settings import Worker, share_of, this_worker, unknown_settings
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -18,25 +20,46 @@ if TYPE_CHECKING:
 _log = get_logger(__name__)
 
 
-def serve(http_port: int | None, grpc_port: int | None) -> None:
+def serve(http_port: int | None, grpc_port: int | None, workers: int | None) -> None:
     """Run the service. AWS credentials and endpoints come from the standard AWS variables."""
-    settings = load_settings(http_port=http_port, grpc_port=grpc_port)
+    settings, worker = load_settings(http_port=http_port, grpc_port=grpc_port, workers=workers), this_worker()
+    if settings.workers > 1 and worker is None:
+        run(lambda: _supervise(settings), stays=True)
+        return
     from transfer_gateway import server  # noqa: PLC0415  slow to import, and not needed for --help or invalid settings
 
-    run(lambda: _serve(settings, server.serve), stays=True)
+    run(lambda: _serve(settings, worker, server.serve), stays=True)
 
 
-async def _serve(settings: Settings, serve_until_signal: Callable[..., Awaitable[None]]) -> None:
-    with queued_log(settings):
-        for name, nearest in unknown_settings().items():
-            _log.warning("unknown_setting", name=name, nearest=nearest)
-        if weakness := settings.history_weakness:
-            _log.warning("history_not_verified", detail=weakness)
-        await serve_until_signal(settings, on_ready=lambda service: _print_addresses(service, settings))
+async def _supervise(settings: Settings) -> None:
+    with several.shared_folder() as folder, queued_log(settings, Worker(0, folder).log_lock):  # 0: the parent
+        _warn(settings)
+        code = await several.supervise(settings, folder, lambda printed: announce(printed.decode().rstrip()))
+    sys.exit(code)
+
+
+async def _serve(
+    settings: Settings, worker: Worker | None, serve_until_signal: Callable[..., Awaitable[None]]
+) -> None:
+    with queued_log(settings, worker.log_lock if worker else None):
+        if worker is None:
+            _warn(settings)
+        await serve_until_signal(
+            share_of(settings) if worker else settings,
+            worker=worker,
+            on_ready=lambda service: _print_addresses(service, settings),
+        )
+
+
+def _warn(settings: Settings) -> None:
+    for name, nearest in unknown_settings().items():
+        _log.warning("unknown_setting", name=name, nearest=nearest)
+    if weakness := settings.history_weakness:
+        _log.warning("history_not_verified", detail=weakness)
 
 
 def _print_addresses(service: Service, settings: Settings) -> None:
-    announce(f"GraphQL: {service.url}/graphql")
+    lines = [f"GraphQL: {service.url}/graphql"]
     if service.grpc:
         tls = (
             " (TLS, client certificates)"
@@ -45,4 +68,5 @@ def _print_addresses(service: Service, settings: Settings) -> None:
             if settings.grpc_tls_cert_file
             else ""
         )
-        announce(f"gRPC: {service.grpc}{tls}")
+        lines.append(f"gRPC: {service.grpc}{tls}")
+    announce("\n".join(lines))

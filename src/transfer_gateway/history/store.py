@@ -98,11 +98,14 @@ async def open_store(
     retention_days: float = 90.0,
     pool_size: int = 4,
     timeout_s: float = 3.0,
+    is_shared: bool = False,
 ) -> AsyncIterator[HistoryStore]:
     """The store of a checked `history_url`. It does not connect before it is used.
 
-    `password` makes that of each new connection. Raises: ConfigurationError if the directory of the SQLite file, or a
-    file of passwords or authorities, does not exist.
+    `password` makes that of each new connection. `is_shared`: other processes use the file, too.
+
+    Raises: ConfigurationError if the directory of the SQLite file, or a file of passwords or authorities, does not
+    exist.
     """
     check_history_files(url, password_file)
     max_bytes = max_bytes or default_max_bytes(url)
@@ -123,8 +126,12 @@ async def open_store(
         async with SharedTasks() as tasks:
             operations = Operations(database, tasks, timeout_s=timeout_s)
             try:
-                is_shared = database.dialect == "postgresql"
-                yield HistoryStore(operations, Retention(days=retention_days), tasks, is_shared=is_shared)
+                yield HistoryStore(
+                    operations,
+                    Retention(days=retention_days),
+                    tasks,
+                    is_shared=is_shared or database.dialect == "postgresql",
+                )
             finally:
                 await operations.close()
 

@@ -14,6 +14,7 @@ from transfer_gateway.settings.misspelt import unknown_settings
 from transfer_gateway.settings.policy_file import PolicyFile, parse_policy
 from transfer_gateway.settings.secrets import environment_secrets
 from transfer_gateway.settings.tls_files import DoorTls, TlsFiles
+from transfer_gateway.settings.worker import Worker, environment_of, new_secret, share_of, this_worker
 
 __all__ = [
     "ENV_PREFIX",
@@ -25,12 +26,17 @@ __all__ = [
     "PolicyFile",
     "Settings",
     "TlsFiles",
+    "Worker",
     "document_key",
+    "environment_of",
     "environment_secrets",
     "exports_traces",
     "load_documents",
+    "new_secret",
     "parse_accounts",
     "parse_policy",
+    "share_of",
     "shown_default",
+    "this_worker",
     "unknown_settings",
 ]

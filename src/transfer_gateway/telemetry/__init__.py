@@ -26,6 +26,7 @@ from transfer_gateway.telemetry.request import (
     leave_request,
 )
 from transfer_gateway.telemetry.request_metrics import EXPECTED_CODES, Requests
+from transfer_gateway.telemetry.worker_metrics import WorkerMetrics
 
 __all__ = [
     "CANCELLED",
@@ -37,6 +38,7 @@ __all__ = [
     "Reloads",
     "Request",
     "Requests",
+    "WorkerMetrics",
     "audit_event",
     "audit_problem",
     "check_log",

@@ -21,6 +21,7 @@ from transfer_gateway.telemetry.redaction import HIDDEN, redacted, redacted_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from prometheus_client.core import Metric
     from structlog.typing import EventDict, Processor, ProcessorReturnValue
@@ -52,11 +53,17 @@ _render: Callable[[Any, str, EventDict], Any] | None = None
 _audit: Callable[[Any, str, EventDict], Any] | None = None
 _refuses = False  # whether requests fail if the audit log can't be written
 _audit_lost = 0
+_of_process: Mapping[str, int] = MappingProxyType({})
 
 
-def configure_logging(level: str, form: Literal["auto", "json", "console"], *, audit: bool = False) -> None:
-    """Write our events, audit events (with `audit`) and libraries' records to stderr in one format."""
-    global _render, _audit
+def configure_logging(
+    level: str, form: Literal["auto", "json", "console"], *, audit: bool = False, worker: int | None = None
+) -> None:
+    """Write our events, audit events (with `audit`) and libraries' records to stderr in one format.
+
+    `worker`: the number of this process, if it is one of several, which each line then has.
+    """
+    global _render, _audit, _of_process
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     to_line: Processor = (
         _console_line(structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
@@ -76,7 +83,11 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"], *, a
         wrapper_class=structlog.make_filtering_bound_logger(level),  # filtered levels cost nothing
         cache_logger_on_first_use=True,
     )
-    _render, _audit = render, render if audit else None
+    _render, _audit, _of_process = (
+        render,
+        render if audit else None,
+        {} if worker is None else {"worker": worker},
+    )
     handler = _Handler()
     handler.addFilter(lambda record: not str(record.msg).startswith(_CLIENT_ERRORS))
     handler.setFormatter(
@@ -96,6 +107,7 @@ def _completed(logger: Any, level: str, event: EventDict) -> EventDict:  # noqa:
     """Add the fields that every line has."""
     for name, value in LOG_IDS.get().items():
         event.setdefault(name, value)
+    event.update(_of_process)
     event["level"] = level
     event["logger"] = event["_record"].name if "_record" in event else logger.name
     event["timestamp"] = datetime.now(UTC).isoformat()[: -len("+00:00")] + "Z"
@@ -160,14 +172,17 @@ class _Handler(logging.Handler):
 
 
 @contextmanager
-def lines_queued(max_bytes: int, *, audit_full: Literal["refuse", "count"] = "refuse") -> Iterator[None]:
+def lines_queued(
+    max_bytes: int, *, audit_full: Literal["refuse", "count"] = "refuse", lock: Path | None = None
+) -> Iterator[None]:
     """Write lines, including Python warnings, in a thread within the context; flushing at its end takes at most 1 s.
 
-    The queue holds at most `max_bytes`. Use it only once per process: later lines are not written.
+    The queue holds at most `max_bytes`. `lock`: a file that is locked by the one of several processes that writes.
+    Use it only once per process: later lines are not written.
     """
     global _refuses  # noqa: PLW0603  global, as logging is
     _refuses = _audit is not None and audit_full == "refuse"
-    _WRITER.start(max_bytes, _dropped_line)
+    _WRITER.start(max_bytes, _dropped_line, lock)
     logging.captureWarnings(capture=True)
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
 import stat
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 _WRITE_BYTES = 16_384  # per write: small, so that a slow reader shows progress and differs from a stuck one
 _GATHER_S = 0.02  # between batches: waking the thread for each line would cost more than the line
@@ -98,9 +100,11 @@ class LogWriter:
         with suppress(RuntimeError):  # another thread has woken it
             self._wake.release()
 
-    def start(self, max_bytes: int, report_dropped: Callable[[int], bytes]) -> None:
-        """Start the thread. `report_dropped` formats a line with the number of dropped lines."""
+    def start(self, max_bytes: int, report_dropped: Callable[[int], bytes], lock: Path | None = None) -> None:
+        """Start the thread. `report_dropped` formats a line with the number of dropped lines. `lock`: as in `log`."""
         self._report_dropped = report_dropped
+        # Each process opens it by itself, since a lock belongs to what was opened.
+        self._lock = None if lock is None else os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         self._fd = os.dup(2)
         _make_stderr_non_blocking()
         self._wake.acquire()
@@ -131,7 +135,7 @@ class LogWriter:
         while True:
             lines = self._take()
             if lines:
-                if not self._write(b"\n".join((*lines, b""))):
+                if not self._write_alone(b"\n".join((*lines, b""))):
                     return
                 size = sum(map(len, lines))
                 self._bytes -= size
@@ -156,6 +160,17 @@ class LogWriter:
         if not (self._lines or self._closing.is_set()):
             self._wake.acquire()
         self._resting = False
+
+    def _write_alone(self, text: bytes) -> bool:
+        """As `_write`, while no other process writes: a pipe would mix what they write at once."""
+        if self._lock is None:
+            return self._write(text)
+        self._writing_since = time.monotonic()  # to wait for one that is stuck is to be stuck
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            return self._write(text)
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def _write(self, text: bytes) -> bool:
         """Write all of it, with retries. Returns: False if writing still fails when the writer closes."""

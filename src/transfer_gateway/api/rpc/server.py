@@ -54,7 +54,10 @@ class RpcLimits:
 
 
 class RpcServer:
-    """After `stop`, active calls have `grace_s` to finish; then they are ended with UNAVAILABLE."""
+    """After `stop`, active calls have `grace_s` to finish; then they are ended with UNAVAILABLE.
+
+    `shared`: other processes listen on its port, too.
+    """
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class RpcServer:
         request_timeout_s: float,
         grace_s: float,
         tls: RpcTls | None = None,
+        shared: bool = False,
     ) -> None:
         self._grace_s = grace_s
         self.tls = tls
@@ -100,7 +104,7 @@ class RpcServer:
         self._server = make_server(
             self._calls.methods,
             self._calls,
-            _options(limits, request_timeout_s),
+            _options(limits, request_timeout_s, shared=shared),
             limits.max_concurrent_rpcs,
             lambda: self._active_calls.subscriptions,
         )
@@ -154,10 +158,10 @@ class RpcServer:
         self._active_calls.end_all()
 
 
-def _options(limits: RpcLimits, request_timeout_s: float) -> list[tuple[str, int]]:
+def _options(limits: RpcLimits, request_timeout_s: float, *, shared: bool) -> list[tuple[str, int]]:
     """Source: grpc/impl/channel_arg_names.h."""
     return [
-        ("grpc.so_reuseport", 0),  # fail if another process uses the port
+        ("grpc.so_reuseport", int(shared)),  # 0: fail if another process uses the port
         ("grpc.http2.bdp_probe", 0),  # keep 64 KB windows, so that incomplete messages can't use more memory
         ("grpc.max_receive_message_length", limits.max_message_bytes),
         ("grpc.max_metadata_size", _MAX_METADATA_BYTES),

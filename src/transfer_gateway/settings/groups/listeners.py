@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 from pathlib import Path  # noqa: TC003  pydantic reads the annotations
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -26,6 +27,15 @@ class ListenerSettings(Group):
     )
     grpc_port: int = Field(
         50051, ge=0, le=65535, description="Port of the gRPC server. 0 selects a free port."
+    )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description=(
+            "Processes that share both ports, about one for each core. Only on Linux. Limits of callers and "
+            "connections are divided by it, all others are of each process."
+        ),
     )
     http_tls_cert_file: Path | None = Field(
         None,
@@ -59,6 +69,13 @@ class ListenerSettings(Group):
                 f"{value!r} is not a loopback address: with auth `none`, only 127.0.0.1, ::1 and localhost are "
                 "allowed; use auth `oidc` for others"
             )
+        return value
+
+    @field_validator("workers")
+    @classmethod
+    def _check_system(cls, value: int) -> int:
+        if value > 1 and sys.platform != "linux":
+            raise ValueError("must be 1: only Linux spreads connections over processes")
         return value
 
     @field_validator("http_tls_key_file", "grpc_tls_key_file")
