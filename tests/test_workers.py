@@ -94,6 +94,8 @@ async def test_callers_see_one_service(aws: Emulator, world: World, accounts_fil
         assert sum(calls.values()) == MANY
         assert await by_worker(serving, "transfer_gateway_worker_up") == {"1": 1, "2": 1}
         assert set(await by_worker(serving, "process_start_time_seconds")) == {"1", "2"}
+        # Each knows of the other, by the history that they share.
+        await becomes(lambda: by_worker(serving, "transfer_gateway_replicas"), {"1": 2, "2": 2})
         await until(lambda: histories(workers[0]) == histories(workers[1]) != set())
 
         before = described(aws)
