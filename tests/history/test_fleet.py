@@ -15,11 +15,13 @@ from following import FIRST, SECOND, THIRD, accounts_yaml, following
 from history_model import now
 from transfer_emulator import Fault, FaultKind
 from transfer_gateway.core.fleet import GONE_S, Fleet
+from transfer_gateway.core.follower_state import dump_state
 from transfer_gateway.core.pacing import PacingLimits
 from transfer_gateway.core.quota import QuotaLimits, Quotas
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import Throttled
 from transfer_gateway.domain.identity import AccountId, Region, Target
+from transfer_gateway.history.fleet import Followed
 from transfer_gateway.history.store import open_store
 from transfer_gateway.settings import AccountsFile
 
@@ -202,3 +204,28 @@ async def test_of_a_target_that_is_not_configured_any_more_nothing_is_kept(
         await asyncio.sleep(4)  # it is forgotten
         told, _ = await it.history.store.fleet.followed(0)
         assert {each.target.account_id for each in told} <= {SECOND}
+
+
+@pytest.mark.parametrize("what", ["state", "sources"])
+async def test_what_can_not_be_read_of_another_replica_is_left_out(
+    tmp_path: Path, shared_url: str, what: str
+) -> None:
+    """It may be another version's."""
+    async with following(tmp_path, *ACCOUNTS, history_url=shared_url) as it:
+        await it.until_read()
+        others = [f"other-{number}" for number in range(50)]  # so that this one follows little
+        for other in others:
+            await it.history.store.fleet.beat(other)
+        await asyncio.sleep(3)  # it has seen them
+        targets = it.history.followers._followers
+        state = dump_state(next(iter(targets.values())).state)
+        told = {"state": state, "sources": "[]"} | {what: '{"another": "version"}'}
+        unreadable = [Followed(target, others[0], **told) for target in targets]
+        await it.history.store.fleet.save(unreadable)
+        await asyncio.sleep(3)  # it has read that
+        assert {"follow", "say that this replica lives"} <= {task.get_name() for task in asyncio.all_tasks()}
+        good = [Followed(target, others[0], state, None) for target in targets]
+        await it.history.store.fleet.save(good)
+        after = it.history.followers._shared._after
+        await asyncio.sleep(3)  # as above
+        assert it.history.followers._shared._after > after

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.backoff import jittered
 from transfer_gateway.domain.errors import GatewayError
+from transfer_gateway.shared_tasks import restarted
 from transfer_gateway.telemetry import gauge, get_logger
 
 if TYPE_CHECKING:
@@ -71,13 +72,16 @@ class Fleet:
         if self._store is None:
             return
         try:
-            while True:
-                await self.beat()
-                await asyncio.sleep(jittered(BEAT_S, 0.9, 1.0))
+            await restarted(self._beat_on, on_fault=lambda: _log.exception("beats_failed"), after_s=BEAT_S)
         finally:
             with suppress(GatewayError, TimeoutError):
                 async with asyncio.timeout(_LEAVE_S):
                     await self._store.remove([self.replica])
+
+    async def _beat_on(self) -> None:
+        while True:
+            await self.beat()
+            await asyncio.sleep(jittered(BEAT_S, 0.9, 1.0))
 
     async def beat(self) -> None:
         """Say that this replica lives, and see who else does. Problems are the store's to log."""

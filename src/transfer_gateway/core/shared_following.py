@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from transfer_gateway.core.follower import WATCHED_FOR_S
 from transfer_gateway.core.follower_state import dump_sources, dump_state, load_sources, load_state
 from transfer_gateway.history.fleet import Followed
+from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.log_sources import LogSources
     from transfer_gateway.history.store import HistoryStore
 
+_log = get_logger(__name__)
 SHARE_EVERY_S = 1.0
 _BATCH = 500
 
@@ -72,12 +74,20 @@ class SharedFollowing:
         await self._share_watched()
 
     async def _tell(self) -> None:
-        while batch := [target for target in self._changed if target in self._owned][:_BATCH]:
-            sources = {target: self._followers[target].sources for target in batch}
-            await self._store.fleet.save([self._told_of(target) for target in batch])
-            self._changed.difference_update(batch)
-            self._told.update((target, it) for target, it in sources.items() if it is not None)
+        """What changes meanwhile is told the next time."""
+        changed = [target for target in self._changed if target in self._owned]
         self._changed.clear()
+        try:
+            while changed:
+                batch = changed[-_BATCH:]
+                sources = {
+                    target: self._followers[target].sources for target in batch if target in self._owned
+                }
+                await self._store.fleet.save([self._told_of(target) for target in sources])
+                del changed[-_BATCH:]
+                self._told.update((target, it) for target, it in sources.items() if it is not None)
+        finally:
+            self._changed.update(changed)  # what could not be told
 
     def _told_of(self, target: Target) -> Followed:
         follower = self._followers[target]
@@ -103,11 +113,24 @@ class SharedFollowing:
             follower = self._followers.get(each.target)
             if follower is None or each.target in self._owned or each.replica == self._fleet.replica:
                 continue
-            sources, logs = follower.sources, follower.logs
-            if each.sources is not None and self._learned.get(each.target) != hash(each.sources):
-                sources, logs = load_sources(each.sources, each.target)
-                self._learned[each.target] = hash(each.sources)
-            follower.adopt(load_state(each.state, each.target), sources, logs)
+            try:
+                self._adopt_one(follower, each)
+            except (KeyError, TypeError, ValueError) as error:
+                _log.warning(
+                    "follower_state_unreadable",
+                    account=each.target.account_id,
+                    region=each.target.region,
+                    replica=each.replica,
+                    detail=f"{type(error).__name__}: {error}",
+                )
+
+    def _adopt_one(self, follower: Follower, told: Followed) -> None:
+        """Raises: KeyError, TypeError or ValueError, if another version has written it, or something else."""
+        sources, logs = follower.sources, follower.logs
+        if told.sources is not None and self._learned.get(told.target) != hash(told.sources):
+            sources, logs = load_sources(told.sources, told.target)
+            self._learned[told.target] = hash(told.sources)
+        follower.adopt(load_state(told.state, told.target), sources, logs)
 
     async def _share_watched(self) -> None:
         """What is watched here and followed there, and the other way round."""

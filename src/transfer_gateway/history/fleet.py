@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -58,10 +59,13 @@ class FleetStore:
         await self._operations.write("save_followed", partial(self._save, followed=followed))
 
     async def _save(self, connection: AsyncConnection, *, followed: Sequence[Followed]) -> None:
-        """Numbered in the order of commits, so that who reads on from a number misses nothing."""
+        """Numbered in the order of commits, so that who reads on from a number misses nothing.
+
+        From the time on, so that after a restore, or in an emptied table, numbers are still higher than before.
+        """
         if self._statements.take_turn is not None:
             await connection.execute(self._statements.take_turn)
-        last = await connection.scalar(self._statements.last_followed) or 0
+        last = max(await connection.scalar(self._statements.last_followed) or 0, int(time.time() * 1000))
         rows = [
             {
                 **each.target._asdict(),
