@@ -107,7 +107,8 @@ def _completed(logger: Any, level: str, event: EventDict) -> EventDict:  # noqa:
     """Add the fields that every line has."""
     for name, value in LOG_IDS.get().items():
         event.setdefault(name, value)
-    event.update(_of_process)
+    if _of_process:
+        event.update(_of_process)
     event["level"] = level
     event["logger"] = event["_record"].name if "_record" in event else logger.name
     event["timestamp"] = datetime.now(UTC).isoformat()[: -len("+00:00")] + "Z"

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -132,10 +133,11 @@ class LogWriter:
             self.problem = None
 
     def _run(self) -> None:
+        write = self._write if self._lock is None else partial(self._write_alone, self._lock)
         while True:
             lines = self._take()
             if lines:
-                if not self._write_alone(b"\n".join((*lines, b""))):
+                if not write(b"\n".join((*lines, b""))):
                     return
                 size = sum(map(len, lines))
                 self._bytes -= size
@@ -161,16 +163,14 @@ class LogWriter:
             self._wake.acquire()
         self._resting = False
 
-    def _write_alone(self, text: bytes) -> bool:
+    def _write_alone(self, lock: int, text: bytes) -> bool:
         """As `_write`, while no other process writes: a pipe would mix what they write at once."""
-        if self._lock is None:
-            return self._write(text)
         self._writing_since = time.monotonic()  # to wait for one that is stuck is to be stuck
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             return self._write(text)
         finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            fcntl.flock(lock, fcntl.LOCK_UN)
 
     def _write(self, text: bytes) -> bool:
         """Write all of it, with retries. Returns: False if writing still fails when the writer closes."""
