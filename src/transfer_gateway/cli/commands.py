@@ -36,7 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         help_text = f"port of the {door} server; 0 selects a free port"
         ports.add_argument(f"--{door.lower()}-port", type=_port, metavar="PORT", help=help_text)
     processes = argparse.ArgumentParser(add_help=False)
-    help_text = "processes that share both ports, about one for each core; default 1"
+    help_text = "1 to 64 processes that share both ports, about one for each core; default 1"
     processes.add_argument("--workers", type=_workers, metavar="N", help=help_text)
     help_text = "also fetch the issuers' keys, discover the accounts, assume each role and call AWS Transfer"
     targets.add_argument("--assume", action="store_true", help=help_text)

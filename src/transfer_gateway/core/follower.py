@@ -154,6 +154,11 @@ class Follower:
         self._on_judged(self)
 
     @property
+    def is_informed(self) -> bool:
+        """Whether it is known where the target logs, or why not."""
+        return self._sources_at >= 0 or bool(self._problems)
+
+    @property
     def is_watched(self) -> bool:
         return self._clock.now() - self._watched_at < WATCHED_FOR_S
 

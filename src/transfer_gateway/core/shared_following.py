@@ -63,19 +63,25 @@ class SharedFollowing:
             await self._store.fleet.forget(gone)
             self._gone.difference_update(gone)
         if self._fleet.is_alone:
+            if self._store.is_shared and not self._after:
+                await self._learn()  # what was known before a restart
             self._with = None
             return
         if self._with != (now := (self._fleet.members, self._store.generation)):
             self._changed.update(self._owned)
             self._told.clear()
             self._after, self._with = 0, now
-        await self._tell()
         await self._learn()
+        await self._tell()
         await self._share_watched()
 
     async def _tell(self) -> None:
         """What changes meanwhile is told the next time."""
-        changed = [target for target in self._changed if target in self._owned]
+        changed = [
+            target
+            for target in self._changed
+            if target in self._owned and self._followers[target].is_informed
+        ]
         self._changed.clear()
         try:
             while changed:
@@ -86,6 +92,8 @@ class SharedFollowing:
                 await self._store.fleet.save([self._told_of(target) for target in sources])
                 del changed[-_BATCH:]
                 self._told.update((target, it) for target, it in sources.items() if it is not None)
+                for target in sources:
+                    self._learned.pop(target, None)
         finally:
             self._changed.update(changed)  # what could not be told
 
@@ -111,8 +119,10 @@ class SharedFollowing:
     def _adopt(self, found: Iterable[Followed]) -> None:
         for each in found:
             follower = self._followers.get(each.target)
-            if follower is None or each.target in self._owned or each.replica == self._fleet.replica:
+            if follower is None or each.replica == self._fleet.replica:
                 continue
+            if each.target in self._owned and follower.is_informed:
+                continue  # it knows better
             try:
                 self._adopt_one(follower, each)
             except (KeyError, TypeError, ValueError) as error:

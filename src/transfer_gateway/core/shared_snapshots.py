@@ -142,13 +142,12 @@ class SharedSnapshots:
         wanted = {key: self._wanted.pop(key) for key in list(self._wanted)[:_BATCH]}
         seen = {key: self._seen.pop(key) for key in list(self._seen)[:_BATCH]}
         released, self._released = self._released, set()
-        now_ms = int(self._now() * 1000)
         given = Round(
             seen,
             released,
             {key: least for key, (least, _) in wanted.items()},
-            now_ms=now_ms,
-            until_ms=now_ms + int(_CLAIMED_S * 1000),
+            now_ms=lambda: int(self._now() * 1000),
+            claim_ms=int(_CLAIMED_S * 1000),
         )
         try:
             result = await self._store.exchange(given)
@@ -161,7 +160,7 @@ class SharedSnapshots:
 
     async def _clean(self) -> None:
         try:
-            await self._store.remove(int((self._now() - _KEPT_S) * 1000))
+            await self._store.remove(int(_KEPT_S * 1000))
         except GatewayError:  # logged
             self._go_alone()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _OF_FOLLOWED = 7_310_045_223  # an arbitrary number
 _KEY = ("account_id", "region", "workflow_id", "execution_id")
 _ZERO = sa.literal(0, sa.BigInteger)
-_NOW = sa.bindparam("now", type_=sa.BigInteger)
+_NOW, _UNTIL = (sa.bindparam(name, type_=sa.BigInteger) for name in ("now", "until"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,12 @@ class FleetStatements:
     save_watched: sa.Executable  # (rows: those of the table)
     watched: sa.Executable  # (now) → account_id, region
     remove_watched: sa.Executable  # (now)
-    save_snapshots: sa.Executable  # (rows: those of the table)
+    clock: sa.Executable  # → the database's, in ms since 1970
+    save_snapshots: sa.Executable  # (rows: those of the table; now)
     snapshots: sa.Executable  # (ids: AWS's) → the table's columns
-    claim_snapshots: sa.Executable  # (rows: key, claimed_until; now) → key of what nobody else has claimed
+    claim_snapshots: (
+        sa.Executable
+    )  # (rows: key, claimed_until; now, until) → key of what nobody else has claimed
     release_snapshots: sa.Executable  # (rows: key)
     remove_snapshots: sa.Executable  # (before)
 
@@ -69,6 +72,7 @@ class _Build(Parts):
             save_watched=self._save_watched(),
             watched=sa.select(watched.c.account_id, watched.c.region).where(watched.c.until > _NOW),
             remove_watched=sa.delete(watched).where(watched.c.until <= _NOW),
+            clock=self._clock(),
             save_snapshots=self._save_snapshots(),
             snapshots=sa.select(snapshots).where(self.is_one_of(snapshots.c.execution_id)),
             claim_snapshots=self._claim_snapshots(),
@@ -108,13 +112,18 @@ class _Build(Parts):
             set_={"until": self.greatest(old.until, new.until)},
         )
 
+    def _clock(self) -> sa.Executable:
+        if self.is_postgresql:
+            return sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
+        return sa.text("SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)")
+
     def _save_snapshots(self) -> sa.Executable:
         insert = self.insert(snapshots, self.rows(*snapshots.c))
         old, new = snapshots.c, insert.excluded
         return insert.on_conflict_do_update(
             index_elements=[old[name] for name in reversed(_KEY)],
             set_={name: new[name] for name in ("sent_at", "body", "claimed_until")},
-            where=old.sent_at <= new.sent_at,
+            where=sa.or_(old.sent_at <= new.sent_at, old.sent_at > _NOW),
         )
 
     def _claim_snapshots(self) -> sa.Executable:
@@ -124,7 +133,7 @@ class _Build(Parts):
         return insert.on_conflict_do_update(
             index_elements=[old[name] for name in reversed(_KEY)],
             set_={"claimed_until": insert.excluded.claimed_until},
-            where=old.claimed_until < _NOW,
+            where=sa.or_(old.claimed_until < _NOW, old.claimed_until > _UNTIL),
         ).returning(*(old[name] for name in _KEY))
 
     def _release_snapshots(self) -> sa.Executable:

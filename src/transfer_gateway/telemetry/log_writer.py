@@ -23,6 +23,7 @@ _WRITE_BYTES = 16_384  # per write: small, so that a slow reader shows progress 
 _GATHER_S = 0.02  # between batches: waking the thread for each line would cost more than the line
 _RETRY_S = 0.5
 _STUCK_S = 2.0  # longer than a reader's usual pause, and short enough to lose few lines
+_LOCKED_S = 0.005  # between two tries
 _REPORT_DROPPED_S = 1.0
 _FLUSH_S = 1.0  # at exit, for a slow reader
 
@@ -106,6 +107,7 @@ class LogWriter:
         self._report_dropped = report_dropped
         # Each process opens it by itself, since a lock belongs to what was opened.
         self._lock = None if lock is None else os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._lock_is_stuck = False
         self._fd = os.dup(2)
         _make_stderr_non_blocking()
         self._wake.acquire()
@@ -164,13 +166,29 @@ class LogWriter:
         self._resting = False
 
     def _write_alone(self, lock: int, text: bytes) -> bool:
-        """As `_write`, while no other process writes: a pipe would mix what they write at once."""
-        self._writing_since = time.monotonic()  # to wait for one that is stuck is to be stuck
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        """As `_write`, while no other process writes: a pipe would mix what they write at once.
+
+        One that is stopped with the lock must not stop the others: better a line that is mixed.
+        """
+        held = self._has_locked(lock, 0.0 if self._lock_is_stuck else _STUCK_S)
+        self._lock_is_stuck = not held
         try:
             return self._write(text)
         finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)
+            if held:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+
+    def _has_locked(self, lock: int, within_s: float) -> bool:
+        until = time.monotonic() + within_s
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    return False
+                time.sleep(_LOCKED_S)
+            else:
+                return True
 
     def _write(self, text: bytes) -> bool:
         """Write all of it, with retries. Returns: False if writing still fails when the writer closes."""

@@ -33,7 +33,7 @@ class ListenerSettings(Group):
         ge=1,
         le=64,
         description=(
-            "Processes that share both ports, about one for each core. Only on Linux. Limits of callers and "
+            "Processes that share both ports, 1 to 64, about one for each core. Only on Linux. Limits of callers and "
             "connections are divided by it, all others are of each process."
         ),
     )
