@@ -122,7 +122,7 @@ class PostgresServer:
         if self._process is not None:
             self.go_on()
             self._process.send_signal(signal.SIGINT)
-            self._process.wait(120)  # a disk that others keep busy
+            self._process.wait(30)
             self._process = None
 
     def recover(self) -> None:

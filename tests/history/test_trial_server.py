@@ -64,6 +64,7 @@ async def trial(tmp_path: Path) -> AsyncIterator[PostgresServer]:
         (server.folder / "tls" / "tls.key").chmod(0o600)
         for file in (server.folder / "tls").iterdir():
             shutil.chown(file, server.folder.stat().st_uid, server.folder.stat().st_gid)
+        await (await server.connect()).close()  # one that is told to stop while it starts may not hear it
         server.stop()
         server.set_options(in_folder(server.folder, option) for option in container["args"])
         server.start()
