@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
-pytestmark = [pytest.mark.thorough, pytest.mark.early]
+pytestmark = pytest.mark.thorough
 ACCOUNTS, REGION = (FIRST, SECOND, THIRD), "eu-west-1"
 PATIENCE_S, SICK_S = 40.0, 7.0
 ADDRESS = "127.77.0.1"  # where no other PostgreSQL listens
