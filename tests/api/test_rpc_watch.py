@@ -24,7 +24,7 @@ from transfer_api.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from transfer_gateway import server
 from transfer_gateway.history.store import open_store
 from transfer_gateway.settings import parse_policy
-from wire import GUARDED, PLAIN, calling, until
+from wire import GUARDED, PLAIN, becomes, calling, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -245,10 +245,10 @@ async def test_watches_are_no_requests_in_progress(
     async with watched(settings, tmp_path, grpc_max_concurrent_rpcs=1, request_timeout_s=0.5) as it:
         await until_history_answers(it.stub, new_key(PLAIN))
         calls = [await begun(watch_all(it.stub)) for _ in range(3)]
+        await becomes(lambda: metric(it.service, "live_subscribers"), 3)  # each a moment after it has begun
         found = await metrics(it.service)
         labels = '{code="OK",door="grpc",operation="WatchExecutions"}'
         assert found['transfer_gateway_requests_in_flight{door="grpc"}'] == 0
-        assert found["transfer_gateway_live_subscribers"] == 3
         assert found[f"transfer_gateway_request_duration_seconds_count{labels}"] == 3
         await it.stub.GetViewer(pb.GetViewerRequest())
         await asyncio.sleep(1.7)  # when a request's status would have been due
