@@ -70,7 +70,7 @@ class SharedSnapshots:
         except ExecutionNotFound:
             self._tell(key, shared, None)
             raise
-        except BaseException:
+        except BaseException:  # a cancellation, too: it is raised again, and others may ask at once
             if claimed:
                 self._released.add(key)
                 self._something.set()
@@ -91,9 +91,8 @@ class SharedSnapshots:
                 self._go_alone()
                 return False
             if isinstance(outcome, Seen):
-                if (
-                    outcome.sent_at_ms >= shared.not_before * 1000
-                ):  # others may have joined meanwhile, who want a later one
+                # Meanwhile others may have joined, who want a later one.
+                if outcome.sent_at_ms >= shared.not_before * 1000:
                     shared.sent(outcome.sent_at_ms / 1000)
                     return outcome
             elif outcome or not self._is_used():
