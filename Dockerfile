@@ -3,13 +3,13 @@
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 ARG NODE_IMAGE=node:22-bookworm-slim
 
-# GraphiQL's page. Node and npm stay here.
-FROM ${NODE_IMAGE} AS page
+# The pages for browsers. Node and npm stay here.
+FROM ${NODE_IMAGE} AS pages
 WORKDIR /web
 COPY web/package.json web/package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 COPY web ./
-RUN GRAPHIQL_OUT=/page npm run --silent build -- --logLevel warn
+RUN PAGES_OUT=/pages npm run --silent build -- --logLevel warn
 
 # /app: the locked dependencies and the package, compiled. pip, uv and the sources stay here.
 FROM ${PYTHON_IMAGE} AS everything
@@ -23,7 +23,7 @@ RUN uv sync --quiet --locked --no-dev --no-install-project
 COPY README.md hatch_build.py ./
 COPY proto proto
 COPY src src
-COPY --from=page /page src/transfer_gateway/api/graphiql
+COPY --from=pages /pages src/transfer_gateway/api/pages
 RUN uv sync --quiet --locked --no-dev --no-editable
 
 FROM everything AS service-only

@@ -1,5 +1,5 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
@@ -20,10 +20,12 @@ function precompressed(): Plugin {
   };
 }
 
-export default defineConfig({
+/** `vite build --mode PAGE` builds the page in that directory. */
+export default defineConfig(({ mode: page }) => ({
+  root: page,
   plugins: [react(), precompressed()],
   build: {
-    outDir: process.env.GRAPHIQL_OUT ?? "../src/transfer_gateway/api/graphiql",
+    outDir: resolve(process.env.PAGES_OUT ?? "../src/transfer_gateway/api/pages", page),
     emptyOutDir: true,
     target: "es2022",
     modulePreload: { polyfill: false },
@@ -38,6 +40,6 @@ export default defineConfig({
   experimental: {
     // The page is /graphql and its assets are /graphiql/assets/…, below whatever prefix a proxy adds.
     renderBuiltUrl: (name, { hostType }) =>
-      hostType === "html" ? `graphiql/${name}` : { relative: true },
+      hostType === "html" ? `${page}/${name}` : { relative: true },
   },
-});
+}));

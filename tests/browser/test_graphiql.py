@@ -17,7 +17,7 @@ from proxy import Proxy
 
 pytestmark = pytest.mark.node
 
-SCRIPT = Path(__file__).parents[2] / "web/tests/browse.mjs"
+SCRIPT = Path(__file__).parents[2] / "web/tests/graphiql.mjs"
 TABS = [
     "InProgress",
     "ExecutionInFull",

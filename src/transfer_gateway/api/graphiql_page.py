@@ -21,7 +21,7 @@ from transfer_gateway.telemetry import current_request
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-_BUILT = Path(__file__).with_name("graphiql")
+_BUILT = Path(__file__).parent / "pages/graphiql"
 _POLICY = (
     "default-src 'none'; script-src 'self'; font-src 'self' data:; img-src 'self' data:; connect-src 'self'; "
     "worker-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "

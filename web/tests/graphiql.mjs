@@ -1,5 +1,5 @@
 // Opens GraphiQL in Chromium as a person would, and prints what came of it, as JSON.
-// Usage: node browse.mjs URL DIRECTORY; the screenshots go there.
+// Usage: node graphiql.mjs URL DIRECTORY; the screenshots go there.
 import { chromium } from "playwright-core";
 
 const [url, directory] = process.argv.slice(2);
