@@ -15,7 +15,16 @@ from following import FIRST, SECOND, THIRD, TRADES, accounts_yaml
 from postgres import PostgresServer
 from proxy import Proxy
 from streams import ALL_CHANGED, Lost, events
-from transfer_emulator import NO_QUIRKS, Emulator, SampleScenario, ScenarioSettings, Upload, World
+from transfer_emulator import (
+    NO_QUIRKS,
+    Emulator,
+    Fault,
+    FaultKind,
+    SampleScenario,
+    ScenarioSettings,
+    Upload,
+    World,
+)
 from wire import HOME, Gateway, calling
 
 if TYPE_CHECKING:
@@ -31,6 +40,11 @@ query ($key: ExecutionKey!, $maxAge: Float) {
   executionOrError(key: $key, maxAge: $maxAge) { __typename ... on Execution { status } ... on Error { code message } }
 }
 """
+IN_PROGRESS = """
+query ($account: AccountId!) {
+  inProgressExecutions(filter: {accountIds: [$account]}) { edges { node { executionId } } }
+}
+"""
 
 
 class FleetUnderTest:
@@ -41,7 +55,7 @@ class FleetUnderTest:
         self._number = 0
 
     def upload(self, account_id: str, duration_s: float = 3.0) -> tuple[dict[str, str], Upload]:
-        workflow_id = next(iter(self.aws.world.target(account_id, REGION).workflows))
+        workflow_id = self.workflows(account_id)[0]
         self._number += 1
         upload = self.aws.world.upload(
             account_id, REGION, workflow_id, time.time(), duration_s=duration_s, seed=self._number
@@ -53,6 +67,9 @@ class FleetUnderTest:
             "executionId": upload.execution_id,
         }
         return key, upload
+
+    def workflows(self, account_id: str) -> list[str]:
+        return list(self.aws.world.target(account_id, REGION).workflows)
 
     async def look_up(self, gateway: Gateway, key: dict[str, str], max_age: float = 0.0) -> dict[str, Any]:
         found: dict[str, Any] = (await gateway.ask(LOOKUP, key=key, maxAge=max_age))["data"]
@@ -354,3 +371,35 @@ async def test_one_budget_and_one_call_for_all(tmp_path: Path, postgres: Postgre
         await calls_in(2, 0.5)
         assert await calls_in(10, 1.0) <= 12
         assert await calls_in(5, 0.0) <= 5 * 10 * 1.1 + 2
+
+
+async def test_one_lists_for_all(tmp_path: Path, postgres: PostgresServer) -> None:
+    """What no log tells of is listed as often as one replica would, and both show it, and its end."""
+    async with fleet(tmp_path, await postgres.create_database()) as it:
+        it.aws.faults.add(Fault(FaultKind.DENY, service="logs", account_id=FIRST))
+        it.upload(FIRST, duration_s=600)
+        _, brief = it.upload(FIRST, duration_s=20)
+
+        async def shown(gateway: Gateway) -> list[str]:
+            found = await gateway.ask(IN_PROGRESS, account=FIRST)
+            return [edge["node"]["executionId"] for edge in found["data"]["inProgressExecutions"]["edges"]]
+
+        async def both_show(count: int) -> bool:
+            return [len(await shown(gateway)) for gateway in it.gateways] == [count, count]
+
+        async def look_on(gateway: Gateway, until: float) -> None:
+            while time.monotonic() < until:
+                await shown(gateway)
+                await asyncio.sleep(0.2)  # as a page that is open
+
+        await becomes_true(lambda: both_show(2))
+        await asyncio.sleep(3)  # each has listed it, and knows of the other's lists
+        before, workflows = it.aws.calls.count(operation="ListExecutions"), len(it.workflows(FIRST))
+        async with asyncio.TaskGroup() as tasks:
+            for gateway in it.gateways:
+                tasks.create_task(look_on(gateway, time.monotonic() + 12))
+        lists = (it.aws.calls.count(operation="ListExecutions") - before) / workflows
+        assert 4 <= lists <= 8
+        await becomes_true(lambda: both_show(1))
+        for gateway in it.gateways:
+            assert brief.execution_id not in await shown(gateway)

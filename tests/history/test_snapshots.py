@@ -11,8 +11,7 @@ from transfer_gateway.history.snapshots import Round, Seen
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from transfer_gateway.domain.identity import ExecutionKey
-    from transfer_gateway.history.snapshots import RoundResult
+    from transfer_gateway.history.snapshots import RoundResult, SnapshotKey
     from transfer_gateway.history.store import HistoryStore
 
 AHEAD_MS, CLAIM_MS = 300_000, 60_000
@@ -28,11 +27,13 @@ class Replica:
         return int(time.time() * 1000) + self._ahead_ms
 
     async def exchange(
-        self, seen: Mapping[ExecutionKey, Seen] | None = None, **ages_s: Mapping[ExecutionKey, float]
+        self, seen: Mapping[SnapshotKey, Seen] | None = None, **ages_s: Mapping[SnapshotKey, float]
     ) -> RoundResult:
         """`wanted`: no older than so many seconds."""
         now_ms = self.now_ms()
-        wanted = {key: now_ms - int(age_s * 1000) for key, age_s in ages_s.get("wanted", {}).items()}
+        wanted: dict[SnapshotKey, int] = {
+            key: now_ms - int(age_s * 1000) for key, age_s in ages_s.get("wanted", {}).items()
+        }
         given = Round(seen or {}, (), wanted, now_ms=self.now_ms, claim_ms=CLAIM_MS)
         return await self._store.snapshots.exchange(given)
 

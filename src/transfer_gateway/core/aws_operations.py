@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import fields, is_dataclass
 from functools import partial
-from sys import getsizeof
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from transfer_gateway.core.answer_sizes import (
+    definition_bytes,
+    execution_bytes,
+    servers_bytes,
+    summaries_bytes,
+    workflows_bytes,
+)
 from transfer_gateway.core.fanout import outcomes
 from transfer_gateway.core.snapshot_cache import SharedCall, Snapshots
 from transfer_gateway.domain.errors import GatewayError, ServerNotFound, UpstreamUnavailable
 from transfer_gateway.telemetry import counter, gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator
 
     from prometheus_client.core import Metric
 
@@ -33,10 +38,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 V = TypeVar("V")
 
-# Measured, without long strings.
-_EXECUTION_BYTES, _SUMMARY_BYTES = 3300, 1400
-_WORKFLOW_BYTES, _WORKFLOW_STEP_BYTES, _TAG_BYTES, _WORKFLOW_SUMMARY_BYTES = 1000, 600, 200, 350
-_SERVER_BYTES = 1000
 _TARGETS_CACHED = _DEFINITIONS_CACHED = 10_000
 _MIN_ROWS_PER_PAGE = 100  # on average; we request 1,000
 
@@ -84,7 +85,7 @@ class AwsOperations:
             self._list_executions,
             shared_tasks,
             clock,
-            size_of=_summaries_bytes,
+            size_of=summaries_bytes,
             max_entries=max_entries,
             max_bytes=max_bytes // 4,
         )
@@ -92,7 +93,7 @@ class AwsOperations:
             self._list_workflows,
             shared_tasks,
             clock,
-            size_of=_workflows_bytes,
+            size_of=workflows_bytes,
             max_entries=_TARGETS_CACHED,
             max_bytes=_TARGETS_CACHED * 5500,  # ten workflows each, AWS's own limit
         )
@@ -100,7 +101,7 @@ class AwsOperations:
             self._describe_workflow,
             shared_tasks,
             clock,
-            size_of=_definition_bytes,
+            size_of=definition_bytes,
             max_entries=_DEFINITIONS_CACHED,
             max_bytes=_DEFINITIONS_CACHED * 5000,  # seven steps each
         )
@@ -108,7 +109,7 @@ class AwsOperations:
             self._list_servers,
             shared_tasks,
             clock,
-            size_of=_servers_bytes,
+            size_of=servers_bytes,
             max_entries=_TARGETS_CACHED,
             max_bytes=_TARGETS_CACHED * 5000,
         )
@@ -166,6 +167,13 @@ class AwsOperations:
         return execution
 
     async def _list_executions(
+        self, key: WorkflowKey, shared: SharedCall[tuple[ExecutionSummary, ...]]
+    ) -> tuple[ExecutionSummary, ...]:
+        if self._others is None or not self.running.has_asked(key):
+            return await self._ask_for_list(key, shared)
+        return await self._others.get(key, shared, lambda: self._ask_for_list(key, shared))
+
+    async def _ask_for_list(
         self, key: WorkflowKey, shared: SharedCall[tuple[ExecutionSummary, ...]]
     ) -> tuple[ExecutionSummary, ...]:
         account = self._account_of(key.target)
@@ -277,73 +285,3 @@ def _endless(target: Target, problem: str) -> UpstreamUnavailable:
     return UpstreamUnavailable(
         f"AWS's list in {target.label} {problem}.", account_id=target.account_id, region=target.region
     )
-
-
-def execution_bytes(execution: Execution) -> int:
-    """Approximate memory of an execution."""
-    texts = [execution.execution_role, *_listed_texts(execution)]
-    if (logging := execution.logging_configuration) is not None:
-        texts += (logging.logging_role, logging.log_group_name)
-    if execution.results is not None:
-        for step in (*(execution.results.steps or ()), *(execution.results.on_exception_steps or ())):
-            texts += (step.outputs, step.raw_step_type)
-            if step.error is not None:
-                texts += (step.error.message, step.error.raw_type)
-    return _EXECUTION_BYTES + _texts_bytes(texts)
-
-
-def _servers_bytes(servers: Sequence[Server]) -> int:
-    return _SERVER_BYTES * (1 + len(servers)) + _texts_bytes(_texts_in(tuple(servers)))
-
-
-def _summaries_bytes(summaries: Sequence[ExecutionSummary]) -> int:
-    texts = (text for summary in summaries for text in _listed_texts(summary))
-    return _SUMMARY_BYTES * (1 + len(summaries)) + _texts_bytes(texts)
-
-
-def _listed_texts(execution: Execution | ExecutionSummary) -> Iterable[str | None]:
-    """The strings of the fields that both types share."""
-    texts = [execution.raw_status]
-    if (location := execution.initial_file_location) is not None:
-        if (s3 := location.s3_file_location) is not None:
-            texts += (s3.bucket, s3.key, s3.version_id, s3.etag)
-        if (efs := location.efs_file_location) is not None:
-            texts += (efs.file_system_id, efs.path)
-    if execution.service_metadata is not None:
-        user = execution.service_metadata.user_details
-        texts += (user.user_name, user.server_id, user.session_id)
-    return texts
-
-
-def _texts_bytes(texts: Iterable[str | None]) -> int:
-    return sum(map(getsizeof, filter(None, texts)))
-
-
-def _workflows_bytes(summaries: Sequence[WorkflowSummary]) -> int:
-    texts = (text for summary in summaries for text in (summary.arn, summary.description))
-    return _WORKFLOW_SUMMARY_BYTES * (1 + len(summaries)) + _texts_bytes(texts)
-
-
-def _definition_bytes(workflow: Workflow) -> int:
-    steps = (*(workflow.steps or ()), *(workflow.on_exception_steps or ()))
-    tags = len(workflow.tags or ()) + sum(
-        len(step.tag_step_details.tags or ()) for step in steps if step.tag_step_details is not None
-    )
-    return (
-        _WORKFLOW_BYTES
-        + _WORKFLOW_STEP_BYTES * len(steps)
-        + _TAG_BYTES * tags
-        + _texts_bytes(_texts_in(workflow))
-    )
-
-
-def _texts_in(value: object) -> Iterator[str]:
-    """All strings in a dataclass, at any depth."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, tuple):
-        for inner in value:
-            yield from _texts_in(inner)
-    elif is_dataclass(value):
-        for member in fields(value):
-            yield from _texts_in(getattr(value, member.name))

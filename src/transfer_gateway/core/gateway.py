@@ -152,7 +152,12 @@ class Gateway:
                 Cursors(cursor_secret, of="search", parse=SearchPosition.parse),
             )
             self._lists = RunningLists(
-                self._operations, store, shared_tasks, clock, request_timeout_s=request_timeout_s
+                self._operations,
+                store,
+                shared_tasks,
+                clock,
+                fleet=self.fleet,
+                request_timeout_s=request_timeout_s,
             )
             coverages = Coverages(
                 followers,

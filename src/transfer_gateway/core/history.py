@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from transfer_gateway.core.aws_operations import execution_bytes
+from transfer_gateway.core.answer_sizes import execution_bytes
 from transfer_gateway.core.log_reader import LATE_S
 from transfer_gateway.core.log_search import LogSearch
 from transfer_gateway.core.sized_lru import SizedLru

@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 
     from transfer_gateway.core.aws_operations import AwsOperations
     from transfer_gateway.core.clock import Clock
+    from transfer_gateway.core.fleet import Fleet
     from transfer_gateway.domain.execution import Execution, ExecutionSummary
     from transfer_gateway.domain.identity import ExecutionKey, Target, WorkflowId
     from transfer_gateway.history.store import HistoryStore
     from transfer_gateway.shared_tasks import SharedTasks
 
 _EVERY_S, _LOOKED_FOR_S = 2.0, 60.0
+_OTHERS_MAX_AGE_S = 0.9 * _EVERY_S
 _RETRY = Backoff(_EVERY_S, 60.0)
 _FIRST_WAIT_S = 1.0  # of a request, for targets that have not been listed lately
 _COLD_WAIT_S = 3.0  # of a request, for the first of its targets: until then it has nothing to show
@@ -68,6 +70,7 @@ class _Listed:
     workflows: frozenset[WorkflowId] | None
     started_at: float
     looked_at: float
+    oldest: float = -math.inf  # that somebody takes
     running: dict[ExecutionKey, tuple[float, str | None]] | None = None
     error: GatewayError | None = None
     listed_at: float | None = None
@@ -90,8 +93,10 @@ class RunningLists:
         shared_tasks: SharedTasks,
         clock: Clock,
         *,
+        fleet: Fleet,
         request_timeout_s: float,
     ) -> None:
+        self._fleet = fleet
         self._operations, self._store, self._tasks, self._now = operations, store, shared_tasks, clock.now
         self._request_timeout_s = request_timeout_s
         self._listed: dict[Target, _Listed] = {}
@@ -125,6 +130,7 @@ class RunningLists:
             if listed is None:
                 continue
             looked.append(listed)
+            listed.oldest = max(listed.oldest, oldest)
             if not listed.is_current(oldest) and (
                 max_age_s is not None or now - listed.started_at < _FIRST_WAIT_S
             ):
@@ -247,7 +253,10 @@ class RunningLists:
 
     async def _list(self, target: Target, listed: _Listed) -> None:
         """Store what AWS's lists show. Raises: GatewayError, also if only some of the workflows could be listed."""
-        started_at, wanted = self._now(), listed.workflows
+        wanted = listed.workflows
+        # With other replicas that list it, too, each takes what one of them has asked.
+        max_age_s = 0.0 if self._fleet.is_alone else _OTHERS_MAX_AGE_S
+        seen_at = max((started_at := self._now()) - max_age_s, listed.oldest)
         workflows = wanted
         deadline = asyncio.get_running_loop().time() + self._request_timeout_s
         if workflows is None:
@@ -257,7 +266,9 @@ class RunningLists:
             workflows = frozenset(workflow.key.workflow_id for workflow in known)
         answers = await outcomes(
             [WorkflowKey(*target, workflow_id) for workflow_id in sorted(workflows)],
-            lambda key: self._operations.running.get(key, max_age_s=0.0, deadline=deadline),
+            lambda key: self._operations.running.get(
+                key, max_age_s=max(0.0, self._now() - seen_at), deadline=deadline
+            ),
         )
         failed = {key: it for key, it in answers.items() if isinstance(it, GatewayError)}
         gone = {key for key, error in failed.items() if isinstance(error, WorkflowNotFound)}
@@ -269,7 +280,7 @@ class RunningLists:
         await self._store_what_runs(running, shown, started_at)
         ended = [key for key in running if key.workflow in listed_workflows and key not in shown]
         if ended:
-            await self._store.forget(ended, seen_before=datetime.fromtimestamp(started_at, UTC))
+            await self._store.forget(ended, seen_before=datetime.fromtimestamp(seen_at, UTC))
         for key in ended:
             del running[key]
         if listed.workflows == wanted:
@@ -278,7 +289,7 @@ class RunningLists:
             if workflow not in gone:
                 raise error
         if wanted is None or (listed.workflows is not None and listed.workflows <= wanted):
-            listed.listed_at = started_at
+            listed.listed_at = seen_at
         else:  # somebody looks for others by now
             listed.wake.set()
 

@@ -1,4 +1,4 @@
-"""AWS's answers about executions that are asked for again and again: what one replica sees, all that live know.
+"""AWS's answers, and lists, that are asked for again and again: what one replica sees, all that live know.
 
 Before such a call, a replica looks whether another one has a recent answer, or is asking right now. A key that is asked
 for the first time goes to AWS at once: to look it up would cost a tenth of a call, and hardly ever spare one.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError
+from transfer_gateway.domain.errors import ExecutionNotFound, GatewayError, WorkflowNotFound
+from transfer_gateway.domain.execution import Execution
+from transfer_gateway.domain.identity import ExecutionKey
 from transfer_gateway.history.snapshots import Round, RoundResult, Seen
 from transfer_gateway.shared_tasks import restarted
 from transfer_gateway.telemetry import counter, get_logger
@@ -23,10 +25,10 @@ if TYPE_CHECKING:
     from transfer_gateway.core.clock import Clock
     from transfer_gateway.core.fleet import Fleet
     from transfer_gateway.core.snapshot_cache import SharedCall
-    from transfer_gateway.domain.execution import Execution
-    from transfer_gateway.domain.identity import ExecutionKey
-    from transfer_gateway.history.snapshots import SnapshotStore
+    from transfer_gateway.domain.execution import ExecutionSummary
+    from transfer_gateway.history.snapshots import Answer, SnapshotKey, SnapshotStore
 
+V = TypeVar("V", bound="Execution | tuple[ExecutionSummary, ...]")
 _log = get_logger(__name__)
 _PATIENCE_S = 0.5  # with the store; then AWS is asked, as if there were no others
 _ALONE_S = 5.0  # after the store failed, or was late
@@ -34,6 +36,7 @@ _CLAIMED_S = 2.0  # so long others wait for a replica that asks AWS, if it dies
 _LOOK_AGAIN_S = 0.05
 _BATCH = 200
 _MAX_WAITING = 5000
+_MAX_ROWS = 1000  # of a list that is shared
 _KEPT_S, _CLEAN_EVERY_S = 60.0, 30.0
 
 
@@ -42,46 +45,48 @@ class SharedSnapshots:
 
     def __init__(self, fleet: Fleet, store: SnapshotStore, clock: Clock) -> None:
         self._fleet, self._store, self._now = fleet, store, clock.now
-        self._wanted: dict[ExecutionKey, tuple[int, asyncio.Future[Seen | bool]]] = {}
-        self._seen: dict[ExecutionKey, Seen] = {}
-        self._released: set[ExecutionKey] = set()
+        self._wanted: dict[SnapshotKey, tuple[int, asyncio.Future[Seen | bool]]] = {}
+        self._seen: dict[SnapshotKey, Seen] = {}
+        self._released: set[SnapshotKey] = set()
         self._something = asyncio.Event()
         self._alone_until = 0.0  # in the loop's time
         self.found = self.claimed = self.waits = 0
 
     async def get(
         self,
-        key: ExecutionKey,
-        shared: SharedCall[Execution],
-        ask: Callable[[], Awaitable[Execution]],
-    ) -> Execution:
+        key: SnapshotKey,
+        shared: SharedCall[V],
+        ask: Callable[[], Awaitable[V]],
+    ) -> V:
         """An answer that is new enough for the shared call: another replica's, or else AWS's. Raises: GatewayError."""
         claimed = False
         if self._is_used():
             outcome = await self._look(key, shared)
             if isinstance(outcome, Seen):
                 self.found += 1
-                if outcome.execution is None:
-                    raise ExecutionNotFound.of(key)
-                return outcome.execution
+                if outcome.answer is None:
+                    raise _not_found(key)
+                return cast("V", outcome.answer)  # as its key
             claimed = outcome
         try:
-            execution = await ask()
-        except ExecutionNotFound:
+            answer = await ask()
+        except (ExecutionNotFound, WorkflowNotFound):
             self._tell(key, shared, None)
             raise
         except BaseException:  # a cancellation, too: it is raised again, and others may ask at once
             if claimed:
-                self._released.add(key)
-                self._something.set()
+                self._release(key)
             raise
-        self._tell(key, shared, execution)
-        return execution
+        if isinstance(answer, Execution) or len(answer) <= _MAX_ROWS:
+            self._tell(key, shared, answer)
+        elif claimed:
+            self._release(key)
+        return answer
 
     def _is_used(self) -> bool:
         return not self._fleet.is_alone and asyncio.get_running_loop().time() >= self._alone_until
 
-    async def _look(self, key: ExecutionKey, shared: SharedCall[Execution]) -> Seen | bool:
+    async def _look(self, key: SnapshotKey, shared: SharedCall[V]) -> Seen | bool:
         """Returns: the answer of another replica; whether this one is to ask, and others wait for it."""
         while True:
             try:
@@ -101,7 +106,7 @@ class SharedSnapshots:
             self.waits += 1
             await asyncio.sleep(_LOOK_AGAIN_S)
 
-    async def _exchanged(self, key: ExecutionKey, not_before: float) -> Seen | bool:
+    async def _exchanged(self, key: SnapshotKey, not_before: float) -> Seen | bool:
         least = -int(-not_before * 1000 // 1)
         waiting = self._wanted.get(key)
         if waiting is None:
@@ -111,10 +116,14 @@ class SharedSnapshots:
             self._something.set()
         return await asyncio.shield(waiting[1])
 
-    def _tell(self, key: ExecutionKey, shared: SharedCall[Execution], execution: Execution | None) -> None:
+    def _tell(self, key: SnapshotKey, shared: SharedCall[V], answer: Answer) -> None:
         if self._is_used() and shared.sent_at is not None and len(self._seen) < _MAX_WAITING:
-            self._seen[key] = Seen(int(shared.sent_at * 1000), execution)
+            self._seen[key] = Seen(int(shared.sent_at * 1000), answer)
             self._something.set()
+
+    def _release(self, key: SnapshotKey) -> None:
+        self._released.add(key)
+        self._something.set()
 
     def _go_alone(self) -> None:
         self._alone_until = asyncio.get_running_loop().time() + _ALONE_S
@@ -166,7 +175,11 @@ class SharedSnapshots:
     def collect(self) -> Iterator[Metric]:
         yield counter(
             "shared_snapshots",
-            "Executions looked up among other replicas' answers: found, to be asked for here, or asked for there.",
+            "Answers and lists that other replicas may have: found there, to be asked for here, or asked for there.",
             ("outcome",),
             {("found",): self.found, ("claimed",): self.claimed, ("waited",): self.waits},
         )
+
+
+def _not_found(key: SnapshotKey) -> GatewayError:
+    return ExecutionNotFound.of(key) if isinstance(key, ExecutionKey) else WorkflowNotFound.of(key)

@@ -14,6 +14,7 @@ from transfer_gateway.domain.execution import (
     Execution,
     ExecutionResults,
     ExecutionStatus,
+    ExecutionSummary,
     FileLocation,
     LoggingConfiguration,
     PosixProfile,
@@ -27,11 +28,12 @@ from transfer_gateway.domain.execution import (
     StepType,
     UserDetails,
 )
+from transfer_gateway.domain.identity import ExecutionId, ExecutionKey
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
+    from transfer_gateway.domain.identity import WorkflowKey
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND, _MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
@@ -145,27 +147,49 @@ def _error_from(error: Sequence[str]) -> StepError:
 
 def observed_json(execution: Execution) -> str:
     """AWS's answer, without what only the history adds."""
+    return dump(_observed(execution))
+
+
+def _observed(execution: Execution) -> dict[str, object]:
     file, metadata, profile = (
         execution.initial_file_location,
         execution.service_metadata,
         execution.posix_profile,
     )
     logging, results = execution.logging_configuration, execution.results
-    return dump(
-        {
-            "observed_at_us": (execution.observed_at - _EPOCH) // _MICROSECOND,
-            "aws_request_id": execution.aws_request_id,
-            "file": None if file is None else file_json(file),
-            "user": None if metadata is None else _user(metadata.user_details),
-            "role": execution.execution_role,
-            "logging": None if logging is None else (logging.logging_role, logging.log_group_name),
-            "posix": None if profile is None else (profile.uid, profile.gid, profile.secondary_gids),
-            "status": execution.raw_status,
-            "results": None
-            if results is None
-            else (_steps(results.steps), _steps(results.on_exception_steps)),
-        }
-    )
+    return {
+        "observed_at_us": (execution.observed_at - _EPOCH) // _MICROSECOND,
+        "aws_request_id": execution.aws_request_id,
+        "file": None if file is None else file_json(file),
+        "user": None if metadata is None else _user(metadata.user_details),
+        "role": execution.execution_role,
+        "logging": None if logging is None else (logging.logging_role, logging.log_group_name),
+        "posix": None if profile is None else (profile.uid, profile.gid, profile.secondary_gids),
+        "status": execution.raw_status,
+        "results": None if results is None else (_steps(results.steps), _steps(results.on_exception_steps)),
+    }
+
+
+def listed_json(executions: Iterable[ExecutionSummary]) -> str:
+    """AWS's list of what a workflow has in progress."""
+    return dump([(row.key.execution_id, _observed(row.without_details())) for row in executions])
+
+
+def listed_from(workflow: WorkflowKey, text: str) -> tuple[ExecutionSummary, ...]:
+    listed = []
+    for execution_id, read in load(text):
+        execution = _observed_from(ExecutionKey(*workflow, str.__new__(ExecutionId, execution_id)), read)
+        listed.append(
+            ExecutionSummary(
+                key=execution.key,
+                initial_file_location=execution.initial_file_location,
+                service_metadata=execution.service_metadata,
+                status=execution.status,
+                raw_status=execution.raw_status,
+                observed_at=execution.observed_at,
+            )
+        )
+    return tuple(listed)
 
 
 def _user(user: UserDetails) -> tuple[str, str, str | None]:
@@ -186,7 +210,10 @@ def _steps(steps: Sequence[Step] | None) -> list[object] | None:
 
 
 def observed_from(key: ExecutionKey, text: str) -> Execution:
-    read = load(text)
+    return _observed_from(key, load(text))
+
+
+def _observed_from(key: ExecutionKey, read: dict[str, Any]) -> Execution:
     file, user, logging, posix = read["file"], read["user"], read["logging"], read["posix"]
     status, results = read["status"], read["results"]
     return Execution(

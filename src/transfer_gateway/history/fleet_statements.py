@@ -40,7 +40,7 @@ class FleetStatements:
     remove_watched: sa.Executable  # (now)
     clock: sa.Executable  # → the database's, in ms since 1970
     save_snapshots: sa.Executable  # (rows: those of the table; now)
-    snapshots: sa.Executable  # (ids: AWS's) → the table's columns
+    snapshots: sa.Executable  # (rows: key) → the table's columns
     claim_snapshots: (
         sa.Executable
     )  # (rows: key, claimed_until; now, until) → key of what nobody else has claimed
@@ -74,7 +74,7 @@ class _Build(Parts):
             remove_watched=sa.delete(watched).where(watched.c.until <= _NOW),
             clock=self._clock(),
             save_snapshots=self._save_snapshots(),
-            snapshots=sa.select(snapshots).where(self.is_one_of(snapshots.c.execution_id)),
+            snapshots=self._snapshots(),
             claim_snapshots=self._claim_snapshots(),
             release_snapshots=self._release_snapshots(),
             remove_snapshots=sa.delete(snapshots).where(
@@ -125,6 +125,10 @@ class _Build(Parts):
             set_={name: new[name] for name in ("sent_at", "body", "claimed_until")},
             where=sa.or_(old.sent_at <= new.sent_at, old.sent_at > _NOW),
         )
+
+    def _snapshots(self) -> sa.Executable:
+        given = self.rows(*(snapshots.c[name] for name in _KEY))
+        return sa.select(snapshots).where(*(snapshots.c[name] == given.c[name] for name in _KEY))
 
     def _claim_snapshots(self) -> sa.Executable:
         given = self.rows(*(snapshots.c[name] for name in (*_KEY, "claimed_until")))

@@ -1,4 +1,4 @@
-"""AWS's last answers about executions, which replicas that share the store have from each other."""
+"""AWS's last answers about executions, and its lists, which replicas that share the store have from each other."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from transfer_gateway.history.append import key_of
-from transfer_gateway.history.codec import dump, observed_from, observed_json
+from transfer_gateway.domain.execution import Execution, ExecutionSummary
+from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
+from transfer_gateway.history.codec import dump, listed_from, listed_json, observed_from, observed_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from transfer_gateway.domain.execution import Execution
-    from transfer_gateway.domain.identity import ExecutionKey
     from transfer_gateway.history.fleet_statements import FleetStatements
     from transfer_gateway.history.operations import Operations
+
+SnapshotKey = ExecutionKey | WorkflowKey
+Answer = Execution | tuple[ExecutionSummary, ...] | None
+_COLUMNS = ("account_id", "region", "workflow_id", "execution_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What AWS answered when it was asked at that time, in ms since 1970; None: it has no such execution."""
+    """What AWS answered when it was asked at that time, in ms since 1970.
+
+    About an execution, or what a workflow has in progress; None: it has no such thing.
+    """
 
     sent_at_ms: int
-    execution: Execution | None
+    answer: Answer
 
 
 @dataclass(slots=True)
@@ -36,9 +42,9 @@ class Round:
     `wanted`: from when on an answer is new enough, in ms. Those without one are claimed for `claim_ms`.
     """
 
-    seen: Mapping[ExecutionKey, Seen]
-    released: Iterable[ExecutionKey]
-    wanted: Mapping[ExecutionKey, int]
+    seen: Mapping[SnapshotKey, Seen]
+    released: Iterable[SnapshotKey]
+    wanted: Mapping[SnapshotKey, int]
     now_ms: Callable[[], int]
     claim_ms: int
 
@@ -47,8 +53,8 @@ class Round:
 class RoundResult:
     """`claimed`: to be asked for by whoever wanted them. Of what is in neither, another replica asks AWS right now."""
 
-    found: dict[ExecutionKey, Seen] = field(default_factory=dict)
-    claimed: set[ExecutionKey] = field(default_factory=set)
+    found: dict[SnapshotKey, Seen] = field(default_factory=dict)
+    claimed: set[SnapshotKey] = field(default_factory=set)
 
 
 class SnapshotStore:
@@ -66,31 +72,29 @@ class SnapshotStore:
         now_ms: int = (await connection.execute(self._statements.clock)).scalar_one()
         to_stored, from_stored = now_ms - given.now_ms(), asked_ms - now_ms
         if given.seen:
-            rows = [_row(key, given.seen[key], to_stored) for key in sorted(given.seen)]
+            rows = [_row(key, given.seen[key], to_stored) for key in sorted(given.seen, key=_columns)]
             await connection.execute(self._statements.save_snapshots, {"rows": dump(rows), "now": now_ms})
-        if released := [key._asdict() for key in sorted(given.released)]:
+        if released := [_named(key) for key in sorted(given.released, key=_columns)]:
             await connection.execute(self._statements.release_snapshots, {"rows": dump(released)})
         result = RoundResult()
         if not given.wanted:
             return result
-        ids = self._statements.ids({key.execution_id for key in given.wanted})
-        for row in await connection.execute(self._statements.snapshots, {"ids": ids}):
-            key = key_of((row.account_id, row.region, row.workflow_id, row.execution_id))
-            least, sent_at_ms = given.wanted.get(key), row.sent_at + from_stored
-            if least is not None and least <= sent_at_ms and row.sent_at <= now_ms:
+        keys = {_columns(key): key for key in sorted(given.wanted, key=_columns)}
+        wanted = dump([_named(key) for key in keys.values()])
+        for row in await connection.execute(self._statements.snapshots, {"rows": wanted}):
+            key, sent_at_ms = keys[_columns_of(row)], row.sent_at + from_stored
+            if given.wanted[key] <= sent_at_ms and row.sent_at <= now_ms:
                 # What can't be read may be another version's.
                 with suppress(KeyError, TypeError, ValueError):
-                    execution = None if row.body is None else observed_from(key, row.body)
-                    result.found[key] = Seen(sent_at_ms, execution)
+                    result.found[key] = Seen(sent_at_ms, _read(key, row.body))
         until_ms = now_ms + given.claim_ms
         missing = [
-            {**key._asdict(), "claimed_until": until_ms}
-            for key in sorted(given.wanted.keys() - result.found.keys())
+            {**_named(key), "claimed_until": until_ms} for key in keys.values() if key not in result.found
         ]
         if missing:
             claim = {"rows": dump(missing), "now": now_ms, "until": until_ms}
             claimed = await connection.execute(self._statements.claim_snapshots, claim)
-            result.claimed = {key_of(row) for row in claimed}
+            result.claimed = {keys[_columns_of(row)] for row in claimed}
         return result
 
     async def remove(self, age_ms: int) -> None:
@@ -102,10 +106,40 @@ class SnapshotStore:
         await connection.execute(self._statements.remove_snapshots, {"before": now_ms - age_ms})
 
 
-def _row(key: ExecutionKey, seen: Seen, to_stored: int) -> dict[str, Any]:
+def _row(key: SnapshotKey, seen: Seen, to_stored: int) -> dict[str, Any]:
     return {
-        **key._asdict(),
+        **_named(key),
         "sent_at": seen.sent_at_ms + to_stored,
-        "body": None if seen.execution is None else observed_json(seen.execution),
+        "body": _body(seen.answer),
         "claimed_until": 0,
     }
+
+
+def _columns(key: SnapshotKey) -> tuple[str, ...]:
+    """A list has an empty execution id."""
+    return key if isinstance(key, ExecutionKey) else (*key, "")
+
+
+def _named(key: SnapshotKey) -> dict[str, str]:
+    return dict(zip(_COLUMNS, _columns(key), strict=True))
+
+
+def _columns_of(row: Any) -> tuple[str, ...]:  # noqa: ANN401  a row
+    return tuple(getattr(row, name) for name in _COLUMNS)
+
+
+def _body(answer: Answer) -> str | None:
+    match answer:
+        case None:
+            return None
+        case Execution():
+            return observed_json(answer)
+        case _:
+            return listed_json(answer)
+
+
+def _read(key: SnapshotKey, body: str | None) -> Answer:
+    """Raises: KeyError, TypeError or ValueError."""
+    if body is None:
+        return None
+    return observed_from(key, body) if isinstance(key, ExecutionKey) else listed_from(key, body)

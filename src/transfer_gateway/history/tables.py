@@ -188,8 +188,9 @@ watched = Table(
     Column("until", BigInteger, nullable=False),
 )
 
-# AWS's last answers about executions that are asked for again and again; `body` null: it has no such execution in
-# progress. `sent_at`: when it was asked. `claimed_until`: a replica asks AWS, and others wait. A crash may empty it.
+# AWS's last answers about executions that are asked for again and again, and, with an empty `execution_id`, its lists
+# of what a workflow has in progress. `body` null: it has no such execution, or workflow. `sent_at`: when it was asked.
+# `claimed_until`: a replica asks AWS, and others wait. A crash may empty it.
 snapshots = Table(
     "history_snapshots",
     metadata,
