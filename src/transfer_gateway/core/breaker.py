@@ -1,10 +1,15 @@
-"""A target's circuit breaker: no calls for a while after too many consecutive AWS failures."""
+"""A target's circuit breaker: no calls for a while after too many consecutive AWS failures.
+
+Replicas tell each other of their breakers' changes: see `shared_breakers.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from transfer_gateway.backoff import jittered
 from transfer_gateway.domain.errors import GatewayError, Throttled, UpstreamUnavailable
 from transfer_gateway.telemetry import get_logger
 
@@ -20,19 +25,66 @@ _BREAKER_FAILURES = 5  # consecutive
 _BREAKER_S = (0.5, 5.0)  # how long it opens: at first, and at most
 _RESOLUTION_S = 0.001  # of the loop's timers
 _PATIENCE_S = 2.0  # a call cancelled after this long counts as an AWS failure
+_TOLD_FOR_S = 10.0  # so long others are told of a change; of one that is open, as long as it is
+_THEIRS_FIRST_S = (
+    2.0  # so much later than the one that opened it others probe, as they may hear late of its next probe
+)
 
 
 class BreakerOpen(UpstreamUnavailable):
     """AWS was not called, because it has just failed too often."""
 
 
+class BreakerVersion(NamedTuple):
+    """Orders the changes of a target's breakers. `number`: higher than all that were known to the replica then."""
+
+    number: int
+    replica: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerState:
+    """`version`: of its last change. `left_s`: until the next probe."""
+
+    version: BreakerVersion
+    failures: int
+    open_for_s: float
+    left_s: float
+
+
+class BreakerVersions:
+    """Those of one replica. `highest`: of all numbers that it knows."""
+
+    def __init__(self, replica: str = "") -> None:
+        self.replica, self.highest = replica, 0
+
+    def next(self) -> BreakerVersion:
+        self.highest += 1
+        return BreakerVersion(self.highest, self.replica)
+
+    def note(self, number: int) -> None:
+        self.highest = max(self.highest, number)
+
+
 class CircuitBreaker:
     """Opens after `_BREAKER_FAILURES`; then lets one probe through at a time, at growing intervals."""
 
-    __slots__ = ("_failures", "_open_for_s", "_open_until", "_probing", "_target", "openings")
+    __slots__ = (
+        "_changed_at",
+        "_failures",
+        "_open_for_s",
+        "_open_until",
+        "_probing",
+        "_target",
+        "_version",
+        "_versions",
+        "openings",
+    )
 
-    def __init__(self, target: Target) -> None:
-        self._target = target
+    def __init__(self, target: Target, versions: BreakerVersions) -> None:
+        self._target, self._versions = target, versions
+        self._version: BreakerVersion | None = None
+        self._changed_at = 0.0
         self._failures = 0
         self._open_until = 0.0
         self._open_for_s = 0.0
@@ -97,6 +149,7 @@ class CircuitBreaker:
         first_s, longest_s = _BREAKER_S
         self._open_for_s = min(longest_s, self._open_for_s * 2 or first_s)
         self._open_until = asyncio.get_running_loop().time() + self._open_for_s
+        self._changed()
         _log.warning(
             "breaker_opened",
             account=self._target.account_id,
@@ -107,5 +160,32 @@ class CircuitBreaker:
 
     def _responded(self) -> None:
         if self.is_open:
-            _log.info("breaker_closed", account=self._target.account_id, region=self._target.region)
+            self._changed()
+            self._log_closed()
         self._failures, self._open_for_s = 0, 0.0
+
+    def _changed(self) -> None:
+        self._version, self._changed_at = self._versions.next(), asyncio.get_running_loop().time()
+
+    def _log_closed(self) -> None:
+        _log.info("breaker_closed", account=self._target.account_id, region=self._target.region)
+
+    def state(self) -> BreakerState | None:
+        """For the other replicas; None: there is nothing to tell."""
+        now = asyncio.get_running_loop().time()
+        if self._version is None or not (self.is_open or now - self._changed_at < _TOLD_FOR_S):
+            return None
+        failures = self._failures if self.is_open else 0
+        return BreakerState(self._version, failures, self._open_for_s, max(0.0, self._open_until - now))
+
+    def adopt(self, state: BreakerState) -> None:
+        """Another replica's, if it is the later one."""
+        if self._version is not None and state.version <= self._version:
+            return
+        was_open = self.is_open
+        self._version, self._changed_at = state.version, asyncio.get_running_loop().time()
+        self._failures, self._open_for_s = state.failures, min(state.open_for_s, _BREAKER_S[1])
+        wait_s = min(state.left_s, _BREAKER_S[1]) + jittered(_THEIRS_FIRST_S)
+        self._open_until = self._changed_at + wait_s
+        if was_open and not self.is_open:
+            self._log_closed()

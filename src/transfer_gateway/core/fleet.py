@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from transfer_gateway.core.shared_breakers import SharedBreakers
     from transfer_gateway.domain.identity import Target
-    from transfer_gateway.history.fleet import FleetStore
+    from transfer_gateway.history.fleet import Beat, FleetStore
 
 _log = get_logger(__name__)
 BEAT_S, GONE_S = 1.0, 6.0
@@ -42,10 +43,18 @@ class Fleet:
     `run` it in a task of its own. Without a store it is alone.
     """
 
-    def __init__(self, store: FleetStore | None, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        store: FleetStore | None,
+        breakers: SharedBreakers | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
         self.replica = f"{name or socket.gethostname()}-{secrets.token_hex(4)}"
         self.members: tuple[str, ...] = (self.replica,)
-        self._store = store
+        self._store, self._breakers = store, breakers
+        if breakers is not None:
+            breakers.name(self.replica)
         self._beats: dict[str, int] = {}
         self._silent_s: dict[str, float] = {}
         self._seen_at: float | None = None  # when the others were last seen, in the loop's time
@@ -88,14 +97,23 @@ class Fleet:
         if self._store is None:
             return
         try:
-            beats = await self._store.beat(self.replica)
+            beats = await self._store.beat(self.replica, self._breakers.tell() if self._breakers else None)
         except GatewayError:
             self._seen_at = None
             return
-        gone = self._note(beats, asyncio.get_running_loop().time())
+        gone = self._note({it: beat.number for it, beat in beats.items()}, asyncio.get_running_loop().time())
+        self._learn(beats)
         if gone:
             with suppress(GatewayError):
                 await self._store.remove(gone)
+
+    def _learn(self, beats: Mapping[str, Beat]) -> None:
+        if self._breakers is None:
+            return
+        for member in self.members:
+            told = beats[member].note if member in beats else None
+            if told is not None and member != self.replica:
+                self._breakers.learn(member, told)
 
     def _note(self, beats: Mapping[str, int], now: float) -> list[str]:
         """Returns: those that are gone, but did not say so."""

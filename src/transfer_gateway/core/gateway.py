@@ -21,6 +21,7 @@ from transfer_gateway.core.paging import or_target
 from transfer_gateway.core.running_lists import RunningLists
 from transfer_gateway.core.search import Search
 from transfer_gateway.core.servers import ServerList
+from transfer_gateway.core.shared_breakers import SharedBreakers
 from transfer_gateway.core.shared_snapshots import SharedSnapshots
 from transfer_gateway.core.use_cases import Reader
 from transfer_gateway.core.watched import Watched
@@ -86,7 +87,9 @@ class Gateway:
 
         `store` None: no history. `following` None: no logs are followed, as in check-config.
         """
-        self.fleet = Fleet(store.fleet if store is not None and store.is_shared else None)
+        self.fleet = Fleet(
+            store.fleet if store is not None and store.is_shared else None, SharedBreakers(pacing)
+        )
         self.fleet.on_change(lambda: pacing.use_share(self.fleet.share))
         observations = Observations(store) if store is not None else None
         others: SharedSnapshots | None = None

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from transfer_gateway.core.breaker import BreakerOpen, CircuitBreaker
+from transfer_gateway.core.breaker import BreakerOpen, BreakerState, BreakerVersions, CircuitBreaker
 from transfer_gateway.core.rate import OwnLimit, RateLimit
 from transfer_gateway.core.retry import RetryBudget, with_retries
 from transfer_gateway.domain.errors import DeadlineExceeded, GatewayError
@@ -62,6 +62,7 @@ class Pacing:
         self._overall = FairLimiter(limits.max_in_flight_overall)
         self._targets: dict[Target, _TargetPace] = {}
         self._share = 1.0
+        self.breaker_versions = BreakerVersions()
 
     def use_share(self, share: float) -> None:
         """Use this part of each target's limits, as others use the rest."""
@@ -82,7 +83,18 @@ class Pacing:
         return await with_retries(lambda: pace.call(send, deadline), deadline, pace.retries)
 
     def _new_pace(self, target: Target) -> _TargetPace:
-        return _TargetPace(target, self._limits_of(target), self._overall)
+        return _TargetPace(target, self._limits_of(target), self._overall, self.breaker_versions)
+
+    def breaker_states(self) -> dict[Target, BreakerState]:
+        """Of those that other replicas are to know of."""
+        states = ((target, pace.breaker.state()) for target, pace in self._targets.items())
+        return {target: state for target, state in states if state is not None}
+
+    def adopt_breaker(self, target: Target, state: BreakerState) -> None:
+        """Another replica's. One of a target that has not been called here yet is told again."""
+        self.breaker_versions.note(state.version.number)
+        if (pace := self._targets.get(target)) is not None:
+            pace.breaker.adopt(state)
 
     def _limits_of(self, target: Target) -> PacingLimits:
         return replace(self._limits, rate_per_s=self._rate_of(target)).part(self._share)
@@ -161,13 +173,15 @@ class _TargetPace:
         "waits",
     )
 
-    def __init__(self, target: Target, limits: PacingLimits, overall: FairLimiter) -> None:
+    def __init__(
+        self, target: Target, limits: PacingLimits, overall: FairLimiter, versions: BreakerVersions
+    ) -> None:
         self._target = target
         self._rate = RateLimit(target, rate_per_s=limits.rate_per_s, burst=limits.burst)
         self._semaphore = asyncio.Semaphore(limits.max_in_flight)
         self._overall = overall
         self.retries = RetryBudget()
-        self.breaker = CircuitBreaker(target)
+        self.breaker = CircuitBreaker(target, versions)
         self.waits, self.waited_s, self.refusals = 0, 0.0, 0
         self._answers = 0  # of AWS, errors included
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transfer_gateway.domain.identity import AccountId, Region, Target
 from transfer_gateway.history.codec import dump
@@ -31,20 +31,27 @@ class Followed:
     sources: str | None
 
 
+class Beat(NamedTuple):
+    """`number`: how often a replica has said that it lives. `note`: what it tells the others, if anything."""
+
+    number: int
+    note: str | None
+
+
 class FleetStore:
     """Every method raises UpstreamUnavailable while the store can't be used."""
 
     def __init__(self, operations: Operations, statements: FleetStatements) -> None:
         self._operations, self._statements = operations, statements
 
-    async def beat(self, replica: str) -> dict[str, int]:
-        """Say that it lives. Returns: how often each replica has said so."""
-        return await self._operations.write("beat", partial(self._beat, replica=replica))
+    async def beat(self, replica: str, note: str | None = None) -> dict[str, Beat]:
+        """Say that it lives. Returns: what each replica has said."""
+        return await self._operations.write("beat", partial(self._beat, replica=replica, note=note))
 
-    async def _beat(self, connection: AsyncConnection, *, replica: str) -> dict[str, int]:
-        await connection.execute(self._statements.beat, {"id": replica})
+    async def _beat(self, connection: AsyncConnection, *, replica: str, note: str | None) -> dict[str, Beat]:
+        await connection.execute(self._statements.beat, {"id": replica, "note": note})
         rows = (await connection.execute(self._statements.beats)).all()
-        return {row.id: row.beats for row in rows}
+        return {row.id: Beat(row.beats, row.note) for row in rows}
 
     async def remove(self, replicas: Iterable[str]) -> None:
         """Those that leave, or are gone."""

@@ -27,8 +27,8 @@ class FleetStatements:
 
     dialect: str
 
-    beat: sa.Executable  # (id)
-    beats: sa.Executable  # → id, beats
+    beat: sa.Executable  # (id, note)
+    beats: sa.Executable  # → the table's columns
     remove_replicas: sa.Executable  # (ids)
     take_turn: sa.Executable | None  # so that what is followed is numbered in the order of commits
     last_followed: sa.Executable  # → the highest `seq` so far
@@ -85,9 +85,12 @@ class _Build(Parts):
         )
 
     def _beat(self) -> sa.Executable:
-        insert = self.insert(replicas).values(id=sa.bindparam("id", type_=sa.Text), beats=1)
+        insert = self.insert(replicas).values(
+            id=sa.bindparam("id", type_=sa.Text), beats=1, note=sa.bindparam("note", type_=sa.Text)
+        )
         return insert.on_conflict_do_update(
-            index_elements=[replicas.c.id], set_={"beats": replicas.c.beats + 1}
+            index_elements=[replicas.c.id],
+            set_={"beats": replicas.c.beats + 1, "note": insert.excluded.note},
         )
 
     def _save_followed(self) -> sa.Executable:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0007"  # the latest revision; revisions are numbers, so that an older version knows a newer one
+HEAD = "0008"  # the latest revision; revisions are numbers, so that an older version knows a newer one
 REVISION_TABLE = "history_revision"
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
@@ -158,12 +158,13 @@ feed = Table(
     Column("missed_answer_seq", BigInteger, nullable=False),
 )
 
-# The replicas that share the history. One whose `beats` no longer grow is gone.
+# The replicas that share the history. One whose `beats` no longer grow is gone. `note`: what it tells the others: JSON.
 replicas = Table(
     "history_replicas",
     metadata,
     Column("id", Text, primary_key=True),
     Column("beats", BigInteger, nullable=False),
+    Column("note", Text),
 )
 
 # What the replica that follows a target knows of its logs: JSON, see `follower_state`. `seq` grows with each change.
