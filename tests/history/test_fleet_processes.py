@@ -50,9 +50,18 @@ query ($account: AccountId!) {
 class FleetUnderTest:
     """Two replicas, an emulated AWS, and the database that they share."""
 
-    def __init__(self, aws: Emulator, replicas: list[Started], gateways: list[Gateway]) -> None:
-        self.aws, self.replicas, self.gateways = aws, replicas, gateways
+    def __init__(self, aws: Emulator, stack: AsyncExitStack, environment: dict[str, str]) -> None:
+        self.aws, self._stack, self._environment = aws, stack, environment
+        self.replicas: list[Started] = []
+        self.gateways: list[Gateway] = []
         self._number = 0
+
+    async def start(self, number: int, url: str) -> None:
+        """Once more, if it was killed."""
+        told = self._environment | {"TRANSFER_GATEWAY_HISTORY_URL": url}
+        replica = await self._stack.enter_async_context(started("serve", "--http-port", "0", **told))
+        gateway = await self._stack.enter_async_context(calling(replica.url))
+        self.replicas[number : number + 1], self.gateways[number : number + 1] = [replica], [gateway]
 
     def upload(self, account_id: str, duration_s: float = 3.0) -> tuple[dict[str, str], Upload]:
         workflow_id = self.workflows(account_id)[0]
@@ -119,22 +128,18 @@ async def fleet(
     } | settings
     async with Emulator(world, port=0) as aws, AsyncExitStack() as stack:
         environment = aws.environment() | {f"TRANSFER_GATEWAY_{name}": value for name, value in told.items()}
-        replicas = [
-            await stack.enter_async_context(
-                started("serve", "--http-port", "0", TRANSFER_GATEWAY_HISTORY_URL=each, **environment)
-            )
-            for each in (url, second_url or url)
-        ]
-        gateways = [await stack.enter_async_context(calling(each.url)) for each in replicas]
-        it = FleetUnderTest(aws, replicas, gateways)
+        it = FleetUnderTest(aws, stack, environment)
+        for number, each in enumerate((url, second_url or url)):
+            await it.start(number, each)
         await it.until_complete()
         yield it
 
 
 class Subscriber:
-    """`told`: the events of each execution. `ended_at`: when its end was told. `cursor`: of the last change."""
+    """`replicas`: where it goes, one after the other. `told`: an execution's events. `ended_at`: when told."""
 
-    def __init__(self) -> None:
+    def __init__(self, *replicas: int) -> None:
+        self.replicas = replicas
         self.told: dict[str, list[tuple[str, str | None, str]]] = {}
         self.ended_at: dict[str, float] = {}
         self._cursor: str | None = None
@@ -153,34 +158,47 @@ class Subscriber:
                     self.ended_at.setdefault(execution_id, time.time())
 
 
-async def test_a_subscriber_misses_nothing_when_its_replica_is_killed(
+async def test_subscribers_miss_nothing_when_their_replicas_are_killed(
     tmp_path: Path, postgres: PostgresServer
 ) -> None:
-    """It goes on at the other one, from its last cursor: all there is, each event once, at most 10 s late."""
-    subscriber, uploads, killed = Subscriber(), list[Upload](), asyncio.Event()
-    async with fleet(tmp_path, await postgres.create_database()) as it:
+    """One after the other, and started again: all there is, each event once, at most 10 s late."""
+    rounds, kills = 24, {5: 0, 14: 1}
+    uploads, is_killed = list[Upload](), {number: asyncio.Event() for number in kills.values()}
+    url = await postgres.create_database()
+    async with fleet(tmp_path, url) as it:
 
         async def happens() -> None:
-            for number in range(16):
+            for number in range(rounds):
                 uploads.extend(it.upload(account_id, duration_s=2.0)[1] for account_id in ACCOUNTS)
                 await asyncio.sleep(1)  # they run for some time
-                if number == 5:
-                    it.replicas[0].process.kill()
-                    killed.set()
+                if number in kills:
+                    it.replicas[kills[number]].process.kill()
+                    is_killed[kills[number]].set()
+                if number - 4 in kills:
+                    tasks.create_task(it.start(kills[number - 4], url))
 
-        async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as tasks:
+        async def subscribe(subscriber: Subscriber) -> None:
+            """Where it is, until that is killed; then at the other one."""
+            for number in subscriber.replicas:
+                with suppress(Lost, aiohttp.ClientError):
+                    await subscriber.read(
+                        it.gateways[number], lambda: len(subscriber.ended_at) == rounds * len(ACCOUNTS)
+                    )
+                    return
+                await is_killed[number].wait()
+
+        subscribers = Subscriber(0, 1, 0), Subscriber(1, 0)
+        async with asyncio.timeout(3 * PATIENCE_S), asyncio.TaskGroup() as tasks:
             tasks.create_task(happens())
-            with suppress(Lost, aiohttp.ClientError):
-                await subscriber.read(it.gateways[0], killed.is_set)
-            await killed.wait()
-            await subscriber.read(it.gateways[1], lambda: len(subscriber.ended_at) == 16 * len(ACCOUNTS))
-        assert await it.replicas_seen(it.gateways[1]) == 1
-    assert len(subscriber.told) == len(uploads)
-    for upload in uploads:
-        id_ = next(id_ for id_ in subscriber.told if upload.execution_id in id_)
-        told = subscriber.told[id_]
-        assert len(told) == len(set(told)) == 2 + 2 * len(upload.steps)
-        assert subscriber.ended_at[id_] - upload.ended_at < 12  # it took 10 s to be replaced, and a read
+            for subscriber in subscribers:
+                tasks.create_task(subscribe(subscriber))
+    for subscriber in subscribers:
+        assert len(subscriber.told) == len(uploads)
+        for upload in uploads:
+            id_ = next(id_ for id_ in subscriber.told if upload.execution_id in id_)
+            told = subscriber.told[id_]
+            assert len(told) == len(set(told)) == 2 + 2 * len(upload.steps)
+            assert subscriber.ended_at[id_] - upload.ended_at < 12  # it took 10 s to be replaced, and a read
 
 
 async def _restart(server: PostgresServer, url: str) -> None:
