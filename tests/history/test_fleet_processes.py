@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import asyncpg
 import pytest
 
 from command import Started, started
@@ -224,6 +225,24 @@ async def _throw_out(server: PostgresServer, url: str) -> None:
     await connection.close()
 
 
+async def _use_up(server: PostgresServer, url: str) -> None:
+    """Others have all connections, those of the replicas, too."""
+    async with AsyncExitStack() as stack:
+        first = await server.connect()
+        stack.push_async_callback(first.close)
+        until = time.monotonic() + SICK_S  # longer than a silent replica takes to be gone
+        while time.monotonic() < until:
+            with suppress(asyncpg.TooManyConnectionsError):
+                while True:
+                    connection = await server.connect()
+                    stack.push_async_callback(connection.close)
+            await first.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'transfer-gateway'"
+            )
+            await asyncio.sleep(0.1)  # they try again
+
+
 async def _take_no_writes(server: PostgresServer, url: str) -> None:
     database = url.split("?", maxsplit=1)[0].rpartition("/")[2]
     connection = await server.connect()
@@ -317,7 +336,7 @@ async def until_known(it: FleetUnderTest, keys: Sequence[dict[str, str]]) -> Non
 
 
 @pytest.mark.parametrize(
-    "sicken", [_restart, _hang, _slow_down, _throw_out, _take_no_writes, _fill_up, _lock]
+    "sicken", [_restart, _hang, _slow_down, _throw_out, _use_up, _take_no_writes, _fill_up, _lock]
 )
 async def test_a_sick_database_costs_running_executions_nothing(
     tmp_path: Path,
