@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from transfer_emulator import Emulator, World
+    from transfer_gateway.domain.identity import ExecutionKey
 
 pytestmark = pytest.mark.early
 
@@ -218,6 +220,54 @@ async def test_one_cannot_start_again(accounts_file: Path) -> None:
         code, log = await serving.stop()
     assert code == 0
     assert [event["exit_code"] for event in events(log, "worker_ended")[:3]] == [-signal.SIGKILL, 2, 2]
+
+
+@pytest.mark.thorough
+async def test_one_hangs(aws: Emulator, world: World, accounts_file: Path) -> None:
+    """It is replaced after half a minute; meanwhile the other answers."""
+    key = place(world)
+    async with two_workers(accounts_file) as serving:
+        stopped, other = children(serving.process.pid)
+        os.kill(stopped, signal.SIGSTOP)
+        async with asyncio.TaskGroup() as tasks:
+            lookups = [tasks.create_task(answered(serving, key)) for _ in range(MANY)]
+            await until(lambda: sum(lookup.done() for lookup in lookups) > 1)
+            assert is_running(stopped)
+            await until(lambda: not is_running(stopped), within_s=45)
+        assert {lookup.result() for lookup in lookups} == {True, False}
+        await becomes(lambda: by_worker(serving, "transfer_gateway_worker_up"), {"1": 1, "2": 1})
+        assert other in children(serving.process.pid)
+        async with calling(serving.url) as gateway:
+            assert (await gateway.look_up(key))["id"] == str(key)
+        code, log = await serving.stop()
+    assert code == 0
+    [hung] = events(log, "worker_hangs")
+    assert (hung["silent_s"], hung["level"]) == (30, "error")
+    assert [event["exit_code"] for event in events(log, "worker_ended")] == [-signal.SIGKILL]
+
+
+async def answered(serving: Started, key: ExecutionKey) -> bool:
+    """On a connection of its own. False: the connection broke."""
+    try:
+        async with calling(serving.url) as gateway:
+            return bool((await gateway.look_up(key))["id"] == str(key))
+    except aiohttp.ClientError:
+        return False
+
+
+@pytest.mark.thorough
+async def test_all_are_stopped_for_long(accounts_file: Path) -> None:
+    """As by Ctrl-Z, or a pause of their container: nobody is taken for one that hangs."""
+    async with two_workers(accounts_file) as serving:
+        all_pids = [serving.process.pid, *children(serving.process.pid)]
+        for pid in all_pids:
+            os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(35)  # longer than a worker may be silent
+        for pid in all_pids:
+            os.kill(pid, signal.SIGCONT)
+        await becomes(lambda: by_worker(serving, "transfer_gateway_worker_up"), {"1": 1, "2": 1})
+        code, log = await serving.stop()
+    assert (code, events(log, "worker_hangs"), events(log, "worker_ended")) == (0, [], [])
 
 
 @pytest.mark.thorough

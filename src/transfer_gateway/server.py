@@ -31,7 +31,7 @@ from transfer_gateway.core.account_directory import AccountDirectory
 from transfer_gateway.listen import BACKLOG, listen, listen_rpc, url_of
 from transfer_gateway.reload import reload_accounts, reload_policy, reload_tls
 from transfer_gateway.settings import AccountsFile, PolicyFile, TlsFiles
-from transfer_gateway.signals import ParentSignals, SignalHandlers
+from transfer_gateway.signals import Parent, SignalHandlers
 from transfer_gateway.telemetry import (
     AwsCalls,
     LogMetrics,
@@ -86,7 +86,7 @@ async def serve(
     signals, loop = _Signals(asyncio.Event()), asyncio.get_running_loop()
     with (
         SignalHandlers(signals.first.set if worker else signals.arrived, loop.call_soon_threadsafe),
-        ParentSignals(loop, signals.first.set, signals.arrived) if worker else nullcontext(),
+        Parent(loop, signals.first.set, signals.arrived) if worker else nullcontext() as parent,
     ):
         async with running(settings, worker=worker, live_examples=live_examples) as service:
             signals.on_second = service.stop_now
@@ -95,6 +95,8 @@ async def serve(
             gc.freeze()
             gc.set_threshold(*_COLLECTIONS)
             on_ready(service)
+            if parent is not None:
+                parent.tell_alive()
             await signals.first.wait()
     _log.info("stopped", tasks_left=_tasks_left())
 

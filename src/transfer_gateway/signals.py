@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 
 TYPE_CHECKING = False  # importing `typing` takes 10 ms
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
+    from asyncio import AbstractEventLoop, TimerHandle
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Self
 
+ALIVE_EVERY_S = 2.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _early: list[int] = []  # received before `SignalHandlers` was entered
 
@@ -54,7 +56,7 @@ def ignore() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-class ParentSignals:
+class Parent:
     """A context in which a worker follows its parent, which writes a byte to stdin for each signal that it gets.
 
     `on_first` is called at the first, and at the end of stdin, when the parent is gone; `on_second` at further ones.
@@ -67,13 +69,24 @@ class ParentSignals:
         self._loop = loop
         self._on_first = self._on_next = on_first
         self._on_second = on_second
+        self._telling: TimerHandle | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         os.set_blocking(0, False)
+        os.set_blocking(1, False)
         self._loop.add_reader(0, self._read)
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.remove_reader(0)
+        if self._telling is not None:
+            self._telling.cancel()
+
+    def tell_alive(self) -> None:
+        """From now on, write an empty line to stdout every 2 s, as long as the event loop runs."""
+        with suppress(OSError):  # the parent has ended, or has not read for long
+            os.write(1, b"\n")
+        self._telling = self._loop.call_later(ALIVE_EVERY_S, self.tell_alive)
 
     def _read(self) -> None:
         try:

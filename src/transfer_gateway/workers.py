@@ -1,7 +1,8 @@
 """Several processes that share the ports: starts them, starts again those that end, and ends all together.
 
 Each is `transfer-gateway serve`, told by its environment that it is a worker. Its stdin is how it follows this process:
-a byte for each signal, and its end, should this process be killed. Its stdout says when it is ready.
+a byte for each signal, and its end, should this process be killed. Its stdout says when it is ready, and then every 2 s
+that its event loop runs: one that hangs would keep its part of the new connections, and so it is killed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from transfer_gateway.backoff import Backoff
 from transfer_gateway.listen import reserved
 from transfer_gateway.settings import ConfigurationError, Worker, environment_of, new_secret
-from transfer_gateway.signals import SignalHandlers
+from transfer_gateway.signals import ALIVE_EVERY_S, SignalHandlers
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _log = get_logger(__name__)
 _COMMAND = (sys.executable, "-P", "-m", "transfer_gateway", "serve")
 _RESTARTS = Backoff(0.5, 30.0)
 _LASTED_S = 60.0  # then the next end counts as the first
+_START_S = 300.0  # at most; 2 s of CPU, of which 64 at once on two cores need a minute
+_HANGS_S = 30.0
 _CLOSING_S = 15.0  # what a worker may take longer than its delay and grace, before it is killed
 _TOLD = {0, -signal.SIGTERM, -signal.SIGINT}  # by the signal: it had not begun to handle any
 _SOCKET_NAME_BYTES = 20  # of a path of at most 107
@@ -137,15 +140,31 @@ class _Workers:
         except OSError as error:  # too little memory, too many processes
             _log.error("worker_not_started", worker=number, error=error.strerror)
             return 1
-        assert process.stdout is not None  # noqa: S101  it is a pipe
         self._running[number] = process
         _tell(process, self._signals)
-        printed = [await process.stdout.readline() for _ in range(1 + self._settings.grpc)]
+        printed = [await self._line(number, process, _START_S) for _ in range(1 + self._settings.grpc)]
         if printed[-1]:
             self._became_ready(number, process.pid, b"".join(printed))
+            while await self._line(number, process, _HANGS_S):
+                pass
         code = await process.wait()
         del self._running[number]
         return code
+
+    async def _line(self, number: int, process: Process, within_s: float) -> bytes:
+        """The next line that it prints, or nothing at its end. One that is silent for so long is killed.
+
+        The time is that of short waits, so that it stands still while this process is stopped: the worker may be, too.
+        """
+        assert process.stdout is not None  # noqa: S101  it is a pipe
+        for _ in range(int(within_s / ALIVE_EVERY_S)):
+            with suppress(TimeoutError):
+                return await asyncio.wait_for(process.stdout.readline(), ALIVE_EVERY_S)
+        if not self._stopping.is_set():
+            _log.error("worker_hangs", worker=number, silent_s=within_s)
+            with suppress(ProcessLookupError):
+                process.kill()
+        return b""
 
     def _became_ready(self, number: int, pid: int, printed: bytes) -> None:
         _log.info("worker_ready", worker=number, pid=pid)
