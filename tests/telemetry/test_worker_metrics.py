@@ -111,3 +111,28 @@ async def test_one_does_not_answer_well(tmp_path: Path, answer: bytes, *, waits:
                 if not waits:
                     connection.shutdown(socket.SHUT_WR)
                 assert await asked == {"1": 1, "2": 0}
+
+
+async def test_who_asks_meanwhile_shares_the_answer(tmp_path: Path) -> None:
+    """Also if who asked first has gone. Other formats are collected afterwards; what nobody waits for is given up."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "2.sock"))
+        other.listen()
+        other.setblocking(False)  # noqa: FBT003  the library's
+        async with workers(tmp_path, 2, 1) as metrics, asyncio.TaskGroup() as tasks:
+            first, second, third = [tasks.create_task(metrics.exposition("")) for _ in range(3)]
+            another_format = tasks.create_task(metrics.exposition(OPENMETRICS))
+            connection, _ = await loop.sock_accept(other)
+            first.cancel()
+            with connection:
+                await loop.sock_sendall(connection, (0).to_bytes(8))
+                assert await second == await third
+            assert first.cancelled()
+            connection, _ = await loop.sock_accept(other)
+            with connection:
+                assert await loop.sock_recv(connection, 1024) == f"{OPENMETRICS}\n".encode()
+                another_format.cancel()
+                assert await loop.sock_recv(connection, 1024) == b""  # closed
+        with pytest.raises(BlockingIOError):
+            other.accept()

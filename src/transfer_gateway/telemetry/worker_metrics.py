@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+from contextvars import Context
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
@@ -14,10 +16,11 @@ from transfer_gateway.telemetry.log import get_logger
 from transfer_gateway.telemetry.metrics import gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
 
     from transfer_gateway.telemetry.metrics import Metrics
 
@@ -36,11 +39,22 @@ _NO_LABELS = re.compile(rb"^(\w[\w:]*) ", re.MULTILINE)
 _END = b"# EOF\n"  # of OpenMetrics
 
 
+@dataclass(slots=True)
+class _Collection:
+    """In progress, for all who have asked for this format meanwhile."""
+
+    task: asyncio.Task[bytes]
+    waiting: int = 0
+
+
 class WorkerMetrics:
     """The metrics of all workers. `sockets`: where each answers the others, by its number.
 
     One that does not answer in 5 s, or with more than its part of 128 MiB, is left out.
     `transfer_gateway_worker_up` says which.
+
+    Who asks during a collection gets its answer, begun up to 5 s before: the next one could take longer than Prometheus
+    waits. Formats are collected one after the other, for the sake of memory.
     """
 
     def __init__(
@@ -51,22 +65,37 @@ class WorkerMetrics:
         self._sockets = sockets
         self._timeout_s = timeout_s
         self._max_bytes = _ALL_MAX_BYTES // (len(sockets) - 1)
+        self._collections: dict[str, _Collection] = {}
         self._one_at_a_time = asyncio.Lock()
 
     async def exposition(self, accept: str) -> tuple[bytes, str]:
         """As that of Metrics."""
         accept = accept[:_ACCEPT_MAX_BYTES].replace("\n", " ")
         encode, media_type = choose_encoder(accept)
+        shared = self._collections.get(media_type)
+        if shared is None:
+            task = asyncio.create_task(self._collect(accept, encode), context=Context())
+            shared = self._collections[media_type] = _Collection(task)
+        shared.waiting += 1
+        try:
+            return await asyncio.shield(shared.task), media_type
+        finally:
+            shared.waiting -= 1
+            if shared.waiting == 0:
+                del self._collections[media_type]
+                shared.task.cancel()
+
+    async def _collect(self, accept: str, encode: Callable[[Collector], bytes]) -> bytes:
         async with self._one_at_a_time:
             async with asyncio.TaskGroup() as tasks:
                 asked = {number: tasks.create_task(self._ask(number, accept)) for number in self._sockets}
             texts = {number: task.result() for number, task in asked.items()}
             registry = CollectorRegistry()
             registry.register(
-                _Up({(str(number),): float(text is not None) for number, text in texts.items()})
+                WorkersUp({(str(number),): float(text is not None) for number, text in texts.items()})
             )
             answered = [text for text in texts.values() if text is not None]
-            return await asyncio.to_thread(_merged, [*answered, encode(registry)]), media_type
+            return await asyncio.to_thread(_merged, [*answered, encode(registry)])
 
     async def answer_others(self) -> None:
         """Answer other workers until cancelled."""
@@ -125,13 +154,16 @@ class WorkerMetrics:
             return None
 
 
-class _Up:
+class WorkersUp:
     def __init__(self, up: Mapping[tuple[str], float]) -> None:
         self._up = up
 
     def collect(self) -> Iterator[Metric]:
         yield gauge(
-            "worker_up", "0 for each worker whose metrics are missing here; else 1.", ("worker",), self._up
+            "worker_up",
+            "Of several workers: 0 for each whose metrics are missing here; else 1.",
+            ("worker",),
+            self._up,
         )
 
 
