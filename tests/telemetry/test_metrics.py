@@ -26,6 +26,7 @@ from transfer_emulator import Emulator, Fault, FaultKind
 from transfer_gateway import server
 from transfer_gateway.telemetry import AwsCalls
 from transfer_gateway.telemetry.metrics import Durations
+from transfer_gateway.telemetry.worker_metrics import WorkersUp
 from wire import GUARDED, HOME, PLAIN, REGION, Gateway, becomes, calling, place, socket, to_input
 
 if TYPE_CHECKING:
@@ -236,7 +237,7 @@ async def test_table_of_metrics(
     shown = {match[1]: match[2] for line in lines if (match := row.match(line))}
     families = {
         family.name + "_total" * (family.type == "counter"): family
-        for family in found.values()
+        for family in (*found.values(), *WorkersUp({("1",): 1.0}).collect())
         if not family.name.startswith("process_")
     }
     rows = {
