@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import tempfile
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from transfer_gateway.settings import Settings, share_of
 from wire import becomes, calling, place, to_input, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from transfer_emulator import Emulator, World
     from transfer_gateway.domain.identity import ExecutionKey
@@ -43,6 +44,13 @@ async def two_workers(accounts_file: Path, **settings: str) -> AsyncIterator[Sta
     environment |= {"TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file)}
     async with started(*TWO, **environment) as serving:
         yield serving
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """For temporary files. Not `tmp_path`: the paths of sockets are short."""
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
 
 
 def children(pid: int) -> list[int]:
@@ -271,14 +279,53 @@ async def test_all_are_stopped_for_long(accounts_file: Path) -> None:
 
 
 @pytest.mark.thorough
-async def test_all_end_with_their_parent(accounts_file: Path) -> None:
-    """Killed, it can tell nobody: they notice, and drain."""
-    async with two_workers(accounts_file) as serving:
+async def test_all_end_with_their_parent(accounts_file: Path, folder: Path) -> None:
+    """Killed, it can tell nobody: they notice, and drain. Who starts next removes their temporary directory."""
+    environment = in_folder(folder, accounts_file)
+    async with started(*TWO, **environment) as serving:
         workers = children(serving.process.pid)
+        (left,) = folder.iterdir()
         serving.process.kill()
         await until(lambda: not any(map(is_running, workers)))
         log = serving.log_so_far()
     assert {event["worker"] for event in events(log, "stopped")} == {1, 2}
+    async with started("serve", "--http-port", "0", **environment) as serving:
+        (now,) = folder.iterdir()
+        assert now != left
+        await serving.stop()
+    assert list(folder.iterdir()) == []
+
+
+def in_folder(folder: Path, accounts_file: Path) -> dict[str, str]:
+    return {
+        "TMPDIR": str(folder),
+        "TRANSFER_GATEWAY_ACCOUNTS_FILE": str(accounts_file),
+        "TRANSFER_GATEWAY_HISTORY_URL": "sqlite://",
+    }
+
+
+@pytest.mark.thorough
+async def test_their_directory_is_removed(accounts_file: Path, folder: Path, tmp_path: Path) -> None:
+    """As by a cleaner of temporary files: history and metrics work again, also of a worker that starts again."""
+    async with started(*TWO, **in_folder(folder, accounts_file)) as serving:
+
+        async def works() -> None:
+            await becomes(lambda: by_worker(serving, "transfer_gateway_worker_up"), {"1": 1, "2": 1})
+            await becomes(lambda: by_worker(serving, "transfer_gateway_replicas"), {"1": 2, "2": 2})
+            first, second = children(serving.process.pid)
+            await until(lambda: histories(first) == histories(second) != set())
+
+        await works()
+        (removed,) = folder.iterdir()
+        removed.rename(tmp_path / "removed")  # at once, so that nobody makes it again meanwhile
+        await until(removed.exists)
+        await works()
+        os.kill(children(serving.process.pid)[0], signal.SIGKILL)
+        await until(lambda: events(serving.log_so_far(), "worker_ended"))
+        await works()
+        code, _ = await serving.stop()
+    assert code == 0
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.thorough

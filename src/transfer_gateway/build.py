@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from transfer_gateway.settings import Settings
     from transfer_gateway.telemetry import AwsCalls
     from transfer_gateway.telemetry.tracing import Tracing
+    from transfer_gateway.temporary_folder import TemporaryFolder
 
 _POD = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _KEYS_MAX_AGE_S = 30.0  # how long a withdrawn key stays valid
@@ -67,16 +68,17 @@ async def build_core(
     clock: Clock | None = None,
     *,
     with_history: bool = True,
+    folder: TemporaryFolder | None = None,
 ) -> AsyncIterator[Core]:
     """The core with its AWS clients, which are closed last. `calls` records its AWS calls.
 
-    `with_history`: keep a history, if the settings don't switch it off.
+    `with_history`: keep a history, if the settings don't switch it off. `folder`: of several workers.
     """
     connection = _connection(settings)
     sts = _build_sts(settings, sources, calls)
     async with (
         sts,
-        build_history(settings, sts.own) if with_history else nullcontext() as store,
+        build_history(settings, sts.own, folder) if with_history else nullcontext() as store,
         TransferClients(connection) as clients,
         RegionalClients(
             AwsService.ORGANIZATIONS, connection, attempts=ATTEMPTS, max_answer_bytes=MAX_ANSWER_BYTES
@@ -187,7 +189,9 @@ def _limits(settings: Settings) -> PacingLimits:
 
 
 @asynccontextmanager
-async def build_history(settings: Settings, own: OwnCredentials) -> AsyncIterator[HistoryStore | None]:
+async def build_history(
+    settings: Settings, own: OwnCredentials, folder: TemporaryFolder | None
+) -> AsyncIterator[HistoryStore | None]:
     """The history's store, which is not connected to before its first use. Raises: ConfigurationError."""
     if settings.history_url == "off":
         yield None
@@ -203,6 +207,7 @@ async def build_history(settings: Settings, own: OwnCredentials) -> AsyncIterato
         pool_size=settings.history_pool_size,
         timeout_s=settings.history_timeout_s,
         is_shared=settings.workers > 1,
+        folder=folder,
     ) as store:
         yield store
 

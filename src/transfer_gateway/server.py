@@ -130,7 +130,9 @@ async def running(
             *(["policy"] if policy_file else []),
             *(f"{files.door}_tls" for files in (http_files, grpc_files) if files),
         )
-        core = await stack.enter_async_context(build_core(settings, sources, AwsCalls(tracing)))
+        core = await stack.enter_async_context(
+            build_core(settings, sources, AwsCalls(tracing), folder=worker.folder if worker else None)
+        )
         directory = AccountDirectory(sources, core.organizations, core.gateway.use_accounts)
         tokens = await stack.enter_async_context(build_tokens(settings))
         admission = Admission(
@@ -155,7 +157,7 @@ async def running(
             LogMetrics(),
         )
         all_metrics = (
-            WorkerMetrics(metrics, worker.number, worker.metrics_sockets(settings.workers))
+            WorkerMetrics(metrics, worker.number, worker.metrics_sockets(settings.workers), worker.folder)
             if worker
             else None
         )

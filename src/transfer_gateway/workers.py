@@ -8,12 +8,11 @@ that its event loop runs: one that hangs would keep its part of the new connecti
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
-import tempfile
 from asyncio.subprocess import PIPE, Process
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from transfer_gateway.backoff import Backoff
@@ -21,11 +20,13 @@ from transfer_gateway.listen import reserved
 from transfer_gateway.settings import ConfigurationError, Worker, environment_of, new_secret
 from transfer_gateway.signals import ALIVE_EVERY_S, SignalHandlers
 from transfer_gateway.telemetry import get_logger
+from transfer_gateway.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from transfer_gateway.settings import Settings
+    from transfer_gateway.temporary_folder import TemporaryFolder
 
 _log = get_logger(__name__)
 # -P: as the command itself, without the current directory among those of modules.
@@ -40,20 +41,22 @@ _SOCKET_NAME_BYTES = 20  # of a path of at most 107
 
 
 @contextmanager
-def shared_folder() -> Iterator[Path]:
+def shared_folder() -> Iterator[TemporaryFolder]:
     """A directory for this user alone, for what the workers share. Raises: ConfigurationError."""
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="transfer-gateway-", ignore_cleanup_errors=True)
-    except OSError as error:
-        problem = f"TRANSFER_GATEWAY_WORKERS: no temporary directory can be made: {error}"
-        raise ConfigurationError([problem]) from None
-    with folder as path:
-        if len(path.encode()) + _SOCKET_NAME_BYTES > 107:  # noqa: PLR2004  unix(7): sun_path
-            raise ConfigurationError([f"TMPDIR: {path} is too long for the sockets of several workers"])
-        yield Path(path)
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(temporary_folder())
+        except OSError as error:
+            problem = f"TRANSFER_GATEWAY_WORKERS: no temporary directory can be made: {error}"
+            raise ConfigurationError([problem]) from None
+        if len(os.fsencode(folder.path)) + _SOCKET_NAME_BYTES > 107:  # noqa: PLR2004  unix(7): sun_path
+            raise ConfigurationError(
+                [f"TMPDIR: {folder.path} is too long for the sockets of several workers"]
+            )
+        yield folder
 
 
-async def supervise(settings: Settings, folder: Path, on_ready: Callable[[bytes], None]) -> int:
+async def supervise(settings: Settings, folder: TemporaryFolder, on_ready: Callable[[bytes], None]) -> int:
     """Run the workers until SIGTERM or SIGINT, then end all as one process would. Returns: the exit code.
 
     `on_ready` is given, once, what one of them prints when it is ready, when all are. Until then, the end of one is the
@@ -72,7 +75,9 @@ async def supervise(settings: Settings, folder: Path, on_ready: Callable[[bytes]
 class _Workers:
     """The processes, by their number."""
 
-    def __init__(self, settings: Settings, folder: Path, on_ready: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, settings: Settings, folder: TemporaryFolder, on_ready: Callable[[bytes], None]
+    ) -> None:
         self._settings = settings
         self._folder = folder
         self._on_ready = on_ready

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import tempfile
 import threading
@@ -406,6 +407,46 @@ async def test_the_default_is_a_temporary_file_that_is_removed(
         (folder,) = tmp_path.iterdir()
         assert folder.stat().st_mode & 0o777 == 0o700
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_temporary_directory_that_is_removed_is_made_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As by a cleaner of temporary files. What others have put in its place is not used."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    async with open_store("sqlite://", timeout_s=30) as store:
+        assert await works(store)
+        (folder,) = tmp_path.iterdir()
+        generation = store.generation
+        shutil.rmtree(folder)
+        assert await works(store)
+        assert store.generation > generation
+        assert {path.name for path in folder.iterdir()} >= {"history.db"}
+
+        shutil.rmtree(folder)
+        folder.mkdir(0o777)
+        folder.chmod(0o777)
+        assert await failure(store) == "The history store can't be reached."
+        assert not is_up(store)
+        assert list(folder.iterdir()) == []
+        folder.rmdir()
+        await becomes(lambda: works(store), expected=True)
+        assert is_up(store)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_directory_that_is_removed_may_come_back(tmp_path: Path) -> None:
+    """The one that the settings name is not made by the gateway. Until it is there, the store is down."""
+    folder = tmp_path / "history"
+    folder.mkdir()
+    async with open_store(f"sqlite://{folder}/history.db", timeout_s=30) as store:
+        assert await works(store)
+        shutil.rmtree(folder)
+        assert await failure(store) == "The history store can't be opened."
+        assert not is_up(store)
+        folder.mkdir()
+        await becomes(lambda: works(store), expected=True)
+        assert is_up(store)
 
 
 async def test_a_cancelled_caller_leaves_a_store_that_works(store: HistoryStore) -> None:

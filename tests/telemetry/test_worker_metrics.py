@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from transfer_gateway.telemetry import Metrics, WorkerMetrics, counter, gauge
+from transfer_gateway.temporary_folder import TemporaryFolder
 from wire import until
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ async def workers(
     """The first of so many workers, and so many that answer, it among them."""
     sockets = {number: folder / f"{number}.sock" for number in range(1, count + 1)}
     all_metrics = [
-        WorkerMetrics(Metrics(Things(number)), number, sockets, timeout_s=timeout_s) for number in sockets
+        WorkerMetrics(Metrics(Things(number)), number, sockets, TemporaryFolder(folder), timeout_s=timeout_s)
+        for number in sockets
     ]
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(each.answer_others()) for each in all_metrics[:answering]]

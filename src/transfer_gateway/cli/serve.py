@@ -41,6 +41,8 @@ async def _supervise(settings: Settings) -> None:
 async def _serve(
     settings: Settings, worker: Worker | None, serve_until_signal: Callable[..., Awaitable[None]]
 ) -> None:
+    if worker is not None:
+        worker.folder.hold()
     with queued_log(settings, worker.log_lock if worker else None):
         if worker is None:
             _warn(settings)

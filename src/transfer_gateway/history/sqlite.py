@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import tempfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -18,15 +17,19 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from transfer_gateway.history.failures import NotConnected, Replaced
 from transfer_gateway.history.files import PAGE_BYTES
 from transfer_gateway.telemetry import get_logger
+from transfer_gateway.temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import aiosqlite
     from sqlalchemy import Table
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from transfer_gateway.temporary_folder import TemporaryFolder
+
 _log = get_logger(__name__)
+TEMPORARY_NAME = "history.db"
 _MEMORY_MAX_BYTES = 64 * 2**20
 _NO_FILE = (0, 0)
 _WRITE = "BEGIN IMMEDIATE"
@@ -46,9 +49,17 @@ class Sqlite:
     dialect = "sqlite"
     migrates_itself = True
 
-    def __init__(self, path: Path | None, *, max_bytes: int, timeout_s: float) -> None:
-        """`path` None: in memory, at most 64 MiB, where one connection does all."""
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        max_bytes: int,
+        timeout_s: float,
+        folder: TemporaryFolder | None = None,
+    ) -> None:
+        """`path` None: in memory, at most 64 MiB, where one connection does all. `folder`: it is in there."""
         self.path = path
+        self._folder = folder
         self.writes_in_line = path is not None
         self.max_bytes = max_bytes if path else min(max_bytes, _MEMORY_MAX_BYTES)
         self._busy_s = timeout_s * 0.8  # so that it is SQLite that says that it is locked
@@ -72,7 +83,12 @@ class Sqlite:
         self, connections: int, begin: str, prepare: Callable[[sqlite3.Connection], None]
     ) -> AsyncEngine:
         def connect(*args: Any, **options: Any) -> sqlite3.Connection:  # noqa: ANN401  sqlite3's
-            connection = self._threads.connect(*args, **options)
+            if self._folder is not None:
+                self._folder.hold()
+            try:
+                connection = self._threads.connect(*args, **options)
+            except sqlite3.OperationalError as error:
+                raise NotConnected("can't be opened") from error
             try:
                 prepare(connection)
             except BaseException:  # it is raised again; nobody else would close the connection
@@ -281,27 +297,19 @@ def _prepare_reader(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
 
 
-class TemporaryFile:
-    """The directory of the default database. `path` is None if no file can be written. Left, it is removed."""
-
-    def __init__(self) -> None:
-        self.path: Path | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> Path | None:
+@contextmanager
+def folder_of_file() -> Iterator[TemporaryFolder | None]:
+    """A directory for the default database. None if no file can be written."""
+    with ExitStack() as stack:
+        folder: TemporaryFolder | None = None
         try:
-            self._folder = tempfile.TemporaryDirectory(prefix="transfer-gateway-", ignore_cleanup_errors=True)
-            self.path = Path(self._folder.name) / "history.db"
-            self.path.touch(0o600)
+            folder = stack.enter_context(temporary_folder())
+            (folder.path / TEMPORARY_NAME).touch(0o600)
         except OSError as error:
-            self.path = None
+            folder = None
             _log.warning(
                 "history_in_memory",
                 detail=f"no temporary file can be written: {error}",
                 max_bytes=_MEMORY_MAX_BYTES,
             )
-        return self.path
-
-    def __exit__(self, *_: object) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+        yield folder

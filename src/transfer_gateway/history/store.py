@@ -41,7 +41,7 @@ from transfer_gateway.history.retention import Retention, Retentive
 from transfer_gateway.history.rows import observed_row, progress_row, progress_rows
 from transfer_gateway.history.search import Search, SearchBudget
 from transfer_gateway.history.snapshots import SnapshotStore
-from transfer_gateway.history.sqlite import Sqlite, TemporaryFile
+from transfer_gateway.history.sqlite import TEMPORARY_NAME, Sqlite, folder_of_file
 from transfer_gateway.history.statements import statements_of
 from transfer_gateway.history.texts import texts_row
 from transfer_gateway.history.values import (
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from transfer_gateway.history.database import Database
     from transfer_gateway.history.time_limit import TimeLimit
     from transfer_gateway.history.values import SearchRow, SearchRows, SearchScope
+    from transfer_gateway.temporary_folder import TemporaryFolder
 
 T = TypeVar("T")
 
@@ -99,10 +100,12 @@ async def open_store(
     pool_size: int = 4,
     timeout_s: float = 3.0,
     is_shared: bool = False,
+    folder: TemporaryFolder | None = None,
 ) -> AsyncIterator[HistoryStore]:
     """The store of a checked `history_url`. It does not connect before it is used.
 
-    `password` makes that of each new connection. `is_shared`: other processes use the file, too.
+    `password` makes that of each new connection. `is_shared`: other processes use the file, too. `folder`: where the
+    default database is, else in a directory of its own.
 
     Raises: ConfigurationError if the directory of the SQLite file, or a file of passwords or authorities, does not
     exist.
@@ -112,8 +115,12 @@ async def open_store(
     with ExitStack() as stack:
         database: Database
         if url.startswith("sqlite:"):
-            path = stack.enter_context(TemporaryFile()) if url == "sqlite://" else sqlite_file(url)
-            database = Sqlite(path, max_bytes=max_bytes, timeout_s=timeout_s)
+            if url == "sqlite://":
+                folder = folder or stack.enter_context(folder_of_file())
+                path = None if folder is None else folder.path / TEMPORARY_NAME
+            else:
+                path, folder = sqlite_file(url), None
+            database = Sqlite(path, max_bytes=max_bytes, timeout_s=timeout_s, folder=folder)
         else:
             database = Postgresql(
                 url,

@@ -8,9 +8,9 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from transfer_gateway.settings.groups.group import ENV_PREFIX
+from transfer_gateway.temporary_folder import TemporaryFolder
 
 if TYPE_CHECKING:
     from transfer_gateway.settings.environment import Settings
@@ -50,22 +50,22 @@ class Worker:
     """
 
     number: int
-    folder: Path
+    folder: TemporaryFolder
 
     def metrics_sockets(self, workers: int) -> dict[int, Path]:
         """Where each worker answers the others with its metrics."""
-        return {number: self.folder / f"metrics-{number}.sock" for number in range(1, workers + 1)}
+        return {number: self.folder.path / f"metrics-{number}.sock" for number in range(1, workers + 1)}
 
     @property
     def log_lock(self) -> Path:
         """Held by the one that writes to stderr."""
-        return self.folder / "log.lock"
+        return self.folder.path / "log.lock"
 
 
 def this_worker() -> Worker | None:
     """None: this process is no worker."""
     number, _, folder = os.environ.get(_VARIABLE, "").partition(":")
-    return Worker(int(number), Path(folder)) if number else None
+    return Worker(int(number), TemporaryFolder(Path(folder))) if number else None
 
 
 def environment_of(worker: Worker, settings: Settings, secret: str) -> dict[str, str]:
@@ -74,10 +74,8 @@ def environment_of(worker: Worker, settings: Settings, secret: str) -> dict[str,
         f"{ENV_PREFIX}WORKERS": str(settings.workers),
         f"{ENV_PREFIX}HTTP_PORT": str(settings.http_port),
         f"{ENV_PREFIX}GRPC_PORT": str(settings.grpc_port),
-        _VARIABLE: f"{worker.number}:{worker.folder}",
+        _VARIABLE: f"{worker.number}:{worker.folder.path}",
     }
-    if settings.history_url == "sqlite://":
-        told[f"{ENV_PREFIX}HISTORY_URL"] = f"sqlite://{quote(str(worker.folder))}/history.db"
     if settings.cursor_secret is None:
         told[f"{ENV_PREFIX}CURSOR_SECRET"] = secret
     return {name: value for name, value in os.environ.items() if name.upper() not in told} | told

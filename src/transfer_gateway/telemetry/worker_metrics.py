@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
     from transfer_gateway.telemetry.metrics import Metrics
+    from transfer_gateway.temporary_folder import TemporaryFolder
 
 _log = get_logger(__name__)
 _ANSWER_S = 5.0  # for one worker; Prometheus waits for 10 s
 _ALL_MAX_BYTES = 128 * 2**20  # of the others' answers together
 _REST_S = 0.5
+_LOOK_S = 2.0  # whether the socket is still there
 _LENGTH_BYTES = 8  # before an answer, so that one that is cut off is noticed
 _ACCEPT_MAX_BYTES = 1024
 _PIECE_BYTES = 2**20
@@ -48,7 +50,7 @@ class _Collection:
 
 
 class WorkerMetrics:
-    """The metrics of all workers. `sockets`: where each answers the others, by its number.
+    """The metrics of all workers. `sockets`: where each answers the others, by its number, in `folder`.
 
     One that does not answer in 5 s, or with more than its part of 128 MiB, is left out.
     `transfer_gateway_worker_up` says which.
@@ -58,11 +60,18 @@ class WorkerMetrics:
     """
 
     def __init__(
-        self, own: Metrics, number: int, sockets: Mapping[int, Path], *, timeout_s: float = _ANSWER_S
+        self,
+        own: Metrics,
+        number: int,
+        sockets: Mapping[int, Path],
+        folder: TemporaryFolder,
+        *,
+        timeout_s: float = _ANSWER_S,
     ) -> None:
         self._own = own
         self._number = number
         self._sockets = sockets
+        self._folder = folder
         self._timeout_s = timeout_s
         self._max_bytes = _ALL_MAX_BYTES // (len(sockets) - 1)
         self._collections: dict[str, _Collection] = {}
@@ -98,22 +107,34 @@ class WorkerMetrics:
             return await asyncio.to_thread(_merged, [*answered, encode(registry)])
 
     async def answer_others(self) -> None:
-        """Answer other workers until cancelled."""
-        loop = asyncio.get_running_loop()
+        """Answer other workers until cancelled, also after the directory has been removed."""
         path = self._sockets[self._number]
-        path.unlink(missing_ok=True)  # that of the process before, which was killed
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.setblocking(False)  # noqa: FBT003  the library's
-            listener.bind(str(path))
-            listener.listen()
-            async with asyncio.TaskGroup() as answers:
-                while True:
-                    try:
-                        connection, _ = await loop.sock_accept(listener)
-                    except OSError:  # no descriptor is left
-                        await asyncio.sleep(_REST_S)
-                        continue
-                    answers.create_task(self._answer(connection))
+        while True:
+            try:
+                self._folder.hold()
+                path.unlink(missing_ok=True)  # that of the process before, which was killed
+                with socket.socket(socket.AF_UNIX) as listener:
+                    listener.setblocking(False)  # noqa: FBT003  the library's
+                    listener.bind(str(path))
+                    listener.listen()
+                    async with asyncio.TaskGroup() as tasks:
+                        answering = tasks.create_task(self._answer_all(listener))
+                        while path.exists():  # noqa: ASYNC110  nobody says when it is removed
+                            await asyncio.sleep(_LOOK_S)
+                        answering.cancel()
+            except OSError:  # no descriptor is left, or others have made the directory
+                await asyncio.sleep(_REST_S)
+
+    async def _answer_all(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        async with asyncio.TaskGroup() as answers:
+            while True:
+                try:
+                    connection, _ = await loop.sock_accept(listener)
+                except OSError:  # no descriptor is left
+                    await asyncio.sleep(_REST_S)
+                    continue
+                answers.create_task(self._answer(connection))
 
     async def _answer(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
