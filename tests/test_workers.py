@@ -77,10 +77,7 @@ async def by_worker(serving: Started, name: str, **labels: str) -> dict[str, flo
 
 
 def events(log: str, name: str) -> list[dict[str, Any]]:
-    lines = [
-        line for line in log.splitlines() if line.startswith("{")
-    ]  # the others say what is wrong at a start
-    return [event for event in map(json.loads, lines) if event["event"] == name]
+    return [event for event in map(json.loads, log.splitlines()) if event["event"] == name]
 
 
 def described(aws: Emulator) -> int:
@@ -216,7 +213,7 @@ async def test_one_is_killed(aws: Emulator, world: World, accounts_file: Path) -
 
 @pytest.mark.thorough
 async def test_one_cannot_start_again(accounts_file: Path) -> None:
-    """It is tried again until it can; the other goes on."""
+    """It says why in the log, and is tried again until it can; the other goes on."""
     good = accounts_file.read_text()
     async with two_workers(accounts_file) as serving:
         accounts_file.write_text("accounts: [")
@@ -228,6 +225,9 @@ async def test_one_cannot_start_again(accounts_file: Path) -> None:
         code, log = await serving.stop()
     assert code == 0
     assert [event["exit_code"] for event in events(log, "worker_ended")[:3]] == [-signal.SIGKILL, 2, 2]
+    refused = events(log, "worker_not_started")[0]
+    assert (refused["worker"], refused["level"]) == (1, "error")
+    assert refused["problems"][0].startswith(f"{accounts_file}:")
 
 
 @pytest.mark.thorough

@@ -137,13 +137,14 @@ class _Workers:
 
     async def _run(self, number: int) -> int:
         """Run a worker once. Returns: its exit code, or less than 0, the signal that ended it."""
-        environment = environment_of(Worker(number, self._folder), self._settings, self._secret)
+        worker = Worker(number, self._folder, is_replacement=self._were_all_ready)
+        environment = environment_of(worker, self._settings, self._secret)
         try:
             process = await asyncio.create_subprocess_exec(
                 *_COMMAND, env=environment, stdin=PIPE, stdout=PIPE
             )
         except OSError as error:  # too little memory, too many processes
-            _log.error("worker_not_started", worker=number, error=error.strerror)
+            _log.error("worker_not_started", worker=number, problems=[error.strerror])
             return 1
         self._running[number] = process
         _tell(process, self._signals)

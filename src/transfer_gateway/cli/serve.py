@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from transfer_gateway import workers as several
 from transfer_gateway.cli.output import announce
 from transfer_gateway.cli.program import load_settings, queued_log, run
-from transfer_gateway.settings import Worker, share_of, this_worker, unknown_settings
+from transfer_gateway.listen import PortNotAvailable
+from transfer_gateway.settings import ConfigurationError, Worker, share_of, this_worker, unknown_settings
 from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from transfer_gateway.server import Service
     from transfer_gateway.settings import Settings
+    from transfer_gateway.temporary_folder import TemporaryFolder
 
 _log = get_logger(__name__)
 
@@ -42,8 +45,9 @@ async def _serve(
     settings: Settings, worker: Worker | None, serve_until_signal: Callable[..., Awaitable[None]]
 ) -> None:
     if worker is not None:
-        worker.folder.hold()
-    with queued_log(settings, worker.log_lock if worker else None):
+        with _refusal_logged(worker):
+            _hold(worker.folder)
+    with queued_log(settings, worker.log_lock if worker else None), _refusal_logged(worker):
         if worker is None:
             _warn(settings)
         await serve_until_signal(
@@ -51,6 +55,25 @@ async def _serve(
             worker=worker,
             on_ready=lambda service: _print_addresses(service, settings),
         )
+
+
+@contextmanager
+def _refusal_logged(worker: Worker | None) -> Iterator[None]:
+    """As a reload does, one that is started again says in the log what is invalid by now. At first it is printed."""
+    try:
+        yield
+    except (ConfigurationError, PortNotAvailable) as error:
+        if worker is None or not worker.is_replacement:
+            raise
+        _log.error("worker_not_started", problems=str(error).splitlines())
+        sys.exit(2 if isinstance(error, ConfigurationError) else 1)
+
+
+def _hold(folder: TemporaryFolder) -> None:
+    try:
+        folder.hold()
+    except OSError as error:
+        raise ConfigurationError([f"TMPDIR: the temporary directory can't be made again: {error}"]) from None
 
 
 def _warn(settings: Settings) -> None:

@@ -46,11 +46,13 @@ _DIVIDED_BY_HISTORY = (
 class Worker:
     """One of several workers: its number, from 1, and the directory of what they share, which is theirs alone.
 
-    Both together are its identity: a worker that is started again has those of the one before.
+    Both together are its identity: a worker that is started again has those of the one before. `is_replacement`: it is
+    such a one, while the others serve.
     """
 
     number: int
     folder: TemporaryFolder
+    is_replacement: bool = False
 
     def metrics_sockets(self, workers: int) -> dict[int, Path]:
         """Where each worker answers the others with its metrics."""
@@ -64,8 +66,10 @@ class Worker:
 
 def this_worker() -> Worker | None:
     """None: this process is no worker."""
-    number, _, folder = os.environ.get(_VARIABLE, "").partition(":")
-    return Worker(int(number), TemporaryFolder(Path(folder))) if number else None
+    if not (told := os.environ.get(_VARIABLE)):
+        return None
+    number, is_replacement, folder = told.split(":", 2)
+    return Worker(int(number), TemporaryFolder(Path(folder)), is_replacement=bool(int(is_replacement)))
 
 
 def environment_of(worker: Worker, settings: Settings, secret: str) -> dict[str, str]:
@@ -74,7 +78,7 @@ def environment_of(worker: Worker, settings: Settings, secret: str) -> dict[str,
         f"{ENV_PREFIX}WORKERS": str(settings.workers),
         f"{ENV_PREFIX}HTTP_PORT": str(settings.http_port),
         f"{ENV_PREFIX}GRPC_PORT": str(settings.grpc_port),
-        _VARIABLE: f"{worker.number}:{worker.folder.path}",
+        _VARIABLE: f"{worker.number}:{worker.is_replacement:d}:{worker.folder.path}",
     }
     if settings.cursor_secret is None:
         told[f"{ENV_PREFIX}CURSOR_SECRET"] = secret
