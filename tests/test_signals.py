@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -238,3 +239,35 @@ async def test_serve_needs_no_stdout(accounts_file: Path, redirected: str) -> No
         await process.wait()
         os.close(reading)
         os.close(writing)
+
+
+ALIVE = """
+import asyncio
+from transfer_gateway.signals import Parent
+
+async def main():
+    with Parent(asyncio.get_running_loop(), lambda: None, lambda: None) as parent:
+        for _ in range(70_000):
+            parent.tell_alive()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("reader", ["stopped", "gone"])
+@pytest.mark.variants(keep=1)
+async def test_a_worker_does_not_depend_on_its_parent(reader: str) -> None:
+    """It says that it lives for as long as the pipe takes it, and goes on when that is full, or nobody's."""
+    ours, pipe = os.pipe()
+    if reader == "gone":
+        os.close(ours)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", ALIVE, stdin=PIPE, stdout=pipe)
+    os.close(pipe)
+    try:
+        assert await asyncio.wait_for(process.wait(), 60) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        if reader == "stopped":
+            assert set(os.read(ours, 100_000)) == {ord("\n")}
+            os.close(ours)

@@ -87,7 +87,7 @@ def _opened(path: Path) -> int:
     found = os.fstat(opened)
     if found.st_uid != os.geteuid() or found.st_mode & 0o077:
         os.close(opened)
-        raise PermissionError(f"{path} belongs to others")
+        raise PermissionError(f"{path} is not this user's alone")
     return opened
 
 
