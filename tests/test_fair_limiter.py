@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from driven_time import MadeUpTime
 from transfer_gateway.fair_limiter import FairLimiter
 
 pytestmark = pytest.mark.made_up_time
@@ -38,6 +39,22 @@ async def test_a_slow_call_frees_its_slot() -> None:
         task.cancel()
     await asyncio.wait(hanging)
     await has_one_slot(limiter)
+
+
+async def test_slow_calls_keep_their_slots_while_the_event_loop_is_late() -> None:
+    """A process that gets too little CPU begins no more calls than it can end."""
+    limiter, served, loop = FairLimiter(1), list[str](), asyncio.get_running_loop()
+    assert isinstance(loop, MadeUpTime)
+    hanging = asyncio.create_task(call(limiter, "slow", served, takes_s=60))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(call(limiter, "fast", served))
+    for _ in range(20):
+        loop._leap(1.0)
+        await asyncio.sleep(0)
+    assert served == ["slow"]
+    async with asyncio.timeout(2):
+        await waiting
+    hanging.cancel()
 
 
 async def test_a_cancelled_call_takes_no_slot() -> None:

@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
 SLOW_S = 0.5  # far longer than a healthy AWS call takes
+_LATE_S = 0.1  # of the event loop, then every call is slow
 
 
 class FairLimiter:
     """Runs at most `count` calls at a time, not counting slow ones: after `slow_s` a call frees its slot.
 
     A free slot goes to the waiting key with the fewest active calls, slow ones included; ties are served round-robin.
-    So keys whose calls hang do not block others, however many calls they have.
+    So keys whose calls hang do not block others, however many calls they have. While the event loop itself is late, as
+    this process gets too little CPU, slow calls keep their slots: to begin more would end none.
     """
 
     def __init__(self, count: int, slow_s: float = SLOW_S) -> None:
@@ -79,7 +81,7 @@ class FairLimiter:
 class _Slot:
     """One call's slot."""
 
-    __slots__ = ("_held", "_key", "_limiter", "_slow")
+    __slots__ = ("_held", "_key", "_limiter", "_slow", "_slow_at")
 
     def __init__(self, limiter: FairLimiter, key: Hashable) -> None:
         self._limiter, self._key = limiter, key
@@ -87,10 +89,21 @@ class _Slot:
     async def __aenter__(self) -> None:
         await self._limiter.wait_for_slot(self._key)
         self._held = True
-        self._slow = asyncio.get_running_loop().call_later(self._limiter.slow_s, self._release)
+        self._watch()
 
     async def __aexit__(self, *_: object) -> None:
         self.end()
+
+    def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._slow_at = loop.time() + self._limiter.slow_s
+        self._slow = loop.call_later(self._limiter.slow_s, self._is_slow)
+
+    def _is_slow(self) -> None:
+        if asyncio.get_running_loop().time() - self._slow_at > _LATE_S:
+            self._watch()
+        else:
+            self._release()
 
     def end(self, *_: object) -> None:
         self._slow.cancel()

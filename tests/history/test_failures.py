@@ -46,8 +46,7 @@ async def failure(store: HistoryStore) -> str:
         store.records([key]),
         store.find(key.execution_id, targets=Targets(None)),
         store.progress(key.target),
-        store.workflow_logs(key.target),
-        store.save_workflow_logs([]),
+        store.note_workflow_logs(key.target, []),
         store.kept_since(),
         store.prune(),
     ):

@@ -21,6 +21,7 @@ from transfer_gateway.core.quota import QuotaLimits, Quotas
 from transfer_gateway.domain.caller import ANONYMOUS
 from transfer_gateway.domain.errors import Throttled
 from transfer_gateway.domain.identity import AccountId, Region, Target
+from transfer_gateway.history.failures import Failure, Kind
 from transfer_gateway.history.fleet import Followed
 from transfer_gateway.history.store import open_store
 from transfer_gateway.settings import AccountsFile
@@ -87,6 +88,29 @@ async def test_who_is_silent_is_gone_after_six_seconds_in_which_others_are_seen(
         await other.beat()
         await this.beat()
         assert other.replica in this.members
+
+
+async def test_beats_tell_of_lost_writes(shared_url: str) -> None:
+    """A database that is back has all that was written before, unless the number of the last beats says otherwise."""
+    async with open_store(shared_url, timeout_s=60) as store:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, DrivenTime)
+        loop.is_busy = lambda: bool(store._operations._running)
+        generation = store.generation
+        for _ in range(3):
+            await store.fleet.beat("this")
+        store._operations._down = Failure(Kind.DOWN, "is down", "")
+        store._operations._try_at = 0.0
+        await store.fleet.beat("this")
+        assert store._operations.problem is None
+        assert store.generation == generation
+        async with store._operations.database.writer.begin() as connection:
+            await connection.exec_driver_sql("UPDATE history_replicas SET beats = 2")
+        await store.fleet.beat("this")
+        assert store.generation == generation + 1
+        await store.fleet.remove(["this"])
+        await store.fleet.beat("this")
+        assert store.generation == generation + 2
 
 
 async def until_divided(*replicas: Following) -> None:

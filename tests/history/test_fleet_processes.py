@@ -78,6 +78,14 @@ class FleetUnderTest:
         }
         return key, upload
 
+    @property
+    def lookups(self) -> int:
+        """How often it was looked up where a target logs."""
+        return self.aws.calls.count(operation="ListServers")
+
+    async def has_looked_all_up(self) -> bool:
+        return self.lookups >= len(ACCOUNTS)
+
     def workflows(self, account_id: str) -> list[str]:
         return list(self.aws.world.target(account_id, REGION).workflows)
 
@@ -343,14 +351,18 @@ async def test_a_sick_database_costs_running_executions_nothing(
     own_postgres: PostgresServer,
     sicken: Callable[[PostgresServer, str], Awaitable[None]],
 ) -> None:
-    """Each replica goes on alone; both are back afterwards, and what ended meanwhile is known."""
+    """Each replica goes on alone; both are back afterwards, what ended meanwhile is known, and nothing is done anew."""
     url = await own_postgres.create_database()
     async with fleet(tmp_path, url) as it:
+        await becomes_true(it.has_looked_all_up)
+        await asyncio.sleep(3)  # each has told the other what it found
+        looked_up = it.lookups
         async with polled(it):
             ended = [it.upload(account_id, duration_s=1)[0] for account_id in ACCOUNTS]
             await sicken(own_postgres, url)
         await it.until_complete()
         await until_known(it, ended)
+        assert it.lookups - looked_up < len(ACCOUNTS)
 
 
 async def test_a_replica_that_is_cut_off_goes_on_alone(tmp_path: Path) -> None:

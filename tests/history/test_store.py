@@ -316,12 +316,11 @@ async def test_where_workflows_log_is_kept_after_they_are_gone(store: HistorySto
     unlogged = WorkflowLog(workflow, "s-1", None, None, START)
     logged = WorkflowLog(workflow, "s-1", "/aws/transfer/s-1", LogMechanism.SERVER, later)
     own = WorkflowLog(workflow, None, "/own", LogMechanism.WORKFLOW, START)
-    await store.save_workflow_logs([unlogged, logged, own])
-    await store.save_workflow_logs([replace(logged, last_seen_at=START)])
-    found = await store.workflow_logs(workflow.target)
+    await store.note_workflow_logs(workflow.target, [unlogged, logged, own])
+    found, progress = await store.note_workflow_logs(workflow.target, [replace(logged, last_seen_at=START)])
     assert sorted(found, key=str) == sorted([unlogged, logged, own], key=str)
-    await store.save_workflow_logs([])
-    assert await store.workflow_logs(new_key("444444444444").target) == []
+    assert progress == {}
+    assert await store.note_workflow_logs(new_key("444444444444").target, []) == ([], {})
 
 
 async def test_nothing_lasts_less_than_no_time(store: HistoryStore) -> None:

@@ -348,9 +348,8 @@ class Follower:
         """
         found = await self._calls.find_sources(self.target)
         now = datetime.fromtimestamp(self._clock.now(), UTC)
-        await self._store.save_workflow_logs(_workflow_logs(self.target, found, now))
-        self.logs = await self._store.workflow_logs(self.target)
-        progress = await self._store.progress(self.target)
+        logs = _workflow_logs(self.target, found, now)
+        self.logs, progress = await self._store.note_workflow_logs(self.target, logs)
         await self._store.know_kept_since()
         groups = found.groups.keys() | {
             log.group for log in self.logs if log.group is not None and now - log.last_seen_at < _FOLLOWED_FOR

@@ -43,10 +43,19 @@ class FleetStore:
 
     def __init__(self, operations: Operations, statements: FleetStatements) -> None:
         self._operations, self._statements = operations, statements
+        self._numbers: dict[str, int] = {}  # of the last beats
 
     async def beat(self, replica: str, note: str | None = None) -> dict[str, Beat]:
-        """Say that it lives. Returns: what each replica has said."""
-        return await self._operations.write("beat", partial(self._beat, replica=replica, note=note))
+        """Say that it lives. Returns: what each replica has said.
+
+        The number of its beats grows, unless the database has lost what was written, or others have taken it for gone.
+        """
+        beats = await self._operations.write("beat", partial(self._beat, replica=replica, note=note))
+        if beats[replica].number <= self._numbers.get(replica, 0):
+            self._operations.note_loss()
+        self._numbers[replica] = beats[replica].number
+        self._operations.losses_are_told = True
+        return beats
 
     async def _beat(self, connection: AsyncConnection, *, replica: str, note: str | None) -> dict[str, Beat]:
         await connection.execute(self._statements.beat, {"id": replica, "note": note})

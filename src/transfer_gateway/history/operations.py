@@ -59,6 +59,7 @@ class Operations:
         self._schema: asyncio.Task[None] | None = None
         self._replacing = asyncio.Lock()
         self.generation = 0
+        self.losses_are_told = False  # by `note_loss`; else each outage may have been one
         self._replacements = 0
         self._is_closed = False
         self._running: set[asyncio.Task[Any]] = set()
@@ -270,10 +271,16 @@ class Operations:
     def _worked(self, operation: str) -> None:
         if self._down is not None:
             self._down = None
-            self.generation += 1
+            if not self.losses_are_told:
+                self.generation += 1
             _log.info("history_store_available")
         if self._failing.pop(operation, None) is not None:
             _log.info("history_operation_works", operation=operation)
+
+    def note_loss(self) -> None:
+        """It lacks what was written before: it was restored, or failed over to a copy that was behind."""
+        self.generation += 1
+        _log.warning("history_store_lost_writes", effect="what it lacks is read from the logs again")
 
     @property
     def problem(self) -> str | None:

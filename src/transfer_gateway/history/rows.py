@@ -1,4 +1,4 @@
-"""What statements write, as rows of JSON: AWS's answers, and how far logs have been read."""
+"""AWS's answers as what statements write: rows of JSON."""
 
 from __future__ import annotations
 
@@ -11,37 +11,9 @@ from transfer_gateway.history.codec import dump, file_json, observed_json, plain
 from transfer_gateway.history.tables import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from transfer_gateway.domain.execution import Execution, StepError
-    from transfer_gateway.history.values import GroupProgress
-
 
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-def progress_rows(progress: Sequence[GroupProgress]) -> list[list[dict[str, Any]]]:
-    """Rows for statements, which can't write a group twice. In an order that all writers share."""
-    statements: list[dict[tuple[str, ...], dict[str, Any]]] = []
-    for each in progress:
-        group = each.account_id, each.region, each.group
-        rows = next((rows for rows in statements if group not in rows), None)
-        if rows is None:
-            statements.append(rows := {})
-        rows[group] = progress_row(each)
-    return [[rows[group] for group in sorted(rows)] for rows in statements]
-
-
-def progress_row(progress: GroupProgress) -> dict[str, Any]:
-    goal = progress.backfill_until
-    return {
-        "account_id": progress.account_id,
-        "region": progress.region,
-        "group_name": progress.group,
-        "read_until": to_ms(progress.read_until),
-        "complete_since": to_ms(progress.complete_since),
-        "backfill_until": None if goal is None else to_ms(goal),
-    }
 
 
 def observed_row(execution: Execution) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from transfer_gateway.backoff import jittered
-from transfer_gateway.domain.identity import WorkflowKey
 from transfer_gateway.history.append import RunningExecutions, append_events, key_of
 from transfer_gateway.history.append_queue import MAX_EVENTS, Append, AppendQueue
 from transfer_gateway.history.changes import ChangeFeed
@@ -26,8 +25,6 @@ from transfer_gateway.history.codec import (
     event_from,
     from_ms,
     observed_from,
-    plain,
-    short,
     to_ms,
 )
 from transfer_gateway.history.database import default_max_bytes
@@ -35,10 +32,17 @@ from transfer_gateway.history.failures import FAILURES
 from transfer_gateway.history.files import check_history_files, sqlite_file
 from transfer_gateway.history.fleet import FleetStore
 from transfer_gateway.history.fleet_statements import fleet_statements_of
+from transfer_gateway.history.log_rows import (
+    progress_from,
+    progress_row,
+    progress_rows,
+    workflow_log_rows,
+    workflow_logs_from,
+)
 from transfer_gateway.history.operations import Operations
 from transfer_gateway.history.postgresql import Postgresql
 from transfer_gateway.history.retention import Retention, Retentive
-from transfer_gateway.history.rows import observed_row, progress_row, progress_rows
+from transfer_gateway.history.rows import observed_row
 from transfer_gateway.history.search import Search, SearchBudget
 from transfer_gateway.history.snapshots import SnapshotStore
 from transfer_gateway.history.sqlite import TEMPORARY_NAME, Sqlite, folder_of_file
@@ -46,7 +50,6 @@ from transfer_gateway.history.statements import statements_of
 from transfer_gateway.history.texts import texts_row
 from transfer_gateway.history.values import (
     GroupProgress,
-    LogMechanism,
     ProgressLost,
     StoredExecution,
     Targets,
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FOUND = 1000  # executions of one id, at most
+_NOTED_AT_ONCE = 2  # targets whose logs are noted; half of the connections by default
 _LISTEN_AGAIN_S = 2.0
 _GATEWAY = ""  # searches for itself
 
@@ -155,6 +159,7 @@ class HistoryStore:
         of_fleet = fleet_statements_of(operations.database.dialect)
         self.fleet, self.snapshots = FleetStore(operations, of_fleet), SnapshotStore(operations, of_fleet)
         self._appends = AppendQueue(self._write_appends, tasks)
+        self._noting = asyncio.Semaphore(_NOTED_AT_ONCE)
         self._running = RunningExecutions()
         self._running_of_generation = self.generation
         self._appended = 0
@@ -425,17 +430,7 @@ class HistoryStore:
         rows = await self._operations.read(
             "progress", partial(_all, self._statements.progress, target._asdict())
         )
-        return {
-            group: GroupProgress(
-                target.account_id,
-                target.region,
-                group,
-                from_ms(read_until),
-                from_ms(complete_since),
-                None if backfill_until is None else from_ms(backfill_until),
-            )
-            for _, _, group, read_until, complete_since, backfill_until in rows
-        }
+        return progress_from(rows)
 
     async def kept_since(self) -> datetime | None:
         """Executions whose last event is older may have been deleted here; None: none has."""
@@ -453,37 +448,28 @@ class HistoryStore:
         kept_since = self._retentive.kept_since_ms
         return None if kept_since is None else from_ms(kept_since)
 
-    async def save_workflow_logs(self, logs: Sequence[WorkflowLog]) -> None:
-        """Note where workflows log. What is no longer seen stays, so that a deleted workflow's group is known."""
-        rows = {
-            (log.workflow, log.server_id, log.group): {
-                **log.workflow._asdict(),
-                "server_id": short(log.server_id) or "",
-                "group_name": plain(log.group) or "",
-                "mechanism": log.mechanism,
-                "last_seen_at": to_ms(log.last_seen_at),
-            }
-            for log in sorted(logs, key=lambda log: log.last_seen_at)
-        }
-        given = {"rows": dump([rows[of] for of in sorted(rows, key=str)])}
-        await self._operations.write(
-            "save_workflow_logs", partial(_execute, self._statements.save_workflow_logs, given)
-        )
+    async def note_workflow_logs(
+        self, target: Target, logs: Sequence[WorkflowLog]
+    ) -> tuple[list[WorkflowLog], dict[str, GroupProgress]]:
+        """Note where a target's workflows log. What is no longer seen stays, so that a deleted one's group is known.
 
-    async def workflow_logs(self, target: Target) -> list[WorkflowLog]:
-        rows = await self._operations.read(
-            "workflow_logs", partial(_all, self._statements.workflow_logs, target._asdict())
-        )
-        return [
-            WorkflowLog(
-                WorkflowKey(target.account_id, target.region, workflow_id),
-                server_id or None,
-                group or None,
-                None if mechanism is None else LogMechanism(mechanism),
-                from_ms(last_seen_at),
-            )
-            for _, _, workflow_id, server_id, group, mechanism, last_seen_at in rows
-        ]
+        Few at once: after a start all targets are due, and an operation that waits for a connection may be late.
+
+        Returns: all that is known of the target: where its workflows log or logged, and `progress`.
+        """
+        rows = dump(workflow_log_rows(logs))
+        work = partial(self._note_workflow_logs, target=target, rows=rows)
+        async with self._noting:
+            return await self._operations.write("note_workflow_logs", work)
+
+    async def _note_workflow_logs(
+        self, connection: AsyncConnection, *, target: Target, rows: str
+    ) -> tuple[list[WorkflowLog], dict[str, GroupProgress]]:
+        await connection.execute(self._statements.save_workflow_logs, {"rows": rows})
+        of = target._asdict()
+        logs = (await connection.execute(self._statements.workflow_logs, of)).all()
+        progress = (await connection.execute(self._statements.progress, of)).all()
+        return workflow_logs_from(target, logs), progress_from(progress)
 
     def collect(self) -> Iterator[Metric]:
         yield counter("history_appended_events", "Events added to the history.", (), self._appended)
