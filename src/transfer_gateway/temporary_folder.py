@@ -47,7 +47,7 @@ class TemporaryFolder:
     def hold(self) -> None:
         """Keep it from being removed as long as this process lives. If it is gone, make it again. Raises: OSError."""
         with self._lock:
-            if self._held is not None and _is_at(self._held, self.path):
+            if self._held is not None and is_at(self._held, self.path):
                 return
             held = _made_and_locked(self.path)
             self._close()
@@ -72,7 +72,7 @@ def _made_and_locked(path: Path) -> int:
             opened = _opened(path)
             try:
                 fcntl.flock(opened, fcntl.LOCK_SH)
-                if _is_at(opened, path):
+                if is_at(opened, path):
                     return opened
             except BaseException:
                 os.close(opened)
@@ -91,7 +91,8 @@ def _opened(path: Path) -> int:
     return opened
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether that path leads to what was opened. Raises: OSError."""
     with suppress(FileNotFoundError):
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     return False

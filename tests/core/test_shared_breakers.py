@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
 
 import pytest
@@ -32,14 +33,14 @@ class Aws:
 
 class Replica:
     def __init__(self, name: str, aws: Aws) -> None:
-        self.name, self._aws = name, aws
+        self.name, self.aws = name, aws
         self.pacing = Pacing(LIMITS)
         self.breakers = SharedBreakers(self.pacing)
         self.breakers.name(name)
 
     async def answers(self) -> bool:
         with suppress(GatewayError):
-            return await self.pacing.call(HERE, self._aws, deadline=_now()) == "ok"
+            return await self.pacing.call(HERE, self.aws, deadline=_now()) == "ok"
         return False
 
 
@@ -119,8 +120,33 @@ async def test_what_a_new_replica_sees_is_later_than_what_was() -> None:
     assert aws.calls == 0, "it has been told"
 
 
-@pytest.mark.parametrize("told", ["", "[]", "{}", '{"highest": null}', '{"highest": 9, "breakers": [[1]]}'])
+def told_of(*row: object) -> str:
+    return json.dumps({"highest": 5, "breakers": [[*HERE, *row]]})
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "",
+        "[]",
+        "{}",
+        "[" * 100_000,
+        '{"highest": null, "breakers": []}',
+        '{"highest": 1e999, "breakers": []}',
+        '{"highest": 18446744073709551614, "breakers": []}',
+        '{"highest": 9, "breakers": [[1]]}',
+        told_of(3, "z" * 10_000, 5, 5.0, 5.0),
+        told_of(3, "z", -5, 5.0, 5.0),
+        told_of(3, "z", 5, float("nan"), 5.0),
+        told_of(3, "z", 5, 5.0, 1e300),
+    ],
+    ids=range(12),
+)
 async def test_what_can_not_be_read_is_left_out(told: str) -> None:
     replica = Replica("this", Aws())
+    aws = replica.aws
+    aws.is_broken = False
+    await replica.answers()
     replica.breakers.learn("another", told)
-    assert replica.breakers.tell()
+    assert await replica.answers()
+    assert json.loads(replica.breakers.tell()) == {"highest": 0, "breakers": []}

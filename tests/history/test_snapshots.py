@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+import sqlalchemy as sa
+
 from history_events import new_key
 from transfer_gateway.history.snapshots import Round, Seen
 
@@ -63,12 +66,13 @@ async def test_one_asks_and_the_others_wait(store: HistoryStore) -> None:
     assert (await second.exchange(wanted={key: -1})).claimed == {key}
 
 
-async def test_what_can_not_be_read_is_asked_for_anew(store: HistoryStore) -> None:
+@pytest.mark.parametrize("body", ['{"another": 1}', "[" * 100_000, '{"observed_at_us": 1e30}', "1", "null"])
+async def test_what_can_not_be_read_is_asked_for_anew(store: HistoryStore, body: str) -> None:
     """It may be another version's."""
     key, replica = new_key(), Replica(store)
     await replica.exchange({key: Seen(replica.now_ms(), None)})
     async with store._operations.database.writer.begin() as connection:
-        await connection.exec_driver_sql("UPDATE history_snapshots SET body = '{\"another\": 1}'")
+        await connection.execute(sa.text("UPDATE history_snapshots SET body = :body"), {"body": body})
     result = await replica.exchange(wanted={key: 60})
     assert not result.found
     assert result.claimed == {key}

@@ -22,7 +22,7 @@ T = TypeVar("T")
 _log = get_logger(__name__)
 
 _BREAKER_FAILURES = 5  # consecutive
-_BREAKER_S = (0.5, 5.0)  # how long it opens: at first, and at most
+_FIRST_OPEN_S, LONGEST_OPEN_S = 0.5, 5.0  # how long it opens: at first, and at most
 _RESOLUTION_S = 0.001  # of the loop's timers
 _PATIENCE_S = 2.0  # a call cancelled after this long counts as an AWS failure
 _TOLD_FOR_S = 10.0  # so long others are told of a change; of one that is open, as long as it is
@@ -146,8 +146,7 @@ class CircuitBreaker:
         if self._failures != _BREAKER_FAILURES and not (probe and self._failures > _BREAKER_FAILURES):
             return
         self.openings += not probe
-        first_s, longest_s = _BREAKER_S
-        self._open_for_s = min(longest_s, self._open_for_s * 2 or first_s)
+        self._open_for_s = min(LONGEST_OPEN_S, self._open_for_s * 2 or _FIRST_OPEN_S)
         self._open_until = asyncio.get_running_loop().time() + self._open_for_s
         self._changed()
         _log.warning(
@@ -184,8 +183,7 @@ class CircuitBreaker:
             return
         was_open = self.is_open
         self._version, self._changed_at = state.version, asyncio.get_running_loop().time()
-        self._failures, self._open_for_s = state.failures, min(state.open_for_s, _BREAKER_S[1])
-        wait_s = min(state.left_s, _BREAKER_S[1]) + jittered(_THEIRS_FIRST_S)
-        self._open_until = self._changed_at + wait_s
+        self._failures, self._open_for_s = state.failures, state.open_for_s
+        self._open_until = self._changed_at + state.left_s + jittered(_THEIRS_FIRST_S)
         if was_open and not self.is_open:
             self._log_closed()

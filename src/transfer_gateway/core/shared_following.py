@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.core.follower import WATCHED_FOR_S
 from transfer_gateway.core.follower_state import dump_sources, dump_state, load_sources, load_state
+from transfer_gateway.history.codec import UNREADABLE, described
 from transfer_gateway.history.fleet import Followed
 from transfer_gateway.telemetry import get_logger
 
@@ -125,17 +126,17 @@ class SharedFollowing:
                 continue  # it knows better
             try:
                 self._adopt_one(follower, each)
-            except (KeyError, TypeError, ValueError) as error:
+            except UNREADABLE as error:
                 _log.warning(
                     "follower_state_unreadable",
                     account=each.target.account_id,
                     region=each.target.region,
                     replica=each.replica,
-                    detail=f"{type(error).__name__}: {error}",
+                    detail=described(error),
                 )
 
     def _adopt_one(self, follower: Follower, told: Followed) -> None:
-        """Raises: KeyError, TypeError or ValueError, if another version has written it, or something else."""
+        """Raises: one of UNREADABLE."""
         sources, logs = follower.sources, follower.logs
         if told.sources is not None and self._learned.get(told.target) != hash(told.sources):
             sources, logs = load_sources(told.sources, told.target)

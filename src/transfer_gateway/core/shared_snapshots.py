@@ -33,6 +33,7 @@ _log = get_logger(__name__)
 _PATIENCE_S = 0.5  # with the store; then AWS is asked, as if there were no others
 _ALONE_S = 5.0  # after the store failed, or was late
 _CLAIMED_S = 2.0  # so long others wait for a replica that asks AWS, if it dies
+_OTHERS_S = 2 * _CLAIMED_S  # and at most, whoever claims it again
 _LOOK_AGAIN_S = 0.05
 _BATCH = 200
 _MAX_WAITING = 5000
@@ -88,7 +89,8 @@ class SharedSnapshots:
 
     async def _look(self, key: SnapshotKey, shared: SharedCall[V]) -> Seen | bool:
         """Returns: the answer of another replica; whether this one is to ask, and others wait for it."""
-        while True:
+        until = asyncio.get_running_loop().time() + _OTHERS_S
+        while asyncio.get_running_loop().time() < until:
             try:
                 async with asyncio.timeout(_PATIENCE_S):
                     outcome = await self._exchanged(key, shared.not_before)
@@ -105,6 +107,7 @@ class SharedSnapshots:
                 return outcome
             self.waits += 1
             await asyncio.sleep(_LOOK_AGAIN_S)
+        return False
 
     async def _exchanged(self, key: SnapshotKey, not_before: float) -> Seen | bool:
         least = -int(-not_before * 1000 // 1)

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND, _MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1)
+# What reading JSON raises that another version has written, or somebody else.
+UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 _MAX_NAME = 256  # characters; up to four bytes each
 
 
@@ -61,6 +63,11 @@ def load(text: str) -> Any:  # noqa: ANN401  JSON
         return orjson.loads(text)
     except orjson.JSONDecodeError:  # lone surrogates
         return json.loads(text)
+
+
+def described(error: Exception) -> str:
+    """One of UNREADABLE, for the log."""
+    return f"{type(error).__name__}: {error}"[:200]
 
 
 def plain(text: str | None, max_characters: int = 1000) -> str | None:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from transfer_gateway.domain.execution import Execution, ExecutionSummary
 from transfer_gateway.domain.identity import ExecutionKey, WorkflowKey
-from transfer_gateway.history.codec import dump, listed_from, listed_json, observed_from, observed_json
+from transfer_gateway.history.codec import (
+    UNREADABLE,
+    dump,
+    listed_from,
+    listed_json,
+    observed_from,
+    observed_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -85,7 +92,7 @@ class SnapshotStore:
             key, sent_at_ms = keys[_columns_of(row)], row.sent_at + from_stored
             if given.wanted[key] <= sent_at_ms and row.sent_at <= now_ms:
                 # What can't be read may be another version's.
-                with suppress(KeyError, TypeError, ValueError):
+                with suppress(*UNREADABLE):
                     result.found[key] = Seen(sent_at_ms, _read(key, row.body))
         until_ms = now_ms + given.claim_ms
         missing = [
@@ -139,7 +146,7 @@ def _body(answer: Answer) -> str | None:
 
 
 def _read(key: SnapshotKey, body: str | None) -> Answer:
-    """Raises: KeyError, TypeError or ValueError."""
+    """Raises: one of UNREADABLE."""
     if body is None:
         return None
     return observed_from(key, body) if isinstance(key, ExecutionKey) else listed_from(key, body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import select
 import stat
@@ -15,6 +14,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from transfer_gateway.telemetry.log_lock import LogLock
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -23,7 +24,6 @@ _WRITE_BYTES = 16_384  # per write: small, so that a slow reader shows progress 
 _GATHER_S = 0.02  # between batches: waking the thread for each line would cost more than the line
 _RETRY_S = 0.5
 _STUCK_S = 2.0  # longer than a reader's usual pause, and short enough to lose few lines
-_LOCKED_S = 0.005  # between two tries
 _REPORT_DROPPED_S = 1.0
 _FLUSH_S = 1.0  # at exit, for a slow reader
 
@@ -105,8 +105,7 @@ class LogWriter:
     def start(self, max_bytes: int, report_dropped: Callable[[int], bytes], lock: Path | None = None) -> None:
         """Start the thread. `report_dropped` formats a line with the number of dropped lines. `lock`: as in `log`."""
         self._report_dropped = report_dropped
-        # Each process opens it by itself, since a lock belongs to what was opened.
-        self._lock = None if lock is None else os.open(lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        self._lock = None if lock is None else LogLock(lock)
         self._lock_is_stuck = False
         self._fd = os.dup(2)
         _make_stderr_non_blocking()
@@ -165,30 +164,18 @@ class LogWriter:
             self._wake.acquire()
         self._resting = False
 
-    def _write_alone(self, lock: int, text: bytes) -> bool:
+    def _write_alone(self, lock: LogLock, text: bytes) -> bool:
         """As `_write`, while no other process writes: a pipe would mix what they write at once.
 
         One that is stopped with the lock must not stop the others: better a line that is mixed.
         """
-        held = self._has_locked(lock, 0.0 if self._lock_is_stuck else _STUCK_S)
+        held = lock.acquire(0.0 if self._lock_is_stuck else _STUCK_S)
         self._lock_is_stuck = not held
         try:
             return self._write(text)
         finally:
             if held:
-                fcntl.flock(lock, fcntl.LOCK_UN)
-
-    def _has_locked(self, lock: int, within_s: float) -> bool:
-        until = time.monotonic() + within_s
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= until:
-                    return False
-                time.sleep(_LOCKED_S)
-            else:
-                return True
+                lock.release()
 
     def _write(self, text: bytes) -> bool:
         """Write all of it, with retries. Returns: False if writing still fails when the writer closes."""
