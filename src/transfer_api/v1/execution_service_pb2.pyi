@@ -506,8 +506,8 @@ class ListExecutionsRequest(_message.Message):
 
     @_builtins.property
     def max_age(self) -> _duration_pb2.Duration:
-        """Maximum age of what is known; older parts are read anew, until the deadline. 0: ask AWS. Default: as the history
-        keeps it.
+        """Maximum age of what is known; older parts are read anew, until the deadline. 0: ask AWS; pages share lists of
+        the last second. Default: as the history keeps it.
         """
 
     def __init__(

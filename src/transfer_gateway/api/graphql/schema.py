@@ -204,7 +204,7 @@ class Query:
             float | None,
             strawberry.argument(
                 description="Maximum age of what is known, in seconds; older parts are read anew, until the deadline. "
-                "0: ask AWS. Default: as the history keeps it."
+                "0: ask AWS; pages share lists of the last second. Default: as the history keeps it."
             ),
         ] = None,
     ) -> ExecutionConnection:
