@@ -16,7 +16,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_PAGES = ("graphiql",)
+_PAGES = ("executions", "graphiql")
 _OUTPUT = "src/transfer_gateway/api/pages"
 _STAMP = "sources.sha256"  # of what the pages were built from
 _SOURCES = ("package.json", "package-lock.json", "vite.config.ts", *(f"{page}/**/*" for page in _PAGES))

@@ -23,6 +23,7 @@ function precompressed(): Plugin {
 /** `vite build --mode PAGE` builds the page in that directory. */
 export default defineConfig(({ mode: page }) => ({
   root: page,
+  logLevel: "warn",
   plugins: [react(), precompressed()],
   build: {
     outDir: resolve(process.env.PAGES_OUT ?? "../src/transfer_gateway/api/pages", page),
@@ -38,7 +39,7 @@ export default defineConfig(({ mode: page }) => ({
   },
   worker: { format: "es" },
   experimental: {
-    // The page is /graphql and its assets are /graphiql/assets/…, below whatever prefix a proxy adds.
+    // The pages are /executions and /graphql, their assets /PAGE/assets/…, below whatever prefix a proxy adds.
     renderBuiltUrl: (name, { hostType }) =>
       hostType === "html" ? `${page}/${name}` : { relative: true },
   },

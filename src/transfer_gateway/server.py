@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.api.auth import Admission
 from transfer_gateway.api.descriptors import share_descriptors
+from transfer_gateway.api.executions_page import EXECUTIONS_PAGE
 from transfer_gateway.api.graphiql_page import GraphiqlOptions
 from transfer_gateway.api.health import Readiness
 from transfer_gateway.api.http import create_app
@@ -188,7 +189,8 @@ async def running(
                 all_metrics or metrics,
                 unread,
                 options=graphql_options(settings),
-                page=GraphiqlOptions(live_examples) if settings.graphiql else None,
+                graphiql=GraphiqlOptions(live_examples) if settings.graphiql else None,
+                executions=EXECUTIONS_PAGE if settings.page else None,
                 loopback_hosts_only=settings.auth == "none",
             ),
             grace_s=settings.shutdown_grace_s,

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from built_pages import serving_pages, write_page
 from transfer_gateway import server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from transfer_emulator import Emulator
     from transfer_gateway.settings import Settings
+    from wire import Gateway
 
 Run = Any
 
@@ -33,3 +36,17 @@ async def run(aws: Emulator, settings: Callable[..., Settings]) -> AsyncIterator
             return service.url
 
         yield start
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """Of a small page as built by Vite."""
+    write_page(tmp_path / "page")
+    return tmp_path / "page"
+
+
+@pytest.fixture
+async def page(directory: Path) -> AsyncIterator[Gateway]:
+    """Both pages, of that directory's files."""
+    async with serving_pages(directory) as client:
+        yield client

@@ -17,12 +17,14 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 
 from transfer_gateway.api.errors import log_fault
-from transfer_gateway.api.graphiql_page import GraphiqlPage, page_routes
+from transfer_gateway.api.executions_page import PATH, executions_routes
+from transfer_gateway.api.graphiql_page import GraphiqlPage, graphiql_routes
 from transfer_gateway.api.graphql.exchange import error_body, error_response
 from transfer_gateway.api.graphql.view import GraphQLView
 from transfer_gateway.api.graphql.websocket import sockets
 from transfer_gateway.api.health import health_routes
 from transfer_gateway.api.metrics import metrics_route
+from transfer_gateway.api.overview import overview_route
 from transfer_gateway.api.request_headers import RequestHeaders
 from transfer_gateway.api.request_id import HEADER
 from transfer_gateway.api.request_id import request_id as request_id_of
@@ -30,6 +32,9 @@ from transfer_gateway.domain.errors import ErrorCode
 from transfer_gateway.telemetry import CANCELLED, LOG_IDS, current_request, get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
 
 _log = get_logger(__name__)
 _LOOPBACK = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d*)?", re.IGNORECASE)
+_GRAPHQL = "/graphql"
 _PROBES = ("/livez", "/readyz", "/metrics")
 _HEADER = HEADER.encode()
 _PIECE_BYTES = 65_536
@@ -61,10 +67,11 @@ def create_app(
     unread: UnreadBytes,
     *,
     options: GraphQLOptions,
-    page: GraphiqlOptions | None,
+    graphiql: GraphiqlOptions | None,
+    executions: Path | None,
     loopback_hosts_only: bool,
 ) -> ASGIApp:
-    """The ASGI application; without GraphiQL if `page` is None.
+    """The ASGI application; without GraphiQL if `graphiql` is None, without the page if `executions` is.
 
     FastAPI's own pages are disabled: they load scripts from other sites.
     """
@@ -72,11 +79,18 @@ def create_app(
         title="transfer-gateway", openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     graphql = GraphQLView(admission, options, requests, unread)
-    door = GraphiqlPage(graphql, page) if page else graphql
+    door = GraphiqlPage(graphql, graphiql) if graphiql else graphql
+    counted = {_GRAPHQL: "none"} | ({PATH: "page"} if executions else {})
     app.router.routes += [
-        Route("/graphql", door),
-        WebSocketRoute("/graphql", sockets(graphql, options.cors_origins)),
-        *(page_routes(page) if page else ()),
+        Route(_GRAPHQL, door),
+        WebSocketRoute(_GRAPHQL, sockets(graphql, options.cors_origins)),
+        *(
+            [overview_route(executions=bool(executions), graphiql=bool(graphiql))]
+            if executions or graphiql
+            else ()
+        ),
+        *(graphiql_routes(graphiql) if graphiql else ()),
+        *(executions_routes(executions) if executions else ()),
         *health_routes(readiness),
         metrics_route(metrics),
     ]
@@ -93,10 +107,10 @@ def create_app(
             )
         if loopback_hosts_only:
             inner = LoopbackHosts(inner)
-        return RequestLog(inner, requests, unread)
+        return RequestLog(inner, requests, unread, counted)
 
     app.add_middleware(around)
-    return DirectRoute(around(door), "/graphql", app)
+    return DirectRoute(around(door), _GRAPHQL, app)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -160,14 +174,18 @@ class LoopbackHosts:
 class RequestLog:
     """Assigns each request an id, logs its end, and answers a bug with an error without details.
 
-    The id is the caller's `X-Request-Id` if that is well-formed, and is returned in the same header. GraphQL requests
-    are counted, too. Plain ASGI: Starlette's BaseHTTPMiddleware costs 269 µs per request.
+    The id is the caller's `X-Request-Id` if that is well-formed, and is returned in the same header. `counted`: the
+    paths whose requests are counted, too, each with the operation to count until another is known. Plain ASGI:
+    Starlette's BaseHTTPMiddleware costs 269 µs per request.
     """
 
-    def __init__(self, app: ASGIApp, requests: Requests, unread: UnreadBytes) -> None:
+    def __init__(
+        self, app: ASGIApp, requests: Requests, unread: UnreadBytes, counted: Mapping[str, str]
+    ) -> None:
         self._app = app
         self._requests = requests
         self._unread = unread
+        self._counted = counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -178,8 +196,9 @@ class RequestLog:
         scope.setdefault("state", {}).update(request_id=request_id, headers=headers)
         ids, started, head = {"request_id": request_id}, time.perf_counter(), _Head()
         request = None
-        if scope["path"] == "/graphql" and scope["method"] != "OPTIONS":  # a CORS preflight
-            request = self._requests.begin("graphql", "none", request_id, headers.get)
+        operation = self._counted.get(scope["path"])
+        if operation is not None and scope["method"] != "OPTIONS":  # a CORS preflight
+            request = self._requests.begin("graphql", operation, request_id, headers.get)
             ids = request.ids()
 
         async def send_with_id(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""GraphQL: browsers, documents and their limits."""
+"""GraphQL: pages, browsers, documents and their limits."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ class GraphQLSettings(Group):
     http_cors_origins: CommaSeparated = Field(
         (),
         description="Origins allowed to call from a browser, comma-separated, such as https://ops.example.com.",
+    )
+    page: bool = Field(
+        default=True, description="Whether /executions serves the page for people to browsers."
     )
     graphiql: bool = Field(default=True, description="Whether /graphql serves GraphiQL to browsers.")
     graphql_answers_max_bytes: int = Field(

@@ -1,0 +1,37 @@
+"""The page of all executions, for people who write no GraphQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route
+
+from transfer_gateway.api.built_page import BUILT, BuiltPage, page_headers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+PATH = "/executions"
+EXECUTIONS_PAGE = BUILT / "executions"
+_HEADERS = page_headers(
+    {
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "font-src": "'self'",
+        "img-src": "'self' data:",
+        "connect-src": "'self'",
+    }
+)
+
+
+def executions_routes(directory: Path) -> list[Route]:
+    """The page and its files."""
+    page = BuiltPage("The page of executions", directory, _HEADERS)
+
+    async def get_page(_request: Request) -> Response:
+        return await page.index()
+
+    return [Route(PATH, get_page), page.assets(PATH)]
