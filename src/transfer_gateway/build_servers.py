@@ -12,6 +12,8 @@ from transfer_gateway.api.graphql.view import GraphQLOptions
 from transfer_gateway.settings import load_documents
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from transfer_gateway.api.auth import Admission
     from transfer_gateway.api.rpc.server import RpcServer
     from transfer_gateway.api.unread import UnreadBytes
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
     from transfer_gateway.telemetry import Requests
 
 
-def graphql_options(settings: Settings) -> GraphQLOptions:
-    path = settings.graphql_trusted_documents_path
+def graphql_options(settings: Settings, page_documents: Path) -> GraphQLOptions:
+    """`page_documents`: there if the page was built. Raises: ConfigurationError."""
+    path, has_page = settings.graphql_trusted_documents_path, settings.page and page_documents.is_file()
     limits = {limit.name: getattr(settings, f"graphql_{limit.name}") for limit in fields(Limits)}
     return GraphQLOptions(
         limits=Limits(**limits),
@@ -31,7 +34,11 @@ def graphql_options(settings: Settings) -> GraphQLOptions:
         cors_origins=settings.http_cors_origins,
         introspection=settings.graphql_introspection,
         suggestions=settings.graphql_suggestions,
-        trusted=TrustedDocuments(settings.graphql_trusted_documents, load_documents(path) if path else {}),
+        trusted=TrustedDocuments(
+            settings.graphql_trusted_documents,
+            load_documents(path) if path else {},
+            load_documents(page_documents) if has_page else {},
+        ),
     )
 
 

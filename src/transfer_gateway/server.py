@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from transfer_gateway.api.auth import Admission
 from transfer_gateway.api.descriptors import share_descriptors
-from transfer_gateway.api.executions_page import EXECUTIONS_PAGE
+from transfer_gateway.api.executions_page import DOCUMENTS, EXECUTIONS_PAGE
 from transfer_gateway.api.graphiql_page import GraphiqlOptions
 from transfer_gateway.api.health import Readiness
 from transfer_gateway.api.http import create_app
@@ -47,6 +47,7 @@ from transfer_gateway.telemetry import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from transfer_gateway.api.plain_http_server import HttpServing
     from transfer_gateway.api.rpc.server import RpcServer
@@ -104,7 +105,11 @@ async def serve(
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, worker: Worker | None = None, live_examples: bool = False
+    settings: Settings,
+    *,
+    worker: Worker | None = None,
+    live_examples: bool = False,
+    page_directory: Path = EXECUTIONS_PAGE,
 ) -> AsyncIterator[Service]:
     """The whole service for as long as the context lasts. Raises: ConfigurationError, PortNotAvailable."""
     accounts_file = AccountsFile(settings.accounts_file)
@@ -188,9 +193,9 @@ async def running(
                 requests,
                 all_metrics or metrics,
                 unread,
-                options=graphql_options(settings),
+                options=graphql_options(settings, page_directory / DOCUMENTS),
                 graphiql=GraphiqlOptions(live_examples) if settings.graphiql else None,
-                executions=EXECUTIONS_PAGE if settings.page else None,
+                executions=page_directory if settings.page else None,
                 loopback_hosts_only=settings.auth == "none",
             ),
             grace_s=settings.shutdown_grace_s,

@@ -36,7 +36,7 @@ _NOT_BUILT = """<!doctype html>
 <p>The service runs and serves GraphQL; only this page for browsers is missing. In a checkout of the source, with Node
 and npm, build it with:</p>
 <pre>npm --prefix web ci && npm --prefix web run build</pre>
-<p>Then reload this page.</p>
+<p>Then start the service again.</p>
 </html>
 """
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PATH = "/executions"
 EXECUTIONS_PAGE = BUILT / "executions"
+DOCUMENTS = "documents.json"  # of the page, by hash: for the gateway alone, so not among the assets
 _HEADERS = page_headers(
     {
         "script-src": "'self'",

@@ -1,4 +1,4 @@
-"""Trusted documents: the documents of a company's own frontends, requested by their hash.
+"""Trusted documents: the documents of a company's own frontends and of our page, requested by their hash.
 
 Clients send hashes as `documentId`, or in `extensions.persistedQuery`, as Apollo Client and urql do. These send the
 hash alone, and the text only if the server doesn't know the hash.
@@ -41,10 +41,14 @@ class TextRequired(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TrustedDocuments:
-    """`off`: documents as text only. `allow`: as text or by hash. `only`: by hash only."""
+    """`off`: documents as text only. `allow`: as text or by hash. `only`: by hash only.
+
+    `page`: the documents of the gateway's own page, which sends their hash alone, in every mode.
+    """
 
     mode: TrustMode = "off"
     texts: Mapping[str, str] = field(default_factory=dict)
+    page: Mapping[str, str] = field(default_factory=dict)
 
     def text(
         self, query: str | None, document_id: str | None, extensions: Mapping[str, Any] | None
@@ -53,7 +57,7 @@ class TrustedDocuments:
 
         Raises: TextRequired; BadUserInput for an unknown or wrong hash; Forbidden for text without a hash.
         """
-        if document_id and self.mode != "off":
+        if document_id and (self.mode != "off" or (query is None and document_key(document_id) in self.page)):
             return self._named(document_id, query)
         if extensions and (persisted_query := extensions.get("persistedQuery")) is not None:
             return self._persisted(persisted_query, query)
@@ -83,7 +87,8 @@ class TrustedDocuments:
                 return self._named(found, query)
 
     def _named(self, document_id: str, query: str | None) -> str:
-        text = self.texts.get(document_key(document_id))
+        key = document_key(document_id)
+        text = self.texts.get(key, self.page.get(key))
         if text is None:
             raise BadUserInput(f"documentId {quote(document_id)} is not among the trusted documents.")
         if query not in {None, text}:
