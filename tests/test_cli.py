@@ -29,10 +29,13 @@ async def test_demo_prints_a_query_that_works() -> None:
     settings = {
         "TRANSFER_GATEWAY_HISTORY_URL": "sqlite://",  # as without the tests' settings
         "TRANSFER_GATEWAY_REQUEST_TIMEOUT_S": "60",  # on a busy machine it takes its time to read a day's logs
+        "UV_RUN_RECURSION_DEPTH": "1",  # as by `uv run`
     }
     async with started("demo", "--http-port", "0", until="Ctrl-C", **settings) as demo:
         body = re.search(r"^curl .* -d '(.*)'$", demo.printed, re.MULTILINE)
         assert body is not None
+        assert f"\n  Page     {demo.url}/executions " in demo.printed
+        assert f"\nuv run transfer-gateway search claims --url {demo.url}\n" in demo.printed
         async with calling(demo.url) as gateway:
             answer = (await gateway.send("POST", body=body[1].encode(), headers=JSON)).json()
             found = answer["data"]["executionOrError"]

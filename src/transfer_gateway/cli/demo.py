@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.request import getproxies_environment
 
 from transfer_gateway.cli.output import announce, tell
+from transfer_gateway.cli.own_command import own_command
 from transfer_gateway.cli.program import load_settings, queued_log, run
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def _print_demo(service: Service, aws_url: str, world: World) -> None:
         f"""
 transfer-gateway demo: {len(world.accounts())} accounts x {len(world.regions)} regions of an emulated AWS.
 
+  Page     {url}/executions  (what became of a file: open it in a browser)
   GraphQL  {url}/graphql  (GraphiQL in a browser)
   gRPC     {service.grpc}  (transfer_api.v1.ExecutionService, with reflection)
   AWS      {aws_url}  (emulated; its executions: {aws_url}/_emulator/executions)
@@ -144,7 +146,7 @@ npx --yes --package=@bufbuild/buf buf curl --protocol grpc --http2-prior-knowled
 
 What became of a file, by any part of its name:
 
-transfer-gateway search claims --url {url}
+{own_command()} search claims --url {url}
 
 What happens, as it happens:
 
