@@ -46,7 +46,7 @@ async def serving_pages(directory: Path) -> AsyncIterator[Gateway]:
     app = Starlette(
         routes=[
             Route("/graphql", GraphiqlPage(PlainTextResponse("GraphQL"), graphiql)),
-            *graphiql_routes(graphiql),
+            *graphiql_routes(graphiql, executions_page=True),
             *executions_routes(directory),
         ]
     )

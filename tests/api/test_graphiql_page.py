@@ -93,8 +93,9 @@ async def test_service_has_it(gateway: Gateway) -> None:
 
 
 async def test_live_examples_are_the_demos(gateway: Gateway) -> None:
-    """Opening the page must not call AWS in every account."""
-    assert (await gateway.send("GET", "/graphiql/config.json")).json() == {"liveExamples": False}
+    """Opening the page must not call AWS in every account. It links to the page for people if there is one."""
+    told = (await gateway.send("GET", "/graphiql/config.json")).json()
+    assert told == {"liveExamples": False, "executionsPage": True}
 
 
 async def test_switched_off(aws: Emulator, settings: Callable[..., Settings]) -> None:

@@ -18,16 +18,7 @@ from proxy import Proxy
 pytestmark = pytest.mark.node
 
 SCRIPT = Path(__file__).parents[2] / "web/tests/graphiql.mjs"
-TABS = [
-    "InProgress",
-    "ExecutionInFull",
-    "WhatHappened",
-    "Search",
-    "Changes",
-    "SeveralExecutions",
-    "FindExecution",
-    "Accounts",
-]
+TABS = ["Running", "Details", "Outcome", "Search", "Live", "Several", "Find", "Accounts"]
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +65,19 @@ def test_examples_work(seen: dict[str, Any]) -> None:
     assert '"alias": "payments-prod"' in shown(seen["accounts"])
 
 
+def test_has_a_place_for_the_response(seen: dict[str, Any]) -> None:
+    """On a phone, a tablet and a small screen: no line of the example is cut off, and the window doesn't scroll."""
+    for layout in seen["layouts"]:
+        assert layout["response"]["width"] >= 300
+        assert layout["response"]["height"] >= 200
+        assert (layout["cut"], layout["scrolls"]) == ([], [0, 0])
+
+
+def test_links_to_the_page(seen: dict[str, Any]) -> None:
+    """For who came here by chance, and writes no GraphQL."""
+    assert urlsplit(seen["link"]).path == "/executions"
+
+
 def test_a_subscription_runs(seen: dict[str, Any]) -> None:
     """Changes with new events appear, over a WebSocket of the page's own origin, until it is stopped."""
     first, second = seen["changes"]
@@ -97,7 +101,7 @@ def test_token_is_kept_in_memory_only(seen: dict[str, Any]) -> None:
     assert seen["authorizationAsTyped"]
     assert seen["headerSent"]
     assert not seen["tokenKept"]
-    assert "InProgress" in seen["kept"]  # other things are
+    assert "Outcome" in seen["kept"]  # other things are
     assert seen["tokenAgain"] == ""
 
 

@@ -11,7 +11,7 @@ export function Token() {
     if (!schema) void introspect(); // it may have failed without the token
   };
   return (
-    <label className="token" title="Sent as “authorization: Bearer …” with each request.">
+    <label className="token" title="Sent as “authorization: Bearer …” with each request. In memory only, never stored.">
       <span>Bearer token</span>
       <input
         type="password"

@@ -1,4 +1,4 @@
-/** The initial tabs. Outside the demo their ids are made up, in the correct format. */
+/** The initial tabs, each named by its operation. No line is wider than an editor at 1,280 px. Outside the demo their ids are made up, in the correct format. */
 
 export interface Key {
   accountId: string;
@@ -19,10 +19,13 @@ const PLACEHOLDER: Key = {
   executionId: "3f2b1c4d-5e6f-4a8b-9c0d-1e2f3a4b5c6d",
 };
 
-const IN_PROGRESS = `# Every execution in progress, in all accounts and
-# regions, a page at a time.
-query InProgress($first: Int, $after: String) {
-  inProgressExecutions(first: $first, after: $after) {
+const IN_PROGRESS = `# Every execution in progress, in all accounts
+# and regions, a page at a time.
+query Running($first: Int, $after: String) {
+  inProgressExecutions(
+    first: $first
+    after: $after
+  ) {
     edges {
       node {
         id
@@ -48,9 +51,9 @@ query InProgress($first: Int, $after: String) {
 }
 `;
 
-const IN_FULL = `# One execution in full, or why it could not be had:
-# errors are data here.
-query ExecutionInFull($key: ExecutionKey!) {
+const IN_FULL = `# One execution in full, or why it could not be
+# had: errors are data here.
+query Details($key: ExecutionKey!) {
   executionOrError(key: $key) {
     __typename
     ... on Execution {
@@ -94,9 +97,9 @@ fragment step on ExecutionStepResult {
 }
 `;
 
-const HISTORY = `# What became of an execution, also after it has ended:
-# run it again then. All of this comes from its log.
-query WhatHappened($key: ExecutionKey!) {
+const HISTORY = `# What became of an execution, also after it has
+# ended: run it again then. Its log tells.
+query Outcome($key: ExecutionKey!) {
   executionOrError(key: $key) {
     __typename
     ... on Execution {
@@ -137,11 +140,19 @@ fragment timed on ExecutionStepResult {
 }
 `;
 
-const SEARCH = `# Everything known with this in the file's name, in
-# progress and ended. It does not ask AWS; what is not
-# logged is listed there in the background for a minute.
-query Search($filter: SearchFilter!, $after: String) {
-  searchExecutions(filter: $filter, first: 20, after: $after) {
+const SEARCH = `# Everything known with this in the file's name,
+# in progress and ended. AWS isn't asked; what is
+# not logged is listed there in the background
+# for a minute.
+query Search(
+  $filter: SearchFilter!
+  $after: String
+) {
+  searchExecutions(
+    filter: $filter
+    first: 20
+    after: $after
+  ) {
     edges {
       node {
         id
@@ -160,16 +171,27 @@ query Search($filter: SearchFilter!, $after: String) {
     pageInfo { hasNextPage endCursor }
     countsByStatus { counts { status count } isExact }
     # Where executions may be missing, and what to change.
-    coverage { account { alias } region gap remedy }
+    coverage {
+      account { alias }
+      region
+      gap
+      remedy
+    }
   }
 }
 `;
 
-const CHANGES = `# What happens, as it happens: first the executions in
-# progress, then each change. Run it, and wait.
-subscription Changes($filter: SearchFilter, $after: String) {
-  executionsChanged(filter: $filter, after: $after) {
-    cursor # pass it as \`after\`, to go on from here
+const CHANGES = `# What happens, as it happens: first what runs,
+# then each change. Run it, and wait.
+subscription Live(
+  $filter: SearchFilter
+  $after: String
+) {
+  executionsChanged(
+    filter: $filter
+    after: $after
+  ) {
+    cursor # as \`after\`, to go on from here
     execution {
       id
       account { alias }
@@ -186,9 +208,9 @@ subscription Changes($filter: SearchFilter, $after: String) {
 }
 `;
 
-const SEVERAL = `# Up to 1,000 at once, answered in this order. One that
-# fails never spoils the rest.
-query SeveralExecutions($keys: [ExecutionKey!]!) {
+const SEVERAL = `# Up to 1,000 at once, answered in this order.
+# One that fails never spoils the rest.
+query Several($keys: [ExecutionKey!]!) {
   executions(keys: $keys) {
     __typename
     ... on Execution {
@@ -209,7 +231,7 @@ query SeveralExecutions($keys: [ExecutionKey!]!) {
 
 const FIND = `# An execution by its id alone, wherever it runs.
 # Its workflow, where known, saves calls to AWS.
-query FindExecution(
+query Find(
   $executionId: ExecutionId!
   $workflowId: WorkflowId
 ) {
@@ -233,7 +255,7 @@ query FindExecution(
 }
 `;
 
-const ACCOUNTS = `# The accounts and regions that the gateway reads.
+const ACCOUNTS = `# The accounts and regions that are read.
 query Accounts {
   accounts { id alias regions }
 }

@@ -62,11 +62,22 @@ async function subscribe(request: Parameters<Fetcher>[0]): Promise<AsyncIterable
   return subscriptions.iterate(request) as AsyncIterableIterator<ExecutionResult>;
 }
 
+export interface Config {
+  liveExamples: boolean;
+  executionsPage: boolean;
+}
+
+export async function readConfig(): Promise<Config> {
+  try {
+    return await (await fetch("graphiql/config.json")).json();
+  } catch {
+    return { liveExamples: false, executionsPage: false }; // the page works without it
+  }
+}
+
 /** Some executions in progress, for the examples. Only in the demo, since it calls AWS in every account. */
 export async function liveKeys(): Promise<Key[]> {
   try {
-    const config = await (await fetch("graphiql/config.json")).json();
-    if (!config.liveExamples) return [];
     const query = `{ inProgressExecutions(first: 100) { edges { node {
       accountId region workflowId executionId results { steps { stepType } }
     } } } }`;

@@ -7,14 +7,16 @@ import "graphiql/style.css";
 import "@graphiql/plugin-explorer/style.css";
 import "./style.css";
 import { examples } from "./examples";
-import { fetcher, liveKeys } from "./gateway";
+import { fetcher, liveKeys, readConfig } from "./gateway";
 import { isFirstVisit, refresh, storage } from "./storage";
 import { FollowSystemTheme } from "./Theme";
 import { Token } from "./Token";
+import { WrapLongLines } from "./WrapLongLines";
 
 const plugins = [explorerPlugin(), HISTORY_PLUGIN];
 
-const keys = await liveKeys();
+const { liveExamples, executionsPage } = await readConfig();
+const keys = liveExamples ? await liveKeys() : [];
 const tabs = examples(keys);
 if (keys.length > 0) refresh(tabs);
 
@@ -30,9 +32,12 @@ createRoot(document.getElementById("root")!).render(
     shouldPersistHeaders={false}
     inputValueDeprecation
   >
-    <GraphiQL.Logo>transfer-gateway</GraphiQL.Logo>
+    <GraphiQL.Logo>
+      {executionsPage ? <a href="executions">Page of executions</a> : "transfer-gateway"}
+    </GraphiQL.Logo>
     <GraphiQL.Footer>
       <FollowSystemTheme />
+      <WrapLongLines />
       <Token />
     </GraphiQL.Footer>
   </GraphiQL>,

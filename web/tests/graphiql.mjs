@@ -43,16 +43,37 @@ try {
   };
   const tab = (name) => page.getByRole("tab", { name, exact: true }).click();
 
+  // Where the response is, and how far the example's lines reach, in a window of that size.
+  const layout = async (width, height) => {
+    await page.setViewportSize({ width, height });
+    await page.waitForTimeout(300); // until Monaco has followed
+    await shoot(`${width}`);
+    return page.evaluate(() => {
+      const box = (selector) => document.querySelector(selector).getBoundingClientRect();
+      const { x, right, y, bottom } = box(".graphiql-response .result-window");
+      const lines = [...document.querySelectorAll(".graphiql-query-editor .view-line > span")];
+      return {
+        response: { width: Math.min(right, innerWidth) - Math.max(x, 0), height: Math.min(bottom, innerHeight) - y },
+        cut: lines.filter((line) => line.getBoundingClientRect().right > box(".graphiql-query-editor .overflow-guard").right)
+          .map((line) => line.textContent),
+        scrolls: [document.documentElement.scrollWidth - innerWidth, document.documentElement.scrollHeight - innerHeight],
+      };
+    });
+  };
+
   await page.goto(url);
   await page.locator(".graphiql-query-editor .view-lines", { hasText: "inProgressExecutions" }).waitFor();
   seen.tabs = await page.getByRole("tab").allInnerTexts();
   seen.title = await page.title();
   seen.first = await run(/"edges"/);
   await shoot("light");
-  await tab("ExecutionInFull");
+  seen.link = await page.getByRole("link", { name: "Page of executions" }).evaluate((link) => link.href);
+  seen.layouts = [await layout(390, 844), await layout(800, 1000), await layout(1280, 800)];
+  await page.setViewportSize({ width: 1366, height: 768 });
+  await tab("Details");
   seen.inFull = await run(/"executionOrError"/);
   await shoot("execution");
-  await tab("Changes");
+  await tab("Live");
   seen.changes = [await run(/"kind"/)];
   do {
     await page.waitForTimeout(200); // until the next change
@@ -61,16 +82,16 @@ try {
   await shoot("changes");
   await page.getByRole("button", { name: /^Stop query/ }).click();
   await page.getByRole("button", { name: /^Execute query/ }).waitFor();
-  await tab("SeveralExecutions");
+  await tab("Several");
   seen.several = await run(/"executions"/);
-  await tab("FindExecution");
+  await tab("Find");
   seen.found = await run(/"findExecution"/);
   await tab("Accounts");
   seen.accounts = await run(/"accounts"/);
 
   await page.getByLabel("Bearer token").fill(TOKEN);
   seen.authorization = [];
-  await tab("InProgress");
+  await tab("Running");
   await run(/"edges"/);
   await tab("Accounts");
   await page.getByRole("button", { name: "Headers", exact: true }).click(); // a token may be typed there, too
@@ -79,7 +100,7 @@ try {
   await page.waitForTimeout(1000); // until GraphiQL has noticed
   await run(/"accounts"/);
   await page.getByRole("button", { name: "Variables", exact: true }).click();
-  await tab("InProgress");
+  await tab("Running");
   await run(/"edges"/);
   await page.getByRole("button", { name: "Show Documentation Explorer" }).click();
   await page.getByRole("link", { name: "Query" }).or(page.getByText("Query", { exact: true })).first().click();

@@ -63,9 +63,9 @@ class GraphiqlPage:
         await response(scope, receive, send)
 
 
-def graphiql_routes(options: GraphiqlOptions) -> list[Route]:
-    """The page's files."""
-    config = {"liveExamples": options.live_examples}
+def graphiql_routes(options: GraphiqlOptions, *, executions_page: bool) -> list[Route]:
+    """The page's files. `executions_page`: whether there is that page, for a link."""
+    config = {"liveExamples": options.live_examples, "executionsPage": executions_page}
 
     async def get_config(_request: Request) -> Response:
         return JSONResponse(config, headers=_HEADERS | FRESH)

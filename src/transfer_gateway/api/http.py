@@ -89,7 +89,7 @@ def create_app(
             if executions or graphiql
             else ()
         ),
-        *(graphiql_routes(graphiql) if graphiql else ()),
+        *(graphiql_routes(graphiql, executions_page=bool(executions)) if graphiql else ()),
         *(executions_routes(executions) if executions else ()),
         *health_routes(readiness),
         metrics_route(metrics),
