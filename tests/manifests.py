@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ruamel.yaml import YAML
 
+import sign_in_manifests
+from sign_in_manifests import sign_in_problems
 from transfer_gateway.settings import (
     ENV_PREFIX,
     ConfigurationError,
@@ -28,7 +30,7 @@ Manifest = dict[str, Any]
 AnySettings = TypeVar("AnySettings", Settings, MigrationSettings)
 
 KUBERNETES = "1.33"  # the oldest that is looked after
-PATHS = {"/graphql", "/graphiql", "/livez", "/readyz", "/metrics"}  # of the HTTP door
+PATHS = {"/", "/executions", "/graphql", "/graphiql", "/livez", "/readyz", "/metrics"}  # of the HTTP door
 # Kubernetes has no schema of these.
 CUSTOM = {"GRPCRoute", "HTTPRoute", "PodMonitor", "PrometheusRule", "ServiceMonitor"}
 _KEPT = "a-secret-that-nobody-reads"
@@ -45,9 +47,19 @@ def problems(manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch) -> list
         *_against_the_schemas(manifests),
         *_in_paths(manifests),
         *_in_ports(manifests),
+        *sign_in_problems(
+            manifests,
+            [
+                (_name(manifest), *backend)
+                for kind in ("Ingress", "HTTPRoute")
+                for manifest in _of_kind(manifests, kind)
+                for backend in _backends(manifest)
+            ],
+        ),
         *(
             problem
             for deployment in _of_kind(manifests, "Deployment")
+            if deployment["metadata"]["name"] != sign_in_manifests.NAME
             for problem in _in_deployment(deployment, manifests, monkeypatch)
         ),
     ]
@@ -67,10 +79,12 @@ def _against_the_schemas(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def _in_paths(manifests: list[Manifest]) -> Iterator[str]:
-    """Every HTTP request in the manifests is for a path of the service."""
+    """Every HTTP request in the manifests is for a path of the service, or of the proxy that people sign in with."""
+    names = {manifest["metadata"]["name"] for manifest in _of_kind(manifests, "Deployment")}
+    known = PATHS | (sign_in_manifests.PATHS if sign_in_manifests.NAME in names else set())
     for manifest in manifests:
         for path in _paths(manifest):
-            if path not in PATHS:
+            if path not in known:
                 yield f"{_name(manifest)}: the service has no {path}"
 
 
@@ -249,7 +263,8 @@ def _gateway(deployment: Manifest) -> Manifest:
 
 
 def _probes(container: Manifest) -> list[Manifest]:
-    return [container[name] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
+    names = ("startupProbe", "livenessProbe", "readinessProbe")
+    return [container[name] for name in names if name in container]
 
 
 def _name(manifest: Manifest) -> str:

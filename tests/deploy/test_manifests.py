@@ -65,6 +65,29 @@ BROKEN_DATABASES = {
     "a-port-of-no-database": ("postgresql-trial", f"{TRIAL}/service.yaml", "rt: postg", "rt: mysq", "mysq"),
     "a-policy-of-no-port": ("postgresql-trial", f"{TRIAL}/network-policy.yaml", "port: po", "port: x", "xstgresql"),
 }  # fmt: skip
+SIGN_IN = "components/oauth2-proxy"
+SIGN_IN_SETTINGS, PROXY = f"{SIGN_IN}/settings.env", "transfer-gateway-oauth2-proxy"
+BROKEN_SIGN_INS = {
+    # name: (file, what is there, what is put there instead, what is said)
+    "no-token": (SIGN_IN_SETTINGS, "PASS_AUTHORIZATION_HEADER=true", "X=", "PASS_AUTHORIZATION_HEADER"),
+    "old-tokens": (SIGN_IN_SETTINGS, "COOKIE_REFRESH=4m", "COOKIE_X=", "COOKIE_REFRESH"),
+    "a-button-to-press": (SIGN_IN_SETTINGS, "PROVIDER_BUTTON=true", "PROVIDER_BUTTON=false", "SKIP_PROVIDER_BUTTON"),
+    "no-gateway": (f"{SIGN_IN}/deployment.yaml", "http://transfer-gateway:", "http://gateway:", "no http://gateway"),
+    "a-secret-in-the-open": (
+        f"{SIGN_IN}/deployment.yaml", f"valueFrom: {{ secretKeyRef: {{ name: {PROXY}, key: cookie-secret }} }}",
+        "value: open", "COOKIE_SECRET is not",
+    ),
+    "past-the-ingress": (
+        f"{SIGN_IN}/kustomization.yaml", f"paths/1/backend/service/name, value: {PROXY}",
+        "paths/1/backend/service/name, value: transfer-gateway", "Ingress transfer-gateway leads past",
+    ),
+    "past-the-route": (
+        f"{SIGN_IN}/kustomization.yaml", f"[{{ name: {PROXY}, port: 4180 }}]",
+        "[{ name: transfer-gateway, port: 8080 }]", "HTTPRoute transfer-gateway leads past",
+    ),
+    "a-policy-of-no-port": (f"{SIGN_IN}/network-policy.yaml", "port: http", "port: web", "web"),
+    "a-probe-of-no-path": (f"{SIGN_IN}/deployment.yaml", "path: /ping", "path: /pong", "/pong"),
+}  # fmt: skip
 INSECURE = {
     # name: (what is there, what is put there instead, checkov's check)
     "privileged": ("allowPrivilegeEscalation: false", "privileged: true", "CKV_K8S_16"),
@@ -135,6 +158,17 @@ def test_broken_databases(
     """The same for what the history's PostgreSQL needs."""
     replace(k8s / file, old, new)
     found = manifests.problems(manifests.render(k8s / "overlays" / overlay), monkeypatch)
+    assert any(said in problem for problem in found), found
+
+
+@pytest.mark.parametrize(("file", "old", "new", "said"), BROKEN_SIGN_INS.values(), ids=BROKEN_SIGN_INS)
+def test_broken_sign_ins(
+    file: str, old: str, new: str, said: str, k8s: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for what people sign in with."""
+    replace(k8s / file, old, new)
+    chosen = ("gateway-api", "ingress", "oauth2-proxy")
+    found = manifests.problems(manifests.render(choose(k8s, chosen)), monkeypatch)
     assert any(said in problem for problem in found), found
 
 
