@@ -9,7 +9,7 @@ WORKDIR /web
 COPY web/package.json web/package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
 COPY web ./
-RUN PAGES_OUT=/pages npm run --silent build -- --logLevel warn
+RUN PAGES_OUT=/pages npm run --silent build
 
 # /app: the locked dependencies and the package, compiled. pip, uv and the sources stay here.
 FROM ${PYTHON_IMAGE} AS everything

@@ -21,10 +21,11 @@ def doors(printed: str) -> tuple[str, str]:
 
 
 def demo_answers(printed: str) -> str:
-    """The id of an execution that both servers return. The page is served, too."""
+    """The id of an execution that both servers return. The pages are served, too; `/` leads to that for people."""
     url, address = doors(printed)
-    with urlopen(Request(f"{url}/graphql", headers={"accept": "text/html"})) as page:
-        assert b"graphiql/assets/" in page.read()
+    for path, files in {"/graphql": b"graphiql/assets/", "/": b"executions/assets/"}.items():
+        with urlopen(Request(f"{url}{path}", headers={"accept": "text/html"})) as page:
+            assert files in page.read()
     query = {"query": "{ inProgressExecutions(first: 1) { edges { node { id status } } } }"}
     request = Request(f"{url}/graphql", json.dumps(query).encode(), {"content-type": "application/json"})
     with urlopen(request) as response:

@@ -52,7 +52,8 @@ def _check_contents(root: Path, name: str) -> None:
     (packages,) = root.glob("app/lib/python3.*/site-packages")
     assert (packages / "transfer_emulator").is_dir() == (name == "demo")
     assert list(packages.glob("transfer_gateway/__pycache__/server.*.pyc")), "not compiled"
-    assert (packages / "transfer_gateway/api/pages/graphiql/index.html").is_file(), "no page"
+    for file in ("graphiql/index.html", "executions/index.html"):
+        assert (packages / "transfer_gateway/api/pages" / file).is_file(), f"no {file}"
 
 
 def _check_labels(labels: dict[str, str]) -> None:
