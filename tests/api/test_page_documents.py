@@ -133,7 +133,7 @@ async def test_unknown_without_the_page(
 
 
 async def test_limits_apply(aws: Emulator, settings: Callable[..., Settings], built: Path) -> None:
-    """Limits that the page's documents exceed keep no gateway from starting: the log tells, and so does each answer."""
+    """Limits that the page's documents exceed keep no gateway from starting; the answer names the limit."""
     strict = settings(graphql_max_selections=3)
     async with server.running(strict, page_directory=built) as service, calling(service.url) as gateway:
         assert await errors(gateway, documentId=hash_of(ACCOUNTS)) == []

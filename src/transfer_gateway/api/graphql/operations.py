@@ -38,7 +38,7 @@ from transfer_gateway.domain.errors import (
 from transfer_gateway.settings import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     import strawberry
     from graphql import DocumentNode, OperationDefinitionNode
@@ -91,19 +91,14 @@ class Operations:
 
     def check_trusted(self, documents: Mapping[str, str]) -> None:
         """Raises: ConfigurationError for documents that are invalid or exceed the limits."""
-        problems = [
-            f"trusted document {document_id}: {problem}" for document_id, problem in self.refused(documents)
-        ]
-        if problems:
-            raise ConfigurationError(problems)
-
-    def refused(self, documents: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """Those that are invalid or exceed the limits: the id, and why, for each reason."""
+        problems = []
         for document_id, text in documents.items():
             try:
                 self._documents.get(text)
             except Refused as refused:
-                yield from ((document_id, error.message) for error in refused.errors)
+                problems += [f"trusted document {document_id}: {error.message}" for error in refused.errors]
+        if problems:
+            raise ConfigurationError(problems)
 
     @overload
     async def run(

@@ -43,7 +43,8 @@ class TextRequired(Exception):
 class TrustedDocuments:
     """`off`: documents as text only. `allow`: as text or by hash. `only`: by hash only.
 
-    `page`: the documents of the gateway's own page, which sends their hash alone, in every mode.
+    `page`: the documents of the gateway's own page, which sends their hash alone, in every mode. They are checked when
+    they are first asked for: all of them take 0.1 s, and stricter limits must keep no gateway from starting.
     """
 
     mode: TrustMode = "off"

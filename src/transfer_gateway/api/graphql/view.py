@@ -42,7 +42,6 @@ from transfer_gateway.api.graphql.sse import EVENTS, EventStream, as_events, onl
 from transfer_gateway.api.graphql.trusted import TextRequired, TrustedDocuments
 from transfer_gateway.api.graphql.updates import Updates
 from transfer_gateway.domain.errors import BadUserInput, Forbidden, GatewayError, quote
-from transfer_gateway.telemetry import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +56,6 @@ if TYPE_CHECKING:
     from transfer_gateway.core.use_cases import Reader
     from transfer_gateway.telemetry import Requests
 
-_log = get_logger(__name__)
 _JSON, _RESPONSE_JSON = "application/json", "application/graphql-response+json"
 _JSON_BYTES = _JSON.encode()
 _FAILED = 400  # and above
@@ -123,8 +121,6 @@ class GraphQLView:
             direct=direct,
         )
         self.operations.check_trusted(options.trusted.texts)
-        for document_id, problem in self.operations.refused(options.trusted.page):
-            _log.warning("page_document_refused", document=document_id, problem=problem)  # by stricter limits
         self._answers = ResponseCache(options.answers_max_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
