@@ -267,7 +267,7 @@ async def app(scope, receive, send):
 configure_logging("debug", "json")
 listener = socket.create_server(("127.0.0.1", 0))
 print("http://127.0.0.1:%d" % listener.getsockname()[1], flush=True)
-app = RequestLog(app, Requests(slow_s=10), UnreadBytes(max_bytes=1, max_bytes_per_caller=1), {"/graphql": "none"})
+app = RequestLog(app, Requests(slow_s=10), UnreadBytes(max_bytes=1, max_bytes_per_caller=1))
 limits = ConnectionLimits(32768, 10, 16, 100, 100, 10, 60)
 http = HttpServer(app, grace_s=0, keepalive_s=5, max_message_bytes=1000, limits=limits)
 asyncio.run(http.serve(sockets=[listener]))

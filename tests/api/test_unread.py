@@ -117,7 +117,7 @@ async def serving_large(
 ) -> AsyncIterator[str]:
     """Our server in front of that, with times of a test's."""
     limits = ConnectionLimits(32_768, 10, 16, 100, 100, stall_s, write_s)
-    app = RequestLog(large, Requests(slow_s=100), UNBOUNDED, {})
+    app = RequestLog(large, Requests(slow_s=100), UNBOUNDED)
     http = HttpServer(app, grace_s=0, keepalive_s=60, max_message_bytes=1000, limits=limits, tls=tls)
     with sockets.create_server(("127.0.0.1", 0)) as listener:
         async with asyncio.TaskGroup() as tasks:
@@ -206,7 +206,7 @@ async def test_what_waits_for_a_peer_is_known() -> None:
 
     limits = ConnectionLimits(32_768, 10, 16, 100, 100, 60, 60)
     http = HttpServer(
-        RequestLog(app, Requests(slow_s=100), UNBOUNDED, {}),
+        RequestLog(app, Requests(slow_s=100), UNBOUNDED),
         grace_s=0,
         keepalive_s=5,
         max_message_bytes=1000,

@@ -32,7 +32,6 @@ from transfer_gateway.domain.errors import ErrorCode
 from transfer_gateway.telemetry import CANCELLED, LOG_IDS, current_request, get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from starlette.requests import Request
@@ -80,7 +79,6 @@ def create_app(
     )
     graphql = GraphQLView(admission, options, requests, unread)
     door = GraphiqlPage(graphql, graphiql) if graphiql else graphql
-    counted = {_GRAPHQL: "none"} | ({PATH: "page"} if executions else {})
     app.router.routes += [
         Route(_GRAPHQL, door),
         WebSocketRoute(_GRAPHQL, sockets(graphql, options.cors_origins)),
@@ -107,7 +105,7 @@ def create_app(
             )
         if loopback_hosts_only:
             inner = LoopbackHosts(inner)
-        return RequestLog(inner, requests, unread, counted)
+        return RequestLog(inner, requests, unread, PATH if executions else None)
 
     app.add_middleware(around)
     return DirectRoute(around(door), _GRAPHQL, app)
@@ -174,18 +172,18 @@ class LoopbackHosts:
 class RequestLog:
     """Assigns each request an id, logs its end, and answers a bug with an error without details.
 
-    The id is the caller's `X-Request-Id` if that is well-formed, and is returned in the same header. `counted`: the
-    paths whose requests are counted, too, each with the operation to count until another is known. Plain ASGI:
-    Starlette's BaseHTTPMiddleware costs 269 µs per request.
+    The id is the caller's `X-Request-Id` if that is well-formed, and is returned in the same header. GraphQL requests
+    are counted, too, and those for the page, if `page` is its path. Plain ASGI: Starlette's BaseHTTPMiddleware costs
+    269 µs per request.
     """
 
     def __init__(
-        self, app: ASGIApp, requests: Requests, unread: UnreadBytes, counted: Mapping[str, str]
+        self, app: ASGIApp, requests: Requests, unread: UnreadBytes, page: str | None = None
     ) -> None:
         self._app = app
         self._requests = requests
         self._unread = unread
-        self._counted = counted
+        self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -196,9 +194,11 @@ class RequestLog:
         scope.setdefault("state", {}).update(request_id=request_id, headers=headers)
         ids, started, head = {"request_id": request_id}, time.perf_counter(), _Head()
         request = None
-        operation = self._counted.get(scope["path"])
-        if operation is not None and scope["method"] != "OPTIONS":  # a CORS preflight
-            request = self._requests.begin("graphql", operation, request_id, headers.get)
+        if scope["path"] == "/graphql" and scope["method"] != "OPTIONS":  # a CORS preflight
+            request = self._requests.begin("graphql", "none", request_id, headers.get)
+            ids = request.ids()
+        elif scope["path"] == self._page:
+            request = self._requests.begin("graphql", "page", request_id, headers.get)
             ids = request.ids()
 
         async def send_with_id(message: Message) -> None:
