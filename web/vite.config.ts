@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import react from "@vitejs/plugin-react";
@@ -20,15 +20,27 @@ function precompressed(): Plugin {
   };
 }
 
+/** Puts the page's documents beside it, where the gateway looks for what a hash stands for. */
+function documents(page: string): Plugin {
+  return {
+    name: "documents",
+    apply: "build",
+    async writeBundle({ dir }) {
+      if (page === "executions") await copyFile(`${page}/gql/persisted-documents.json`, join(dir!, "documents.json"));
+    },
+  };
+}
+
 /** `vite build --mode PAGE` builds the page in that directory. */
 export default defineConfig(({ mode: page }) => ({
   root: page,
   logLevel: "warn",
-  plugins: [react(), precompressed()],
+  plugins: [react(), precompressed(), documents(page)],
   build: {
     outDir: resolve(process.env.PAGES_OUT ?? "../src/transfer_gateway/api/pages", page),
     emptyOutDir: true,
     target: "es2022",
+    cssTarget: "chrome123", // else light-dark() is taken apart
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 5000, // Monaco is what it is
     rolldownOptions: {

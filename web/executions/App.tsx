@@ -1,0 +1,176 @@
+/** The page: its state is its address. */
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
+import { Counts } from "./Counts";
+import { Coverage } from "./Coverage";
+import { Filters } from "./Filters";
+import { ask, setToken, useRefusal } from "./gateway";
+import { ViewerDocument } from "./gql/graphql";
+import { Header } from "./Header";
+import { List, move } from "./List";
+import { SignIn } from "./SignIn";
+import { useZoneChoice, ZoneContext } from "./Times";
+import { Toolbar } from "./Toolbar";
+import { useExecutions } from "./useExecutions";
+import { EXECUTION_ID, queryOf, stateOf, type State } from "./url";
+
+// Not needed for the first rows: the detail comes after them, before anybody can open it.
+const loadDetail = () => import("./Detail");
+const Detail = lazy(async () => ({ default: (await loadDetail()).Detail }));
+const Find = lazy(async () => ({ default: (await import("./Find")).Find }));
+const Targets = lazy(async () => ({ default: (await import("./Targets")).Targets }));
+const EMPTY = stateOf("");
+const AT_TOP_PX = 40;
+const PRELOAD_AFTER_MS = 500;
+
+export function App() {
+  const [state, setState] = useState(() => stateOf(location.search));
+  const [zone, setZone] = useZoneChoice();
+  const [isPaused, pause] = useState(false);
+  const [finding, find] = useState("");
+  const main = useRef<HTMLDivElement>(null);
+  const cache = useQueryClient();
+
+  const change = useCallback((part: Partial<State>) => {
+    setState((before) => {
+      const next = { ...before, ...part };
+      if (queryOf(next) !== queryOf(before)) history.pushState(null, "", queryOf(next));
+      return next;
+    });
+  }, []);
+  useEffect(() => {
+    const follow = () => setState(stateOf(location.search));
+    addEventListener("popstate", follow);
+    return () => removeEventListener("popstate", follow);
+  }, []);
+
+  const open = useCallback((execution: string) => change({ execution }), [change]);
+  const close = useCallback(() => {
+    const { execution } = stateOf(location.search);
+    change({ execution: "" });
+    find("");
+    // After the list can have the focus again, where it covered the list.
+    requestAnimationFrame(() => main.current?.querySelector<HTMLElement>(`a[data-id="${execution}"]`)?.focus());
+  }, [change]);
+  const found = useCallback(
+    (execution: string) => {
+      find("");
+      change({ execution });
+    },
+    [change],
+  );
+  useKeys(main, close);
+
+  const viewer = useQuery({
+    queryKey: ["viewer"],
+    queryFn: async ({ signal }) => (await ask(ViewerDocument, {}, signal)).viewer,
+    staleTime: Infinity,
+  });
+  const holds = () => scrollY > AT_TOP_PX || main.current?.querySelector(".table:hover, .table:focus-within") != null;
+  const list = useExecutions(state, isPaused, holds);
+  const refusal = useRefusal();
+  const isShut = refusal !== null && !viewer.data; // nothing is known at all
+  const use = (token: string) => {
+    setToken(token);
+    void cache.refetchQueries();
+  };
+
+  const hasRows = list.rows !== undefined;
+  useEffect(() => {
+    if (hasRows) setTimeout(() => void loadDetail(), PRELOAD_AFTER_MS);
+  }, [hasRows]);
+
+  const hiddenFields = viewer.data?.hiddenFields ?? [];
+  const hasDetail = Boolean(state.execution || finding);
+  return (
+    <ZoneContext value={zone}>
+      <Header state={state} change={change} viewer={viewer.data} zone={zone} setZone={setZone} />
+      <main className={hasDetail ? "with-detail" : undefined}>
+        <h1 className="unseen">{state.view === "targets" ? "Accounts and servers" : "Executions"}</h1>
+        {refusal && <SignIn message={refusal.message} use={use} />}
+        {!isShut && (
+          <div className="list" ref={main}>
+            {state.view === "targets" ? (
+              <Suspense fallback={null}>
+                <Targets go={change} />
+              </Suspense>
+            ) : (
+              <>
+                <Filters
+                  state={state}
+                  change={change}
+                  find={(id) => (EXECUTION_ID.test(id) ? open(id) : find(id))}
+                  accounts={viewer.data?.accounts ?? []}
+                />
+                <Coverage summary={list.summary} />
+                <div className="bar-of-counts">
+                  <Counts summary={list.summary} chosen={state.statuses} choose={(statuses) => change({ statuses })} />
+                  <Toolbar list={list} state={state} isPaused={isPaused} pause={pause} />
+                </div>
+                <Held count={list.held} show={list.showHeld} />
+                <List
+                  list={list}
+                  state={state}
+                  hiddenFields={hiddenFields}
+                  open={open}
+                  clear={() => change({ ...EMPTY, execution: state.execution })}
+                />
+              </>
+            )}
+          </div>
+        )}
+        {hasDetail && !isShut && (
+          <Suspense fallback={<section className="detail" />}>
+            {state.execution ? (
+              <Detail
+                key={state.execution}
+                id={state.execution}
+                hiddenFields={hiddenFields}
+                close={close}
+                change={change}
+              />
+            ) : (
+              <Find executionId={finding} close={close} found={found} />
+            )}
+          </Suspense>
+        )}
+      </main>
+    </ZoneContext>
+  );
+}
+
+function Held({ count, show }: { count: number; show: () => void }) {
+  return (
+    <div className="held" role="status">
+      {count > 0 && (
+        <button
+          type="button"
+          onClick={() => {
+            show();
+            scrollTo({ top: 0 });
+          }}
+        >
+          ↑ {count.toLocaleString("en")} new
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** Arrow keys from anywhere but a field; Esc closes. */
+function useKeys(main: React.RefObject<HTMLElement | null>, close: () => void): void {
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      if (event.key === "Escape" && !event.defaultPrevented) return close();
+      const { target } = event;
+      const table = main.current?.querySelector(".table");
+      if (!table || event.defaultPrevented || event.altKey || event.ctrlKey || event.metaKey) return;
+      if (target instanceof Element && target.matches("select, textarea, [type=datetime-local]")) return;
+      if (target instanceof Element && target.closest(".detail")) return; // it scrolls
+      if (target instanceof HTMLInputElement && event.key === "ArrowUp") return;
+      move(event, table);
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, [main, close]);
+}

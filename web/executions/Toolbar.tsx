@@ -1,0 +1,76 @@
+/** How current the list is, and what can be done with it. */
+import { useState } from "react";
+import { download, MOST_CSV_ROWS } from "./download";
+import type { GatewayError } from "./gateway";
+import { Icon } from "./Status";
+import { Since } from "./Times";
+import type { Executions } from "./useExecutions";
+import type { State } from "./url";
+
+interface Props {
+  list: Executions;
+  state: State;
+  isPaused: boolean;
+  pause: (isPaused: boolean) => void;
+}
+
+export function Toolbar({ list, state, isPaused, pause }: Props) {
+  const [said, say] = useState("");
+  const [isSaving, setSaving] = useState(false);
+  const save = async () => {
+    setSaving(true);
+    try {
+      const { rows, isAll } = await download(state);
+      const count = rows.toLocaleString("en");
+      say(isAll ? `${count} rows saved` : `The newest ${count} rows saved; no more are, at once`);
+    } catch (error) {
+      say(`Not saved: ${(error as GatewayError).message}`);
+    } finally {
+      setSaving(false);
+    }
+  };
+  return (
+    <div className="toolbar">
+      <Currency list={list} isPaused={isPaused} />
+      <span role="status" className="said">
+        {said}
+      </span>
+      <button type="button" aria-pressed={isPaused} onClick={() => pause(!isPaused)}>
+        {isPaused ? "Go on" : "Pause"}
+      </button>
+      <button
+        type="button"
+        disabled={isSaving}
+        onClick={() => void save()}
+        title={`The list as a file, ${MOST_CSV_ROWS.toLocaleString("en")} rows at most`}
+      >
+        {isSaving ? "Saving…" : "CSV"}
+      </button>
+    </div>
+  );
+}
+
+function Currency({ list, isPaused }: Pick<Props, "list" | "isPaused">) {
+  if (!list.updatedAt) return <span className="currency">&nbsp;</span>;
+  const ago = (
+    <>
+      updated <Since at={list.updatedAt} /> ago
+    </>
+  );
+  if (list.problem)
+    return (
+      <span className="currency old" role="status">
+        <Icon kind="handling" />
+        <span>
+          Old: {list.problem.message} <span className="ago">{ago}</span>
+        </span>
+      </span>
+    );
+  return (
+    <span className={isPaused ? "currency paused" : "currency"}>
+      <i className={list.isLive && !isPaused ? "dot live" : "dot"} />
+      {isPaused ? "Paused" : list.isLive ? "Live" : list.isPolled ? "Asked every 5 s" : "Connecting"},{" "}
+      <span className="ago">{ago}</span>
+    </span>
+  );
+}

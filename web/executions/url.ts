@@ -1,0 +1,96 @@
+/** What the page shows is in its address, all of it: it survives reload, back, forward and a new tab. */
+import type { ExecutionStatus, SearchFilter } from "./gql/graphql";
+
+export interface State {
+  view: "list" | "targets";
+  text: string;
+  servers: string[];
+  workflows: string[];
+  accounts: string[];
+  regions: string[];
+  users: string[];
+  statuses: ExecutionStatus[];
+  /** A name in RANGES; empty: any time, or from `from` to `to`. */
+  within: string;
+  /** ISO 8601, or empty. */
+  from: string;
+  to: string;
+  /** The id of the execution whose detail is open: `account/region/workflow/id`. */
+  execution: string;
+}
+
+export const STATUSES = ["IN_PROGRESS", "HANDLING_EXCEPTION", "EXCEPTION", "COMPLETED"] as const;
+export const RANGES: Record<string, { label: string; seconds: number }> = {
+  "15m": { label: "Last 15 minutes", seconds: 900 },
+  "1h": { label: "Last hour", seconds: 3_600 },
+  "24h": { label: "Last 24 hours", seconds: 86_400 },
+  "7d": { label: "Last 7 days", seconds: 604_800 },
+  "30d": { label: "Last 30 days", seconds: 2_592_000 },
+};
+export const EXECUTION_ID = /^\d{12}\/[a-z0-9-]+\/w-[a-z0-9]{17}\/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+const LISTS = {
+  server: "servers",
+  workflow: "workflows",
+  account: "accounts",
+  region: "regions",
+  user: "users",
+} as const;
+const MOST = 100; // of one list, as the API takes them
+
+/** The state in a query string; what is not understood there is left out. */
+export function stateOf(query: string): State {
+  const given = new URLSearchParams(query);
+  const all = (name: string) => [...new Set(given.getAll(name).filter(Boolean))].slice(0, MOST);
+  const time = (name: string) => {
+    const value = given.get(name) ?? "";
+    return Number.isNaN(Date.parse(value)) ? "" : value;
+  };
+  const within = given.get("within") ?? "";
+  const execution = given.get("execution") ?? "";
+  return {
+    view: given.get("view") === "targets" ? "targets" : "list",
+    text: (given.get("q") ?? "").slice(0, 256),
+    servers: all("server"),
+    workflows: all("workflow").filter((id) => /^w-[a-z0-9]{17}$/.test(id)),
+    accounts: all("account").filter((id) => /^\d{12}$/.test(id)),
+    regions: all("region"),
+    users: all("user"),
+    statuses: STATUSES.filter((status) => given.getAll("status").includes(status)),
+    within: within in RANGES ? within : "",
+    from: time("from"),
+    to: time("to"),
+    execution: EXECUTION_ID.test(execution) ? execution : "",
+  };
+}
+
+/** The query string of a state: `?…`, or `?` for the page as it is first opened. */
+export function queryOf(state: State): string {
+  const query = new URLSearchParams();
+  if (state.view === "targets") query.set("view", "targets");
+  if (state.text) query.set("q", state.text);
+  for (const [name, list] of Object.entries(LISTS)) for (const value of state[list]) query.append(name, value);
+  for (const status of state.statuses) query.append("status", status);
+  for (const name of ["within", "from", "to", "execution"] as const) if (state[name]) query.set(name, state[name]);
+  // These need no escape in a query, and are to be read by people.
+  return `?${query.toString().replaceAll("%2F", "/").replaceAll("%3A", ":")}`;
+}
+
+/** What the API is to search for, at this moment. */
+export function filterOf(state: State, now: number): SearchFilter {
+  const range = RANGES[state.within];
+  const some = <T>(list: T[]) => (list.length > 0 ? list : undefined);
+  return {
+    text: state.text || undefined,
+    serverIds: some(state.servers),
+    workflowIds: some(state.workflows),
+    accountIds: some(state.accounts),
+    regions: some(state.regions),
+    userNames: some(state.users),
+    statuses: some(state.statuses),
+    startedAfter: range ? new Date(now - range.seconds * 1000).toISOString() : state.from || undefined,
+    startedBefore: range ? undefined : state.to || undefined,
+  };
+}
+
+/** Whether anything but the page's first look is asked for. */
+export const isFiltered = (state: State): boolean => queryOf({ ...state, view: "list", execution: "" }) !== "?";

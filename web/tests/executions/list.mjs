@@ -1,0 +1,173 @@
+// Searching, filtering and going around, by keyboard alone.
+import { readFile } from "node:fs/promises";
+import { chips, closed, given, opened, outside, overflow, rows, shoot } from "./browser.mjs";
+
+const EVERY = "[role=rowgroup] [role=row]";
+
+export async function list() {
+  const seen = {};
+  const page = await opened();
+  await rows(page).first().waitFor();
+  const press = (key) => page.keyboard.press(key);
+  const address = () => decodeURIComponent(new URL(page.url()).search);
+  const files = () => page.locator(`${EVERY} .file a`).allTextContents();
+  const settled = () => page.locator(".table[aria-busy=false], .none").first().waitFor();
+
+  await press("/");
+  await page.keyboard.type("payments-");
+  await press("Enter");
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll("[role=rowgroup] .file a")].every((link) => link.textContent.startsWith("payments-")),
+  );
+  seen.searched = { chips: await chips(page), address: address(), files: (await files()).slice(0, 3) };
+
+  await page
+    .getByRole("group", { name: "Status" })
+    .getByRole("button", { name: /^Failed/ })
+    .press("Enter");
+  await page.waitForFunction(
+    (every) => [...document.querySelectorAll(`${every} .status`)].every((status) => status.textContent === "Failed"),
+    EVERY,
+  );
+  const filtered = page.url();
+  seen.filtered = {
+    address: address(),
+    failedSteps: (await page.locator(`${EVERY} .state small`).allTextContents()).slice(0, 3),
+  };
+  await page.reload();
+  await rows(page).first().waitFor();
+  seen.reloaded = { chips: await chips(page), pressed: await page.locator(".counts [aria-pressed=true]").innerText() };
+  const other = await page.context().newPage();
+  await other.goto(filtered);
+  await rows(other).first().waitFor();
+  seen.newTab = await chips(other);
+  await other.close();
+  await page.goBack();
+  await settled();
+  seen.back = address();
+  await page.goForward();
+  await settled();
+  seen.forward = page.url() === filtered;
+
+  await page.evaluate(() => document.activeElement.blur());
+  await press("ArrowDown");
+  await press("ArrowDown");
+  seen.focused = await page.evaluate(() =>
+    [...document.querySelectorAll("a[data-id]")].indexOf(document.activeElement),
+  );
+  const id = await page.evaluate(() => document.activeElement.dataset.id);
+  await press("Enter");
+  await page.locator(".detail .steps").first().waitFor();
+  seen.opened = {
+    isInAddress: address().endsWith(`execution=${id}`),
+    focus: await page.evaluate(() => document.activeElement.id),
+  };
+  await press("Escape");
+  await page.locator(".detail").waitFor({ state: "detached" });
+  await page.waitForFunction((wanted) => document.activeElement.dataset.id === wanted, id);
+  seen.closed = !address().includes("execution=");
+
+  const pasted = async (text) => {
+    await press("/");
+    await page.evaluate((value) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData("text", value);
+      document.activeElement.dispatchEvent(
+        new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }),
+      );
+    }, text);
+  };
+  await pasted(id.split("/").at(-1));
+  await page.locator(".detail .steps").first().waitFor();
+  seen.foundByUuid = address().includes(id);
+  await press("Escape");
+  await pasted(`111111111111 ${id.split("/")[2]}`);
+  await page.waitForFunction(() => document.querySelectorAll(".chips li").length === 3);
+  seen.pasted = await chips(page);
+  await page.getByRole("button", { name: /^Remove workflow/ }).press("Enter");
+  await page.getByRole("button", { name: /^Remove account/ }).press("Enter");
+  seen.removed = await chips(page);
+
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    page.getByRole("button", { name: "CSV" }).press("Enter"),
+  ]);
+  seen.csv = {
+    name: download.suggestedFilename(),
+    lines: (await readFile(await download.path(), "utf8")).split("\r\n").slice(0, 2),
+  };
+
+  await page.getByRole("button", { name: "Local" }).press("Enter");
+  await page.reload();
+  await rows(page).first().waitFor();
+  seen.stored = {
+    local: await page.getByRole("button", { name: "Local" }).getAttribute("aria-pressed"),
+    all: await page.evaluate(() => Object.entries(localStorage)),
+  };
+
+  await page.goto(`${given.url}?q=no-such-file`);
+  seen.noMatch = await page.locator(".none h2").innerText();
+  await page.goto(`${given.url}?user=hostile`);
+  await rows(page).nth(1).waitFor();
+  seen.hostile = { files: await files(), title: await page.title(), images: await page.locator("main img").count() };
+  await page.locator("a[data-id]").last().click();
+  await page.locator(".facts").waitFor();
+  seen.hostile.detail = await page.locator(".detail h2").innerText();
+  await shoot(page, "hostile");
+  await closed(page);
+  return seen;
+}
+
+/** A row changes where it is, and Pause stops it. */
+export async function changes() {
+  const page = await opened();
+  await page.locator(".dot.live").waitFor();
+  await page.mouse.move(0, 0);
+  const id = await outside("upload 5");
+  const row = page.locator(`[role=row]:has(a[data-id="${id}"])`);
+  await row.waitFor();
+  const words = [await row.locator(".status").innerText()];
+  await row.evaluate((element) => (element.isTheSame = true));
+  await row.locator(".status", { hasText: "Completed" }).waitFor();
+  words.push(await row.locator(".status").innerText());
+  const isTheSame = await row.evaluate((element) => element.isTheSame === true);
+  await page.getByRole("button", { name: "Pause" }).click();
+  const before = await page.locator(`${EVERY} .file a`).allTextContents();
+  await page.locator(".held button").waitFor();
+  await page.waitForTimeout(1500); // for three more rounds of changes
+  const isStill = JSON.stringify(await page.locator(`${EVERY} .file a`).allTextContents()) === JSON.stringify(before);
+  await page.getByRole("button", { name: "Go on" }).click();
+  await page.mouse.move(0, 0);
+  await page.locator(".held button").waitFor({ state: "detached" });
+  await closed(page);
+  return { words, isTheSame, isStill };
+}
+
+export async function narrow() {
+  const seen = {};
+  const page = await opened("", { viewport: { width: 320, height: 640 } });
+  await rows(page).first().waitFor();
+  seen.list = await overflow(page);
+  await page.locator("a[data-id]").first().click();
+  await page.locator(".facts").waitFor();
+  seen.detail = await overflow(page);
+  seen.isAlone = await page.locator(".list").isHidden();
+  await page.goto(`${given.url}?view=targets`);
+  await page
+    .getByRole("button", { name: /^Servers/ })
+    .first()
+    .click();
+  await page.locator(".servers li").first().waitFor();
+  seen.targets = await overflow(page);
+  await closed(page);
+  // 200 % zoom of a window of 1,280 px.
+  const zoomed = await opened("", { viewport: { width: 640, height: 400 }, deviceScaleFactor: 2 });
+  await rows(zoomed).first().waitFor();
+  seen.zoomed = await overflow(zoomed);
+  await closed(zoomed);
+  const large = await opened("", { viewport: { width: 3840, height: 2160 } });
+  await rows(large).first().waitFor();
+  seen.large = await overflow(large);
+  await closed(large);
+  return seen;
+}
