@@ -315,7 +315,7 @@ def test_sign_in_and_a_policy(seen: dict[str, Any]) -> None:
     """A token lets in, under the same address; hidden is told from unknown; only the page's documents are sent."""
     guarded = seen["guarded"]
     assert "Sign in again" in guarded["signIn"]
-    assert guarded["address"] == "?status=EXCEPTION"
+    assert guarded["address"] == "?status=COMPLETED"
     assert re.match(r"alice\s+until \d", guarded["who"])
     assert guarded["files"] == ["hidden from you"]
     assert "File hidden from you" in guarded["detail"]

@@ -5,7 +5,7 @@ const said = (page, selector) => page.locator(selector).allTextContents(); // al
 
 /** Its tagging fails after it has been archived, while its detail is open. */
 export async function ending() {
-  const id = await outside("upload 10 3");
+  const id = await outside("upload 18 3");
   const page = await opened(`?execution=${id}`);
   await page.locator(".lead .live").waitFor();
   await page.locator(".steps li.running, .steps li.done").first().waitFor();
@@ -34,7 +34,7 @@ export async function ending() {
 export async function guarded() {
   const page = await opened();
   expected.failures = true; // it is refused
-  await page.goto(`${given.hiding}?status=EXCEPTION`);
+  await page.goto(`${given.hiding}?status=COMPLETED`);
   await page.locator(".sign-in").waitFor();
   expected.failures = false;
   const seen = { signIn: await page.locator(".sign-in").innerText() };

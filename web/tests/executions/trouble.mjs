@@ -15,7 +15,7 @@ export const recover = () => aws("faults", "DELETE");
 export async function gaps() {
   const page = await opened();
   let healthyMs = Infinity;
-  for (let attempt = 0; attempt < 4 && healthyMs >= 1000; attempt++) {
+  for (let attempt = 0; attempt < 8 && healthyMs >= 1000; attempt++) {
     const began = Date.now();
     await page.goto(`${given.url}?account=111111111111`);
     await rows(page).nth(10).waitFor();
