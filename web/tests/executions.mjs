@@ -7,11 +7,20 @@ import { changes, list, narrow } from "./executions/list.mjs";
 import { hidden, many, opening, tenTabs } from "./executions/opening.mjs";
 import { away, gaps, recover, recovered, refuse } from "./executions/trouble.mjs";
 
-const seen = { wrong, took: {} };
+const seen = { wrong, failed: {}, took: {} };
 const part = async (name, look) => {
   if (process.env.PARTS && !process.env.PARTS.split(",").includes(name)) return; // while one is worked on
   const began = Date.now();
-  seen[name] = await look();
+  try {
+    seen[name] = await look();
+  } catch (error) {
+    seen.failed[name] = error.stack; // the others go on
+    for (const [index, page] of browser
+      .contexts()
+      .flatMap((context) => context.pages())
+      .entries())
+      await shoot(page, `failed-${name}-${index}`);
+  }
   seen.took[name] = (Date.now() - began) / 1000;
 };
 try {
@@ -29,13 +38,6 @@ try {
   await part("away", away);
   await part("recovered", recovered);
   await part("accessibility", accessibility);
-} catch (error) {
-  for (const [index, page] of browser
-    .contexts()
-    .flatMap((context) => context.pages())
-    .entries())
-    await shoot(page, `failed-${index}`);
-  throw error;
 } finally {
   await browser.close();
 }
