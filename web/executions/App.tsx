@@ -1,6 +1,6 @@
 /** The page: its state is its address. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
+import { lazy, useCallback, useEffect, useRef, useState } from "react";
 import { Counts } from "./Counts";
 import { Coverage } from "./Coverage";
 import { Filters } from "./Filters";
@@ -8,6 +8,7 @@ import { ask, setToken, useRefusal } from "./gateway";
 import { ViewerDocument } from "./gql/graphql";
 import { Header } from "./Header";
 import { List, move } from "./List";
+import { Part } from "./Part";
 import { SignIn } from "./SignIn";
 import { useZoneChoice, ZoneContext } from "./Times";
 import { Toolbar } from "./Toolbar";
@@ -77,7 +78,8 @@ export function App() {
 
   const hasRows = list.rows !== undefined;
   useEffect(() => {
-    if (hasRows) setTimeout(() => void loadDetail(), PRELOAD_AFTER_MS);
+    // If that fails, `Part` says so once it is needed.
+    if (hasRows) setTimeout(() => loadDetail().catch(() => undefined), PRELOAD_AFTER_MS);
   }, [hasRows]);
 
   const hiddenFields = viewer.data?.hiddenFields ?? [];
@@ -91,9 +93,9 @@ export function App() {
         {!isShut && (
           <div className="list" ref={main}>
             {state.view === "targets" ? (
-              <Suspense fallback={null}>
+              <Part key="targets">
                 <Targets go={change} />
-              </Suspense>
+              </Part>
             ) : (
               <>
                 <Filters
@@ -120,7 +122,7 @@ export function App() {
           </div>
         )}
         {hasDetail && !isShut && (
-          <Suspense fallback={<section className="detail" />}>
+          <Part key={state.execution} until={<section className="detail" />}>
             {state.execution ? (
               <Detail
                 key={state.execution}
@@ -132,7 +134,7 @@ export function App() {
             ) : (
               <Find executionId={finding} close={close} found={found} />
             )}
-          </Suspense>
+          </Part>
         )}
       </main>
     </ZoneContext>
