@@ -52,7 +52,7 @@ def _check_contents(root: Path, name: str) -> None:
     (packages,) = root.glob("app/lib/python3.*/site-packages")
     assert (packages / "transfer_emulator").is_dir() == (name == "demo")
     assert list(packages.glob("transfer_gateway/__pycache__/server.*.pyc")), "not compiled"
-    for file in ("graphiql/index.html", "executions/index.html"):
+    for file in ("graphiql/index.html", "executions/index.html", "executions/documents.json"):
         assert (packages / "transfer_gateway/api/pages" / file).is_file(), f"no {file}"
 
 

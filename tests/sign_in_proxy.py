@@ -55,6 +55,10 @@ class SignInProxy:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == _PROVIDER:
+            if request.headers.get("sec-fetch-mode", "navigate") != "navigate":
+                return web.Response(
+                    status=403
+                )  # it is another origin, which a page's policy lets nothing load from
             return _found(f"{_CALLBACK}?{urlencode({'state': request.query['state']})}")
         if request.path == _CALLBACK:
             session = secrets.token_urlsafe()

@@ -73,6 +73,8 @@ export const headers = (): Record<string, string> => (token ? { authorization: `
 
 export const unreachable = (): GatewayError => new GatewayError("UNREACHABLE", "The gateway can't be reached.");
 
+const signedOut = (): GatewayError => new GatewayError("UNAUTHENTICATED", "You are not signed in, or no longer.");
+
 /** As `fetch`. A sign-in proxy whose session has ended redirects to a page of its own, which is no answer. */
 export async function fetchHere(url: string, options: RequestInit): Promise<Response> {
   const response = await fetch(url, { ...options, redirect: "manual", cache: "no-store" });
@@ -115,7 +117,7 @@ export async function bodyOf(response: Response): Promise<{ data?: unknown; erro
   try {
     return (await response.json()) as { data?: unknown; errors?: ApiError[] };
   } catch {
-    if (response.status === 401) throw new GatewayError("UNAUTHENTICATED", "You are not signed in, or no longer.");
+    if (response.status === 401) throw signedOut();
     const code = response.status >= 500 ? "UNREACHABLE" : "UNUSABLE";
     throw new GatewayError(code, `HTTP ${response.status}, without an answer of the gateway's.`);
   }
@@ -123,6 +125,7 @@ export async function bodyOf(response: Response): Promise<{ data?: unknown; erro
 
 export function errorOf(errors: readonly ApiError[] | undefined, status = 200): GatewayError {
   const [first] = errors ?? [];
+  if (!first && status === 401) return signedOut(); // of a proxy's, in JSON
   if (!first) return new GatewayError("UNUSABLE", `HTTP ${status}, with neither data nor errors.`);
   const { code, remedy } = first.extensions ?? {};
   return new GatewayError((code ?? "UNUSABLE") as Code, first.message, remedy ?? null);
