@@ -200,7 +200,7 @@ async def test_an_ended_execution(
     ]
     assert await same(doors, "batch", [key]) == [found]
     searched = await same(doors, "find", upload.execution_id)
-    assert searched == {"execution": found, "targetsAsked": 1, "targetFailures": None}
+    assert searched == {"execution": found, "targetsAsked": 0, "targetFailures": None}
     for elsewhere in ({"regions": [OTHER_REGION]}, {"workflowId": workflow_of(world, "orders")}):
         searched = await same(doors, "find", upload.execution_id, **elsewhere)
         assert searched["execution"] is None
@@ -355,6 +355,35 @@ async def test_a_log_that_can_not_be_read(
             assert (found["remedy"] is not None) is has_remedy
         found = await same(doors, "get", running)
         assert found["status"] == "IN_PROGRESS"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.DENY, operation="DescribeExecution"),
+        Fault(FaultKind.HANG, operation="DescribeExecution"),
+        Fault(FaultKind.ERROR, operation="DescribeExecution", code="InternalServiceError"),
+    ],
+    ids=lambda fault: fault.kind,
+)
+async def test_a_recorded_end_outlives_access(
+    world: World, aws: Emulator, settings: Callable[..., Settings], fault: Fault
+) -> None:
+    """What has ended is answered from the record, whatever AWS says or does not say; what runs is not."""
+    ended, running = key_of(uploaded(world)), key_of(uploaded(world, ago_s=5, duration_s=500))
+    async with remembering(settings, request_timeout_s=2, aws_read_timeout_s=1) as doors:
+        await until_read(doors[0])
+        aws.faults.add(fault)
+        found = await same(doors, "get", ended)
+        assert (found["status"], found["recordedBy"]) == ("COMPLETED", ["LOG"])
+        searched = await same(doors, "find", ended["executionId"])
+        assert searched == {"execution": found, "targetsAsked": 0, "targetFailures": None}
+        assert await same(doors, "batch", [ended]) == [found]
+        for door in doors:
+            refused = await door.get(running)
+            assert refused["code"] in {"ACCESS_DENIED", "DEADLINE_EXCEEDED", "UPSTREAM_UNAVAILABLE"}
+        alone = await doors[0].get(ended, in_progress_only=True)
+        assert alone["code"] != "EXECUTION_NOT_FOUND"
 
 
 async def test_aws_view_alone(past: Past, past_doors: Doors) -> None:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from transfer_gateway.core.response_replay import Replay
 from transfer_gateway.domain.errors import (
+    AccessDenied,
     AccountNotAvailable,
     BadUserInput,
+    DeadlineExceeded,
     ExecutionNotFound,
     GatewayError,
     NotFoundReason,
+    RoleNotAssumable,
     ServerNotFound,
+    UpstreamUnavailable,
     quote,
 )
 from transfer_gateway.domain.execution import Execution, Source
@@ -44,6 +48,10 @@ if TYPE_CHECKING:
 MAX_KEYS = 1000
 _SERVERS_MAX_AGE_S = 300.0
 _SWITCH_ON = "Ask the operator to switch the history on: TRANSFER_GATEWAY_HISTORY_URL."
+# Of the time until the deadline, what is left for the record if AWS has not answered.
+_RECORD_S, _RECORD_PART = 0.25, 0.1
+# A target in this state says nothing, also not that an execution has ended.
+_CAN_NOT_BE_ASKED = (AccessDenied, RoleNotAssumable, UpstreamUnavailable, DeadlineExceeded)
 
 K = TypeVar("K", ExecutionKey, WorkflowKey)
 V = TypeVar("V", Execution, Workflow)
@@ -123,12 +131,18 @@ class Access:
         history = self._sources.history
         if history is not None and (ended := history.ended(key)) is not None:
             return ended  # no later answer differs
+        left_s = deadline - asyncio.get_running_loop().time()
+        until = deadline - min(_RECORD_S, left_s * _RECORD_PART)
         try:
-            return await self._sources.operations.executions.get(key, max_age_s=max_age_s, deadline=deadline)
+            return await self._sources.operations.executions.get(key, max_age_s=max_age_s, deadline=until)
         except ExecutionNotFound as error:
             if history is None:
                 raise error.because(NotFoundReason.HISTORY_OFF, error.message, _SWITCH_ON) from error
             aws_request_id = error.aws_request_id
+        except _CAN_NOT_BE_ASKED:
+            if history is None or (ended := await history.recorded(key)) is None:
+                raise
+            return ended
         try:
             return await history.forgotten.get(key, max_age_s=max_age_s, deadline=deadline)
         except ExecutionNotFound as error:

@@ -189,6 +189,8 @@ class FindUseCases(HistoryUseCases):
         )
         if key is None:
             return None
+        if (ended := history.ended(key) or await history.recorded(key)) is not None:
+            return FindResult(ended, targets_asked=0, failures=())
         try:
             execution = await self._known(key, max_age_s=DEFAULT_MAX_AGE_S, deadline=deadline)
         except GatewayError:  # the search, which asks there again, reports it

@@ -140,6 +140,20 @@ class History:
         """An execution whose end was recalled lately, and whose record never changes again."""
         return self._settled.get(key)
 
+    async def recorded(self, key: ExecutionKey) -> Execution | None:
+        """An execution whose end is recorded, as AWS can't say otherwise. None: it is not, or can't be read now."""
+        try:
+            async with asyncio.timeout(_RECORDS_WITHIN_S):
+                known = await self._stored(key)
+        except (UpstreamUnavailable, TimeoutError):
+            return None
+        follower = self.followers.of(key.target)
+        return (
+            self._told(known, self._now(), follower)
+            if known is not None and _is_whole(known, follower)
+            else None
+        )
+
     async def _fetch(self, key: ExecutionKey, shared: SharedCall[Execution]) -> Execution:
         shared.sent(self._now())
         deadline = asyncio.get_running_loop().time() + self._request_timeout_s
@@ -156,11 +170,7 @@ class History:
             self._forgotten_at.put(key, forgotten_at)
         known = await self._stored(key)
         follower = self.followers.of(key.target)
-        if (
-            known is not None
-            and known.has_ended
-            and (follower is None or follower.has_problem or _is_covered(known, key, follower))
-        ):
+        if known is not None and _is_whole(known, follower):
             return self._told(known, forgotten_at, follower)
         if follower is None:  # removed from the configuration a moment ago
             raise forgotten
@@ -325,6 +335,13 @@ def _groups_of(key: ExecutionKey, follower: Follower) -> list[str]:
         return groups
     return (
         sorted({log.group for log in follower.logs if log.group and log.workflow == key.workflow}) or groups
+    )
+
+
+def _is_whole(known: _Known, follower: Follower | None) -> bool:
+    """Whether it has ended, and all of it has been read that can be."""
+    return known.has_ended and (
+        follower is None or follower.has_problem or _is_covered(known, known.key, follower)
     )
 
 
