@@ -2,7 +2,7 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { nameOf, titleOf } from "./Coverage";
-import { ask, type GatewayError } from "./gateway";
+import { ask, gatewayNow, type GatewayError } from "./gateway";
 import { ServersDocument, TargetDocument, TargetsDocument, type CoverageFragment } from "./gql/graphql";
 import { Id } from "./Id";
 import { Icon } from "./Status";
@@ -69,7 +69,7 @@ function Target({ target, go }: { target: CoverageFragment; go: (part: Partial<S
       const failed = {
         ...where,
         statuses: ["EXCEPTION" as const, "HANDLING_EXCEPTION" as const],
-        startedAfter: today(Date.now(), zone),
+        startedAfter: today(gatewayNow(), zone),
       };
       return ask(TargetDocument, { all: where, running: { ...where, running: true }, failed }, signal);
     },
@@ -81,7 +81,7 @@ function Target({ target, go }: { target: CoverageFragment; go: (part: Partial<S
   const failedToday = {
     ...only,
     statuses: ["EXCEPTION" as const, "HANDLING_EXCEPTION" as const],
-    from: today(Date.now(), zone),
+    from: today(gatewayNow(), zone),
   };
   const runningNow = { ...only, statuses: ["IN_PROGRESS" as const, "HANDLING_EXCEPTION" as const] };
   return (

@@ -1,7 +1,7 @@
 /** How current the list is, and what can be done with it. */
 import { useState } from "react";
 import { download, MOST_CSV_ROWS } from "./download";
-import type { GatewayError } from "./gateway";
+import { problemOf } from "./gateway";
 import { Icon } from "./Status";
 import { Since } from "./Times";
 import type { Executions } from "./useExecutions";
@@ -24,7 +24,7 @@ export function Toolbar({ list, state, isPaused, pause }: Props) {
       const count = rows.toLocaleString("en");
       say(isAll ? `${count} rows saved` : `The newest ${count} rows saved; no more are, at once`);
     } catch (error) {
-      say(`Not saved: ${(error as GatewayError).message}`);
+      say(`Not saved: ${problemOf(error).message}`);
     } finally {
       setSaving(false);
     }

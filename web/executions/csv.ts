@@ -1,7 +1,7 @@
 /** Comma-separated values, as RFC 4180 has them and spreadsheets open them. */
 
 /** A leading one of these makes a spreadsheet take a file's name for a formula. */
-const FORMULA = /^[=+\-@\t\r|%]/;
+const FORMULA = /^\s*[=+\-@|%]|^[\t\r\n]/;
 
 export function csv(header: string[], rows: (string | number | null | undefined)[][]): string {
   // The mark at the beginning tells spreadsheets that it is UTF-8.

@@ -1,13 +1,14 @@
 /** The current list as a CSV file. */
 import { csv } from "./csv";
 import { placeOf } from "./file";
-import { ask } from "./gateway";
-import { ExecutionsCsvDocument, type ExecutionsCsvQuery } from "./gql/graphql";
+import { ask, gatewayNow, problemOf } from "./gateway";
+import { ExecutionsCsvDocument, type ExecutionsCsvQuery, type ExecutionsCsvQueryVariables } from "./gql/graphql";
 import { wordOf } from "./Status";
 import { filterOf, type State } from "./url";
 
 export const MOST_CSV_ROWS = 10_000;
 const PAGE_ROWS = 1_000;
+const LONGEST_WAIT_MS = 16_000;
 const HEADER = [
   "status",
   "failed step",
@@ -30,11 +31,11 @@ type Row = ExecutionsCsvQuery["page"]["edges"][number]["node"];
 
 /** Saves it in the browser. Returns: how many rows, and whether there are more. */
 export async function download(state: State): Promise<{ rows: number; isAll: boolean }> {
-  const filter = filterOf(state, Date.now());
+  const filter = filterOf(state, gatewayNow());
   const rows: Row[] = [];
   let after: string | null = null;
   do {
-    const { page }: ExecutionsCsvQuery = await ask(ExecutionsCsvDocument, { filter, first: PAGE_ROWS, after });
+    const { page } = await persistently({ filter, first: PAGE_ROWS, after });
     rows.push(...page.edges.map(({ node }) => node));
     after = page.pageInfo.hasNextPage ? (page.pageInfo.endCursor ?? null) : null;
   } while (after && rows.length < MOST_CSV_ROWS);
@@ -44,6 +45,18 @@ export async function download(state: State): Promise<{ rows: number; isAll: boo
   link.click();
   URL.revokeObjectURL(link.href);
   return { rows: rows.length, isAll: after === null };
+}
+
+/** A quota, or a store that is busy, costs time and not what is there already. */
+async function persistently(variables: ExecutionsCsvQueryVariables): Promise<ExecutionsCsvQuery> {
+  for (let wait = 1_000; ; wait *= 2) {
+    try {
+      return await ask(ExecutionsCsvDocument, variables);
+    } catch (error) {
+      if (wait > LONGEST_WAIT_MS || !problemOf(error).passes) throw error;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
 }
 
 function valuesOf(row: Row): (string | number | null | undefined)[] {

@@ -38,12 +38,24 @@ const PASSING = new Set<Code>([
   "INTERNAL_SERVER_ERROR",
 ]);
 const TIMEOUT_MS = 20_000; // the gateway's own is shorter
+const CLOCKS_DIFFER_MS = 5_000;
 
 // Only in this variable: neither in the page's storage nor in its address.
 let token = "";
 
 export function setToken(value: string): void {
   token = value.trim().replace(/^bearer\s+/i, "");
+}
+
+let ahead = 0;
+
+/** Now, by the gateway's clock, to the second: this computer's may be wrong. */
+export const gatewayNow = (): number => Date.now() - ahead;
+
+function compareClocks(response: Response, askedAt: number): void {
+  const at = Date.parse(response.headers.get("date") ?? "");
+  const off = (askedAt + Date.now()) / 2 - at;
+  ahead = Math.abs(off) > CLOCKS_DIFFER_MS ? off : 0;
 }
 
 let refusal: GatewayError | null = null;
@@ -89,6 +101,7 @@ export async function ask<Result, Variables>(
   signal?: AbortSignal,
 ): Promise<Result> {
   const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const askedAt = Date.now();
   const sent = fetchHere(endpoint, {
     method: "POST",
     headers: {
@@ -102,6 +115,7 @@ export async function ask<Result, Variables>(
   const response = await sent.catch((error: unknown) => {
     throw signal?.aborted ? error : unreachable();
   });
+  compareClocks(response, askedAt);
   try {
     const { data, errors } = await bodyOf(response);
     if (!data) throw errorOf(errors, response.status);
@@ -113,9 +127,14 @@ export async function ask<Result, Variables>(
   }
 }
 
+/** What was thrown while something was asked for: an answer of another shape than the API's breaks what reads it. */
+export const problemOf = (thrown: unknown): GatewayError =>
+  thrown instanceof GatewayError ? thrown : new GatewayError("UNUSABLE", "The answer can't be read.");
+
 export async function bodyOf(response: Response): Promise<{ data?: unknown; errors?: ApiError[] }> {
   try {
-    return (await response.json()) as { data?: unknown; errors?: ApiError[] };
+    const { data, errors } = (await response.json()) as { data?: unknown; errors?: unknown };
+    return { data, errors: Array.isArray(errors) ? (errors as ApiError[]) : undefined };
   } catch {
     if (response.status === 401) throw signedOut();
     const code = response.status >= 500 ? "UNREACHABLE" : "UNUSABLE";
@@ -125,8 +144,8 @@ export async function bodyOf(response: Response): Promise<{ data?: unknown; erro
 
 export function errorOf(errors: readonly ApiError[] | undefined, status = 200): GatewayError {
   const [first] = errors ?? [];
-  if (!first && status === 401) return signedOut(); // of a proxy's, in JSON
-  if (!first) return new GatewayError("UNUSABLE", `HTTP ${status}, with neither data nor errors.`);
-  const { code, remedy } = first.extensions ?? {};
+  const { code, remedy } = first?.extensions ?? {};
+  if (status === 401 && !code) return signedOut(); // of a proxy's, in JSON
+  if (typeof first?.message !== "string") return new GatewayError("UNUSABLE", `HTTP ${status}, without an answer.`);
   return new GatewayError((code ?? "UNUSABLE") as Code, first.message, remedy ?? null);
 }

@@ -1,7 +1,8 @@
 /** Changes as they happen, by server-sent events; after a break they go on where it was. */
 import { createClient, NetworkError } from "graphql-sse";
-import { bodyOf, endpoint, errorOf, fetchHere, GatewayError, headers, heard, idOf, unreachable } from "./gateway";
+import { bodyOf, endpoint, errorOf, GatewayError, headers, heard, idOf, unreachable } from "./gateway";
 import type { ApiError, Document } from "./gateway";
+import { fetchStream, inPlace } from "./stream";
 
 interface Change<Execution> {
   change: { execution: Execution; cursor: string };
@@ -15,7 +16,7 @@ export interface Follower<Execution> {
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
-const client = createClient({ url: endpoint, headers, fetchFn: fetchHere, retryAttempts: 0 });
+const client = createClient({ url: endpoint, headers, fetchFn: fetchStream, retryAttempts: 0 });
 
 /**
  * Follow until `signal`; `at.after` moves on with each change. Returns null when there is nothing more to tell, or the
@@ -30,7 +31,7 @@ export async function follow<Execution, Variables extends { after?: string | nul
   let wait = 0;
   while (!signal.aborted) {
     try {
-      await changes(document, at, follower, signal, () => (wait = 0));
+      await inPlace(signal, () => changes(document, at, follower, signal, () => (wait = 0)));
       return null;
     } catch (thrown) {
       const error = await explained(thrown);

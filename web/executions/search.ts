@@ -1,5 +1,7 @@
 /** What people paste into the search box, and what they mean by it. */
 
+import { cut } from "./url";
+
 export interface Understood {
   /** An execution's id, with or without all that it needs to be looked up. */
   execution?: string;
@@ -20,7 +22,7 @@ export function understand(typed: string): Understood {
     const word = given.replace(QUOTES, "");
     if (word) sort(word, given, found, words);
   }
-  found.text = words.join(" ").slice(0, 256);
+  found.text = cut(words.join(" "));
   return found;
 }
 

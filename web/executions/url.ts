@@ -36,6 +36,11 @@ const LISTS = {
   user: "users",
 } as const;
 const MOST = 100; // of one list, as the API takes them
+const LONGEST = 256; // of a text
+const ISO = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/;
+
+/** Not in the middle of a character. */
+export const cut = (text: string): string => Array.from(text).slice(0, LONGEST).join("");
 
 /** The state in a query string; what is not understood there is left out. */
 export function stateOf(query: string): State {
@@ -43,20 +48,20 @@ export function stateOf(query: string): State {
   const all = (name: string) => [...new Set(given.getAll(name).filter(Boolean))].slice(0, MOST);
   const time = (name: string) => {
     const value = given.get(name) ?? "";
-    return Number.isNaN(Date.parse(value)) ? "" : value;
+    return ISO.test(value) && !Number.isNaN(Date.parse(value)) ? new Date(value).toISOString() : "";
   };
   const within = given.get("within") ?? "";
   const execution = given.get("execution") ?? "";
   return {
     view: given.get("view") === "targets" ? "targets" : "list",
-    text: (given.get("q") ?? "").slice(0, 256),
-    servers: all("server"),
+    text: cut(given.get("q") ?? ""),
+    servers: all("server").filter((id) => /^s-[0-9a-f]{17}$/.test(id)),
     workflows: all("workflow").filter((id) => /^w-[a-z0-9]{17}$/.test(id)),
     accounts: all("account").filter((id) => /^\d{12}$/.test(id)),
-    regions: all("region"),
-    users: all("user"),
+    regions: all("region").filter((name) => /^[a-z]{2}(-[a-z]+)+-\d{1,2}$/.test(name)),
+    users: all("user").filter((name) => name.length <= 100),
     statuses: STATUSES.filter((status) => given.getAll("status").includes(status)),
-    within: within in RANGES ? within : "",
+    within: Object.hasOwn(RANGES, within) ? within : "",
     from: time("from"),
     to: time("to"),
     execution: EXECUTION_ID.test(execution) ? execution : "",

@@ -1,7 +1,7 @@
 /** Puts changes into the list, twice a second; new rows wait while somebody reads. */
 import { useQueryClient, type InfiniteData } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
-import type { GatewayError } from "./gateway";
+import { gatewayNow, type GatewayError } from "./gateway";
 import { ExecutionsChangedDocument, type RowFragment as Row, type SearchFilter } from "./gql/graphql";
 import { follow } from "./live";
 import { belongs, inserted, isWithin, MOST_ROWS, patched, type Page } from "./rows";
@@ -32,6 +32,8 @@ interface Place {
 export function useChanges(state: State, list: List) {
   const cache = useQueryClient();
   const waiting = useRef(new Map<string, Row>());
+  /** More has happened while nobody wanted to see it than is kept. */
+  const isIncomplete = useRef(false);
   const place = useRef<Place>(null);
   const [held, setHeld] = useState(0);
   const [toldAt, setToldAt] = useState(0);
@@ -44,6 +46,12 @@ export function useChanges(state: State, list: List) {
   function put(shows: boolean): void {
     const data = cache.getQueryData<InfiniteData<Page, string>>(list.key);
     if (!data || waiting.current.size === 0) return;
+    if (isIncomplete.current && (shows || !list.isPaused)) {
+      isIncomplete.current = false;
+      waiting.current.clear();
+      setHeld(0);
+      return list.refetch();
+    }
     const { pages, others } = patched(data.pages, waiting.current);
     const range = rangeOf(state);
     const fresh = others
@@ -81,7 +89,13 @@ export function useChanges(state: State, list: List) {
     let polling: ReturnType<typeof setTimeout> | undefined;
     const follower = {
       change(row: Row) {
+        waiting.current.delete(row.id); // the latest is the last
         waiting.current.set(row.id, row);
+        if (waiting.current.size > 2 * MOST_ROWS) {
+          const [oldest] = waiting.current.keys();
+          waiting.current.delete(oldest!);
+          isIncomplete.current = true;
+        }
         setToldAt(Date.now());
       },
       problem(error: GatewayError | null) {
@@ -112,6 +126,6 @@ export function useChanges(state: State, list: List) {
 }
 
 function rangeOf(state: State): [since: number, until: number] {
-  const { startedAfter, startedBefore } = filterOf(state, Date.now());
+  const { startedAfter, startedBefore } = filterOf(state, gatewayNow());
   return [startedAfter ? Date.parse(startedAfter) : -Infinity, startedBefore ? Date.parse(startedBefore) : Infinity];
 }

@@ -1,7 +1,7 @@
 /** One execution, followed until it ends; its last state stays. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import { ask, GatewayError } from "./gateway";
+import { ask, GatewayError, problemOf } from "./gateway";
 import {
   DefinitionDocument,
   ExecutionChangedDocument,
@@ -47,16 +47,24 @@ export function useExecution(id: string) {
     const change = (execution: WholeFragment) =>
       cache.setQueryData<Answer>(["execution", id], { ...execution, __typename: "Execution" });
     const variables = { key: keyOf(id), after: null };
-    void follow(ExecutionChangedDocument, variables, { change, problem: setProblem }, ending.signal).then(() => {
+    let polling: ReturnType<typeof setInterval> | undefined;
+    const told = (error: GatewayError | null) => {
+      const isRefused = error?.code === "THROTTLED";
+      clearInterval(polling);
+      if (isRefused) polling = setInterval(() => void refetch(), AGAIN_MS);
+      setProblem(isRefused ? null : error);
+    };
+    void follow(ExecutionChangedDocument, variables, { change, problem: told }, ending.signal).then(() => {
       if (!ending.signal.aborted) void refetch(); // it has ended, or can't be followed: how it is now
     });
     return () => {
       ending.abort();
+      clearInterval(polling);
       setProblem(null);
     };
   }, [cache, id, runs, isVisible, refetch]);
 
-  return { answer: data, problem: (failureReason as GatewayError | null) ?? problem, runs, refetch };
+  return { answer: data, problem: failureReason ? problemOf(failureReason) : problem, runs, refetch };
 }
 
 /** From the record, if it has ended: that needs no answer of an account that may refuse. Otherwise AWS is asked. */

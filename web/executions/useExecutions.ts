@@ -1,7 +1,7 @@
 /** The list: asked for once, then kept current by its changes. */
 import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useDeferredValue } from "react";
-import { ask, GatewayError } from "./gateway";
+import { ask, gatewayNow, problemOf, type GatewayError } from "./gateway";
 import {
   ExecutionsDocument,
   ExecutionsSummaryDocument,
@@ -50,7 +50,7 @@ export function useExecutions(state: State, isPaused: boolean, holds: () => bool
     queryKey: key,
     initialPageParam: "",
     queryFn: async ({ pageParam, signal }): Promise<Page> => {
-      const filter = filterOf(state, Date.now());
+      const filter = filterOf(state, gatewayNow());
       if (pageParam) {
         const variables = { filter, first: MORE_ROWS, after: pageParam };
         return pageOf((await ask(MoreExecutionsDocument, variables, signal)).page);
@@ -68,7 +68,7 @@ export function useExecutions(state: State, isPaused: boolean, holds: () => bool
   const summary = useQuery({
     queryKey: summaryKey,
     queryFn: async ({ signal }) => {
-      const everyStatus = { ...filterOf(state, Date.now()), statuses: undefined };
+      const everyStatus = { ...filterOf(state, gatewayNow()), statuses: undefined };
       return (await ask(ExecutionsSummaryDocument, { everyStatus }, signal)).summary;
     },
     enabled: isOn && list.isSuccess && !isPaused,
@@ -90,11 +90,11 @@ export function useExecutions(state: State, isPaused: boolean, holds: () => bool
   // Rows of another filter are no answer if this one can't be asked.
   const isAnswer = list.data && !(list.isPlaceholderData && list.failureReason);
   const rows = isAnswer ? list.data.pages.flatMap((page) => page.rows) : undefined;
-  const problem = list.failureReason ?? summary.failureReason ?? changes.problem;
+  const failure = list.failureReason ?? summary.failureReason;
   return {
     rows,
     summary: summary.data,
-    problem: problem as GatewayError | null,
+    problem: failure ? problemOf(failure) : changes.problem,
     updatedAt: Math.max(changes.toldAt, summary.dataUpdatedAt, list.dataUpdatedAt),
     isLive: changes.isLive,
     isPolled: changes.isPolled,

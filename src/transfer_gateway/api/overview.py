@@ -35,7 +35,8 @@ def overview_route(*, executions: bool, graphiql: bool) -> Route:
     async def get_overview(request: Request) -> Response:
         if executions and prefers_html(request, "text/plain"):
             # Relative, so that it works below whatever prefix a proxy adds.
-            return Response(status_code=302, headers=_HEADERS | {"location": PATH.removeprefix("/")})
+            query = f"?{request.url.query}" if request.url.query else ""
+            return Response(status_code=302, headers=_HEADERS | {"location": PATH.removeprefix("/") + query})
         return Response(text, media_type="text/plain", headers=_HEADERS)
 
     return Route("/", get_overview)
