@@ -12,6 +12,11 @@ export async function list() {
   const address = () => decodeURIComponent(new URL(page.url()).search);
   const files = () => page.locator(`${EVERY} .file a`).allTextContents();
   const settled = () => page.locator(".table[aria-busy=false], .none").first().waitFor();
+  const allFailed = () =>
+    page.waitForFunction(
+      (every) => [...document.querySelectorAll(`${every} .status`)].every(({ textContent }) => textContent === "Failed"),
+      EVERY,
+    );
 
   await press("/");
   await page.keyboard.type("payments-");
@@ -25,10 +30,7 @@ export async function list() {
     .getByRole("group", { name: "Status" })
     .getByRole("button", { name: /^Failed/ })
     .press("Enter");
-  await page.waitForFunction(
-    (every) => [...document.querySelectorAll(`${every} .status`)].every((status) => status.textContent === "Failed"),
-    EVERY,
-  );
+  await allFailed();
   const filtered = page.url();
   seen.filtered = {
     address: address(),
@@ -49,6 +51,7 @@ export async function list() {
   await settled();
   seen.forward = page.url() === filtered;
 
+  await allFailed(); // the rows of the address before are gone, and the focus stays where it is put
   await page.evaluate(() => document.activeElement.blur());
   await press("ArrowDown");
   await press("ArrowDown");
