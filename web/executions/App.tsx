@@ -13,7 +13,7 @@ import { SignIn } from "./SignIn";
 import { useZoneChoice, ZoneContext } from "./Times";
 import { Toolbar } from "./Toolbar";
 import { useExecutions } from "./useExecutions";
-import { EXECUTION_ID, queryOf, stateOf, type State } from "./url";
+import { cut, EXECUTION_ID, leftOut, queryOf, stateOf, type State } from "./url";
 
 // Not needed for the first rows: the detail comes after them, before anybody can open it.
 const loadDetail = () => import("./Detail");
@@ -22,10 +22,12 @@ const Find = lazy(async () => ({ default: (await import("./Find")).Find }));
 const Targets = lazy(async () => ({ default: (await import("./Targets")).Targets }));
 const EMPTY = stateOf("");
 const AT_TOP_PX = 40;
+const MOST_NAMED = 5;
 const PRELOAD_AFTER_MS = 500;
 
 export function App() {
   const [state, setState] = useState(() => stateOf(location.search));
+  const [notUnderstood, setNotUnderstood] = useState(() => leftOut(location.search));
   const [zone, setZone] = useZoneChoice();
   const [isPaused, pause] = useState(false);
   const [finding, find] = useState("");
@@ -33,6 +35,7 @@ export function App() {
   const cache = useQueryClient();
 
   const change = useCallback((part: Partial<State>) => {
+    setNotUnderstood([]); // the address is written anew
     setState((before) => {
       const next = { ...before, ...part };
       if (queryOf(next) !== queryOf(before)) history.pushState(null, "", queryOf(next));
@@ -40,7 +43,10 @@ export function App() {
     });
   }, []);
   useEffect(() => {
-    const follow = () => setState(stateOf(location.search));
+    const follow = () => {
+      setState(stateOf(location.search));
+      setNotUnderstood(leftOut(location.search));
+    };
     addEventListener("popstate", follow);
     return () => removeEventListener("popstate", follow);
   }, []);
@@ -92,6 +98,7 @@ export function App() {
         {refusal && <SignIn message={refusal.message} use={use} />}
         {!isShut && (
           <div className="list" ref={main}>
+            <NotUnderstood parameters={notUnderstood} />
             {state.view === "targets" ? (
               <Part key="targets">
                 <Targets go={change} />
@@ -138,6 +145,18 @@ export function App() {
         )}
       </main>
     </ZoneContext>
+  );
+}
+
+function NotUnderstood({ parameters }: { parameters: string[] }) {
+  if (parameters.length === 0) return null;
+  const more = parameters.length - MOST_NAMED;
+  const named = parameters.slice(0, MOST_NAMED).map((parameter) => cut(parameter)).join(", ");
+  return (
+    <p className="stale" role="status">
+      Not understood in the address: <bdi>{named}</bdi>
+      {more > 0 && ` and ${more} more`}. {parameters.length > 1 ? "They are" : "It is"} left out.
+    </p>
   );
 }
 

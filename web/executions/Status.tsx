@@ -1,6 +1,7 @@
 /** What state something is in: an icon and a word, never a color alone. */
 import { memo } from "react";
 import type { ExecutionStatus } from "./gql/graphql";
+import { WORDS } from "./url";
 
 export type Kind = "running" | "handling" | "failed" | "done" | "ending" | "unknown" | "waiting" | "skipped";
 
@@ -13,12 +14,6 @@ const SHAPES: Record<Kind, string> = {
   unknown: "M5.7 6a2.3 2.3 0 1 1 3.3 2.1c-.7.4-1 .8-1 1.6M8 12.2v.1",
   waiting: "M8 2.5a5.5 5.5 0 1 0 0 11a5.5 5.5 0 1 0 0-11",
   skipped: "M3 8h10",
-};
-const WORDS: Record<string, string> = {
-  IN_PROGRESS: "Running",
-  HANDLING_EXCEPTION: "Handling failure",
-  EXCEPTION: "Failed",
-  COMPLETED: "Completed",
 };
 const KINDS: Record<string, Kind> = {
   IN_PROGRESS: "running",

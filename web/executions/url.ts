@@ -28,6 +28,13 @@ export const RANGES: Record<string, { label: string; seconds: number }> = {
   "30d": { label: "Last 30 days", seconds: 2_592_000 },
 };
 export const EXECUTION_ID = /^\d{12}\/[a-z0-9-]+\/w-[a-z0-9]{17}\/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** As the page calls them; in an address they mean the same. */
+export const WORDS: Record<string, string> = {
+  IN_PROGRESS: "Running",
+  HANDLING_EXCEPTION: "Handling failure",
+  EXCEPTION: "Failed",
+  COMPLETED: "Completed",
+};
 const LISTS = {
   server: "servers",
   workflow: "workflows",
@@ -50,6 +57,7 @@ export function stateOf(query: string): State {
     const value = given.get(name) ?? "";
     return ISO.test(value) && !Number.isNaN(Date.parse(value)) ? new Date(value).toISOString() : "";
   };
+  const statuses = given.getAll("status").map((value) => value.toLowerCase());
   const within = given.get("within") ?? "";
   const execution = given.get("execution") ?? "";
   return {
@@ -60,12 +68,24 @@ export function stateOf(query: string): State {
     accounts: all("account").filter((id) => /^\d{12}$/.test(id)),
     regions: all("region").filter((name) => /^[a-z]{2}(-[a-z]+)+-\d{1,2}$/.test(name)),
     users: all("user").filter((name) => name.length <= 100),
-    statuses: STATUSES.filter((status) => given.getAll("status").includes(status)),
+    statuses: STATUSES.filter((status) => [status, WORDS[status]!].some((word) => statuses.includes(word.toLowerCase()))),
     within: Object.hasOwn(RANGES, within) ? within : "",
     from: time("from"),
     to: time("to"),
     execution: EXECUTION_ID.test(execution) ? execution : "",
   };
+}
+
+/** The parameters in a query string that its state lacks, as `name=value`. */
+export function leftOut(query: string): string[] {
+  const kept = queryOf(stateOf(query)).slice(1).split("&");
+  const isKept = (name: string, value: string) => {
+    const alone = queryOf(stateOf(`?${new URLSearchParams([[name, value]])}`)).slice(1);
+    return alone !== "" && kept.includes(alone);
+  };
+  return [...new URLSearchParams(query)]
+    .filter(([name, value]) => value && `${name}=${value}` !== "view=list" && !isKept(name, value))
+    .map(([name, value]) => `${name}=${value}`);
 }
 
 /** The query string of a state: `?…`, or `?` for the page as it is first opened. */

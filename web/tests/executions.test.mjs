@@ -60,6 +60,21 @@ test("what is not understood in an address is left out", () => {
   assert.equal(url.queryOf(state), "?");
 });
 
+for (const [query, left] of [
+  ["", []],
+  [`?q=x&status=EXCEPTION&account=111111111111&within=1h&execution=${WHOLE}`, []],
+  ["?view=list&view=targets&status=failed&status=Running&status=FAILED&q=&within=", ["view=targets"]],
+  ["?status=NONE&within=2h&account=payments-prod", ["status=NONE", "within=2h", "account=payments-prod"]],
+  [`?execution=${WHOLE}nope&from=never&utm_source=a%26b`, [`execution=${WHOLE}nope`, "from=never", "utm_source=a&b"]],
+  ["?within=1h&within=7d", ["within=7d"]],
+  [`?${Array.from({ length: 101 }, (_, index) => `user=u${index}`).join("&")}`, ["user=u100"]],
+])
+  test(`what is left out of ${JSON.stringify(query.slice(0, 60))}`, () => assert.deepEqual(url.leftOut(query), left));
+
+test("a status may be given by the page's word", () => {
+  assert.equal(url.queryOf(url.stateOf("?status=failed&status=Running")), "?status=IN_PROGRESS&status=EXCEPTION");
+});
+
 test("a filter has what the state asks for, relative times from now", () => {
   const filter = url.filterOf(url.stateOf("?within=1h&from=2026-01-01T00:00:00Z&status=EXCEPTION"), 3_600_000);
   assert.equal(filter.startedAfter, "1970-01-01T00:00:00.000Z");
