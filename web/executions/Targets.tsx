@@ -105,9 +105,9 @@ function Target({ target, go }: { target: CoverageFragment; go: (part: Partial<S
         )}
       </div>
       <div role="cell" className="last">
-        {last?.startedAt ? (
+        {last ? (
           <>
-            <Since at={last.startedAt} /> ago
+            <Since at={last.startedAt ?? last.observedAt} /> ago
           </>
         ) : (
           "–"

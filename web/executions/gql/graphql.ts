@@ -466,7 +466,7 @@ export type TargetQueryVariables = Exact<{
 }>;
 
 
-export type TargetQuery = { last: { edges: Array<{ node: { id: string, startedAt: string | null } }> }, running: { countsByStatus: { total: number, isExact: boolean } | null }, failed: { countsByStatus: { total: number, isExact: boolean } | null } };
+export type TargetQuery = { last: { edges: Array<{ node: { id: string, startedAt: string | null, observedAt: string } }> }, running: { countsByStatus: { total: number, isExact: boolean } | null }, failed: { countsByStatus: { total: number, isExact: boolean } | null } };
 
 export type ServersQueryVariables = Exact<{
   filter: ServerFilter;
@@ -910,5 +910,5 @@ export const ExecutionsChangedDocument = {"__meta__":{"hash":"sha256:71140136b2e
 export const FindDocument = {"__meta__":{"hash":"sha256:5af68a52688f9b6a6f8af3e53f90aad355d415086150038c7e389eafeb60d9d9"}} as unknown as TypedDocumentString<FindQuery, FindQueryVariables>;
 export const ViewerDocument = {"__meta__":{"hash":"sha256:fb503c745ec96c6ad88ced860184ef2be0278d1427e2f760c720637a67ecdc5f"}} as unknown as TypedDocumentString<ViewerQuery, ViewerQueryVariables>;
 export const TargetsDocument = {"__meta__":{"hash":"sha256:99c53cbdd142b0c369092e59e5a612a9e450602032fbec5196bcc1c3f1c3acb5"}} as unknown as TypedDocumentString<TargetsQuery, TargetsQueryVariables>;
-export const TargetDocument = {"__meta__":{"hash":"sha256:aec7f4e2b87dee53cf3f1b2daadde15f62dcd097ca17088b9e1e4b9b5b3ffd8f"}} as unknown as TypedDocumentString<TargetQuery, TargetQueryVariables>;
+export const TargetDocument = {"__meta__":{"hash":"sha256:57498ba91fc70d160fc44bd464baa28707af4273e2029256890b0293f464d2be"}} as unknown as TypedDocumentString<TargetQuery, TargetQueryVariables>;
 export const ServersDocument = {"__meta__":{"hash":"sha256:dd0b46bc57af36b7a758db6e068141192bf37088de9fd885ef141838b6d8e5e8"}} as unknown as TypedDocumentString<ServersQuery, ServersQueryVariables>;
