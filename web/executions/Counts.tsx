@@ -35,10 +35,13 @@ export function Counts({ summary, chosen, choose }: Props) {
         </button>
       ))}
       {unknown ? (
-        <span title="They have ended, and nothing recorded how.">
-          <Icon kind="unknown" />
-          Result unknown <b>{shown(unknown)}</b>
-        </span>
+        <details>
+          <summary>
+            <Icon kind="unknown" />
+            Result unknown <b>{shown(unknown)}</b>
+          </summary>
+          <p>They have ended, and nothing recorded how. They are among all, and can’t be listed alone.</p>
+        </details>
       ) : null}
     </div>
   );
