@@ -1,6 +1,7 @@
 /** Why it failed, before anything else; and whether the file got through all the same. */
-import { isAfterwards, meaningOf, movedBefore } from "./failures";
+import { meaningOf, movedBefore } from "./failures";
 import type { DefinedStepFragment, DestinationFragment, StepFragment, WholeFragment } from "./gql/graphql";
+import { isAfterwards } from "./rows";
 import { Icon } from "./Status";
 
 interface Props {

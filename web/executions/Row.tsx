@@ -1,9 +1,11 @@
 /** One execution in the list. */
 import { memo } from "react";
 import { placeOf } from "./file";
+import { gatewayNow } from "./gateway";
 import type { RowFragment } from "./gql/graphql";
 import { short } from "./Id";
-import { hasEnded } from "./rows";
+import { useNow } from "./now";
+import { hasEnded, isAfterwards } from "./rows";
 import { Status } from "./Status";
 import { Duration } from "./Times";
 import { clock, day, type Zone } from "./time";
@@ -18,7 +20,15 @@ interface Props {
   hidesUser: boolean;
 }
 
+const READ_AFTER_MS = 60_000; // by then its log has been read, if there is one
 const HIDDEN = <em className="hidden">hidden from you</em>;
+
+/** Where and why, and whether the file may be where it belongs all the same. */
+function failedAt(step: NonNullable<RowFragment["failedStep"]>): string {
+  const name = step.name ?? `${(step.rawStepType ?? "a").toLowerCase()} step`;
+  const why = step.error ? `: ${step.error.rawType}` : "";
+  return `at ${isAfterwards(step) ? "tidying up, " : ""}${name}${why}`;
+}
 
 export const Row = memo(function Row({ row, base, zone, isOpen, hidesFile, hidesUser }: Props) {
   const file = placeOf(row.initialFileLocation);
@@ -28,11 +38,7 @@ export const Row = memo(function Row({ row, base, zone, isOpen, hidesFile, hides
     <div role="row" className={isOpen ? "row open" : "row"}>
       <div role="cell" className="state">
         <Status status={row.status} rawStatus={row.rawStatus} ending={row.ending} />
-        {step && (
-          <small title={step.error?.rawType}>
-            {`at ${step.name ?? (step.rawStepType ?? "a").toLowerCase() + " step"}`}
-          </small>
-        )}
+        {step && <small title={failedAt(step)}>{failedAt(step)}</small>}
       </div>
       <div role="cell" className="file">
         <a href={`${base}${row.id}`} data-id={row.id} aria-current={isOpen || undefined}>
@@ -63,9 +69,7 @@ export const Row = memo(function Row({ row, base, zone, isOpen, hidesFile, hides
             <small>{day(row.startedAt, zone)}</small>
           </time>
         ) : (
-          <span className="dim" title="No log has its start.">
-            not logged
-          </span>
+          <NoStart seenAt={row.observedAt} />
         )}
       </div>
       <div role="cell" className="took">
@@ -74,3 +78,16 @@ export const Row = memo(function Row({ row, base, zone, isOpen, hidesFile, hides
     </div>
   );
 });
+
+function NoStart({ seenAt }: { seenAt: string }) {
+  useNow();
+  return gatewayNow() - Date.parse(seenAt) < READ_AFTER_MS ? (
+    <span className="dim" title="Its log may tell when it started, once that is read.">
+      not known yet
+    </span>
+  ) : (
+    <span className="dim" title="No log has its start.">
+      not logged
+    </span>
+  );
+}

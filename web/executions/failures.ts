@@ -1,5 +1,5 @@
 /** What a failure usually means, by AWS's type of error and the type of the step. */
-import type { RowFragment, StepFragment } from "./gql/graphql";
+import type { StepFragment } from "./gql/graphql";
 
 const MEANS: Record<string, string> = {
   PERMISSION_DENIED:
@@ -47,7 +47,3 @@ export function movedBefore(steps: readonly StepFragment[]): { step: StepFragmen
     .map((step, index) => ({ step, index }))
     .filter(({ step }) => step.stepType && MOVES.has(step.stepType));
 }
-
-/** Whether only tidying failed: the file is where it belongs. */
-export const isAfterwards = ({ stepType }: Pick<NonNullable<RowFragment["failedStep"]>, "stepType">): boolean =>
-  stepType === "DELETE" || stepType === "TAG";

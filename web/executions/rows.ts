@@ -64,6 +64,10 @@ function trimmed(pages: Page[]): Page[] {
 export const hasEnded = ({ status, ending }: Pick<Row, "status" | "ending">): boolean =>
   status === "COMPLETED" || status === "EXCEPTION" || (status === null && !ending);
 
+/** Whether only tidying failed: the file is where it belongs, if a step had put it there. */
+export const isAfterwards = ({ stepType }: Pick<NonNullable<Row["failedStep"]>, "stepType">): boolean =>
+  stepType === "DELETE" || stepType === "TAG";
+
 /** Whether a row belongs into a list of these statuses, from that time on. */
 export function belongs(row: Row, statuses: ExecutionStatus[], since: number, until: number): boolean {
   const start = startOf(row);
