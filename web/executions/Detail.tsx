@@ -153,7 +153,7 @@ function Whole({ execution, hiddenFields, runs, change }: WholeProps) {
 const REASONS = {
   NEVER_EXISTED: "There never was one",
   EXPIRED: "Unknown: it may have ended before the log’s oldest entry",
-  NOT_LOGGED: "Unknown: its workflow logs nothing",
+  NOT_LOGGED: "Unknown: no log tells of it", // logs nothing, or not all, or is not there at all
   LOG_UNREADABLE: "Unknown: its log can’t be read",
   HISTORY_OFF: "Unknown: the history is switched off",
 };
