@@ -10,7 +10,7 @@ import { Header } from "./Header";
 import { List, move } from "./List";
 import { Part } from "./Part";
 import { SignIn } from "./SignIn";
-import { useZoneChoice, ZoneContext } from "./Times";
+import { PausedContext, useZoneChoice, ZoneContext } from "./Times";
 import { Toolbar } from "./Toolbar";
 import { useExecutions } from "./useExecutions";
 import { cut, EXECUTION_ID, leftOut, queryOf, stateOf, type State } from "./url";
@@ -29,7 +29,8 @@ export function App() {
   const [state, setState] = useState(() => stateOf(location.search));
   const [notUnderstood, setNotUnderstood] = useState(() => leftOut(location.search));
   const [zone, setZone] = useZoneChoice();
-  const [isPaused, pause] = useState(false);
+  const [pausedAt, setPausedAt] = useState<number | null>(null);
+  const isPaused = pausedAt !== null;
   const [finding, find] = useState("");
   const main = useRef<HTMLDivElement>(null);
   const cache = useQueryClient();
@@ -114,16 +115,18 @@ export function App() {
                 <Coverage summary={list.summary} />
                 <div className="bar-of-counts">
                   <Counts summary={list.summary} chosen={state.statuses} choose={(statuses) => change({ statuses })} />
-                  <Toolbar list={list} state={state} isPaused={isPaused} pause={pause} />
+                  <Toolbar list={list} state={state} isPaused={isPaused} pause={(pauses) => setPausedAt(pauses ? Date.now() : null)} />
                 </div>
                 <Held count={list.held} show={list.showHeld} />
-                <List
-                  list={list}
-                  state={state}
-                  hiddenFields={hiddenFields}
-                  open={open}
-                  clear={() => change({ ...EMPTY, execution: state.execution })}
-                />
+                <PausedContext value={pausedAt}>
+                  <List
+                    list={list}
+                    state={state}
+                    hiddenFields={hiddenFields}
+                    open={open}
+                    clear={() => change({ ...EMPTY, execution: state.execution })}
+                  />
+                </PausedContext>
               </>
             )}
           </div>

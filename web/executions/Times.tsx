@@ -43,8 +43,13 @@ export function Since({ at }: { at: string | number }) {
   return <>{ticking(Math.max(0, (now - new Date(at).getTime()) / 1000))}</>;
 }
 
+/** When the list was paused: what runs in it has taken that long, until it goes on. */
+export const PausedContext = createContext<number | null>(null);
+
 /** How long something took, or has taken so far. */
 export function Duration({ from, seconds, runs }: { from?: string | null; seconds?: number | null; runs: boolean }) {
   if (seconds != null) return <>{lasting(seconds)}</>;
-  return runs && from ? <Since at={from} /> : <>–</>;
+  const pausedAt = useContext(PausedContext);
+  if (!runs || !from) return <>–</>;
+  return pausedAt === null ? <Since at={from} /> : <>{ticking(Math.max(0, (pausedAt - Date.parse(from)) / 1000))}</>;
 }

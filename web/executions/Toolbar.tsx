@@ -35,7 +35,12 @@ export function Toolbar({ list, state, isPaused, pause }: Props) {
       <span role="status" className="said">
         {said}
       </span>
-      <button type="button" aria-pressed={isPaused} onClick={() => pause(!isPaused)}>
+      <button
+        type="button"
+        aria-pressed={isPaused}
+        onClick={() => pause(!isPaused)}
+        title="Rows, counts and durations stand still; nothing is lost"
+      >
         {isPaused ? "Go on" : "Pause"}
       </button>
       <button
