@@ -1,11 +1,13 @@
 /** How current the list is, and what can be done with it. */
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { download, MOST_CSV_ROWS } from "./download";
 import { problemOf } from "./gateway";
 import { Icon } from "./Status";
 import { Since } from "./Times";
 import type { Executions } from "./useExecutions";
-import type { State } from "./url";
+import { queryOf, type State } from "./url";
+
+const SAID_MS = 10_000;
 
 interface Props {
   list: Executions;
@@ -17,8 +19,15 @@ interface Props {
 export function Toolbar({ list, state, isPaused, pause }: Props) {
   const [said, say] = useState("");
   const [isSaving, setSaving] = useState(false);
+  const asked = queryOf({ ...state, execution: "" });
+  useEffect(() => {
+    const timer = setTimeout(() => say(""), SAID_MS);
+    return () => clearTimeout(timer);
+  }, [said]);
+  useEffect(() => say(""), [asked]);
   const save = async () => {
     setSaving(true);
+    say("");
     try {
       const { rows, isAll } = await download(state);
       const count = rows.toLocaleString("en");
@@ -32,7 +41,7 @@ export function Toolbar({ list, state, isPaused, pause }: Props) {
   return (
     <div className="toolbar">
       <Currency list={list} isPaused={isPaused} />
-      <span role="status" className="said">
+      <span role="status">
         {said}
       </span>
       <button
