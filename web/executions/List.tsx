@@ -1,4 +1,4 @@
-/** The executions: rows that keep their place, and three different texts when there are none. */
+/** The executions: rows that keep their place, and different texts when there are none. */
 import { useDeferredValue, useRef, type KeyboardEvent, type MouseEvent } from "react";
 import type { GatewayError } from "./gateway";
 import { Row } from "./Row";
@@ -23,6 +23,8 @@ export function List({ list, state, hiddenFields, open, clear }: Props) {
   const base = `${query}${query === "?" ? "" : "&"}execution=`;
 
   if (!rows) return list.problem ? <NotAsked problem={list.problem} retry={list.retry} /> : <Skeleton />;
+  const isBeingRead = list.summary?.coverage.some(({ gap }) => gap === "BEING_READ");
+  if (rows.length === 0 && isBeingRead) return <StillReading />;
   if (rows.length === 0) return isFiltered(state) ? <NoMatch clear={clear} /> : <Nothing />;
 
   const click = (event: MouseEvent) => {
@@ -102,6 +104,15 @@ const Nothing = () => (
   <div className="none">
     <h2>Nothing yet</h2>
     <p>No execution is known in the accounts that you can see. New ones come in here by themselves.</p>
+  </div>
+);
+
+const StillReading = () => (
+  <div className="none" role="status">
+    <h2>Still reading…</h2>
+    <p>
+      Logs are being read for the first time, and nothing in what is read so far matches. More comes in here by itself.
+    </p>
   </div>
 );
 
