@@ -6,7 +6,7 @@ import { Coverage } from "./Coverage";
 import { Filters } from "./Filters";
 import { ask, setToken, useRefusal } from "./gateway";
 import { ViewerDocument } from "./gql/graphql";
-import { Header } from "./Header";
+import { Header, VIEWS } from "./Header";
 import { List, move } from "./List";
 import { Part } from "./Part";
 import { SignIn } from "./SignIn";
@@ -32,6 +32,7 @@ export function App() {
   const [pausedAt, setPausedAt] = useState<number | null>(null);
   const isPaused = pausedAt !== null;
   const [finding, find] = useState("");
+  const [file, setFile] = useState("");
   const main = useRef<HTMLDivElement>(null);
   const cache = useQueryClient();
 
@@ -89,13 +90,19 @@ export function App() {
     if (hasRows) setTimeout(() => loadDetail().catch(() => undefined), PRELOAD_AFTER_MS);
   }, [hasRows]);
 
+  const view = VIEWS[state.view];
+  useEffect(() => {
+    const parts = [file, state.view === "list" && state.text, view, "transfer-gateway"];
+    document.title = parts.filter(Boolean).join(" · ");
+  }, [file, state.view, state.text, view]);
+
   const hiddenFields = viewer.data?.hiddenFields ?? [];
   const hasDetail = Boolean(state.execution || finding);
   return (
     <ZoneContext value={zone}>
       <Header state={state} change={change} viewer={viewer.data} zone={zone} setZone={setZone} />
       <main className={hasDetail ? "with-detail" : undefined}>
-        <h1 className="unseen">{state.view === "targets" ? "Accounts and servers" : "Executions"}</h1>
+        <h1 className="unseen">{view}</h1>
         {refusal && <SignIn message={refusal.message} use={use} />}
         {!isShut && (
           <div className="list" ref={main}>
@@ -140,6 +147,7 @@ export function App() {
                 hiddenFields={hiddenFields}
                 close={close}
                 change={change}
+                named={setFile}
               />
             ) : (
               <Find executionId={finding} close={close} found={found} />

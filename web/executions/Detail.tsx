@@ -19,14 +19,21 @@ interface Props {
   hiddenFields: readonly string[];
   close: () => void;
   change: (part: Partial<State>) => void;
+  /** What the window is to be called. */
+  named: (file: string) => void;
 }
 
-export function Detail({ id, hiddenFields, close, change }: Props) {
+export function Detail({ id, hiddenFields, close, change, named }: Props) {
   const { answer, problem, runs } = useExecution(id);
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => heading.current?.focus(), [id]);
   const execution = answer?.__typename === "Execution" ? answer : null;
   const file = placeOf(execution?.initialFileLocation);
+  const name = file?.name ?? "";
+  useEffect(() => {
+    named(name);
+    return () => named("");
+  }, [name, named]);
   const isHidden = hiddenFields.includes("initialFileLocation");
   return (
     <section className="detail" aria-labelledby="detail-title">

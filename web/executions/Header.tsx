@@ -12,7 +12,7 @@ interface Props {
   setZone: (zone: Zone) => void;
 }
 
-const VIEWS = { list: "Executions", targets: "Accounts and servers" } as const;
+export const VIEWS = { list: "Executions", targets: "Accounts and servers" } as const;
 
 export function Header({ state, change, viewer, zone, setZone }: Props) {
   const go = (view: State["view"]) => (event: MouseEvent) => {
