@@ -16,11 +16,11 @@ const CODES: Record<string, string> = {
   UPSTREAM_UNAVAILABLE: "AWS fails or doesn’t answer",
 };
 
-export function titleOf({ gap, problem }: Pick<CoverageFragment, "gap" | "problem">): string {
+export function titleOf({ gap, problem }: Pick<CoverageFragment, "gap" | "problem">, count = 1): string {
   const why = problem ? (CODES[problem.code] ?? problem.code.toLowerCase().replaceAll("_", " ")) : "";
   if (gap === "UNREADABLE") return why ? `can’t be read: ${why}` : "can’t be read";
-  if (gap === "BEING_READ") return "are still being read for the first time";
-  if (gap === "NOT_LOGGED") return why ? `can’t be listed: ${why}` : "have workflows that log nothing";
+  if (gap === "BEING_READ") return `${count === 1 ? "is" : "are"} still being read for the first time`;
+  if (gap === "NOT_LOGGED") return why ? `can’t be listed: ${why}` : `${count === 1 ? "has" : "have"} workflows that log nothing`;
   return "covered";
 }
 
@@ -38,6 +38,7 @@ export function groupsOf(coverage: readonly CoverageFragment[]): Group[] {
     group.targets.push(target);
     groups.set(title, group);
   }
+  for (const group of groups.values()) group.title = titleOf(group.targets[0]!, group.targets.length);
   return [...groups.values()].toSorted((one, other) => Number(other.isUrgent) - Number(one.isUrgent));
 }
 

@@ -144,7 +144,7 @@ function Whole({ execution, hiddenFields, runs, change }: WholeProps) {
         </>
       )}
       {usual.of > 0 && (
-        <p className="dim">“Usually” is the median of this workflow’s last {usual.of} completed executions.</p>
+        <p className="dim">“Usually”, the tick on a bar, is the median of this workflow’s last {usual.of} completed executions.</p>
       )}
       <h3>Details</h3>
       <Facts

@@ -68,7 +68,7 @@ function Currency({ list, isPaused }: Pick<Props, "list" | "isPaused">) {
   if (!list.updatedAt) return <span className="currency">&nbsp;</span>;
   const ago = (
     <>
-      updated <Since at={list.updatedAt} /> ago
+      <Since at={list.updatedAt} /> ago
     </>
   );
   if (list.problem)
@@ -76,7 +76,7 @@ function Currency({ list, isPaused }: Pick<Props, "list" | "isPaused">) {
       <span className="currency old" role="status">
         <Icon kind="handling" />
         <span>
-          Old: {list.problem.message} <span className="ago">{ago}</span>
+          Old: {list.problem.message} <span className="ago">Updated {ago}.</span>
         </span>
       </span>
     );
@@ -84,7 +84,7 @@ function Currency({ list, isPaused }: Pick<Props, "list" | "isPaused">) {
     <span className={isPaused ? "currency paused" : "currency"}>
       <i className={list.isLive && !isPaused ? "dot live" : "dot"} />
       {isPaused ? "Paused" : list.isLive ? "Live" : list.isPolled ? "Asked every 5 s" : "Connecting"},{" "}
-      <span className="ago">{ago}</span>
+      <span className="ago">updated {ago}</span>
     </span>
   );
 }
