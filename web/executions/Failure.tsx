@@ -4,6 +4,9 @@ import type { DefinedStepFragment, DestinationFragment, StepFragment, WholeFragm
 import { isAfterwards } from "./rows";
 import { Icon } from "./Status";
 
+/** AWS puts the name of the user in its place. */
+const USER = "${Transfer:UserName}";
+
 interface Props {
   execution: WholeFragment;
   defined: readonly DefinedStepFragment[] | null | undefined;
@@ -34,7 +37,12 @@ export function Failure({ execution, defined }: Props) {
       </h3>
       <blockquote>{failed.error.message || "AWS gave no text."}</blockquote>
       <p>{meaningOf(failed.error.type, failed.stepType)}</p>
-      <GotThrough failed={failed} steps={steps} defined={defined} />
+      <GotThrough
+        failed={failed}
+        steps={steps}
+        defined={defined}
+        user={execution.serviceMetadata?.userDetails.userName}
+      />
     </section>
   );
 }
@@ -42,16 +50,17 @@ export function Failure({ execution, defined }: Props) {
 interface GotThroughProps extends Pick<Props, "defined"> {
   failed: StepFragment;
   steps: readonly StepFragment[];
+  user: string | undefined;
 }
 
-function GotThrough({ failed, steps, defined }: GotThroughProps) {
+function GotThrough({ failed, steps, defined, user }: GotThroughProps) {
   const moved = movedBefore(steps);
   const last = moved.at(-1);
   if (!last) return <p className="through not">No step had copied the file anywhere before.</p>;
   const definition = defined?.[last.index];
   const place = (definition?.copyStepDetails ?? definition?.decryptStepDetails)?.destinationFileLocation;
   const name = last.step.name ?? `step ${last.index + 1}`;
-  const where = place ? destinationOf(place) : null;
+  const where = place ? destinationOf(place)?.replaceAll(USER, () => user ?? USER) : null;
   return (
     <p className="through">
       <Icon kind="done" />
