@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from transfer_gateway.core.answer_sizes import execution_bytes
+from transfer_gateway.core.known import Known, groups_of, is_covered, is_whole, readers_in_use
 from transfer_gateway.core.log_reader import LATE_S
 from transfer_gateway.core.log_search import LogSearch
 from transfer_gateway.core.sized_lru import SizedLru
@@ -52,7 +52,6 @@ _RECORDS_WITHIN_S = 0.5  # a store that hangs must not hold up what runs
 _GRACE_S = 0.5  # of the deadline, for the answer
 _FORGOTTEN_CACHED = 50_000
 _ENDED_CACHED, _ENDED_BYTES = 5000, 4000
-_LONGEST = timedelta(seconds=2400)  # of an execution: a custom step may take 30 minutes
 
 
 class History:
@@ -150,7 +149,7 @@ class History:
         follower = self.followers.of(key.target)
         return (
             self._told(known, self._now(), follower)
-            if known is not None and _is_whole(known, follower)
+            if known is not None and is_whole(known, follower)
             else None
         )
 
@@ -170,7 +169,7 @@ class History:
             self._forgotten_at.put(key, forgotten_at)
         known = await self._stored(key)
         follower = self.followers.of(key.target)
-        if known is not None and _is_whole(known, follower):
+        if known is not None and is_whole(known, follower):
             return self._told(known, forgotten_at, follower)
         if follower is None:  # removed from the configuration a moment ago
             raise forgotten
@@ -192,11 +191,11 @@ class History:
         forgotten: ExecutionNotFound,
         forgotten_at: float,
         deadline: float,
-    ) -> _Known:
+    ) -> Known:
         """As `recall`, after reading the log anew. Raises: TimeoutError at the deadline, too."""
         await follower.catch_up()
         known = await self._stored(key)
-        if known is not None and _is_covered(known, key, follower):
+        if known is not None and is_covered(known, key, follower):
             return known
         try:
             readers = self._readers_of(key, follower, forgotten)
@@ -220,7 +219,7 @@ class History:
             raise absent(key, readers, follower, forgotten)
         return known
 
-    async def _stored(self, key: ExecutionKey) -> _Known | None:
+    async def _stored(self, key: ExecutionKey) -> Known | None:
         """What is known by now, AWS's answers that wait for the store included. Raises: UpstreamUnavailable."""
         stored = (await self.store.records([key])).get(key)
         waiting = self._waiting(key)
@@ -228,13 +227,13 @@ class History:
             return None
         events = stored.events if stored is not None else ()
         observed = stored.observed if stored is not None else None
-        return _Known(record_of(events) if events else None, waiting or observed)
+        return Known(record_of(events) if events else None, waiting or observed)
 
-    def _told(self, known: _Known, forgotten_at: float, follower: Follower | None) -> Execution:
+    def _told(self, known: Known, forgotten_at: float, follower: Follower | None) -> Execution:
         """The execution. If its end is not in the log, it may come, for a while, or as long as that can't be read."""
         now = self._now()
         key = known.key
-        may_come = follower is None or follower.sources is None or bool(_groups_of(key, follower))
+        may_come = follower is None or follower.sources is None or bool(groups_of(key, follower))
         ending = may_come and (
             now - forgotten_at < ENDING_FOR_S or (follower is not None and follower.has_problem)
         )
@@ -247,12 +246,12 @@ class History:
             self._settled.put(key, execution)
         return execution
 
-    def _is_settled(self, record: Record, known: _Known, follower: Follower) -> bool:
+    def _is_settled(self, record: Record, known: Known, follower: Follower) -> bool:
         """Whether no further entry will be found: all that may arrive has, and was looked for."""
         if record.ended_at is None:
             return False
         complete_at = record.ended_at + timedelta(seconds=LATE_S)
-        readers = _readers_in_use(record.key, follower)
+        readers = readers_in_use(record.key, follower)
         return bool(readers) and all(
             reader.progress.read_until > complete_at
             and (known.is_covered_by(reader) or self._search.has_searched(record.key, reader, complete_at))
@@ -266,7 +265,7 @@ class History:
         sources = follower.sources
         if sources is None:
             raise unreadable(key.target, follower.problem_of(), forgotten)
-        groups = _groups_of(key, follower)
+        groups = groups_of(key, follower)
         if not groups:
             raise unlogged(key, sources, forgotten)
         for group in groups:
@@ -288,65 +287,3 @@ def _after(events: Sequence[ExecutionEvent], last: EventPosition) -> int:
         if position.about == last.about:
             return at + 1
     return start
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What is known of an execution that AWS has forgotten: its record, AWS's last answer, or both."""
-
-    record: Record | None
-    observed: Execution | None
-
-    @property
-    def key(self) -> ExecutionKey:
-        about = self.record or self.observed
-        assert about is not None  # noqa: S101  what is known is one or the other
-        return about.key
-
-    @property
-    def has_ended(self) -> bool:
-        return self.record is not None and self.record.status is not None
-
-    @property
-    def _began_after(self) -> datetime:
-        """An execution whose start is not known took no longer than AWS's longest step, nearly."""
-        if self.record is None:
-            assert self.observed is not None  # noqa: S101  as in `_told`
-            return self.observed.observed_at - _LONGEST
-        return self.record.started_at or self.record.events[0].occurred_at - _LONGEST
-
-    def is_covered_by(self, reader: LogReader) -> bool:
-        """Whether the log has been read since the execution began."""
-        return reader.progress.complete_since <= max(self._began_after, reader.oldest)
-
-
-def _readers_in_use(key: ExecutionKey, follower: Follower) -> list[LogReader]:
-    """The readers of the logs that would have the execution, as far as these are known."""
-    return [follower.readers[group] for group in _groups_of(key, follower) if group in follower.readers]
-
-
-def _groups_of(key: ExecutionKey, follower: Follower) -> list[str]:
-    """The logs that would have the execution; none: no log, or unknown."""
-    sources = follower.sources
-    if sources is None:
-        return []
-    groups = sources.groups_of(key.workflow_id)
-    if sources.knows(key.workflow_id):
-        return groups
-    return (
-        sorted({log.group for log in follower.logs if log.group and log.workflow == key.workflow}) or groups
-    )
-
-
-def _is_whole(known: _Known, follower: Follower | None) -> bool:
-    """Whether it has ended, and all of it has been read that can be."""
-    return known.has_ended and (
-        follower is None or follower.has_problem or _is_covered(known, known.key, follower)
-    )
-
-
-def _is_covered(known: _Known, key: ExecutionKey, follower: Follower) -> bool:
-    """Whether the logs have been read since the execution began, as far as is known; also if there is none."""
-    if follower.sources is None:
-        return known.record is not None and known.record.started_at is not None
-    return all(known.is_covered_by(reader) for reader in _readers_in_use(key, follower))
