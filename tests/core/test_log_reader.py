@@ -265,6 +265,19 @@ async def test_a_restart_during_the_back_fill_goes_on_with_it(tmp_path: Path) ->
         assert await ids(store) == ids_of(entries)
 
 
+async def test_who_does_not_read_a_log_knows_how_far_back_it_is_read(store: HistoryStore) -> None:
+    """Each replica counts the hours from its own first look: that of the one that reads counts."""
+    log = Log()
+    watching = reader_of(log, store)
+    await watching.read_new()
+    await asyncio.sleep(5)  # in which another one takes the log over
+    reading = reader_of(log, store)
+    await reading.read_new()
+    await backfill(reading)
+    watching.adopt(reading.state)
+    assert watching.progress.backfilled
+
+
 async def test_a_log_that_could_not_be_read_for_hours_is_read_newest_first(store: HistoryStore) -> None:
     log = Log()
     reader = reader_of(log, store)

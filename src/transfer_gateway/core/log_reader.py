@@ -126,8 +126,9 @@ class LogReader:
         return GroupState(self.progress, self._saved_until, self.described, self.lag_s)
 
     def adopt(self, state: GroupState) -> None:
-        """Another replica reads the log: go on from what it has read and stored."""
-        self.progress = self.progress.united(state.progress)
+        """Another replica reads the log: go on from what it has read and stored, and as far back as it reads."""
+        goal = state.progress.backfill_until
+        self.progress = replace(self.progress.united(state.progress), backfill_until=goal)
         self._saved_until, self.described, self.lag_s = state.saved_until, state.described, state.lag_s
         self._earlier = None
 
