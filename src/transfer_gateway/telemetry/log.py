@@ -105,8 +105,7 @@ def configure_logging(
 
 def _completed(logger: Any, level: str, event: EventDict) -> EventDict:  # noqa: ANN401  structlog's
     """Add the fields that every line has."""
-    for name, value in LOG_IDS.get().items():
-        event.setdefault(name, value)
+    event.update({**LOG_IDS.get(), **event})
     if _of_process:
         event.update(_of_process)
     event["level"] = level

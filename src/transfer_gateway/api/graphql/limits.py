@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _MAX_OPERATIONS = 50  # each is validated with all fragments that it spreads
 _MAX_SPREADS = 100  # nested; validation and execution recurse into them
+_CONTAINERS = frozenset({dict, list})  # as JSON is parsed
 _LONG_LIST = "A list has more than {} items"
 
 
@@ -120,7 +121,8 @@ def check_variables(variables: Mapping[str, Any] | None, limits: Limits) -> None
             check(limits, "max_list_items", len(value), _LONG_LIST)
         seen += len(value)
         check(limits, "max_variable_values", seen, "The variables hold more than {} values")
-        values.extend(value)
+        if not _CONTAINERS.isdisjoint(map(type, value)):
+            values.extend(value)
 
 
 def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:

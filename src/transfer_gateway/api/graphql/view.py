@@ -44,7 +44,7 @@ from transfer_gateway.api.graphql.updates import Updates
 from transfer_gateway.domain.errors import BadUserInput, Forbidden, GatewayError, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from starlette.types import Receive, Scope, Send
     from strawberry.types import ExecutionResult
@@ -60,6 +60,14 @@ _JSON, _RESPONSE_JSON = "application/json", "application/graphql-response+json"
 _JSON_BYTES = _JSON.encode()
 _FAILED = 400  # and above
 _VARY = "accept, accept-encoding"
+_ANSWER_HEADERS = {
+    media_type: (
+        (b"cache-control", b"no-store"),
+        (b"vary", _VARY.encode()),
+        (b"content-type", media_type.encode()),
+    )
+    for media_type in (_JSON, _RESPONSE_JSON)
+}
 _HEADERS = {
     401: {"www-authenticate": "Bearer"},
     405: {"allow": "GET, POST"},
@@ -353,5 +361,13 @@ def _check_started(result: ExecutionResult, *, only_events: bool) -> None:
 def _response(text: bytes, media_type: str, status: int = 200) -> Response:
     if media_type is EVENTS:
         return as_events(text)
-    headers = {"cache-control": "no-store", "vary": _VARY}
-    return Response(text, status, headers, media_type)
+    return _Answer(text, status, media_type=media_type)
+
+
+class _Answer(Response):
+    """Takes its headers ready-made: to make them anew took 4 % of a hit."""
+
+    media_type: str
+
+    def init_headers(self, _headers: Mapping[str, str] | None = None) -> None:
+        self.raw_headers = [*_ANSWER_HEADERS[self.media_type], (b"content-length", b"%d" % len(self.body))]
