@@ -165,6 +165,8 @@ def matches(known: Known, wanted: SearchFilter, hidden: Hidden) -> bool:  # noqa
         return False
     if wanted.running is not None and wanted.running != known.runs(NOW_MS):
         return False
+    if wanted.result_unknown is not None and wanted.result_unknown != (known.status(NOW_MS) is None):
+        return False
     if wanted.file_name is not None and not any(contains(name, wanted.file_name) for name in files):
         return False
     texts = [

@@ -122,11 +122,16 @@ async def lists_of_ten_viewers(aws: Emulator, doors: Sequence[Door]) -> int:
 async def test_what_is_not_logged_is_listed(
     world: World, aws: Emulator, settings: Callable[..., Settings]
 ) -> None:
-    """While it runs."""
+    """While it runs. Then searches find it among those of which nothing has recorded the result."""
     uploads = running_in(world, "orders", duration_s=104)
     async with knowing(settings) as doors:
         await becomes(lambda: listed(doors[0]), ids_of(uploads))
         await becomes(lambda: listed(doors[1]), [])
+        for door in doors:
+            found = await door.search({"resultUnknown": True})
+            assert sorted(each["id"] for each in found["executions"]) == ids_of(uploads)
+            assert {each["status"] for each in found["executions"]} == {None}
+            assert (await door.search({"resultUnknown": False}))["executions"] == []
 
 
 async def test_the_first_question_waits_for_what_is_not_logged(

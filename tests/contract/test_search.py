@@ -243,6 +243,8 @@ FILTERS: dict[str, Callable[[Upload], tuple[dict[str, Any], Matches]]] = {
     ),
     "running": lambda _: ({"running": True}, is_running),
     "ended": lambda _: ({"running": False}, lambda each: not is_running(each)),
+    "result unknown": lambda _: ({"resultUnknown": True}, lambda _: False),
+    "result known": lambda _: ({"resultUnknown": False}, lambda _: True),
     "error": lambda _: ({"errorTypes": ["BAD_REQUEST"]}, lambda each: failed_with(each) == "BAD_REQUEST"),
     "part of a file's name": lambda it: (
         {"fileName": f" {part_of_file(it.file.path)} "},

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from history_events import START, event, new_key
+from history_events import START, event, new_key, observed
 from postgres import both_databases
 from search_model import (
     ACCOUNTS,
@@ -114,6 +114,7 @@ filters = st.builds(
     min_duration_s=st.none() | st.sampled_from([-1.0, 0.0, 0.02, 60.0, float("inf")]),
     max_duration_s=st.none() | st.sampled_from([0.02, 60.0, 1e300]),
     running=st.none() | st.booleans(),
+    result_unknown=st.none() | st.none() | st.booleans(),
 )
 alone = st.builds(  # most filters together find nothing
     lambda chosen, everything: SearchFilter(**{name: getattr(everything, name) for name in chosen}),
@@ -229,6 +230,45 @@ async def test_what_lives_throughout_is_seen_once_while_others_come_and_go(
         await store._operations.write("test", partial(delete_oldest, store))
     assert len(seen) == len(set(seen))
     assert {*ended, *running} <= set(seen)
+
+
+@pytest.mark.parametrize("budget", [SearchBudget(), LITTLE], ids=["much", "little"])
+async def test_what_ended_with_no_record_of_how(store: HistoryStore, budget: SearchBudget) -> None:
+    """AWS has forgotten it, or there was no sign of it for long. In each order, page by page, and counted."""
+    store.search_budget = budget
+    forgotten, stale = [new_key() for _ in range(9)], [new_key() for _ in range(4)]
+    others = [new_key() for _ in range(60)]
+    for at, key in enumerate(others):
+        await store.append(run(key, NOW_MS - 3000 + at, NOW_MS if at % 2 else None, at))
+    for at, key in enumerate(stale):
+        await store.append(run(key, NOW_MS - 2 * STALE_MS + at, None, at))
+    answers = [observed(key, NOW_MS - to_ms(START) - 2000 + at) for at, key in enumerate(forgotten)]
+    await store.observe(answers)
+    await store.forget(forgotten, seen_before=answers[-1].observed_at + timedelta(seconds=1))
+    scope, unknown = SearchScope.of({NOTHING_HIDDEN: [others[0].target]}), SearchFilter(result_unknown=True)
+    newest = [*reversed(forgotten), *reversed(stale)]
+    for order in SearchOrder:
+        seen: list[ExecutionKey] = []
+        position: SearchPosition | None = None
+        while True:
+            page = await store.search(scope, unknown, order, first=4, position=position, as_of_ms=NOW_MS)
+            assert {row.status for row in page.rows} == {None}
+            seen += (row.key for row in page.rows)
+            if not page.has_more:
+                break
+            position = page.rows[-1].position
+        expected = newest[::-1] if order is SearchOrder.OLDEST_FIRST else newest
+        if order is SearchOrder.LONGEST_FIRST:  # there is one sign of each, and all lasted as long
+            assert set(seen) == set(expected)
+            assert len(seen) == len(expected)
+        else:
+            assert seen == expected
+    counts = await store.count(scope, unknown, at_most=10_000, as_of_ms=NOW_MS)
+    assert (counts.counts, counts.is_exact) == ({None: len(newest)}, True)
+    known = await store.search(
+        scope, SearchFilter(result_unknown=False), SearchOrder.NEWEST_FIRST, first=100, as_of_ms=NOW_MS
+    )
+    assert {row.key for row in known.rows} == set(others)
 
 
 def run(key: ExecutionKey, began_ms: int, ended_ms: int | None, number: int) -> list[ExecutionEvent]:

@@ -227,6 +227,8 @@ SEARCHES: dict[str, tuple[SearchFilter, SearchOrder, tuple[str, ...]]] = {
     "status": (SearchFilter(statuses=(ExecutionStatus.IN_PROGRESS,)), LONGEST, ("open",)),
     "failed": (SearchFilter(statuses=(ExecutionStatus.EXCEPTION,)), NEWEST, ("failed",)),
     "error": (SearchFilter(error_types=("TIMEOUT",)), NEWEST, ("failed",)),
+    "unknown": (SearchFilter(result_unknown=True), NEWEST, ("gone", "open")),
+    "unknown, longest": (SearchFilter(result_unknown=True), LONGEST, ("gone", "open")),
     "server": (SearchFilter(server_ids=("s-1", "s-2")), NEWEST, ("server", "pkey")),
     "workflow": (
         SearchFilter(workflow_ids=(new_key().workflow_id,)),

@@ -1213,6 +1213,7 @@ class SearchFilter(_message.Message):
     MIN_DURATION_S_FIELD_NUMBER: _builtins.int
     MAX_DURATION_S_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
+    RESULT_UNKNOWN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Any part of the file's name or path, the user's name or an ID, in any case: 1 to 256 characters."""
     file_name: _builtins.str
@@ -1223,6 +1224,8 @@ class SearchFilter(_message.Message):
     """Lasted this many seconds or less. What is in progress lasts until now."""
     running: _builtins.bool
     """True: only those in progress. False: only those that have ended."""
+    result_unknown: _builtins.bool
+    """True: only those that have ended with no record of how. False: none of these."""
     @_builtins.property
     def account_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """In these accounts."""
@@ -1306,10 +1309,11 @@ class SearchFilter(_message.Message):
         min_duration_s: _builtins.float | None = ...,
         max_duration_s: _builtins.float | None = ...,
         running: _builtins.bool | None = ...,
+        result_unknown: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_ended_after", b"_ended_after", "_ended_before", b"_ended_before", "_file_name", b"_file_name", "_max_duration_s", b"_max_duration_s", "_min_duration_s", b"_min_duration_s", "_running", b"_running", "_started_after", b"_started_after", "_started_before", b"_started_before", "_text", b"_text", "ended_after", b"ended_after", "ended_before", b"ended_before", "file_name", b"file_name", "max_duration_s", b"max_duration_s", "min_duration_s", b"min_duration_s", "running", b"running", "started_after", b"started_after", "started_before", b"started_before", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ended_after", b"_ended_after", "_ended_before", b"_ended_before", "_file_name", b"_file_name", "_max_duration_s", b"_max_duration_s", "_min_duration_s", b"_min_duration_s", "_result_unknown", b"_result_unknown", "_running", b"_running", "_started_after", b"_started_after", "_started_before", b"_started_before", "_text", b"_text", "ended_after", b"ended_after", "ended_before", b"ended_before", "file_name", b"file_name", "max_duration_s", b"max_duration_s", "min_duration_s", b"min_duration_s", "result_unknown", b"result_unknown", "running", b"running", "started_after", b"started_after", "started_before", b"started_before", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ended_after", b"_ended_after", "_ended_before", b"_ended_before", "_file_name", b"_file_name", "_max_duration_s", b"_max_duration_s", "_min_duration_s", b"_min_duration_s", "_running", b"_running", "_started_after", b"_started_after", "_started_before", b"_started_before", "_text", b"_text", "account_aliases", b"account_aliases", "account_ids", b"account_ids", "account_tags", b"account_tags", "ended_after", b"ended_after", "ended_before", b"ended_before", "error_types", b"error_types", "execution_ids", b"execution_ids", "file_name", b"file_name", "max_duration_s", b"max_duration_s", "min_duration_s", b"min_duration_s", "regions", b"regions", "running", b"running", "server_ids", b"server_ids", "session_ids", b"session_ids", "started_after", b"started_after", "started_before", b"started_before", "statuses", b"statuses", "text", b"text", "user_names", b"user_names", "workflow_ids", b"workflow_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ended_after", b"_ended_after", "_ended_before", b"_ended_before", "_file_name", b"_file_name", "_max_duration_s", b"_max_duration_s", "_min_duration_s", b"_min_duration_s", "_result_unknown", b"_result_unknown", "_running", b"_running", "_started_after", b"_started_after", "_started_before", b"_started_before", "_text", b"_text", "account_aliases", b"account_aliases", "account_ids", b"account_ids", "account_tags", b"account_tags", "ended_after", b"ended_after", "ended_before", b"ended_before", "error_types", b"error_types", "execution_ids", b"execution_ids", "file_name", b"file_name", "max_duration_s", b"max_duration_s", "min_duration_s", b"min_duration_s", "regions", b"regions", "result_unknown", b"result_unknown", "running", b"running", "server_ids", b"server_ids", "session_ids", b"session_ids", "started_after", b"started_after", "started_before", b"started_before", "statuses", b"statuses", "text", b"text", "user_names", b"user_names", "workflow_ids", b"workflow_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__ended_after: _TypeAlias = _typing.Literal["ended_after"]  # noqa: Y015
     _WhichOneofArgType__ended_after: _TypeAlias = _typing.Literal["_ended_after", b"_ended_after"]  # noqa: Y015
@@ -1321,6 +1325,8 @@ class SearchFilter(_message.Message):
     _WhichOneofArgType__max_duration_s: _TypeAlias = _typing.Literal["_max_duration_s", b"_max_duration_s"]  # noqa: Y015
     _WhichOneofReturnType__min_duration_s: _TypeAlias = _typing.Literal["min_duration_s"]  # noqa: Y015
     _WhichOneofArgType__min_duration_s: _TypeAlias = _typing.Literal["_min_duration_s", b"_min_duration_s"]  # noqa: Y015
+    _WhichOneofReturnType__result_unknown: _TypeAlias = _typing.Literal["result_unknown"]  # noqa: Y015
+    _WhichOneofArgType__result_unknown: _TypeAlias = _typing.Literal["_result_unknown", b"_result_unknown"]  # noqa: Y015
     _WhichOneofReturnType__running: _TypeAlias = _typing.Literal["running"]  # noqa: Y015
     _WhichOneofArgType__running: _TypeAlias = _typing.Literal["_running", b"_running"]  # noqa: Y015
     _WhichOneofReturnType__started_after: _TypeAlias = _typing.Literal["started_after"]  # noqa: Y015
@@ -1339,6 +1345,8 @@ class SearchFilter(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_duration_s) -> _WhichOneofReturnType__max_duration_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_duration_s) -> _WhichOneofReturnType__min_duration_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__result_unknown) -> _WhichOneofReturnType__result_unknown | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__running) -> _WhichOneofReturnType__running | None: ...
     @_typing.overload

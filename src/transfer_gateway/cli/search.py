@@ -115,6 +115,12 @@ def _add_running(which: Any) -> None:  # noqa: ANN401  a group of options, whose
     running.add_argument(
         "--ended", action="store_const", const=False, dest="running", help="only those that have ended"
     )
+    running.add_argument(
+        "--result-unknown",
+        action="store_const",
+        const=True,
+        help="only those that have ended with no record of how",
+    )
 
 
 def search(**options: Any) -> None:  # noqa: ANN401  argparse's values

@@ -108,6 +108,7 @@ def _filter(options: dict[str, Any]) -> dict[str, Any]:
         "workflowIds": options["workflow"],
         "errorTypes": options["error_type"],
         "running": options["running"],
+        "resultUnknown": options["result_unknown"],
         "startedAfter": options["since"],
         "startedBefore": options["until"],
         "endedAfter": options["ended_since"],

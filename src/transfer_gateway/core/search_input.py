@@ -43,7 +43,7 @@ _RANGES = (
     ("ended_after", "ended_before"),
     ("min_duration_s", "max_duration_s"),
 )
-_PASSING = ("running", "min_duration_s", "max_duration_s")
+_PASSING = ("running", "result_unknown", "min_duration_s", "max_duration_s")
 _RUNNING = frozenset({ExecutionStatus.IN_PROGRESS, ExecutionStatus.HANDLING_EXCEPTION})
 # Which hideable field each filter is on: those of searches, then those of lists of what is in progress.
 _ON_HIDEABLE = (

@@ -43,6 +43,7 @@ _NAMED_ONLY = (
     "min_duration_s",
     "max_duration_s",
     "running",
+    "result_unknown",
 )
 
 

@@ -38,8 +38,7 @@ class SearchFilter(TargetFilter):
 
     `text`: any part of a file's name or path, a user's name or an id, in any case; `file_name`: of the file's name or
     path alone. Other names match whole. Times are UTC, durations seconds, bounds included. An execution in progress has
-    no end and lasts until now. `statuses`: those of executions that AWS has forgotten and whose end is not recorded
-    match none.
+    no end and lasts until now. `result_unknown`: it has ended, and how is not recorded; no status matches it.
     """
 
     workflow_ids: tuple[WorkflowId, ...] = ()
@@ -58,12 +57,14 @@ class SearchFilter(TargetFilter):
     min_duration_s: float | None = None
     max_duration_s: float | None = None
     running: bool | None = None
+    result_unknown: bool | None = None
 
     @property
     def may_run(self) -> bool:
         """Whether executions in progress may match."""
         return (
             self.running is not False
+            and not self.result_unknown
             and self.ended_after is self.ended_before is None
             and (not self.statuses or not _RUNNING.isdisjoint(self.statuses))
         )

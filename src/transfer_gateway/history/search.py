@@ -18,7 +18,7 @@ from transfer_gateway.domain.execution import ExecutionStatus
 from transfer_gateway.domain.search import SearchOrder, SearchPosition, StatusCounts
 from transfer_gateway.history.append import key_of
 from transfer_gateway.history.codec import dump
-from transfer_gateway.history.search_filter import Filter, Sql, big, has_lasted, is_running
+from transfer_gateway.history.search_filter import Filter, Sql, are_unknown, big, has_lasted, is_running
 from transfer_gateway.history.search_order import KEY, OTHER, KeyOrder, ListOrder, TextsRead
 from transfer_gateway.history.tables import State, executions, texts
 from transfer_gateway.history.trigrams import HAS_INDEX, Trigrams
@@ -121,9 +121,11 @@ class Search:
             return await self._sorted(of, first)
         if self._filter.only_running:
             return await self._sorted(of, first)
-        if of.is_by_duration or self._filter.only_failed:
+        if of.is_by_duration or self._filter.only_failed or self._filter.wanted.result_unknown:
             if (rare := await self._rare(of, first)) is not None:
                 return rare
+            if self._filter.wanted.result_unknown:
+                return await self._unknown(of, first)
             return await (self._longest(of, first) if of.is_by_duration else self._in_order(of, first))
         return await self._newest_or_oldest(of, first)
 
@@ -364,25 +366,50 @@ class Search:
             columns.last_at > big(of.as_of_ms),
             sa.not_(sa.and_(*is_running(columns, of.as_of_ms))),
         )
-        rows = [*await self._rows(of.of(lasted, columns.lasted_ms, first))]
-        for others in (running, ended_since):
-            rows += await self._rows(of.of(others, of.value() + 0, first))
+        return await self._merged(
+            of,
+            first,
+            (lasted, columns.lasted_ms),
+            (running, of.value() + 0),
+            (ended_since, of.value() + 0),
+        )
+
+    async def _unknown(self, of: ListOrder, first: int) -> Sequence[sa.Row[Any]]:
+        """Those that AWS has forgotten are in an index by their start; the few others are sorted."""
+        gone, others = (self._select(of).where(*each) for each in are_unknown(executions.c, self._as_of_ms))
+        by_index = of.value() + 0 if of.is_by_duration else of.value()
+        return await self._merged(of, first, (gone, by_index), (others, of.value() + 0))
+
+    async def _merged(
+        self, of: ListOrder, first: int, *parts: tuple[sa.Select[Any], ColumnElement[int]]
+    ) -> Sequence[sa.Row[Any]]:
+        """The first of several selects, each with the value that it is ordered by."""
+        rows = [row for selected, value in parts for row in await self._rows(of.of(selected, value, first))]
         return sorted(rows, key=of.sort_key, reverse=not of.is_ascending)[:first]
 
     async def count(self, at_most: int) -> StatusCounts:
         """Raises: BadUserInput; DeadlineExceeded."""
         if not self._filter.groups:
             return StatusCounts({}, is_exact=True)
-        some = (await self._statuses()).limit(at_most + 1).subquery()
+        is_unknown = self._filter.wanted.result_unknown
+        statuses = self._unknown_statuses() if is_unknown else await self._statuses()
+        some = statuses.limit(at_most + 1).subquery()
         statement = sa.select(some.c.status, sa.func.count().label("found")).group_by(some.c.status)
         counts: dict[ExecutionStatus | None, int] = {
             status_from(row.status): row.found for row in await self._rows(statement)
         }
         return StatusCounts(counts, is_exact=sum(counts.values()) <= at_most)
 
+    def _status(self) -> sa.Select[tuple[int]]:
+        return sa.select(status_of(executions.c, self._as_of_ms).label("status"))
+
+    def _unknown_statuses(self) -> Ids:
+        kinds = are_unknown(executions.c, self._as_of_ms)
+        return sa.union_all(*(self._conditions(self._status()).where(*each) for each in kinds))
+
     async def _statuses(self) -> Ids:
         """Those of all that match."""
-        status = sa.select(status_of(executions.c, self._as_of_ms).label("status"))
+        status = self._status()
         if self._filter.wanted.execution_ids or self._filter.only_running:
             return self._conditions(status)
         targets = None if self._filter.only_failed else self._filter.targets(self._budget.many)

@@ -203,6 +203,9 @@ class Filter:
             conditions += is_running(columns, self._as_of_ms)
         if wanted.running is False:
             conditions.append(sa.not_(sa.and_(*is_running(columns, self._as_of_ms))))
+        if wanted.result_unknown is not None:
+            is_unknown = sa.or_(*(sa.and_(*each) for each in are_unknown(columns, self._as_of_ms)))
+            conditions.append(is_unknown if wanted.result_unknown else sa.not_(is_unknown))
         if wanted.statuses:
             conditions.append(sa.or_(sa.false(), *self._statuses(columns)))
         if self.only_failed:
@@ -265,6 +268,14 @@ class Filter:
 def is_running(columns: sa.ColumnCollection[str, Any], as_of_ms: int) -> list[Condition]:
     """No end is recorded, and there was a sign of it lately."""
     return [columns.state < sa.literal_column("2"), columns.last_at >= big(as_of_ms - LONGEST_MS)]
+
+
+def are_unknown(columns: sa.ColumnCollection[str, Any], as_of_ms: int) -> list[list[Condition]]:
+    """The two kinds of those that have ended with no record of how, each with an index of its own."""
+    return [
+        [columns.state == sa.literal_column("4")],
+        [columns.state < sa.literal_column("2"), columns.last_at < big(as_of_ms - LONGEST_MS)],
+    ]
 
 
 def is_failed(columns: sa.ColumnCollection[str, Any]) -> Condition:

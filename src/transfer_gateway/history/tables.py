@@ -24,13 +24,14 @@ from sqlalchemy import (
     text,
 )
 
-HEAD = "0008"  # the latest revision; revisions are numbers, so that an older version knows a newer one
+HEAD = "0009"  # the latest revision; revisions are numbers, so that an older version knows a newer one
 REVISION_TABLE = "history_revision"
 
 _Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
 
 OPEN = "state < 2"  # no end is recorded
 FAILED = "state IN (1, 3) OR error_type IS NOT NULL"
+GONE = "state = 4"
 
 metadata = MetaData()
 
@@ -91,6 +92,7 @@ executions = Table(
     Index("history_executions_answer_seq", "answer_seq"),
     Index("history_executions_open", "last_at", sqlite_where=text(OPEN), postgresql_where=text(OPEN)),
     Index("history_executions_failed", "began_at", sqlite_where=text(FAILED), postgresql_where=text(FAILED)),
+    Index("history_executions_gone", "began_at", sqlite_where=text(GONE), postgresql_where=text(GONE)),
 )
 
 # What `text` looks in, folded: see `texts`. An index of its trigrams is made where the database can: see `trigrams`.

@@ -208,6 +208,10 @@ class SearchFilter:
     running: bool | None = strawberry.field(
         default=None, description="True: only those in progress. False: only those that have ended."
     )
+    result_unknown: bool | None = strawberry.field(
+        default=None,
+        description="True: only those that have ended with no record of how. False: none of these.",
+    )
 
     def to_domain(self) -> search.SearchInput:
         return search.SearchInput(
@@ -231,6 +235,7 @@ class SearchFilter:
             min_duration_s=self.min_duration_s,
             max_duration_s=self.max_duration_s,
             running=self.running,
+            result_unknown=self.result_unknown,
         )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transfer_gateway.domain.caller import Viewer
 
 _TIMES = ("started_after", "started_before", "ended_after", "ended_before")
-_PLAIN = ("text", "file_name", "min_duration_s", "max_duration_s", "running")
+_PLAIN = ("text", "file_name", "min_duration_s", "max_duration_s", "running", "result_unknown")
 
 
 def search_input(message: pb.SearchFilter) -> SearchInput:
