@@ -242,7 +242,7 @@ async def test_watches_are_no_requests_in_progress(
     aws: Emulator, settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
     """They hold no place of others, last longer than a request may, and count as requests only until they begin."""
-    async with watched(settings, tmp_path, grpc_max_concurrent_rpcs=1, request_timeout_s=0.5) as it:
+    async with watched(settings, tmp_path, grpc_max_concurrent_rpcs=1, request_timeout_s=1.5) as it:
         await until_history_answers(it.stub, new_key(PLAIN))
         calls = [await begun(watch_all(it.stub)) for _ in range(3)]
         await becomes(lambda: metric(it.service, "live_subscribers"), 3)  # each a moment after it has begun
@@ -251,7 +251,7 @@ async def test_watches_are_no_requests_in_progress(
         assert found['transfer_gateway_requests_in_flight{door="grpc"}'] == 0
         assert found[f"transfer_gateway_request_duration_seconds_count{labels}"] == 3
         await it.stub.GetViewer(pb.GetViewerRequest())
-        await asyncio.sleep(1.7)  # when a request's status would have been due
+        await asyncio.sleep(2.7)  # when a request's status would have been due
         run = new_run()
         await it.store.append(run)
         assert [ids([await next_change(call)]) for call in calls] == [ids_of(run)] * 3
