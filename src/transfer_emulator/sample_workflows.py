@@ -15,7 +15,7 @@ PARTNERS = (
     "umbrella-re",
     "hooli.eu",
     "stark-logistics",
-    "wayne@claims",
+    "wayne@gotham",
 )
 
 

@@ -28,13 +28,12 @@ class SampleScenario:
     def fill(self, target: Target) -> None:
         """Create the target's servers, workflows and log groups."""
         resources = Resources.of(target.account_id, target.region)
-        workflow_ids = {
-            script.subject: self._workflow_id(resources, script.subject) for script in self.scripts
-        }
-        routes = {script.subject: [_route(resources, script)] for script in self.scripts}
-        for script in self.scripts:
+        scripts = self._scripts_in(target.account_id)
+        workflow_ids = {script.subject: self._workflow_id(resources, script.subject) for script in scripts}
+        routes = {script.subject: [_route(resources, script)] for script in scripts}
+        for script in scripts:
             partial_id = None
-            for other in self.scripts:
+            for other in scripts:
                 if other.partial_from == script.subject:
                     partial_id = workflow_ids[other.subject]
                     route = _route(resources, script, other)
@@ -45,10 +44,18 @@ class SampleScenario:
             )
         idle_id = resources.server_of("idle")
         target.servers[idle_id] = _server(resources, idle_id)
-        for script in self.scripts:
+        for script in scripts:
             self._add_workflow(
                 target, resources, script, workflow_ids[script.subject], tuple(routes[script.subject])
             )
+
+    def _scripts_in(self, account_id: str) -> Sequence[WorkflowScript]:
+        if account_id not in self.settings.all_logged_in:
+            return self.scripts
+        return [
+            replace(script, logging=Logging.WORKFLOW) if script.logging is Logging.NONE else script
+            for script in self.scripts
+        ]
 
     def _workflow_id(self, resources: Resources, subject: str) -> str:
         return f"w-{SeededRandom(self.seed, resources.account_id, resources.region, subject).hex(17)}"

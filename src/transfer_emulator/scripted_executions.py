@@ -27,7 +27,8 @@ class ScenarioSettings:
     """What happens how often. Shares are between 0 and 1, of uploads; times are in seconds.
 
     `duration_s`: of executions: minimum, usual, maximum. `history_from`: nothing happens before (seconds since 1970).
-    `retention_s`: of log groups. `is_automatic`: False: nothing happens but by `World.upload`.
+    `retention_s`: of log groups. `is_automatic`: False: nothing happens but by `World.upload`. `all_logged_in`: the
+    accounts where the workflow that nothing logs elsewhere is logged, too.
     """
 
     duration_s: tuple[float, float, float] = (20.0, 60.0, 180.0)
@@ -40,6 +41,7 @@ class ScenarioSettings:
     retention_s: float = DAY_S
     history_from: float = -math.inf
     is_automatic: bool = True
+    all_logged_in: frozenset[str] = frozenset()
 
     def outcome(self, rng: SeededRandom) -> Outcome:
         shares = {

@@ -16,7 +16,7 @@ _FAILURES = {
     ],
     "CUSTOM": [
         ("CUSTOM_STEP_FAILED", "Custom step reported FAILURE: record count does not match the trailer"),
-        ("TIMEOUT", "Custom step did not report its status within 300 seconds"),
+        ("TIMEOUT", "Custom step did not report its status in time"),
         ("THROTTLED", "Rate exceeded while invoking the Lambda function"),
     ],
     "TAG": [

@@ -88,7 +88,7 @@ async def test_other_assets(page: Gateway, files: str) -> None:
         "/assets",
         "/secret.js",
         "/index.html",
-        "/",
+        "//",
         "/assets//etc/passwd",
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from transfer_emulator import Clock, Emulator, World, demo_world
 from transfer_emulator.model import load_service
 from transfer_emulator.request_parser import compile_parser
-from transfer_emulator.scripted_executions import ScriptedExecutions
+from transfer_emulator.scripted_executions import ScenarioSettings, ScriptedExecutions
 
 REGIONS = ("eu-west-1", "us-east-1")
 START = 1_767_225_600.0
@@ -34,6 +34,21 @@ def executions(world: World, now: float) -> dict[str, dict[str, Any]]:
 
 def moments(minutes: int, every_s: int = 5) -> Iterator[float]:
     return (START + second for second in range(0, minutes * 60, every_s))
+
+
+def test_accounts_where_all_is_logged() -> None:
+    """Elsewhere one workflow isn't."""
+    logged = ScenarioSettings(all_logged_in=frozenset({"222222222222"}))
+    world = demo_world(seed=7, accounts=2, regions=REGIONS, settings=logged)
+    for account in world.accounts():
+        for region in REGIONS:
+            scripted = [each.scripted for each in world.target(account.account_id, region).workflows.values()]
+            without = [
+                each
+                for each in scripted
+                if isinstance(each, ScriptedExecutions) and not each.routes[0].destinations
+            ]
+            assert len(without) == (account.account_id != "222222222222")
 
 
 def test_the_same_seed_shows_the_same_at_the_same_time(world: World) -> None:

@@ -52,6 +52,12 @@ def page_headers(policy: dict[str, str]) -> dict[str, str]:
     }
 
 
+def redirect(request: Request, to: str, headers: dict[str, str]) -> Response:
+    """To a relative address, so that it works below whatever prefix a proxy adds; with the request's query."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    return Response(status_code=302, headers=headers | {"location": to + query})
+
+
 @dataclass(frozen=True, slots=True)
 class BuiltPage:
     """`headers`: on every file, since a worker's policy is that of its own script, not the page's."""

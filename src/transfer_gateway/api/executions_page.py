@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from transfer_gateway.api.built_page import BUILT, BuiltPage, page_headers
+from transfer_gateway.api.built_page import BUILT, BuiltPage, page_headers, redirect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,4 +35,7 @@ def executions_routes(directory: Path) -> list[Route]:
     async def get_page(_request: Request) -> Response:
         return await page.index()
 
-    return [Route(PATH, get_page), page.assets(PATH)]
+    async def without_slash(request: Request) -> Response:
+        return redirect(request, f"..{PATH}", _HEADERS)
+
+    return [Route(PATH, get_page), Route(f"{PATH}/", without_slash), page.assets(PATH)]

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from transfer_gateway.api.accepted import prefers_html
-from transfer_gateway.api.built_page import FRESH, page_headers
+from transfer_gateway.api.built_page import FRESH, page_headers, redirect
 from transfer_gateway.api.executions_page import PATH
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def overview_route(*, executions: bool, graphiql: bool) -> Route:
 
     async def get_overview(request: Request) -> Response:
         if executions and prefers_html(request, "text/plain"):
-            # Relative, so that it works below whatever prefix a proxy adds.
-            query = f"?{request.url.query}" if request.url.query else ""
-            return Response(status_code=302, headers=_HEADERS | {"location": PATH.removeprefix("/") + query})
+            return redirect(request, PATH.removeprefix("/"), _HEADERS)
         return Response(text, media_type="text/plain", headers=_HEADERS)
 
     return Route("/", get_overview)

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from transfer_gateway.server import Service
 
 _PAST_S = 3600.0  # the emulated logs begin so long before the start
+_FULLY_LOGGED = (
+    "222222222222",
+    "333333333333",
+)  # of the three accounts; the other shows what a gap looks like
 
 
 def demo(http_port: int | None, grpc_port: int | None) -> None:
@@ -49,6 +53,7 @@ async def _demo(
         regions=("eu-west-1", "us-east-1"),
         settings=ScenarioSettings(
             history_from=time.time() - _PAST_S,
+            all_logged_in=frozenset(_FULLY_LOGGED),
             quirks=LogQuirks(damaged_share=0.0),  # each log that has some is worth a warning
         ),
     )
