@@ -453,17 +453,21 @@ class Search:
         return statement.where(*self._filter.conditions(of_texts=of_texts))
 
     def _of_found(self, statement: sa.Select[Any], found: Ids, *, of_texts: bool) -> sa.Select[Any]:
-        """Those that trigrams find, of which a few may do.
+        """Those that trigrams find, of which a few may do: they are looked up one by one, no further than it takes.
 
-        SQLite would first make a list of all, if they were a subquery of IN. It goes from one to the next, the newest
-        first, no further than it takes.
+        As a subquery of IN, SQLite would first make a list of all, and PostgreSQL read executions until enough match
+        whenever it thinks that soon enough; OFFSET keeps it from that. SQLite begins with the newest.
         """
-        if self._sql.is_postgresql:
-            return self._conditions(statement, found, of_texts=of_texts)
-        ids = found.subquery("found")
+        is_postgresql = self._sql.is_postgresql
+        ids = (found.offset(0) if is_postgresql else found).subquery("found")
         (id_,) = ids.c
-        tables = ids.join(executions, executions.c.id == id_).join(texts, texts.c.execution == id_)
-        return statement.select_from(tables).where(*self._filter.conditions()).order_by(id_.desc())
+        tables = ids.join(executions, executions.c.id == id_)
+        if of_texts or not is_postgresql:
+            tables = tables.join(texts, texts.c.execution == id_)
+        of_found = statement.select_from(tables).where(
+            *self._filter.conditions(of_texts=of_texts or not is_postgresql)
+        )
+        return of_found if is_postgresql else of_found.order_by(id_.desc())
 
     async def _rows(self, statement: sa.Executable) -> Sequence[sa.Row[Any]]:
         await self._limit.renew()
