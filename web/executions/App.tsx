@@ -4,7 +4,7 @@ import { lazy, useCallback, useEffect, useRef, useState } from "react";
 import { Counts } from "./Counts";
 import { Coverage } from "./Coverage";
 import { Filters } from "./Filters";
-import { ask, setToken, useRefusal } from "./gateway";
+import { ask, gatewayNow, setToken, useRefusal } from "./gateway";
 import { ViewerDocument } from "./gql/graphql";
 import { Header, VIEWS } from "./Header";
 import { List, move } from "./List";
@@ -75,6 +75,18 @@ export function App() {
     queryFn: async ({ signal }) => (await ask(ViewerDocument, {}, signal)).viewer,
     staleTime: Infinity,
   });
+  const aliases = viewer.data?.accounts;
+  useEffect(() => {
+    // An alias in the address means its account.
+    const ids = new Map(aliases?.map(({ alias, accountId }) => [alias?.toLowerCase(), accountId]));
+    setState((before) => {
+      const accounts = [...new Set(before.accounts.map((name) => ids.get(name.toLowerCase()) ?? name))];
+      if (accounts.join() === before.accounts.join()) return before;
+      const next = { ...before, accounts };
+      history.replaceState(null, "", queryOf(next));
+      return next;
+    });
+  }, [aliases, state.accounts]);
   const holds = () => scrollY > AT_TOP_PX || main.current?.querySelector(".table:hover, .table:focus-within") != null;
   const list = useExecutions(state, isPaused, holds);
   const refusal = useRefusal();
@@ -121,8 +133,8 @@ export function App() {
                 />
                 <Coverage summary={list.summary} />
                 <div className="bar-of-counts">
-                  <Counts summary={list.summary} chosen={state.statuses} choose={(statuses) => change({ statuses })} />
-                  <Toolbar list={list} state={state} isPaused={isPaused} pause={(pauses) => setPausedAt(pauses ? Date.now() : null)} />
+                  <Counts summary={list.summary} chosen={state} choose={change} />
+                  <Toolbar list={list} state={state} isPaused={isPaused} pause={(pauses) => setPausedAt(pauses ? gatewayNow() : null)} />
                 </div>
                 <Held count={list.held} show={list.showHeld} />
                 <PausedContext value={pausedAt}>

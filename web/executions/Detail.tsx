@@ -97,7 +97,7 @@ function Whole({ execution, hiddenFields, runs, change }: WholeProps) {
         </span>
         {runs && <small className="live">Live until it ends</small>}
       </div>
-      <Failure execution={execution} defined={definition?.steps} />
+      <Failure execution={execution} defined={definition?.steps} change={change} />
       {execution.status === "COMPLETED" && (
         <p className="through">
           <Icon kind="done" /> <b>The file got through: every step succeeded.</b>

@@ -3,6 +3,7 @@ import { meaningOf, movedBefore } from "./failures";
 import type { DefinedStepFragment, DestinationFragment, StepFragment, WholeFragment } from "./gql/graphql";
 import { isAfterwards } from "./rows";
 import { Icon } from "./Status";
+import type { State } from "./url";
 
 /** AWS puts the name of the user in its place. */
 const USER = "${Transfer:UserName}";
@@ -10,9 +11,10 @@ const USER = "${Transfer:UserName}";
 interface Props {
   execution: WholeFragment;
   defined: readonly DefinedStepFragment[] | null | undefined;
+  change: (part: Partial<State>) => void;
 }
 
-export function Failure({ execution, defined }: Props) {
+export function Failure({ execution, defined, change }: Props) {
   const steps = execution.results?.steps ?? [];
   const failed = steps.find(({ error }) => error);
   if (!failed?.error) {
@@ -26,6 +28,7 @@ export function Failure({ execution, defined }: Props) {
       </section>
     );
   }
+  const { type: error } = failed.error;
   const type = failed.rawStepType ?? "";
   return (
     <section className="failure" aria-label="Failure">
@@ -34,6 +37,11 @@ export function Failure({ execution, defined }: Props) {
         <span className="type">
           {type} · {failed.error.rawType}
         </span>
+        {error !== "UNRECOGNIZED" && (
+          <button type="button" className="link" onClick={() => change({ errors: [error] })}>
+            All with this error
+          </button>
+        )}
       </h3>
       <blockquote>{failed.error.message || "AWS gave no text."}</blockquote>
       <p>{meaningOf(failed.error.type, failed.stepType)}</p>

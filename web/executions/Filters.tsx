@@ -5,7 +5,7 @@ import { short } from "./Id";
 import { understand } from "./search";
 import { useZone } from "./Times";
 import { fromInput, toInput } from "./time";
-import { RANGES, type State } from "./url";
+import { ERRORS, RANGES, type State } from "./url";
 
 interface Props {
   state: State;
@@ -14,11 +14,14 @@ interface Props {
   accounts: ViewerQuery["viewer"]["accounts"];
 }
 
+type ErrorType = State["errors"][number];
+
 const union = (list: string[], more: string[]) => [...new Set([...list, ...more])];
 
 export function Filters({ state, change, find, accounts }: Props) {
   const box = useRef<HTMLInputElement>(null);
-  const [typed, type] = useState("");
+  const [typed, type] = useState(state.text);
+  useEffect(() => type(state.text), [state.text]); // back, forward, and all filters removed
 
   useEffect(() => {
     const focus = (event: KeyboardEvent) => {
@@ -37,13 +40,16 @@ export function Filters({ state, change, find, accounts }: Props) {
     event?.preventDefault();
     take(typed);
   };
+  const search = (text: string) => {
+    type(text);
+    change({ text });
+  };
   const take = (given: string) => {
-    if (!given.trim()) return;
     const found = understand(given);
-    type("");
+    type(found.execution ? state.text : found.text);
     if (found.execution) return find(found.execution);
     change({
-      text: found.text || state.text,
+      text: found.text,
       servers: union(state.servers, found.servers),
       workflows: union(state.workflows, found.workflows),
       accounts: union(state.accounts, found.accounts),
@@ -77,19 +83,26 @@ export function Filters({ state, change, find, accounts }: Props) {
             const pasted = event.clipboardData.getData("text");
             const { text, ...ids } = understand(pasted);
             // An id means itself; of a name more may be typed.
-            if (typed || text || !Object.values(ids).flat().some(Boolean)) return;
+            if (typed !== state.text || text || !Object.values(ids).flat().some(Boolean)) return;
             event.preventDefault();
-            take(pasted);
+            take(ids.execution ? pasted : `${state.text} ${pasted}`);
           }}
           onKeyDown={(event) => {
             if (event.key === "Escape" && typed) {
               event.stopPropagation();
-              type("");
+              search("");
             }
-            if (event.key === "Backspace" && !typed) change({ text: "" });
           }}
         />
-        {typed ? <button type="submit">Search</button> : <kbd aria-hidden="true">/</kbd>}
+        {typed !== state.text ? (
+          <button type="submit">Search</button>
+        ) : typed ? (
+          <button type="button" className="clear" aria-label="End the search" onClick={() => search("")}>
+            ×
+          </button>
+        ) : (
+          <kbd aria-hidden="true">/</kbd>
+        )}
       </form>
       <Select
         label="Account"
@@ -105,6 +118,15 @@ export function Filters({ state, change, find, accounts }: Props) {
         options={regions.map((region) => [region, region])}
         choose={(value) => change({ regions: value ? [value] : [] })}
       />
+      {(state.errors.length > 0 || state.statuses.includes("EXCEPTION")) && (
+        <Select
+          label="Error"
+          every="All errors"
+          value={state.errors[0] ?? ""}
+          options={Object.entries(ERRORS)}
+          choose={(value) => change({ errors: Object.keys(ERRORS).filter((type): type is ErrorType => type === value) })}
+        />
+      )}
       <Range state={state} change={change} />
       <Chips state={state} change={change} accounts={accounts} />
     </search>
@@ -174,22 +196,25 @@ function Range({ state, change }: Pick<Props, "state" | "change">) {
 }
 
 function Chips({ state, change, accounts }: Omit<Props, "find">) {
+  const words: Record<string, string> = ERRORS;
   const aliases = new Map(accounts.map(({ accountId, alias }) => [accountId, alias]));
   const chips: { what: string; value: string; shown?: string; rest: Partial<State> }[] = [];
-  if (state.text) chips.push({ what: "text", value: state.text, rest: { text: "" } });
   const lists = {
     server: "servers",
     workflow: "workflows",
     account: "accounts",
     user: "users",
     region: "regions",
+    error: "errors",
   } as const;
   for (const [what, list] of Object.entries(lists))
     for (const value of state[list]) {
       const rest = { [list]: state[list].filter((other) => other !== value) };
-      chips.push({ what, value, shown: aliases.get(value) ?? short(value), rest });
+      chips.push({ what, value, shown: aliases.get(value) ?? words[value] ?? short(value), rest });
     }
-  if (chips.length === 0) return null;
+  const { text } = state;
+  const named = accounts.find(({ alias }) => alias && alias.toLowerCase() === text.toLowerCase());
+  if (chips.length === 0 && !named) return null;
   return (
     <ul className="chips" aria-label="Filters">
       {chips.map(({ what, value, shown, rest }) => (
@@ -202,6 +227,20 @@ function Chips({ state, change, accounts }: Omit<Props, "find">) {
           </button>
         </li>
       ))}
+      {named && (
+        <li key="alias">
+          <span>
+            <bdi>{named.alias}</bdi> is an account, too
+          </span>
+          <button
+            type="button"
+            className="link"
+            onClick={() => change({ text: "", accounts: union(state.accounts, [named.accountId]) })}
+          >
+            Show that account
+          </button>
+        </li>
+      )}
     </ul>
   );
 }

@@ -1,7 +1,6 @@
 /** One execution in the list. */
 import { memo } from "react";
 import { placeOf } from "./file";
-import { gatewayNow } from "./gateway";
 import type { RowFragment } from "./gql/graphql";
 import { short } from "./Id";
 import { useNow } from "./now";
@@ -80,8 +79,7 @@ export const Row = memo(function Row({ row, base, zone, isOpen, hidesFile, hides
 });
 
 function NoStart({ seenAt }: { seenAt: string }) {
-  useNow();
-  return gatewayNow() - Date.parse(seenAt) < READ_AFTER_MS ? (
+  return useNow() - Date.parse(seenAt) < READ_AFTER_MS ? (
     <span className="dim" title="Its log may tell when it started, once that is read.">
       not known yet
     </span>

@@ -65,7 +65,7 @@ export function Toolbar({ list, state, isPaused, pause }: Props) {
 }
 
 function Currency({ list, isPaused }: Pick<Props, "list" | "isPaused">) {
-  if (!list.updatedAt) return <span className="currency">&nbsp;</span>;
+  if (!list.rows && !list.summary) return <span className="currency">&nbsp;</span>;
   const ago = (
     <>
       <Since at={list.updatedAt} /> ago

@@ -49,8 +49,10 @@ export function setToken(value: string): void {
 
 let ahead = 0;
 
-/** Now, by the gateway's clock, to the second: this computer's may be wrong. */
-export const gatewayNow = (): number => Date.now() - ahead;
+/** A time of this computer's clock by the gateway's, to the second: this one may be wrong. */
+export const byGateway = (at: number): number => at - ahead;
+
+export const gatewayNow = (): number => byGateway(Date.now());
 
 function compareClocks(response: Response, askedAt: number): void {
   const at = Date.parse(response.headers.get("date") ?? "");

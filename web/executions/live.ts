@@ -74,7 +74,7 @@ function changes<Execution, Variables extends { after?: string | null }>(
         error: reject,
         complete: resolve,
       },
-      { connected: () => follower.problem(null) },
+      { connected: () => signal.aborted || follower.problem(null) }, // it may come after its end
     );
     signal.addEventListener("abort", leave, { once: true });
   });

@@ -1,13 +1,14 @@
-/** The time, once a second, while somebody can see it. */
+/** The time, by the gateway's clock, once a second, while somebody can see it. */
 import { useSyncExternalStore } from "react";
+import { gatewayNow } from "./gateway";
 
-let now = Date.now();
+let now = gatewayNow();
 let timer: ReturnType<typeof setInterval> | undefined;
 const listeners = new Set<() => void>();
 
 function tick(): void {
   if (document.hidden) return;
-  now = Date.now();
+  now = gatewayNow();
   for (const listener of listeners) listener();
 }
 

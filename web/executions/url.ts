@@ -1,15 +1,20 @@
 /** What the page shows is in its address, all of it: it survives reload, back, forward and a new tab. */
-import type { ExecutionStatus, SearchFilter } from "./gql/graphql";
+import type { ExecutionStatus, SearchFilter, StepErrorType } from "./gql/graphql";
 
 export interface State {
   view: "list" | "targets";
   text: string;
   servers: string[];
   workflows: string[];
+  /** Ids, or aliases. */
   accounts: string[];
   regions: string[];
   users: string[];
+  /** Types of a failed step's error. */
+  errors: StepErrorType[];
   statuses: ExecutionStatus[];
+  /** Those alone that have ended with no record of how; then `statuses` is empty. */
+  isUnknown: boolean;
   /** A name in RANGES; empty: any time, or from `from` to `to`. */
   within: string;
   /** ISO 8601, or empty. */
@@ -35,15 +40,28 @@ export const WORDS: Record<string, string> = {
   EXCEPTION: "Failed",
   COMPLETED: "Completed",
 };
+export const ERRORS: Record<Exclude<StepErrorType, "UNRECOGNIZED">, string> = {
+  PERMISSION_DENIED: "Permission denied",
+  NOT_FOUND: "Not found",
+  ALREADY_EXISTS: "Already exists",
+  BAD_REQUEST: "Bad request",
+  CUSTOM_STEP_FAILED: "Custom step failed",
+  TIMEOUT: "Timeout",
+  THROTTLED: "Throttled",
+  INTERNAL_SERVER_ERROR: "AWS failed",
+};
 const LISTS = {
   server: "servers",
   workflow: "workflows",
   account: "accounts",
   region: "regions",
   user: "users",
+  error: "errors",
 } as const;
 const MOST = 100; // of one list, as the API takes them
 const LONGEST = 256; // of a text
+const UNKNOWN = "unknown"; // among the statuses of an address
+const ACCOUNT_ID = /^\d{12}$/;
 const ISO = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/;
 
 /** Not in the middle of a character. */
@@ -58,6 +76,7 @@ export function stateOf(query: string): State {
     return ISO.test(value) && !Number.isNaN(Date.parse(value)) ? new Date(value).toISOString() : "";
   };
   const statuses = given.getAll("status").map((value) => value.toLowerCase());
+  const isUnknown = statuses.includes(UNKNOWN);
   const within = given.get("within") ?? "";
   const execution = given.get("execution") ?? "";
   return {
@@ -65,10 +84,12 @@ export function stateOf(query: string): State {
     text: cut(given.get("q") ?? ""),
     servers: all("server").filter((id) => /^s-[0-9a-f]{17}$/.test(id)),
     workflows: all("workflow").filter((id) => /^w-[a-z0-9]{17}$/.test(id)),
-    accounts: all("account").filter((id) => /^\d{12}$/.test(id)),
+    accounts: all("account").filter((name) => name.length <= LONGEST && (ACCOUNT_ID.test(name) || !/^\d+$/.test(name))),
     regions: all("region").filter((name) => /^[a-z]{2}(-[a-z]+)+-\d{1,2}$/.test(name)),
     users: all("user").filter((name) => name.length <= 100),
-    statuses: STATUSES.filter((status) => [status, WORDS[status]!].some((word) => statuses.includes(word.toLowerCase()))),
+    errors: all("error").filter((type): type is StepErrorType => Object.hasOwn(ERRORS, type)),
+    isUnknown,
+    statuses: STATUSES.filter(() => !isUnknown).filter((status) => [status, WORDS[status]!].some((word) => statuses.includes(word.toLowerCase()))),
     within: Object.hasOwn(RANGES, within) ? within : "",
     from: time("from"),
     to: time("to"),
@@ -94,7 +115,7 @@ export function queryOf(state: State): string {
   if (state.view === "targets") query.set("view", "targets");
   if (state.text) query.set("q", state.text);
   for (const [name, list] of Object.entries(LISTS)) for (const value of state[list]) query.append(name, value);
-  for (const status of state.statuses) query.append("status", status);
+  for (const status of state.isUnknown ? [UNKNOWN] : state.statuses) query.append("status", status);
   for (const name of ["within", "from", "to", "execution"] as const) if (state[name]) query.set(name, state[name]);
   // These need no escape in a query, and are to be read by people.
   return `?${query.toString().replaceAll("%2F", "/").replaceAll("%3A", ":")}`;
@@ -108,10 +129,13 @@ export function filterOf(state: State, now: number): SearchFilter {
     text: state.text || undefined,
     serverIds: some(state.servers),
     workflowIds: some(state.workflows),
-    accountIds: some(state.accounts),
+    accountIds: some(state.accounts.filter((name) => ACCOUNT_ID.test(name))),
+    accountAliases: some(state.accounts.filter((name) => !ACCOUNT_ID.test(name))),
     regions: some(state.regions),
     userNames: some(state.users),
+    errorTypes: some(state.errors),
     statuses: some(state.statuses),
+    resultUnknown: state.isUnknown || undefined,
     startedAfter: range ? new Date(now - range.seconds * 1000).toISOString() : state.from || undefined,
     startedBefore: range ? undefined : state.to || undefined,
   };

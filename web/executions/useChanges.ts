@@ -41,6 +41,7 @@ export function useChanges(state: State, list: List) {
   const [isPolled, setPolled] = useState(false);
   const [problem, setProblem] = useState<GatewayError | null>(null);
   const { isOn, cursor, refetch } = list;
+  const { isUnknown } = state;
   const asked = list.key.join();
 
   function put(shows: boolean): void {
@@ -64,9 +65,9 @@ export function useChanges(state: State, list: List) {
     const next = holding ? pages : inserted(pages, fresh);
     if (next.some((page, index) => page !== data.pages[index])) cache.setQueryData(list.key, { ...data, pages: next });
   }
-  const latestPut = useRef(put);
+  const latest = useRef({ put, isPaused: list.isPaused });
   useEffect(() => {
-    latestPut.current = put;
+    latest.current = { put, isPaused: list.isPaused };
   });
 
   useEffect(() => {
@@ -81,12 +82,24 @@ export function useChanges(state: State, list: List) {
       place.current = null;
       return refetch(); // with the new cursor it goes on here
     }
+    let polling: ReturnType<typeof setInterval> | undefined;
+    const poll = () => {
+      setPolled(true);
+      polling ??= setInterval(() => latest.current.isPaused || refetch(), POLL_EVERY_MS);
+    };
+    const end = () => {
+      clearInterval(polling);
+      setPolled(false);
+    };
+    if (isUnknown) {
+      poll(); // the API tells no changes of what an execution can stop matching
+      return end;
+    }
     const filter = { ...filterOf({ ...state, within: "", from: "", to: "" }, 0), statuses: undefined };
     const here: Place = { asked, cursor, at: before?.at ?? { filter, after: cursor }, left: Infinity };
     place.current = here;
     const ending = new AbortController();
-    const putting = setInterval(() => latestPut.current(false), PUT_EVERY_MS);
-    let polling: ReturnType<typeof setTimeout> | undefined;
+    const putting = setInterval(() => latest.current.put(false), PUT_EVERY_MS);
     const follower = {
       change(row: Row) {
         waiting.current.delete(row.id); // the latest is the last
@@ -101,9 +114,9 @@ export function useChanges(state: State, list: List) {
       problem(error: GatewayError | null) {
         setLive(error === null);
         const isRefused = error?.code === "THROTTLED";
-        setPolled(isRefused);
+        if (isRefused) poll();
+        else end();
         setProblem(isRefused ? null : error);
-        if (isRefused) polling ??= setTimeout(refetch, POLL_EVERY_MS);
       },
     };
     void follow(ExecutionsChangedDocument, here.at, follower, ending.signal).then((error) => {
@@ -115,12 +128,12 @@ export function useChanges(state: State, list: List) {
       here.left = Date.now();
       ending.abort();
       clearInterval(putting);
-      clearTimeout(polling);
+      end();
       setLive(false);
       setProblem(null);
     };
     // A cursor belongs to one state of the list.
-  }, [isOn, asked, cursor, refetch]);
+  }, [isOn, asked, isUnknown, cursor, refetch]);
 
   return { held, toldAt, isLive, isPolled, problem, showHeld: () => put(true) };
 }

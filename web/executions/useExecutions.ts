@@ -1,7 +1,7 @@
 /** The list: asked for once, then kept current by its changes. */
 import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useDeferredValue } from "react";
-import { ask, gatewayNow, problemOf, type GatewayError } from "./gateway";
+import { ask, byGateway, gatewayNow, problemOf, type GatewayError } from "./gateway";
 import {
   ExecutionsDocument,
   ExecutionsSummaryDocument,
@@ -44,7 +44,7 @@ export function useExecutions(state: State, isPaused: boolean, holds: () => bool
   const isOn = state.view === "list";
   const asked = queryOf({ ...state, view: "list", execution: "" });
   const key = ["executions", asked];
-  const summaryKey = ["summary", queryOf({ ...state, view: "list", execution: "", statuses: [] })];
+  const summaryKey = ["summary", queryOf({ ...withEvery(state), view: "list", execution: "" })];
 
   const list = useInfiniteQuery({
     queryKey: key,
@@ -55,7 +55,7 @@ export function useExecutions(state: State, isPaused: boolean, holds: () => bool
         const variables = { filter, first: MORE_ROWS, after: pageParam };
         return pageOf((await ask(MoreExecutionsDocument, variables, signal)).page);
       }
-      const everyStatus = { ...filter, statuses: undefined };
+      const everyStatus = filterOf(withEvery(state), gatewayNow());
       const answer = await ask(ExecutionsDocument, { filter, everyStatus, first: FIRST_ROWS }, signal);
       cache.setQueryData(summaryKey, answer.summary);
       return pageOf(answer.page);
@@ -68,7 +68,7 @@ export function useExecutions(state: State, isPaused: boolean, holds: () => bool
   const summary = useQuery({
     queryKey: summaryKey,
     queryFn: async ({ signal }) => {
-      const everyStatus = { ...filterOf(state, gatewayNow()), statuses: undefined };
+      const everyStatus = filterOf(withEvery(state), gatewayNow());
       return (await ask(ExecutionsSummaryDocument, { everyStatus }, signal)).summary;
     },
     enabled: isOn && list.isSuccess && !isPaused,
@@ -95,7 +95,7 @@ export function useExecutions(state: State, isPaused: boolean, holds: () => bool
     rows,
     summary: summary.data,
     problem: failure ? problemOf(failure) : changes.problem,
-    updatedAt: Math.max(changes.toldAt, summary.dataUpdatedAt, list.dataUpdatedAt),
+    updatedAt: byGateway(Math.max(changes.toldAt, summary.dataUpdatedAt, list.dataUpdatedAt)),
     isLive: changes.isLive,
     isPolled: changes.isPolled,
     isOther: list.isPlaceholderData,
@@ -107,6 +107,8 @@ export function useExecutions(state: State, isPaused: boolean, holds: () => bool
     retry: () => void Promise.all([list.refetch(), summary.refetch()]),
   };
 }
+
+const withEvery = (state: State): State => ({ ...state, statuses: [], isUnknown: false });
 
 interface Connection {
   edges: { node: Row }[];

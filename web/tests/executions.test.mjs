@@ -64,7 +64,9 @@ for (const [query, left] of [
   ["", []],
   [`?q=x&status=EXCEPTION&account=111111111111&within=1h&execution=${WHOLE}`, []],
   ["?view=list&view=targets&status=failed&status=Running&status=FAILED&q=&within=", ["view=targets"]],
-  ["?status=NONE&within=2h&account=payments-prod", ["status=NONE", "within=2h", "account=payments-prod"]],
+  ["?status=NONE&within=2h&account=12&error=NONE", ["status=NONE", "within=2h", "account=12", "error=NONE"]],
+  ["?account=payments-prod&error=TIMEOUT&status=unknown", []],
+  ["?status=unknown&status=failed", ["status=failed"]],
   [`?execution=${WHOLE}nope&from=never&utm_source=a%26b`, [`execution=${WHOLE}nope`, "from=never", "utm_source=a&b"]],
   ["?within=1h&within=7d", ["within=7d"]],
   [`?${Array.from({ length: 101 }, (_, index) => `user=u${index}`).join("&")}`, ["user=u100"]],
@@ -81,6 +83,10 @@ test("a filter has what the state asks for, relative times from now", () => {
   assert.equal(filter.startedBefore, undefined);
   assert.deepEqual(filter.statuses, ["EXCEPTION"]);
   assert.equal(filter.regions, undefined);
+  const unknown = url.filterOf(url.stateOf("?status=unknown&account=payments-prod&error=TIMEOUT&error=NOT_FOUND"), 0);
+  assert.deepEqual([unknown.resultUnknown, unknown.statuses], [true, undefined]);
+  assert.deepEqual([unknown.accountIds, unknown.accountAliases], [undefined, ["payments-prod"]]);
+  assert.deepEqual(unknown.errorTypes, ["TIMEOUT", "NOT_FOUND"]);
 });
 
 for (const [value, cell] of [

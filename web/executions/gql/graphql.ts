@@ -147,6 +147,8 @@ export type SearchFilter = {
   minDurationS?: number | null | undefined;
   /** In these regions. */
   regions?: Array<string> | null | undefined;
+  /** True: only those that have ended with no record of how. False: none of these. */
+  resultUnknown?: boolean | null | undefined;
   /** True: only those in progress. False: only those that have ended. */
   running?: boolean | null | undefined;
   /** Uploaded to these servers. */

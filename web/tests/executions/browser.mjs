@@ -57,6 +57,7 @@ export async function opened(query = "", options = {}) {
 
 export const rows = (page) => page.locator("[role=rowgroup] [role=row]");
 export const chips = (page) => page.getByRole("list", { name: "Filters" }).locator("li > span").allInnerTexts();
+export const searched = (page) => page.getByRole("textbox", { name: /^Search/ }).inputValue();
 export const shoot = (page, name) => page.screenshot({ path: `${given.directory}/${name}.png` });
 export const closed = (page) => page.context().close();
 /** How far the page is wider than the window. */

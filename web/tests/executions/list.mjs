@@ -1,6 +1,6 @@
 // Searching, filtering and going around, by keyboard alone.
 import { readFile } from "node:fs/promises";
-import { chips, closed, given, opened, outside, overflow, rows, shoot } from "./browser.mjs";
+import { chips, closed, given, opened, outside, overflow, rows, searched, shoot, visitor } from "./browser.mjs";
 
 const EVERY = "[role=rowgroup] [role=row]";
 
@@ -24,7 +24,7 @@ export async function list() {
   await page.waitForFunction(() =>
     [...document.querySelectorAll("[role=rowgroup] .file a")].every((link) => link.textContent.startsWith("payments-")),
   );
-  seen.searched = { chips: await chips(page), address: address(), files: (await files()).slice(0, 3) };
+  seen.searched = { text: await searched(page), address: address(), files: (await files()).slice(0, 3) };
 
   await page
     .getByRole("group", { name: "Status" })
@@ -38,11 +38,11 @@ export async function list() {
   };
   await page.reload();
   await rows(page).first().waitFor();
-  seen.reloaded = { chips: await chips(page), pressed: await page.locator(".counts [aria-pressed=true]").innerText() };
+  seen.reloaded = { text: await searched(page), pressed: await page.locator(".counts [aria-pressed=true]").innerText() };
   const other = await page.context().newPage();
   await other.goto(filtered);
   await rows(other).first().waitFor();
-  seen.newTab = await chips(other);
+  seen.newTab = await searched(other);
   await other.close();
   await page.goBack();
   await settled();
@@ -85,11 +85,12 @@ export async function list() {
   seen.foundByUuid = address().includes(id);
   await press("Escape");
   await pasted(`111111111111 ${id.split("/")[2]}`);
-  await page.waitForFunction(() => document.querySelectorAll(".chips li").length === 3);
-  seen.pasted = await chips(page);
+  await page.waitForFunction(() => document.querySelectorAll(".chips li").length === 2);
+  seen.pasted = { chips: await chips(page), text: await searched(page) };
   await page.getByRole("button", { name: /^Remove workflow/ }).press("Enter");
   await page.getByRole("button", { name: /^Remove account/ }).press("Enter");
-  seen.removed = await chips(page);
+  await page.locator(".chips").waitFor({ state: "detached" });
+  seen.removed = address();
 
   const [download] = await Promise.all([
     page.waitForEvent("download"),
@@ -107,6 +108,15 @@ export async function list() {
     local: await page.getByRole("button", { name: "Local" }).getAttribute("aria-pressed"),
     all: await page.evaluate(() => Object.entries(localStorage)),
   };
+
+  await page.goto(`${given.url}?account=CLAIMS&status=failed&error=TIMEOUT`);
+  await page.locator(".chips li").nth(1).waitFor();
+  await page.waitForFunction(() => location.search.includes("account=2"));
+  seen.alias = { chips: await chips(page), address: address() };
+  await page.goto(`${given.url}?q=claims`);
+  await page.getByRole("button", { name: "Show that account" }).press("Enter");
+  await page.waitForFunction(() => location.search.includes("account=2"));
+  seen.aliasSearched = { text: await searched(page), address: address() };
 
   await page.goto(`${given.url}?q=no-such-file`);
   seen.noMatch = await page.locator(".none h2").innerText();
@@ -146,6 +156,48 @@ export async function changes() {
   return { words, isTheSame, isStill };
 }
 
+/** What nothing logs has ended with no record of how; that changes are not told of it, the list says. */
+export async function unknown() {
+  const page = await opened();
+  const button = page.getByRole("button", { name: /^Result unknown/ });
+  await button.waitFor({ timeout: 60_000 });
+  await button.click();
+  await page.waitForFunction(
+    (every) => {
+      const words = [...document.querySelectorAll(`${every} .status`)].map(({ textContent }) => textContent);
+      return words.length > 0 && words.every((word) => word === "Ended, result unknown");
+    },
+    EVERY,
+  );
+  await page.locator(".currency", { hasText: "Asked every 5 s" }).waitFor();
+  const address = new URL(page.url()).search;
+  await page.getByRole("button", { name: /^Failed/ }).click();
+  await page.locator(".dot.live").waitFor();
+  const after = new URL(page.url()).search;
+  await closed(page);
+  return { address, after };
+}
+
+/** Windows of one browser share three streams; the others ask, and take the place of one that is closed. */
+export async function windows() {
+  const context = await visitor();
+  const pages = [];
+  for (let count = 0; count < 5; count++) {
+    pages.push(await context.newPage());
+    await pages.at(-1).goto(given.url);
+    await pages.at(-1).locator(".currency", { hasText: /Live|Asked every/ }).waitFor();
+  }
+  const states = await Promise.all(pages.map((page) => page.locator(".currency").innerText()));
+  const polled = pages.filter((_, index) => states[index].startsWith("Asked every 5 s"));
+  const id = await outside("upload 60");
+  await polled[0]?.mouse.move(0, 0);
+  await polled[0]?.locator(`a[data-id="${id}"]`).waitFor();
+  await pages[0].close();
+  await Promise.race(polled.map((page) => page.locator(".dot.live").waitFor()));
+  await context.close();
+  return { polled: polled.length, of: pages.length };
+}
+
 export async function narrow() {
   const seen = {};
   const page = await opened("", { viewport: { width: 320, height: 640 } });
@@ -163,6 +215,16 @@ export async function narrow() {
   await page.locator(".servers li").first().waitFor();
   seen.targets = await overflow(page);
   await closed(page);
+  const touched = await opened("?status=failed", { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+  await rows(touched).first().waitFor();
+  await shoot(touched, "touch");
+  seen.tooSmall = await touched.evaluate(() =>
+    [...document.querySelectorAll("button:not(.link), select, input, summary, .row:not(.head)")]
+      .map((element) => [element, element.getBoundingClientRect()])
+      .filter(([, { width, height }]) => width > 0 && height < 44)
+      .map(([element, { height }]) => `${element.outerHTML.slice(0, 60)} ${height}`),
+  );
+  await closed(touched);
   // 200 % zoom of a window of 1,280 px.
   const zoomed = await opened("", { viewport: { width: 640, height: 400 }, deviceScaleFactor: 2 });
   await rows(zoomed).first().waitFor();

@@ -124,12 +124,24 @@ export async function hidden() {
     }, state);
   await see("hidden");
   await page.locator(".dot:not(.live)").waitFor();
-  let requests = 0;
-  page.on("request", () => (requests += 1));
+  let [requests, lists] = [0, 0];
+  page.on("request", (request) => {
+    requests += 1;
+    lists += request.postDataJSON()?.variables.first ? 1 : 0;
+  });
   await page.waitForTimeout(6000); // longer than any of the page's intervals
   const whileHidden = requests;
   await see("visible");
   await page.locator(".dot.live").waitFor();
+  const afterSeconds = lists;
+  await see("hidden");
+  await page.locator(".dot:not(.live)").waitFor();
+  await page.evaluate(() => {
+    const { now } = Date;
+    Date.now = () => now() + 61_000;
+  });
+  await see("visible");
+  await page.locator(".dot.live").waitFor();
   await closed(page);
-  return { whileHidden, after: requests };
+  return { whileHidden, after: requests, lists: { afterSeconds, afterMinutes: lists - afterSeconds } };
 }
