@@ -14,6 +14,27 @@ export const MOST_ROWS = 1_000;
 /** Newest first. One whose start is unknown counts from when it was seen. */
 const startOf = ({ startedAt, observedAt }: Row): number => Date.parse(startedAt ?? observedAt);
 
+/** Changes that wait until they are shown: the last one of each row, and of as many rows as a list may need. */
+export class Waiting {
+  readonly rows = new Map<string, Row>();
+  /** More has changed than is kept: the list is to be asked for anew. */
+  isIncomplete = false;
+
+  add(row: Row): void {
+    this.rows.delete(row.id); // the latest is the last
+    this.rows.set(row.id, row);
+    if (this.rows.size <= 2 * MOST_ROWS) return;
+    const [oldest] = this.rows.keys();
+    this.rows.delete(oldest!);
+    this.isIncomplete = true;
+  }
+
+  keep(rows: Row[]): void {
+    this.rows.clear();
+    for (const row of rows) this.rows.set(row.id, row);
+  }
+}
+
 /** The pages with these changes of rows that are in them, and the rows that are in none. */
 export function patched(pages: Page[], changes: ReadonlyMap<string, Row>): { pages: Page[]; others: Row[] } {
   const others = new Map(changes);

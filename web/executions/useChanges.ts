@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "react";
 import { gatewayNow, type GatewayError } from "./gateway";
 import { ExecutionsChangedDocument, type RowFragment as Row, type SearchFilter } from "./gql/graphql";
 import { follow } from "./live";
-import { belongs, inserted, isWithin, MOST_ROWS, patched, type Page } from "./rows";
+import { belongs, inserted, isWithin, MOST_ROWS, patched, Waiting, type Page } from "./rows";
 import { filterOf, type State } from "./url";
 
 const PUT_EVERY_MS = 500;
@@ -31,9 +31,7 @@ interface Place {
 
 export function useChanges(state: State, list: List) {
   const cache = useQueryClient();
-  const waiting = useRef(new Map<string, Row>());
-  /** More has happened while nobody wanted to see it than is kept. */
-  const isIncomplete = useRef(false);
+  const waiting = useRef(new Waiting());
   const place = useRef<Place>(null);
   const [held, setHeld] = useState(0);
   const [toldAt, setToldAt] = useState(0);
@@ -46,14 +44,13 @@ export function useChanges(state: State, list: List) {
 
   function put(shows: boolean): void {
     const data = cache.getQueryData<InfiniteData<Page, string>>(list.key);
-    if (!data || waiting.current.size === 0) return;
-    if (isIncomplete.current && (shows || !list.isPaused)) {
-      isIncomplete.current = false;
-      waiting.current.clear();
+    if (!data || waiting.current.rows.size === 0) return;
+    if (waiting.current.isIncomplete && (shows || !list.isPaused)) {
+      waiting.current = new Waiting();
       setHeld(0);
       return list.refetch();
     }
-    const { pages, others } = patched(data.pages, waiting.current);
+    const { pages, others } = patched(data.pages, waiting.current.rows);
     const range = rangeOf(state);
     const fresh = others
       .filter((row) => belongs(row, state.statuses, ...range) && isWithin(pages, row))
@@ -61,7 +58,7 @@ export function useChanges(state: State, list: List) {
     const holding = !shows && (list.isPaused || list.holds());
     setHeld(holding ? fresh.length : 0);
     if (list.isPaused && !shows) return; // nothing moves
-    waiting.current = new Map(holding ? fresh.map((row) => [row.id, row]) : []);
+    waiting.current.keep(holding ? fresh : []);
     const next = holding ? pages : inserted(pages, fresh);
     if (next.some((page, index) => page !== data.pages[index])) cache.setQueryData(list.key, { ...data, pages: next });
   }
@@ -71,7 +68,7 @@ export function useChanges(state: State, list: List) {
   });
 
   useEffect(() => {
-    waiting.current.clear();
+    waiting.current = new Waiting();
     setHeld(0);
   }, [asked, cursor]);
 
@@ -102,13 +99,7 @@ export function useChanges(state: State, list: List) {
     const putting = setInterval(() => latest.current.put(false), PUT_EVERY_MS);
     const follower = {
       change(row: Row) {
-        waiting.current.delete(row.id); // the latest is the last
-        waiting.current.set(row.id, row);
-        if (waiting.current.size > 2 * MOST_ROWS) {
-          const [oldest] = waiting.current.keys();
-          waiting.current.delete(oldest!);
-          isIncomplete.current = true;
-        }
+        waiting.current.add(row);
         setToldAt(Date.now());
       },
       problem(error: GatewayError | null) {

@@ -1,16 +1,8 @@
 // The page's parts that need no browser. Run by `npm test --prefix web`.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { runnerImport } from "vite";
+import { part } from "./part.mjs";
 
-const part = async (name) =>
-  (
-    await runnerImport(`./executions/${name}.ts`, {
-      root: `${import.meta.dirname}/..`,
-      configFile: false,
-      logLevel: "error",
-    })
-  ).module;
 const [search, url, csv, time, steps, rows, console_, failures] = await Promise.all(
   ["search", "url", "csv", "time", "steps", "rows", "console", "failures"].map(part),
 );
@@ -198,6 +190,16 @@ test("new rows come in where they belong", () => {
   assert.deepEqual(idsOf(rows.inserted([page([])], [row("x", at(1))])), ["x"]);
   const full = [page(Array.from({ length: 1_000 }, (_, index) => row(`${index}`, at(2_000 - index))))];
   assert.equal(rows.inserted(full, [row("x", at(3_000))])[0].rows.length, 1_000);
+});
+
+test("changes that wait are bounded, and the latest stays", () => {
+  const waiting = new rows.Waiting();
+  for (let index = 0; index < 2_000; index++) waiting.add(row(`${index}`, at(index)));
+  waiting.add(row("0", at(0), "COMPLETED"));
+  assert.deepEqual([waiting.rows.size, waiting.isIncomplete], [2_000, false]);
+  waiting.add(row("new", at(9_000)));
+  assert.deepEqual([waiting.rows.size, waiting.isIncomplete], [2_000, true]);
+  assert.deepEqual([waiting.rows.has("1"), waiting.rows.get("0").status], [false, "COMPLETED"]);
 });
 
 for (const [region, host] of [
