@@ -37,14 +37,16 @@ export function Failure({ execution, defined, change }: Props) {
         <span className="type">
           {type} · {failed.error.rawType}
         </span>
+      </h3>
+      <blockquote>{failed.error.message || "AWS gave no text."}</blockquote>
+      <p>
+        {meaningOf(error, failed.stepType)}{" "}
         {error !== "UNRECOGNIZED" && (
           <button type="button" className="link" onClick={() => change({ errors: [error] })}>
             All with this error
           </button>
         )}
-      </h3>
-      <blockquote>{failed.error.message || "AWS gave no text."}</blockquote>
-      <p>{meaningOf(failed.error.type, failed.stepType)}</p>
+      </p>
       <GotThrough
         failed={failed}
         steps={steps}

@@ -230,7 +230,7 @@ function Chips({ state, change, accounts }: Omit<Props, "find">) {
       {named && (
         <li key="alias">
           <span>
-            <bdi>{named.alias}</bdi> is an account, too
+            “<bdi>{named.alias}</bdi>” is an account, too
           </span>
           <button
             type="button"
