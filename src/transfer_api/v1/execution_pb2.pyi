@@ -660,6 +660,7 @@ class ExecutionStepResult(_message.Message):
     ENDED_AT_FIELD_NUMBER: _builtins.int
     DURATION_S_FIELD_NUMBER: _builtins.int
     FILE_LOCATION_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
     step_type: _workflow_pb2.StepType.ValueType
     """Type of the step."""
     raw_step_type: _builtins.str
@@ -699,6 +700,10 @@ class ExecutionStepResult(_message.Message):
     def file_location(self) -> Global___FileLocation:
         """The file that the step processed, from the log."""
 
+    @_builtins.property
+    def explanation(self) -> Global___StepExplanation:
+        """What such an error of such a step usually means, and what to check. Absent without error."""
+
     def __init__(
         self,
         *,
@@ -713,10 +718,11 @@ class ExecutionStepResult(_message.Message):
         ended_at: _timestamp_pb2.Timestamp | None = ...,
         duration_s: _builtins.float | None = ...,
         file_location: Global___FileLocation | None = ...,
+        explanation: Global___StepExplanation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_definition", b"_definition", "_definition_error", b"_definition_error", "_duration_s", b"_duration_s", "_ended_at", b"_ended_at", "_error", b"_error", "_file_location", b"_file_location", "_name", b"_name", "_outputs", b"_outputs", "_raw_step_type", b"_raw_step_type", "_started_at", b"_started_at", "_step_type", b"_step_type", "definition", b"definition", "definition_error", b"definition_error", "duration_s", b"duration_s", "ended_at", b"ended_at", "error", b"error", "file_location", b"file_location", "name", b"name", "outputs", b"outputs", "raw_step_type", b"raw_step_type", "started_at", b"started_at", "step_type", b"step_type"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_definition", b"_definition", "_definition_error", b"_definition_error", "_duration_s", b"_duration_s", "_ended_at", b"_ended_at", "_error", b"_error", "_explanation", b"_explanation", "_file_location", b"_file_location", "_name", b"_name", "_outputs", b"_outputs", "_raw_step_type", b"_raw_step_type", "_started_at", b"_started_at", "_step_type", b"_step_type", "definition", b"definition", "definition_error", b"definition_error", "duration_s", b"duration_s", "ended_at", b"ended_at", "error", b"error", "explanation", b"explanation", "file_location", b"file_location", "name", b"name", "outputs", b"outputs", "raw_step_type", b"raw_step_type", "started_at", b"started_at", "step_type", b"step_type"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_definition", b"_definition", "_definition_error", b"_definition_error", "_duration_s", b"_duration_s", "_ended_at", b"_ended_at", "_error", b"_error", "_file_location", b"_file_location", "_name", b"_name", "_outputs", b"_outputs", "_raw_step_type", b"_raw_step_type", "_started_at", b"_started_at", "_step_type", b"_step_type", "definition", b"definition", "definition_error", b"definition_error", "duration_s", b"duration_s", "ended_at", b"ended_at", "error", b"error", "file_location", b"file_location", "name", b"name", "outputs", b"outputs", "raw_step_type", b"raw_step_type", "started_at", b"started_at", "step_type", b"step_type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_definition", b"_definition", "_definition_error", b"_definition_error", "_duration_s", b"_duration_s", "_ended_at", b"_ended_at", "_error", b"_error", "_explanation", b"_explanation", "_file_location", b"_file_location", "_name", b"_name", "_outputs", b"_outputs", "_raw_step_type", b"_raw_step_type", "_started_at", b"_started_at", "_step_type", b"_step_type", "definition", b"definition", "definition_error", b"definition_error", "duration_s", b"duration_s", "ended_at", b"ended_at", "error", b"error", "explanation", b"explanation", "file_location", b"file_location", "name", b"name", "outputs", b"outputs", "raw_step_type", b"raw_step_type", "started_at", b"started_at", "step_type", b"step_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__definition: _TypeAlias = _typing.Literal["definition"]  # noqa: Y015
     _WhichOneofArgType__definition: _TypeAlias = _typing.Literal["_definition", b"_definition"]  # noqa: Y015
@@ -728,6 +734,8 @@ class ExecutionStepResult(_message.Message):
     _WhichOneofArgType__ended_at: _TypeAlias = _typing.Literal["_ended_at", b"_ended_at"]  # noqa: Y015
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    _WhichOneofReturnType__explanation: _TypeAlias = _typing.Literal["explanation"]  # noqa: Y015
+    _WhichOneofArgType__explanation: _TypeAlias = _typing.Literal["_explanation", b"_explanation"]  # noqa: Y015
     _WhichOneofReturnType__file_location: _TypeAlias = _typing.Literal["file_location"]  # noqa: Y015
     _WhichOneofArgType__file_location: _TypeAlias = _typing.Literal["_file_location", b"_file_location"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
@@ -751,6 +759,8 @@ class ExecutionStepResult(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__explanation) -> _WhichOneofReturnType__explanation | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__file_location) -> _WhichOneofReturnType__file_location | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
@@ -764,6 +774,34 @@ class ExecutionStepResult(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__step_type) -> _WhichOneofReturnType__step_type | None: ...
 
 Global___ExecutionStepResult: _TypeAlias = ExecutionStepResult  # noqa: Y015
+
+@_typing.final
+class StepExplanation(_message.Message):
+    """What a failed step's type of error usually means. The gateway's words, not AWS's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEANING_FIELD_NUMBER: _builtins.int
+    CHECK_FIELD_NUMBER: _builtins.int
+    meaning: _builtins.str
+    """In a sentence or two."""
+    @_builtins.property
+    def check(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What to look at, the likeliest first."""
+
+    def __init__(
+        self,
+        *,
+        meaning: _builtins.str = ...,
+        check: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "meaning", b"meaning"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepExplanation: _TypeAlias = StepExplanation  # noqa: Y015
 
 @_typing.final
 class StepError(_message.Message):

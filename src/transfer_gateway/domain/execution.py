@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from transfer_gateway.domain.step_failures import explain
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         WorkflowId,
         WorkflowKey,
     )
+    from transfer_gateway.domain.step_failures import Explanation
 
 # When AWS's answer arrived, and AWS's id of the call: no two answers have the same.
 Version: TypeAlias = "tuple[datetime, str | None]"
@@ -162,6 +165,10 @@ class Step:
     @property
     def duration_s(self) -> float | None:
         return _seconds_between(self.started_at, self.ended_at)
+
+    @property
+    def explanation(self) -> Explanation | None:
+        return None if self.error is None else explain(self.error.type, self.step_type)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,3 +41,11 @@ class StepError:
     type: StepErrorType = strawberry.field(description="Error type.")
     raw_type: str = strawberry.field(description="Error type, as AWS spells it.")
     message: str = strawberry.field(description="AWS's description of the failure.")
+
+
+@strawberry.type(
+    description="What a failed step's type of error usually means. The gateway's words, not AWS's."
+)
+class StepExplanation:
+    meaning: str = strawberry.field(description="In a sentence or two.")
+    check: list[str] = strawberry.field(description="What to look at, the likeliest first.")

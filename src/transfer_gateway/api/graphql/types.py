@@ -13,7 +13,7 @@ import strawberry
 
 from transfer_gateway.api.graphql.declare import Info, declare_enum, domain_type
 from transfer_gateway.api.graphql.events import ExecutionEventConnection, to_event_connection
-from transfer_gateway.api.graphql.files import FileLocation, StepError  # noqa: TC001  as above
+from transfer_gateway.api.graphql.files import FileLocation, StepError, StepExplanation  # noqa: TC001  as above
 from transfer_gateway.api.graphql.nodes import Account, Node
 from transfer_gateway.api.graphql.scalars import Long  # noqa: TC001  as above
 from transfer_gateway.api.graphql.servers import Server
@@ -65,6 +65,9 @@ class ExecutionStepResult:
     raw_step_type: str | None = strawberry.field(description="Type of the step, as AWS spells it.")
     outputs: str | None = strawberry.field(description="Output of the step: text, usually JSON.")
     error: StepError | None = strawberry.field(description="Set when the step failed.")
+    explanation: StepExplanation | None = strawberry.field(
+        description="What such an error of such a step usually means, and what to check. Null without `error`."
+    )
     name: str | None = strawberry.field(description="The step's name, from the log.")
     started_at: datetime | None = strawberry.field(description="When the step started, from the log.")
     ended_at: datetime | None = strawberry.field(
