@@ -1,20 +1,24 @@
 /** The time, by the gateway's clock, once a second, while somebody can see it. */
 import { useSyncExternalStore } from "react";
-import { gatewayNow } from "./gateway";
+import { byGateway } from "./gateway";
 
-let now = gatewayNow();
+/** By this computer's clock: how far that is off may be learned in between. */
+let now = Date.now();
 let timer: ReturnType<typeof setInterval> | undefined;
 const listeners = new Set<() => void>();
 
 function tick(): void {
   if (document.hidden) return;
-  now = gatewayNow();
+  now = Date.now();
   for (const listener of listeners) listener();
 }
 
-function subscribe(listener: () => void): () => void {
+export function subscribe(listener: () => void): () => void {
   listeners.add(listener);
-  timer ??= setInterval(tick, 1_000);
+  if (timer === undefined) {
+    now = Date.now(); // it stood still while nobody listened
+    timer = setInterval(tick, 1_000);
+  }
   return () => {
     listeners.delete(listener);
     if (listeners.size > 0) return;
@@ -23,7 +27,9 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-export const useNow = (): number => useSyncExternalStore(subscribe, () => now);
+export const latest = (): number => byGateway(now);
+
+export const useNow = (): number => useSyncExternalStore(subscribe, latest);
 
 const visibility = (listener: () => void) => {
   document.addEventListener("visibilitychange", listener);
