@@ -320,6 +320,7 @@ def test_windows_of_all_sizes(seen: dict[str, Any]) -> None:
     What a finger is to meet is 44 px high.
     """
     assert seen["narrow"].pop("tooSmall") == []
+    assert seen["narrow"].pop("sameError") == "?error=…&status=EXCEPTION"
     assert seen["narrow"].pop("isAlone")
     assert {name: width for name, width in seen["narrow"].items() if width > 0} == {}
 

@@ -42,7 +42,7 @@ export function Failure({ execution, defined, change }: Props) {
       <p>
         {meaningOf(error, failed.stepType)}{" "}
         {error !== "UNRECOGNIZED" && (
-          <button type="button" className="link" onClick={() => change({ errors: [error] })}>
+          <button type="button" className="link" onClick={() => change({ errors: [error], execution: "" })}>
             All with this error
           </button>
         )}

@@ -118,15 +118,13 @@ export function Filters({ state, change, find, accounts }: Props) {
         options={regions.map((region) => [region, region])}
         choose={(value) => change({ regions: value ? [value] : [] })}
       />
-      {(state.errors.length > 0 || state.statuses.includes("EXCEPTION")) && (
-        <Select
-          label="Error"
-          every="All errors"
-          value={state.errors[0] ?? ""}
-          options={Object.entries(ERRORS)}
-          choose={(value) => change({ errors: Object.keys(ERRORS).filter((type): type is ErrorType => type === value) })}
-        />
-      )}
+      <Select
+        label="Error"
+        every="All errors"
+        value={state.errors[0] ?? ""}
+        options={Object.entries(ERRORS)}
+        choose={(value) => change({ errors: Object.keys(ERRORS).filter((type): type is ErrorType => type === value) })}
+      />
       <Range state={state} change={change} />
       <Chips state={state} change={change} accounts={accounts} />
     </search>

@@ -198,6 +198,15 @@ export async function windows() {
   return { polled: polled.length, of: pages.length };
 }
 
+/** What is too small for a finger. A row's link is all of the row. */
+const tooSmall = (page) =>
+  page.evaluate(() =>
+    [...document.querySelectorAll("button, select, input, summary, nav a, [role=rowgroup] > .row:has(a)")]
+      .map((element) => [element, element.getBoundingClientRect()])
+      .filter(([, { width, height }]) => width > 0 && height < 44)
+      .map(([element, { height }]) => `${element.outerHTML.slice(0, 80)} ${height}`),
+  );
+
 export async function narrow() {
   const seen = {};
   const page = await opened("", { viewport: { width: 320, height: 640 } });
@@ -218,12 +227,21 @@ export async function narrow() {
   const touched = await opened("?status=failed", { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
   await rows(touched).first().waitFor();
   await shoot(touched, "touch");
-  seen.tooSmall = await touched.evaluate(() =>
-    [...document.querySelectorAll("button:not(.link), select, input, summary, .row:not(.head)")]
-      .map((element) => [element, element.getBoundingClientRect()])
-      .filter(([, { width, height }]) => width > 0 && height < 44)
-      .map(([element, { height }]) => `${element.outerHTML.slice(0, 60)} ${height}`),
-  );
+  seen.tooSmall = await tooSmall(touched);
+  await rows(touched).first().getByRole("link").tap();
+  await touched.getByRole("button", { name: "All with this error" }).waitFor();
+  await touched.locator(".events summary").waitFor();
+  await shoot(touched, "touch-detail");
+  seen.tooSmall.push(...(await tooSmall(touched)));
+  await touched.getByRole("button", { name: "All with this error" }).tap();
+  await rows(touched).first().waitFor(); // not behind the detail
+  seen.sameError = new URL(touched.url()).search.replace(/error=[A-Z_]+/, "error=…");
+  seen.tooSmall.push(...(await tooSmall(touched)));
+  await touched.goto(`${given.url}?view=targets`);
+  await touched.getByRole("button", { name: /^Servers/ }).first().tap();
+  await touched.locator(".servers li").first().waitFor();
+  await shoot(touched, "touch-targets");
+  seen.tooSmall.push(...(await tooSmall(touched)));
   await closed(touched);
   // 200 % zoom of a window of 1,280 px.
   const zoomed = await opened("", { viewport: { width: 640, height: 400 }, deviceScaleFactor: 2 });
