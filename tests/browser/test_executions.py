@@ -300,6 +300,7 @@ def test_an_execution_ends_while_it_is_open(seen: dict[str, Any]) -> None:
         "The file did get through, although a later step failed.",
         "Step archive wrote it to s3://",
         "Only tidying up failed.",
+        "What to check",
     ):
         assert words in ending["failure"]
     assert ending["after"] == ["quarantine", "tag-as-failed"]

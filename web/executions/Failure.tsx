@@ -1,8 +1,8 @@
 /** Why it failed, before anything else; and whether the file got through all the same. */
-import { meaningOf, movedBefore } from "./failures";
 import type { DefinedStepFragment, DestinationFragment, StepFragment, WholeFragment } from "./gql/graphql";
 import { isAfterwards } from "./rows";
 import { Icon } from "./Status";
+import { movedBefore } from "./steps";
 import type { State } from "./url";
 
 /** AWS puts the name of the user in its place. */
@@ -40,7 +40,7 @@ export function Failure({ execution, defined, change }: Props) {
       </h3>
       <blockquote>{failed.error.message || "AWS gave no text."}</blockquote>
       <p>
-        {meaningOf(error, failed.stepType)}{" "}
+        {failed.explanation?.meaning}{" "}
         {error !== "UNRECOGNIZED" && (
           <button type="button" className="link" onClick={() => change({ errors: [error], execution: "" })}>
             All with this error
@@ -53,6 +53,12 @@ export function Failure({ execution, defined, change }: Props) {
         defined={defined}
         user={execution.serviceMetadata?.userDetails.userName}
       />
+      <h4>What to check</h4>
+      <ul>
+        {failed.explanation?.check.map((what) => (
+          <li key={what}>{what}</li>
+        ))}
+      </ul>
     </section>
   );
 }

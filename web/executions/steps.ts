@@ -63,3 +63,14 @@ function stateOf(
   if (isNext) return { kind: "running", word: "Running" };
   return isOver || !runs ? { kind: "skipped", word: "Not run" } : { kind: "waiting", word: "Not yet" };
 }
+
+const MOVES = new Set(["COPY", "DECRYPT"]);
+
+/** The steps that had put the file where it belongs before one failed. */
+export function movedBefore(steps: readonly StepFragment[]): { step: StepFragment; index: number }[] {
+  const failed = steps.findIndex(({ error }) => error);
+  return steps
+    .slice(0, Math.max(0, failed))
+    .map((step, index) => ({ step, index }))
+    .filter(({ step }) => step.stepType && MOVES.has(step.stepType));
+}

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { part } from "./part.mjs";
 
-const [search, url, csv, time, steps, rows, console_, failures] = await Promise.all(
-  ["search", "url", "csv", "time", "steps", "rows", "console", "failures"].map(part),
+const [search, url, csv, time, steps, rows, console_] = await Promise.all(
+  ["search", "url", "csv", "time", "steps", "rows", "console"].map(part),
 );
 const UUID = "3f2b1c4d-5e6f-4a8b-9c0d-1e2f3a4b5c6d";
 const WORKFLOW = "w-1a2b3c4d5e6f7a8b9";
@@ -147,7 +147,7 @@ test("steps after a failure never run, and others do", () => {
   const ended = { ...handling, status: "EXCEPTION" };
   assert.deepEqual(words(steps.handlingSteps(ended, [{ name: "x" }, { name: "y" }])), ["x: Done", "y: Not run"]);
   assert.deepEqual(
-    failures
+    steps
       .movedBefore([step("a"), step("b", { stepType: "TAG" }), step("c", { error: {} })])
       .map(({ index }) => index),
     [0],
