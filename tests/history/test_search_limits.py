@@ -260,6 +260,16 @@ async def test_every_query_reads_an_index(many: HistoryStore) -> None:
                 ), what
 
 
+async def test_the_longest_of_few_are_read_by_their_targets(many: HistoryStore) -> None:
+    """Not from the longest of everyone's, of which none may be theirs."""
+    for accounts, index in ((3, "target"), (10_000, "lasted")):
+        with Plans(many) as plans:
+            await many.search(scope_of(accounts), SearchFilter(), LONGEST, first=5, as_of_ms=NOW_MS)
+        assert any(f"history_executions_{index}" in plan for plan in await plans.read())
+        if accounts == 3:
+            assert not any("history_executions_lasted" in plan for plan in await plans.read())
+
+
 async def test_rare_names_are_found_by_their_trigrams(many: HistoryStore) -> None:
     """Of what has no index of trigrams, more is read."""
     many.search_budget = SearchBudget(long_look=100)

@@ -302,20 +302,31 @@ class Search:
         of: ListOrder | None,
         first: int,
     ) -> sa.Select[Any]:
-        given, names = self._given(
-            {
-                "account_id": [target.account_id for target in targets],
-                "region": [target.region for target in targets],
-            }
-        )
-        columns = OTHER.executions.c
-        here = [columns[name] == names[name] for name in names]
+        given, here = self._given_targets(targets)
         conditions = [*self._filter.of_execution(OTHER), *self._filter.of_texts(group, OTHER)]
         if of is None:
             return (
                 sa.select(column).select_from(given.join(self._others(), sa.and_(*here))).where(*conditions)
             )
         return self._of_each(given, [*here, *conditions], of, first)
+
+    def _given_targets(self, targets: Sequence[Target]) -> tuple[sa.FromClause, list[ColumnElement[bool]]]:
+        """A table of them, and what executions there have in common with it."""
+        given, names = self._given(
+            {
+                "account_id": [target.account_id for target in targets],
+                "region": [target.region for target in targets],
+            }
+        )
+        return given, [OTHER.executions.c[name] == names[name] for name in names]
+
+    async def _have_few(self, targets: Sequence[tuple[Target, SearchGroup]]) -> bool:
+        """Whether they have few executions, all together."""
+        given, here = self._given_targets([target for target, _ in targets])
+        some = sa.select(OTHER.executions.c.id).select_from(given.join(OTHER.executions, sa.and_(*here)))
+        counted = sa.select(sa.func.count()).select_from(some.limit(self._budget.found + 1).subquery())
+        ((count,),) = await self._rows(counted)
+        return bool(count <= self._budget.found)
 
     def _of_names(self, column: str, names: Sequence[str], of: ListOrder, first: int) -> sa.Select[Any]:
         """The first of each name."""
@@ -357,7 +368,13 @@ class Search:
         }
 
     async def _longest(self, of: ListOrder, first: int) -> Sequence[sa.Row[Any]]:
-        """What ran at that time is sorted by its duration until then; all others have theirs in the index."""
+        """What ran at that time is sorted by its duration until then; all others have theirs in the index.
+
+        That index is of everyone's executions: those of targets that have few are read by their targets, and sorted.
+        """
+        targets = self._filter.targets(self._budget.many)
+        if targets is not None and await self._have_few(targets):
+            return await self._sorted(of, first, self._of_targets(targets, OTHER.executions.c.id))
         columns = executions.c
         lasted = self._select(of).where(has_lasted(columns, of.as_of_ms))
         running = self._select(of).where(*is_running(columns, of.as_of_ms))
