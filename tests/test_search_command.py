@@ -210,6 +210,8 @@ async def test_what_the_gateway_refuses(aws: Emulator, settings: Callable[..., S
         (["--server", "payments"], 2, "ServerId must match s-([0-9a-f]{17})"),
         (["--workflow", "payments"], 2, "WorkflowId must match w-([a-z0-9]{17})"),
         (["--region", "Mars"], 2, "Region must match"),
+        (["--result-unknown", "--status", "EXCEPTION"], 2, "goes without --status"),
+        (["--result-unknown", "--running"], 2, "not allowed with argument"),
         (["s3://bucket"], 2, "no search finds the files of a bucket"),
     ],
 )

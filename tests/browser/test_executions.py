@@ -223,6 +223,15 @@ def test_many_windows_of_one_browser(seen: dict[str, Any]) -> None:
     assert seen["windows"] == {"polled": 2, "of": 5}
 
 
+def test_the_longest_first(seen: dict[str, Any]) -> None:
+    """What has been running for long is on top."""
+    assert seen["longest"] == {
+        "address": "?status=IN_PROGRESS&order=longest",
+        "isSorted": True,
+        "isKept": "true",
+    }
+
+
 def test_results_that_are_unknown(seen: dict[str, Any]) -> None:
     """They can be listed alone."""
     assert seen["unknown"] == {"address": "?status=unknown", "after": "?status=EXCEPTION"}

@@ -134,7 +134,13 @@ export function App() {
                 <Coverage summary={list.summary} />
                 <div className="bar-of-counts">
                   <Counts summary={list.summary} chosen={state} choose={change} />
-                  <Toolbar list={list} state={state} isPaused={isPaused} pause={(pauses) => setPausedAt(pauses ? gatewayNow() : null)} />
+                  <Toolbar
+                    list={list}
+                    state={state}
+                    change={change}
+                    isPaused={isPaused}
+                    pause={(pauses) => setPausedAt(pauses ? gatewayNow() : null)}
+                  />
                 </div>
                 <Held count={list.held} show={list.showHeld} />
                 <PausedContext value={pausedAt}>

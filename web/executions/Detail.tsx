@@ -4,6 +4,7 @@ import { Events } from "./Events";
 import { Facts } from "./Facts";
 import { Failure } from "./Failure";
 import { placeOf } from "./file";
+import { Copy } from "./Id";
 import type { WholeFragment } from "./gql/graphql";
 import { hasEnded } from "./rows";
 import { Timeline } from "./Timeline";
@@ -12,7 +13,7 @@ import { Icon, Status } from "./Status";
 import { Duration, Time } from "./Times";
 import { lasting } from "./time";
 import { useDefinition, useExecution, useUsual, type Answer } from "./useExecution";
-import type { State } from "./url";
+import { queryOf, stateOf, type State } from "./url";
 
 interface Props {
   id: string;
@@ -48,6 +49,7 @@ export function Detail({ id, hiddenFields, close, change, named }: Props) {
             <bdi>{file ? file.root + file.folder : id.split("/").at(-1)}</bdi>
           </p>
         </div>
+        <Copy text={`${location.origin}${location.pathname}${queryOf({ ...stateOf(""), execution: id })}`} what="a link to this execution" />
         <button type="button" className="close" onClick={close} aria-label="Close" title="Close (Esc)">
           ×
         </button>

@@ -6,7 +6,7 @@ import { clock } from "./time";
 export function Events({ execution }: { execution: WholeFragment }) {
   const zone = useZone();
   const { edges, pageInfo } = execution.events;
-  if (edges.length === 0) return <p className="dim">No log has an entry of it yet.</p>;
+  if (edges.length === 0) return <p className="dim">No log has an entry of it.</p>;
   const events = edges
     .map(({ node }) => node)
     .toSorted((one, other) => Date.parse(one.occurredAt) - Date.parse(other.occurredAt));

@@ -42,8 +42,8 @@ export function Failure({ execution, defined, change }: Props) {
       <p>
         {failed.explanation?.meaning}{" "}
         {error !== "UNRECOGNIZED" && (
-          <button type="button" className="link" onClick={() => change({ errors: [error], execution: "" })}>
-            All with this error
+          <button type="button" className="link" onClick={() => change({ text: "", errors: [error], execution: "" })}>
+            Others with {failed.error.rawType}
           </button>
         )}
       </p>

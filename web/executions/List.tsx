@@ -16,13 +16,18 @@ interface Props {
 }
 
 export function List({ list, state, hiddenFields, open, clear }: Props) {
+  const sorted = state.isLongestFirst ? "Duration" : "Started";
   const rows = useDeferredValue(list.rows);
   const table = useRef<HTMLDivElement>(null);
   const zone = useZone();
   const query = queryOf({ ...state, execution: "" });
   const base = `${query}${query === "?" ? "" : "&"}execution=`;
 
-  if (!rows) return list.problem ? <NotAsked problem={list.problem} retry={list.retry} /> : <Skeleton />;
+  if (!rows) return list.problem ? (
+      <NotAsked problem={list.problem} retry={list.retry} clear={isFiltered(state) ? clear : undefined} />
+    ) : (
+      <Skeleton />
+    );
   const isBeingRead = list.summary?.coverage.some(({ gap }) => gap === "BEING_READ");
   if (rows.length === 0 && isBeingRead) return <StillReading />;
   if (rows.length === 0) return isFiltered(state) ? <NoMatch clear={clear} /> : <Nothing />;
@@ -39,15 +44,16 @@ export function List({ list, state, hiddenFields, open, clear }: Props) {
         role="table"
         ref={table}
         className={list.isOther ? "table other" : "table"}
-        aria-label="Executions, newest first"
+        aria-label={`Executions, ${state.isLongestFirst ? "longest" : "newest"} first`}
         aria-busy={list.isOther}
         onClick={click}
         onKeyDown={(event) => move(event, table.current!)}
       >
         <div role="row" className="row head">
           {["Status", "File", "User and account", "Server and workflow", "Started", "Duration"].map((name) => (
-            <div role="columnheader" key={name}>
+            <div role="columnheader" key={name} aria-sort={name === sorted ? "descending" : undefined}>
               {name}
+              {name === sorted && " ↓"}
             </div>
           ))}
         </div>
@@ -83,7 +89,7 @@ export function List({ list, state, hiddenFields, open, clear }: Props) {
 /** Arrow keys go from row to row. */
 export function move(event: Pick<KeyboardEvent, "key" | "preventDefault">, table: Element): void {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (!step) return;
+  if (!step || table.ariaBusy === "true") return; // the rows of another search are no answer
   const links = [...table.querySelectorAll<HTMLElement>("a[data-id]")];
   const at = links.indexOf(document.activeElement as HTMLElement);
   event.preventDefault();
@@ -126,7 +132,13 @@ const NoMatch = ({ clear }: { clear: () => void }) => (
   </div>
 );
 
-const NotAsked = ({ problem, retry }: { problem: GatewayError; retry: () => void }) => (
+interface NotAskedProps {
+  problem: GatewayError;
+  retry: () => void;
+  clear: (() => void) | undefined;
+}
+
+const NotAsked = ({ problem, retry, clear }: NotAskedProps) => (
   <div className="none" role="alert">
     <h2>This could not be asked</h2>
     <p>
@@ -135,6 +147,11 @@ const NotAsked = ({ problem, retry }: { problem: GatewayError; retry: () => void
     <p>Whether there are such executions is not known. {problem.passes && "It is asked again by itself."}</p>
     <button type="button" onClick={retry}>
       Ask again now
-    </button>
+    </button>{" "}
+    {clear && (
+      <button type="button" onClick={clear}>
+        Remove all filters
+      </button>
+    )}
   </div>
 );

@@ -47,7 +47,7 @@ export const Status = memo(function Status(known: Known) {
   return (
     <span className={`status ${kind}`}>
       <Icon kind={kind} />
-      {wordOf(known)}
+      <span>{wordOf(known)}</span>
     </span>
   );
 });

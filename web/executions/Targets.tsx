@@ -178,7 +178,11 @@ function Servers({ where }: { where: { accountIds: string[]; regions: string[] }
           <li key={node.id}>
             <Id id={node.serverId} what="the server’s id" isWhole /> {node.rawState} {node.rawProtocols?.join(", ")} ·{" "}
             {workflows.length > 0 ? `starts ${[...new Set(workflows)].join(", ")}` : "starts no workflow"} ·{" "}
-            {node.logGroup ? `logs to ${node.logGroup}` : "has no logging role"}
+            {node.logGroup
+              ? `logs to ${node.logGroup}`
+              : workflows.length > 0
+                ? "has no logging role: only a workflow with log destinations of its own is logged"
+                : "has no logging role"}
           </li>
         );
       })}

@@ -12,11 +12,12 @@ const SAID_MS = 10_000;
 interface Props {
   list: Executions;
   state: State;
+  change: (part: Partial<State>) => void;
   isPaused: boolean;
   pause: (isPaused: boolean) => void;
 }
 
-export function Toolbar({ list, state, isPaused, pause }: Props) {
+export function Toolbar({ list, state, change, isPaused, pause }: Props) {
   const [said, say] = useState("");
   const [isSaving, setSaving] = useState(false);
   const asked = queryOf({ ...state, execution: "" });
@@ -44,6 +45,14 @@ export function Toolbar({ list, state, isPaused, pause }: Props) {
       <span role="status">
         {said}
       </span>
+      <button
+        type="button"
+        aria-pressed={state.isLongestFirst}
+        onClick={() => change({ isLongestFirst: !state.isLongestFirst })}
+        title="By duration instead of by start; what runs lasts until now"
+      >
+        Longest first
+      </button>
       <button
         type="button"
         aria-pressed={isPaused}

@@ -4,7 +4,7 @@ import { placeOf } from "./file";
 import { ask, gatewayNow, problemOf } from "./gateway";
 import { ExecutionsCsvDocument, type ExecutionsCsvQuery, type ExecutionsCsvQueryVariables } from "./gql/graphql";
 import { wordOf } from "./Status";
-import { filterOf, type State } from "./url";
+import { filterOf, orderOf, type State } from "./url";
 
 export const MOST_CSV_ROWS = 10_000;
 const PAGE_ROWS = 1_000;
@@ -35,7 +35,7 @@ export async function download(state: State): Promise<{ rows: number; isAll: boo
   const rows: Row[] = [];
   let after: string | null = null;
   do {
-    const { page } = await persistently({ filter, first: PAGE_ROWS, after });
+    const { page } = await persistently({ filter, first: PAGE_ROWS, after, order: orderOf(state) });
     rows.push(...page.edges.map(({ node }) => node));
     after = page.pageInfo.hasNextPage ? (page.pageInfo.endCursor ?? null) : null;
   } while (after && rows.length < MOST_CSV_ROWS);

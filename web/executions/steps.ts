@@ -17,7 +17,8 @@ type Defined = Pick<DefinedStepFragment, "type" | "rawType" | "name">;
 export function mainSteps(execution: Execution, defined: readonly Defined[] | null | undefined): ShownStep[] {
   const results = execution.results?.steps ?? [];
   const hasFailed = results.some(({ error }) => error) || execution.status === "EXCEPTION";
-  return merged(results, defined ?? [], !hasEnded(execution) && execution.status === "IN_PROGRESS", hasFailed);
+  const isKnown = hasFailed || execution.status !== null;
+  return merged(results, defined ?? [], !hasEnded(execution) && execution.status === "IN_PROGRESS", hasFailed, isKnown);
 }
 
 /** Empty as long as no step has failed. */
@@ -33,6 +34,7 @@ function merged(
   defined: readonly Defined[],
   runs: boolean,
   isOver: boolean,
+  isKnown = true,
 ): ShownStep[] {
   const running = results.findIndex(({ startedAt, endedAt, error }) => startedAt && !endedAt && !error);
   // AWS's own answer has only the steps that are done: then the next one runs.
@@ -44,7 +46,9 @@ function merged(
     return {
       name: result?.name ?? definition?.name ?? `Step ${index + 1}`,
       type: raw,
-      ...stateOf(result, index === running, index === next, runs, isOver),
+      ...(result || isKnown
+        ? stateOf(result, index === running, index === next, runs, isOver)
+        : { kind: "unknown" as const, word: "Not known" }),
       result,
     };
   });

@@ -24,17 +24,19 @@ export async function fetchStream(url: string, options: RequestInit): Promise<Re
   const response = await fetchHere(url, options);
   if (!response.ok || !response.body) return response;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const watched = new TransformStream<Uint8Array, Uint8Array>({
+  // TypeScript's type lacks `cancel`, for a reader that has what it wants.
+  const watch: Transformer<Uint8Array, Uint8Array> & { cancel: () => void } = {
     start: (controller) => wait(controller),
     transform(piece, controller) {
       controller.enqueue(piece);
       wait(controller);
     },
     flush: () => clearTimeout(timer),
-  });
+    cancel: () => clearTimeout(timer),
+  };
   function wait(controller: TransformStreamDefaultController): void {
     clearTimeout(timer);
     timer = setTimeout(() => controller.error(unreachable()), SILENT_MS);
   }
-  return new Response(response.body.pipeThrough(watched), response);
+  return new Response(response.body.pipeThrough(new TransformStream(watch)), response);
 }

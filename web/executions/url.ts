@@ -1,5 +1,5 @@
 /** What the page shows is in its address, all of it: it survives reload, back, forward and a new tab. */
-import type { ExecutionStatus, SearchFilter, StepErrorType } from "./gql/graphql";
+import type { ExecutionStatus, SearchFilter, SearchOrder, StepErrorType } from "./gql/graphql";
 
 export interface State {
   view: "list" | "targets";
@@ -15,6 +15,8 @@ export interface State {
   statuses: ExecutionStatus[];
   /** Those alone that have ended with no record of how; then `statuses` is empty. */
   isUnknown: boolean;
+  /** Else newest first. */
+  isLongestFirst: boolean;
   /** A name in RANGES; empty: any time, or from `from` to `to`. */
   within: string;
   /** ISO 8601, or empty. */
@@ -48,7 +50,7 @@ export const ERRORS: Record<Exclude<StepErrorType, "UNRECOGNIZED">, string> = {
   CUSTOM_STEP_FAILED: "Custom step failed",
   TIMEOUT: "Timeout",
   THROTTLED: "Throttled",
-  INTERNAL_SERVER_ERROR: "AWS failed",
+  INTERNAL_SERVER_ERROR: "Internal error",
 };
 const LISTS = {
   server: "servers",
@@ -61,6 +63,7 @@ const LISTS = {
 const MOST = 100; // of one list, as the API takes them
 const LONGEST = 256; // of a text
 const UNKNOWN = "unknown"; // among the statuses of an address
+const BY_DURATION = "longest"; // the order, in an address
 const ACCOUNT_ID = /^\d{12}$/;
 const ISO = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/;
 
@@ -89,6 +92,7 @@ export function stateOf(query: string): State {
     users: all("user").filter((name) => name.length <= 100),
     errors: all("error").filter((type): type is StepErrorType => Object.hasOwn(ERRORS, type)),
     isUnknown,
+    isLongestFirst: given.get("order") === BY_DURATION,
     statuses: STATUSES.filter(() => !isUnknown).filter((status) => [status, WORDS[status]!].some((word) => statuses.includes(word.toLowerCase()))),
     within: Object.hasOwn(RANGES, within) ? within : "",
     from: time("from"),
@@ -116,6 +120,7 @@ export function queryOf(state: State): string {
   if (state.text) query.set("q", state.text);
   for (const [name, list] of Object.entries(LISTS)) for (const value of state[list]) query.append(name, value);
   for (const status of state.isUnknown ? [UNKNOWN] : state.statuses) query.append("status", status);
+  if (state.isLongestFirst) query.set("order", BY_DURATION);
   for (const name of ["within", "from", "to", "execution"] as const) if (state[name]) query.set(name, state[name]);
   // These need no escape in a query, and are to be read by people.
   return `?${query.toString().replaceAll("%2F", "/").replaceAll("%3A", ":")}`;
@@ -141,5 +146,7 @@ export function filterOf(state: State, now: number): SearchFilter {
   };
 }
 
+export const orderOf = ({ isLongestFirst }: State): SearchOrder => (isLongestFirst ? "LONGEST_FIRST" : "NEWEST_FIRST");
+
 /** Whether anything but the page's first look is asked for. */
-export const isFiltered = (state: State): boolean => queryOf({ ...state, view: "list", execution: "" }) !== "?";
+export const isFiltered = (state: State): boolean => queryOf({ ...state, view: "list", isLongestFirst: false, execution: "" }) !== "?";

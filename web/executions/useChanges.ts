@@ -39,7 +39,8 @@ export function useChanges(state: State, list: List) {
   const [isPolled, setPolled] = useState(false);
   const [problem, setProblem] = useState<GatewayError | null>(null);
   const { isOn, cursor, refetch } = list;
-  const { isUnknown } = state;
+  // The API tells no changes of what an execution can stop matching, nor where a row is by its duration.
+  const isPolledAlways = state.isUnknown || state.isLongestFirst;
   const asked = list.key.join();
 
   function put(shows: boolean): void {
@@ -88,8 +89,8 @@ export function useChanges(state: State, list: List) {
       clearInterval(polling);
       setPolled(false);
     };
-    if (isUnknown) {
-      poll(); // the API tells no changes of what an execution can stop matching
+    if (isPolledAlways) {
+      poll();
       return end;
     }
     const filter = { ...filterOf({ ...state, within: "", from: "", to: "" }, 0), statuses: undefined };
@@ -124,7 +125,7 @@ export function useChanges(state: State, list: List) {
       setProblem(null);
     };
     // A cursor belongs to one state of the list.
-  }, [isOn, asked, isUnknown, cursor, refetch]);
+  }, [isOn, asked, isPolledAlways, cursor, refetch]);
 
   return { held, toldAt, isLive, isPolled, problem, showHeld: () => put(true) };
 }

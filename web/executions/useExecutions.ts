@@ -12,7 +12,7 @@ import {
 import { useVisible } from "./now";
 import { MOST_ROWS, type Page } from "./rows";
 import { useChanges } from "./useChanges";
-import { filterOf, queryOf, type State } from "./url";
+import { filterOf, orderOf, queryOf, type State } from "./url";
 
 const FIRST_ROWS = 100;
 const MORE_ROWS = 300;
@@ -52,11 +52,11 @@ export function useExecutions(state: State, isPaused: boolean, holds: () => bool
     queryFn: async ({ pageParam, signal }): Promise<Page> => {
       const filter = filterOf(state, gatewayNow());
       if (pageParam) {
-        const variables = { filter, first: MORE_ROWS, after: pageParam };
+        const variables = { filter, first: MORE_ROWS, after: pageParam, order: orderOf(state) };
         return pageOf((await ask(MoreExecutionsDocument, variables, signal)).page);
       }
       const everyStatus = filterOf(withEvery(state), gatewayNow());
-      const answer = await ask(ExecutionsDocument, { filter, everyStatus, first: FIRST_ROWS }, signal);
+      const answer = await ask(ExecutionsDocument, { filter, everyStatus, first: FIRST_ROWS, order: orderOf(state) }, signal);
       cache.setQueryData(summaryKey, answer.summary);
       return pageOf(answer.page);
     },
@@ -108,7 +108,7 @@ export function useExecutions(state: State, isPaused: boolean, holds: () => bool
   };
 }
 
-const withEvery = (state: State): State => ({ ...state, statuses: [], isUnknown: false });
+const withEvery = (state: State): State => ({ ...state, statuses: [], isUnknown: false, isLongestFirst: false });
 
 interface Connection {
   edges: { node: Row }[];

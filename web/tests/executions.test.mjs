@@ -139,6 +139,15 @@ test("steps: done, running, and not yet", () => {
   assert.deepEqual(words(steps.mainSteps(told, DEFINED)), ["a: Done", "b: Running", "c: Not yet"]);
 });
 
+test("steps of which nothing is known are not said to have run, or not to have run", () => {
+  const unknown = { status: null, ending: false, results: null };
+  assert.deepEqual(words(steps.mainSteps(unknown, DEFINED)), ["a: Not known", "b: Not known", "c: Not known"]);
+  const partly = { ...unknown, results: { steps: [step("a")] } };
+  assert.deepEqual(words(steps.mainSteps(partly, DEFINED)), ["a: Done", "b: Not known", "c: Not known"]);
+  const ending = { ...partly, ending: true };
+  assert.deepEqual(words(steps.mainSteps(ending, DEFINED)), ["a: Done", "b: Not known", "c: Not known"]);
+});
+
 test("steps after a failure never run, and others do", () => {
   const results = { steps: [step("a", { error: { type: "TIMEOUT" } })], onExceptionSteps: [step("x")] };
   const handling = { status: "HANDLING_EXCEPTION", ending: false, results };

@@ -76,7 +76,7 @@ const NODE = { account: {}, status: "COMPLETED" };
 const page = (count, next) => ({
   data: { page: { edges: Array(count).fill({ node: NODE }), pageInfo: { hasNextPage: !!next, endCursor: next } } },
 });
-const STATE = { text: "", ...Object.fromEntries(["servers", "workflows", "accounts", "regions", "users", "errors", "statuses"].map((name) => [name, []])) };
+const STATE = { text: "", isLongestFirst: false, ...Object.fromEntries(["servers", "workflows", "accounts", "regions", "users", "errors", "statuses"].map((name) => [name, []])) };
 
 test("a CSV waits for its quota, keeps what it has, and ends at its bound", async () => {
   const seen = [];

@@ -97,6 +97,8 @@ def _filter(options: dict[str, Any]) -> dict[str, Any]:
     ids = [account for account in accounts if _ACCOUNT_ID.fullmatch(account)]
     if ids and len(ids) < len(accounts):
         raise SearchFailed("--account takes ids or aliases, not both in one search", code=WRONG_USE)
+    if options["result_unknown"] and options["status"]:
+        raise SearchFailed("--result-unknown goes without --status: what it finds has none", code=WRONG_USE)
     given = {
         "fileName": options["file"],
         "statuses": options["status"],

@@ -169,6 +169,15 @@ export type SearchFilter = {
   workflowIds?: Array<string> | null | undefined;
 };
 
+/** Order of a search's results. */
+export type SearchOrder =
+  /** By the duration, longest first. What is in progress lasts until the first page was read. */
+  | 'LONGEST_FIRST'
+  /** By the start, latest first. */
+  | 'NEWEST_FIRST'
+  /** By the start, earliest first. */
+  | 'OLDEST_FIRST';
+
 /** Selects servers that match every given field. A list matches any of its values. */
 export type ServerFilter = {
   /** In these accounts. */
@@ -309,6 +318,7 @@ export type ExecutionsQueryVariables = Exact<{
   filter: SearchFilter;
   everyStatus: SearchFilter;
   first: number;
+  order: SearchOrder;
 }>;
 
 
@@ -327,6 +337,7 @@ export type MoreExecutionsQueryVariables = Exact<{
   filter: SearchFilter;
   first: number;
   after: string;
+  order: SearchOrder;
 }>;
 
 
@@ -352,6 +363,7 @@ export type ExecutionsCsvQueryVariables = Exact<{
   filter: SearchFilter;
   first: number;
   after?: string | null | undefined;
+  order: SearchOrder;
 }>;
 
 
@@ -912,10 +924,10 @@ export const ExecutionChangedDocument = {"__meta__":{"hash":"sha256:66d9ac33fc6c
 export const DefinitionDocument = {"__meta__":{"hash":"sha256:20c4b50dd0c78d518acd88d0d1a027ae0a8845f1d2b87530b61e0bd7fa6670ce"}} as unknown as TypedDocumentString<DefinitionQuery, DefinitionQueryVariables>;
 export const ServerLogDocument = {"__meta__":{"hash":"sha256:f398d8bc6e3bc101a5254aa71a4910e838431d8263c3b780e1019bb3a10cfa26"}} as unknown as TypedDocumentString<ServerLogQuery, ServerLogQueryVariables>;
 export const UsualDocument = {"__meta__":{"hash":"sha256:b88fa9fa97dd7cb0286e3d2bf256c049453b48f9869c4be390b1ce419aa2c937"}} as unknown as TypedDocumentString<UsualQuery, UsualQueryVariables>;
-export const ExecutionsDocument = {"__meta__":{"hash":"sha256:e2fd26835bbd141329b10f090bc5957cca75cc9baa2dac021613d73ab205427f"}} as unknown as TypedDocumentString<ExecutionsQuery, ExecutionsQueryVariables>;
-export const MoreExecutionsDocument = {"__meta__":{"hash":"sha256:a62db8222db8f5af99eb400098fe44405922a18a0e41d926b572d24a66a30ba3"}} as unknown as TypedDocumentString<MoreExecutionsQuery, MoreExecutionsQueryVariables>;
+export const ExecutionsDocument = {"__meta__":{"hash":"sha256:6c11a7332cecf948ade5019a7f72548ec20cd065067bf6b48ad96c0e4d957af8"}} as unknown as TypedDocumentString<ExecutionsQuery, ExecutionsQueryVariables>;
+export const MoreExecutionsDocument = {"__meta__":{"hash":"sha256:9a74b2f0c0ef12e321a31625851f8b2f0d130e1e61380986dcb61c1ac3c215b1"}} as unknown as TypedDocumentString<MoreExecutionsQuery, MoreExecutionsQueryVariables>;
 export const ExecutionsSummaryDocument = {"__meta__":{"hash":"sha256:d076a4eae8a88d0520ceaf1c66d9362d69abd8ec266d63bae5d79f7a0cf21f44"}} as unknown as TypedDocumentString<ExecutionsSummaryQuery, ExecutionsSummaryQueryVariables>;
-export const ExecutionsCsvDocument = {"__meta__":{"hash":"sha256:94f663dcf6aeb70b2ec19fbe7be452dca2bd5d1f5c0d3f7d4ab82473a25385eb"}} as unknown as TypedDocumentString<ExecutionsCsvQuery, ExecutionsCsvQueryVariables>;
+export const ExecutionsCsvDocument = {"__meta__":{"hash":"sha256:7d0ee67b475d83a6bc4339b16e8b0a12a40646cab58cffe51c2d49ccdda6bac8"}} as unknown as TypedDocumentString<ExecutionsCsvQuery, ExecutionsCsvQueryVariables>;
 export const ExecutionsChangedDocument = {"__meta__":{"hash":"sha256:71140136b2e6a9a26fd3c285596042990055eb42bd67f2435ff1d77fa8018a31"}} as unknown as TypedDocumentString<ExecutionsChangedSubscription, ExecutionsChangedSubscriptionVariables>;
 export const FindDocument = {"__meta__":{"hash":"sha256:5af68a52688f9b6a6f8af3e53f90aad355d415086150038c7e389eafeb60d9d9"}} as unknown as TypedDocumentString<FindQuery, FindQueryVariables>;
 export const ViewerDocument = {"__meta__":{"hash":"sha256:fb503c745ec96c6ad88ced860184ef2be0278d1427e2f760c720637a67ecdc5f"}} as unknown as TypedDocumentString<ViewerQuery, ViewerQueryVariables>;

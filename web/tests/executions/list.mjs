@@ -156,6 +156,25 @@ export async function changes() {
   return { words, isTheSame, isStill };
 }
 
+/** What runs, the longest first. */
+export async function longest() {
+  const page = await opened("?status=running");
+  await rows(page).first().waitFor();
+  await page.getByRole("button", { name: "Longest first" }).click();
+  await page.locator("[role=columnheader][aria-sort=descending]", { hasText: "Duration" }).waitFor();
+  await page.locator(".table[aria-busy=false]").waitFor();
+  await page.locator(".currency", { hasText: "Asked every 5 s" }).waitFor();
+  const starts = await page.evaluate(() =>
+    [...document.querySelectorAll("[role=rowgroup] time")].map(({ dateTime }) => dateTime),
+  );
+  const address = new URL(page.url()).search;
+  await page.reload();
+  await rows(page).first().waitFor();
+  const isKept = await page.getByRole("button", { name: "Longest first" }).getAttribute("aria-pressed");
+  await closed(page);
+  return { address, isSorted: starts.length > 1 && starts.join() === starts.toSorted().join(), isKept };
+}
+
 /** What nothing logs has ended with no record of how; that changes are not told of it, the list says. */
 export async function unknown() {
   const page = await opened();
@@ -229,11 +248,11 @@ export async function narrow() {
   await shoot(touched, "touch");
   seen.tooSmall = await tooSmall(touched);
   await touched.locator(`${EVERY}:has(.state small) a[data-id]`).first().tap(); // a step of it failed
-  await touched.getByRole("button", { name: "All with this error" }).waitFor();
+  await touched.getByRole("button", { name: /^Others with/ }).waitFor();
   await touched.locator(".events summary").waitFor();
   await shoot(touched, "touch-detail");
   seen.tooSmall.push(...(await tooSmall(touched)));
-  await touched.getByRole("button", { name: "All with this error" }).tap();
+  await touched.getByRole("button", { name: /^Others with/ }).tap();
   await rows(touched).first().waitFor(); // not behind the detail
   seen.sameError = new URL(touched.url()).search.replace(/error=[A-Z_]+/, "error=…");
   seen.tooSmall.push(...(await tooSmall(touched)));
