@@ -159,8 +159,12 @@ async def visit(directory: Path) -> Any:
         process = await asyncio.create_subprocess_exec(
             "node", SCRIPT, json.dumps(given), stdin=PIPE, stdout=PIPE
         )
-        async with asyncio.timeout(200):
-            return await report(process, Watched(world, proxy, gateway))
+        try:
+            async with asyncio.timeout(280):
+                return await report(process, Watched(world, proxy, gateway))
+        finally:
+            if process.returncode is None:
+                process.kill()  # its browser ends with it
 
 
 async def report(process: Process, watched: Watched) -> Any:
