@@ -13,7 +13,7 @@ import { SignIn } from "./SignIn";
 import { PausedContext, useZoneChoice, ZoneContext } from "./Times";
 import { Toolbar } from "./Toolbar";
 import { useExecutions } from "./useExecutions";
-import { cut, EXECUTION_ID, leftOut, queryOf, stateOf, type State } from "./url";
+import { ACCOUNT_ID, cut, EXECUTION_ID, leftOut, queryOf, stateOf, type State } from "./url";
 
 // Not needed for the first rows: the detail comes after them, before anybody can open it.
 const loadDetail = () => import("./Detail");
@@ -78,9 +78,12 @@ export function App() {
   const aliases = viewer.data?.accounts;
   useEffect(() => {
     // An alias in the address means its account.
-    const ids = new Map(aliases?.map(({ alias, accountId }) => [alias?.toLowerCase(), accountId]));
+    const idOf = (name: string) => {
+      const all = aliases?.filter(({ alias }) => alias?.toLowerCase() === name.toLowerCase()) ?? [];
+      return !ACCOUNT_ID.test(name) && all.length === 1 ? all[0]!.accountId : name; // of several, the API knows all
+    };
     setState((before) => {
-      const accounts = [...new Set(before.accounts.map((name) => ids.get(name.toLowerCase()) ?? name))];
+      const accounts = [...new Set(before.accounts.map(idOf))];
       if (accounts.join() === before.accounts.join()) return before;
       const next = { ...before, accounts };
       history.replaceState(null, "", queryOf(next));
@@ -211,6 +214,7 @@ function Held({ count, show }: { count: number; show: () => void }) {
 function useKeys(main: React.RefObject<HTMLElement | null>, close: () => void): void {
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
+      if (event.isComposing) return;
       if (event.key === "Escape" && !event.defaultPrevented) return close();
       const { target } = event;
       const table = main.current?.querySelector(".table");

@@ -5,7 +5,7 @@ import { short } from "./Id";
 import { understand } from "./search";
 import { useZone } from "./Times";
 import { fromInput, toInput } from "./time";
-import { ERRORS, RANGES, type State } from "./url";
+import { errorWord, ERRORS, RANGES, type State } from "./url";
 
 interface Props {
   state: State;
@@ -88,7 +88,7 @@ export function Filters({ state, change, find, accounts }: Props) {
             take(ids.execution ? pasted : `${state.text} ${pasted}`);
           }}
           onKeyDown={(event) => {
-            if (event.key === "Escape" && typed) {
+            if (event.key === "Escape" && typed && !event.nativeEvent.isComposing) {
               event.stopPropagation();
               search("");
             }
@@ -194,9 +194,10 @@ function Range({ state, change }: Pick<Props, "state" | "change">) {
 }
 
 function Chips({ state, change, accounts }: Omit<Props, "find">) {
-  const words: Record<string, string> = ERRORS;
   const aliases = new Map(accounts.map(({ accountId, alias }) => [accountId, alias]));
   const chips: { what: string; value: string; shown?: string; rest: Partial<State> }[] = [];
+  const shownOf = (what: string, value: string) =>
+    (what === "account" ? aliases.get(value) : what === "error" ? errorWord(value) : null) ?? short(value);
   const lists = {
     server: "servers",
     workflow: "workflows",
@@ -208,7 +209,7 @@ function Chips({ state, change, accounts }: Omit<Props, "find">) {
   for (const [what, list] of Object.entries(lists))
     for (const value of state[list]) {
       const rest = { [list]: state[list].filter((other) => other !== value) };
-      chips.push({ what, value, shown: aliases.get(value) ?? words[value] ?? short(value), rest });
+      chips.push({ what, value, shown: shownOf(what, value), rest });
     }
   const { text } = state;
   const named = accounts.find(({ alias }) => alias && alias.toLowerCase() === text.toLowerCase());

@@ -18,8 +18,8 @@ export class Part extends Component<Props, { hasFailed: boolean }> {
     if (!this.state.hasFailed) return <Suspense fallback={this.props.until}>{this.props.children}</Suspense>;
     return (
       <section className="none detail" role="alert">
-        <h2>This part of the page could not be loaded</h2>
-        <p>The gateway is away, or has a new version. The address has all that you see, so that nothing is lost.</p>
+        <h2>This part of the page can’t be shown</h2>
+        <p>The gateway is away, has a new version, or gave an answer that can’t be read. The address has all that you see, so that nothing is lost.</p>
         <button type="button" onClick={() => location.reload()}>
           Load the page again
         </button>

@@ -8,7 +8,7 @@ import { hasEnded, isAfterwards } from "./rows";
 import { Status } from "./Status";
 import { Duration } from "./Times";
 import { clock, day, type Zone } from "./time";
-import { ERRORS } from "./url";
+import { errorWord } from "./url";
 
 interface Props {
   row: RowFragment;
@@ -26,8 +26,7 @@ const HIDDEN = <em className="hidden">hidden from you</em>;
 /** Where and why, and whether the file may be where it belongs all the same. */
 function failedAt(step: NonNullable<RowFragment["failedStep"]>): string {
   const name = step.name ?? `${(step.rawStepType ?? "a").toLowerCase()} step`;
-  const words: Record<string, string> = ERRORS;
-  const why = step.error ? `: ${words[step.error.type] ?? step.error.rawType}` : "";
+  const why = step.error ? `: ${errorWord(step.error.type) ?? step.error.rawType}` : "";
   return `at ${isAfterwards(step) ? "tidying up, " : ""}${name}${why}`;
 }
 

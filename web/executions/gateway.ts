@@ -149,5 +149,5 @@ export function errorOf(errors: readonly ApiError[] | undefined, status = 200): 
   const { code, remedy } = first?.extensions ?? {};
   if (status === 401 && !code) return signedOut(); // of a proxy's, in JSON
   if (typeof first?.message !== "string") return new GatewayError("UNUSABLE", `HTTP ${status}, without an answer.`);
-  return new GatewayError((code ?? "UNUSABLE") as Code, first.message, remedy ?? null);
+  return new GatewayError((code ?? "UNUSABLE") as Code, first.message, typeof remedy === "string" ? remedy : null);
 }

@@ -2,6 +2,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
 import { problemOf } from "./gateway";
+import { Part } from "./Part";
 import "./style/base.css";
 import "./style/search.css";
 import "./style/rows.css";
@@ -23,6 +24,8 @@ const cache = new QueryClient({
 
 createRoot(document.getElementById("root")!).render(
   <QueryClientProvider client={cache}>
-    <App />
+    <Part>
+      <App />
+    </Part>
   </QueryClientProvider>,
 );

@@ -52,6 +52,9 @@ export const ERRORS: Record<Exclude<StepErrorType, "UNRECOGNIZED">, string> = {
   THROTTLED: "Throttled",
   INTERNAL_SERVER_ERROR: "Internal error",
 };
+/** In plain words, if it is a type that the page knows. */
+export const errorWord = (type: string): string | undefined =>
+  Object.hasOwn(ERRORS, type) ? ERRORS[type as keyof typeof ERRORS] : undefined;
 const LISTS = {
   server: "servers",
   workflow: "workflows",
@@ -64,7 +67,7 @@ const MOST = 100; // of one list, as the API takes them
 const LONGEST = 256; // of a text
 const UNKNOWN = "unknown"; // among the statuses of an address
 const BY_DURATION = "longest"; // the order, in an address
-const ACCOUNT_ID = /^\d{12}$/;
+export const ACCOUNT_ID = /^\d{12}$/;
 const ISO = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/;
 
 /** Not in the middle of a character. */
@@ -73,32 +76,40 @@ export const cut = (text: string): string => Array.from(text).slice(0, LONGEST).
 /** The state in a query string; what is not understood there is left out. */
 export function stateOf(query: string): State {
   const given = new URLSearchParams(query);
-  const all = (name: string) => [...new Set(given.getAll(name).filter(Boolean))].slice(0, MOST);
-  const time = (name: string) => {
-    const value = given.get(name) ?? "";
-    return ISO.test(value) && !Number.isNaN(Date.parse(value)) ? new Date(value).toISOString() : "";
-  };
+  const all = (name: string) => [...new Set(given.getAll(name).map((value) => value.trim()).filter(Boolean))].slice(0, MOST);
   const statuses = given.getAll("status").map((value) => value.toLowerCase());
-  const isUnknown = statuses.includes(UNKNOWN);
-  const within = given.get("within") ?? "";
+  const isUnknown = statuses.some((word) => word === UNKNOWN || word === "result unknown");
+  const within = Object.hasOwn(RANGES, given.get("within") ?? "") ? given.get("within")! : "";
+  const time = (name: string) => (within ? "" : timeOf(given.get(name) ?? ""));
   const execution = given.get("execution") ?? "";
   return {
     view: given.get("view") === "targets" ? "targets" : "list",
-    text: cut(given.get("q") ?? ""),
+    text: cut((given.get("q") ?? "").trim()),
     servers: all("server").filter((id) => /^s-[0-9a-f]{17}$/.test(id)),
     workflows: all("workflow").filter((id) => /^w-[a-z0-9]{17}$/.test(id)),
-    accounts: all("account").filter((name) => name.length <= LONGEST && (ACCOUNT_ID.test(name) || !/^\d+$/.test(name))),
+    accounts: all("account").filter((name) => name.length <= LONGEST),
     regions: all("region").filter((name) => /^[a-z]{2}(-[a-z]+)+-\d{1,2}$/.test(name)),
     users: all("user").filter((name) => name.length <= 100),
-    errors: all("error").filter((type): type is StepErrorType => Object.hasOwn(ERRORS, type)),
+    errors: all("error").map((type) => type.toUpperCase()).filter((type): type is StepErrorType => Object.hasOwn(ERRORS, type)),
     isUnknown,
     isLongestFirst: given.get("order") === BY_DURATION,
     statuses: STATUSES.filter(() => !isUnknown).filter((status) => [status, WORDS[status]!].some((word) => statuses.includes(word.toLowerCase()))),
-    within: Object.hasOwn(RANGES, within) ? within : "",
+    within,
     from: time("from"),
     to: time("to"),
     execution: EXECUTION_ID.test(execution) ? execution : "",
   };
+}
+
+/** As ISO 8601 in UTC; empty for what is no time, or none of the calendar's. */
+function timeOf(value: string): string {
+  if (!ISO.test(value) || Number.isNaN(Date.parse(value))) return "";
+  const [year, month, day] = value.slice(0, 10).split("-").map(Number);
+  const date = new Date(0);
+  date.setUTCFullYear(year!, month! - 1, day);
+  if (date.getUTCDate() !== day) return ""; // JavaScript takes 30 February for 2 March
+  const at = new Date(value).toISOString();
+  return /^(?!0000)\d{4}-/.test(at) ? at : "";
 }
 
 /** The parameters in a query string that its state lacks, as `name=value`. */
