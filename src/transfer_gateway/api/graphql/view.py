@@ -44,7 +44,7 @@ from transfer_gateway.api.graphql.updates import Updates
 from transfer_gateway.domain.errors import BadUserInput, Forbidden, GatewayError, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from starlette.types import Receive, Scope, Send
     from strawberry.types import ExecutionResult
@@ -361,13 +361,6 @@ def _check_started(result: ExecutionResult, *, only_events: bool) -> None:
 def _response(text: bytes, media_type: str, status: int = 200) -> Response:
     if media_type is EVENTS:
         return as_events(text)
-    return _Answer(text, status, media_type=media_type)
-
-
-class _Answer(Response):
-    """Takes its headers ready-made: to make them anew took 4 % of a hit."""
-
-    media_type: str
-
-    def init_headers(self, _headers: Mapping[str, str] | None = None) -> None:
-        self.raw_headers = [*_ANSWER_HEADERS[self.media_type], (b"content-length", b"%d" % len(self.body))]
+    response = Response(text, status)
+    response.raw_headers += _ANSWER_HEADERS[media_type]  # to make them anew took 3 % of a hit
+    return response
