@@ -93,7 +93,9 @@ export function stateOf(query: string): State {
     errors: all("error").map((type) => type.toUpperCase()).filter((type): type is StepErrorType => Object.hasOwn(ERRORS, type)),
     isUnknown,
     isLongestFirst: given.get("order") === BY_DURATION,
-    statuses: STATUSES.filter(() => !isUnknown).filter((status) => [status, WORDS[status]!].some((word) => statuses.includes(word.toLowerCase()))),
+    statuses: isUnknown
+      ? []
+      : STATUSES.filter((status) => [status, WORDS[status]!].some((word) => statuses.includes(word.toLowerCase()))),
     within,
     from: time("from"),
     to: time("to"),

@@ -4,11 +4,11 @@ import { useEffect, useRef, useState } from "react";
 import { gatewayNow, type GatewayError } from "./gateway";
 import { ExecutionsChangedDocument, type RowFragment as Row, type SearchFilter } from "./gql/graphql";
 import { follow } from "./live";
+import { pollingOf } from "./polling";
 import { belongs, inserted, isWithin, MOST_ROWS, patched, Waiting, type Page } from "./rows";
 import { filterOf, type State } from "./url";
 
 const PUT_EVERY_MS = 500;
-const POLL_EVERY_MS = 5_000; // while no changes are told
 const AWAY_MS = 60_000; // after longer, asking anew is cheaper than each change
 
 interface List {
@@ -80,18 +80,11 @@ export function useChanges(state: State, list: List) {
       place.current = null;
       return refetch(); // with the new cursor it goes on here
     }
-    let polling: ReturnType<typeof setInterval> | undefined;
-    const poll = () => {
-      setPolled(true);
-      polling ??= setInterval(() => latest.current.isPaused || refetch(), POLL_EVERY_MS);
-    };
-    const end = () => {
-      clearInterval(polling);
-      setPolled(false);
-    };
+    const polling = pollingOf(() => latest.current.isPaused || refetch());
     if (isPolledAlways) {
-      poll();
-      return end;
+      setPolled(true);
+      polling.begin();
+      return polling.end;
     }
     const filter = { ...filterOf({ ...state, within: "", from: "", to: "" }, 0), statuses: undefined };
     const here: Place = { asked, cursor, at: before?.at ?? { filter, after: cursor }, left: Infinity };
@@ -106,8 +99,9 @@ export function useChanges(state: State, list: List) {
       problem(error: GatewayError | null) {
         setLive(error === null);
         const isRefused = error?.code === "THROTTLED";
-        if (isRefused) poll();
-        else end();
+        setPolled(isRefused);
+        if (isRefused) polling.begin();
+        else polling.end();
         setProblem(isRefused ? null : error);
       },
     };
@@ -120,7 +114,7 @@ export function useChanges(state: State, list: List) {
       here.left = Date.now();
       ending.abort();
       clearInterval(putting);
-      end();
+      polling.end();
       setLive(false);
       setProblem(null);
     };

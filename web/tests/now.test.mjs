@@ -18,6 +18,23 @@ async function answered(context, off) {
   await gateway.ask({ __meta__: { hash: "sha256:0" } }, {});
 }
 
+test("polling goes on after it was ended, and once if it is begun twice", async (context) => {
+  const { polling } = await parts("polling");
+  context.mock.timers.enable({ apis: ["setInterval"] });
+  let asked = 0;
+  const { begin, end } = polling.pollingOf(() => (asked += 1));
+  begin();
+  begin();
+  context.mock.timers.tick(5_000);
+  end();
+  context.mock.timers.tick(5_000);
+  assert.equal(asked, 1);
+  begin();
+  context.mock.timers.tick(5_000);
+  assert.equal(asked, 2);
+  end();
+});
+
 test("the page's time is the gateway's, ticks while it is seen, and is never an old one", async (context) => {
   context.mock.timers.enable({ apis: ["setInterval", "Date"], now: AT });
   let told = 0;
